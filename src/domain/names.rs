@@ -1,0 +1,137 @@
+//! Label values made safe, and a table that keeps each of them once.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The longest label value, in bytes of UTF-8.
+pub const MAX_LABEL_BYTES: usize = 256;
+
+/// What stands between the kept part of a cut value and its hash.
+const CUT_MARK: char = '…';
+
+/// Digits of the hash at the end of a cut value.
+const HASH_DIGITS: usize = 8;
+
+/// A name's place in its [`Names`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NameId(u32);
+
+impl NameId {
+    /// The place as an index.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Label values, each kept once, made safe by [`label_value`] on the way in.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    by_value: HashMap<Arc<str>, NameId>,
+    values: Vec<Arc<str>>,
+}
+
+impl Names {
+    /// The place of `raw`, which is taken in if it is new.
+    ///
+    /// # Panics
+    /// Past 2³² names; the limits on a report's size keep far below.
+    pub fn intern(&mut self, raw: &str) -> NameId {
+        let value = label_value(raw);
+        if let Some(&id) = self.by_value.get(value.as_ref()) {
+            return id;
+        }
+        let id = NameId(u32::try_from(self.values.len()).expect("reports are limited to far fewer names"));
+        let value: Arc<str> = Arc::from(value);
+        self.values.push(Arc::clone(&value));
+        self.by_value.insert(value, id);
+        id
+    }
+
+    /// The place of `value`, if it is known.
+    #[must_use]
+    pub fn find(&self, value: &str) -> Option<NameId> {
+        self.by_value.get(value).copied()
+    }
+
+    /// The value at `id`.
+    #[must_use]
+    pub fn value(&self, id: NameId) -> &Arc<str> {
+        &self.values[id.index()]
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+}
+
+/// `raw` as a label value: control characters but the newline become U+FFFD; what is longer than [`MAX_LABEL_BYTES`] is cut at a
+/// character's edge and ends in `…` and 8 hex digits of the hash of the whole, so that two names stay two.
+#[must_use]
+pub fn label_value(raw: &str) -> Cow<'_, str> {
+    let unsafe_char = |c: char| c.is_control() && c != '\n';
+    let clean: Cow<'_, str> = if raw.contains(unsafe_char) {
+        raw.chars().map(|c| if unsafe_char(c) { char::REPLACEMENT_CHARACTER } else { c }).collect::<String>().into()
+    } else {
+        raw.into()
+    };
+    if clean.len() <= MAX_LABEL_BYTES {
+        return clean;
+    }
+    let end = clean.floor_char_boundary(MAX_LABEL_BYTES - CUT_MARK.len_utf8() - HASH_DIGITS);
+    format!("{}{CUT_MARK}{:08x}", &clean[..end], fnv1a(raw)).into()
+}
+
+/// FNV-1a, folded to 32 bits: the same on every run and machine, unlike the standard library's hasher.
+fn fnv1a(text: &str) -> u32 {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let folded = (hash >> 32) ^ (hash & 0xffff_ffff);
+    u32::try_from(folded).expect("the upper half was folded away")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_become_replacement_characters_but_the_newline_stays() {
+        assert_eq!(label_value("a\u{0}b\u{1b}c\nd\u{85}"), "a\u{fffd}b\u{fffd}c\nd\u{fffd}");
+    }
+
+    #[test]
+    fn a_long_value_is_cut_at_a_characters_edge_and_two_names_stay_two() {
+        let one = "🎧".repeat(2_500);
+        let other = format!("{}x", "🎧".repeat(2_500));
+        let (one, other) = (label_value(&one), label_value(&other));
+        assert!(one.len() <= MAX_LABEL_BYTES && one.len() > MAX_LABEL_BYTES - 4);
+        assert_ne!(one, other);
+        let (kept, hash) = one.split_once('…').expect("the mark");
+        assert!(kept.chars().all(|c| c == '🎧'));
+        assert!(hash.len() == 8 && hash.bytes().all(|b| b.is_ascii_hexdigit()));
+    }
+
+    #[test]
+    fn a_value_of_exactly_the_limit_is_kept_whole() {
+        let value = "x".repeat(MAX_LABEL_BYTES);
+        assert_eq!(label_value(&value), value);
+    }
+
+    #[test]
+    fn a_name_is_kept_once() {
+        let mut names = Names::default();
+        let ready = names.intern("Ready");
+        assert_ne!(ready, names.intern("Wrap-up"));
+        assert_eq!(ready, names.intern("Ready"));
+        assert_eq!(names.len(), 2);
+        assert_eq!(&**names.value(ready), "Ready");
+    }
+}

@@ -1,0 +1,143 @@
+//! A report's rows as compact integers beside one table of the names that they use.
+
+use std::borrow::Cow;
+
+use super::names::{NameId, Names};
+use super::time::Timestamp;
+
+/// A row as CXone told it, parsed and found to make sense, its strings still borrowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawRow<'a> {
+    /// `userId`: the agent.
+    pub user_id: Cow<'a, str>,
+    /// `userName`; empty when absent.
+    pub user_name: Cow<'a, str>,
+    /// `stateName`.
+    pub state_name: Cow<'a, str>,
+    /// `stateId`; empty when absent. Kept for information: states are told apart by name.
+    pub state_id: Cow<'a, str>,
+    /// `skillName`; empty when absent.
+    pub skill_name: Cow<'a, str>,
+    /// `count`: the number of state changes that the row stands for; 1 when absent.
+    pub count: u32,
+    /// `dateFrom`.
+    pub from: Timestamp,
+    /// `dateTo`; `None` while the state lasts. Never before `from`.
+    pub to: Option<Timestamp>,
+}
+
+/// Why a row makes no sense: the closed set of `cxone_report_rows_rejected_total{reason}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RowRejection {
+    /// The row is no JSON object.
+    NotAnObject,
+    /// `userId` is missing, empty or no string.
+    NoAgent,
+    /// `stateName` is missing, empty or no string.
+    NoState,
+    /// `dateFrom` is missing, or a date is not of the form `YYYY-MM-DDTHH:MM:SS.mmmZ`.
+    BadTime,
+    /// `dateTo` lies before `dateFrom`.
+    EndsBeforeStart,
+    /// `count` is negative, no whole number, or larger than 4,294,967,295.
+    BadCount,
+    /// A `count` above 1 that starts at its window's start: how much of it lies before the window cannot be told.
+    CutBucket,
+}
+
+impl RowRejection {
+    /// Every reason, in the order of its label values' exposition.
+    pub const ALL: [Self; 7] =
+        [Self::NotAnObject, Self::NoAgent, Self::NoState, Self::BadTime, Self::EndsBeforeStart, Self::BadCount, Self::CutBucket];
+
+    /// The value of the label `reason`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAnObject => "not_an_object",
+            Self::NoAgent => "no_agent",
+            Self::NoState => "no_state",
+            Self::BadTime => "bad_time",
+            Self::EndsBeforeStart => "ends_before_start",
+            Self::BadCount => "bad_count",
+            Self::CutBucket => "cut_bucket",
+        }
+    }
+}
+
+/// A row whose strings are in its report's [`Names`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The agent.
+    pub agent: NameId,
+    /// The state.
+    pub state: NameId,
+    /// The skill; the empty name when there is none.
+    pub skill: NameId,
+    /// The number of state changes that the row stands for.
+    pub count: u32,
+    /// When it begins.
+    pub from: Timestamp,
+    /// When it ends; `None` while the state lasts.
+    pub to: Option<Timestamp>,
+}
+
+/// All rows of one finished job.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    names: Names,
+    rows: Vec<Row>,
+    display_names: Vec<(NameId, NameId)>,
+    rejected: [u64; RowRejection::ALL.len()],
+}
+
+impl Report {
+    /// Takes one row in.
+    pub fn push(&mut self, row: &RawRow<'_>) {
+        let agent = self.names.intern(&row.user_id);
+        if !row.user_name.is_empty() {
+            let name = self.names.intern(&row.user_name);
+            if self.display_names.last() != Some(&(agent, name)) {
+                self.display_names.push((agent, name));
+            }
+        }
+        let row = Row {
+            agent,
+            state: self.names.intern(&row.state_name),
+            skill: self.names.intern(&row.skill_name),
+            count: row.count,
+            from: row.from,
+            to: row.to,
+        };
+        self.rows.push(row);
+    }
+
+    /// Counts a row that makes no sense.
+    pub fn reject(&mut self, reason: RowRejection) {
+        self.rejected[reason as usize] += 1;
+    }
+
+    /// The rows, in the order of the report.
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The names that its rows use.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// `(agent, userName)` as the rows told them, later ones after earlier ones.
+    #[must_use]
+    pub fn display_names(&self) -> &[(NameId, NameId)] {
+        &self.display_names
+    }
+
+    /// How many rows were rejected for `reason`.
+    #[must_use]
+    pub fn rejected(&self, reason: RowRejection) -> u64 {
+        self.rejected[reason as usize]
+    }
+}

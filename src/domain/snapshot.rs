@@ -1,0 +1,132 @@
+//! All that one `/metrics` may say of the contact centre, as plain sorted data.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::time::Timestamp;
+
+/// Upper bounds of `cxone_state_visit_duration_seconds`, in seconds; `+Inf` comes after them.
+pub const VISIT_BUCKETS: [u32; 13] = [5, 10, 15, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 7200];
+
+/// The state of the floor and of its counters at one moment. Every list is sorted by its labels and has no two equal ones.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// The agents whose series are shown; empty with `metrics.detail: aggregate`.
+    pub agents: Vec<AgentSeries>,
+    /// `cxone_agents_seen`.
+    pub agents_seen: u64,
+    /// `cxone_agents` by state: every known state, at 0 too.
+    pub state_agents: Vec<(Arc<str>, u64)>,
+    /// `cxone_agents_over_limit` by state: every state with a limit, at 0 too.
+    pub over_limit: Vec<(Arc<str>, u64)>,
+    /// `cxone_state_duration_limit_seconds` by state.
+    pub limits: Vec<(Arc<str>, Duration)>,
+    /// `cxone_skill_agents` by (skill, state).
+    pub skill_agents: Vec<SkillAgents>,
+    /// `cxone_state_*_total` and the histogram of visits, by (state, skill).
+    pub states: Vec<StateSeries>,
+    /// The targets, sorted by name.
+    pub targets: Vec<TargetSeries>,
+    /// `cxone_data_watermark_timestamp_seconds`; `None` until every target has a watermark.
+    pub data_watermark: Option<Timestamp>,
+    /// `cxone_exporter_series_limit`: how many agent series are allowed.
+    pub series_limit: u64,
+    /// `cxone_exporter_series_dropped`: agent series that the limit left out.
+    pub series_dropped: u64,
+}
+
+/// One agent's series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentSeries {
+    /// The label `agent`.
+    pub agent: Arc<str>,
+    /// The label `agent_name` of `cxone_agent_info`; `None` when it is not wanted, not known or stale.
+    pub agent_name: Option<Arc<str>>,
+    /// `cxone_agent_observed_timestamp_seconds`; `None` when stale.
+    pub observed: Option<Timestamp>,
+    /// By (state, skill).
+    pub labels: Vec<LabelSeries>,
+}
+
+/// The series of one agent, state and skill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelSeries {
+    /// The label `state`.
+    pub state: Arc<str>,
+    /// The label `skill`; empty when none.
+    pub skill: Arc<str>,
+    /// `cxone_agent_state_start_timestamp_seconds`; `None` when the agent is not in it now.
+    pub start: Option<Timestamp>,
+    /// `cxone_agent_state_window_entries`; `None` when stale.
+    pub window_entries: Option<u64>,
+    /// `cxone_agent_state_entries_total`.
+    pub entries: u64,
+    /// `cxone_agent_state_seconds_total`, in milliseconds.
+    pub millis: u64,
+}
+
+/// `cxone_skill_agents` of one skill and state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkillAgents {
+    /// The label `skill`; empty when none.
+    pub skill: Arc<str>,
+    /// The label `state`.
+    pub state: Arc<str>,
+    /// How many agents.
+    pub agents: u64,
+}
+
+/// What all agents did in one state and skill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateSeries {
+    /// The label `state`.
+    pub state: Arc<str>,
+    /// The label `skill`; empty when none.
+    pub skill: Arc<str>,
+    /// `cxone_state_entries_total`.
+    pub entries: u64,
+    /// `cxone_state_seconds_total`, in milliseconds.
+    pub millis: u64,
+    /// `cxone_state_visit_duration_seconds`.
+    pub visits: VisitDurations,
+}
+
+/// A histogram of visits' lengths.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VisitDurations {
+    /// How many fell into each bucket (not cumulated): one more than [`VISIT_BUCKETS`], the last for longer ones.
+    pub buckets: [u64; VISIT_BUCKETS.len() + 1],
+    /// The sum of the lengths, in milliseconds.
+    pub sum_millis: u64,
+}
+
+impl VisitDurations {
+    /// Takes in one finished visit.
+    pub fn observe(&mut self, length: Duration) {
+        let bucket = VISIT_BUCKETS.partition_point(|&bound| length > Duration::from_secs(u64::from(bound)));
+        self.buckets[bucket] += 1;
+        let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        self.sum_millis = self.sum_millis.saturating_add(millis);
+    }
+
+    /// How many visits were taken in.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+}
+
+/// The series of one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetSeries {
+    /// The label `target`.
+    pub target: Arc<str>,
+    /// `cxone_target_up`.
+    pub up: bool,
+    /// `cxone_target_last_success_timestamp_seconds`.
+    pub last_success: Option<Timestamp>,
+    /// `cxone_target_watermark_timestamp_seconds`.
+    pub watermark: Option<Timestamp>,
+    /// `cxone_target_epoch_timestamp_seconds`.
+    pub epoch: Option<Timestamp>,
+}

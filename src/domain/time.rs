@@ -1,0 +1,157 @@
+//! Time as the core knows it: values that are handed in, never read from a clock.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A point of event or wall time in whole milliseconds since 1970-01-01T00:00:00Z.
+///
+/// The Reporting API tells all times in UTC with three digits of milliseconds, so this loses nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The earliest point that can be told.
+    pub const MIN: Self = Self(i64::MIN);
+    /// The latest point that can be told.
+    pub const MAX: Self = Self(i64::MAX);
+
+    /// The point `millis` milliseconds after 1970-01-01T00:00:00Z (before it, when negative).
+    #[must_use]
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// This point and `span` more; stops at [`Timestamp::MAX`].
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span_millis(span)))
+    }
+
+    /// This point less `span`; stops at [`Timestamp::MIN`].
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(span_millis(span)))
+    }
+
+    /// The time from `earlier` to this point; zero when `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        let millis = self.0.saturating_sub(earlier.0);
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+    }
+}
+
+/// Whole milliseconds of `span`, as signed arithmetic wants them.
+fn span_millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// `YYYY-MM-DDTHH:MM:SS.mmmZ`, the form that the Reporting API asks for (never an offset).
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(time) => write!(f, "{time:.3}"),
+            Err(_) => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A point on a clock that never steps: the time since the process began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Monotonic(Duration);
+
+impl Monotonic {
+    /// The point `elapsed` after the process began.
+    #[must_use]
+    pub const fn from_elapsed(elapsed: Duration) -> Self {
+        Self(elapsed)
+    }
+
+    /// The time since the process began.
+    #[must_use]
+    pub const fn elapsed(self) -> Duration {
+        self.0
+    }
+
+    /// This point and `span` more.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span))
+    }
+
+    /// The time from `earlier` to this point; zero when `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Both faces of now: waits are measured on the one, event time is compared with the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// For waits and deadlines: never steps.
+    pub instant: Monotonic,
+    /// For event time: may step when the wall clock is set.
+    pub utc: Timestamp,
+}
+
+/// The span of event time that a report is asked for: `[from, to)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// The first millisecond of it.
+    pub from: Timestamp,
+    /// The first millisecond after it.
+    pub to: Timestamp,
+}
+
+impl Window {
+    /// Its length.
+    #[must_use]
+    pub fn length(self) -> Duration {
+        self.to.since(self.from)
+    }
+
+    /// Whether `point` lies in `[from, to)`.
+    #[must_use]
+    pub fn contains(self, point: Timestamp) -> bool {
+        self.from <= point && point < self.to
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}, {})", self.from, self.to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_is_told_with_three_digits_and_a_literal_z() {
+        assert_eq!(Timestamp::from_millis(1_698_393_600_000).to_string(), "2023-10-27T08:00:00.000Z");
+        assert_eq!(Timestamp::from_millis(1_698_393_600_007).to_string(), "2023-10-27T08:00:00.007Z");
+    }
+
+    #[test]
+    fn time_never_runs_backwards() {
+        let early = Timestamp::from_millis(5);
+        let late = Timestamp::from_millis(9);
+        assert_eq!(late.since(early), Duration::from_millis(4));
+        assert_eq!(early.since(late), Duration::ZERO);
+        assert_eq!(Timestamp::MAX.plus(Duration::from_secs(1)), Timestamp::MAX);
+    }
+}

@@ -1,0 +1,21 @@
+//! A Prometheus exporter for the agent states of a NICE CXone contact centre.
+//!
+//! Arrows point inward only: `main` → [`commands`] → [`app`] → adapters → [`domain`].
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`domain`] | the pure core: what is counted, and what is asked for when |
+//! | [`cxone`] | the client of CXone's API: transport, token, requests, reading of reports |
+//! | [`exposition`] | the table of metric families, and a snapshot as text |
+//! | [`server`] | the HTTP server: accept loop, limits, content negotiation |
+//! | [`simulator`] | a simulated contact centre with CXone's API in front |
+//! | [`config`] | text → typed configuration, all mistakes at once |
+//! | [`clock`] | the only file that reads a clock |
+
+pub mod clock;
+pub mod config;
+pub mod cxone;
+pub mod domain;
+pub mod exposition;
+pub mod server;
+pub mod simulator;
