@@ -27,12 +27,32 @@ pub struct Snapshot {
     pub states: Vec<StateSeries>,
     /// The targets, sorted by name.
     pub targets: Vec<TargetSeries>,
-    /// `cxone_data_watermark_timestamp_seconds`; `None` until every target has a watermark.
+    /// `cxone_data_watermark_timestamp_seconds`; `None` until there is one.
     pub data_watermark: Option<Timestamp>,
     /// `cxone_exporter_series_limit`: how many agent series are allowed.
     pub series_limit: u64,
     /// `cxone_exporter_series_dropped`: agent series that the limit left out.
     pub series_dropped: u64,
+}
+
+impl Snapshot {
+    /// How many series it has: its samples, one each.
+    #[must_use]
+    pub fn series(&self) -> u64 {
+        let agents: u64 = self.agents.iter().map(AgentSeries::series).sum();
+        let targets = self.targets.iter().map(|target| {
+            1 + u64::from(target.last_success.is_some()) + u64::from(target.watermark.is_some()) + u64::from(target.epoch.is_some())
+        });
+        let lists = [self.state_agents.len(), self.over_limit.len(), self.limits.len(), self.skill_agents.len()];
+        let lists: u64 = lists.into_iter().map(count).sum();
+        // Each histogram has its buckets, the one of all, a sum and a count; beside it stand two counters.
+        let states = count(self.states.len()) * (count(VISIT_BUCKETS.len()) + 5);
+        agents + targets.sum::<u64>() + lists + states + 1 + u64::from(self.data_watermark.is_some())
+    }
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 /// One agent's series.
@@ -46,6 +66,21 @@ pub struct AgentSeries {
     pub observed: Option<Timestamp>,
     /// By (state, skill).
     pub labels: Vec<LabelSeries>,
+}
+
+impl AgentSeries {
+    /// How many series it has.
+    #[must_use]
+    pub fn series(&self) -> u64 {
+        let labels = self.labels.iter().map(|label| 2 + u64::from(label.start.is_some()) + u64::from(label.window_entries.is_some()));
+        labels.sum::<u64>() + u64::from(self.observed.is_some()) + u64::from(self.agent_name.is_some())
+    }
+
+    /// How many it has at the most with the same labels.
+    #[must_use]
+    pub fn most_series(&self, agent_info: bool) -> u64 {
+        4 * count(self.labels.len()) + 1 + u64::from(agent_info)
+    }
 }
 
 /// The series of one agent, state and skill.

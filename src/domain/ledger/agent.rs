@@ -1,0 +1,336 @@
+//! One agent: what is settled, what may still change, and what was published of it.
+
+use std::time::Duration;
+
+use super::label::{LabelId, Labels};
+use super::tally::{Joined, Tally, tally};
+use super::timeline::{Place, Span, Timeline, Told};
+use super::{Asked, Rows, TargetId};
+use crate::domain::names::NameId;
+use crate::domain::time::{Timestamp, Window};
+
+const MINUTE: i64 = 60_000;
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// The counts of one agent and label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Series {
+    pub(super) label: LabelId,
+    settled: Sums,
+    pub(super) published: Sums,
+    /// Settled starts by minute since 1970, oldest first, for the gauge over the trailing lookback.
+    starts: Vec<(i64, u32)>,
+}
+
+/// Entries and milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    pub(super) entries: u64,
+    pub(super) millis: u64,
+}
+
+/// A target whose reports told of the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Membership {
+    pub(super) target: TargetId,
+    /// Whether the target's newest report did.
+    pub(super) newest: bool,
+}
+
+/// Everything about one agent.
+#[derive(Clone, Debug)]
+pub(super) struct Agent {
+    pub(super) display_name: Option<NameId>,
+    /// Where its counting begins: the earliest epoch of its targets.
+    epoch: Timestamp,
+    /// Event time up to which it is known; `None` until the first report is taken in.
+    pub(super) observed: Option<Timestamp>,
+    /// The start of the earliest window that told of it.
+    known_from: Timestamp,
+    /// The end of the latest window that told of it.
+    pub(super) last_told: Timestamp,
+    pub(super) memberships: Vec<Membership>,
+    /// The windows of recent reports that told of it, for those asked earlier that are still to come.
+    told_in: Vec<(Asked, Window)>,
+    /// What lies before this stands as it was counted.
+    settled_to: Timestamp,
+    timeline: Timeline,
+    pub(super) series: Vec<Series>,
+}
+
+/// A report as one agent needs it.
+pub(super) struct AgentReport<'a> {
+    pub(super) target: TargetId,
+    pub(super) target_epoch: Timestamp,
+    pub(super) asked: Asked,
+    /// Nothing asked earlier than this is still to come.
+    pub(super) oldest_awaited: Asked,
+    pub(super) window: Window,
+    pub(super) horizon: Timestamp,
+    pub(super) rows: &'a [Told],
+}
+
+/// Rows that were not simply taken in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Noted {
+    pub(super) revised: u64,
+    pub(super) late: u64,
+}
+
+/// What a new observed time brought.
+#[derive(Clone, Debug, Default)]
+pub(super) struct News {
+    /// Labels whose published counts grew, and by how much.
+    pub(super) grown: Vec<(LabelId, Sums)>,
+    /// Visits whose end is known for the first time.
+    pub(super) finished: Vec<(LabelId, Window)>,
+}
+
+/// What an agent needs of its ledger to count.
+pub(super) struct View<'a> {
+    pub(super) labels: &'a Labels,
+    pub(super) rows: Rows,
+    /// Whether each state is counted over its skills, too.
+    pub(super) over_skills: bool,
+}
+
+impl View<'_> {
+    fn joined(&self) -> Joined {
+        match self.rows {
+            Rows::Intervals => Joined::Overlapping,
+            Rows::Events | Rows::Buckets => Joined::Beginning,
+        }
+    }
+
+    /// The label itself, and its state over all skills where that is counted.
+    pub(super) fn groups_of(&self, label: LabelId) -> impl Iterator<Item = LabelId> + use<> {
+        let over = self.over_skills.then(|| self.labels.over_skills(label));
+        std::iter::once(label).chain(over)
+    }
+
+    fn tally(&self, spans: &[Span], range: Window) -> Vec<Tally> {
+        let mut sums = tally(spans, range, Joined::No, |label| label);
+        if self.over_skills {
+            sums.extend(tally(spans, range, self.joined(), |label| self.labels.over_skills(label)));
+        }
+        sums
+    }
+
+    fn spans(&self, timeline: &Timeline, observed: Timestamp) -> Vec<Span> {
+        timeline.spans(observed, |label| self.labels.label(label).state)
+    }
+}
+
+impl Agent {
+    pub(super) fn new(window: Window, target_epoch: Timestamp) -> Self {
+        Self {
+            display_name: None,
+            epoch: target_epoch,
+            observed: None,
+            known_from: window.from,
+            last_told: window.to,
+            memberships: Vec::new(),
+            told_in: Vec::new(),
+            settled_to: Timestamp::MIN,
+            timeline: Timeline::default(),
+            series: Vec::new(),
+        }
+    }
+
+    /// Takes in what a report tells of the agent. Its observed time and its counts follow with [`Agent::observe`].
+    pub(super) fn apply(&mut self, report: &AgentReport<'_>, view: &View<'_>) -> Noted {
+        self.epoch = self.epoch.min(report.target_epoch);
+        self.last_told = self.last_told.max(report.window.to);
+        self.join_target(report.target);
+        for label in report.rows.iter().flat_map(|row| view.groups_of(row.label)) {
+            self.series_of(label);
+        }
+        if let Some(observed) = self.observed {
+            self.settle(report.horizon.min(observed), observed, view);
+        }
+        let mut noted = Noted::default();
+        let (late, in_time): (Vec<Told>, Vec<Told>) = report.rows.iter().partition(|row| self.is_late(row, view.rows, report.horizon));
+        let newer: Vec<Window> = self.told_in.iter().filter(|(asked, _)| *asked > report.asked).map(|(_, window)| *window).collect();
+        // Nothing is settled for an agent that is told of for the first time.
+        let settled_to = self.observed.map_or(Timestamp::MIN, |_| report.horizon);
+        let place = Place { window: report.window, settled_to, newer: &newer };
+        match view.rows {
+            Rows::Intervals => noted.revised = self.timeline.replace_intervals(&place, self.observed, &in_time),
+            Rows::Events => noted.revised = self.timeline.replace_events(&place, &in_time),
+            Rows::Buckets => self.add_buckets(report, view),
+        }
+        noted.late = self.note_late(&late, report, view);
+        self.told_in.retain(|(asked, _)| *asked >= report.oldest_awaited);
+        self.told_in.push((report.asked, report.window));
+        self.known_from = self.known_from.min(report.window.from);
+        noted
+    }
+
+    fn join_target(&mut self, target: TargetId) {
+        match self.memberships.iter_mut().find(|membership| membership.target == target) {
+            Some(membership) => membership.newest = true,
+            None => self.memberships.push(Membership { target, newest: true }),
+        }
+    }
+
+    /// Whether any target's newest report told of the agent.
+    pub(super) fn in_newest(&self) -> bool {
+        self.memberships.iter().any(|membership| membership.newest)
+    }
+
+    /// A window that follows the last one counted counts; one that reaches back (another target's) would count twice.
+    fn add_buckets(&mut self, report: &AgentReport<'_>, view: &View<'_>) {
+        let window = report.window;
+        if window.from < self.settled_to {
+            return;
+        }
+        for row in report.rows {
+            for label in view.groups_of(row.label) {
+                let counts = window.from >= self.epoch;
+                let series = self.series_of(label);
+                series.add_start(row.start.clamp(window.from, window.to), row.count);
+                series.settled.entries += if counts { u64::from(row.count) } else { 0 };
+            }
+        }
+        self.settled_to = window.to;
+    }
+
+    /// Nothing is late for an agent that is told of for the first time.
+    fn is_late(&self, row: &Told, rows: Rows, horizon: Timestamp) -> bool {
+        self.observed.is_some()
+            && match rows {
+                Rows::Intervals => row.end.is_some_and(|end| end < horizon),
+                Rows::Events => row.start < horizon,
+                Rows::Buckets => false,
+            }
+    }
+
+    /// Late rows count for nothing; but those from before the agent was known belong to the trailing lookback all the same.
+    fn note_late(&mut self, late: &[Told], report: &AgentReport<'_>, view: &View<'_>) -> u64 {
+        let first_told = Window { from: report.window.from, to: self.known_from };
+        for row in late.iter().filter(|row| first_told.contains(row.start)) {
+            for label in view.groups_of(row.label) {
+                self.series_of(label).add_start(row.start, row.count);
+            }
+        }
+        let after_epoch = late.iter().filter(|row| row.end.unwrap_or(row.start) > report.target_epoch);
+        u64::try_from(after_epoch.count()).unwrap_or(u64::MAX)
+    }
+
+    /// Counts for good what lies before `horizon`, and forgets the visits that ended there.
+    fn settle(&mut self, horizon: Timestamp, observed: Timestamp, view: &View<'_>) {
+        if horizon <= self.settled_to || view.rows == Rows::Buckets {
+            return;
+        }
+        let spans = view.spans(&self.timeline, observed);
+        for sum in view.tally(&spans, Window { from: self.epoch.max(self.settled_to), to: horizon }) {
+            let settled = &mut self.series_of(sum.label).settled;
+            settled.entries += sum.entries;
+            settled.millis += sum.millis;
+        }
+        let newly = Window { from: self.settled_to, to: horizon };
+        let mut starts: Vec<Timestamp> = spans.iter().map(|span| span.start).filter(|start| newly.contains(*start)).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        for start in starts {
+            let moment = Window { from: start, to: start.plus(MILLISECOND) };
+            for sum in view.tally(&spans, moment).iter().filter(|sum| sum.entries > 0) {
+                self.series_of(sum.label).add_start(start, u32::try_from(sum.entries).unwrap_or(u32::MAX));
+            }
+        }
+        let mut spans = spans.iter();
+        self.timeline.pieces.retain(|piece| {
+            let end = spans.next().map_or(piece.start, |span| span.end);
+            piece.start >= horizon || end > horizon || end >= observed
+        });
+        self.settled_to = horizon;
+    }
+
+    /// Sets up to where the agent is known, and counts anew.
+    pub(super) fn observe(&mut self, observed: Timestamp, view: &View<'_>) -> News {
+        let mut news = News::default();
+        self.observed = Some(observed);
+        let spans = view.spans(&self.timeline, observed);
+        let live = view.tally(&spans, Window { from: self.epoch.max(self.settled_to), to: observed });
+        for sum in &live {
+            self.series_of(sum.label);
+        }
+        for series in &mut self.series {
+            let grown = series.publish(live.iter().find(|sum| sum.label == series.label));
+            if grown != Sums::default() {
+                news.grown.push((series.label, grown));
+            }
+        }
+        for span in &spans {
+            let piece = &mut self.timeline.pieces[span.place];
+            if span.entries == 1 && !piece.measured && span.end < observed && span.start >= self.epoch {
+                piece.measured = true;
+                news.finished.push((span.label, Window { from: span.start, to: span.end }));
+            }
+        }
+        news
+    }
+
+    /// The visits that have not ended at the observed time, with their starts.
+    pub(super) fn lasting(&self, view: &View<'_>) -> Vec<(LabelId, Timestamp)> {
+        let Some(observed) = self.observed else { return Vec::new() };
+        let spans = view.spans(&self.timeline, observed);
+        let lasting = spans.iter().filter(|span| span.start < observed && span.end >= observed);
+        lasting.map(|span| (span.label, span.start)).collect()
+    }
+
+    /// State changes by label in the trailing `lookback` before the observed time, in steps of a minute.
+    pub(super) fn window_entries(&self, lookback: Duration, view: &View<'_>) -> Vec<(LabelId, u64)> {
+        let Some(observed) = self.observed else { return Vec::new() };
+        let first_minute = observed.minus(lookback).millis().div_euclid(MINUTE);
+        let from = Timestamp::from_millis(first_minute * MINUTE).max(self.settled_to);
+        let live = view.tally(&view.spans(&self.timeline, observed), Window { from, to: observed });
+        let entries = |series: &Series| {
+            let settled = series.starts.iter().filter(|(minute, _)| *minute >= first_minute);
+            let live = live.iter().find(|sum| sum.label == series.label);
+            settled.map(|(_, count)| u64::from(*count)).sum::<u64>() + live.map_or(0, |sum| sum.entries)
+        };
+        self.series.iter().map(|series| (series.label, entries(series))).collect()
+    }
+
+    fn series_of(&mut self, label: LabelId) -> &mut Series {
+        let place = self.series.iter().position(|series| series.label == label).unwrap_or_else(|| {
+            self.series.push(Series::new(label));
+            self.series.len() - 1
+        });
+        &mut self.series[place]
+    }
+
+    /// Forgets the starts that no trailing `lookback` will need again.
+    pub(super) fn trim(&mut self, lookback: Duration) {
+        let Some(observed) = self.observed else { return };
+        let first_minute = observed.minus(lookback).millis().div_euclid(MINUTE);
+        for series in &mut self.series {
+            series.starts.retain(|(minute, _)| *minute >= first_minute);
+        }
+    }
+}
+
+impl Series {
+    fn new(label: LabelId) -> Self {
+        Self { label, settled: Sums::default(), published: Sums::default(), starts: Vec::new() }
+    }
+
+    fn add_start(&mut self, start: Timestamp, count: u32) {
+        let minute = start.millis().div_euclid(MINUTE);
+        match self.starts.binary_search_by_key(&minute, |(minute, _)| *minute) {
+            Ok(place) => self.starts[place].1 = self.starts[place].1.saturating_add(count),
+            Err(place) => self.starts.insert(place, (minute, count)),
+        }
+    }
+
+    /// What is published never falls: a revision leaves it too high until the truth catches up. Returns the growth.
+    fn publish(&mut self, live: Option<&Tally>) -> Sums {
+        let entries = self.settled.entries + live.map_or(0, |sum| sum.entries);
+        let millis = self.settled.millis + live.map_or(0, |sum| sum.millis);
+        let grown = Sums { entries: entries.saturating_sub(self.published.entries), millis: millis.saturating_sub(self.published.millis) };
+        self.published.entries += grown.entries;
+        self.published.millis += grown.millis;
+        grown
+    }
+}

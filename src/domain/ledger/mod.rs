@@ -1,0 +1,340 @@
+//! The counts: a fold over CXone's history, exact over overlapping windows, whatever order reports come back in.
+//!
+//! A report is the truth, as of the moment that it was asked, about its window and every agent that it contains. The ledger keeps, for
+//! each agent, the visits after the *horizon* (what lies before it is settled) and replaces those of a window by what a newer report tells.
+
+mod agent;
+mod label;
+mod shown;
+mod tally;
+mod timeline;
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;
+
+pub use shown::{Show, ShownTarget};
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use agent::{Agent, AgentReport, View};
+use label::{LabelId, Labels};
+use timeline::Told;
+
+use super::names::{NameId, Names};
+use super::report::{Report, Row};
+use super::snapshot::VisitDurations;
+use super::time::{Timestamp, Window};
+
+/// The name that every name of the state after a contact is made into.
+pub const WRAP_UP: &str = "Wrap-up";
+
+/// The horizon lies at most this far behind the highest watermark.
+const LONGEST_UNSETTLED: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// An agent whose reports had no row for this long loses its series.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How often, in event time, agents to forget are looked for.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
+
+/// What the rows of a report are; it depends on the tenant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rows {
+    /// Every visit that touches the window, cut at its edges or whole.
+    #[default]
+    Intervals,
+    /// Only what begins in the window.
+    Events,
+    /// One row for a group and window, with its count.
+    Buckets,
+}
+
+/// How much of single agents is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Each agent by state and skill.
+    #[default]
+    AgentSkill,
+    /// Each agent by state.
+    Agent,
+    /// No single agent.
+    Aggregate,
+}
+
+/// What the ledger counts by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// What the rows of a report are.
+    pub rows: Rows,
+    /// The span of the window gauges.
+    pub lookback: Duration,
+    /// How far each window reaches back behind the watermark.
+    pub overlap: Duration,
+    /// State names that all become [`WRAP_UP`].
+    pub wrap_up: Vec<String>,
+    /// How much of single agents is counted.
+    pub detail: Detail,
+}
+
+/// A target's place in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetId(usize);
+
+impl TargetId {
+    /// The target at place `index`.
+    #[must_use]
+    pub const fn new(index: usize) -> Self {
+        Self(index)
+    }
+
+    /// Its place.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// The order in which reports were asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Asked(pub u64);
+
+/// Where a report comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The target that it tells of.
+    pub target: TargetId,
+    /// Its place in the order of asking.
+    pub asked: Asked,
+    /// No report asked earlier than this is still to come (its own place, when none is).
+    pub oldest_awaited: Asked,
+    /// The window that was asked for.
+    pub window: Window,
+}
+
+/// What became of a report's rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Rows read.
+    pub rows: u64,
+    /// Rows told before that this report changed.
+    pub revised: u64,
+    /// Rows too late to count.
+    pub late: u64,
+    /// Rows with a count above 1 that start at their window's start.
+    pub cut_buckets: u64,
+}
+
+/// How far one target is known.
+#[derive(Clone, Debug, Default)]
+struct Progress {
+    epoch: Option<Timestamp>,
+    watermark: Option<Timestamp>,
+    /// The agents that its newest report told of.
+    newest: HashSet<NameId>,
+}
+
+/// What all agents did under one label.
+#[derive(Clone, Debug, Default)]
+struct Total {
+    entries: u64,
+    millis: u64,
+    visits: VisitDurations,
+}
+
+/// All counts.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    rules: Rules,
+    names: Names,
+    labels: Labels,
+    targets: Vec<Progress>,
+    agents: HashMap<NameId, Agent>,
+    totals: HashMap<LabelId, Total>,
+    horizon: Timestamp,
+    forget_at: Timestamp,
+}
+
+impl Ledger {
+    /// An empty ledger for so many targets.
+    #[must_use]
+    pub fn new(rules: Rules, targets: usize) -> Self {
+        Self {
+            rules,
+            names: Names::default(),
+            labels: Labels::default(),
+            targets: vec![Progress::default(); targets],
+            agents: HashMap::new(),
+            totals: HashMap::new(),
+            horizon: Timestamp::MIN,
+            forget_at: Timestamp::MIN,
+        }
+    }
+
+    /// Event time up to which the target's history is known.
+    #[must_use]
+    pub fn watermark(&self, target: TargetId) -> Option<Timestamp> {
+        self.targets[target.0].watermark
+    }
+
+    /// Where the target's counting began.
+    #[must_use]
+    pub fn epoch(&self, target: TargetId) -> Option<Timestamp> {
+        self.targets[target.0].epoch
+    }
+
+    /// The target's history up to `to` will never be told: its watermark moves there without a report.
+    pub fn skip_to(&mut self, target: TargetId, to: Timestamp) {
+        let watermark = &mut self.targets[target.0].watermark;
+        *watermark = (*watermark).max(Some(to));
+    }
+
+    /// Takes in a report that was read whole.
+    pub fn apply(&mut self, origin: &Origin, report: &Report) -> Applied {
+        let mut applied = Applied { rows: u64::try_from(report.rows().len()).unwrap_or(u64::MAX), ..Applied::default() };
+        let progress = &mut self.targets[origin.target.0];
+        let target_epoch = *progress.epoch.get_or_insert(origin.window.to);
+        progress.watermark = progress.watermark.max(Some(origin.window.to));
+
+        let told = self.by_agent(origin, report, &mut applied);
+        let mut moved: HashSet<NameId> = HashSet::new();
+        let newest: HashSet<NameId> = told.iter().map(|(agent, _)| *agent).collect();
+        for (id, rows) in told {
+            let report = AgentReport {
+                target: origin.target,
+                target_epoch,
+                asked: origin.asked,
+                oldest_awaited: origin.oldest_awaited,
+                window: origin.window,
+                horizon: self.horizon,
+                rows: &rows,
+            };
+            let agent = self.agents.entry(id).or_insert_with(|| Agent::new(origin.window, target_epoch));
+            let noted = agent.apply(&report, &view(&self.labels, &self.rules));
+            applied.revised += noted.revised;
+            applied.late += noted.late;
+            moved.insert(id);
+        }
+        self.take_display_names(report);
+        self.leave(origin.target, newest, &mut moved);
+        for id in moved {
+            self.observe(id);
+        }
+        self.move_horizon();
+        self.forget();
+        applied
+    }
+
+    /// The report's rows by agent, as the counts need them. An agent with no row that counts is there all the same.
+    fn by_agent(&mut self, origin: &Origin, report: &Report, applied: &mut Applied) -> HashMap<NameId, Vec<Told>> {
+        let mut ids: Vec<Option<NameId>> = vec![None; report.names().len()];
+        let mut states: Vec<Option<NameId>> = ids.clone();
+        let mut told: HashMap<NameId, Vec<Told>> = HashMap::new();
+        for row in report.rows() {
+            let agent = *ids[row.agent.index()].get_or_insert_with(|| self.names.intern(report.names().value(row.agent)));
+            let rows = told.entry(agent).or_default();
+            if self.rules.rows != Rows::Buckets && row.count > 1 && row.from == origin.window.from {
+                applied.cut_buckets += 1;
+                continue;
+            }
+            if row.count == 0 || (self.rules.rows != Rows::Buckets && row.from >= origin.window.to) {
+                continue;
+            }
+            let state = *states[row.state.index()].get_or_insert_with(|| {
+                let name = report.names().value(row.state);
+                let is_wrap_up = self.rules.wrap_up.iter().any(|alias| **alias == **name);
+                self.names.intern(if is_wrap_up { WRAP_UP } else { name })
+            });
+            let skill = *ids[row.skill.index()].get_or_insert_with(|| self.names.intern(report.names().value(row.skill)));
+            let label = self.labels.intern(state, skill);
+            rows.push(Told { label, start: row.from, end: self.end_of(row, origin.window), count: row.count });
+        }
+        told
+    }
+
+    /// An interval that reaches its window's end has not ended there.
+    fn end_of(&self, row: &Row, window: Window) -> Option<Timestamp> {
+        match self.rules.rows {
+            Rows::Intervals => row.to.filter(|to| *to < window.to),
+            Rows::Events | Rows::Buckets => row.to,
+        }
+    }
+
+    fn take_display_names(&mut self, report: &Report) {
+        for &(agent, name) in report.display_names() {
+            if let Some(agent) = self.names.find(report.names().value(agent)).and_then(|id| self.agents.get_mut(&id)) {
+                agent.display_name = Some(self.names.intern(report.names().value(name)));
+            }
+        }
+    }
+
+    /// Agents that the target's newest report does not contain: with intervals they are in no state that it knows; otherwise nothing
+    /// changed for them, and they are known up to the watermark, too.
+    fn leave(&mut self, target: TargetId, newest: HashSet<NameId>, moved: &mut HashSet<NameId>) {
+        let members = &mut self.targets[target.0].newest;
+        if self.rules.rows != Rows::Intervals {
+            members.extend(newest);
+            moved.extend(members.iter().copied());
+            return;
+        }
+        for id in std::mem::replace(members, newest) {
+            if moved.contains(&id) {
+                continue;
+            }
+            if let Some(agent) = self.agents.get_mut(&id) {
+                agent
+                    .memberships
+                    .iter_mut()
+                    .filter(|membership| membership.target == target)
+                    .for_each(|membership| membership.newest = false);
+                moved.insert(id);
+            }
+        }
+    }
+
+    /// Counts an agent anew, up to the highest watermark of the targets whose newest report contained it.
+    fn observe(&mut self, id: NameId) {
+        let Some(agent) = self.agents.get_mut(&id) else { return };
+        let watermarks = agent.memberships.iter().filter(|membership| membership.newest).map(|membership| membership.target);
+        let Some(observed) = watermarks.filter_map(|target| self.targets[target.0].watermark).max() else { return };
+        let news = agent.observe(observed, &view(&self.labels, &self.rules));
+        for (label, grown) in news.grown {
+            let total = self.totals.entry(label).or_default();
+            total.entries += grown.entries;
+            total.millis += grown.millis;
+        }
+        for (label, visit) in news.finished {
+            self.totals.entry(label).or_default().visits.observe(visit.length());
+        }
+        for series in &agent.series {
+            self.totals.entry(series.label).or_default();
+        }
+        agent.trim(self.rules.lookback);
+    }
+
+    /// What lies before the lowest watermark less the overlap can no longer be asked for again, so it is settled.
+    fn move_horizon(&mut self) {
+        let watermarks = self.targets.iter().map(|progress| progress.watermark);
+        let lowest = watermarks.clone().min().flatten().map_or(Timestamp::MIN, |lowest| lowest.minus(self.rules.overlap));
+        let earliest = watermarks.flatten().max().map_or(Timestamp::MIN, |highest| highest.minus(LONGEST_UNSETTLED));
+        self.horizon = self.horizon.max(lowest).max(earliest);
+    }
+
+    fn forget(&mut self) {
+        let Some(highest) = self.targets.iter().filter_map(|progress| progress.watermark).max() else { return };
+        if highest < self.forget_at {
+            return;
+        }
+        self.forget_at = highest.plus(FORGET_EVERY);
+        self.agents.retain(|_, agent| highest.since(agent.last_told) < FORGOTTEN_AFTER);
+        for progress in &mut self.targets {
+            progress.newest.retain(|id| self.agents.contains_key(id));
+        }
+    }
+}
+
+fn view<'a>(labels: &'a Labels, rules: &Rules) -> View<'a> {
+    View { labels, rows: rules.rows, over_skills: rules.detail == Detail::Agent }
+}

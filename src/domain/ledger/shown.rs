@@ -1,0 +1,181 @@
+//! What the ledger shows: the floor (who is where now, since when) and the counts, as a snapshot.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::agent::{Agent, View};
+use super::label::LabelId;
+use super::{Detail, Ledger, view};
+use crate::domain::names::NameId;
+use crate::domain::snapshot::{AgentSeries, LabelSeries, SkillAgents, Snapshot, StateSeries, TargetSeries};
+use crate::domain::time::Timestamp;
+
+/// What a snapshot says beside the counts, and how much of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Show {
+    /// By target, in the order of the configuration.
+    pub targets: Vec<ShownTarget>,
+    /// How long a state may last, by its name.
+    pub limits: BTreeMap<Arc<str>, Duration>,
+    /// How many series there may be; single agents over it are left out.
+    pub max_series: u64,
+    /// Whether agents' names are shown.
+    pub agent_info: bool,
+}
+
+/// How a target is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownTarget {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether its newest finished job succeeded.
+    pub up: bool,
+    /// The wall time of its last success.
+    pub last_success: Option<Timestamp>,
+    /// Whether it has not succeeded for too long: what its agents do now is not known.
+    pub stale: bool,
+}
+
+/// Where an agent is: its state, since when, and under which labels.
+struct Standing {
+    state: NameId,
+    start: Timestamp,
+    labels: Vec<LabelId>,
+}
+
+impl Ledger {
+    /// All that one `/metrics` may say of the contact centre.
+    #[must_use]
+    pub fn snapshot(&self, show: &Show) -> Snapshot {
+        let mut agents: Vec<(&Arc<str>, &Agent)> = self.agents.iter().map(|(id, agent)| (self.names.value(*id), agent)).collect();
+        agents.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        let standings: Vec<Option<Standing>> = agents.iter().map(|(_, agent)| self.standing(agent, show)).collect();
+        let mut snapshot = self.aggregates(&agents, &standings, show);
+        let mut room = show.max_series.saturating_sub(snapshot.series());
+        let mut full = self.rules.detail == Detail::Aggregate;
+        for ((name, agent), standing) in agents.iter().zip(&standings) {
+            if self.rules.detail == Detail::Aggregate {
+                break;
+            }
+            let series = self.agent_series(name, agent, standing.as_ref(), show);
+            // The size is that of an agent that is fully shown, so that nobody comes and goes with another's state.
+            let size = series.most_series(show.agent_info);
+            full = full || size > room;
+            if full {
+                snapshot.series_dropped += series.series();
+            } else {
+                room -= size;
+                snapshot.agents.push(series);
+            }
+        }
+        snapshot
+    }
+
+    /// Where the agent is at its observed time: of the visits that last, those with the latest start, ties by the state's name.
+    fn standing(&self, agent: &Agent, show: &Show) -> Option<Standing> {
+        if is_stale(agent, show) || !agent.in_newest() {
+            return None;
+        }
+        let lasting = agent.lasting(&self.view());
+        let start = lasting.iter().map(|(_, start)| *start).max()?;
+        let latest = || lasting.iter().filter(|(_, began)| *began == start).map(|(label, _)| (*label, self.labels.label(*label).state));
+        let (_, state) = latest().min_by_key(|(_, state)| self.names.value(*state))?;
+        let labels = latest().filter(|(_, other)| *other == state).map(|(label, _)| label).collect();
+        Some(Standing { state, start, labels })
+    }
+
+    fn aggregates(&self, agents: &[(&Arc<str>, &Agent)], standings: &[Option<Standing>], show: &Show) -> Snapshot {
+        let mut by_state: HashMap<NameId, u64> = HashMap::new();
+        let mut by_label: HashMap<LabelId, u64> = HashMap::new();
+        let mut over: BTreeMap<&Arc<str>, u64> = show.limits.keys().map(|state| (state, 0)).collect();
+        for ((_, agent), standing) in agents.iter().zip(standings) {
+            let Some(standing) = standing else { continue };
+            *by_state.entry(standing.state).or_default() += 1;
+            for label in &standing.labels {
+                *by_label.entry(*label).or_default() += 1;
+            }
+            let state = self.names.value(standing.state);
+            let lasted = agent.observed.map_or(Duration::ZERO, |observed| observed.since(standing.start));
+            if let (Some(limit), Some(count)) = (show.limits.get(state), over.get_mut(state)) {
+                *count += u64::from(lasted > *limit);
+            }
+        }
+        let mut snapshot = Snapshot {
+            agents_seen: u64::try_from(agents.len()).unwrap_or(u64::MAX),
+            over_limit: over.into_iter().map(|(state, agents)| (Arc::clone(state), agents)).collect(),
+            limits: show.limits.iter().map(|(state, limit)| (Arc::clone(state), *limit)).collect(),
+            targets: self.shown_targets(show),
+            data_watermark: self.targets.iter().filter_map(|progress| progress.watermark).min(),
+            series_limit: show.max_series,
+            ..Snapshot::default()
+        };
+        for (id, label) in self.labels.iter() {
+            let state = Arc::clone(self.names.value(label.state));
+            let Some(skill) = label.skill else {
+                snapshot.state_agents.push((state, by_state.get(&label.state).copied().unwrap_or(0)));
+                continue;
+            };
+            let skill = Arc::clone(self.names.value(skill));
+            let total = self.totals.get(&id).cloned().unwrap_or_default();
+            let agents = by_label.get(&id).copied().unwrap_or(0);
+            snapshot.skill_agents.push(SkillAgents { skill: Arc::clone(&skill), state: Arc::clone(&state), agents });
+            snapshot.states.push(StateSeries { state, skill, entries: total.entries, millis: total.millis, visits: total.visits });
+        }
+        snapshot.state_agents.sort_unstable();
+        snapshot.skill_agents.sort_unstable_by(|a, b| (&a.skill, &a.state).cmp(&(&b.skill, &b.state)));
+        snapshot.states.sort_unstable_by(|a, b| (&a.state, &a.skill).cmp(&(&b.state, &b.skill)));
+        snapshot
+    }
+
+    fn shown_targets(&self, show: &Show) -> Vec<TargetSeries> {
+        let series = show.targets.iter().zip(&self.targets).map(|(shown, progress)| TargetSeries {
+            target: Arc::clone(&shown.name),
+            up: shown.up,
+            last_success: shown.last_success,
+            watermark: progress.watermark,
+            epoch: progress.epoch,
+        });
+        let mut series: Vec<TargetSeries> = series.collect();
+        series.sort_unstable_by(|a, b| a.target.cmp(&b.target));
+        series
+    }
+
+    fn agent_series(&self, name: &Arc<str>, agent: &Agent, standing: Option<&Standing>, show: &Show) -> AgentSeries {
+        let stale = is_stale(agent, show);
+        let view = self.view();
+        let window_entries: HashMap<LabelId, u64> = agent.window_entries(self.rules.lookback, &view).into_iter().collect();
+        let shown = |id: &LabelId| self.labels.label(*id).skill.is_none() == view.over_skills;
+        let mut labels: Vec<LabelSeries> = agent
+            .series
+            .iter()
+            .filter(|series| shown(&series.label))
+            .map(|series| {
+                let label = self.labels.label(series.label);
+                let here = |standing: &&Standing| {
+                    standing.labels.iter().flat_map(|label| view.groups_of(*label)).any(|label| label == series.label)
+                };
+                LabelSeries {
+                    state: Arc::clone(self.names.value(label.state)),
+                    skill: label.skill.map_or_else(|| Arc::from(""), |skill| Arc::clone(self.names.value(skill))),
+                    start: standing.filter(here).map(|standing| standing.start),
+                    window_entries: (!stale).then(|| window_entries.get(&series.label).copied().unwrap_or(0)),
+                    entries: series.published.entries,
+                    millis: series.published.millis,
+                }
+            })
+            .collect();
+        labels.sort_unstable_by(|a, b| (&a.state, &a.skill).cmp(&(&b.state, &b.skill)));
+        let agent_name = agent.display_name.filter(|_| show.agent_info && !stale).map(|name| Arc::clone(self.names.value(name)));
+        AgentSeries { agent: Arc::clone(name), agent_name, observed: agent.observed.filter(|_| !stale), labels }
+    }
+
+    fn view(&self) -> View<'_> {
+        view(&self.labels, &self.rules)
+    }
+}
+
+/// An agent is stale when every target that told of it is.
+fn is_stale(agent: &Agent, show: &Show) -> bool {
+    agent.memberships.iter().all(|membership| show.targets[membership.target.index()].stale)
+}

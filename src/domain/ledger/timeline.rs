@@ -1,0 +1,275 @@
+//! One agent's visits after the horizon, and how a report replaces what earlier ones told.
+
+use std::collections::HashMap;
+
+use super::label::LabelId;
+use crate::domain::names::NameId;
+use crate::domain::time::{Timestamp, Window};
+
+/// What is known of one visit: where it began, and up to where it is known to have lasted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) label: LabelId,
+    pub(super) start: Timestamp,
+    /// `None` (events only): until the agent's next row in another state.
+    pub(super) end: Option<Timestamp>,
+    /// State changes at `start`: 0 when the start is only where a window cut it, more than 1 for an aggregated row.
+    pub(super) entries: u32,
+    /// Whether the histogram of visits has it.
+    pub(super) measured: bool,
+}
+
+impl Piece {
+    fn key(&self) -> (LabelId, Timestamp) {
+        (self.label, self.start)
+    }
+}
+
+/// One row of a report, as it concerns its agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) label: LabelId,
+    pub(super) start: Timestamp,
+    /// `None` while it lasts.
+    pub(super) end: Option<Timestamp>,
+    pub(super) count: u32,
+}
+
+/// What a report may change.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    /// The window that was asked for.
+    pub(super) window: Window,
+    /// What lies before this stands as it was counted.
+    pub(super) settled_to: Timestamp,
+    /// The windows of reports asked later that are already taken in.
+    pub(super) newer: &'a [Window],
+}
+
+impl Place<'_> {
+    /// The parts of the window that the report is the newest truth about.
+    fn parts(&self) -> Vec<Window> {
+        uncovered(Window { from: self.window.from.max(self.settled_to), ..self.window }, self.newer)
+    }
+}
+
+/// The pieces of one agent, sorted by label and start. For rows that are intervals, those of one label never overlap:
+/// they are the time spent there, parted where a visit begins.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Timeline {
+    pub(super) pieces: Vec<Piece>,
+}
+
+impl Timeline {
+    /// Takes in a report's intervals: they are the truth about its window, but for what newer ones cover and what is settled.
+    /// `observed` is up to where the agent was known. Returns how many visits told before were changed.
+    pub(super) fn replace_intervals(&mut self, place: &Place<'_>, observed: Option<Timestamp>, rows: &[Told]) -> u64 {
+        let Place { window, newer, .. } = *place;
+        let parts = place.parts();
+        let told_before: Vec<Piece> = self.pieces.iter().copied().filter(|piece| parts.iter().any(|part| touches(piece, *part))).collect();
+        let at_start =
+            |row: &Told| told_before.iter().find(|piece| piece.label == row.label && piece.start == window.from && piece.entries > 0);
+        for part in &parts {
+            self.erase(*part);
+        }
+        for row in rows.iter().filter(|row| row.start < window.to) {
+            if row.start < window.from {
+                self.join_inside(row, window.from, newer);
+            }
+            // A row that starts where its window does may have been cut there: only a known visit makes it an entry.
+            let entries = if row.start == window.from { at_start(row).map_or(0, |piece| piece.entries) } else { row.count };
+            let end = if row.count > 1 { row.start } else { row.end.unwrap_or(window.to).min(window.to) };
+            self.add(row.label, Window { from: row.start, to: end }, entries, newer);
+        }
+        self.join();
+        self.carry_measured(&told_before);
+        let closed = |piece: &Piece| observed.is_some_and(|observed| piece.end.is_some_and(|end| end < observed));
+        self.count_changed(&told_before, closed)
+    }
+
+    /// Takes in a report's events: they are the truth about what began in its window, but for what newer ones cover and what is settled.
+    /// Returns how many rows told before were changed.
+    pub(super) fn replace_events(&mut self, place: &Place<'_>, rows: &[Told]) -> u64 {
+        let Place { window, newer, .. } = *place;
+        let parts = place.parts();
+        let in_parts = |piece: &Piece| parts.iter().any(|part| part.contains(piece.start));
+        let told_before: Vec<Piece> = self.pieces.iter().copied().filter(in_parts).collect();
+        self.pieces.retain(|piece| !in_parts(piece));
+        for row in rows.iter().filter(|row| row.start < window.to && !covered(row.start, newer)) {
+            let end = if row.count > 1 { Some(row.start) } else { row.end };
+            self.pieces.push(Piece { label: row.label, start: row.start, end, entries: row.count, measured: false });
+        }
+        self.pieces.sort_by_key(Piece::key);
+        self.pieces.dedup_by(|later, kept| {
+            let same = later.key() == kept.key();
+            if same {
+                kept.entries = kept.entries.max(later.entries);
+                kept.end = later.end.or(kept.end);
+            }
+            same
+        });
+        self.carry_measured(&told_before);
+        self.count_changed(&told_before, |piece| piece.end.is_some())
+    }
+
+    /// Forgets what is known of `part`: what began there loses its beginning, what lasted through it falls in two.
+    fn erase(&mut self, part: Window) {
+        let mut rest = Vec::new();
+        self.pieces.retain_mut(|piece| {
+            let end = piece.end.unwrap_or(part.to);
+            if !touches(piece, part) {
+                return true;
+            }
+            if end > part.to {
+                rest.push(Piece { start: part.to, entries: 0, ..*piece });
+            }
+            piece.end = Some(part.from);
+            piece.start < part.from
+        });
+        self.pieces.extend(rest);
+    }
+
+    /// A row that began before its window is one visit up to the window's start, so no other of its label began within.
+    fn join_inside(&mut self, row: &Told, window_start: Timestamp, newer: &[Window]) {
+        for piece in &mut self.pieces {
+            let inside = piece.label == row.label && row.start < piece.start && piece.start < window_start;
+            if inside && row.end.is_none_or(|end| piece.start < end) && !covered(piece.start, newer) {
+                piece.entries = 0;
+            }
+        }
+    }
+
+    fn add(&mut self, label: LabelId, span: Window, entries: u32, newer: &[Window]) {
+        let entries = if covered(span.from, newer) { 0 } else { entries };
+        if span.from == span.to {
+            if entries > 0 {
+                self.pieces.push(Piece { label, start: span.from, end: Some(span.to), entries, measured: false });
+            }
+            return;
+        }
+        for part in uncovered(span, newer) {
+            let entries = if part.from == span.from { entries } else { 0 };
+            self.pieces.push(Piece { label, start: part.from, end: Some(part.to), entries, measured: false });
+        }
+    }
+
+    /// Sorts, and joins what belongs together: a piece without an entry goes on from the one that reaches it.
+    fn join(&mut self) {
+        self.pieces.sort_by_key(Piece::key);
+        self.pieces.dedup_by(|later, kept| {
+            let (Some(kept_end), Some(later_end)) = (kept.end, later.end) else { return false };
+            if later.label != kept.label || later.start > kept_end {
+                return false;
+            }
+            if later.entries == 0 || later.start == kept.start {
+                kept.end = Some(kept_end.max(later_end));
+                kept.entries = kept.entries.max(later.entries);
+                return true;
+            }
+            kept.end = Some(later.start);
+            later.end = Some(later_end.max(kept_end));
+            false
+        });
+    }
+
+    fn carry_measured(&mut self, told_before: &[Piece]) {
+        for old in told_before.iter().filter(|piece| piece.measured) {
+            if let Some(piece) = self.find_mut(old) {
+                piece.measured = true;
+            }
+        }
+    }
+
+    fn count_changed(&mut self, told_before: &[Piece], closed: impl Fn(&Piece) -> bool) -> u64 {
+        let mut changed = 0;
+        for old in told_before.iter().filter(|piece| piece.entries > 0) {
+            let same = self.find_mut(old).is_some_and(|piece| piece.entries == old.entries && (!closed(old) || piece.end == old.end));
+            changed += u64::from(!same);
+        }
+        changed
+    }
+
+    fn find_mut(&mut self, like: &Piece) -> Option<&mut Piece> {
+        let place = self.pieces.binary_search_by_key(&like.key(), Piece::key).ok()?;
+        Some(&mut self.pieces[place])
+    }
+
+    /// Every piece with its end: those without one last to the next start in another state, else to `observed`.
+    pub(super) fn spans(&self, observed: Timestamp, state_of: impl Fn(LabelId) -> NameId) -> Vec<Span> {
+        let ends = if self.pieces.iter().any(|piece| piece.end.is_none()) { self.implied_ends(&state_of) } else { HashMap::new() };
+        self.pieces
+            .iter()
+            .enumerate()
+            .map(|(place, piece)| {
+                let end = piece.end.or_else(|| ends.get(&place).copied()).unwrap_or(observed.max(piece.start));
+                Span { label: piece.label, start: piece.start, end, entries: piece.entries, place }
+            })
+            .collect()
+    }
+
+    /// For each piece without an end, by its place: the first later start in another state, if there is one.
+    fn implied_ends(&self, state_of: &impl Fn(LabelId) -> NameId) -> HashMap<usize, Timestamp> {
+        let mut places: Vec<usize> = (0..self.pieces.len()).collect();
+        places.sort_by_key(|&place| std::cmp::Reverse(self.pieces[place].start));
+        let mut ends = HashMap::new();
+        // Of the starts passed so far (later ones): the nearest, and the nearest in any other state than that.
+        let mut nearest: Option<(NameId, Timestamp)> = None;
+        let mut other: Option<Timestamp> = None;
+        for group in places.chunk_by(|&a, &b| self.pieces[a].start == self.pieces[b].start) {
+            for &place in group.iter().filter(|&&place| self.pieces[place].end.is_none()) {
+                let end = match nearest {
+                    Some((state, start)) if state != state_of(self.pieces[place].label) => Some(start),
+                    Some(_) | None => other,
+                };
+                ends.extend(end.map(|end| (place, end)));
+            }
+            for &place in group {
+                let (state, start) = (state_of(self.pieces[place].label), self.pieces[place].start);
+                if let Some((nearest_state, nearest_start)) = nearest
+                    && nearest_state != state
+                {
+                    other = Some(nearest_start);
+                }
+                nearest = Some((state, start));
+            }
+        }
+        ends
+    }
+}
+
+/// A piece with its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) label: LabelId,
+    pub(super) start: Timestamp,
+    pub(super) end: Timestamp,
+    pub(super) entries: u32,
+    /// Its piece's place in the timeline.
+    pub(super) place: usize,
+}
+
+fn touches(piece: &Piece, part: Window) -> bool {
+    part.contains(piece.start) || (piece.start < part.from && piece.end.is_none_or(|end| end > part.from))
+}
+
+fn covered(point: Timestamp, newer: &[Window]) -> bool {
+    newer.iter().any(|window| window.contains(point))
+}
+
+/// What the `newer` windows leave of `span`, in order.
+fn uncovered(span: Window, newer: &[Window]) -> Vec<Window> {
+    let mut parts = vec![span];
+    parts.retain(|part| part.from < part.to);
+    for window in newer {
+        parts = parts
+            .into_iter()
+            .flat_map(|part| {
+                let before = Window { from: part.from, to: part.to.min(window.from) };
+                let after = Window { from: part.from.max(window.to), to: part.to };
+                [before, after]
+            })
+            .filter(|part| part.from < part.to)
+            .collect();
+    }
+    parts
+}
