@@ -1,7 +1,12 @@
 //! The pure core: what is counted and what is asked for. No clock, no socket, no task; time and randomness are arguments.
 
+pub mod backoff;
+pub mod fetch;
 pub mod ledger;
 pub mod names;
+pub mod planner;
+pub mod quota;
 pub mod report;
 pub mod snapshot;
 pub mod time;
+pub mod window;

@@ -200,7 +200,7 @@ impl Ledger {
 
         let told = self.by_agent(origin, report, &mut applied);
         let mut moved: HashSet<NameId> = HashSet::new();
-        let newest: HashSet<NameId> = told.iter().map(|(agent, _)| *agent).collect();
+        let newest: HashSet<NameId> = told.keys().copied().collect();
         for (id, rows) in told {
             let report = AgentReport {
                 target: origin.target,

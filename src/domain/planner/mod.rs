@@ -1,0 +1,306 @@
+//! What to ask CXone next: targets take turns within the quota, and none holds up the others.
+
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::backoff::{Backoff, Random};
+use super::fetch::{Failure, Fetch, JobId, JobTiming, Outcome, Reply, Step, Trouble, fault_backoff, throttle_backoff};
+use super::ledger::{Asked, Origin, TargetId};
+use super::quota::Quota;
+use super::time::{Monotonic, Now, Timestamp, Window};
+use super::window::{Planned, WindowRules};
+
+/// A target is stale only after this many of its planned cycles.
+const STALE_CYCLES: u32 = 3;
+
+/// What the plan depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// How often a target is asked for, quota permitting.
+    pub interval: Duration,
+    /// Which windows are asked for.
+    pub windows: WindowRules,
+    /// How a job is waited for.
+    pub timing: JobTiming,
+    /// How many jobs a minute may be submitted.
+    pub jobs_per_minute: NonZeroU32,
+    /// After this long without a success a target is stale, if that is longer than three of its cycles.
+    pub max_staleness: Duration,
+}
+
+/// A request to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Submit a job for the target.
+    Submit(TargetId, Window),
+    /// Ask for the target's job.
+    Poll(TargetId, JobId),
+}
+
+/// A job that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// What it was asked for.
+    pub origin: Origin,
+    /// Event time before its window that no report will cover.
+    pub gap: Duration,
+    /// From its submission to its end.
+    pub age: Duration,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a target is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether its newest finished job succeeded.
+    pub up: bool,
+    /// When a job of it last succeeded.
+    pub last_success: Option<Now>,
+    /// Why its newest finished job failed.
+    pub last_trouble: Option<Trouble>,
+    /// Whether CXone works on a job of it.
+    pub in_flight: bool,
+    /// Whether it has not succeeded for too long.
+    pub stale: bool,
+}
+
+#[derive(Debug)]
+struct Target {
+    /// When it is next asked for.
+    due: Monotonic,
+    job: Option<Job>,
+    /// Whether the quota has made it wait.
+    waiting: bool,
+    backoff: Backoff,
+    refusals: Backoff,
+    up: bool,
+    last_success: Option<Now>,
+    last_trouble: Option<Trouble>,
+}
+
+#[derive(Debug)]
+struct Job {
+    asked: Asked,
+    begun: Monotonic,
+    planned: Planned,
+    fetch: Fetch,
+}
+
+/// The plan.
+#[derive(Debug)]
+pub struct Planner {
+    rules: Rules,
+    targets: Vec<Target>,
+    quota: Quota,
+    /// When the quota lets the next job through, as far as is known.
+    quota_free: Monotonic,
+    /// A 429 to a submit holds all submits, since the limit is the client's.
+    held_until: Monotonic,
+    throttles: Backoff,
+    random: Random,
+    asked: Asked,
+    quota_wait: Duration,
+    started: Monotonic,
+}
+
+impl Planner {
+    /// A plan for so many targets, all due at `now`.
+    #[must_use]
+    pub fn new(rules: Rules, targets: usize, now: Monotonic, random: Random) -> Self {
+        let target = || Target {
+            due: now,
+            job: None,
+            waiting: false,
+            backoff: fault_backoff(),
+            refusals: Backoff::new(Duration::from_secs(60), Duration::from_secs(300)),
+            up: false,
+            last_success: None,
+            last_trouble: None,
+        };
+        Self {
+            rules,
+            targets: (0..targets).map(|_| target()).collect(),
+            quota: Quota::new(rules.jobs_per_minute),
+            quota_free: now,
+            held_until: now,
+            throttles: throttle_backoff(),
+            random,
+            asked: Asked::default(),
+            quota_wait: Duration::ZERO,
+            started: now,
+        }
+    }
+
+    /// The next request to make now, if there is one; `cxone_utc` is now by CXone's clock. Call it until there is none.
+    pub fn next(&mut self, now: Monotonic, cxone_utc: Timestamp, watermark: impl Fn(TargetId) -> Option<Timestamp>) -> Option<Action> {
+        if let Some(action) = self.next_poll(now) {
+            return Some(action);
+        }
+        if now < self.held_until {
+            return None;
+        }
+        while let Some(place) = self.next_submit(now) {
+            let target = &mut self.targets[place];
+            let id = TargetId::new(place);
+            let planned = match &target.job {
+                Some(job) => job.planned,
+                None => match self.rules.windows.next(watermark(id), cxone_utc) {
+                    Some(planned) => planned,
+                    None => {
+                        target.due = now.plus(self.rules.interval);
+                        continue;
+                    }
+                },
+            };
+            if let Err(free) = self.quota.take(now) {
+                self.quota_free = free;
+                self.targets.iter_mut().filter(|target| target.wants_submit(now)).for_each(|target| target.waiting = true);
+                return None;
+            }
+            if std::mem::take(&mut target.waiting) {
+                self.quota_wait += now.since(target.due);
+            }
+            let job = target.job.get_or_insert_with(|| {
+                self.asked.0 += 1;
+                Job { asked: self.asked, begun: now, planned, fetch: Fetch::new(self.rules.timing) }
+            });
+            job.fetch.sent(now);
+            return Some(Action::Submit(id, planned.window));
+        }
+        None
+    }
+
+    fn next_poll(&mut self, now: Monotonic) -> Option<Action> {
+        self.targets.iter_mut().enumerate().find_map(|(place, target)| {
+            let job = target.job.as_mut()?;
+            let Step::Poll(id) = job.fetch.step(now) else { return None };
+            job.fetch.sent(now);
+            Some(Action::Poll(TargetId::new(place), id))
+        })
+    }
+
+    /// The target whose turn it is to submit: a job that is to be submitted again first, then whoever has been due the longest.
+    fn next_submit(&self, now: Monotonic) -> Option<usize> {
+        let wanting = self.targets.iter().enumerate().filter(|(_, target)| target.wants_submit(now));
+        wanting.min_by_key(|(place, target)| (target.job.is_none(), target.due, *place)).map(|(place, _)| place)
+    }
+
+    /// When [`Planner::next`] will have something to do, or a target turns stale, unless a reply comes first.
+    #[must_use]
+    pub fn wake_at(&self, now: Monotonic) -> Option<Monotonic> {
+        let submits_from = self.held_until.max(self.quota_free);
+        let steps = self.targets.iter().filter_map(|target| match target.job.as_ref().map(|job| job.fetch.step(now)) {
+            None => Some(target.due.max(submits_from)),
+            Some(Step::Submit) => Some(submits_from),
+            Some(Step::Poll(_)) => Some(now),
+            Some(Step::Wait(until)) => Some(until),
+            Some(Step::Busy) => None,
+        });
+        let stale = self.targets.iter().map(|target| self.stale_at(target)).filter(|stale_at| *stale_at > now);
+        steps.chain(stale).min()
+    }
+
+    /// Takes the reply to the request that an action asked for. When the job has ended with it, what it was.
+    pub fn reply(&mut self, now: Now, id: TargetId, reply: Reply) -> Option<Ended> {
+        let oldest_awaited = self.targets.iter().filter_map(|target| target.job.as_ref()).map(|job| job.asked).min();
+        let target = &mut self.targets[id.index()];
+        let job = target.job.as_mut()?;
+        let accepted = matches!(reply, Reply::Submitted(_));
+        let outcome = job.fetch.reply(now.instant, reply, &mut self.random);
+        if accepted {
+            self.throttles.reset();
+        }
+        let outcome = outcome?;
+        let job = target.job.take()?;
+        let origin =
+            Origin { target: id, asked: job.asked, oldest_awaited: oldest_awaited.unwrap_or(job.asked), window: job.planned.window };
+        match &outcome {
+            Outcome::Completed => target.succeeded(&job, now, self.rules.interval),
+            Outcome::Throttled { retry_after } => {
+                let wait = retry_after.unwrap_or_else(|| self.throttles.at_least(&mut self.random));
+                self.held_until = self.held_until.max(now.instant.plus(wait));
+            }
+            Outcome::Failed(trouble) => target.failed(trouble, now.instant, &self.rules, &mut self.random),
+        }
+        Some(Ended { origin, gap: job.planned.gap, age: job.fetch.age(now.instant), outcome })
+    }
+
+    /// How many jobs CXone works on.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.targets.iter().filter(|target| target.in_flight()).count()
+    }
+
+    /// The time that jobs have waited for the quota so far.
+    #[must_use]
+    pub const fn quota_wait(&self) -> Duration {
+        self.quota_wait
+    }
+
+    /// How a target is doing.
+    #[must_use]
+    pub fn standing(&self, id: TargetId, now: Monotonic) -> Standing {
+        let target = &self.targets[id.index()];
+        Standing {
+            up: target.up,
+            last_success: target.last_success,
+            last_trouble: target.last_trouble.clone(),
+            in_flight: target.in_flight(),
+            stale: self.stale_at(target) <= now,
+        }
+    }
+
+    /// The time from one poll of a target to the next, as the quota allows.
+    #[must_use]
+    pub fn cycle(&self) -> Duration {
+        let targets = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
+        self.rules.interval.max(self.quota.period().saturating_mul(targets))
+    }
+
+    fn stale_at(&self, target: &Target) -> Monotonic {
+        let since = target.last_success.map_or(self.started, |now| now.instant);
+        since.plus(self.rules.max_staleness.max(self.cycle().saturating_mul(STALE_CYCLES)))
+    }
+}
+
+impl Target {
+    fn wants_submit(&self, now: Monotonic) -> bool {
+        self.job.as_ref().map_or(self.due <= now, |job| job.fetch.step(now) == Step::Submit)
+    }
+
+    fn in_flight(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| job.fetch.in_flight())
+    }
+
+    fn succeeded(&mut self, job: &Job, now: Now, interval: Duration) {
+        self.up = true;
+        self.last_success = Some(now);
+        self.last_trouble = None;
+        self.backoff.reset();
+        self.refusals.reset();
+        // What is already there to be asked for need not wait for its turn in time, only for its turn among the targets.
+        self.due = if job.planned.behind { now.instant } else { now.instant.max(job.begun.plus(interval)) };
+    }
+
+    fn failed(&mut self, trouble: &Trouble, now: Monotonic, rules: &Rules, random: &mut Random) {
+        self.up = false;
+        let wait = match trouble.failure {
+            Failure::Rejected | Failure::TooLarge | Failure::Redirected => rules.interval.max(self.backoff.full_jitter(random)),
+            Failure::Forbidden | Failure::TokenForbidden | Failure::Credentials => self.refusals.at_least(random),
+            Failure::Token
+            | Failure::Unauthorized
+            | Failure::Failed
+            | Failure::Timeout
+            | Failure::Lost
+            | Failure::Malformed
+            | Failure::Server
+            | Failure::Unreachable => self.backoff.full_jitter(random),
+        };
+        self.due = now.plus(trouble.retry_after.unwrap_or(wait));
+        self.last_trouble = Some(trouble.clone());
+    }
+}

@@ -1,0 +1,218 @@
+//! The plan in virtual time, against a CXone that answers as a test says.
+
+use std::collections::HashMap;
+
+use assert_matches::assert_matches;
+use proptest::prelude::*;
+
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn rules() -> Rules {
+    Rules {
+        interval: MINUTE,
+        windows: WindowRules {
+            lookback: 24 * 60 * MINUTE,
+            overlap: 15 * MINUTE,
+            settle_delay: Duration::ZERO,
+            retention: 30 * 24 * 60 * MINUTE,
+        },
+        timing: JobTiming { poll_every: Duration::from_secs(2), timeout: MINUTE },
+        jobs_per_minute: NonZeroU32::new(10).expect("ten"),
+        max_staleness: 15 * MINUTE,
+    }
+}
+
+fn utc(now: Monotonic) -> Timestamp {
+    Timestamp::from_millis(1_700_000_000_000).plus(now.elapsed())
+}
+
+fn second(seconds: u64) -> Monotonic {
+    Monotonic::from_elapsed(Duration::from_secs(seconds))
+}
+
+/// Runs the plan for a while. `answer` says what comes of a submit; polls of accepted jobs complete at once.
+struct Run {
+    planner: Planner,
+    watermarks: HashMap<TargetId, Timestamp>,
+    submits: Vec<(Monotonic, TargetId, Window)>,
+    ended: Vec<Ended>,
+}
+
+impl Run {
+    fn new(rules: Rules, targets: usize) -> Self {
+        let planner = Planner::new(rules, targets, Monotonic::default(), Random::from_seed(3));
+        Self { planner, watermarks: HashMap::new(), submits: Vec::new(), ended: Vec::new() }
+    }
+
+    fn until(&mut self, end: Monotonic, mut answer: impl FnMut(Monotonic, TargetId) -> Reply) {
+        let mut now = Monotonic::default();
+        while now < end {
+            let watermarks = &self.watermarks;
+            while let Some(action) = self.planner.next(now, utc(now), |id| watermarks.get(&id).copied()) {
+                let (id, reply) = match action {
+                    Action::Submit(id, window) => {
+                        self.submits.push((now, id, window));
+                        (id, answer(now, id))
+                    }
+                    Action::Poll(id, _) => (id, Reply::Completed),
+                };
+                if let Some(ended) = self.planner.reply(Now { instant: now, utc: utc(now) }, id, reply) {
+                    if ended.outcome == Outcome::Completed {
+                        self.watermarks.insert(id, ended.origin.window.to);
+                    }
+                    self.ended.push(ended);
+                    break;
+                }
+            }
+            now = self.planner.wake_at(now).map_or(end, |wake| wake.max(now.plus(Duration::from_millis(1))));
+        }
+    }
+
+    fn submits_of(&self, place: usize) -> usize {
+        self.submits.iter().filter(|(_, id, _)| id.index() == place).count()
+    }
+}
+
+fn accepted() -> Reply {
+    Reply::Submitted(JobId::parse("job").expect("an id"))
+}
+
+fn failed(failure: Failure) -> Reply {
+    Reply::Trouble(Trouble { failure, retry_after: None, message: String::new() })
+}
+
+#[test]
+fn each_target_is_asked_for_once_an_interval_from_its_watermark_on() {
+    let mut run = Run::new(rules(), 3);
+    run.until(second(600), |_, _| accepted());
+    for place in 0..3 {
+        assert!((9..=11).contains(&run.submits_of(place)), "{}", run.submits_of(place));
+    }
+    let windows: Vec<Window> = run.submits.iter().filter(|(_, id, _)| id.index() == 0).map(|(_, _, window)| *window).collect();
+    assert!(windows.windows(2).all(|pair| pair[1].from == pair[0].to.minus(15 * MINUTE)));
+}
+
+#[test]
+fn too_many_targets_take_turns_fairly() {
+    let mut run = Run::new(rules(), 30);
+    run.until(second(3_600), |_, _| accepted());
+    let submits: Vec<usize> = (0..30).map(|place| run.submits_of(place)).collect();
+    let (least, most) = (submits.iter().min().expect("some"), submits.iter().max().expect("some"));
+    assert!(most - least <= 1, "{submits:?}");
+    assert!(run.planner.quota_wait() > MINUTE);
+    assert_eq!(run.planner.cycle(), Duration::from_millis(6_100) * 30);
+}
+
+#[test]
+fn a_target_that_fails_does_not_hold_up_the_others() {
+    let mut run = Run::new(rules(), 3);
+    run.until(second(600), |_, id| if id.index() == 1 { failed(Failure::Failed) } else { accepted() });
+    assert!(run.submits_of(0) >= 9 && run.submits_of(2) >= 9, "{} {}", run.submits_of(0), run.submits_of(2));
+    assert!(run.planner.standing(TargetId::new(0), second(600)).up);
+    let failing = run.planner.standing(TargetId::new(1), second(600));
+    assert!(!failing.up && failing.last_trouble.is_some());
+}
+
+#[test]
+fn a_429_to_a_submit_holds_all_submits_for_as_long_as_it_says() {
+    let mut run = Run::new(rules(), 3);
+    let mut throttled = false;
+    run.until(second(200), |_, _| {
+        if std::mem::replace(&mut throttled, true) {
+            accepted()
+        } else {
+            Reply::Throttled { retry_after: Some(Duration::from_secs(90)), message: String::new() }
+        }
+    });
+    assert_eq!(run.submits[0].0, second(0));
+    assert!(run.submits[1].0 >= second(90) && run.submits[1].0 < second(97));
+    assert_eq!(run.submits[1].1, run.submits[0].1, "it keeps its turn");
+    assert_eq!(run.submits[1].2.to, utc(run.submits[1].0), "with a window up to now");
+}
+
+#[test]
+fn wrong_credentials_and_missing_rights_are_retried_slowly() {
+    for failure in [Failure::Credentials, Failure::Forbidden] {
+        let mut run = Run::new(rules(), 1);
+        run.until(second(3_600), |_, _| failed(failure));
+        assert!((8..=16).contains(&run.submits.len()), "{failure:?}: {}", run.submits.len());
+    }
+}
+
+#[test]
+fn a_refused_body_is_never_sent_again() {
+    let mut run = Run::new(rules(), 1);
+    run.until(second(600), |_, _| failed(Failure::Rejected));
+    assert!(run.submits.windows(2).all(|pair| pair[0].2 != pair[1].2 && pair[1].0.since(pair[0].0) >= MINUTE));
+}
+
+#[test]
+fn a_long_absence_is_caught_up_with_slices_within_the_quota() {
+    let mut run = Run::new(rules(), 1);
+    run.watermarks.insert(TargetId::new(0), utc(second(0)).minus(4 * 24 * 60 * MINUTE));
+    run.until(second(120), |_, _| accepted());
+    let to: Vec<Timestamp> = run.submits.iter().map(|(_, _, window)| window.to).collect();
+    assert!(to[4] >= utc(second(0)), "{to:?}");
+    assert!(run.submits[4].0 < second(35));
+}
+
+#[test]
+fn a_target_without_a_success_turns_stale_after_the_longer_of_staleness_and_three_cycles() {
+    let mut run = Run::new(rules(), 200);
+    run.until(second(300), |_, _| accepted());
+    let id = TargetId::new(0);
+    let cycles = run.planner.cycle() * 3;
+    assert!(cycles > 15 * MINUTE);
+    let success = run.planner.standing(id, second(300)).last_success.expect("a success").instant;
+    assert!(!run.planner.standing(id, success.plus(cycles - Duration::from_secs(1))).stale);
+    assert!(run.planner.standing(id, success.plus(cycles)).stale);
+    let wake = run.planner.wake_at(success).expect("something to do");
+    assert!(wake <= success.plus(cycles));
+}
+
+#[test]
+fn a_repeated_submit_takes_from_the_quota_like_any_other() {
+    let mut planner = Planner::new(rules(), 1, Monotonic::default(), Random::from_seed(1));
+    assert_matches!(planner.next(second(0), utc(second(0)), |_| None), Some(Action::Submit(..)));
+    let now = Now { instant: second(0), utc: utc(second(0)) };
+    assert_eq!(planner.reply(now, TargetId::new(0), failed(Failure::Unauthorized)), None);
+    assert_eq!(planner.next(second(1), utc(second(1)), |_| None), None);
+    assert_eq!(planner.wake_at(second(1)), Some(Monotonic::from_elapsed(Duration::from_millis(6_100))));
+    assert_matches!(planner.next(second(7), utc(second(7)), |_| None), Some(Action::Submit(..)));
+}
+
+#[test]
+fn a_clock_that_stepped_back_waits_instead_of_asking_for_the_future() {
+    let mut planner = Planner::new(rules(), 1, Monotonic::default(), Random::from_seed(1));
+    let ahead = utc(second(3_600));
+    assert_eq!(planner.next(second(0), utc(second(0)), |_| Some(ahead)), None);
+    assert_matches!(planner.next(second(3_601), utc(second(3_601)), |_| Some(ahead)), Some(Action::Submit(_, window)) if window.to > ahead);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_comes_back_no_minute_holds_more_submits_than_the_quota(
+        answers in prop::collection::vec(0..6_usize, 50), targets in 1..40_usize, limit in 1..20_u32,
+    ) {
+        let rules = Rules { jobs_per_minute: NonZeroU32::new(limit).expect("at least one"), interval: Duration::from_secs(1), ..rules() };
+        let mut run = Run::new(rules, targets);
+        let mut place = 0;
+        run.until(second(900), |_, _| {
+            place += 1;
+            match answers[place % answers.len()] {
+                0 => failed(Failure::Server),
+                1 => failed(Failure::Unauthorized),
+                2 => Reply::Throttled { retry_after: Some(Duration::ZERO), message: String::new() },
+                _ => accepted(),
+            }
+        });
+        for (place, (first, _, _)) in run.submits.iter().enumerate() {
+            let within = run.submits[place..].iter().filter(|(at, _, _)| at.since(*first) <= MINUTE).count();
+            prop_assert!(within <= usize::try_from(limit).expect("small"));
+        }
+    }
+}

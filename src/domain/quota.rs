@@ -1,0 +1,100 @@
+//! The rule that no rolling minute holds more report jobs than CXone allows.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::clock::{Clock as _, FakeRelativeClock};
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota as Rate, RateLimiter};
+
+use super::time::Monotonic;
+
+/// Jobs are spread over this time and not over a minute, so that one that takes a second longer to arrive than those after it does not
+/// make a minute of theirs too full.
+const SPREAD: Duration = Duration::from_secs(61);
+
+/// Submits, each let through or told when to come again.
+///
+/// A burst of B jobs refilled every T lets B + ⌊60 s / T⌋ through in a minute, so there are no bursts: one job every 61 s ÷ the limit.
+#[derive(Debug)]
+pub struct Quota {
+    limiter: RateLimiter<NotKeyed, InMemoryState, FakeRelativeClock, NoOpMiddleware<Nanos>>,
+    /// Holds the time that it is told, and never reads a clock.
+    clock: FakeRelativeClock,
+    told: Monotonic,
+    period: Duration,
+}
+
+impl Quota {
+    /// At most `jobs_per_minute` in any rolling minute.
+    #[must_use]
+    pub fn new(jobs_per_minute: NonZeroU32) -> Self {
+        let clock = FakeRelativeClock::default();
+        let period = SPREAD / jobs_per_minute.get();
+        let rate = Rate::with_period(period).expect("a share of 61 s by a 32-bit number is not zero");
+        let limiter = RateLimiter::direct_with_clock(rate, clock.clone());
+        Self { limiter, clock, told: Monotonic::default(), period }
+    }
+
+    /// The time from one job to the next.
+    #[must_use]
+    pub const fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// Takes the right to submit one job now.
+    ///
+    /// # Errors
+    /// When it is too early: the time to try again.
+    pub fn take(&mut self, now: Monotonic) -> Result<(), Monotonic> {
+        self.clock.advance(now.since(self.told));
+        self.told = self.told.max(now);
+        self.limiter.check().map_err(|refused| now.plus(refused.wait_time_from(self.clock.now())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_rolling_minute_holds_more_than_the_limit(limit in 1..40_u32, pauses in prop::collection::vec(0..20_000_u64, 1..400)) {
+            let mut quota = Quota::new(NonZeroU32::new(limit).expect("at least one"));
+            let mut now = Monotonic::default();
+            let mut sent: Vec<Monotonic> = Vec::new();
+            for pause in pauses {
+                now = now.plus(Duration::from_millis(pause));
+                while quota.take(now).is_ok() {
+                    sent.push(now);
+                }
+            }
+            for (place, first) in sent.iter().enumerate() {
+                let within = sent[place..].iter().filter(|later| later.since(*first) <= Duration::from_secs(60)).count();
+                prop_assert!(within <= usize::try_from(limit).expect("small"), "{within} in a minute from {first:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_time_to_try_again_is_when_it_works() {
+        let mut quota = Quota::new(NonZeroU32::new(10).expect("ten"));
+        let now = Monotonic::from_elapsed(Duration::from_secs(3));
+        assert_eq!(quota.take(now), Ok(()));
+        let again = quota.take(now).expect_err("too early");
+        assert_eq!(again, now.plus(Duration::from_millis(6_100)));
+        assert_eq!(quota.take(again), Ok(()));
+    }
+
+    #[test]
+    fn a_steady_demand_gets_nearly_the_whole_limit() {
+        let mut quota = Quota::new(NonZeroU32::new(10).expect("ten"));
+        let seconds = (0..600).map(|second| Monotonic::from_elapsed(Duration::from_secs(second)));
+        let sent = seconds.filter(|now| quota.take(*now).is_ok()).count();
+        assert!(sent >= 85, "{sent} in ten minutes, polled every second");
+    }
+}
