@@ -1,1 +1,274 @@
-//! Placeholder: config.
+//! Text → typed configuration, with all mistakes in one run, each with its line and key.
+//!
+//! [`Config::parse`] is pure; [`load`] reads the files and the environment for it. Flags win over the file, the file over the
+//! environment.
+
+mod api;
+mod duration;
+mod keys;
+mod mistake;
+mod outside;
+mod section;
+mod settings;
+mod targets;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+pub use duration::{parse_duration, show_duration};
+pub use keys::KEYS;
+pub use mistake::{ConfigErrors, Mistake};
+pub use outside::{ENVIRONMENT, Flags, Overrides};
+pub use targets::user_id_doubt;
+
+use mistake::Notes;
+use section::Section;
+
+/// The state's name that every alias in `states.wrap_up` becomes.
+pub const WRAP_UP: &str = "Wrap-up";
+
+/// The largest configuration file, in bytes.
+const MAX_FILE_BYTES: usize = 1 << 20;
+
+/// The largest file with a secret, in bytes.
+const MAX_SECRET_FILE_BYTES: usize = 1 << 16;
+
+/// Everything that can be configured, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// CXone's API and the credentials for it.
+    pub api: Api,
+    /// What is asked for; no two with the same name or filter.
+    pub targets: Vec<Target>,
+    /// Which windows are asked for, and when.
+    pub poll: Poll,
+    /// How a report job is followed.
+    pub jobs: Jobs,
+    /// How many report jobs are allowed.
+    pub quota: Quota,
+    /// What is known of states.
+    pub states: States,
+    /// What is shown.
+    pub metrics: Metrics,
+}
+
+/// The section `api`.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Which of CXone's APIs is spoken.
+    pub dialect: Dialect,
+    /// Where the API is; http or https, without user name, query and fragment; it may have a path.
+    pub base_url: Url,
+    /// The OAuth client.
+    pub client_id: String,
+    /// Its secret; never empty, of one line.
+    pub client_secret: SecretString,
+    /// What the rows of a report are.
+    pub rows: Rows,
+}
+
+/// One of CXone's APIs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// The Reporting API.
+    Reports,
+}
+
+/// What the rows of a report are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// Every visit that touches the window, cut at its edges or whole.
+    Intervals,
+    /// Only visits that begin in the window.
+    Events,
+    /// One row for a group and window, with its count.
+    Buckets,
+}
+
+/// What one report job asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The label `target`: `user:ID`, `team:ID`, or the name that was given. At most 256 bytes.
+    pub name: String,
+    /// The report's filter.
+    pub filter: Filter,
+}
+
+/// A report's filter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Filter {
+    /// Its `type`: `user`, `team`, or another that the tenant knows.
+    pub kind: String,
+    /// Its `id`.
+    pub id: String,
+}
+
+/// The section `poll`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Poll {
+    /// How often a target is asked for, quota permitting; at least 1 s.
+    pub interval: Duration,
+    /// The first window, the longest window, and the span of the window gauges; 1 minute to 30 days.
+    pub lookback: Duration,
+    /// How much is asked again each time; at least 1 s and less than `lookback`; zero with [`Rows::Buckets`].
+    pub overlap: Duration,
+    /// How far behind now a window ends.
+    pub settle_delay: Duration,
+    /// How far back CXone can tell; at least `lookback`.
+    pub retention: Duration,
+}
+
+/// The section `jobs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Jobs {
+    /// How often a job's status is asked for; 100 ms to 60 s.
+    pub poll_every: Duration,
+    /// When a job is given up; at least `poll_every`.
+    pub timeout: Duration,
+}
+
+/// The section `quota`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Report jobs that any rolling 60 s may hold; 1 to 60000.
+    pub report_jobs_per_minute: u32,
+    /// How many of them are left free for `history` and `check`; less than `report_jobs_per_minute`.
+    pub reserve: u32,
+}
+
+/// The section `states`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct States {
+    /// The names that all become [`WRAP_UP`].
+    pub wrap_up: Vec<String>,
+    /// How long an agent should at most be in a state, by the state's name after aliases are resolved.
+    pub limits: BTreeMap<String, Duration>,
+}
+
+/// The section `metrics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// How finely agents are shown.
+    pub detail: Detail,
+    /// How many series of single agents may be shown; at least 1.
+    pub max_series: u64,
+    /// Whether `cxone_agent_info` shows the agents' names.
+    pub agent_info: bool,
+    /// What the label `agent` holds.
+    pub agent_ids: AgentIds,
+    /// After how long without a successful poll a target is stale.
+    pub max_staleness: Duration,
+}
+
+/// How finely agents are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// By agent, state and skill.
+    AgentSkill,
+    /// By agent and state; the label `skill` is empty.
+    Agent,
+    /// No single agents.
+    Aggregate,
+}
+
+/// What the label `agent` holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentIds {
+    /// The user id as CXone tells it.
+    Raw,
+}
+
+/// Whether a configuration without targets is a mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetsNeeded {
+    /// It is: for `serve` and `check`.
+    Yes,
+    /// It is not: the command brings its own.
+    No,
+}
+
+/// A configuration file's text and what messages call it; its folder is where relative paths in it begin.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigText<'a> {
+    /// The file's path as the user wrote it.
+    pub name: &'a str,
+    /// Its text.
+    pub text: &'a str,
+}
+
+impl Config {
+    /// Reads a configuration from `file`, if there is one, and from what was said beside it. Also returns warnings: what is allowed, but
+    /// looks like a slip. `read_secret` is asked for the text of the file with the client secret.
+    ///
+    /// # Errors
+    /// Every mistake there is, each with its line and key, flag or variable.
+    pub fn parse(
+        file: Option<ConfigText<'_>>,
+        overrides: &Overrides,
+        targets_needed: TargetsNeeded,
+        read_secret: impl Fn(&Path) -> io::Result<String>,
+    ) -> Result<(Self, Vec<String>), ConfigErrors> {
+        let mut notes = Notes { mistakes: overrides.mistakes.clone(), warnings: Vec::new() };
+        let name = file.map_or("", |file| file.name);
+        let tree = match file.map(|file| yaml::read(file.text, &mut notes)) {
+            Some(None) => return Err(ConfigErrors::new(name, notes.mistakes)),
+            Some(Some(tree)) => Some(tree),
+            None => None,
+        };
+        let top = tree.as_ref().map_or_else(Section::none, |tree| Section::top(tree, &mut notes));
+        let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+        let api = api::read(&top.section("api", &mut notes), overrides, folder, read_secret, &mut notes);
+        let rows = api.as_ref().map_or(Rows::Intervals, |api| api.rows);
+        let targets = targets::read(&top, overrides, targets_needed == TargetsNeeded::Yes, &mut notes);
+        let settings = settings::read(&top, rows, &mut notes);
+        let warnings = notes.warnings.iter().map(|warning| warning.located(name)).collect();
+        match (api, settings) {
+            (Some(api), Some(settings)) if notes.mistakes.is_empty() => Ok((settings.with(api, targets), warnings)),
+            _ => Err(ConfigErrors::new(name, notes.mistakes)),
+        }
+    }
+}
+
+/// [`Config::parse`] on the file at `path`, if there is one, `flags`, and the process's environment.
+///
+/// # Errors
+/// As [`Config::parse`], and when the file cannot be read, is larger than 1 MiB or is not UTF-8.
+pub fn load(path: Option<&Path>, flags: &Flags, targets_needed: TargetsNeeded) -> Result<(Config, Vec<String>), ConfigErrors> {
+    let overrides = Overrides::new(flags, |name| std::env::var_os(name));
+    let read_secret = |path: &Path| {
+        let bytes = read_limited(path, MAX_SECRET_FILE_BYTES)?;
+        String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
+    };
+    let Some(path) = path else {
+        return Config::parse(None, &overrides, targets_needed, read_secret);
+    };
+    let name = path.display().to_string();
+    let whole = |line, message: String| ConfigErrors::new(&name, vec![Mistake { line, key: String::new(), message }]);
+    let bytes =
+        read_limited(path, MAX_FILE_BYTES).map_err(|error| whole(None, format!("the configuration file cannot be read: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let lines = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|byte| **byte == b'\n').count();
+        whole(Some(lines + 1), "not UTF-8 text".to_owned())
+    })?;
+    Config::parse(Some(ConfigText { name: &name, text: &text }), &overrides, targets_needed, read_secret)
+}
+
+/// The bytes of the file at `path`; an error if there are more than `limit`.
+fn read_limited(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    if bytes.len() > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes")));
+    }
+    Ok(bytes)
+}

@@ -9,9 +9,11 @@
 //! | [`exposition`] | the table of metric families, and a snapshot as text |
 //! | [`server`] | the HTTP server: accept loop, limits, content negotiation |
 //! | [`simulator`] | a simulated contact centre with CXone's API in front |
+//! | [`cli`] | the command line: what each command takes, exit codes |
 //! | [`config`] | text → typed configuration, all mistakes at once |
 //! | [`clock`] | the only file that reads a clock |
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod cxone;

@@ -1,0 +1,97 @@
+//! Addresses to listen on, in the forms that Prometheus takes.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::str::FromStr;
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// `:PORT`: every interface.
+    AnyInterface {
+        /// The port; 0 lets the system choose.
+        port: u16,
+    },
+    /// `127.0.0.1:PORT`, `[::1]:PORT`.
+    Address(SocketAddr),
+    /// `localhost:PORT`.
+    Name {
+        /// The host's name, to be looked up.
+        host: String,
+        /// The port; 0 lets the system choose.
+        port: u16,
+    },
+}
+
+impl ListenAddress {
+    /// What to bind, in order of preference: the first that can be bound is the one. [`ListenAddress::AnyInterface`] is `[::]`, and
+    /// `0.0.0.0` where there is no IPv6.
+    ///
+    /// # Errors
+    /// When the name cannot be looked up.
+    pub fn candidates(&self) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Self::AnyInterface { port } => {
+                Ok(vec![(IpAddr::V6(Ipv6Addr::UNSPECIFIED), *port).into(), (IpAddr::V4(Ipv4Addr::UNSPECIFIED), *port).into()])
+            }
+            Self::Address(address) => Ok(vec![*address]),
+            Self::Name { host, port } => Ok((host.as_str(), *port).to_socket_addrs()?.collect()),
+        }
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        let form = || "write it like `:10962`, `127.0.0.1:10962`, `[::1]:10962` or `localhost:10962`".to_owned();
+        let (host, port) = text.rsplit_once(':').ok_or_else(form)?;
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = if digits { port.parse().ok() } else { None }.ok_or_else(form)?;
+        let is_name = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+        // What is made of digits and dots alone was meant as an address, and is none.
+        let is_broken_address = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        match host {
+            "" => Ok(Self::AnyInterface { port }),
+            _ if is_name && !is_broken_address && host.len() <= 253 => Ok(Self::Name { host: host.to_owned(), port }),
+            _ => Err(form()),
+        }
+    }
+}
+
+/// As it was written.
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AnyInterface { port } => write!(f, ":{port}"),
+            Self::Address(address) => address.fmt(f),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_read_and_shown_again() {
+        for text in [":10962", "127.0.0.1:0", "[::1]:8080", "localhost:8080"] {
+            assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
+        }
+        assert_eq!(":1".parse(), Ok(ListenAddress::AnyInterface { port: 1 }));
+        for text in ["", "10962", ":", ":x", ":+1", ":65536", "::1:80", "1.2.3:80", "a b:80", "http://h:80"] {
+            assert!(text.parse::<ListenAddress>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_alone_is_every_interface_with_ipv6_first() {
+        let all = ":80".parse::<ListenAddress>().unwrap().candidates().unwrap();
+        assert_eq!(all, ["[::]:80".parse().unwrap(), "0.0.0.0:80".parse().unwrap()]);
+    }
+}

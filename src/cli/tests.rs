@@ -1,0 +1,97 @@
+//! Right and wrong command lines.
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, Stop> {
+    parse_args(line.split_whitespace())
+}
+
+#[test]
+fn the_commands_definition_is_sound() {
+    use clap::CommandFactory;
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn serve_has_prometheus_defaults() {
+    let Command::Serve(serve) = parse("cxone-exporter serve --config.file=c.yml").unwrap().command else { panic!("serve") };
+    assert_eq!(serve.web.listen_address, [ListenAddress::AnyInterface { port: 10_962 }]);
+    assert_eq!((serve.web.telemetry_path.as_str(), serve.web.max_requests), ("/metrics", 40));
+    assert_eq!(serve.config.file, Some(PathBuf::from("c.yml")));
+}
+
+#[test]
+fn addresses_and_users_are_repeatable() {
+    let line = "cxone-exporter serve --web.listen-address=:1 --web.listen-address 127.0.0.1:2 --target.user=a --target.user b";
+    let Command::Serve(serve) = parse(line).unwrap().command else { panic!("serve") };
+    assert_eq!((serve.web.listen_address.len(), serve.targets.users.len()), (2, 2));
+}
+
+#[test]
+fn log_flags_go_before_and_after_every_command() {
+    for command in ["serve", "demo", "history --user u", "check", "simulate"] {
+        for line in [format!("--log.level=debug --log.format json {command}"), format!("{command} --log.level=debug --log.format=json")] {
+            let cli = parse(&format!("cxone-exporter {line}")).unwrap_or_else(|stop| panic!("{line}: {}", stop.text));
+            assert_eq!((cli.log.level, cli.log.format), (LogLevel::Debug, LogFormat::Json), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_64() {
+    for line in [
+        "",
+        "serv",
+        "serve --storage.path=data",
+        "serve --web.config.file=w.yml",
+        "serve --web.enable-lifecycle",
+        "serve --web.max-requests=0",
+        "serve --web.telemetry-path=metrics",
+        "serve --web.telemetry-path=/",
+        "serve --web.telemetry-path=/-/ready",
+        "serve --web.listen-address=10962",
+        "serve --log.level=loud",
+        "serve extra",
+        "history",
+        "history --user u --last 60",
+        "history --user u --last 0s",
+        "history --user u --format xml",
+        "demo --demo.agents=0",
+        "simulate --rows intervals",
+        "simulate --quota 0",
+        "plan",
+        "backfill",
+        "erase",
+    ] {
+        let stop = parse(&format!("cxone-exporter {line}")).unwrap_err();
+        assert_eq!(stop.code, EXIT_USAGE, "{line}");
+        assert!(stop.text.ends_with('\n') && stop.text.contains("--help") || line.is_empty(), "{line}: {}", stop.text);
+    }
+}
+
+#[test]
+fn help_and_version_are_no_failure() {
+    let stop = parse("cxone-exporter --version").unwrap_err();
+    assert_eq!(stop.code, EXIT_OK);
+    assert!(stop.text.starts_with(concat!("cxone-exporter, version ", env!("CARGO_PKG_VERSION"), "\n")), "{}", stop.text);
+    assert_eq!(parse("cxone-exporter serve --version").unwrap_err(), stop);
+    for command in ["", "serve", "demo", "history", "check", "simulate"] {
+        let stop = parse(&format!("cxone-exporter {command} --help")).unwrap_err();
+        assert_eq!(stop.code, EXIT_OK, "{command}");
+        assert!(stop.text.contains("Example"), "{command}");
+    }
+}
+
+#[test]
+fn the_simulators_secret_is_not_in_debug_output() {
+    let cli = parse("cxone-exporter simulate --client-secret hunter2").unwrap();
+    assert!(!format!("{cli:?}").contains("hunter2"));
+}
+
+#[test]
+fn history_reads_its_span_and_format() {
+    let Command::History(history) = parse("cxone-exporter history --user user-1 --last 7d --format csv").unwrap().command else {
+        panic!("history")
+    };
+    assert_eq!((history.last, history.format), (Duration::from_secs(7 * 86_400), HistoryFormat::Csv));
+}

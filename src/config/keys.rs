@@ -1,0 +1,107 @@
+//! The table of keys, and advice about keys that are not in it.
+
+use super::mistake::quote;
+
+/// Every key of the configuration file that holds a value. `[]` stands for each item of a list; `states.limits` is a map whose keys
+/// are the states. What is not here is an unknown key.
+pub const KEYS: [&str; 26] = [
+    "api.dialect",
+    "api.tenant",
+    "api.base_url",
+    "api.client_id",
+    "api.client_secret_file",
+    "api.rows",
+    "targets[].user",
+    "targets[].filter.type",
+    "targets[].filter.id",
+    "targets[].name",
+    "poll.interval",
+    "poll.lookback",
+    "poll.overlap",
+    "poll.settle_delay",
+    "poll.retention",
+    "jobs.poll_every",
+    "jobs.timeout",
+    "quota.report_jobs_per_minute",
+    "quota.reserve",
+    "states.wrap_up",
+    "states.limits",
+    "metrics.detail",
+    "metrics.max_series",
+    "metrics.agent_info",
+    "metrics.agent_ids",
+    "metrics.max_staleness",
+];
+
+/// Keys that are wrong for a reason worth telling.
+const ADVICE: [(&str, &str); 3] = [
+    (
+        "api.client_secret",
+        "a secret does not belong into the configuration: write it into a file of its own and name that file in `client_secret_file`, \
+         or put it into the environment variable CXONE_CLIENT_SECRET",
+    ),
+    ("metrics.hmac_key_file", "is not available in this version: agent ids are shown as they are (`agent_ids: raw`)"),
+    ("targets[].team", "is not a key: write `filter: {type: team, id: …}`"),
+];
+
+/// Longer keys are not compared with known ones.
+const MAX_COMPARED: usize = 40;
+
+/// The names that may stand under `section` (`poll`, `targets[].filter`, empty for the top).
+pub(super) fn children(section: &str) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for key in KEYS {
+        let rest = if section.is_empty() { Some(key) } else { key.strip_prefix(section).and_then(|rest| rest.strip_prefix('.')) };
+        if let Some(rest) = rest {
+            let name = rest.split(['.', '[']).next().unwrap_or(rest);
+            if names.last() != Some(&name) {
+                names.push(name);
+            }
+        }
+    }
+    names
+}
+
+/// What to say of the unknown key `name` under `section`.
+pub(super) fn unknown(section: &str, name: &str) -> String {
+    let full = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
+    if let Some((_, advice)) = ADVICE.iter().find(|(key, _)| *key == full) {
+        return (*advice).to_owned();
+    }
+    let known = children(section);
+    if name.len() <= MAX_COMPARED {
+        let near = known.iter().map(|known| (strsim::damerau_levenshtein(&name.to_lowercase(), known), known)).min();
+        if let Some((distance, near)) = near
+            && distance <= (name.chars().count() / 3).max(1)
+        {
+            return format!("unknown key; did you mean {}?", quote(near));
+        }
+        let elsewhere = KEYS.iter().find(|key| key.rsplit('.').next() == Some(name));
+        if let Some(elsewhere) = elsewhere {
+            return format!("unknown key; did you mean {}?", quote(elsewhere));
+        }
+    }
+    let known: Vec<String> = known.iter().map(|known| quote(known)).collect();
+    format!("unknown key; known here: {}", known.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_of_a_section_are_those_of_the_table() {
+        assert_eq!(children(""), ["api", "targets", "poll", "jobs", "quota", "states", "metrics"]);
+        assert_eq!(children("targets[]"), ["user", "filter", "name"]);
+        assert_eq!(children("targets[].filter"), ["type", "id"]);
+        assert_eq!(children("poll"), ["interval", "lookback", "overlap", "settle_delay", "retention"]);
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_the_nearest_one() {
+        assert_eq!(unknown("poll", "overlpa"), "unknown key; did you mean `overlap`?");
+        assert_eq!(unknown("poll", "settleDelay"), "unknown key; did you mean `settle_delay`?");
+        assert_eq!(unknown("", "interval"), "unknown key; did you mean `poll.interval`?");
+        assert_eq!(unknown("quota", "xyzzy"), "unknown key; known here: `report_jobs_per_minute`, `reserve`");
+    }
+}

@@ -1,0 +1,121 @@
+//! What is wrong with a configuration, and where.
+
+use std::fmt;
+
+/// More mistakes than this are counted, not shown: a file of rubbish is not worth megabytes of messages.
+const MAX_SHOWN: usize = 500;
+
+/// The longest piece of the user's text that a message repeats, in characters.
+const MAX_QUOTED: usize = 60;
+
+/// One mistake: where it is, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Line of the configuration file, from 1; `None` for a flag, an environment variable or the file as a whole.
+    pub line: Option<usize>,
+    /// The key's path (`poll.interval`, `targets[0].user`), the flag (`--api.tenant`) or the variable (`CXONE_TENANT`).
+    pub key: String,
+    /// What is wrong with it. Never holds a secret.
+    pub message: String,
+}
+
+/// Every mistake of a configuration, by line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigErrors {
+    file: String,
+    mistakes: Vec<Mistake>,
+}
+
+impl ConfigErrors {
+    /// The mistakes of the file named `file` and of what was given beside it; sorted by line, those without a line first.
+    pub(super) fn new(file: &str, mut mistakes: Vec<Mistake>) -> Self {
+        mistakes.sort_by_key(|mistake| mistake.line);
+        Self { file: file.to_owned(), mistakes }
+    }
+
+    /// The mistakes, by line; those without a line come first. Never empty.
+    #[must_use]
+    pub fn mistakes(&self) -> &[Mistake] {
+        &self.mistakes
+    }
+}
+
+/// A line a mistake: `cxone-exporter.yml:12: poll.interval: 0s is less than 1s`.
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.mistakes.iter().take(MAX_SHOWN).enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            f.write_str(&mistake.located(&self.file))?;
+        }
+        match self.mistakes.len().checked_sub(MAX_SHOWN) {
+            None | Some(0) => Ok(()),
+            Some(more) => write!(f, "\nand {more} more mistakes"),
+        }
+    }
+}
+
+impl Mistake {
+    /// The mistake with the place that it is at, in the file named `file`.
+    pub(super) fn located(&self, file: &str) -> String {
+        let Self { line, key, message } = self;
+        match (line, key.is_empty()) {
+            (Some(line), true) => format!("{file}:{line}: {message}"),
+            (Some(line), false) => format!("{file}:{line}: {key}: {message}"),
+            (None, true) => format!("{file}: {message}"),
+            (None, false) => format!("{key}: {message}"),
+        }
+    }
+}
+
+/// Where a value was given: the place that a mistake about it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) line: Option<usize>,
+    pub(super) key: String,
+}
+
+/// What is found while a configuration is read.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    pub(super) mistakes: Vec<Mistake>,
+    pub(super) warnings: Vec<Mistake>,
+}
+
+impl Notes {
+    /// Takes down a mistake.
+    pub(super) fn mistake(&mut self, at: Origin, message: impl Into<String>) {
+        self.mistakes.push(Mistake { line: at.line, key: at.key, message: message.into() });
+    }
+
+    /// Takes down what is allowed, but looks like a slip.
+    pub(super) fn warning(&mut self, at: Origin, message: impl Into<String>) {
+        self.warnings.push(Mistake { line: at.line, key: at.key, message: message.into() });
+    }
+}
+
+/// `text` in backticks as a message may show it: control characters escaped, cut when long.
+pub(super) fn quote(text: &str) -> String {
+    let mut quoted = String::from("`");
+    quoted.push_str(&shown(text));
+    quoted.push('`');
+    quoted
+}
+
+/// `text` with control characters escaped, cut when long.
+pub(super) fn shown(text: &str) -> String {
+    let mut kept = String::new();
+    for (index, character) in text.chars().enumerate() {
+        if index == MAX_QUOTED {
+            kept.push('…');
+            break;
+        }
+        if character.is_control() {
+            kept.extend(character.escape_default());
+        } else {
+            kept.push(character);
+        }
+    }
+    kept
+}

@@ -1,0 +1,174 @@
+//! The sections that have a default for every key.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::duration::{parse_duration, show_duration, within};
+use super::mistake::{Notes, quote};
+use super::section::Section;
+use super::{AgentIds, Api, Config, Detail, Jobs, Metrics, Poll, Quota, Rows, States, Target, WRAP_UP};
+use crate::domain::names::{MAX_LABEL_BYTES, label_value};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The longest of every duration that has no narrower bound: beyond it is a slip, and sums stay far from the end of all types.
+const MONTH: Duration = Duration::from_secs(30 * 86_400);
+
+/// The longest `poll.retention`.
+const TEN_YEARS: Duration = Duration::from_secs(3_650 * 86_400);
+
+/// The largest `quota.report_jobs_per_minute`: one a millisecond.
+const MAX_JOBS_PER_MINUTE: u32 = 60_000;
+
+/// The largest `metrics.max_series`.
+const MAX_SERIES: u64 = 10_000_000;
+
+/// All but `api` and `targets`.
+pub(super) struct Settings {
+    poll: Poll,
+    jobs: Jobs,
+    quota: Quota,
+    states: States,
+    metrics: Metrics,
+}
+
+impl Settings {
+    /// The whole configuration.
+    pub(super) fn with(self, api: Api, targets: Vec<Target>) -> Config {
+        let Self { poll, jobs, quota, states, metrics } = self;
+        Config { api, targets, poll, jobs, quota, states, metrics }
+    }
+}
+
+/// Reads the sections; `None` when something is wrong, which is then told.
+pub(super) fn read(top: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Settings> {
+    let poll = poll(&top.section("poll", notes), rows, notes);
+    let jobs = jobs(&top.section("jobs", notes), notes);
+    let quota = quota(&top.section("quota", notes), notes);
+    let states = states(&top.section("states", notes), notes);
+    let metrics = metrics(&top.section("metrics", notes), notes);
+    Some(Settings { poll: poll?, jobs: jobs?, quota: quota?, states: states?, metrics: metrics? })
+}
+
+fn poll(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Poll> {
+    let interval = section.duration("interval", MINUTE, SECOND..=MONTH, notes);
+    let lookback = section.duration("lookback", DAY, MINUTE..=MONTH, notes);
+    let overlap = match rows {
+        Rows::Intervals | Rows::Events => section.duration("overlap", 15 * MINUTE, SECOND..=MONTH, notes),
+        Rows::Buckets => section.duration("overlap", Duration::ZERO, Duration::ZERO..=MONTH, notes),
+    };
+    let settle_delay = section.duration("settle_delay", Duration::ZERO, Duration::ZERO..=MONTH, notes);
+    let retention = section.duration("retention", MONTH, MINUTE..=TEN_YEARS, notes);
+    if rows == Rows::Buckets {
+        if overlap.is_some_and(|overlap| !overlap.is_zero()) {
+            notes.warning(section.at("overlap"), "has no effect with `rows: buckets`, whose windows never overlap");
+        }
+    } else if let (Some(overlap), Some(lookback)) = (overlap, lookback)
+        && overlap >= lookback
+    {
+        let message = format!("{} is not less than poll.lookback, {}", show_duration(overlap), show_duration(lookback));
+        notes.mistake(section.at("overlap"), message);
+    }
+    if let (Some(lookback), Some(retention)) = (lookback, retention)
+        && lookback > retention
+    {
+        let message = format!("{} is more than poll.retention, {}", show_duration(lookback), show_duration(retention));
+        notes.mistake(section.at("lookback"), message);
+    }
+    let overlap = if rows == Rows::Buckets { overlap.map(|_| Duration::ZERO) } else { overlap };
+    Some(Poll { interval: interval?, lookback: lookback?, overlap: overlap?, settle_delay: settle_delay?, retention: retention? })
+}
+
+fn jobs(section: &Section<'_>, notes: &mut Notes) -> Option<Jobs> {
+    let poll_every = section.duration("poll_every", 2 * SECOND, 100 * MILLISECOND..=MINUTE, notes);
+    let timeout = section.duration("timeout", MINUTE, 100 * MILLISECOND..=DAY, notes);
+    if let (Some(poll_every), Some(timeout)) = (poll_every, timeout)
+        && timeout < poll_every
+    {
+        let message = format!("{} is less than jobs.poll_every, {}", show_duration(timeout), show_duration(poll_every));
+        notes.mistake(section.at("timeout"), message);
+    }
+    Some(Jobs { poll_every: poll_every?, timeout: timeout? })
+}
+
+fn quota(section: &Section<'_>, notes: &mut Notes) -> Option<Quota> {
+    let report_jobs_per_minute = section.number("report_jobs_per_minute", 10, 1..=MAX_JOBS_PER_MINUTE, notes);
+    let reserve = section.number("reserve", 1, 0..=MAX_JOBS_PER_MINUTE, notes);
+    if let (Some(jobs), Some(reserve)) = (report_jobs_per_minute, reserve)
+        && reserve >= jobs
+    {
+        let message = format!(
+            "{reserve} is not less than quota.report_jobs_per_minute, {jobs}: nothing would be left for the targets; lower `reserve`"
+        );
+        notes.mistake(section.at("reserve"), message);
+    }
+    Some(Quota { report_jobs_per_minute: report_jobs_per_minute?, reserve: reserve? })
+}
+
+fn states(section: &Section<'_>, notes: &mut Notes) -> Option<States> {
+    let before = notes.mistakes.len();
+    let wrap_up = match section.texts("wrap_up", notes) {
+        None => [WRAP_UP, "ACW", "After Contact Work"].map(str::to_owned).to_vec(),
+        Some(texts) => {
+            let mut wrap_up: Vec<String> = Vec::new();
+            for (at, text) in texts {
+                if text.is_empty() || text.len() > MAX_LABEL_BYTES {
+                    notes.mistake(at, format!("a state's name has 1 to {MAX_LABEL_BYTES} bytes"));
+                } else if wrap_up.iter().any(|known| known == text) {
+                    notes.mistake(at, format!("{} is in the list already", quote(text)));
+                } else {
+                    wrap_up.push(text.to_owned());
+                }
+            }
+            wrap_up
+        }
+    };
+    let limits = limits(section, &wrap_up, notes);
+    (notes.mistakes.len() == before).then_some(States { wrap_up, limits })
+}
+
+fn limits(section: &Section<'_>, wrap_up: &[String], notes: &mut Notes) -> BTreeMap<String, Duration> {
+    let Some(entries) = section.free_map("limits", notes) else {
+        return BTreeMap::from([(WRAP_UP.to_owned(), 5 * MINUTE)]);
+    };
+    let mut limits = BTreeMap::new();
+    for (at, name, text) in entries {
+        let state = if wrap_up.iter().any(|alias| alias == name) { WRAP_UP.into() } else { label_value(name) };
+        let limit = match parse_duration(text).and_then(|limit| within(text, limit, &(SECOND..=MONTH))) {
+            Ok(limit) => limit,
+            Err(message) => {
+                notes.mistake(at, message);
+                continue;
+            }
+        };
+        if state.is_empty() {
+            notes.mistake(at, "a state's name is not empty");
+        } else if limits.insert(state.clone().into_owned(), limit).is_some() {
+            notes.mistake(at, format!("the state {} has a limit already, under another of its names", quote(&state)));
+        }
+    }
+    limits
+}
+
+fn metrics(section: &Section<'_>, notes: &mut Notes) -> Option<Metrics> {
+    let details = [("agent-skill", Detail::AgentSkill), ("agent", Detail::Agent), ("aggregate", Detail::Aggregate)];
+    let detail = section.choice("detail", Detail::AgentSkill, &details, notes);
+    let max_series = section.number("max_series", 200_000, 1..=MAX_SERIES, notes);
+    let agent_info = section.choice("agent_info", false, &[("true", true), ("false", false)], notes);
+    let agent_ids = section.parsed("agent_ids", AgentIds::Raw, notes, |text| match text {
+        "raw" => Ok(AgentIds::Raw),
+        "hmac" => Err("`hmac` is not available in this version: write `raw`".to_owned()),
+        other => Err(format!("{} is none of `raw`", quote(other))),
+    });
+    let max_staleness = section.duration("max_staleness", 15 * MINUTE, SECOND..=MONTH, notes);
+    Some(Metrics {
+        detail: detail?,
+        max_series: max_series?,
+        agent_info: agent_info?,
+        agent_ids: agent_ids?,
+        max_staleness: max_staleness?,
+    })
+}

@@ -1,0 +1,253 @@
+//! YAML text as a tree that knows its lines. Built from the parser's events without recursion, so that no text can exhaust the stack.
+
+use std::collections::{BTreeMap, HashMap};
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+
+use super::mistake::{Mistake, Notes, Origin, quote, shown};
+
+/// The deepest nesting; the configuration itself needs five levels.
+const MAX_DEPTH: usize = 32;
+
+/// How much aliases may copy, in nodes and bytes of text together: enough for any real use, far too little for a bomb.
+const MAX_COPIED: usize = 1 << 20;
+
+/// A value and the line that it begins on, from 1.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) line: usize,
+    pub(super) value: Value,
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    /// Text, as it was written; `plain` when without quotes.
+    Scalar { text: String, plain: bool },
+    /// `[a, b]`.
+    List(Vec<Node>),
+    /// `{a: b}`, in the order of the file; no key twice.
+    Map(Vec<Entry>),
+}
+
+/// A key and its value.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) line: usize,
+    pub(super) value: Node,
+}
+
+impl Node {
+    /// Whether this is YAML's nothing: an empty value, `~` or `null`.
+    pub(super) fn is_null(&self) -> bool {
+        match &self.value {
+            Value::Scalar { text, plain } => *plain && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"),
+            Value::List(_) | Value::Map(_) => false,
+        }
+    }
+
+    /// Nodes and bytes of text, itself included.
+    fn weight(&self) -> usize {
+        match &self.value {
+            Value::Scalar { text, .. } => 1 + text.len(),
+            Value::List(items) => 1 + items.iter().map(Self::weight).sum::<usize>(),
+            Value::Map(entries) => 1 + entries.iter().map(|entry| entry.key.len() + entry.value.weight()).sum::<usize>(),
+        }
+    }
+
+    /// Levels of nesting, itself included.
+    fn height(&self) -> usize {
+        let below = match &self.value {
+            Value::Scalar { .. } => None,
+            Value::List(items) => items.iter().map(Self::height).max(),
+            Value::Map(entries) => entries.iter().map(|entry| entry.value.height()).max(),
+        };
+        1 + below.unwrap_or(0)
+    }
+}
+
+/// Reads `text`, one YAML document. `None` when it cannot be read; then `notes` says why. An empty text is an empty map.
+pub(super) fn read(text: &str, notes: &mut Notes) -> Option<Node> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut builder = Builder { notes, frames: Vec::new(), root: None, documents: 0, anchors: HashMap::new(), copied: 0 };
+    let mut parser = Parser::new_from_str(text);
+    while let Some(event) = parser.next_event() {
+        let done = match event {
+            Ok((event, span)) => builder.take(event, span),
+            Err(error) => Err(at_line(error.marker().line(), format!("not YAML: {}", shown(error.info())))),
+        };
+        if let Err(mistake) = done {
+            builder.notes.mistakes.push(mistake);
+            return None;
+        }
+    }
+    let empty = Node { line: 1, value: Value::Map(Vec::new()) };
+    Some(builder.root.filter(|root| !root.is_null()).unwrap_or(empty))
+}
+
+/// A mistake of the text as such, at no key.
+fn at_line(line: usize, message: String) -> Mistake {
+    Mistake { line: Some(line), key: String::new(), message }
+}
+
+/// The tree under construction.
+struct Builder<'n> {
+    notes: &'n mut Notes,
+    frames: Vec<Frame>,
+    root: Option<Node>,
+    documents: usize,
+    anchors: HashMap<usize, Node>,
+    copied: usize,
+}
+
+/// A list or map that has not ended yet.
+struct Frame {
+    line: usize,
+    anchor: usize,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Node>),
+    Map { entries: Vec<Entry>, first_lines: BTreeMap<String, usize>, pending: Pending },
+}
+
+/// The key that waits for its value.
+enum Pending {
+    None,
+    Key {
+        key: String,
+        line: usize,
+    },
+    /// A key that was refused; its value is read and dropped.
+    Refused,
+}
+
+impl Builder<'_> {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Mistake> {
+        let line = span.start.line();
+        match event {
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+            Event::DocumentStart(_) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    return Err(at_line(line, "a second YAML document begins here; a configuration is one".to_owned()));
+                }
+                Ok(())
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.check_tag(tag.as_deref(), line);
+                let value = Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
+                self.finish(Node { line, value }, anchor)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.check_tag(tag.as_deref(), line);
+                self.open(Frame { line, anchor, content: Content::List(Vec::new()) })
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.check_tag(tag.as_deref(), line);
+                let content = Content::Map { entries: Vec::new(), first_lines: BTreeMap::new(), pending: Pending::None };
+                self.open(Frame { line, anchor, content })
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let frame = self.frames.pop().expect("the parser ends only what it began");
+                let value = match frame.content {
+                    Content::List(items) => Value::List(items),
+                    Content::Map { entries, .. } => Value::Map(entries),
+                };
+                self.finish(Node { line: frame.line, value }, frame.anchor)
+            }
+            Event::Alias(anchor) => self.copy(anchor, line),
+        }
+    }
+
+    fn check_tag(&mut self, tag: Option<&Tag>, line: usize) {
+        if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
+            let at = Origin { line: Some(line), key: self.path() };
+            self.notes.mistake(at, format!("the tag {} means nothing here", quote(&tag.to_string())));
+        }
+    }
+
+    fn open(&mut self, frame: Frame) -> Result<(), Mistake> {
+        if self.frames.len() >= MAX_DEPTH {
+            return Err(at_line(frame.line, format!("nested deeper than {MAX_DEPTH} levels")));
+        }
+        self.frames.push(frame);
+        Ok(())
+    }
+
+    fn copy(&mut self, anchor: usize, line: usize) -> Result<(), Mistake> {
+        let Some(node) = self.anchors.get(&anchor) else {
+            return Err(at_line(line, "this alias stands inside of what it names".to_owned()));
+        };
+        if self.frames.len() + node.height() > MAX_DEPTH {
+            return Err(at_line(line, format!("nested deeper than {MAX_DEPTH} levels")));
+        }
+        self.copied = self.copied.saturating_add(node.weight());
+        if self.copied > MAX_COPIED {
+            return Err(at_line(line, "aliases copy too much".to_owned()));
+        }
+        let node = Node { line, ..node.clone() };
+        self.finish(node, 0)
+    }
+
+    /// Puts a whole node where it belongs.
+    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Mistake> {
+        if anchor > 0 {
+            self.copied = self.copied.saturating_add(node.weight());
+            if self.copied > MAX_COPIED {
+                return Err(at_line(node.line, "anchors hold too much".to_owned()));
+            }
+            self.anchors.insert(anchor, node.clone());
+        }
+        let path = self.path();
+        let Some(frame) = self.frames.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut frame.content {
+            Content::List(items) => items.push(node),
+            Content::Map { entries, first_lines, pending } => match std::mem::replace(pending, Pending::None) {
+                Pending::Key { key, line } => entries.push(Entry { key, line, value: node }),
+                Pending::Refused => {}
+                Pending::None => *pending = take_key(self.notes, node, &path, first_lines),
+            },
+        }
+        Ok(())
+    }
+
+    /// The path of the place that is being filled.
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for frame in &self.frames {
+            match &frame.content {
+                Content::List(items) => path.push_str(&format!("[{}]", items.len())),
+                Content::Map { pending: Pending::Key { key, .. }, .. } => {
+                    if !path.is_empty() {
+                        path.push('.');
+                    }
+                    path.push_str(&shown(key));
+                }
+                Content::Map { pending: Pending::None | Pending::Refused, .. } => {}
+            }
+        }
+        path
+    }
+}
+
+/// `node` as a key of the map at `path`, unless it is there already or can be none.
+fn take_key(notes: &mut Notes, node: Node, path: &str, first_lines: &mut BTreeMap<String, usize>) -> Pending {
+    let line = node.line;
+    let Value::Scalar { text: key, .. } = node.value else {
+        notes.mistake(Origin { line: Some(line), key: path.to_owned() }, "a key must be plain text, not a list or a map");
+        return Pending::Refused;
+    };
+    if let Some(first) = first_lines.get(&key) {
+        let full = if path.is_empty() { shown(&key) } else { format!("{path}.{}", shown(&key)) };
+        notes.mistake(Origin { line: Some(line), key: full }, format!("given twice, first on line {first}"));
+        return Pending::Refused;
+    }
+    first_lines.insert(key.clone(), line);
+    Pending::Key { key, line }
+}

@@ -1,0 +1,147 @@
+//! The documentation of the configuration says what the code does, and the example is what the documentation says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::CommandFactory;
+use cxone_exporter::cli::Cli;
+use cxone_exporter::config::{Config, ConfigText, ENVIRONMENT, Flags, KEYS, Overrides, Rows, TargetsNeeded, WRAP_UP, load};
+
+const DOCUMENT: &str = include_str!("../docs/configuration.md");
+const EXAMPLE: &str = include_str!("../examples/cxone-exporter.yml");
+
+/// The cells of the table under `heading`, a row each, without its head.
+fn table(heading: &str) -> Vec<Vec<String>> {
+    let (_, section) = DOCUMENT.split_once(&format!("\n## {heading}\n")).expect("the heading is there");
+    let rows = section.lines().take_while(|line| !line.starts_with("## ")).filter(|line| line.starts_with('|'));
+    rows.skip(2).map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+/// The text between a cell's backticks.
+fn code(cell: &str) -> &str {
+    cell.trim_matches('`')
+}
+
+fn parse(text: &str) -> Config {
+    let overrides = Overrides::new(&Flags::default(), |_| None);
+    let read_secret = |path: &Path| {
+        assert_eq!(path, Path::new("/etc/cxone/client-secret"));
+        Ok("s3cret\n".to_owned())
+    };
+    let file = ConfigText { name: "/etc/cxone/exporter.yml", text };
+    let (config, warnings) =
+        Config::parse(Some(file), &overrides, TargetsNeeded::Yes, read_secret).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(warnings, Vec::<String>::new());
+    config
+}
+
+const NEEDED: &str = "api: {tenant: acme, client_id: my-client, client_secret_file: client-secret}\ntargets: [{user: user-abc-123}]\n";
+
+/// All sections with defaults, as text that can be compared.
+fn settings(config: &Config) -> String {
+    let Config { poll, jobs, quota, states, metrics, .. } = config;
+    format!("{poll:#?}{jobs:#?}{quota:#?}{states:#?}{metrics:#?}{:#?}{:#?}", config.api.rows, config.api.dialect)
+}
+
+#[test]
+fn the_documented_keys_are_the_real_ones() {
+    let documented: Vec<String> = table("Keys of the file").iter().map(|row| code(&row[0]).to_owned()).collect();
+    assert_eq!(documented, KEYS);
+}
+
+#[test]
+fn the_documented_defaults_are_the_real_ones() {
+    let mut sections: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in table("Keys of the file").iter().filter(|row| !row[2].is_empty()) {
+        let (section, key) = code(&row[0]).split_once('.').expect("every key with a default is in a section");
+        sections.entry(section.to_owned()).or_default().push(format!("  {key}: {}\n", code(&row[2])));
+    }
+    let needed = ["tenant: acme", "client_id: my-client", "client_secret_file: client-secret"].map(|line| format!("  {line}\n"));
+    sections.entry("api".to_owned()).or_default().extend(needed);
+    let mut text = "targets: [{user: user-abc-123}]\n".to_owned();
+    for (section, lines) in sections {
+        text.push_str(&format!("{section}:\n{}", lines.concat()));
+    }
+    assert_eq!(text.matches("\n  ").count(), 18 + 3, "every default is in the text:\n{text}");
+    assert_eq!(settings(&parse(&text)), settings(&parse(NEEDED)));
+}
+
+#[test]
+fn the_example_shows_every_key_and_the_defaults() {
+    let example = parse(EXAMPLE);
+    assert_eq!(settings(&example), settings(&parse(NEEDED)));
+    assert_eq!(example.api.base_url.as_str(), "https://acme.api.cxone.com/");
+    assert_eq!(example.api.rows, Rows::Intervals);
+    let names: Vec<&str> = example.targets.iter().map(|target| target.name.as_str()).collect();
+    assert_eq!(names, ["user:user-abc-123", "support"]);
+    assert_eq!(example.states.limits, BTreeMap::from([(WRAP_UP.to_owned(), Duration::from_secs(300))]));
+    for key in KEYS {
+        let name = key.rsplit('.').next().unwrap();
+        let name = name.trim_start_matches("targets[].");
+        assert!(EXAMPLE.contains(&format!("{name}:")), "the example does not show {key}");
+    }
+}
+
+#[test]
+fn the_documented_flags_are_the_real_ones_with_their_defaults() {
+    let mut program = Cli::command();
+    program.build();
+    let commands: Vec<_> = program.get_subcommands().filter(|command| command.get_name() != "help").collect();
+    let mut real = BTreeSet::new();
+    for command in &commands {
+        for flag in command.get_arguments().filter(|flag| !matches!(flag.get_id().as_str(), "help" | "version")) {
+            let takes_value = flag.get_action().takes_values();
+            let default = flag.get_default_values().iter().filter(|_| takes_value).map(|value| value.to_string_lossy()).collect::<String>();
+            real.insert((format!("--{}", flag.get_long().expect("every flag is long")), command.get_name().to_owned(), default));
+        }
+    }
+    let mut documented = BTreeSet::new();
+    for row in table("Flags") {
+        let named: Vec<&str> = if row[1] == "all" {
+            commands.iter().map(|command| command.get_name()).collect()
+        } else {
+            row[1].split(", ").map(code).collect()
+        };
+        documented.extend(named.into_iter().map(|command| (code(&row[0]).to_owned(), command.to_owned(), code(&row[2]).to_owned())));
+    }
+    assert_eq!(documented, real);
+}
+
+#[test]
+fn the_documented_variables_are_the_real_ones() {
+    let rows = table("Environment variables");
+    let documented: Vec<&str> = rows.iter().flat_map(|row| [code(&row[0]), code(&row[1])]).filter(|name| !name.is_empty()).collect();
+    assert_eq!(documented, ENVIRONMENT);
+    let help = Cli::command().find_subcommand_mut("serve").expect("serve is there").render_help().to_string();
+    for row in &rows {
+        let short = if row[1].is_empty() { &row[0] } else { &row[1] };
+        assert!(help.contains(code(short)), "the help of serve does not name {short}");
+    }
+}
+
+#[test]
+fn a_file_is_loaded_with_its_secret_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("exporter.yml");
+    fs::write(&path, EXAMPLE).unwrap();
+    let missing = load(Some(&path), &Flags::default(), TargetsNeeded::Yes).unwrap_err().to_string();
+    assert!(missing.contains("exporter.yml:10: api.client_secret_file: the file with the secret cannot be read"), "{missing}");
+    fs::write(folder.path().join("client-secret"), "s3cret\n").unwrap();
+    let (config, warnings) = load(Some(&path), &Flags::default(), TargetsNeeded::Yes).unwrap();
+    assert_eq!(warnings, Vec::<String>::new());
+    assert!(!format!("{config:?}").contains("s3cret"));
+}
+
+#[test]
+fn a_file_that_is_missing_too_large_or_no_text_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("exporter.yml");
+    let message = || load(Some(&path), &Flags::default(), TargetsNeeded::Yes).unwrap_err().to_string();
+    assert!(message().contains("exporter.yml: the configuration file cannot be read: No such file"), "{}", message());
+    fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
+    assert!(message().ends_with("it is larger than 1048576 bytes"), "{}", message());
+    fs::write(&path, b"api:\n  tenant: \xff\n").unwrap();
+    assert!(message().ends_with("exporter.yml:2: not UTF-8 text"), "{}", message());
+}
