@@ -11,6 +11,7 @@
 //! | [`simulator`] | a simulated contact centre with CXone's API in front |
 //! | [`config`] | text → typed configuration, all mistakes at once |
 //! | [`clock`] | the only file that reads a clock |
+//! | [`tasks`] | the only file that spawns tasks, and the signals that end the process |
 
 pub mod clock;
 pub mod config;
@@ -19,3 +20,4 @@ pub mod domain;
 pub mod exposition;
 pub mod server;
 pub mod simulator;
+pub mod tasks;
