@@ -12,6 +12,7 @@
 //! | [`cli`] | the command line: what each command takes, exit codes |
 //! | [`config`] | text → typed configuration, all mistakes at once |
 //! | [`clock`] | the only file that reads a clock |
+//! | [`tasks`] | the only file that spawns tasks, and the signals that end the process |
 
 pub mod cli;
 pub mod clock;
@@ -21,3 +22,4 @@ pub mod domain;
 pub mod exposition;
 pub mod server;
 pub mod simulator;
+pub mod tasks;

@@ -1,1 +1,34 @@
-//! Placeholder: exposition.
+//! The table of metric families, and a snapshot as bytes. No state: the same snapshot gives the same page.
+//!
+//! A page is one gzip member stitched from segments: those of the snapshot are deflated once, when the data changes, and the exporter's
+//! own metrics are deflated at each scrape and put behind them.
+
+pub mod families;
+mod own;
+mod render;
+mod rows;
+mod segment;
+
+pub use own::own_text;
+pub use render::{Page, Rendered, render};
+pub use segment::Inflate;
+
+/// The two text formats that Prometheus reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+    /// Prometheus text 0.0.4.
+    Text,
+}
+
+impl Format {
+    /// The value of the header `Content-Type`.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}

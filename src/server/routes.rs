@@ -1,0 +1,164 @@
+//! The exporter's pages: which path answers what.
+
+use std::fmt;
+use std::future::{Ready, ready};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+
+use crate::exposition::Rendered;
+
+use super::body::{Abort, Body};
+use super::negotiate;
+use super::status_page::{self, Readiness, StatusView};
+
+/// The status page.
+const STATUS: &str = "/";
+/// Says that the process works; says nothing of CXone.
+const HEALTHY: &str = "/-/healthy";
+/// Says whether there is something to show.
+const READY: &str = "/-/ready";
+
+/// Paths that the telemetry path must not be, nor begin with `/-/`.
+pub const RESERVED_PATHS: [&str; 3] = [STATUS, HEALTHY, READY];
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// What the exporter's pages are made from.
+pub struct Sources {
+    /// The path of the metrics page: begins with `/`, and is none of [`RESERVED_PATHS`].
+    pub metrics_path: String,
+    /// How many scrapes are answered at a time.
+    pub max_requests: usize,
+    /// The exporter's own metrics, as `prometheus_client` encodes them.
+    pub own: Box<dyn Fn() -> String + Send + Sync>,
+    /// Whether there is something to show.
+    pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
+    /// What the status page shows.
+    pub status: Box<dyn Fn() -> StatusView + Send + Sync>,
+}
+
+/// The exporter's pages.
+pub struct Site {
+    sources: Sources,
+    rendered: RwLock<Arc<Rendered>>,
+    places: Arc<Semaphore>,
+    refused: AtomicU64,
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site").field("metrics_path", &self.sources.metrics_path).finish_non_exhaustive()
+    }
+}
+
+impl Site {
+    /// Pages that show `rendered` until something else is published.
+    #[must_use]
+    pub fn new(sources: Sources, rendered: Rendered) -> Self {
+        let places = Arc::new(Semaphore::new(sources.max_requests.min(Semaphore::MAX_PERMITS)));
+        Self { sources, rendered: RwLock::new(Arc::new(rendered)), places, refused: AtomicU64::new(0) }
+    }
+
+    /// Shows `rendered` from now on. Answers that are being sent keep what they have.
+    pub fn publish(&self, rendered: Rendered) {
+        *self.rendered.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rendered);
+    }
+
+    /// The handler for [`serve`](super::serve).
+    pub fn handler(self: Arc<Self>) -> impl Fn(Request<Incoming>) -> Ready<Result<Response<Body>, Abort>> + Clone + Send + Sync + 'static {
+        move |request| ready(Ok(self.answer(&request)))
+    }
+
+    /// The answer to `request`, whose body is not read.
+    pub fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
+        let path = request.uri().path();
+        let known = path == self.sources.metrics_path || RESERVED_PATHS.contains(&path);
+        let mut response = if !known {
+            self.not_found()
+        } else if request.method() != Method::GET && request.method() != Method::HEAD {
+            let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed here\n".to_owned());
+            refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            refusal
+        } else if path == self.sources.metrics_path {
+            self.metrics(request)
+        } else {
+            self.page(path)
+        };
+        let headers = response.headers_mut();
+        for (name, value) in
+            [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::REFERRER_POLICY, "no-referrer"), (header::CACHE_CONTROL, "no-store")]
+        {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if request.method() == Method::HEAD { without_body(response) } else { response }
+    }
+
+    fn metrics<B>(&self, request: &Request<B>) -> Response<Body> {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            let text = format!("{} scrapes are being answered already (--web.max-requests)\n", self.sources.max_requests);
+            let mut refusal = plain(StatusCode::SERVICE_UNAVAILABLE, text);
+            refusal.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            return refusal;
+        };
+        let format = negotiate::format(request.headers());
+        let rendered = Arc::clone(&self.rendered.read().unwrap_or_else(PoisonError::into_inner));
+        let page = rendered.page(format, &(self.sources.own)());
+        let gzip = negotiate::gzip(request.headers());
+        let body = if gzip { Body::parts(page.gzip()) } else { Body::inflate(page.plain()) };
+        let mut response = with(StatusCode::OK, format.content_type(), body.holding(place));
+        if gzip {
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        response
+    }
+
+    fn page(&self, path: &str) -> Response<Body> {
+        match path {
+            HEALTHY => plain(StatusCode::OK, "cxone-exporter is healthy.\n".to_owned()),
+            READY => match (self.sources.readiness)() {
+                Readiness::Ready => plain(StatusCode::OK, "cxone-exporter is ready.\n".to_owned()),
+                Readiness::NotReady(why) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("cxone-exporter is not ready: {why}\n")),
+            },
+            _ => {
+                let (view, readiness) = ((self.sources.status)(), (self.sources.readiness)());
+                let html = status_page::html(&view, &readiness, &self.sources.metrics_path, self.refused.load(Ordering::Relaxed));
+                let mut response = with(StatusCode::OK, "text/html; charset=utf-8", Body::full(html));
+                let policy = HeaderValue::from_static(status_page::CONTENT_SECURITY_POLICY);
+                response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+                response
+            }
+        }
+    }
+
+    fn not_found(&self) -> Response<Body> {
+        let text = format!("There is no such page. There are {STATUS}, {}, {HEALTHY} and {READY}.\n", self.sources.metrics_path);
+        plain(StatusCode::NOT_FOUND, text)
+    }
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Body> {
+    with(status, TEXT, Body::full(text))
+}
+
+fn with(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+    let length = body.remaining().map(HeaderValue::from);
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Some(length) = length {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length);
+    }
+    response
+}
+
+/// The answer to HEAD: status and headers as for GET, the length too.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    response.map(|_| Body::empty())
+}

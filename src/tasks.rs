@@ -1,0 +1,210 @@
+//! The only file that spawns: every task has a name, and a task that must not end ends the process when it does.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The tasks of the process. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+    running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+    dead: Arc<watch::Sender<Option<DeadTask>>>,
+}
+
+/// An essential task that ended although nobody asked it to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the task `{name}` {}", match panic { Some(text) => format!("panicked: {text}"), None => "ended unexpectedly".to_owned() })]
+pub struct DeadTask {
+    /// Its name.
+    pub name: &'static str,
+    /// What it said, if it panicked.
+    pub panic: Option<String>,
+}
+
+impl Tasks {
+    /// No tasks yet. Cancelling `stop` tells all of them to end; from then on an essential task may.
+    #[must_use]
+    pub fn new(stop: CancellationToken) -> Self {
+        Self { tracker: TaskTracker::new(), stop, running: Arc::default(), dead: Arc::new(watch::Sender::new(None)) }
+    }
+
+    /// The token that tells the tasks to end.
+    #[must_use]
+    pub const fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Runs a task without which the process is of no use: if it panics, or ends before `stop` is cancelled, [`Tasks::dead`] tells.
+    pub fn essential(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let (stop, dead) = (self.stop.clone(), Arc::clone(&self.dead));
+        self.run(name, async move {
+            let panic = AssertUnwindSafe(task).catch_unwind().await.err().map(|cause| panic_text(&*cause));
+            if panic.is_some() || !stop.is_cancelled() {
+                let mine = DeadTask { name, panic };
+                dead.send_if_modified(|first| first.is_none() && first.replace(mine).is_none());
+            }
+        });
+    }
+
+    /// Runs a task that may end at any time, such as one client's connection. A panic ends it alone and is logged.
+    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.run(name, async move {
+            if let Err(cause) = AssertUnwindSafe(task).catch_unwind().await {
+                tracing::error!(task = name, panic = panic_text(&*cause), "a task panicked");
+            }
+        });
+    }
+
+    /// Waits for the first essential task that ends although it should not; for ever, if none does.
+    pub async fn dead(&self) -> DeadTask {
+        let mut dead = self.dead.subscribe();
+        let first = dead.wait_for(Option::is_some).await.map(|first| first.clone());
+        match first {
+            Ok(Some(task)) => task,
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Waits until all tasks have ended, at most for `limit`. Returns the names of those that have not.
+    pub async fn drain(&self, limit: Duration) -> Vec<&'static str> {
+        self.tracker.close();
+        let in_time = tokio::time::timeout(limit, self.tracker.wait()).await.is_ok();
+        if in_time { Vec::new() } else { lock(&self.running).keys().copied().collect() }
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is the file that spawns")]
+    fn run(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let listed = Listed::new(Arc::clone(&self.running), name);
+        drop(self.tracker.spawn(async move {
+            let _listed = listed;
+            task.await;
+        }));
+    }
+}
+
+/// Runs `work`, which computes for more than a moment, on a thread where it holds up no task.
+///
+/// # Panics
+/// With `work`'s own panic.
+pub async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(cause) => match cause.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that is being torn down drops blocking work; nobody waits then.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// A task's entry in the list of running tasks; gone when it is dropped.
+struct Listed {
+    running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+    name: &'static str,
+}
+
+impl Listed {
+    fn new(running: Arc<Mutex<BTreeMap<&'static str, usize>>>, name: &'static str) -> Self {
+        *lock(&running).entry(name).or_default() += 1;
+        Self { running, name }
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let mut running = lock(&self.running);
+        if let Some(count) = running.get_mut(self.name) {
+            *count -= 1;
+            if *count == 0 {
+                running.remove(self.name);
+            }
+        }
+    }
+}
+
+/// The list is whole even if a thread panicked while it held it: each change is one step.
+fn lock<'a>(running: &'a Mutex<BTreeMap<&'static str, usize>>) -> MutexGuard<'a, BTreeMap<&'static str, usize>> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn panic_text(cause: &(dyn Any + Send)) -> String {
+    let text = cause.downcast_ref::<&str>().copied().or_else(|| cause.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("(no text)").to_owned()
+}
+
+/// The signals that ask the process to end. Once they are listened to, none of them ends it by itself.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Begins to listen for SIGTERM and SIGINT.
+    ///
+    /// # Errors
+    /// If the system refuses the handlers.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next signal and gives its name. The first one means to drain and end, the second one to end at once.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            Some(()) = self.terminate.recv() => "SIGTERM",
+            Some(()) = self.interrupt.recv() => "SIGINT",
+            else => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_essential_task_that_panics_or_ends_is_told_by_name() {
+        let tasks = Tasks::new(CancellationToken::new());
+        tasks.spawn("connection", async { panic!("only this connection") });
+        tasks.essential("poller", async { panic!("no rows") });
+        assert_eq!(tasks.dead().await, DeadTask { name: "poller", panic: Some("no rows".to_owned()) });
+
+        let tasks = Tasks::new(CancellationToken::new());
+        tasks.essential("server", async {});
+        assert_eq!(tasks.dead().await.to_string(), "the task `server` ended unexpectedly");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_essential_task_may_end_once_it_is_asked_to() {
+        let stop = CancellationToken::new();
+        let tasks = Tasks::new(stop.clone());
+        tasks.essential("poller", stop.clone().cancelled_owned());
+        stop.cancel();
+        assert_eq!(tasks.drain(Duration::from_secs(5)).await, Vec::<&str>::new());
+        assert!(tokio::time::timeout(Duration::from_secs(60), tasks.dead()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn draining_is_bounded_and_names_what_is_left() {
+        let tasks = Tasks::new(CancellationToken::new());
+        tasks.essential("stuck", std::future::pending());
+        tasks.spawn("quick", async {});
+        assert_eq!(tasks.drain(Duration::from_secs(5)).await, ["stuck"]);
+    }
+
+    #[tokio::test]
+    async fn work_off_the_thread_gives_its_result() {
+        assert_eq!(off_thread(|| 6 * 7).await, 42);
+    }
+}

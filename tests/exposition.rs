@@ -1,0 +1,269 @@
+//! The page as its readers see it: sound in both formats, under hostile names too, and whole after any way of unpacking it.
+
+#[path = "support/strict.rs"]
+mod strict;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cxone_exporter::domain::names::label_value;
+use cxone_exporter::domain::snapshot::{AgentSeries, LabelSeries, SkillAgents, Snapshot, StateSeries, TargetSeries, VisitDurations};
+use cxone_exporter::domain::time::Timestamp;
+use cxone_exporter::exposition::families::{self, Kind, Source};
+use cxone_exporter::exposition::{Format, Page, render};
+use proptest::prelude::*;
+use strict::Dialect;
+
+const FORMATS: [(Format, Dialect); 2] = [(Format::OpenMetrics, Dialect::OpenMetrics), (Format::Text, Dialect::Text)];
+
+const OWN: &str = "# HELP cxone_report_jobs Report jobs.\n# TYPE cxone_report_jobs counter\ncxone_report_jobs_total 3\n\
+    # HELP cxone_exporter_build Build.\n# TYPE cxone_exporter_build info\ncxone_exporter_build_info{version=\"1\"} 1\n# EOF\n";
+
+fn snapshot(agents: &[&str], states: &[&str], skill: &str) -> Snapshot {
+    let time = |millis| Some(Timestamp::from_millis(millis));
+    let name = |text: &str| Arc::<str>::from(label_value(text));
+    let unique = |names: &[&str]| names.iter().map(|n| name(n)).collect::<std::collections::BTreeSet<_>>();
+    let (agents, states) = (unique(agents), unique(states));
+    let mut visits = VisitDurations::default();
+    visits.observe(Duration::from_millis(4_999));
+    visits.observe(Duration::from_secs(9_000));
+    Snapshot {
+        agents: agents
+            .iter()
+            .map(|agent| AgentSeries {
+                agent: Arc::clone(agent),
+                agent_name: Some(name("Ann \"the\\voice\"\nO'Hara")),
+                observed: time(1_700_000_000_123),
+                labels: states
+                    .iter()
+                    .map(|state| LabelSeries {
+                        state: Arc::clone(state),
+                        skill: name(skill),
+                        start: time(1_699_999_999_007),
+                        window_entries: Some(7),
+                        entries: 3,
+                        millis: 61_500,
+                    })
+                    .collect(),
+            })
+            .collect(),
+        agents_seen: 1,
+        state_agents: states.iter().map(|state| (Arc::clone(state), 1)).collect(),
+        over_limit: states.iter().map(|state| (Arc::clone(state), 0)).collect(),
+        limits: states.iter().map(|state| (Arc::clone(state), Duration::from_secs(300))).collect(),
+        skill_agents: states.iter().map(|state| SkillAgents { skill: name(skill), state: Arc::clone(state), agents: 1 }).collect(),
+        states: states
+            .iter()
+            .map(|state| StateSeries { state: Arc::clone(state), skill: name(skill), entries: 3, millis: 61_500, visits: visits.clone() })
+            .collect(),
+        targets: vec![TargetSeries {
+            target: name("user:u1"),
+            up: true,
+            last_success: time(1_700_000_060_000),
+            watermark: time(1_700_000_000_123),
+            epoch: time(-1),
+        }],
+        data_watermark: time(1_700_000_000_123),
+        series_limit: 200_000,
+        series_dropped: 0,
+    }
+}
+
+fn plain(page: Page) -> String {
+    String::from_utf8(page.plain().collect::<Vec<_>>().concat()).expect("pages are UTF-8")
+}
+
+fn gzip(page: Page) -> Vec<u8> {
+    page.gzip().concat()
+}
+
+fn labels<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+#[test]
+fn a_full_page_is_sound_in_both_formats_and_holds_every_family_of_the_snapshot() {
+    let rendered = render(&snapshot(&["user-1", "user-2"], &["Ready", "Wrap-up"], "Sales"));
+    for (format, dialect) in FORMATS {
+        let page = strict::parse(&plain(rendered.page(format, OWN)), dialect).unwrap();
+        for family in families::ALL.iter().filter(|f| f.source == Source::Snapshot) {
+            let name = if dialect == Dialect::OpenMetrics { family.family_name() } else { family.name };
+            let (kind, help) = page.families.get(name).unwrap_or_else(|| panic!("{name} is missing"));
+            assert_eq!(*help, format!("{}.", family.help));
+            let wanted = match family.kind {
+                Kind::Counter => "counter",
+                Kind::Histogram => "histogram",
+                Kind::Info if dialect == Dialect::OpenMetrics => "info",
+                Kind::Info | Kind::Gauge => "gauge",
+            };
+            assert_eq!(kind, wanted, "{name}");
+        }
+        let of = |name: &str, set| page.samples.get(&(name.to_owned(), set)).map(String::as_str);
+        let agent = || labels([("agent", "user-1"), ("state", "Wrap-up"), ("skill", "Sales")]);
+        assert_eq!(of("cxone_agent_state_start_timestamp_seconds", agent()), Some("1699999999.007"));
+        assert_eq!(of("cxone_agent_state_seconds_total", agent()), Some("61.500"));
+        assert_eq!(of("cxone_agent_state_entries_total", agent()), Some("3"));
+        let bucket = |le| labels([("state", "Ready"), ("skill", "Sales"), ("le", le)]);
+        let visits = "cxone_state_visit_duration_seconds_bucket";
+        assert_eq!(
+            [of(visits, bucket("5.0")), of(visits, bucket("7200.0")), of(visits, bucket("+Inf"))],
+            [Some("1"), Some("1"), Some("2")]
+        );
+        assert_eq!(of("cxone_state_visit_duration_seconds_sum", labels([("state", "Ready"), ("skill", "Sales")])), Some("9004.999"));
+        assert_eq!(of("cxone_target_epoch_timestamp_seconds", labels([("target", "user:u1")])), Some("-0.001"));
+        assert_eq!(of("cxone_report_jobs_total", labels([])), Some("3"));
+        assert_eq!(of("cxone_exporter_build_info", labels([("version", "1")])), Some("1"));
+        // All samples but the three of the exporter's series and the two of its own part.
+        assert_eq!(of("cxone_exporter_series", labels([])), Some((page.samples.len() - 5).to_string().as_str()));
+    }
+}
+
+#[test]
+fn both_formats_tell_the_same_samples() {
+    let rendered = render(&snapshot(&["user-1"], &["Ready"], ""));
+    let [openmetrics, text] = FORMATS.map(|(format, dialect)| strict::parse(&plain(rendered.page(format, OWN)), dialect).unwrap().samples);
+    assert_eq!(openmetrics, text);
+}
+
+#[test]
+fn an_empty_snapshot_gives_a_sound_page_without_empty_heads() {
+    let rendered = render(&Snapshot::default());
+    for (format, dialect) in FORMATS {
+        let page = strict::parse(&plain(rendered.page(format, "# EOF\n")), dialect).unwrap();
+        let mut told: Vec<_> = page.families.keys().map(String::as_str).collect();
+        told.sort_unstable();
+        assert_eq!(told, ["cxone_agents_seen", "cxone_exporter_series", "cxone_exporter_series_dropped", "cxone_exporter_series_limit"]);
+    }
+}
+
+/// Large enough for several blocks of text and several buffers of the inflater.
+fn large() -> Snapshot {
+    let agents: Vec<String> = (0..4_000).map(|n| format!("user-{n}")).collect();
+    let agents: Vec<&str> = agents.iter().map(String::as_str).collect();
+    snapshot(&agents, &["Ready", "Wrap-up", "Break"], "Sales")
+}
+
+#[test]
+fn the_stitched_gzip_member_is_one_member_and_equals_the_plain_text() {
+    for snapshot in [Snapshot::default(), snapshot(&["user-1"], &["Ready"], ""), large()] {
+        let rendered = render(&snapshot);
+        for (format, _) in FORMATS {
+            let packed = gzip(rendered.page(format, OWN));
+            let text = plain(rendered.page(format, OWN));
+            // Reads the first member only, and checks CRC and length.
+            let mut decoder = flate2::bufread::GzDecoder::new(packed.as_slice());
+            let mut unpacked = String::new();
+            decoder.read_to_string(&mut unpacked).unwrap();
+            assert!(unpacked == text, "gzip and plain text differ");
+            assert!(decoder.into_inner().is_empty(), "something stands behind the first member");
+        }
+    }
+}
+
+#[test]
+fn gzip_and_python_unpack_the_page() {
+    let rendered = render(&large());
+    let packed = gzip(rendered.page(Format::OpenMetrics, OWN));
+    let text = plain(rendered.page(Format::OpenMetrics, OWN));
+    let python = "import sys,zlib;d=zlib.decompressobj(31);sys.stdout.buffer.write(d.decompress(sys.stdin.buffer.read())+d.flush());assert d.eof and not d.unused_data";
+    let mut tried = 0;
+    for (program, arguments) in [("gzip", vec!["-dc"]), ("python3", vec!["-c", python])] {
+        if let Some((ok, output)) = run(program, &arguments, &packed) {
+            assert!(ok && output == text.as_bytes(), "{program} reads something else");
+            tried += 1;
+        }
+    }
+    assert!(tried > 0, "neither gzip nor python3 is installed");
+}
+
+#[test]
+fn promtool_finds_no_fault_in_text_0_0_4() {
+    let rendered = render(&snapshot(&["user-1", "a\"b\\c\nd", "🎧"], &["Ready", "Wrap-up"], "Sales"));
+    let page = plain(rendered.page(Format::Text, OWN));
+    let Some((ok, output)) = run("promtool", &["check", "metrics"], page.as_bytes()) else {
+        assert!(std::env::var_os("CI").is_none(), "promtool is not installed");
+        return;
+    };
+    assert!(ok, "{}", String::from_utf8_lossy(&output));
+}
+
+/// Feeds `input` to a program; its success and what it wrote to both streams. `None` when it is not installed.
+fn run(program: &str, arguments: &[&str], input: &[u8]) -> Option<(bool, Vec<u8>)> {
+    let mut child =
+        Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
+    let mut stdin = child.stdin.take().expect("stdin is a pipe");
+    let input = input.to_vec();
+    let writer = std::thread::Builder::new().spawn(move || stdin.write_all(&input)).expect("a thread");
+    let output = child.wait_with_output().expect("the program ends");
+    writer.join().expect("no panic").expect("the program reads its input");
+    Some((output.status.success(), [output.stdout, output.stderr].concat()))
+}
+
+#[test]
+fn the_strict_reader_finds_faults() {
+    let head = "# HELP x_total X.\n# TYPE x_total counter\n";
+    let other = "# HELP y Y.\n# TYPE y gauge\ny 1\n";
+    let histogram = "# HELP h H.\n# TYPE h histogram\n";
+    let faults = [
+        format!("{head}x_total 1\nx_total 2\n"),
+        format!("{head}x_total{{a=\"1\"}} 1\n{other}{head}x_total{{a=\"2\"}} 1\n"),
+        format!("{other}x_total 1\n"),
+        format!("{head}x_total{{a=\"\\t\"}} 1\n"),
+        format!("{head}x_total{{a=\"\"\"}} 1\n"),
+        format!("{head}x_total 1"),
+        format!("{head}x_total 1 1700000000\n"),
+        format!("{head}x_total -1\n"),
+        "# HELP x X.\n# TYPE x counter\nx 1\n".to_owned(),
+        "# TYPE y gauge\ny 1\n".to_owned(),
+        format!("{histogram}h_bucket{{le=\"5\"}} 1\nh_bucket{{le=\"+Inf\"}} 1\nh_sum 1\nh_count 1\n"),
+        format!("{histogram}h_bucket{{le=\"5.0\"}} 1\nh_sum 1\nh_count 1\n"),
+        format!("{histogram}h_bucket{{le=\"5.0\"}} 2\nh_bucket{{le=\"+Inf\"}} 1\nh_sum 1\nh_count 1\n"),
+        format!("{other}# EOF\n"),
+    ];
+    for fault in faults {
+        assert!(strict::parse(&fault, Dialect::Text).is_err(), "let pass:\n{fault}");
+    }
+    for fault in [other.to_owned(), format!("{other}# EOF"), format!("{head}x_total 1\n# EOF\n"), format!("# EOF\n{other}# EOF\n")] {
+        assert!(strict::parse(&fault, Dialect::OpenMetrics).is_err(), "let pass:\n{fault}");
+    }
+    assert!(strict::parse(&format!("{head}x_total 1\n{other}"), Dialect::Text).is_ok());
+}
+
+fn hostile() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("\"".to_owned()),
+        Just("\\".to_owned()),
+        Just("\n".to_owned()),
+        Just("\\n".to_owned()),
+        Just("\"} 1\n# EOF\n".to_owned()),
+        Just("\u{0}\u{7}\r\u{85}\u{2028}".to_owned()),
+        Just("🎧𝄞é".to_owned()),
+        Just("\n# TYPE cxone_agents counter\n".to_owned()),
+        any::<String>(),
+    ];
+    prop_oneof![
+        9 => prop::collection::vec(piece.clone(), 0..8).prop_map(|pieces| pieces.concat()),
+        1 => piece.prop_map(|piece| piece.repeat(1 + 10_000 / piece.chars().count().max(1))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
+    #[test]
+    fn hostile_names_come_through_unharmed(agents in prop::collection::vec(hostile(), 1..4), state in hostile(), skill in hostile()) {
+        let names: Vec<&str> = agents.iter().map(String::as_str).collect();
+        let rendered = render(&snapshot(&names, &[&state], &skill));
+        for (format, dialect) in FORMATS {
+            let page = strict::parse(&plain(rendered.page(format, OWN)), dialect).map_err(TestCaseError::fail)?;
+            for agent in &agents {
+                let set = labels([("agent", &*label_value(agent)), ("state", &*label_value(&state)), ("skill", &*label_value(&skill))]);
+                let key = ("cxone_agent_state_entries_total".to_owned(), set);
+                prop_assert_eq!(page.samples.get(&key).map(String::as_str), Some("3"));
+            }
+        }
+    }
+}
