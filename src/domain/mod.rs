@@ -7,6 +7,7 @@ pub mod names;
 pub mod planner;
 pub mod quota;
 pub mod report;
+pub mod server_clock;
 pub mod snapshot;
 pub mod time;
 pub mod window;

@@ -1,0 +1,287 @@
+//! The exporter's metrics about itself: its requests, jobs, quota and process.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry};
+
+use crate::cxone::{Endpoint, Event};
+use crate::domain::fetch::Failure;
+use crate::domain::ledger::Applied;
+use crate::domain::report::{Report, RowRejection};
+use crate::domain::time::Timestamp;
+use crate::exposition::families;
+
+type Labels = Vec<(&'static str, String)>;
+type Seconds = Counter<f64, AtomicU64>;
+type HistogramOf = fn() -> Histogram;
+
+/// Upper bounds for the time of one request, in seconds.
+const REQUEST_BUCKETS: [f64; 10] = [0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Upper bounds for the time from submit to data, in seconds.
+const JOB_BUCKETS: [f64; 11] = [1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0];
+
+/// The exporter's own metrics.
+#[derive(Debug)]
+pub struct Telemetry {
+    registry: Registry,
+    now_and_then: std::sync::Arc<NowAndThen>,
+    up: Gauge,
+    rows: Counter,
+    rows_revised: Counter,
+    rows_late: Counter,
+    rows_rejected: Family<Labels, Counter>,
+    jobs: Counter,
+    job_failures: Family<Labels, Counter>,
+    jobs_in_flight: Gauge,
+    job_duration: Histogram,
+    requests: Family<Labels, Counter>,
+    request_duration: Family<Labels, Histogram, HistogramOf>,
+    throttled: Family<Labels, Counter>,
+    quota_wait: Seconds,
+    token_refreshes: Counter,
+    token_refresh_failures: Counter,
+}
+
+/// What the quota is, for its gauges.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct QuotaFacts {
+    /// Report jobs a minute that CXone allows.
+    pub limit: u32,
+    /// Of these, left free for other commands.
+    pub reserved: u32,
+    /// What the targets ask for over the limit.
+    pub demand_ratio: f64,
+}
+
+impl Telemetry {
+    /// All of them at their beginning: every closed set of labels is there, at 0.
+    #[must_use]
+    pub fn new(started: Timestamp, quota: QuotaFacts) -> Self {
+        let mut registry = Registry::default();
+        let now_and_then = std::sync::Arc::new(NowAndThen::default());
+        let in_registry = &mut registry;
+        let telemetry = Self {
+            up: register(in_registry, families::UP, Gauge::default()),
+            rows: register(in_registry, families::REPORT_ROWS, Counter::default()),
+            rows_revised: register(in_registry, families::REPORT_ROWS_REVISED, Counter::default()),
+            rows_late: register(in_registry, families::REPORT_ROWS_LATE, Counter::default()),
+            rows_rejected: register(in_registry, families::REPORT_ROWS_REJECTED, Family::default()),
+            jobs: register(in_registry, families::REPORT_JOBS, Counter::default()),
+            job_failures: register(in_registry, families::REPORT_JOB_FAILURES, Family::default()),
+            jobs_in_flight: register(in_registry, families::REPORT_JOBS_IN_FLIGHT, Gauge::default()),
+            job_duration: register(in_registry, families::REPORT_JOB_DURATION, Histogram::new(JOB_BUCKETS)),
+            requests: register(in_registry, families::API_REQUESTS, Family::default()),
+            request_duration: register(
+                in_registry,
+                families::API_REQUEST_DURATION,
+                Family::new_with_constructor((|| Histogram::new(REQUEST_BUCKETS)) as HistogramOf),
+            ),
+            throttled: register(in_registry, families::API_THROTTLED, Family::default()),
+            quota_wait: register(in_registry, families::QUOTA_WAIT_SECONDS, Counter::default()),
+            token_refreshes: register(in_registry, families::TOKEN_REFRESHES, Counter::default()),
+            token_refresh_failures: register(in_registry, families::TOKEN_REFRESH_FAILURES, Counter::default()),
+            now_and_then: std::sync::Arc::clone(&now_and_then),
+            registry: Registry::default(),
+        };
+        for (family, value) in [
+            (families::QUOTA_REPORT_JOBS_LIMIT, f64::from(quota.limit)),
+            (families::QUOTA_REPORT_JOBS_RESERVED, f64::from(quota.reserved)),
+            (families::QUOTA_DEMAND_RATIO, quota.demand_ratio),
+            (families::PROCESS_START_TIME, seconds(started)),
+        ] {
+            register(&mut registry, family, Gauge::<f64, AtomicU64>::default()).set(value);
+        }
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register(families::BUILD_INFO.family_name(), families::BUILD_INFO.help, version);
+        registry.register_collector(Box::new(Shared(now_and_then)));
+        registry.register_collector(Box::new(Process));
+        telemetry.begin_at_zero();
+        Self { registry, ..telemetry }
+    }
+
+    fn begin_at_zero(&self) {
+        for reason in RowRejection::ALL {
+            self.rows_rejected.get_or_create(&vec![("reason", reason.as_str().to_owned())]);
+        }
+        for reason in Failure::ALL {
+            self.job_failures.get_or_create(&vec![("reason", reason.as_str().to_owned())]);
+        }
+        for endpoint in Endpoint::ALL {
+            self.throttled.get_or_create(&labels(endpoint));
+            self.request_duration.get_or_create(&labels(endpoint));
+            for code in ["200", "error"] {
+                self.requests.get_or_create(&with_code(endpoint, code));
+            }
+        }
+    }
+
+    /// All metrics, as OpenMetrics text.
+    #[must_use]
+    pub fn openmetrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a string takes all that is written");
+        text
+    }
+
+    /// Takes note of what happened in the client.
+    pub fn client_event(&self, event: &Event) {
+        match event {
+            Event::Exchange(exchange) => {
+                let code = exchange.code.map_or_else(|| "error".to_owned(), |code| code.to_string());
+                self.requests.get_or_create(&with_code(exchange.endpoint, &code)).inc();
+                let took = exchange.answered.instant.since(exchange.sent.instant);
+                self.request_duration.get_or_create(&labels(exchange.endpoint)).observe(took.as_secs_f64());
+                if exchange.code == Some(429) {
+                    self.throttled.get_or_create(&labels(exchange.endpoint)).inc();
+                }
+            }
+            Event::TokenRefreshed { expires } => {
+                self.token_refreshes.inc();
+                self.now_and_then.lock().token_expiry = Some(*expires);
+            }
+            Event::TokenRefreshFailed(_) => {
+                self.token_refresh_failures.inc();
+            }
+        }
+    }
+
+    /// A job was submitted.
+    pub fn job_submitted(&self) {
+        self.jobs.inc();
+    }
+
+    /// A job gave its report, so long after its submission.
+    pub fn job_completed(&self, age: Duration) {
+        self.up.set(1);
+        self.job_duration.observe(age.as_secs_f64());
+    }
+
+    /// A job came to nothing.
+    pub fn job_failed(&self, reason: Failure) {
+        self.up.set(0);
+        self.job_failures.get_or_create(&vec![("reason", reason.as_str().to_owned())]).inc();
+    }
+
+    /// A report was taken in.
+    pub fn report_applied(&self, report: &Report, applied: &Applied) {
+        self.rows.inc_by(applied.rows);
+        self.rows_revised.inc_by(applied.revised);
+        self.rows_late.inc_by(applied.late);
+        for reason in RowRejection::ALL {
+            let cut = if reason == RowRejection::CutBucket { applied.cut_buckets } else { 0 };
+            self.rows_rejected.get_or_create(&vec![("reason", reason.as_str().to_owned())]).inc_by(report.rejected(reason) + cut);
+        }
+    }
+
+    /// How many jobs CXone works on, how long jobs have waited for the quota in all, and how far CXone's clock is from ours.
+    pub fn tick(&self, in_flight: usize, quota_wait: Duration, clock_skew: Option<f64>) {
+        self.jobs_in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
+        let grown = quota_wait.as_secs_f64() - self.quota_wait.get();
+        self.quota_wait.inc_by(grown.max(0.0));
+        self.now_and_then.lock().clock_skew = clock_skew;
+    }
+
+    /// When the access token expires; `None` while there is none.
+    #[must_use]
+    pub fn token_expiry(&self) -> Option<Timestamp> {
+        self.now_and_then.lock().token_expiry
+    }
+}
+
+fn register<M: Metric + Clone>(registry: &mut Registry, family: families::Family, metric: M) -> M {
+    registry.register(family.family_name(), family.help, metric.clone());
+    metric
+}
+
+fn labels(endpoint: Endpoint) -> Labels {
+    vec![("endpoint", endpoint.as_str().to_owned())]
+}
+
+fn with_code(endpoint: Endpoint, code: &str) -> Labels {
+    vec![("endpoint", endpoint.as_str().to_owned()), ("code", code.to_owned())]
+}
+
+#[allow(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit 53 bits until the year 287396")]
+fn seconds(time: Timestamp) -> f64 {
+    time.millis() as f64 / 1000.0
+}
+
+/// Gauges that are not there until something is known.
+#[derive(Debug, Default)]
+struct NowAndThen(Mutex<Known>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    token_expiry: Option<Timestamp>,
+    clock_skew: Option<f64>,
+}
+
+impl NowAndThen {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct Shared(std::sync::Arc<NowAndThen>);
+
+impl Collector for Shared {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let known = *self.0.lock();
+        for (family, value) in [(families::TOKEN_EXPIRY, known.token_expiry.map(seconds)), (families::CLOCK_SKEW, known.clock_skew)] {
+            if let Some(value) = value {
+                encode(&mut encoder, family, &ConstGauge::new(value))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the system knows of the process, read at each scrape.
+#[derive(Debug)]
+struct Process;
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Ok(process) = procfs::process::Process::myself() else { return Ok(()) };
+        if let Ok(stat) = process.stat() {
+            let ticks = Duration::from_secs(1).div_f64(count(procfs::ticks_per_second()));
+            let cpu = ticks.mul_f64(count(stat.utime) + count(stat.stime)).as_secs_f64();
+            encode(&mut encoder, families::PROCESS_CPU_SECONDS, &ConstCounter::new(cpu))?;
+            let resident = stat.rss.saturating_mul(procfs::page_size());
+            encode(&mut encoder, families::PROCESS_RESIDENT_MEMORY, &ConstGauge::new(count(resident)))?;
+            encode(&mut encoder, families::PROCESS_VIRTUAL_MEMORY, &ConstGauge::new(count(stat.vsize)))?;
+            encode(&mut encoder, families::PROCESS_THREADS, &ConstGauge::new(stat.num_threads))?;
+        }
+        if let Ok(open) = process.fd_count() {
+            encode(&mut encoder, families::PROCESS_OPEN_FDS, &ConstGauge::new(i64::try_from(open).unwrap_or(i64::MAX)))?;
+        }
+        if let Ok(limits) = process.limits()
+            && let procfs::process::LimitValue::Value(most) = limits.max_open_files.soft_limit
+        {
+            encode(&mut encoder, families::PROCESS_MAX_FDS, &ConstGauge::new(count(most)))?;
+        }
+        Ok(())
+    }
+}
+
+fn encode(encoder: &mut DescriptorEncoder<'_>, family: families::Family, metric: &impl EncodeMetric) -> fmt::Result {
+    let encoder = encoder.encode_descriptor(family.family_name(), family.help, None, metric.metric_type())?;
+    metric.encode(encoder)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a metric's value is a 64-bit float")]
+fn count(number: u64) -> f64 {
+    number as f64
+}
