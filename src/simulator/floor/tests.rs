@@ -184,7 +184,7 @@ fn truth_is_the_naive_sum_of_the_visits() {
 fn truths_of_neighbouring_windows_add_up() {
     let floor = floor(9, 5, 1);
     let (a, b, c) = (MORNING, MORNING + 3 * HOUR + 5, MORNING + 20 * HOUR);
-    let sum = |truths: Vec<crate::simulator::Truth>| truths.iter().fold((0, 0), |sum, one| (sum.0 + one.entries, sum.1 + one.millis));
+    let sum = |truths: Vec<super::super::Truth>| truths.iter().fold((0, 0), |sum, one| (sum.0 + one.entries, sum.1 + one.millis));
     let (first, second) = (sum(floor.truth(window(a, b))), sum(floor.truth(window(b, c))));
     assert_eq!(sum(floor.truth(window(a, c))), (first.0 + second.0, first.1 + second.1));
 }

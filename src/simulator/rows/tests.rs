@@ -13,7 +13,7 @@ fn morning() -> Timestamp {
 }
 
 fn floor() -> Floor {
-    Floor::new(FloorOptions { seed: 5, agents: 12, pace: NonZeroU32::MIN })
+    Floor::new(FloorOptions { seed: 5, agents: 12, pace: NonZeroU32::new(4).expect("not zero") })
 }
 
 /// Two hours, asked for five minutes after they ended.
@@ -74,6 +74,20 @@ fn whole_intervals_keep_their_true_edges_and_what_goes_on_has_no_end() {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     assert!(told.iter().any(|row| text(&row["dateFrom"]) < text(&from)), "a start before the window");
     assert!(told.iter().any(|row| text(&row["dateTo"]) > text(&to)), "an end after the window");
+}
+
+#[test]
+fn a_visit_that_ends_where_the_window_begins_is_not_told() {
+    let mut question = question();
+    let inside = |visit: &&Visit| question.window.contains(visit.start) && visit.start < visit.end && question.window.contains(visit.end);
+    let ends: Vec<_> = visits(&question).iter().filter(inside).map(|visit| visit.end).take(20).collect();
+    for end in ends {
+        question.window.from = end;
+        for rows in [Rows::WholeIntervals, Rows::CutIntervals] {
+            let touching = visits(&question).into_iter().filter(|visit| visit.touches(question.window)).count();
+            assert_eq!(tell(rows, &question).len(), touching, "{end}");
+        }
+    }
 }
 
 #[test]
@@ -235,4 +249,43 @@ fn kinds_of_rows_are_known_by_name() {
     }
     let error = "whole".parse::<Rows>().expect_err("no such kind").to_string();
     assert!(error.contains("`whole`") && error.contains("cut-intervals"), "{error}");
+}
+
+#[test]
+fn a_reader_that_asks_again_for_the_overlap_learns_the_truth_of_many_faults() {
+    let faults = Faults::many();
+    let (epoch, overlap) = (morning(), 15 * MINUTE);
+    let mut known = BTreeMap::new();
+    for minutes in 0..=60 {
+        let asked = epoch.plus(minutes * MINUTE);
+        let window = Window { from: asked.minus(overlap), to: asked };
+        let question = Question { asked, window, filter: Filter::All, job: u64::from(minutes) };
+        for row in tell_with(Rows::WholeIntervals, &faults, &question) {
+            let text = |field: &str| row[field].as_str().map(str::to_owned);
+            let (Some(agent), Some(state), Some(from)) =
+                (text("userId"), text("stateName").filter(|state| !state.is_empty()), text("dateFrom"))
+            else {
+                continue;
+            };
+            let sound = row["count"] == json!(1) && from.ends_with('Z') && from.contains('T') && text("dateTo").is_none_or(|to| to >= from);
+            if sound {
+                known.insert((agent, state, text("skillName").unwrap_or_default(), from), text("dateTo"));
+            }
+        }
+    }
+    // All but the last minutes, in which rows may still be late.
+    let settled = Window { from: epoch, to: epoch.plus(50 * MINUTE) };
+    let question = Question { asked: epoch.plus(60 * MINUTE), window: settled, filter: Filter::All, job: 0 };
+    known.retain(|(_, _, _, from), _| *from >= settled.from.to_string() && *from < settled.to.to_string());
+    let expected: BTreeMap<_, _> = visits(&question)
+        .iter()
+        .filter(|visit| settled.contains(visit.start))
+        .map(|visit| {
+            let key =
+                (visit.agent.id.clone(), visit.state.name().to_owned(), visit.skill.unwrap_or("").to_owned(), visit.start.to_string());
+            (key, true_end(visit, &question).map(|end| end.to_string()))
+        })
+        .collect();
+    assert!(expected.len() > 100, "{} visits", expected.len());
+    assert_eq!(known, expected);
 }
