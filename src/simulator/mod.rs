@@ -1,1 +1,23 @@
-//! Placeholder: simulator.
+//! A simulated contact centre with CXone's Reporting API in front of it, for trying things out and for tests.
+//!
+//! [`Floor`] says who is where when, as a pure function of a seed and the time; [`Floor::truth`] adds it up. [`Simulator`] is the API:
+//! it enforces quota, token life and strict requests, and makes the [`Faults`] that it is asked for. It reads no clock and opens no
+//! socket: now is an argument, and an [`Answer`] says how it is to be delivered. It has its own idea of the API's bodies and knows
+//! nothing of the client.
+
+mod api;
+mod counters;
+mod dates;
+mod faults;
+mod floor;
+mod random;
+mod rows;
+mod truth;
+mod wire;
+
+pub use api::{Answer, Delivery, Simulator, SimulatorOptions};
+pub use counters::{Counters, Endpoint, Submit};
+pub use faults::{Fault, Faults, FaultsError, Injection, RowFault};
+pub use floor::{AgentProfile, Floor, FloorOptions, State, Visit};
+pub use rows::{OpenEnd, Rows, UnknownRows};
+pub use truth::Truth;

@@ -1,0 +1,118 @@
+//! What was asked of the simulator, for tests and for the curious.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::domain::time::Timestamp;
+
+use super::faults::Fault;
+
+/// The span that the quota speaks of.
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+
+/// How many of the newest submits are kept with their times.
+const KEPT_SUBMITS: usize = 100_000;
+
+/// What a request is addressed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Endpoint {
+    /// `POST /oauth/token`.
+    Token,
+    /// `POST /api/v2/reports`.
+    Submit,
+    /// `GET /api/v2/reports/{id}`.
+    Poll,
+    /// Anything else.
+    Other,
+}
+
+/// One request to submit a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submit {
+    /// When it came.
+    pub at: Timestamp,
+    /// Whether a job was made; also when the answer that said so was lost on the way.
+    pub accepted: bool,
+}
+
+/// What was asked so far.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// The newest submits, 100,000 at most, the oldest first.
+    pub submits: VecDeque<Submit>,
+    /// Submits that became a job.
+    pub accepted: u64,
+    /// Submits that did not, whatever the reason.
+    pub refused: u64,
+    /// Submits that were refused because the minute was full.
+    pub over_quota: u64,
+    /// The most submits that became a job in any 60 s.
+    pub most_accepted_in_a_minute: usize,
+    /// The most submits, accepted or refused, in any 60 s.
+    pub most_submits_in_a_minute: usize,
+    /// Tokens that were handed out.
+    pub tokens_issued: u64,
+    /// Requests by what they were addressed to.
+    pub requests: BTreeMap<Endpoint, u64>,
+    /// Faults that happened to requests and jobs.
+    pub faults: BTreeMap<Fault, u64>,
+    last_minute: RollingMinute,
+    accepted_in_last_minute: RollingMinute,
+}
+
+impl Counters {
+    /// How many requests were addressed to `endpoint`.
+    #[must_use]
+    pub fn requests_to(&self, endpoint: Endpoint) -> u64 {
+        self.requests.get(&endpoint).copied().unwrap_or(0)
+    }
+
+    /// How often `fault` happened.
+    #[must_use]
+    pub fn happened(&self, fault: Fault) -> u64 {
+        self.faults.get(&fault).copied().unwrap_or(0)
+    }
+
+    /// How long until another job may be accepted; `None` when one may be now.
+    pub(super) fn wait_for_quota(&mut self, now: Timestamp, jobs_per_minute: usize) -> Option<Duration> {
+        self.accepted_in_last_minute.forget_before(now);
+        let accepted = &self.accepted_in_last_minute.0;
+        if accepted.len() < jobs_per_minute {
+            return None;
+        }
+        Some(accepted.front().map_or(MINUTE, |oldest| oldest.plus(MINUTE).since(now)))
+    }
+
+    pub(super) fn submitted(&mut self, submit: Submit) {
+        if self.submits.len() == KEPT_SUBMITS {
+            self.submits.pop_front();
+        }
+        self.submits.push_back(submit);
+        self.most_submits_in_a_minute = self.most_submits_in_a_minute.max(self.last_minute.add(submit.at));
+        if submit.accepted {
+            self.accepted += 1;
+            self.most_accepted_in_a_minute = self.most_accepted_in_a_minute.max(self.accepted_in_last_minute.add(submit.at));
+        } else {
+            self.refused += 1;
+        }
+    }
+}
+
+/// Moments of the last 60 s: a moment is out when 60 s have passed.
+#[derive(Clone, Debug, Default)]
+struct RollingMinute(VecDeque<Timestamp>);
+
+impl RollingMinute {
+    /// Adds `now` and tells how many there are.
+    fn add(&mut self, now: Timestamp) -> usize {
+        self.forget_before(now);
+        self.0.push_back(now);
+        self.0.len()
+    }
+
+    fn forget_before(&mut self, now: Timestamp) {
+        while self.0.front().is_some_and(|oldest| oldest.plus(MINUTE) <= now) {
+            self.0.pop_front();
+        }
+    }
+}
