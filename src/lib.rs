@@ -23,3 +23,4 @@ pub mod exposition;
 pub mod server;
 pub mod simulator;
 pub mod tasks;
+pub mod telemetry;

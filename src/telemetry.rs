@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -35,7 +35,7 @@ const JOB_BUCKETS: [f64; 11] = [1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.
 #[derive(Debug)]
 pub struct Telemetry {
     registry: Registry,
-    now_and_then: std::sync::Arc<NowAndThen>,
+    now_and_then: Arc<NowAndThen>,
     up: Gauge,
     rows: Counter,
     rows_revised: Counter,
@@ -69,7 +69,10 @@ impl Telemetry {
     #[must_use]
     pub fn new(started: Timestamp, quota: QuotaFacts) -> Self {
         let mut registry = Registry::default();
-        let now_and_then = std::sync::Arc::new(NowAndThen::default());
+        let now_and_then = Arc::new(NowAndThen::default());
+        register_facts(&mut registry, started, quota);
+        registry.register_collector(Box::new(Shared(Arc::clone(&now_and_then))));
+        registry.register_collector(Box::new(Process));
         let in_registry = &mut registry;
         let telemetry = Self {
             up: register(in_registry, families::UP, Gauge::default()),
@@ -91,23 +94,11 @@ impl Telemetry {
             quota_wait: register(in_registry, families::QUOTA_WAIT_SECONDS, Counter::default()),
             token_refreshes: register(in_registry, families::TOKEN_REFRESHES, Counter::default()),
             token_refresh_failures: register(in_registry, families::TOKEN_REFRESH_FAILURES, Counter::default()),
-            now_and_then: std::sync::Arc::clone(&now_and_then),
-            registry: Registry::default(),
+            now_and_then,
+            registry,
         };
-        for (family, value) in [
-            (families::QUOTA_REPORT_JOBS_LIMIT, f64::from(quota.limit)),
-            (families::QUOTA_REPORT_JOBS_RESERVED, f64::from(quota.reserved)),
-            (families::QUOTA_DEMAND_RATIO, quota.demand_ratio),
-            (families::PROCESS_START_TIME, seconds(started)),
-        ] {
-            register(&mut registry, family, Gauge::<f64, AtomicU64>::default()).set(value);
-        }
-        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register(families::BUILD_INFO.family_name(), families::BUILD_INFO.help, version);
-        registry.register_collector(Box::new(Shared(now_and_then)));
-        registry.register_collector(Box::new(Process));
         telemetry.begin_at_zero();
-        Self { registry, ..telemetry }
+        telemetry
     }
 
     fn begin_at_zero(&self) {
@@ -204,6 +195,20 @@ fn register<M: Metric + Clone>(registry: &mut Registry, family: families::Family
     metric
 }
 
+/// What does not change while the process runs.
+fn register_facts(registry: &mut Registry, started: Timestamp, quota: QuotaFacts) {
+    for (family, value) in [
+        (families::QUOTA_REPORT_JOBS_LIMIT, f64::from(quota.limit)),
+        (families::QUOTA_REPORT_JOBS_RESERVED, f64::from(quota.reserved)),
+        (families::QUOTA_DEMAND_RATIO, quota.demand_ratio),
+        (families::PROCESS_START_TIME, seconds(started)),
+    ] {
+        register(registry, family, Gauge::<f64, AtomicU64>::default()).set(value);
+    }
+    let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register(families::BUILD_INFO.family_name(), families::BUILD_INFO.help, version);
+}
+
 fn labels(endpoint: Endpoint) -> Labels {
     vec![("endpoint", endpoint.as_str().to_owned())]
 }
@@ -234,7 +239,7 @@ impl NowAndThen {
 }
 
 #[derive(Debug)]
-struct Shared(std::sync::Arc<NowAndThen>);
+struct Shared(Arc<NowAndThen>);
 
 impl Collector for Shared {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {

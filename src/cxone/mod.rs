@@ -1,1 +1,176 @@
-//! Placeholder: cxone.
+//! The client of CXone's API. One call is one exchange, and tells precisely what came of it; whether and when it is repeated is
+//! decided elsewhere.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`transport`] | the seam to the network; [`http_transport`] is the way over real sockets |
+//! | `link` | one exchange: time limits, size limits, what a refusal says, word to the [`Observer`] |
+//! | `auth`, `token` | the token: I/O, and when it is used, renewed or not asked for |
+//! | [`reports`] | the dialect: what is sent, and what the answers say, read while they arrive |
+//! | [`error`] | the ways to fail, and what to do about each |
+//! | [`retry_after`] | how long a server asks to be left alone |
+
+mod auth;
+mod base_url;
+pub mod error;
+pub mod http_transport;
+mod json;
+mod link;
+mod redact;
+pub mod reports;
+pub mod retry_after;
+mod sink;
+mod token;
+pub mod transport;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use secrecy::SecretString;
+
+use crate::clock::Clock;
+
+use auth::Tokens;
+use link::{Call, Link};
+use redact::Redactor;
+use reports::{Document, Fault, JOBS_PATH, Told};
+use token::Token;
+
+pub use base_url::{BaseUrl, BaseUrlError};
+pub use error::{ApiError, Endpoint, ErrorKind};
+pub use http_transport::{HttpLimits, HttpTransport};
+pub use link::{Event, Exchange, Observer};
+pub use reports::{Filter, JobId, ReportRequest};
+pub use sink::{RowList, RowSink};
+pub use transport::{Response, Transport, TransportError, TransportFault};
+
+/// What a client is made with.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// Where CXone is.
+    pub base_url: BaseUrl,
+    /// The OAuth client's id.
+    pub client_id: String,
+    /// The OAuth client's secret.
+    pub client_secret: SecretString,
+    /// How much an answer may cost.
+    pub limits: Limits,
+}
+
+/// How large an answer may be, and how long it may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the answer to a poll, decompressed: 1 GiB.
+    pub max_report_bytes: u64,
+    /// Rows of a report, those included that make no sense: 5,000,000.
+    pub max_rows: u64,
+    /// Bytes of the answer to a submit or to a request for a token: 1 MiB.
+    pub max_answer_bytes: u64,
+    /// Time from a poll to the end of its answer: 10 minutes.
+    pub max_report_time: Duration,
+    /// Time from a submit or a request for a token to the end of the answer: 60 s.
+    pub max_answer_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_report_bytes: 1024 * 1024 * 1024,
+            max_rows: 5_000_000,
+            max_answer_bytes: 1024 * 1024,
+            max_report_time: Duration::from_secs(600),
+            max_answer_time: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What CXone says of a report job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Poll<R> {
+    /// It waits for its turn.
+    Pending,
+    /// It is being worked on.
+    Running,
+    /// It is done; these are its rows.
+    Completed(R),
+    /// It failed; this is what CXone says of it, cleaned and cut.
+    Failed(String),
+}
+
+/// The client for one OAuth client of one tenant. Its calls may run side by side; they share one token.
+#[derive(Debug)]
+pub struct Client {
+    link: Link,
+    tokens: Tokens,
+}
+
+impl Client {
+    /// A client that speaks over `transport` and tells `observer` of every exchange.
+    #[must_use]
+    pub fn new(transport: Arc<dyn Transport>, clock: Clock, options: ClientOptions, observer: Observer) -> Self {
+        let ClientOptions { base_url, client_id, client_secret, limits } = options;
+        let redactor = Redactor::default().and(&client_secret);
+        let link = Link { transport, clock, base: base_url, limits, observer, redactor };
+        Self { link, tokens: Tokens::new(client_id, client_secret) }
+    }
+
+    /// Submits a report job, once: it counts against the quota whatever comes of it, unless the error's endpoint is
+    /// [`Endpoint::Token`].
+    ///
+    /// # Errors
+    /// When no token was to be had, or the answer is no job id.
+    pub async fn submit(&self, request: &ReportRequest) -> Result<JobId, ApiError> {
+        let token = self.tokens.current(&self.link).await?;
+        let call = self.link.call(Endpoint::Submit, self.link.limits.max_answer_time, Some(&token));
+        let outcome = async {
+            let message = call.post(JOBS_PATH, "application/json", Some(&token), Bytes::from(reports::encode(request)))?;
+            let answer = call.send(message).await?;
+            let body = call.text(answer).await?;
+            reports::decode_submitted(&body).map_err(|fault| at_fault(&call, &fault))
+        };
+        let outcome = self.mind_token(&token, outcome.await);
+        outcome.map_err(|error| {
+            let shows_request = error.kind == ErrorKind::Rejected;
+            if shows_request { error.adding(&call.show(&format!("sent was {request}"))) } else { error }
+        })
+    }
+
+    /// Asks for a report job, once. The rows go to an `R` of their own while they arrive, and count only in [`Poll::Completed`]:
+    /// `poll::<Report>` for the core, `poll::<RowList>` for showing them.
+    ///
+    /// # Errors
+    /// When no token was to be had, or the answer is none that tells of a job; nothing of it has been counted then.
+    pub async fn poll<R: RowSink>(&self, job: &JobId) -> Result<Poll<R>, ApiError> {
+        let token = self.tokens.current(&self.link).await?;
+        let call = self.link.call(Endpoint::Poll, self.link.limits.max_report_time, Some(&token));
+        let outcome = async {
+            let answer = call.send(call.get(&job.path(), &token)?).await?;
+            let mut document = Document::<R>::new(self.link.limits.max_rows);
+            let mut feed = |piece: &[u8]| document.feed(piece).map_err(|fault| at_fault(&call, &fault));
+            call.body(answer, self.link.limits.max_report_bytes, &mut feed).await?;
+            match document.finish().map_err(|fault| at_fault(&call, &fault))? {
+                Told::Pending => Ok(Poll::Pending),
+                Told::Running => Ok(Poll::Running),
+                Told::Completed(rows) => Ok(Poll::Completed(rows)),
+                Told::Failed(message) => Ok(Poll::Failed(call.show(message.as_deref().unwrap_or("Unknown error")))),
+            }
+        };
+        self.mind_token(&token, outcome.await)
+    }
+
+    /// Drops a token that was refused. One that was forbidden too: rights that were mended since come with a new token only.
+    fn mind_token<T>(&self, token: &Arc<Token>, outcome: Result<T, ApiError>) -> Result<T, ApiError> {
+        if outcome.as_ref().is_err_and(|error| matches!(error.kind, ErrorKind::Unauthorized | ErrorKind::Forbidden)) {
+            self.tokens.forget(token);
+        }
+        outcome
+    }
+}
+
+fn at_fault(call: &Call<'_>, fault: &Fault) -> ApiError {
+    call.error(fault.kind, &format!("the answer {}", fault.detail))
+}

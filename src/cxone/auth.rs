@@ -1,0 +1,115 @@
+//! The token: got when it is needed, shared by all requests, asked for by one of them at a time.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::error::{ApiError, Endpoint, ErrorKind};
+use super::json;
+use super::link::{Call, Event, Link};
+use super::reports::TOKEN_PATH;
+use super::token::{Decision, Token, TokenState, life};
+
+/// The credentials and the token that they got.
+pub(super) struct Tokens {
+    client_id: String,
+    client_secret: SecretString,
+    state: Mutex<TokenState>,
+    /// Held by the one who asks for a token. Whoever is dropped while holding it leaves it to the next.
+    flight: tokio::sync::Mutex<()>,
+}
+
+impl Tokens {
+    pub(super) fn new(client_id: String, client_secret: SecretString) -> Self {
+        Self { client_id, client_secret, state: Mutex::default(), flight: tokio::sync::Mutex::default() }
+    }
+
+    /// The token for a request that is made now.
+    ///
+    /// # Errors
+    /// When there is none to be had; within the wait that follows, at once and without a request.
+    pub(super) async fn current(&self, link: &Link) -> Result<Arc<Token>, ApiError> {
+        let spare = match self.decide(link) {
+            Decision::Use(token) => return Ok(token),
+            Decision::Refuse(error) => return Err(error),
+            Decision::Refresh(spare) => spare,
+        };
+        let _flight = match (self.flight.try_lock(), spare) {
+            (Ok(flight), _) => flight,
+            (Err(_), Some(spare)) => return Ok(spare),
+            (Err(_), None) => self.flight.lock().await,
+        };
+        // Whoever asked before may have got one by now, or have failed.
+        match self.decide(link) {
+            Decision::Use(token) => Ok(token),
+            Decision::Refuse(error) => Err(error),
+            Decision::Refresh(old) => self.refresh(link, old.as_deref()).await,
+        }
+    }
+
+    /// Drops a token that was refused, so that the next request gets another one.
+    pub(super) fn forget(&self, refused: &Arc<Token>) {
+        self.state().forget(refused);
+    }
+
+    fn decide(&self, link: &Link) -> Decision {
+        self.state().decide(link.clock.now().instant)
+    }
+
+    fn state(&self) -> MutexGuard<'_, TokenState> {
+        // Nothing can panic halfway through a change of it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn refresh(&self, link: &Link, old: Option<&Token>) -> Result<Arc<Token>, ApiError> {
+        let asked = link.clock.now();
+        match self.ask(link, old).await {
+            Ok((token, life)) => {
+                let token = self.state().grant(token, asked.instant, life);
+                link.tell(&Event::TokenRefreshed { expires: asked.utc.plus(life) });
+                Ok(token)
+            }
+            Err(error) => {
+                link.tell(&Event::TokenRefreshFailed(error.kind));
+                self.state().fail(error.clone(), link.clock.now().instant);
+                match self.decide(link) {
+                    Decision::Use(spare) | Decision::Refresh(Some(spare)) => Ok(spare),
+                    Decision::Refuse(error) => Err(error),
+                    Decision::Refresh(None) => Err(error),
+                }
+            }
+        }
+    }
+
+    async fn ask(&self, link: &Link, old: Option<&Token>) -> Result<(Token, Duration), ApiError> {
+        let call = link.call(Endpoint::Token, link.limits.max_answer_time, old);
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "client_credentials")
+            .append_pair("client_id", &self.client_id)
+            .append_pair("client_secret", self.client_secret.expose_secret())
+            .finish();
+        let request = call.post(TOKEN_PATH, "application/x-www-form-urlencoded", None, Bytes::from(form))?;
+        let answer = call.send(request).await?;
+        let body = SecretString::from(call.text(answer).await?);
+        decode(&call, body.expose_secret())
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+/// The token in an answer, none of which is ever shown.
+fn decode(call: &Call<'_>, body: &str) -> Result<(Token, Duration), ApiError> {
+    let malformed = |what| call.error(ErrorKind::Malformed, what);
+    let members = json::members(body).ok_or_else(|| malformed("the answer is no JSON object"))?;
+    let text = members.get("access_token").and_then(|raw| json::string(raw.get()));
+    let text = text.ok_or_else(|| malformed("the answer has no access_token"))?;
+    let token = Token::new(&text).ok_or_else(|| malformed("the access_token in the answer is empty or cannot stand in a header"))?;
+    Ok((token, life(members.get("expires_in").map(|raw| raw.get()))))
+}

@@ -1,0 +1,142 @@
+//! The address that everything is asked of.
+
+use std::fmt;
+use std::str::FromStr;
+
+use url::{Host, Url};
+
+/// The base of every request: `http` or `https`, a host, perhaps a port and a path; nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    url: Url,
+    /// The text before the paths of the API, without a slash at its end.
+    prefix: String,
+}
+
+/// Why a URL is no base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BaseUrlError {
+    /// It cannot be read.
+    #[error("is no URL ({0})")]
+    Unreadable(#[from] url::ParseError),
+    /// Its scheme is another one, or it has no host.
+    #[error("must begin with https:// or http:// and name a host")]
+    Scheme,
+    /// It has a user name or a password.
+    #[error("must not contain a user name or a password")]
+    Login,
+    /// It has a query or a fragment.
+    #[error("must not contain a query or a fragment")]
+    Query,
+}
+
+impl BaseUrl {
+    /// Whether the connection is encrypted.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// Whether the host is this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        match self.url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            None => false,
+        }
+    }
+
+    /// The URL of `path`, which begins with a slash and is percent-encoded.
+    pub(super) fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
+    }
+}
+
+impl TryFrom<Url> for BaseUrl {
+    type Error = BaseUrlError;
+
+    fn try_from(url: Url) -> Result<Self, BaseUrlError> {
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(BaseUrlError::Scheme);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(BaseUrlError::Login);
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(BaseUrlError::Query);
+        }
+        let prefix = url.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { url, prefix })
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = BaseUrlError;
+
+    fn from_str(text: &str) -> Result<Self, BaseUrlError> {
+        Self::try_from(Url::parse(text)?)
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.prefix)
+    }
+}
+
+/// `text` as one segment of a path: everything but the characters that a segment may hold as they are is percent-encoded.
+pub(super) fn path_segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            segment.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    segment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_may_have_a_port_and_a_path() {
+        let base: BaseUrl = "http://127.0.0.1:8080/cxone/eu/".parse().unwrap();
+        assert_eq!(base.at("/oauth/token"), "http://127.0.0.1:8080/cxone/eu/oauth/token");
+        assert_eq!("https://acme.api.cxone.com".parse::<BaseUrl>().unwrap().at("/x"), "https://acme.api.cxone.com/x");
+    }
+
+    #[test]
+    fn what_is_no_base_is_told() {
+        for (text, error) in [
+            ("ftp://example.org", BaseUrlError::Scheme),
+            ("acme.api.cxone.com:443", BaseUrlError::Scheme),
+            ("mailto:a@example.org", BaseUrlError::Scheme),
+            ("https://me@example.org", BaseUrlError::Login),
+            ("https://:pw@example.org", BaseUrlError::Login),
+            ("https://example.org/?a=b", BaseUrlError::Query),
+            ("https://example.org/#a", BaseUrlError::Query),
+            ("", BaseUrlError::Unreadable(url::ParseError::RelativeUrlWithoutBase)),
+        ] {
+            assert_eq!(text.parse::<BaseUrl>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_known_by_its_names() {
+        for text in ["http://127.0.0.1:1", "http://localhost", "http://[::1]:80", "http://a.localhost"] {
+            assert!(text.parse::<BaseUrl>().unwrap().is_loopback(), "{text}");
+        }
+        assert!(!"http://localhost.example.org".parse::<BaseUrl>().unwrap().is_loopback());
+    }
+
+    #[test]
+    fn a_segment_stays_one_segment() {
+        assert_eq!(path_segment("job-12345"), "job-12345");
+        assert_eq!(path_segment("a/../b?c#d%2e\\é \n"), "a%2F..%2Fb%3Fc%23d%252e%5C%C3%A9%20%0A");
+    }
+}

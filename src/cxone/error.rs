@@ -1,0 +1,267 @@
+//! What came of a request when it was not what was asked for.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::redact::SHOWN_CHARS;
+
+/// What a request was for: the label `endpoint`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Endpoint {
+    /// A token is asked for.
+    Token,
+    /// A report job is submitted.
+    Submit,
+    /// A report job is asked for.
+    Poll,
+}
+
+impl Endpoint {
+    /// Every endpoint.
+    pub const ALL: [Self; 3] = [Self::Token, Self::Submit, Self::Poll];
+
+    /// The value of the label `endpoint`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Submit => "submit",
+            Self::Poll => "poll",
+        }
+    }
+
+    const fn doing(self) -> &'static str {
+        match self {
+            Self::Token => "asking for a token",
+            Self::Submit => "submitting a report job",
+            Self::Poll => "asking for a report",
+        }
+    }
+}
+
+/// The ways in which a request fails, as far as they call for different things to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrorKind {
+    /// 401 to the request for a token: the client id or the secret is wrong.
+    Credentials,
+    /// 403 to the request for a token: the client lacks permission or is disabled.
+    TokenForbidden,
+    /// Any other refusal of a token.
+    Token,
+    /// 401 to a submit or a poll: the token expired or was revoked. It has been dropped, so the next request gets a new one.
+    Unauthorized,
+    /// 403 to a submit or a poll: scope, capability or licence is missing. The token has been dropped, since a mended client needs
+    /// a new one.
+    Forbidden,
+    /// 404 or 410 to a poll: the job is gone.
+    Lost,
+    /// 422 and every other 4xx: the same request will not be accepted later either.
+    Rejected,
+    /// 429.
+    Throttled,
+    /// 5xx, 408 and 425: a passing fault of the server.
+    Server,
+    /// No answer: refused, cut or timed out.
+    Unreachable,
+    /// A redirect, which is never followed.
+    Redirected,
+    /// An answer that is no JSON, lacks its `id`, has an unknown `status`, or ends early.
+    Malformed,
+    /// An answer over one of the limits.
+    TooLarge,
+}
+
+impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 13] = [
+        Self::Credentials,
+        Self::TokenForbidden,
+        Self::Token,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::Lost,
+        Self::Rejected,
+        Self::Throttled,
+        Self::Server,
+        Self::Unreachable,
+        Self::Redirected,
+        Self::Malformed,
+        Self::TooLarge,
+    ];
+
+    /// The value of the label `reason`.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Credentials => "credentials",
+            Self::TokenForbidden => "token_forbidden",
+            Self::Token => "token",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::Lost => "lost",
+            Self::Rejected => "rejected",
+            Self::Throttled => "throttled",
+            Self::Server => "server",
+            Self::Unreachable => "unreachable",
+            Self::Redirected => "redirected",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+        }
+    }
+
+    /// What an answer with a status that is no success means.
+    pub(super) fn of_status(endpoint: Endpoint, status: StatusCode) -> Self {
+        match (status.as_u16(), endpoint) {
+            (429, _) => Self::Throttled,
+            (408 | 425 | 500.., _) => Self::Server,
+            (300..=399, _) => Self::Redirected,
+            (401, Endpoint::Token) => Self::Credentials,
+            (401, Endpoint::Submit | Endpoint::Poll) => Self::Unauthorized,
+            (403, Endpoint::Token) => Self::TokenForbidden,
+            (403, Endpoint::Submit | Endpoint::Poll) => Self::Forbidden,
+            (404 | 410, Endpoint::Poll) => Self::Lost,
+            (_, Endpoint::Token) => Self::Token,
+            (_, Endpoint::Submit | Endpoint::Poll) => Self::Rejected,
+        }
+    }
+
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::Credentials => "The client id or the client secret is wrong: check api.client_id and api.client_secret_file.",
+            Self::TokenForbidden => "The OAuth client lacks permission or is disabled: look at Admin > Security > OAuth Clients.",
+            Self::Token => "Check api.base_url (or api.tenant) and api.client_id.",
+            Self::Unauthorized => "The token expired or was revoked; the next request gets a new one.",
+            Self::Forbidden => {
+                "Look at Admin > Security > OAuth Clients: Reports must be checked under Capabilities and reports:read under Scopes, \
+                 and the tenant needs the Reporting module; what was mended there works with the next token."
+            }
+            Self::Lost => "The job is gone and has to be submitted again.",
+            Self::Rejected => "The same request will not be accepted later either: check the dates, the filter and api.base_url.",
+            Self::Throttled => "CXone allows 10 report jobs a minute for each OAuth client; other programs that use the client count too.",
+            Self::Server => "This is a fault at CXone, and as a rule a passing one.",
+            Self::Unreachable => "Check api.base_url, the network and the proxy.",
+            Self::Redirected => "Redirects are never followed, so that the token goes nowhere else: check api.base_url.",
+            Self::Malformed => "Nothing of this answer was used.",
+            Self::TooLarge => "Nothing of this answer was used; a shorter window or smaller targets make smaller reports.",
+        }
+    }
+}
+
+/// Why a request did not get what it asked for. Never contains the secret or a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// What went wrong.
+    pub kind: ErrorKind,
+    /// What the request was for; [`Endpoint::Token`] also when a submit or a poll failed for want of a token.
+    pub endpoint: Endpoint,
+    /// The status of the answer; `None` when there was none.
+    pub status: Option<StatusCode>,
+    /// How long the server asks to be left alone, at most an hour; for a token that is not to be had, when it is next asked for.
+    pub retry_after: Option<Duration>,
+    /// What happened, cleaned and cut.
+    pub(super) detail: String,
+}
+
+impl ApiError {
+    /// An error of `endpoint`; `detail` tells what happened and has been cleaned.
+    pub(super) fn new(kind: ErrorKind, endpoint: Endpoint, detail: impl Into<String>) -> Self {
+        Self { kind, endpoint, status: None, retry_after: None, detail: detail.into() }
+    }
+
+    /// An answer with a status that is no success; `said` is the cleaned beginning of its body.
+    pub(super) fn refused(endpoint: Endpoint, status: StatusCode, retry_after: Option<Duration>, said: &str) -> Self {
+        debug_assert!(said.chars().count() <= SHOWN_CHARS, "the body was cut");
+        let mut detail = format!("CXone answered {status}");
+        if !said.is_empty() {
+            detail.push_str(" and said: ");
+            detail.push_str(said);
+        }
+        Self { kind: ErrorKind::of_status(endpoint, status), endpoint, status: Some(status), retry_after, detail }
+    }
+
+    /// The same, telling more of what happened.
+    pub(super) fn adding(mut self, more: &str) -> Self {
+        self.detail.push_str("; ");
+        self.detail.push_str(more);
+        self
+    }
+
+    /// The value of the label `reason`.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        self.kind.reason()
+    }
+}
+
+/// What was being done, what happened, and what to do about it, on one line.
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.endpoint.doing(), self.detail)?;
+        if let Some(wait) = self.retry_after {
+            write!(f, " (again in {} s)", wait.as_millis().div_ceil(1000))?;
+        }
+        write!(f, ". {}", self.kind.advice())
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_status_has_the_meaning_of_the_table() {
+        use Endpoint::{Poll, Submit, Token};
+        use ErrorKind as Kind;
+        let table = [
+            (401, Token, Kind::Credentials),
+            (403, Token, Kind::TokenForbidden),
+            (400, Token, Kind::Token),
+            (404, Token, Kind::Token),
+            (429, Token, Kind::Throttled),
+            (503, Token, Kind::Server),
+            (401, Submit, Kind::Unauthorized),
+            (401, Poll, Kind::Unauthorized),
+            (403, Submit, Kind::Forbidden),
+            (403, Poll, Kind::Forbidden),
+            (404, Submit, Kind::Rejected),
+            (404, Poll, Kind::Lost),
+            (410, Poll, Kind::Lost),
+            (422, Submit, Kind::Rejected),
+            (400, Poll, Kind::Rejected),
+            (429, Submit, Kind::Throttled),
+            (429, Poll, Kind::Throttled),
+            (408, Submit, Kind::Server),
+            (500, Submit, Kind::Server),
+            (504, Poll, Kind::Server),
+            (302, Submit, Kind::Redirected),
+            (307, Poll, Kind::Redirected),
+            (301, Token, Kind::Redirected),
+        ];
+        for (code, endpoint, kind) in table {
+            assert_eq!(ErrorKind::of_status(endpoint, StatusCode::from_u16(code).unwrap()), kind, "{code} {endpoint:?}");
+        }
+    }
+
+    #[test]
+    fn every_kind_has_a_reason_of_its_own() {
+        let reasons: BTreeSet<_> = ErrorKind::ALL.iter().map(|kind| kind.reason()).collect();
+        assert_eq!(reasons.len(), ErrorKind::ALL.len());
+    }
+
+    #[test]
+    fn an_error_tells_what_happened_and_what_to_do() {
+        let error = ApiError::refused(Endpoint::Poll, StatusCode::FORBIDDEN, Some(Duration::from_millis(1500)), "no scope");
+        assert_eq!(
+            error.to_string(),
+            "asking for a report: CXone answered 403 Forbidden and said: no scope (again in 2 s). Look at Admin > Security > OAuth \
+             Clients: Reports must be checked under Capabilities and reports:read under Scopes, and the tenant needs the Reporting \
+             module; what was mended there works with the next token."
+        );
+    }
+}

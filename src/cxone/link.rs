@@ -1,0 +1,241 @@
+//! One exchange after another, each with its time limit, its size limit, and word of what came of it.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::{Request, StatusCode};
+
+use crate::clock::Clock;
+use crate::domain::time::{Monotonic, Now, Timestamp};
+
+use super::Limits;
+use super::base_url::BaseUrl;
+use super::error::{ApiError, Endpoint, ErrorKind};
+use super::json::BYTE_ORDER_MARK;
+use super::redact::Redactor;
+use super::retry_after::{date, retry_after};
+use super::token::Token;
+use super::transport::{Response, Transport, TransportError, TransportFault};
+
+/// How much of the body of a refusal is read; a message shows less.
+const REFUSAL_BYTES: usize = 16 * 1024;
+
+/// How long the body of a refusal is waited for: the status alone says what to do.
+const REFUSAL_TIME: Duration = Duration::from_secs(5);
+
+/// How much of a body is taken in between two chances for other tasks.
+const STEP_BYTES: usize = 64 * 1024;
+
+/// Something that happened in the client, for telemetry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A request was answered, or is known not to be.
+    Exchange(Exchange),
+    /// A token was got.
+    TokenRefreshed {
+        /// When it expires.
+        expires: Timestamp,
+    },
+    /// A token was asked for in vain.
+    TokenRefreshFailed(ErrorKind),
+}
+
+/// One request and the head of its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// What the request was for.
+    pub endpoint: Endpoint,
+    /// The status of the answer; `None` when there was none.
+    pub code: Option<u16>,
+    /// When the request was sent.
+    pub sent: Now,
+    /// When the head of the answer came, or the failure was known.
+    pub answered: Now,
+    /// The answer's `Date`, in whole seconds.
+    pub date: Option<Timestamp>,
+}
+
+/// Who is told of [`Event`]s. It is called between a request and what follows from it, so it must not wait.
+pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// The way to CXone, and all that is needed to use it.
+pub(super) struct Link {
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) clock: Clock,
+    pub(super) base: BaseUrl,
+    pub(super) limits: Limits,
+    pub(super) observer: Observer,
+    /// Hides the client secret; what else has to be hidden is added for each exchange.
+    pub(super) redactor: Redactor,
+}
+
+/// A request under way.
+pub(super) struct Call<'a> {
+    link: &'a Link,
+    endpoint: Endpoint,
+    deadline: Monotonic,
+    redactor: Redactor,
+}
+
+impl Link {
+    /// A call that may take `limit` from now, and whose answer may echo `token`.
+    pub(super) fn call(&self, endpoint: Endpoint, limit: Duration, token: Option<&Token>) -> Call<'_> {
+        let redactor = token.into_iter().fold(self.redactor.clone(), |redactor, token| redactor.and(&token.text));
+        Call { link: self, endpoint, deadline: self.clock.now().instant.plus(limit), redactor }
+    }
+
+    pub(super) fn tell(&self, event: &Event) {
+        (self.observer)(event);
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("base", &self.base).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Call<'_> {
+    /// A request for what stands at `path`.
+    pub(super) fn get(&self, path: &str, token: &Token) -> Result<Request<Bytes>, ApiError> {
+        self.request(Request::get(self.link.base.at(path)), Some(token), Bytes::new())
+    }
+
+    /// A request that leaves `body` at `path`.
+    pub(super) fn post(&self, path: &str, media: &'static str, token: Option<&Token>, body: Bytes) -> Result<Request<Bytes>, ApiError> {
+        self.request(Request::post(self.link.base.at(path)).header(CONTENT_TYPE, media), token, body)
+    }
+
+    fn request(&self, builder: http::request::Builder, token: Option<&Token>, body: Bytes) -> Result<Request<Bytes>, ApiError> {
+        let builder = token.into_iter().fold(builder, |builder, token| builder.header(AUTHORIZATION, token.header.clone()));
+        let request = builder.header(ACCEPT, "application/json").body(body);
+        request.map_err(|error| self.error(ErrorKind::Unreachable, &format!("api.base_url cannot be used: {error}")))
+    }
+
+    /// Sends `request`. A status that is no success is an error that shows the beginning of the body.
+    pub(super) async fn send(&self, request: Request<Bytes>) -> Result<Response, ApiError> {
+        let sent = self.link.clock.now();
+        let answer = match self.within(self.deadline, self.link.transport.send(request)).await {
+            Some(answer) => answer,
+            None => Err(TransportError::new(TransportFault::Timeout, "no answer within the time limit")),
+        };
+        let answered = self.link.clock.now();
+        let head = answer.as_ref().ok();
+        self.link.tell(&Event::Exchange(Exchange {
+            endpoint: self.endpoint,
+            code: head.map(|answer| answer.status.as_u16()),
+            sent,
+            answered,
+            date: head.and_then(|answer| date(&answer.headers)),
+        }));
+        let answer = answer.map_err(|error| self.error(ErrorKind::Unreachable, &format!("no answer: {error}")))?;
+        if answer.status.is_success() { Ok(answer) } else { Err(self.refusal(answer, answered).await) }
+    }
+
+    /// The whole body, up to the limit for small answers.
+    pub(super) async fn text(&self, answer: Response) -> Result<String, ApiError> {
+        let mut text = Vec::new();
+        let limit = self.link.limits.max_answer_bytes;
+        self.body(answer, limit, &mut |piece| {
+            text.extend_from_slice(piece);
+            Ok(())
+        })
+        .await?;
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
+        Ok(String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// Gives the body to `take` in pieces of at most [`STEP_BYTES`], up to `limit` bytes.
+    pub(super) async fn body<F>(&self, answer: Response, limit: u64, take: &mut F) -> Result<(), ApiError>
+    where
+        F: FnMut(&[u8]) -> Result<(), ApiError>,
+    {
+        let mut body = answer.body;
+        let mut left = limit;
+        let mut taken = 0;
+        while let Some(piece) = self.within(self.deadline, body.next()).await.ok_or_else(|| self.slow())? {
+            let piece = piece.map_err(|error| self.broken(&error))?;
+            left = u64::try_from(piece.len())
+                .ok()
+                .and_then(|size| left.checked_sub(size))
+                .ok_or_else(|| self.error(ErrorKind::TooLarge, &format!("the answer has more than {limit} bytes")))?;
+            for step in piece.chunks(STEP_BYTES) {
+                take(step)?;
+                taken += step.len();
+                if taken >= STEP_BYTES {
+                    // A body that is all there would keep the thread to itself.
+                    tokio::task::yield_now().await;
+                    taken = 0;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An error of this call; `detail` is cleaned here.
+    pub(super) fn error(&self, kind: ErrorKind, detail: &str) -> ApiError {
+        ApiError::new(kind, self.endpoint, self.show(detail))
+    }
+
+    /// `text` as a message may show it.
+    pub(super) fn show(&self, text: &str) -> String {
+        self.redactor.show(text)
+    }
+
+    fn slow(&self) -> ApiError {
+        self.error(ErrorKind::Unreachable, "the answer did not end within the time limit")
+    }
+
+    fn broken(&self, error: &TransportError) -> ApiError {
+        let kind = match error.fault {
+            TransportFault::Timeout => ErrorKind::Unreachable,
+            TransportFault::Connect | TransportFault::Cut => ErrorKind::Malformed,
+        };
+        self.error(kind, &format!("the answer broke off: {error}"))
+    }
+
+    async fn refusal(&self, answer: Response, answered: Now) -> ApiError {
+        let status = answer.status;
+        let wait = match status {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => retry_after(&answer.headers, answered.utc),
+            _ => None,
+        };
+        let location = answer.headers.get(LOCATION).and_then(|to| to.to_str().ok()).map(str::to_owned);
+        let (body, cut) = self.beginning(answer).await;
+        let error = ApiError::refused(self.endpoint, status, wait, &self.redactor.show_bytes(&body, cut));
+        match location {
+            Some(to) if status.is_redirection() => error.adding(&self.show(&format!("it redirects to {to}"))),
+            Some(_) | None => error,
+        }
+    }
+
+    /// The first bytes of a body, and whether there are more; a body that breaks off is as good as its beginning.
+    async fn beginning(&self, answer: Response) -> (Vec<u8>, bool) {
+        let deadline = self.deadline.min(self.link.clock.now().instant.plus(REFUSAL_TIME));
+        let mut pieces = answer.body;
+        let mut body = Vec::new();
+        while body.len() <= REFUSAL_BYTES {
+            match self.within(deadline, pieces.next()).await {
+                Some(Some(Ok(piece))) => body.extend_from_slice(&piece[..piece.len().min(REFUSAL_BYTES + 1)]),
+                Some(None) => return (body, false),
+                Some(Some(Err(_))) | None => break,
+            }
+        }
+        body.truncate(REFUSAL_BYTES);
+        (body, true)
+    }
+
+    /// What comes of `future`; `None` when `deadline` comes first.
+    async fn within<T>(&self, deadline: Monotonic, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            value = future => Some(value),
+            () = self.link.clock.sleep_until(deadline) => None,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The dialect `reports`: what is sent, and what the answers say.
+
+mod document;
+mod row;
+mod scan;
+mod time;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::domain::time::Window;
+
+use super::base_url::path_segment;
+use super::json;
+
+pub(super) use document::{Document, Told};
+pub(super) use scan::Fault;
+
+/// Where tokens are asked for, below the base.
+pub(super) const TOKEN_PATH: &str = "/oauth/token";
+
+/// Where report jobs are submitted, below the base.
+pub(super) const JOBS_PATH: &str = "/api/v2/reports";
+
+/// The longest job id, in bytes.
+const MAX_ID_BYTES: usize = 256;
+
+/// Whose history a report tells.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Filter {
+    /// The filter's `type`: `user`, or another one that the tenant knows.
+    pub kind: String,
+    /// The filter's `id`.
+    pub id: String,
+}
+
+/// What a report job is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReportRequest {
+    /// The span of time.
+    pub window: Window,
+    /// The agents.
+    pub filter: Filter,
+}
+
+/// The dates and the filter as they are sent.
+impl fmt::Display for ReportRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { window, filter } = self;
+        write!(f, "dateFrom {}, dateTo {}, filter type \"{}\", id \"{}\"", window.from, window.to, filter.kind, filter.id)
+    }
+}
+
+/// The id of a report job: 1 to 256 bytes without control characters, and neither `.` nor `..`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct JobId(Box<str>);
+
+impl JobId {
+    /// `id`, if it may be one.
+    #[must_use]
+    pub fn parse(id: &str) -> Option<Self> {
+        let fits = !id.is_empty() && id.len() <= MAX_ID_BYTES && id != "." && id != ".." && !id.contains(char::is_control);
+        fits.then(|| Self(id.into()))
+    }
+
+    /// The id as CXone told it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Where the job is asked for, below the base.
+    pub(super) fn path(&self) -> String {
+        format!("{JOBS_PATH}/{}", path_segment(&self.0))
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The body of a submit.
+pub(super) fn encode(request: &ReportRequest) -> Vec<u8> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        report_type: &'a str,
+        date_from: String,
+        date_to: String,
+        filter: FilterBody<'a>,
+        group_by: [&'a str; 3],
+        metrics: [&'a str; 1],
+    }
+    #[derive(Serialize)]
+    struct FilterBody<'a> {
+        r#type: &'a str,
+        id: &'a str,
+    }
+    let body = Body {
+        report_type: "agent-state-history",
+        date_from: request.window.from.to_string(),
+        date_to: request.window.to.to_string(),
+        filter: FilterBody { r#type: &request.filter.kind, id: &request.filter.id },
+        group_by: ["userId", "stateName", "skillName"],
+        metrics: ["count"],
+    };
+    serde_json::to_vec(&body).expect("strings and lists of them are JSON")
+}
+
+/// The job's id in the answer to a submit. Its `statusUrl` is not looked at: where a job is asked for follows from its id.
+pub(super) fn decode_submitted(body: &str) -> Result<JobId, Fault> {
+    let members = json::members(body).ok_or_else(|| Fault::malformed("is no JSON object"))?;
+    let id = members.get("id").and_then(|raw| json::string_or_number(raw.get()));
+    let id = id.filter(|id| !id.is_empty()).ok_or_else(|| Fault::malformed("has no id"))?;
+    JobId::parse(&id).ok_or_else(|| Fault::malformed("has an id that can be none"))
+}

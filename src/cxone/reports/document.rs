@@ -1,0 +1,119 @@
+//! The answer to a poll, read while it arrives.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+
+use crate::cxone::error::ErrorKind;
+use crate::cxone::json;
+use crate::cxone::sink::RowSink;
+
+use super::row;
+use super::scan::{Fault, Piece, Scanner};
+
+/// What a poll told, nothing of it cleaned yet.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::cxone) enum Told<R> {
+    Pending,
+    Running,
+    Completed(R),
+    Failed(Option<String>),
+}
+
+/// A poll's answer as far as it has arrived.
+#[derive(Debug, Default)]
+pub(in crate::cxone) struct Document<R> {
+    scanner: Scanner,
+    content: Content<R>,
+}
+
+#[derive(Debug, Default)]
+struct Content<R> {
+    status: Option<String>,
+    error_message: Option<String>,
+    data_is_odd: bool,
+    rows: R,
+    row_count: u64,
+    max_rows: u64,
+}
+
+impl<R: RowSink> Document<R> {
+    /// An answer of which nothing has arrived; it may have `max_rows` rows, rejected ones included.
+    pub(in crate::cxone) fn new(max_rows: u64) -> Self {
+        let content = Content { max_rows, ..Content::default() };
+        Self { scanner: Scanner::default(), content }
+    }
+
+    /// Takes in the next piece.
+    pub(in crate::cxone) fn feed(&mut self, input: &[u8]) -> Result<(), Fault> {
+        let content = &mut self.content;
+        self.scanner.feed(input, &mut |piece| content.take(piece))
+    }
+
+    /// What the answer told, now that all of it has arrived. Rows are told of a `COMPLETED` job only.
+    pub(in crate::cxone) fn finish(self) -> Result<Told<R>, Fault> {
+        if !self.scanner.is_done() {
+            return Err(Fault::malformed("ends early, or is no JSON"));
+        }
+        match self.content.status.as_deref() {
+            Some("PENDING") => Ok(Told::Pending),
+            Some("RUNNING") => Ok(Told::Running),
+            Some("FAILED") => Ok(Told::Failed(self.content.error_message)),
+            Some("COMPLETED") if self.content.data_is_odd => Err(Fault::malformed("has data that is no list")),
+            Some("COMPLETED") => Ok(Told::Completed(self.content.rows)),
+            Some(other) => Err(Fault::malformed(format!("has an unknown status: {other}"))),
+            None => Err(Fault::malformed("has no status")),
+        }
+    }
+}
+
+impl<R: RowSink> Content<R> {
+    fn take(&mut self, piece: Piece<'_>) -> Result<(), Fault> {
+        match piece {
+            Piece::Element(element) => self.element(element),
+            Piece::DataBegins => {
+                self.restart();
+                Ok(())
+            }
+            Piece::Member(name, value) => {
+                let value = String::from_utf8_lossy(value);
+                serde_json::from_str::<IgnoredAny>(&value).map_err(|_| Fault::malformed("is no JSON"))?;
+                match name {
+                    "status" => self.status = told(&value).map(Cow::into_owned),
+                    "errorMessage" => self.error_message = told(&value).map(Cow::into_owned),
+                    "data" => {
+                        self.restart();
+                        self.data_is_odd = value != "null";
+                    }
+                    _ => {}
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Of several members `data` the last one counts.
+    fn restart(&mut self) {
+        self.rows = R::default();
+        self.row_count = 0;
+        self.data_is_odd = false;
+    }
+
+    fn element(&mut self, element: &[u8]) -> Result<(), Fault> {
+        self.row_count += 1;
+        if self.row_count > self.max_rows {
+            return Err(Fault { kind: ErrorKind::TooLarge, detail: format!("has more than {} rows", self.max_rows) });
+        }
+        let element = String::from_utf8_lossy(element);
+        match row::read(&element).map_err(|_| Fault::malformed(format!("is no JSON in row {}", self.row_count)))? {
+            Ok(row) => self.rows.row(&row),
+            Err(reason) => self.rows.reject(reason),
+        }
+        Ok(())
+    }
+}
+
+/// A member that should be a string; what else it is, is told as written, and null as absent.
+fn told(raw: &str) -> Option<Cow<'_, str>> {
+    if raw == "null" { None } else { Some(json::string(raw).unwrap_or(Cow::Borrowed(raw))) }
+}

@@ -1,0 +1,307 @@
+//! Cuts a report, as it arrives in pieces, into the members of its object and the elements of its `data`.
+//!
+//! Only what stands between these is judged here; whether a member or an element is JSON in itself is for whoever reads it.
+
+use crate::cxone::error::ErrorKind;
+use crate::cxone::json::{self, BYTE_ORDER_MARK};
+
+/// The longest member or row, in bytes: what is held in memory at once.
+pub(super) const MAX_ITEM_BYTES: usize = 16 * 1024 * 1024;
+
+/// Why a report cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cxone) struct Fault {
+    pub(in crate::cxone) kind: ErrorKind,
+    /// What was found; may repeat what the server wrote, so it has to be cleaned.
+    pub(in crate::cxone) detail: String,
+}
+
+impl Fault {
+    pub(super) fn malformed(detail: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Malformed, detail: detail.into() }
+    }
+
+    pub(super) fn too_large(detail: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::TooLarge, detail: detail.into() }
+    }
+}
+
+/// What was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Piece<'a> {
+    /// A member other than a list named `data`: its name, and its value as written.
+    Member(&'a str, &'a [u8]),
+    /// A list named `data` begins.
+    DataBegins,
+    /// An element of it, as written.
+    Element(&'a [u8]),
+}
+
+/// Where in the document the next byte belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Before the object; so much of a byte order mark has been seen.
+    Before(usize),
+    KeyOrEnd,
+    Key,
+    Colon,
+    Value,
+    CommaOrEnd,
+    ElementOrEnd,
+    Element,
+    ElementCommaOrEnd,
+    /// In a name, a member's value or an element of `data`.
+    In(Item),
+    Done,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Item {
+    Key,
+    Value,
+    Element,
+}
+
+/// How far the item at hand has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// A number or a word: ends before the next separator.
+    Word,
+    /// A string, list or object: ends when no bracket and no quote is open.
+    Nested { depth: usize, quoted: bool, escaped: bool },
+}
+
+#[derive(Debug)]
+pub(super) struct Scanner {
+    place: Place,
+    extent: Extent,
+    /// The beginning of an item whose end has not arrived yet.
+    carry: Vec<u8>,
+    key: String,
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self { place: Place::Before(0), extent: Extent::Word, carry: Vec::new(), key: String::new() }
+    }
+}
+
+impl Scanner {
+    /// Takes in the next piece of the document; every whole item in it goes to `found`.
+    pub(super) fn feed<F>(&mut self, mut input: &[u8], found: &mut F) -> Result<(), Fault>
+    where
+        F: FnMut(Piece<'_>) -> Result<(), Fault>,
+    {
+        while let Some(&byte) = input.first() {
+            if let Place::In(item) = self.place {
+                input = self.within(item, input, found)?;
+            } else if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') || self.between(byte, found)? {
+                input = &input[1..];
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the object has ended.
+    pub(super) fn is_done(&self) -> bool {
+        self.place == Place::Done
+    }
+
+    /// Decides what `byte`, which is outside of all items, begins or ends; false when it is the first one of an item.
+    fn between<F>(&mut self, byte: u8, found: &mut F) -> Result<bool, Fault>
+    where
+        F: FnMut(Piece<'_>) -> Result<(), Fault>,
+    {
+        self.place = match (self.place, byte) {
+            (Place::Before(seen), _) if BYTE_ORDER_MARK.get(seen) == Some(&byte) => Place::Before(seen + 1),
+            (Place::Before(0 | 3), b'{') => Place::KeyOrEnd,
+            (Place::KeyOrEnd | Place::Key, b'"') => return self.enter(Item::Key, byte),
+            (Place::Colon, b':') => Place::Value,
+            (Place::Value, b'[') if self.key == "data" => {
+                found(Piece::DataBegins)?;
+                Place::ElementOrEnd
+            }
+            (Place::Value, _) => return self.enter(Item::Value, byte),
+            (Place::KeyOrEnd | Place::CommaOrEnd, b'}') => Place::Done,
+            (Place::CommaOrEnd, b',') => Place::Key,
+            (Place::ElementOrEnd | Place::ElementCommaOrEnd, b']') => Place::CommaOrEnd,
+            (Place::ElementOrEnd | Place::Element, _) => return self.enter(Item::Element, byte),
+            (Place::ElementCommaOrEnd, b',') => Place::Element,
+            (Place::Before(_), _) => return Err(Fault::malformed("is no JSON object")),
+            (Place::Done, _) => return Err(Fault::malformed("goes on after its end")),
+            (Place::KeyOrEnd | Place::Key | Place::Colon | Place::CommaOrEnd | Place::ElementCommaOrEnd | Place::In(_), _) => {
+                return Err(Fault::malformed("is no JSON"));
+            }
+        };
+        Ok(true)
+    }
+
+    fn enter(&mut self, item: Item, byte: u8) -> Result<bool, Fault> {
+        if matches!(byte, b',' | b':' | b']' | b'}') {
+            return Err(Fault::malformed("is no JSON"));
+        }
+        self.place = Place::In(item);
+        self.extent =
+            if matches!(byte, b'"' | b'[' | b'{') { Extent::Nested { depth: 0, quoted: false, escaped: false } } else { Extent::Word };
+        Ok(false)
+    }
+
+    /// Reads on in an item, and tells it when it is whole; what is left of the input comes back.
+    fn within<'a, F>(&mut self, item: Item, input: &'a [u8], found: &mut F) -> Result<&'a [u8], Fault>
+    where
+        F: FnMut(Piece<'_>) -> Result<(), Fault>,
+    {
+        let end = self.end_of_item(input);
+        let (here, rest) = input.split_at(end.unwrap_or(input.len()));
+        if self.carry.len() + here.len() > MAX_ITEM_BYTES {
+            return Err(Fault::too_large(format!("has a row or member of more than {MAX_ITEM_BYTES} bytes")));
+        }
+        if end.is_none() {
+            self.carry.extend_from_slice(here);
+            return Ok(rest);
+        }
+        let whole = if self.carry.is_empty() {
+            here
+        } else {
+            self.carry.extend_from_slice(here);
+            &self.carry
+        };
+        self.place = match item {
+            Item::Key => {
+                let text = std::str::from_utf8(whole).ok();
+                let checked = text.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
+                let name = checked.and_then(json::string).ok_or_else(|| Fault::malformed("is no JSON"))?;
+                self.key.clear();
+                self.key.push_str(&name);
+                Place::Colon
+            }
+            Item::Value => {
+                found(Piece::Member(&self.key, whole))?;
+                Place::CommaOrEnd
+            }
+            Item::Element => {
+                found(Piece::Element(whole))?;
+                Place::ElementCommaOrEnd
+            }
+        };
+        self.carry.clear();
+        Ok(rest)
+    }
+
+    /// How many bytes of `input` belong to the item; `None` when all of them do and it may go on.
+    fn end_of_item(&mut self, input: &[u8]) -> Option<usize> {
+        let Extent::Nested { mut depth, mut quoted, mut escaped } = self.extent else {
+            return input.iter().position(|byte| b" \t\n\r,:]}[{\"".contains(byte));
+        };
+        for (at, &byte) in input.iter().enumerate() {
+            if quoted {
+                match byte {
+                    _ if escaped => escaped = false,
+                    b'\\' => escaped = true,
+                    b'"' => quoted = false,
+                    _ => continue,
+                }
+            } else {
+                match byte {
+                    b'"' => quoted = true,
+                    b'[' | b'{' => depth += 1,
+                    // A bracket that closes none ends the item as well; it is then no JSON to whoever reads it.
+                    b']' | b'}' => depth = depth.saturating_sub(1),
+                    _ => continue,
+                }
+            }
+            if depth == 0 && !quoted {
+                return Some(at + 1);
+            }
+        }
+        self.extent = Extent::Nested { depth, quoted, escaped };
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(document: &str, size: usize) -> Result<Vec<String>, Fault> {
+        let mut scanner = Scanner::default();
+        let mut pieces = Vec::new();
+        for chunk in document.as_bytes().chunks(size) {
+            scanner.feed(chunk, &mut |piece| {
+                pieces.push(match piece {
+                    Piece::Member(name, value) => format!("{name}={}", String::from_utf8_lossy(value)),
+                    Piece::DataBegins => "data".to_owned(),
+                    Piece::Element(text) => format!("- {}", String::from_utf8_lossy(text)),
+                });
+                Ok(())
+            })?;
+        }
+        if scanner.is_done() { Ok(pieces) } else { Err(Fault::malformed("ended early")) }
+    }
+
+    #[test]
+    fn a_document_falls_into_the_same_items_however_it_is_cut() {
+        let document = "\u{feff} {\"id\" : \"a}]\\\"\\\\\" ,\"n\":-1.5e3,\"d\\u0061ta\":[ {\"x\":[1,{}],\"y\":\"]\"} , 7,\"s,\" ,null],\n\"o\":{\"data\":[1]},\"data\":[]}\r\n";
+        let items = [
+            "id=\"a}]\\\"\\\\\"",
+            "n=-1.5e3",
+            "data",
+            "- {\"x\":[1,{}],\"y\":\"]\"}",
+            "- 7",
+            "- \"s,\"",
+            "- null",
+            "o={\"data\":[1]}",
+            "data",
+        ];
+        for size in 1..=document.len() {
+            assert_eq!(pieces(document, size).unwrap(), items, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn what_stands_between_the_items_must_be_json() {
+        for document in [
+            "",
+            "[]",
+            "null",
+            "{",
+            "}",
+            "{,}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{\"a\" 1}",
+            "{\"a\":1 2}",
+            "{\"a\":1\"b\":2}",
+            "{a:1}",
+            "{\"data\":[}",
+            "{\"data\":[1,]}",
+            "{\"data\":[,1]}",
+            "{\"data\":[1 2]}",
+            "{\"data\":[1}",
+            "{\"data\":[[]]]}",
+            "{\"data\":[]]}",
+            "{} x",
+            "{}{}",
+            "{}\0",
+            "<html>",
+            "\u{feff}",
+            "{\"\\x\":1}",
+            "{\"a\nb\":1}",
+            "\u{feff}\u{feff}{}",
+        ] {
+            for size in [1, 3, 100] {
+                assert!(pieces(document, size).is_err(), "{document:?} in pieces of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_item_is_held_in_memory_up_to_a_limit() {
+        let mut scanner = Scanner::default();
+        let chunk = [b'x'; 65536];
+        scanner.feed(b"{\"a\":\"", &mut |_| Ok(())).unwrap();
+        let fault = (0..=MAX_ITEM_BYTES / chunk.len()).find_map(|_| scanner.feed(&chunk, &mut |_| Ok(())).err());
+        assert_eq!(fault.map(|fault| fault.kind), Some(ErrorKind::TooLarge));
+    }
+}

@@ -1,0 +1,138 @@
+//! The strict reader of a row's times.
+
+use crate::domain::time::Timestamp;
+
+const DAYS_BEFORE_MONTH: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+const DAYS_OF_MONTH: [u8; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+/// Days from 0000-01-01 to 1970-01-01.
+const DAYS_TO_1970: i64 = 719_528;
+
+/// The point that `YYYY-MM-DDTHH:MM:SS[.fraction]Z` names; 1 to 9 digits of fraction, cut to whole milliseconds.
+///
+/// Anything else is `None`: an offset, a missing `Z`, a day that its month does not have, a leap second.
+pub(super) fn parse(text: &str) -> Option<Timestamp> {
+    let (head, rest) = text.as_bytes().split_first_chunk::<19>()?;
+    let [y1, y2, y3, y4, b'-', mo1, mo2, b'-', d1, d2, b'T', h1, h2, b':', mi1, mi2, b':', s1, s2] = *head else {
+        return None;
+    };
+    let year = i64::from(pair(y1, y2)?) * 100 + i64::from(pair(y3, y4)?);
+    let (month, day) = (pair(mo1, mo2)?, pair(d1, d2)?);
+    let (hour, minute, second) = (pair(h1, h2)?, pair(mi1, mi2)?, pair(s1, s2)?);
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let index = usize::from(month.checked_sub(1)?);
+    let last_day = *DAYS_OF_MONTH.get(index)? + u8::from(leap && month == 2);
+    if day == 0 || day > last_day || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // Leap days of the years before this one; year 0 is one of them.
+    let leap_days = if year == 0 { 0 } else { (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400 + 1 };
+    let in_year = DAYS_BEFORE_MONTH[index] + i64::from(leap && month > 2) + i64::from(day) - 1;
+    let days = year * 365 + leap_days + in_year - DAYS_TO_1970;
+    let seconds = ((days * 24 + i64::from(hour)) * 60 + i64::from(minute)) * 60 + i64::from(second);
+    Some(Timestamp::from_millis(seconds * 1000 + millis(rest)?))
+}
+
+/// What stands after the seconds: `Z`, or `.`, 1 to 9 digits, and `Z`.
+fn millis(rest: &[u8]) -> Option<i64> {
+    let fraction = match rest {
+        [b'Z'] => return Some(0),
+        [b'.', fraction @ .., b'Z'] => fraction,
+        _ => return None,
+    };
+    if !(1..=9).contains(&fraction.len()) || !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let digit = |at: usize| fraction.get(at).map_or(0, |byte| i64::from(byte - b'0'));
+    Some(digit(0) * 100 + digit(1) * 10 + digit(2))
+}
+
+fn pair(tens: u8, ones: u8) -> Option<u8> {
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| byte - b'0');
+    Some(digit(tens)? * 10 + digit(ones)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn fractions_are_cut_to_milliseconds() {
+        for (text, millis) in [
+            ("2023-10-27T08:00:00Z", 0),
+            ("2023-10-27T08:00:00.5Z", 500),
+            ("2023-10-27T08:00:00.05Z", 50),
+            ("2023-10-27T08:00:00.007Z", 7),
+            ("2023-10-27T08:00:00.0079999Z", 7),
+            ("2023-10-27T08:00:00.999999999Z", 999),
+        ] {
+            assert_eq!(parse(text), Some(Timestamp::from_millis(1_698_393_600_000 + millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_but_the_strict_form_is_refused() {
+        for text in [
+            "",
+            "2023-10-27",
+            "2023-10-27T08:00:00",
+            "2023-10-27T08:00:00+00:00",
+            "2023-10-27T08:00:00.000+00:00",
+            "2023-10-27T08:00:00z",
+            "2023-10-27t08:00:00Z",
+            "2023-10-27 08:00:00Z",
+            "2023-10-27T08:00:00.Z",
+            "2023-10-27T08:00:00.1234567890Z",
+            "2023-10-27T08:00:00,5Z",
+            "2023-10-27T08:00:00.5 Z",
+            "2023-10-27T08:00:00ZZ",
+            " 2023-10-27T08:00:00Z",
+            "2023-10-27T08:00:60Z",
+            "2023-10-27T24:00:00Z",
+            "2023-10-27T08:60:00Z",
+            "2023-00-27T08:00:00Z",
+            "2023-13-27T08:00:00Z",
+            "2023-10-00T08:00:00Z",
+            "2023-10-32T08:00:00Z",
+            "2023-02-29T08:00:00Z",
+            "1900-02-29T08:00:00Z",
+            "-023-10-27T08:00:00Z",
+            "+002023-10-27T08:00:00Z",
+            "2023-10-27T08:00:0éZ",
+            "٢٠٢٣-10-27T08:00:00Z",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_timestamp_displays_is_read_back(millis in -62_135_596_800_000_i64..253_402_207_200_000) {
+            let time = Timestamp::from_millis(millis);
+            prop_assert_eq!(parse(&time.to_string()), Some(time));
+        }
+
+        #[test]
+        fn dates_that_exist_and_only_they_are_read_as_jiff_reads_them(
+            year in prop_oneof![0_u32..=9998, Just(1900), Just(2000), Just(2024)],
+            month in 0_u32..=13, day in 0_u32..=32, hour in 0_u32..=24, minute in 0_u32..=60, second in 0_u32..=59,
+            fraction in "(\\.[0-9]{1,9})?",
+        ) {
+            let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z");
+            let naive = text.parse::<jiff::Timestamp>().ok().filter(|_| hour < 24);
+            // Rounded down, as ours is; jiff's own accessor rounds towards 1970.
+            let millis = naive.map(|time| time.as_nanosecond().div_euclid(1_000_000));
+            prop_assert_eq!(parse(&text).map(|time| i128::from(time.millis())), millis, "{}", text);
+        }
+
+        #[test]
+        fn any_text_that_is_read_is_read_by_jiff_too(text in "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}[.,]?[0-9]{0,10}[Zz+]?.{0,3}") {
+            if let Some(time) = parse(&text) {
+                let naive: jiff::Timestamp = text.parse().expect("jiff is the more lenient one");
+                prop_assert_eq!(i128::from(time.millis()), naive.as_nanosecond().div_euclid(1_000_000));
+            }
+        }
+    }
+}
