@@ -207,4 +207,13 @@ mod tests {
     async fn work_off_the_thread_gives_its_result() {
         assert_eq!(off_thread(|| 6 * 7).await, 42);
     }
+    #[tokio::test]
+    async fn a_signal_is_told_by_name_and_does_not_end_the_process() {
+        let mut signals = Signals::listen().unwrap();
+        for (flag, name) in [("-TERM", "SIGTERM"), ("-INT", "SIGINT")] {
+            let sent = std::process::Command::new("sh").args(["-c", &format!("kill {flag} {}", std::process::id())]).status().unwrap();
+            assert!(sent.success());
+            assert_eq!(signals.next().await, name);
+        }
+    }
 }

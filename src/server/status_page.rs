@@ -84,14 +84,14 @@ dl div{border:1px solid var(--line);border-radius:.5rem;background:var(--card);p
 dt{color:var(--soft);font-size:.85rem}dd{margin:0;font-weight:600}\
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%}\
 th,td{border-bottom:1px solid var(--line);padding:.4rem .8rem .4rem 0;text-align:left;vertical-align:top}\
-th{color:var(--soft);font-size:.85rem;font-weight:400;white-space:nowrap}td:nth-child(-n+2),time{white-space:nowrap}\
+th{color:var(--soft);font-size:.85rem;font-weight:400;white-space:nowrap}td:nth-child(-n+2),time{white-space:nowrap}td:last-child{min-width:16rem}\
 nav a{margin-right:1.25rem}";
 
 /// The header `Content-Security-Policy` of the page: nothing but the page itself and its style.
-pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'sha256-SWg/tMgJ6az7i9cZJ55dn6WdmcwDXpMt44yYmJSoct4='; \
+pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'sha256-YxIokOfWHPwATrlgvtFXW1WqXLM7I/Qybt6Pb9fL+gY='; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The page as HTML. `refused` counts the scrapes that were refused because too many ran at a time.
+/// The page as HTML. Its links are relative, so that it works under a proxy's path too. `refused` counts the scrapes that were refused because too many ran at a time.
 pub(super) fn html(view: &StatusView, readiness: &Readiness, metrics_path: &str, refused: u64) -> String {
     let mut page = String::with_capacity(4096);
     write_page(&mut page, view, readiness, metrics_path, refused).expect("writing to a string does not fail");
@@ -112,7 +112,7 @@ fn write_page(page: &mut String, view: &StatusView, readiness: &Readiness, metri
     }
     writeln!(
         page,
-        "<span class=\"soft\">Agent states of {}, polled in the background; running since {}.</span></p>",
+        "<span class=\"soft\">Agent states of {}, polled in the background; started {}.</span></p>",
         Html(&view.api),
         When { time: view.started, now: view.now }
     )?;
@@ -121,8 +121,8 @@ fn write_page(page: &mut String, view: &StatusView, readiness: &Readiness, metri
     write_targets(page, view)?;
     writeln!(
         page,
-        "<nav><h2>Pages</h2>\n<a href=\"{path}\">Metrics <small>{path}</small></a> <a href=\"/-/healthy\">Health <small>/-/healthy</small></a> \
-         <a href=\"/-/ready\">Readiness <small>/-/ready</small></a></nav>\n<p class=\"soft\">Written at {}. Load the page again for newer values.</p>\n</body>\n</html>",
+        "<nav><h2>Pages</h2>\n<a href=\".{path}\">Metrics <small>{path}</small></a> <a href=\"./-/healthy\">Health <small>/-/healthy</small></a> \
+         <a href=\"./-/ready\">Readiness <small>/-/ready</small></a></nav>\n<p class=\"soft\">Written at {}. Load the page again for newer values.</p>\n</body>\n</html>",
         view.now,
         path = Html(metrics_path),
     )
@@ -138,7 +138,7 @@ fn write_facts(page: &mut String, view: &StatusView, refused: u64) -> fmt::Resul
          <div><dt>Access token expires</dt><dd>{}</dd></div>\n\
          <div><dt>Agents known</dt><dd>{}</dd></div>\n\
          <div><dt>Series on the metrics page</dt><dd>{} <small>({} left out by the limit)</small></dd></div>\n\
-         <div><dt>Scrapes refused, too many at a time</dt><dd>{refused}</dd></div>\n</dl>",
+         <div><dt>Scrapes refused</dt><dd>{refused}</dd></div>\n</dl>",
         demand_ratio * 100.0,
         Maybe { time: view.token_expiry, now: view.now, otherwise: "no token yet" },
         view.agents_seen,
@@ -284,7 +284,7 @@ pub(super) mod tests {
         view.version = "<i>".to_owned();
         let page = html(&view, &Readiness::NotReady("<i>".to_owned()), "/<i>\"", 3);
         assert!(page.contains("support &lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;co&quot;"));
-        assert!(!page.contains("<i>") && !page.contains("<script") && !page.contains("<b>") && page.contains("href=\"/&lt;i&gt;&quot;\""));
+        assert!(!page.contains("<i>") && !page.contains("<script") && !page.contains("<b>") && page.contains("href=\"./&lt;i&gt;&quot;\""));
     }
 
     #[test]
