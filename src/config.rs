@@ -30,11 +30,11 @@ pub use mistake::{ConfigErrors, Mistake};
 pub use outside::{ENVIRONMENT, Flags, Overrides};
 pub use targets::user_id_doubt;
 
+pub use crate::domain::ledger::{Detail, Rows, WRAP_UP};
+pub use crate::domain::report::Filter;
+
 use mistake::Notes;
 use section::Section;
-
-/// The state's name that every alias in `states.wrap_up` becomes.
-pub const WRAP_UP: &str = "Wrap-up";
 
 /// The largest configuration file, in bytes.
 const MAX_FILE_BYTES: usize = 1 << 20;
@@ -83,17 +83,6 @@ pub enum Dialect {
     Reports,
 }
 
-/// What the rows of a report are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rows {
-    /// Every visit that touches the window, cut at its edges or whole.
-    Intervals,
-    /// Only visits that begin in the window.
-    Events,
-    /// One row for a group and window, with its count.
-    Buckets,
-}
-
 /// What one report job asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -101,15 +90,6 @@ pub struct Target {
     pub name: String,
     /// The report's filter.
     pub filter: Filter,
-}
-
-/// A report's filter.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Filter {
-    /// Its `type`: `user`, `team`, or another that the tenant knows.
-    pub kind: String,
-    /// Its `id`.
-    pub id: String,
 }
 
 /// The section `poll`.
@@ -167,17 +147,6 @@ pub struct Metrics {
     pub agent_ids: AgentIds,
     /// After how long without a successful poll a target is stale.
     pub max_staleness: Duration,
-}
-
-/// How finely agents are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detail {
-    /// By agent, state and skill.
-    AgentSkill,
-    /// By agent and state; the label `skill` is empty.
-    Agent,
-    /// No single agents.
-    Aggregate,
 }
 
 /// What the label `agent` holds.

@@ -20,6 +20,7 @@ pub mod config;
 pub mod cxone;
 pub mod domain;
 pub mod exposition;
+pub mod poller;
 pub mod server;
 pub mod simulator;
 pub mod tasks;

@@ -103,16 +103,16 @@ impl Telemetry {
 
     fn begin_at_zero(&self) {
         for reason in RowRejection::ALL {
-            self.rows_rejected.get_or_create(&vec![("reason", reason.as_str().to_owned())]);
+            let _created = self.rows_rejected.get_or_create(&vec![("reason", reason.as_str().to_owned())]);
         }
         for reason in Failure::ALL {
-            self.job_failures.get_or_create(&vec![("reason", reason.as_str().to_owned())]);
+            let _created = self.job_failures.get_or_create(&vec![("reason", reason.as_str().to_owned())]);
         }
         for endpoint in Endpoint::ALL {
-            self.throttled.get_or_create(&labels(endpoint));
-            self.request_duration.get_or_create(&labels(endpoint));
+            let _created = self.throttled.get_or_create(&labels(endpoint));
+            let _created = self.request_duration.get_or_create(&labels(endpoint));
             for code in ["200", "error"] {
-                self.requests.get_or_create(&with_code(endpoint, code));
+                let _created = self.requests.get_or_create(&with_code(endpoint, code));
             }
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::redact::SHOWN_CHARS;
+use crate::domain::fetch::Failure;
 
 /// What a request was for: the label `endpoint`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,41 +75,24 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Every kind.
-    pub const ALL: [Self; 13] = [
-        Self::Credentials,
-        Self::TokenForbidden,
-        Self::Token,
-        Self::Unauthorized,
-        Self::Forbidden,
-        Self::Lost,
-        Self::Rejected,
-        Self::Throttled,
-        Self::Server,
-        Self::Unreachable,
-        Self::Redirected,
-        Self::Malformed,
-        Self::TooLarge,
-    ];
-
-    /// The value of the label `reason`.
+    /// What it is to the job that the request was for; `None` for 429, which is no failure of the job.
     #[must_use]
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Credentials => "credentials",
-            Self::TokenForbidden => "token_forbidden",
-            Self::Token => "token",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::Lost => "lost",
-            Self::Rejected => "rejected",
-            Self::Throttled => "throttled",
-            Self::Server => "server",
-            Self::Unreachable => "unreachable",
-            Self::Redirected => "redirected",
-            Self::Malformed => "malformed",
-            Self::TooLarge => "too_large",
-        }
+    pub const fn failure(self) -> Option<Failure> {
+        Some(match self {
+            Self::Credentials => Failure::Credentials,
+            Self::TokenForbidden => Failure::TokenForbidden,
+            Self::Token => Failure::Token,
+            Self::Unauthorized => Failure::Unauthorized,
+            Self::Forbidden => Failure::Forbidden,
+            Self::Lost => Failure::Lost,
+            Self::Rejected => Failure::Rejected,
+            Self::Throttled => return None,
+            Self::Server => Failure::Server,
+            Self::Unreachable => Failure::Unreachable,
+            Self::Redirected => Failure::Redirected,
+            Self::Malformed => Failure::Malformed,
+            Self::TooLarge => Failure::TooLarge,
+        })
     }
 
     /// What an answer with a status that is no success means.
@@ -187,12 +171,6 @@ impl ApiError {
         self.detail.push_str(more);
         self
     }
-
-    /// The value of the label `reason`.
-    #[must_use]
-    pub const fn reason(&self) -> &'static str {
-        self.kind.reason()
-    }
 }
 
 /// What was being done, what happened, and what to do about it, on one line.
@@ -210,8 +188,6 @@ impl std::error::Error for ApiError {}
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
@@ -246,12 +222,6 @@ mod tests {
         for (code, endpoint, kind) in table {
             assert_eq!(ErrorKind::of_status(endpoint, StatusCode::from_u16(code).unwrap()), kind, "{code} {endpoint:?}");
         }
-    }
-
-    #[test]
-    fn every_kind_has_a_reason_of_its_own() {
-        let reasons: BTreeSet<_> = ErrorKind::ALL.iter().map(|kind| kind.reason()).collect();
-        assert_eq!(reasons.len(), ErrorKind::ALL.len());
     }
 
     #[test]

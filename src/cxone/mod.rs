@@ -32,6 +32,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use secrecy::SecretString;
 
+use crate::domain::fetch::JobId;
 use crate::clock::Clock;
 
 use auth::Tokens;
@@ -44,7 +45,7 @@ pub use base_url::{BaseUrl, BaseUrlError};
 pub use error::{ApiError, Endpoint, ErrorKind};
 pub use http_transport::{HttpLimits, HttpTransport};
 pub use link::{Event, Exchange, Observer};
-pub use reports::{Filter, JobId, ReportRequest};
+pub use reports::ReportRequest;
 pub use sink::{RowList, RowSink};
 pub use transport::{Response, Transport, TransportError, TransportFault};
 
@@ -118,6 +119,14 @@ impl Client {
         Self { link, tokens: Tokens::new(client_id, client_secret) }
     }
 
+    /// Gets a token, unless there is one that will do: whether the credentials are right, and what CXone's clock says.
+    ///
+    /// # Errors
+    /// When none is to be had.
+    pub async fn sign_in(&self) -> Result<(), ApiError> {
+        self.tokens.current(&self.link).await.map(drop)
+    }
+
     /// Submits a report job, once: it counts against the quota whatever comes of it, unless the error's endpoint is
     /// [`Endpoint::Token`].
     ///
@@ -148,7 +157,7 @@ impl Client {
         let token = self.tokens.current(&self.link).await?;
         let call = self.link.call(Endpoint::Poll, self.link.limits.max_report_time, Some(&token));
         let outcome = async {
-            let answer = call.send(call.get(&job.path(), &token)?).await?;
+            let answer = call.send(call.get(&reports::job_path(job), &token)?).await?;
             let mut document = Document::<R>::new(self.link.limits.max_rows);
             let mut feed = |piece: &[u8]| document.feed(piece).map_err(|fault| at_fault(&call, &fault));
             call.body(answer, self.link.limits.max_report_bytes, &mut feed).await?;

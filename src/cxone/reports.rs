@@ -12,6 +12,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::domain::fetch::JobId;
+use crate::domain::report::Filter;
 use crate::domain::time::Window;
 
 use super::base_url::path_segment;
@@ -25,18 +27,6 @@ pub(super) const TOKEN_PATH: &str = "/oauth/token";
 
 /// Where report jobs are submitted, below the base.
 pub(super) const JOBS_PATH: &str = "/api/v2/reports";
-
-/// The longest job id, in bytes.
-const MAX_ID_BYTES: usize = 256;
-
-/// Whose history a report tells.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Filter {
-    /// The filter's `type`: `user`, or another one that the tenant knows.
-    pub kind: String,
-    /// The filter's `id`.
-    pub id: String,
-}
 
 /// What a report job is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -55,34 +45,9 @@ impl fmt::Display for ReportRequest {
     }
 }
 
-/// The id of a report job: 1 to 256 bytes without control characters, and neither `.` nor `..`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct JobId(Box<str>);
-
-impl JobId {
-    /// `id`, if it may be one.
-    #[must_use]
-    pub fn parse(id: &str) -> Option<Self> {
-        let fits = !id.is_empty() && id.len() <= MAX_ID_BYTES && id != "." && id != ".." && !id.contains(char::is_control);
-        fits.then(|| Self(id.into()))
-    }
-
-    /// The id as CXone told it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Where the job is asked for, below the base.
-    pub(super) fn path(&self) -> String {
-        format!("{JOBS_PATH}/{}", path_segment(&self.0))
-    }
-}
-
-impl fmt::Display for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+/// Where the job is asked for, below the base.
+pub(super) fn job_path(job: &JobId) -> String {
+    format!("{JOBS_PATH}/{}", path_segment(job.as_str()))
 }
 
 /// The body of a submit.

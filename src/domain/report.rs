@@ -5,6 +5,15 @@ use std::borrow::Cow;
 use super::names::{NameId, Names};
 use super::time::Timestamp;
 
+/// Whose history a report tells.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Filter {
+    /// The filter's `type`: `user`, or another one that the tenant knows.
+    pub kind: String,
+    /// The filter's `id`.
+    pub id: String,
+}
+
 /// A row as CXone told it, parsed and found to make sense, its strings still borrowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawRow<'a> {

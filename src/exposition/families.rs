@@ -129,7 +129,7 @@ families! {
     EXPORTER_SERIES = Gauge Page "cxone_exporter_series" []
         "Samples about the contact centre on this page: all of agents, states, skills and targets, none of the exporter itself";
     EXPORTER_SERIES_LIMIT = Gauge Page "cxone_exporter_series_limit" []
-        "How many series of single agents are allowed (metrics.max_series)";
+        "How many samples about the contact centre are allowed; single agents over it are left out whole (metrics.max_series)";
     EXPORTER_SERIES_DROPPED = Gauge Page "cxone_exporter_series_dropped" []
         "Series of single agents that the limit leaves out; the counts over all agents still hold them";
 
@@ -162,7 +162,7 @@ families! {
     QUOTA_REPORT_JOBS_RESERVED = Gauge Own "cxone_quota_report_jobs_reserved" []
         "Report jobs a minute that this process leaves free for the commands history and check (quota.reserve)";
     QUOTA_DEMAND_RATIO = Gauge Own "cxone_quota_demand_ratio" []
-        "Report jobs a minute that the targets ask for, over those that this process may use; above 1 the data gets older";
+        "Report jobs a minute that the targets ask for, over those that CXone allows; near 1 and above it the data gets older";
     QUOTA_WAIT_SECONDS = Counter Own "cxone_quota_wait_seconds_total" []
         "Time that report jobs waited for the quota, in seconds";
     TOKEN_EXPIRY = Gauge Own "cxone_token_expiry_timestamp_seconds" []

@@ -62,8 +62,8 @@ pub struct Standing {
     pub last_success: Option<Now>,
     /// Why its newest finished job failed.
     pub last_trouble: Option<Trouble>,
-    /// Whether CXone works on a job of it.
-    pub in_flight: bool,
+    /// How long ago the job that CXone works on was submitted.
+    pub job_age: Option<Duration>,
     /// Whether it has not succeeded for too long.
     pub stale: bool,
 }
@@ -249,7 +249,7 @@ impl Planner {
             up: target.up,
             last_success: target.last_success,
             last_trouble: target.last_trouble.clone(),
-            in_flight: target.in_flight(),
+            job_age: target.job.as_ref().filter(|job| job.fetch.in_flight()).map(|job| job.fetch.age(now)),
             stale: self.stale_at(target) <= now,
         }
     }
