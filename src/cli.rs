@@ -7,6 +7,7 @@ mod tests;
 mod values;
 
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
 
 use crate::config::{Config, ConfigErrors, Flags, TargetsNeeded, load, parse_duration};
+use crate::simulator::{Faults, Rows};
 pub use listen::ListenAddress;
 use values::{at_least_a_second, count, telemetry_path, user_id};
 
@@ -173,7 +175,7 @@ pub struct WebArgs {
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,
 
-    /// How many connections are served at once; more wait
+    /// How many scrapes are answered at once; more get 503
     #[arg(long = "web.max-requests", value_name = "N", default_value_t = 40, value_parser = count(10_000))]
     pub max_requests: u32,
 }
@@ -193,7 +195,7 @@ pub struct DemoArgs {
     pub simulate_listen_address: ListenAddress,
 
     /// How many agents the simulated contact centre has
-    #[arg(long = "demo.agents", value_name = "N", default_value_t = 40, value_parser = count(10_000))]
+    #[arg(long = "demo.agents", value_name = "N", default_value_t = 60, value_parser = count(10_000))]
     pub agents: u32,
 }
 
@@ -263,7 +265,8 @@ pub struct CheckArgs {
 
 Examples:
   cxone-exporter simulate
-  cxone-exporter simulate --agents 200 --rows events --token-life 20s --quota 10")]
+  cxone-exporter simulate --agents 200 --rows events --token-life 20s
+  cxone-exporter simulate --faults some,throttle=0.2,late-by=2m")]
 pub struct SimulateArgs {
     /// The address to listen on
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
@@ -277,13 +280,17 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = count(100_000))]
     pub agents: u32,
 
-    /// What the rows of a report are
-    #[arg(long, value_enum, value_name = "ROWS", default_value_t = SimulatedRows::IntervalsWhole)]
-    pub rows: SimulatedRows,
+    /// How much faster than real ones its days pass
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub pace: NonZeroU32,
 
-    /// Faults to commit
-    #[arg(long, value_name = "SPEC")]
-    pub faults: Option<String>,
+    /// What the rows of a report are: intervals, cut-intervals, events, events-without-end or buckets
+    #[arg(long, value_name = "ROWS", default_value_t = Rows::WholeIntervals)]
+    pub rows: Rows,
+
+    /// Faults to commit: none, some, many, or NAME=PROBABILITY pairs after them (a wrong name lists all of them)
+    #[arg(long, value_name = "FAULTS", default_value = "none")]
+    pub faults: Faults,
 
     /// How long a token lives
     #[arg(long, value_name = "DURATION", default_value = "20m", value_parser = at_least_a_second)]
@@ -304,19 +311,6 @@ pub struct SimulateArgs {
     /// The client secret that it accepts; it guards nothing
     #[arg(long, value_name = "SECRET", default_value = "simulated-secret")]
     pub client_secret: SecretString,
-}
-
-/// What the rows of a simulated report are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SimulatedRows {
-    /// Every visit that touches the window, with its true start and end
-    IntervalsWhole,
-    /// Every visit that touches the window, cut at the window's edges
-    IntervalsCut,
-    /// Only visits that begin in the window
-    Events,
-    /// One row for a group and window, with its count
-    Buckets,
 }
 
 /// The process ends here, without doing anything: with this text and exit status.

@@ -14,12 +14,15 @@
 //! | [`clock`] | the only file that reads a clock |
 //! | [`tasks`] | the only file that spawns tasks, and the signals that end the process |
 
+pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod cxone;
 pub mod domain;
 pub mod exposition;
+pub mod logging;
 pub mod poller;
 pub mod server;
 pub mod simulator;

@@ -49,6 +49,12 @@ impl Rows {
     }
 }
 
+impl fmt::Display for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// A name that no kind of rows has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownRows(String);

@@ -1,0 +1,265 @@
+//! The composition root: the only place that knows every concrete type.
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::cxone::{BaseUrl, BaseUrlError, Client, ClientOptions, Event, HttpLimits, HttpTransport, Limits, Observer, Transport, TransportError};
+use crate::domain::backoff::Random;
+use crate::domain::fetch::JobTiming;
+use crate::domain::ledger::{self, Ledger, Show};
+use crate::domain::planner::{self, Planner};
+use crate::domain::snapshot::Snapshot;
+use crate::domain::time::Timestamp;
+use crate::domain::window::WindowRules;
+use crate::exposition::render;
+use crate::poller::{Poller, Publish, SharedServerClock, Standings, Target};
+use crate::server::{QuotaStatus, Readiness, Site, Sources, StatusView, TargetStatus};
+use crate::telemetry::{QuotaFacts, Telemetry};
+
+/// The exporter, put together: what polls and what answers.
+pub struct Exporter {
+    /// The loop.
+    pub poller: Poller,
+    /// The pages.
+    pub site: Arc<Site>,
+    /// The exporter's own metrics.
+    pub telemetry: Arc<Telemetry>,
+}
+
+/// How the pages are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Web {
+    /// The path of the metrics.
+    pub telemetry_path: String,
+    /// How many scrapes are answered at a time.
+    pub max_requests: usize,
+}
+
+/// Why the way to CXone cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address is no base.
+    #[error("api.base_url {0}")]
+    BaseUrl(#[from] BaseUrlError),
+    /// There is no transport to it.
+    #[error("cannot prepare connections to CXone: {0}")]
+    Transport(#[from] TransportError),
+}
+
+/// What the status page and `/-/ready` say, as of the last publication.
+#[derive(Default)]
+struct Shown {
+    standings: Standings,
+    agents_seen: u64,
+    series: u64,
+    series_dropped: u64,
+}
+
+/// A transport over the network to the API that `config` names.
+///
+/// # Errors
+/// When the address is no base, or the machine lacks certificates.
+pub fn connect(config: &Config) -> Result<Arc<dyn Transport>, ConnectError> {
+    let base = BaseUrl::try_from(config.api.base_url.clone())?;
+    Ok(Arc::new(HttpTransport::new(&base, HttpLimits::default())?))
+}
+
+/// The client of the API that `config` names.
+///
+/// # Errors
+/// When the address is no base.
+pub fn client(config: &Config, transport: Arc<dyn Transport>, clock: Clock, observer: Observer) -> Result<Client, ConnectError> {
+    let options = ClientOptions {
+        base_url: BaseUrl::try_from(config.api.base_url.clone())?,
+        client_id: config.api.client_id.clone(),
+        client_secret: config.api.client_secret.clone(),
+        limits: Limits::default(),
+    };
+    Ok(Client::new(transport, clock, options, observer))
+}
+
+/// How jobs are waited for.
+#[must_use]
+pub const fn timing(config: &Config) -> JobTiming {
+    JobTiming { poll_every: config.jobs.poll_every, timeout: config.jobs.timeout }
+}
+
+/// Puts the exporter together; nothing runs yet.
+///
+/// # Errors
+/// When the address of the API is no base.
+pub fn exporter(config: &Config, web: Web, clock: &Clock, transport: Arc<dyn Transport>, random: Random) -> Result<Exporter, ConnectError> {
+    let now = clock.now();
+    let quota = quota_facts(config);
+    let telemetry = Arc::new(Telemetry::new(now.utc, quota));
+    let server_clock = SharedServerClock::default();
+    let observer: Observer = {
+        let (telemetry, server_clock) = (Arc::clone(&telemetry), server_clock.clone());
+        Arc::new(move |event: &Event| {
+            telemetry.client_event(event);
+            server_clock.client_event(event);
+        })
+    };
+    let client = Arc::new(client(config, transport, clock.clone(), observer)?);
+    let shown = Arc::new(RwLock::new(Shown::default()));
+    let site = Arc::new(Site::new(sources(config, web, clock, quota, &telemetry, &shown), render(&Snapshot::default())));
+    let publish: Publish = {
+        let site = Arc::clone(&site);
+        Arc::new(move |snapshot: &Snapshot, standings: Standings| {
+            let rendered = render(snapshot);
+            *shown.write().unwrap_or_else(PoisonError::into_inner) =
+                Shown { standings, agents_seen: snapshot.agents_seen, series: rendered.samples(), series_dropped: snapshot.series_dropped };
+            site.publish(rendered);
+        })
+    };
+    let targets = config.targets.len();
+    let poller = Poller {
+        clock: clock.clone(),
+        client,
+        server_clock,
+        planner: Planner::new(planner_rules(config), targets, now.instant, random),
+        ledger: Ledger::new(ledger_rules(config), targets),
+        targets: config.targets.iter().map(|target| Target { name: target.name.as_str().into(), filter: target.filter.clone() }).collect(),
+        show: show(config),
+        telemetry: Arc::clone(&telemetry),
+        publish,
+    };
+    Ok(Exporter { poller, site, telemetry })
+}
+
+impl Exporter {
+    /// The loop as a future that ends when `stop` is cancelled.
+    pub fn into_parts(self, stop: CancellationToken) -> (impl Future<Output = ()> + Send + 'static, Arc<Site>) {
+        (self.poller.run(stop), self.site)
+    }
+}
+
+fn quota_facts(config: &Config) -> QuotaFacts {
+    let limit = config.quota.report_jobs_per_minute;
+    let targets = u32::try_from(config.targets.len()).unwrap_or(u32::MAX);
+    let asked_a_minute = f64::from(targets) * 60.0 / config.poll.interval.as_secs_f64();
+    QuotaFacts { limit, reserved: config.quota.reserve, demand_ratio: asked_a_minute / f64::from(limit) }
+}
+
+fn planner_rules(config: &Config) -> planner::Rules {
+    let ours = config.quota.report_jobs_per_minute.saturating_sub(config.quota.reserve);
+    planner::Rules {
+        interval: config.poll.interval,
+        windows: WindowRules {
+            lookback: config.poll.lookback,
+            overlap: config.poll.overlap,
+            settle_delay: config.poll.settle_delay,
+            retention: config.poll.retention,
+        },
+        timing: timing(config),
+        jobs_per_minute: NonZeroU32::new(ours).unwrap_or(NonZeroU32::MIN),
+        max_staleness: config.metrics.max_staleness,
+    }
+}
+
+fn ledger_rules(config: &Config) -> ledger::Rules {
+    ledger::Rules {
+        rows: config.api.rows,
+        lookback: config.poll.lookback,
+        overlap: config.poll.overlap,
+        wrap_up: config.states.wrap_up.clone(),
+        detail: config.metrics.detail,
+    }
+}
+
+fn show(config: &Config) -> Show {
+    Show {
+        targets: Vec::new(),
+        limits: config.states.limits.iter().map(|(state, limit)| (state.as_str().into(), *limit)).collect(),
+        max_series: config.metrics.max_series,
+        agent_info: config.metrics.agent_info,
+    }
+}
+
+fn sources(
+    config: &Config,
+    web: Web,
+    clock: &Clock,
+    quota: QuotaFacts,
+    telemetry: &Arc<Telemetry>,
+    shown: &Arc<RwLock<Shown>>,
+) -> Sources {
+    let started = clock.now().utc;
+    let own = Arc::clone(telemetry);
+    let readiness = {
+        let shown = Arc::clone(shown);
+        move || readiness(&shown.read().unwrap_or_else(PoisonError::into_inner))
+    };
+    let status = {
+        let (shown, telemetry, clock) = (Arc::clone(shown), Arc::clone(telemetry), clock.clone());
+        let api = config.api.base_url.to_string();
+        move || {
+            let shown = shown.read().unwrap_or_else(PoisonError::into_inner);
+            StatusView {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                now: clock.now().utc,
+                started,
+                api: api.clone(),
+                agents_seen: shown.agents_seen,
+                series: shown.series,
+                series_dropped: shown.series_dropped,
+                quota: QuotaStatus {
+                    limit: quota.limit,
+                    reserved: quota.reserved,
+                    used: shown.standings.jobs_in_last_minute,
+                    demand_ratio: quota.demand_ratio,
+                },
+                token_expiry: telemetry.token_expiry(),
+                targets: target_statuses(&shown.standings),
+            }
+        }
+    };
+    Sources {
+        metrics_path: web.telemetry_path,
+        max_requests: web.max_requests,
+        own: Box::new(move || own.openmetrics()),
+        readiness: Box::new(readiness),
+        status: Box::new(status),
+    }
+}
+
+fn target_statuses(standings: &Standings) -> Vec<TargetStatus> {
+    let status = |target: &crate::poller::TargetStanding| TargetStatus {
+        name: target.name.to_string(),
+        up: target.up,
+        stale: target.stale,
+        watermark: target.watermark,
+        epoch: target.epoch,
+        last_success: target.last_success,
+        last_error: target.last_error.clone(),
+        job_since: target.job_since,
+    };
+    standings.targets.iter().map(status).collect()
+}
+
+fn readiness(shown: &Shown) -> Readiness {
+    let targets = &shown.standings.targets;
+    if targets.iter().any(|target| target.watermark.is_some()) {
+        return Readiness::Ready;
+    }
+    let error = targets.iter().find_map(|target| target.last_error.as_deref().map(|error| (&target.name, error)));
+    Readiness::NotReady(match error {
+        Some((target, error)) => format!("no report yet; target {target}: {error}"),
+        None => "no report yet: the first one is under way".to_owned(),
+    })
+}
+
+/// A wall time as log lines and command output show it: whole seconds.
+#[must_use]
+pub fn shown_time(time: Timestamp) -> String {
+    let text = time.to_string();
+    text.split_once('.').map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
+}
+
+/// How long a process that was told to end may take.
+pub const DRAIN: Duration = Duration::from_secs(5);

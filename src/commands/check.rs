@@ -1,0 +1,130 @@
+//! `check`: is the configuration right, and does CXone agree?
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use super::live::{Progress, empty_causes, fetch};
+use super::{CommandError, warn};
+use crate::app;
+use crate::cli::CheckArgs;
+use crate::clock::Clock;
+use crate::config::{Config, TargetsNeeded, show_duration};
+use crate::cxone::{Client, ErrorKind, ReportRequest, RowList};
+use crate::domain::fetch::{Failure, Trouble};
+use crate::domain::time::Window;
+
+/// Checks, and prints what it finds.
+///
+/// # Errors
+/// When the configuration is wrong, or with `--live` CXone does not give a report.
+pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
+    let (config, warnings) = args.config.load(&args.targets, TargetsNeeded::Yes)?;
+    warn(&warnings);
+    say(&format!("ok      configuration: {} targets at {}", config.targets.len(), config.api.base_url));
+    say(&quota_text(&config));
+    if !args.live {
+        say("        Nothing was asked of CXone; --live checks the credentials and one report job, too.");
+        return Ok(());
+    }
+    let clock = Clock::system();
+    let client = app::client(&config, app::connect(&config)?, clock.clone(), Arc::new(|_| {}))?;
+    sign_in(&client).await?;
+    report(&client, &config, &clock).await
+}
+
+fn quota_text(config: &Config) -> String {
+    let quota = config.quota;
+    let ours = quota.report_jobs_per_minute - quota.reserve;
+    let asked = f64::from(u32::try_from(config.targets.len()).unwrap_or(u32::MAX)) * 60.0 / config.poll.interval.as_secs_f64();
+    let verdict = if asked <= f64::from(ours) { "ok     " } else { "warning" };
+    let more = if asked <= f64::from(ours) { "" } else { ": the data will be older than poll.interval; merge targets or raise poll.interval" };
+    format!("{verdict} quota: the targets ask for {asked:.1} report jobs a minute, and {ours} are allowed{more}")
+}
+
+async fn sign_in(client: &Client) -> Result<(), CommandError> {
+    match client.sign_in().await {
+        Ok(()) => {
+            say("ok      credentials: CXone gave a token");
+            Ok(())
+        }
+        Err(error) => {
+            say(&format!("FAILED  credentials: {error}"));
+            if matches!(error.kind, ErrorKind::Credentials | ErrorKind::Token) {
+                say("        Look at Admin > Security > OAuth Clients; a secret is shown only once, so make a new one if in doubt.");
+            }
+            Err(CommandError::Told)
+        }
+    }
+}
+
+async fn report(client: &Client, config: &Config, clock: &Clock) -> Result<(), CommandError> {
+    let Some(target) = config.targets.first() else { return Ok(()) };
+    let to = clock.now().utc;
+    let window = Window { from: to.minus(config.poll.lookback), to };
+    let request = ReportRequest { window, filter: target.filter.clone() };
+    let mut throttled = 0;
+    let fetched = fetch::<RowList>(client, config, clock, &request, |step| {
+        if let Progress::Throttled(wait) = step {
+            throttled += 1;
+            say(&format!("        too many requests (429); going on in {} s", wait.as_secs()));
+        }
+    });
+    match fetched.await {
+        Ok(list) => {
+            if throttled > 0 {
+                say("warning quota: something else uses this OAuth client, too; give the exporter a client of its own");
+            }
+            told_rows(config, &target.name, &list, window);
+            Ok(())
+        }
+        Err(trouble) => {
+            say(&format!("FAILED  report of {}: {}", target.name, trouble.message));
+            for line in advice(&trouble) {
+                say(&format!("        {line}"));
+            }
+            Err(CommandError::Told)
+        }
+    }
+}
+
+fn told_rows(config: &Config, target: &str, list: &RowList, window: Window) {
+    if list.rows.is_empty() {
+        let user = config.targets.first().filter(|target| target.filter.kind == "user").map(|target| target.filter.id.as_str());
+        say(&format!("warning report of {target}: it came, and it is empty for {window}"));
+        empty_causes(user, config.poll.lookback).iter().for_each(|cause| say(&format!("        {cause}")));
+        return;
+    }
+    let rows = list.rows.len();
+    say(&format!("ok      report of {target}: {rows} rows in the last {}", show_duration(config.poll.lookback)));
+    if !list.rejected.is_empty() {
+        say(&format!("warning rows: {} more made no sense, the first for `{}`", list.rejected.len(), list.rejected[0].as_str()));
+    }
+}
+
+/// What to do, beyond what the message says.
+fn advice(trouble: &Trouble) -> Vec<&'static str> {
+    match trouble.failure {
+        Failure::Rejected => vec![
+            "The window may reach further back than CXone can tell (poll.lookback), or the filter is one that the tenant does not know:",
+            "the API's documentation shows the type `user` only.",
+        ],
+        Failure::Timeout => vec!["CXone is slow or throttles this client; raise jobs.timeout, or try again later."],
+        Failure::Unauthorized => vec!["A token was given and then refused: the client may have been changed a moment ago; try again."],
+        Failure::Credentials
+        | Failure::TokenForbidden
+        | Failure::Token
+        | Failure::Forbidden
+        | Failure::Failed
+        | Failure::Lost
+        | Failure::Malformed
+        | Failure::TooLarge
+        | Failure::Server
+        | Failure::Unreachable
+        | Failure::Redirected => Vec::new(),
+    }
+}
+
+/// A line of the findings. A reader that has gone away needs no more of them.
+fn say(line: &str) {
+    let _written = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,0 +1,92 @@
+//! `demo`: simulator and exporter in one process, without configuration and credentials.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio_util::sync::CancellationToken;
+
+use super::serve::{bind_first, start};
+use super::{CommandError, random, simulate, until_told_to_end};
+use crate::app::{self, Web};
+use crate::cli::DemoArgs;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigText, Overrides, TargetsNeeded};
+use crate::server::{Limits, serve};
+use crate::simulator::{Simulator, SimulatorOptions};
+use crate::tasks::{Signals, Tasks};
+
+/// Days pass this much faster than real ones, so that there is something to see.
+const PACE: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
+
+/// Runs the demo until a signal ends it.
+///
+/// # Errors
+/// When an address cannot be listened on.
+pub async fn run(args: DemoArgs) -> Result<(), CommandError> {
+    let simulator = Arc::new(Simulator::new(SimulatorOptions {
+        agents: args.agents,
+        pace: PACE,
+        report_jobs_per_minute: 600,
+        job_time: std::time::Duration::from_secs(1),
+        ..SimulatorOptions::default()
+    }));
+    let simulated = bind_first(&args.simulate_listen_address).await?;
+    let exported = bind_first(&args.listen_address).await?;
+    let (api, metrics) = (simulated.address(), exported.address());
+    let clock = Clock::system();
+    let config = configuration(&simulator, api)?;
+    let transport = app::connect(&config)?;
+    let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 40 };
+    let exporter = app::exporter(&config, web, &clock, transport, random())?;
+    let signals = Signals::listen().map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
+    introduce(&args, api, metrics).map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;
+    let stop = CancellationToken::new();
+    let tasks = Tasks::new(stop.clone());
+    let simulating = serve(simulated, simulate::handler(simulator, clock), Limits::default(), tasks.clone(), stop.clone());
+    tasks.essential("simulator", simulating);
+    start(exporter, vec![exported], &tasks);
+    until_told_to_end(&tasks, &stop, signals).await
+}
+
+fn introduce(args: &DemoArgs, api: SocketAddr, metrics: SocketAddr) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "A simulated contact centre with {} agents, and the exporter beside it. Ctrl-C ends both.", args.agents)?;
+    writeln!(out, "status page: http://{metrics}/")?;
+    writeln!(out, "metrics:     http://{metrics}/metrics")?;
+    writeln!(out, "CXone API:   http://{api}")?;
+    writeln!(out, "Within seconds:    curl -s http://{metrics}/metrics | grep ^cxone_agents")?;
+    writeln!(out, "Within 2 minutes:  curl -s http://{metrics}/metrics | grep ^cxone_agents_over_limit")?;
+    out.flush()
+}
+
+/// A configuration like a user's, but for a faster pace and a quota to match it.
+fn configuration(simulator: &Simulator, api: SocketAddr) -> Result<Config, CommandError> {
+    let options = simulator.options();
+    let mut text = format!(
+        "api: {{base_url: \"http://{api}\", client_id: {}, client_secret_file: simulated}}\n\
+         poll: {{interval: 3s, lookback: 1h, overlap: 2m}}\n\
+         jobs: {{poll_every: 500ms, timeout: 30s}}\n\
+         quota: {{report_jobs_per_minute: {}, reserve: 0}}\n\
+         states: {{limits: {{Wrap-up: 1m}}}}\n\
+         metrics: {{agent_info: true, max_staleness: 1m}}\n\
+         targets:\n",
+        options.client_id, options.report_jobs_per_minute
+    );
+    let teams: BTreeSet<&str> = simulator.floor().agents().map(|agent| &*agent.team).collect();
+    for team in teams {
+        let _written = writeln!(text, "  - filter: {{type: team, id: {team}}}");
+    }
+    let secret: SecretString = options.client_secret.clone();
+    let (config, _) = Config::parse(
+        Some(ConfigText { name: "demo", text: &text }),
+        &Overrides::default(),
+        TargetsNeeded::Yes,
+        |_| Ok(secret.expose_secret().to_owned()),
+    )?;
+    Ok(config)
+}

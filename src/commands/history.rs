@@ -1,0 +1,199 @@
+//! `history`: one agent's state history, printed.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::live::{Progress, empty_causes, fetch};
+use super::{CommandError, warn};
+use crate::app;
+use crate::cli::{HistoryArgs, HistoryFormat, TargetArgs};
+use crate::clock::Clock;
+use crate::config::{TargetsNeeded, show_duration};
+use crate::cxone::{ReportRequest, RowList};
+use crate::domain::report::{Filter, RawRow, RowRejection};
+use crate::domain::time::{Timestamp, Window};
+
+/// A record as the API names its fields.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Record<'a> {
+    user_id: &'a str,
+    user_name: &'a str,
+    state_name: &'a str,
+    state_id: &'a str,
+    skill_name: &'a str,
+    count: u32,
+    date_from: String,
+    date_to: Option<String>,
+}
+
+/// Fetches the history and prints it: records on stdout, everything else on stderr.
+///
+/// # Errors
+/// When the configuration is wrong, CXone does not give the history, or it cannot be written.
+pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
+    let (config, warnings) = args.config.load(&TargetArgs::default(), TargetsNeeded::No)?;
+    warn(&warnings);
+    let clock = Clock::system();
+    let client = app::client(&config, app::connect(&config)?, clock.clone(), Arc::new(|_| {}))?;
+    let to = clock.now().utc;
+    let window = Window { from: to.minus(args.last), to };
+    let request = ReportRequest { window, filter: Filter { kind: "user".to_owned(), id: args.user.clone() } };
+    let progress = io::stderr().is_terminal();
+    let told = fetch::<RowList>(&client, &config, &clock, &request, |step| {
+        if progress || matches!(step, Progress::Throttled(_)) {
+            say(&progress_text(&step, &args.user, window));
+        }
+    });
+    let list = told.await.map_err(|trouble| CommandError::Failed(trouble.message))?;
+    if !list.rejected.is_empty() {
+        let reasons: Vec<&str> = list.rejected.iter().map(|reason: &RowRejection| reason.as_str()).collect();
+        say(&format!("{} rows made no sense and are left out: {}", reasons.len(), reasons.join(", ")));
+    }
+    if list.rows.is_empty() {
+        say(&format!("No records for {} in {window}.", args.user));
+        empty_causes(Some(&args.user), args.last).iter().for_each(|cause| say(cause));
+    } else if progress {
+        say(&format!("{} records.", list.rows.len()));
+    }
+    let mut rows = list.rows;
+    rows.sort_by_key(|row| row.from);
+    match write_records(&rows, args.format, &mut io::stdout().lock()) {
+        // Whoever reads has seen enough.
+        Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|cause| CommandError::Failed(format!("cannot write the records: {cause}"))),
+    }
+}
+
+fn progress_text(step: &Progress<'_>, user: &str, window: Window) -> String {
+    match step {
+        Progress::Submitting => format!("Submitting a report job for {user}, {window} …"),
+        Progress::Submitted(job) => format!("Job {job}: waiting for CXone …"),
+        Progress::Throttled(wait) => format!("CXone has too many requests; going on in {} …", show_duration(whole_seconds(*wait))),
+    }
+}
+
+fn whole_seconds(span: Duration) -> Duration {
+    Duration::from_secs(span.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
+}
+
+#[allow(clippy::print_stderr, reason = "progress is for the person at the terminal")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+fn write_records(rows: &[RawRow<'_>], format: HistoryFormat, out: &mut impl Write) -> io::Result<()> {
+    let records = rows.iter().map(|row| Record {
+        user_id: &row.user_id,
+        user_name: &row.user_name,
+        state_name: &row.state_name,
+        state_id: &row.state_id,
+        skill_name: &row.skill_name,
+        count: row.count,
+        date_from: row.from.to_string(),
+        date_to: row.to.map(|to| to.to_string()),
+    });
+    match format {
+        HistoryFormat::Table => write_table(rows, out)?,
+        HistoryFormat::Json => {
+            serde_json::to_writer_pretty(&mut *out, &records.collect::<Vec<_>>())?;
+            writeln!(out)?;
+        }
+        HistoryFormat::Csv => {
+            let mut csv = csv::Writer::from_writer(&mut *out);
+            if rows.is_empty() {
+                csv.write_record(["userId", "userName", "stateName", "stateId", "skillName", "count", "dateFrom", "dateTo"])?;
+            }
+            for record in records {
+                csv.serialize(record)?;
+            }
+            csv.flush()?;
+        }
+    }
+    out.flush()
+}
+
+fn write_table(rows: &[RawRow<'_>], out: &mut impl Write) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let head = ["FROM", "TO", "LASTED", "STATE", "SKILL", "COUNT"].map(str::to_owned);
+    let lines = rows.iter().map(|row| {
+        [
+            moment(row.from),
+            row.to.map_or_else(|| "(still)".to_owned(), moment),
+            row.to.map_or_else(String::new, |to| show_duration(to.since(row.from))),
+            printable(&row.state_name),
+            printable(&row.skill_name),
+            row.count.to_string(),
+        ]
+    });
+    let table: Vec<[String; 6]> = std::iter::once(head).chain(lines).collect();
+    let widths: Vec<usize> = (0..6).map(|column| table.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)).collect();
+    for line in &table {
+        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        writeln!(out, "{}", cells.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// `2023-10-27 08:00:00.000`, in UTC.
+fn moment(time: Timestamp) -> String {
+    time.to_string().replace('T', " ").trim_end_matches('Z').to_owned()
+}
+
+/// Without the control characters that could steer a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    fn rows() -> Vec<RawRow<'static>> {
+        let row = |state: &'static str, skill: &'static str, from, to: Option<i64>| RawRow {
+            user_id: Cow::Borrowed("user-1"),
+            user_name: Cow::Borrowed("Agent, 1"),
+            state_name: Cow::Borrowed(state),
+            state_id: Cow::Borrowed(""),
+            skill_name: Cow::Borrowed(skill),
+            count: 1,
+            from: Timestamp::from_millis(from),
+            to: to.map(Timestamp::from_millis),
+        };
+        vec![row("Ready", "English \"A\"", 1_698_393_600_000, Some(1_698_397_200_000)), row("Wrap\u{1b}[31m", "", 1_698_397_200_000, None)]
+    }
+
+    fn written(format: HistoryFormat, rows: &[RawRow<'_>]) -> String {
+        let mut out = Vec::new();
+        write_records(rows, format, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_table_is_aligned_and_cannot_steer_a_terminal() {
+        insta::assert_snapshot!(written(HistoryFormat::Table, &rows()), @r#"
+        FROM                     TO                       LASTED  STATE      SKILL        COUNT
+        2023-10-27 08:00:00.000  2023-10-27 09:00:00.000  1h      Ready      English "A"  1
+        2023-10-27 09:00:00.000  (still)                          Wrap�[31m               1
+        "#);
+        assert_eq!(written(HistoryFormat::Table, &[]), "");
+    }
+
+    #[test]
+    fn json_and_csv_have_the_apis_field_names() {
+        let json: serde_json::Value = serde_json::from_str(&written(HistoryFormat::Json, &rows())).unwrap();
+        assert_eq!(json[0]["dateTo"], "2023-10-27T09:00:00.000Z");
+        assert_eq!(json[1]["dateTo"], serde_json::Value::Null);
+        assert_eq!(written(HistoryFormat::Json, &[]), "[]\n");
+        let csv = written(HistoryFormat::Csv, &rows());
+        assert!(csv.starts_with("userId,userName,stateName,stateId,skillName,count,dateFrom,dateTo\nuser-1,\"Agent, 1\",Ready,,\"English \"\"A\"\"\",1,"), "{csv}");
+        assert_eq!(written(HistoryFormat::Csv, &[]), "userId,userName,stateName,stateId,skillName,count,dateFrom,dateTo\n");
+    }
+}

@@ -1,0 +1,111 @@
+//! One report job driven to its end, for a person who waits for it.
+
+use std::time::Duration;
+
+use super::random;
+use crate::app::timing;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::cxone::{Client, Poll, ReportRequest, RowSink};
+use crate::domain::fetch::{Failure, Fetch, Outcome, Reply, Step, Trouble, throttle_backoff};
+use crate::poller::trouble;
+
+/// How often a job that CXone refuses for now (429) is submitted again.
+const MAX_SUBMITS: u32 = 5;
+
+/// What happens meanwhile.
+pub(super) enum Progress<'a> {
+    /// The job is submitted.
+    Submitting,
+    /// It has this id; it is asked for until it is ready.
+    Submitted(&'a str),
+    /// There were too many requests; it goes on after a wait.
+    Throttled(Duration),
+}
+
+/// Fetches one report.
+///
+/// # Errors
+/// When the job comes to nothing, or CXone keeps refusing to take it.
+pub(super) async fn fetch<R: RowSink>(
+    client: &Client,
+    config: &Config,
+    clock: &Clock,
+    request: &ReportRequest,
+    mut tell: impl FnMut(Progress<'_>),
+) -> Result<R, Trouble> {
+    let mut random = random();
+    let mut throttles = throttle_backoff();
+    let mut fetch = Fetch::new(timing(config));
+    let mut submits = 0;
+    loop {
+        let now = clock.now().instant;
+        let mut rows = None;
+        let reply = match fetch.step(now) {
+            Step::Submit => {
+                tell(Progress::Submitting);
+                submits += 1;
+                fetch.sent(now);
+                let submitted = client.submit(request).await;
+                if let Ok(job) = &submitted {
+                    tell(Progress::Submitted(job.as_str()));
+                }
+                submitted.map_or_else(trouble, Reply::Submitted)
+            }
+            Step::Poll(job) => {
+                fetch.sent(now);
+                match client.poll::<R>(&job).await {
+                    Ok(Poll::Pending | Poll::Running) => Reply::Unfinished,
+                    Ok(Poll::Completed(report)) => {
+                        rows = Some(report);
+                        Reply::Completed
+                    }
+                    Ok(Poll::Failed(message)) => {
+                        let message = format!("CXone could not make the report: {message}");
+                        Reply::Trouble(Trouble { failure: Failure::Failed, retry_after: None, message })
+                    }
+                    Err(error) => trouble(error),
+                }
+            }
+            Step::Wait(until) => {
+                clock.sleep_until(until).await;
+                continue;
+            }
+            Step::Busy => unreachable!("every request is waited for"),
+        };
+        let refusal = match &reply {
+            Reply::Throttled { message, .. } => message.clone(),
+            Reply::Submitted(_) | Reply::Unfinished | Reply::Completed | Reply::Trouble(_) => String::new(),
+        };
+        match (fetch.reply(clock.now().instant, reply, &mut random), rows) {
+            (Some(Outcome::Completed), Some(rows)) => return Ok(rows),
+            (Some(Outcome::Failed(trouble)), _) => return Err(trouble),
+            (Some(Outcome::Throttled { retry_after }), _) => {
+                if submits >= MAX_SUBMITS {
+                    return Err(Trouble { failure: Failure::Timeout, retry_after, message: refusal });
+                }
+                let wait = retry_after.unwrap_or_else(|| throttles.at_least(&mut random));
+                tell(Progress::Throttled(wait));
+                tokio::time::sleep(wait).await;
+            }
+            (Some(Outcome::Completed) | None, _) => {}
+        }
+    }
+}
+
+/// The three causes of an empty report, and what to try.
+pub(super) fn empty_causes(user: Option<&str>, asked: Duration) -> Vec<String> {
+    const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+    let mut causes = vec![
+        "There was no state change in that time, or".to_owned(),
+        "the id is wrong: CXone wants the internal id, which begins with `user-`, and not an e-mail address or a login name, or".to_owned(),
+        "the agent was not active in that time.".to_owned(),
+    ];
+    if let Some(user) = user.filter(|user| crate::config::user_id_doubt(user).is_some()) {
+        causes[1] = format!("the id `{user}` is wrong, which is likely: the internal ids begin with `user-`; an e-mail address is no id, or");
+    }
+    if asked < WEEK {
+        causes.push("To see whether there is any data at all, ask for 7 days: `history --last 7d`.".to_owned());
+    }
+    causes
+}

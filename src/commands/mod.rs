@@ -1,0 +1,122 @@
+//! One file a command.
+
+pub mod check;
+pub mod demo;
+pub mod history;
+mod live;
+pub mod serve;
+pub mod simulate;
+
+use std::hash::{BuildHasher, RandomState};
+use std::process::ExitCode;
+
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Cli, Command, EXIT_CONFIG, EXIT_FAILURE};
+use crate::config::{Config, ConfigErrors};
+use crate::domain::backoff::Random;
+use crate::{app, logging, tasks};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    /// The way to CXone cannot be made.
+    #[error("{0}")]
+    Connect(#[from] app::ConnectError),
+    /// Something else.
+    #[error("{0}")]
+    Failed(String),
+    /// It has been told already.
+    #[error("")]
+    Told,
+}
+
+impl CommandError {
+    /// The exit status that it ends the process with.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => EXIT_CONFIG,
+            Self::Connect(_) | Self::Failed(_) | Self::Told => EXIT_FAILURE,
+        }
+    }
+}
+
+/// Runs the command and gives its exit status; errors go to stderr.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    logging::begin(cli.log);
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(cause) => return fail(&CommandError::Failed(format!("cannot start: {cause}"))),
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::History(args) => history::run(args).await,
+            Command::Check(args) => check::run(args).await,
+            Command::Simulate(args) => simulate::run(args).await,
+        }
+    });
+    // What still computes is of no use any more; it must not hold up the end.
+    runtime.shutdown_background();
+    result.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
+}
+
+#[allow(clippy::print_stderr, reason = "this is where a command's error is told")]
+fn fail(error: &CommandError) -> ExitCode {
+    let text = error.to_string();
+    if !text.is_empty() {
+        eprintln!("{}", text.trim_end());
+    }
+    ExitCode::from(error.exit_code())
+}
+
+/// Randomness that differs from process to process, so that many of them do not move in step.
+fn random() -> Random {
+    Random::from_seed(RandomState::new().hash_one("cxone-exporter"))
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// The number of targets and where they are asked for, in the log.
+fn announce(config: &Config) {
+    tracing::info!(
+        api = %config.api.base_url,
+        targets = config.targets.len(),
+        jobs_per_minute = config.quota.report_jobs_per_minute,
+        "polling CXone in the background"
+    );
+}
+
+/// Waits for a signal, or for a task's unexpected end; then lets everything end, in time or at the second signal at once.
+async fn until_told_to_end(running: &tasks::Tasks, stop: &CancellationToken, mut signals: tasks::Signals) -> Result<(), CommandError> {
+    let ended = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!(signal, "ending; a second signal ends at once");
+            Ok(())
+        }
+        dead = running.dead() => Err(CommandError::Failed(dead.to_string())),
+    };
+    stop.cancel();
+    tokio::select! {
+        left = running.drain(app::DRAIN) => {
+            if left.is_empty() {
+                tracing::info!("ended");
+            } else {
+                tracing::warn!(tasks = left.join(","), "ended without waiting any longer");
+            }
+        }
+        signal = signals.next() => tracing::warn!(signal, "ended at once"),
+    }
+    ended
+}

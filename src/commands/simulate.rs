@@ -1,0 +1,95 @@
+//! `simulate`: the simulated contact centre as a server of its own.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
+
+use super::serve::bind_first;
+use super::{CommandError, until_told_to_end};
+use crate::cli::SimulateArgs;
+use crate::clock::Clock;
+use crate::server::{Abort, Body, Limits, serve};
+use crate::simulator::{Delivery, Simulator, SimulatorOptions};
+use crate::tasks::{Signals, Tasks, off_thread};
+
+/// The longest request that is read, and the longest time for it.
+const MAX_REQUEST_BYTES: usize = 1024 * 1024;
+const MAX_REQUEST_TIME: Duration = Duration::from_secs(10);
+
+/// How many user ids are told at the start.
+const SHOWN_USERS: usize = 5;
+
+/// Serves the simulated contact centre until a signal ends it.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn run(args: SimulateArgs) -> Result<(), CommandError> {
+    let simulator = Arc::new(Simulator::new(SimulatorOptions {
+        seed: args.seed,
+        agents: args.agents,
+        pace: args.pace,
+        client_id: args.client_id.clone(),
+        client_secret: args.client_secret.clone(),
+        token_life: args.token_life,
+        report_jobs_per_minute: args.quota,
+        job_time: args.job_time,
+        rows: args.rows,
+        faults: args.faults.clone(),
+        ..SimulatorOptions::default()
+    }));
+    let bound = bind_first(&args.listen_address).await?;
+    let signals = Signals::listen().map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
+    introduce(&simulator, bound.address().to_string()).map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;
+    let stop = CancellationToken::new();
+    let tasks = Tasks::new(stop.clone());
+    tasks.essential("simulator", serve(bound, handler(simulator, Clock::system()), Limits::default(), tasks.clone(), stop.clone()));
+    until_told_to_end(&tasks, &stop, signals).await
+}
+
+/// Tells all that a client of it needs to know.
+fn introduce(simulator: &Simulator, address: String) -> std::io::Result<()> {
+    let options = simulator.options();
+    let users: Vec<&str> = simulator.floor().agents().take(SHOWN_USERS).map(|agent| &*agent.id).collect();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "A simulated contact centre with {} agents.", options.agents)?;
+    writeln!(out, "address:       http://{address}")?;
+    writeln!(out, "client id:     {}", options.client_id)?;
+    writeln!(out, "client secret: {}", options.client_secret.expose_secret())?;
+    writeln!(out, "user ids:      {} …", users.join(" "))?;
+    out.flush()
+}
+
+/// Answers requests as CXone would.
+pub(super) fn handler(
+    simulator: Arc<Simulator>,
+    clock: Clock,
+) -> impl Fn(Request<Incoming>) -> futures_util::future::BoxFuture<'static, Result<Response<Body>, Abort>> + Clone + Send + Sync + 'static {
+    move |request| {
+        let (simulator, clock) = (Arc::clone(&simulator), clock.clone());
+        Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let body = tokio::time::timeout(MAX_REQUEST_TIME, Limited::new(body, MAX_REQUEST_BYTES).collect()).await;
+            let Ok(Ok(body)) = body else {
+                let mut refusal = Response::new(Body::full("the request is too long or too slow\n"));
+                *refusal.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+                return Ok(refusal);
+            };
+            let request: Request<Bytes> = Request::from_parts(head, body.to_bytes());
+            let now = clock.now().utc;
+            let answer = off_thread(move || simulator.handle(now, &request)).await;
+            tokio::time::sleep(answer.delay).await;
+            match answer.delivery {
+                Delivery::Dropped => Err(Abort),
+                Delivery::Whole => Ok(answer.response.map(Body::full)),
+                Delivery::CutAfter(bytes) => Ok(answer.response.map(|body| Body::cut_short(body.slice(..bytes.min(body.len()))))),
+            }
+        })
+    }
+}
