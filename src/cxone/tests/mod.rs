@@ -178,3 +178,16 @@ pub(super) fn request() -> ReportRequest {
 pub(super) fn job() -> JobId {
     JobId::parse("job-12345").unwrap()
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_can_run_on_any_thread() {
+    fn on_any_thread<T: Send>(value: T) -> T {
+        value
+    }
+    let stage = Stage::logged_in();
+    stage.script.next(Answer::ok(r#"{"id":"j"}"#));
+    stage.script.next(Answer::ok(r#"{"status":"RUNNING"}"#));
+    let (request, job) = (request(), job());
+    assert!(on_any_thread(stage.client.submit(&request)).await.is_ok());
+    assert!(on_any_thread(stage.client.poll::<crate::domain::report::Report>(&job)).await.is_ok());
+}
