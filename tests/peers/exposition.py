@@ -30,14 +30,14 @@ def labels_of(text, line):
 
 
 def parse(text):
-    """{name: {frozenset of label pairs: value as text}}; raises Malformed."""
+    """({name: {frozenset of label pairs: value as text}}, {name: type}); raises Malformed."""
     if not text.endswith("\n"):
         raise Malformed("the last line does not end")
     samples, types, helps, done, family = {}, {}, set(), set(), None
     for line in text[:-1].split("\n"):
-        if line.startswith("# "):
-            _, kind, name, *rest = line.split(" ", 3)
-            if kind not in ("HELP", "TYPE"):
+        if line.startswith("#"):
+            mark, kind, name, *rest = [*line.split(" ", 3), "", ""]
+            if mark != "#" or kind not in ("HELP", "TYPE") or not re.fullmatch(NAME, name):
                 raise Malformed(f"comment: {line}")
             if name != family:
                 done.add(family)
@@ -46,7 +46,7 @@ def parse(text):
                 raise Malformed(f"family told twice: {line}")
             if kind == "HELP":
                 helps.add(name)
-            elif rest and rest[0] in TYPES:
+            elif rest[0] in TYPES:
                 types[name] = rest[0]
             else:
                 raise Malformed(f"type: {line}")
