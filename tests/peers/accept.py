@@ -16,8 +16,8 @@ import sys
 import tempfile
 import time
 from decimal import Decimal
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import cxone_api
@@ -95,7 +95,7 @@ class Exporter:
             try:
                 if condition():
                     return
-            except (HTTPError, URLError, ConnectionError):
+            except (OSError, HTTPException):  # urllib's errors are OSErrors
                 pass
             time.sleep(0.25)
         raise RuntimeError(f"not within {seconds} s: {what}")
@@ -288,7 +288,7 @@ def run(options, folder):
         if took is None or took > DRAIN_S or status != 0:
             wrong.append(f"SIGTERM: ended after {took} s with status {status}")
         wrong += judge_conduct(exporter, tenant, options, samples)
-    except (RuntimeError, Malformed, HTTPError, URLError, UnicodeDecodeError) as error:
+    except (RuntimeError, Malformed, OSError, HTTPException, UnicodeDecodeError) as error:
         wrong.append(f"{type(error).__name__}: {error}")
     finally:
         if exporter.process.poll() is None:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The least that accept.py can be satisfied with: shows that the truth can be told in spite of the faults, and that accept.py sees
-when it is not. `--break ENTRIES|CUT|SECRET|QUOTA` makes it wrong on purpose. Not an exporter for use: intervals only, one thread asks.
+when it is not. `--break ENTRIES|CUT|SECRET|QUOTA` makes it wrong on purpose. Not an exporter for use: one thread asks, and nothing is ever forgotten.
 """
 
 import json
@@ -20,7 +20,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from cxone_api import now_ms, parse_date
 from cxone_floor import WRAP_UP_NAMES, utc_text
 
-OVERLAP_MS, LOOKBACK_MS = 30_000, 600_000
+OVERLAP_MS, LOOKBACK_MS, SETTLE_MS = 30_000, 600_000, 15_000
 lock = threading.Lock()
 broken = sys.argv[sys.argv.index("--break") + 1] if "--break" in sys.argv else ""
 
@@ -36,6 +36,7 @@ opener = build_opener(NoRedirect)
 class Asker:
     def __init__(self, text, folder):
         self.base = re.search(r"base_url: (\S+)", text)[1]
+        self.rows = re.search(r"rows: (\w+)", text)[1]
         self.secret = (folder / re.search(r"client_secret_file: (\S+)", text)[1]).read_text().strip()
         self.quota = int(re.search(r"report_jobs_per_minute: (\d+)", text)[1])
         self.targets = []
@@ -43,7 +44,8 @@ class Asker:
             filter_ = dict(re.findall(r"(type|id): ([\w-]+)", rest)) if kind == "filter" else {"type": "user", "id": rest}
             self.targets.append({"name": name or f"user:{rest}", "filter": filter_, "mark": None, "epoch": None, "agents": set()})
         self.token, self.token_end, self.sent = None, 0, deque()
-        self.starts, self.spans = {}, {}
+        self.starts, self.spans, self.events, self.buckets = {}, {}, {}, {}
+        self.observed, self.epochs = {}, {}
         self.failures, self.rejected = 0, 0
 
     def call(self, path, body=None, token=True):
@@ -63,13 +65,14 @@ class Asker:
             raise
 
     def ask(self, target):
-        begin = target["mark"] - OVERLAP_MS if target["mark"] else now_ms() - LOOKBACK_MS
+        settle, overlap = (SETTLE_MS, 0) if self.rows == "buckets" else (0, OVERLAP_MS)
+        begin = target["mark"] - overlap if target["mark"] else now_ms() - settle - LOOKBACK_MS
         while len(self.sent) >= self.quota and self.sent[0] > time.monotonic() - 61 and broken != "QUOTA":
             time.sleep(0.05)
         if len(self.sent) >= self.quota:
             self.sent.popleft()
         self.sent.append(time.monotonic())
-        end = now_ms()
+        end = now_ms() - settle
         wanted = {
             "reportType": "agent-state-history",
             "dateFrom": utc_text(begin),
@@ -99,18 +102,31 @@ class Asker:
                     agent, state, skill = row["userId"], row["stateName"], row.get("skillName") or ""
                     start = parse_date(row["dateFrom"])
                     stop = end if row.get("dateTo") is None else parse_date(row["dateTo"])
-                    if not state or start is None or stop is None or stop < start or row.get("count", 1) != 1:
+                    count = row.get("count", 1)
+                    if not state or start is None or stop is None or stop < start or not isinstance(count, int) or count < 0:
                         raise ValueError
                 except (KeyError, TypeError, ValueError, AttributeError):
                     self.rejected += 1
                     continue
                 agents.add(agent)
                 key = (agent, "Wrap-up" if state in WRAP_UP_NAMES else state, skill)
+                if self.rows == "buckets":
+                    self.buckets[key] = self.buckets.get(key, 0) + (count if target["epoch"] else 0)
+                    self.spans[key] = []
+                    continue
+                if self.rows == "events":
+                    told = self.events.setdefault(agent, {})
+                    told[key, start] = stop if row.get("dateTo") else told.get((key, start))
+                    continue
                 if start != begin or broken == "CUT":
                     self.starts.setdefault(key, set()).add(start)
                 self.spans.setdefault(key, []).append((start, stop, stop >= end, end))
-            target["mark"], target["agents"] = end, agents
+            # An agent whom events do not mention is still where it was.
+            target["mark"], target["agents"] = end, agents | (target["agents"] if self.rows == "events" else set())
             target["epoch"] = target["epoch"] or end
+            for agent in target["agents"]:
+                self.observed[agent] = max(self.observed.get(agent, 0), end)
+                self.epochs[agent] = min(self.epochs.get(agent, end), target["epoch"])
 
     def loop(self):
         while True:
@@ -121,27 +137,32 @@ class Asker:
                     self.failures += 1
                     time.sleep(0.3)
 
+    def unfold_events(self):
+        """Makes spans of the events: an open one lasts to the agent's next row in another state, else to what is known."""
+        self.starts, self.spans = {}, {}
+        for agent, told in self.events.items():
+            high = self.observed[agent]
+            for (key, start), stop in told.items():
+                if stop is None:
+                    stop = min((other for (key_, other) in told if key_[1] != key[1] and other > start), default=None)
+                self.starts.setdefault(key, set()).add(start)
+                self.spans.setdefault(key, []).append((start, high if stop is None else stop, stop is None, high))
+
     def text(self):
         with lock:
             told = {name: [] for name in METRICS}
-            observed = {}
             for target in self.targets:
                 if target["mark"]:
                     told["cxone_target_watermark_timestamp_seconds"].append(({"target": target["name"]}, target["mark"] / 1000))
                     told["cxone_target_epoch_timestamp_seconds"].append(({"target": target["name"]}, target["epoch"] / 1000))
-                for agent in target["agents"]:
-                    observed[agent] = max(observed.get(agent, 0), target["mark"])
-            sums, epoch = {}, {}
-            for target in self.targets:
-                for agent in target["agents"]:
-                    epoch[agent] = min(epoch.get(agent, target["epoch"]), target["epoch"])
-            self.observed = {**getattr(self, "observed", {}), **observed}
-            self.epochs = {agent: min(epoch.get(agent, old), old) for agent, old in {**epoch, **getattr(self, "epochs", {})}.items()}
+            sums = {}
             now = {}
+            if self.rows == "events":
+                self.unfold_events()
             for key, spans in self.spans.items():
                 agent = key[0]
                 low, high = self.epochs[agent], self.observed[agent]
-                entries = sum(low <= start < high for start in self.starts.get(key, ())) + (broken == "ENTRIES")
+                entries = sum(low <= start < high for start in self.starts.get(key, ())) + self.buckets.get(key, 0) + (broken == "ENTRIES")
                 millis, reached = 0, low
                 for start, stop, _, _ in sorted(spans):
                     start, stop = max(start, reached), min(stop, high)
@@ -152,8 +173,7 @@ class Asker:
                 told["cxone_agent_state_seconds_total"].append((labels, millis / 1000))
                 old = sums.get(key[1:], (0, 0))
                 sums[key[1:]] = (old[0] + entries, old[1] + millis)
-                last = max(spans, key=lambda span: span[3])
-                if any(open_ and end == high for _, _, open_, end in spans) and last[3] == high:
+                if any(open_ and end == high for _, _, open_, end in spans):
                     now.setdefault(agent, []).append((max(self.starts[key]), key))
             for agent, candidates in now.items():
                 latest = max(start for start, _ in candidates)
