@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """The least that accept.py can be satisfied with: shows that the truth can be told in spite of the faults, and that accept.py sees
-when it is not. `--break ENTRIES|CUT|SECRET|QUOTA` makes it wrong on purpose. Not an exporter for use: one thread asks, and nothing is ever forgotten.
+when it is not: the variable NAIVE_BREAK=ENTRIES|CUT|SECRET|QUOTA makes it wrong on purpose. Not an exporter for use: one thread
+asks, and nothing is ever forgotten.
 """
 
 import json
+import os
 import re
 import signal
 import sys
@@ -22,7 +24,7 @@ from cxone_floor import WRAP_UP_NAMES, utc_text
 
 OVERLAP_MS, LOOKBACK_MS, SETTLE_MS = 30_000, 600_000, 15_000
 lock = threading.Lock()
-broken = sys.argv[sys.argv.index("--break") + 1] if "--break" in sys.argv else ""
+broken = os.environ.get("NAIVE_BREAK", "")
 
 
 class NoRedirect(HTTPRedirectHandler):
