@@ -6,19 +6,24 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::checkpoint::{self, RestoreError};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::cxone::{BaseUrl, BaseUrlError, Client, ClientOptions, Event, HttpLimits, HttpTransport, Limits, Observer, Transport, TransportError};
+use crate::cxone::{
+    BaseUrl, BaseUrlError, Client, ClientOptions, Event, HttpLimits, HttpTransport, Limits, Observer, Transport, TransportError,
+};
 use crate::domain::backoff::Random;
 use crate::domain::fetch::JobTiming;
-use crate::domain::ledger::{self, Ledger, Show};
+use crate::domain::ledger::{self, Show};
 use crate::domain::planner::{self, Planner};
+use crate::domain::report::Filter;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::time::Timestamp;
 use crate::domain::window::WindowRules;
 use crate::exposition::render;
 use crate::poller::{Poller, Publish, SharedServerClock, Standings, Target};
 use crate::server::{QuotaStatus, Readiness, Site, Sources, StatusView, TargetStatus};
+use crate::store::Store;
 use crate::telemetry::{QuotaFacts, Telemetry};
 
 /// The exporter, put together: what polls and what answers.
@@ -38,6 +43,17 @@ pub struct Web {
     pub telemetry_path: String,
     /// How many scrapes are answered at a time.
     pub max_requests: usize,
+}
+
+/// Why the exporter cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The way to CXone cannot be made.
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    /// What an earlier process left cannot be taken up.
+    #[error("{0}")]
+    Restore(#[from] RestoreError),
 }
 
 /// Why the way to CXone cannot be made.
@@ -89,11 +105,18 @@ pub const fn timing(config: &Config) -> JobTiming {
     JobTiming { poll_every: config.jobs.poll_every, timeout: config.jobs.timeout }
 }
 
-/// Puts the exporter together; nothing runs yet.
+/// Puts the exporter together, with what an earlier process left in `store`; nothing runs yet.
 ///
 /// # Errors
-/// When the address of the API is no base.
-pub fn exporter(config: &Config, web: Web, clock: &Clock, transport: Arc<dyn Transport>, random: Random) -> Result<Exporter, ConnectError> {
+/// When the address of the API is no base, or the store cannot be read.
+pub fn exporter(
+    config: &Config,
+    web: Web,
+    clock: &Clock,
+    transport: Arc<dyn Transport>,
+    mut store: Box<dyn Store>,
+    random: Random,
+) -> Result<Exporter, StartError> {
     let now = clock.now();
     let quota = quota_facts(config);
     let telemetry = Arc::new(Telemetry::new(now.utc, quota));
@@ -106,30 +129,45 @@ pub fn exporter(config: &Config, web: Web, clock: &Clock, transport: Arc<dyn Tra
         })
     };
     let client = Arc::new(client(config, transport, clock.clone(), observer)?);
+    let filters: Vec<Filter> = config.targets.iter().map(|target| target.filter.clone()).collect();
+    let left = checkpoint::read(&mut *store, ledger_rules(config), &filters)?;
+    let mut planner = Planner::new(planner_rules(config), filters.len(), now.instant, random);
+    let submits = left.resume(&mut planner, now);
+    if left.knows_something() {
+        telemetry.restored(store.size_bytes());
+    } else {
+        telemetry.store_opened(store.size_bytes());
+    }
     let shown = Arc::new(RwLock::new(Shown::default()));
     let site = Arc::new(Site::new(sources(config, web, clock, quota, &telemetry, &shown), render(&Snapshot::default())));
-    let publish: Publish = {
-        let site = Arc::clone(&site);
-        Arc::new(move |snapshot: &Snapshot, standings: Standings| {
-            let rendered = render(snapshot);
-            *shown.write().unwrap_or_else(PoisonError::into_inner) =
-                Shown { standings, agents_seen: snapshot.agents_seen, series: rendered.samples(), series_dropped: snapshot.series_dropped };
-            site.publish(rendered);
-        })
-    };
-    let targets = config.targets.len();
-    let poller = Poller {
+    let mut poller = Poller {
         clock: clock.clone(),
         client,
         server_clock,
-        planner: Planner::new(planner_rules(config), targets, now.instant, random),
-        ledger: Ledger::new(ledger_rules(config), targets),
+        planner,
+        ledger: left.ledger,
+        store,
         targets: config.targets.iter().map(|target| Target { name: target.name.as_str().into(), filter: target.filter.clone() }).collect(),
         show: show(config),
+        submits,
         telemetry: Arc::clone(&telemetry),
-        publish,
+        publish: publish(&site, shown),
     };
+    // What an earlier process left is shown before anything is asked of CXone.
+    let (snapshot, standings) = poller.look(now);
+    (poller.publish)(&snapshot, standings);
     Ok(Exporter { poller, site, telemetry })
+}
+
+/// Shows snapshots on the pages.
+fn publish(site: &Arc<Site>, shown: Arc<RwLock<Shown>>) -> Publish {
+    let site = Arc::clone(site);
+    Arc::new(move |snapshot: &Snapshot, standings: Standings| {
+        let rendered = render(snapshot);
+        *shown.write().unwrap_or_else(PoisonError::into_inner) =
+            Shown { standings, agents_seen: snapshot.agents_seen, series: rendered.samples(), series_dropped: snapshot.series_dropped };
+        site.publish(rendered);
+    })
 }
 
 impl Exporter {
@@ -181,14 +219,7 @@ fn show(config: &Config) -> Show {
     }
 }
 
-fn sources(
-    config: &Config,
-    web: Web,
-    clock: &Clock,
-    quota: QuotaFacts,
-    telemetry: &Arc<Telemetry>,
-    shown: &Arc<RwLock<Shown>>,
-) -> Sources {
+fn sources(config: &Config, web: Web, clock: &Clock, quota: QuotaFacts, telemetry: &Arc<Telemetry>, shown: &Arc<RwLock<Shown>>) -> Sources {
     let started = clock.now().utc;
     let own = Arc::clone(telemetry);
     let readiness = {
@@ -244,7 +275,7 @@ fn target_statuses(standings: &Standings) -> Vec<TargetStatus> {
 
 fn readiness(shown: &Shown) -> Readiness {
     let targets = &shown.standings.targets;
-    if targets.iter().any(|target| target.watermark.is_some()) {
+    if shown.standings.ready {
         return Readiness::Ready;
     }
     let error = targets.iter().find_map(|target| target.last_error.as_deref().map(|error| (&target.name, error)));

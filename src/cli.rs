@@ -158,6 +158,10 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub targets: TargetArgs,
 
+    /// The folder where the counts are kept, made if it is not there
+    #[arg(long = "storage.path", value_name = "FOLDER", default_value = "data/", help_heading = "Storage")]
+    pub storage_path: PathBuf,
+
     /// The server.
     #[command(flatten)]
     pub web: WebArgs,

@@ -15,6 +15,7 @@
 //! | [`tasks`] | the only file that spawns tasks, and the signals that end the process |
 
 pub mod app;
+pub mod checkpoint;
 pub mod cli;
 pub mod clock;
 pub mod commands;
@@ -26,5 +27,6 @@ pub mod logging;
 pub mod poller;
 pub mod server;
 pub mod simulator;
+pub mod store;
 pub mod tasks;
 pub mod telemetry;

@@ -11,12 +11,14 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::cxone::{ApiError, Client, Event, Poll, ReportRequest};
 use crate::domain::fetch::{Failure, JobId, Outcome, Reply, Trouble};
-use crate::domain::ledger::{Ledger, Show, ShownTarget, TargetId};
+use crate::domain::ledger::{Change, Key, Ledger, Record, Show, ShownTarget, TargetId};
 use crate::domain::planner::{Action, Ended, Planner};
 use crate::domain::report::{Filter, Report};
 use crate::domain::server_clock::ServerClock;
 use crate::domain::snapshot::Snapshot;
-use crate::domain::time::{Monotonic, Now, Timestamp};
+use crate::domain::time::{Monotonic, Now, Timestamp, Window};
+use crate::store::{Store, StoreError};
+use crate::tasks::off_thread;
 use crate::telemetry::Telemetry;
 
 /// One target as the loop needs it.
@@ -35,6 +37,8 @@ pub struct Standings {
     pub targets: Vec<TargetStanding>,
     /// Jobs that were submitted in the last minute.
     pub jobs_in_last_minute: u32,
+    /// Whether a report was read, or what an earlier process left is fresh.
+    pub ready: bool,
 }
 
 /// How one target is doing.
@@ -92,10 +96,14 @@ pub struct Poller {
     pub planner: Planner,
     /// The counts.
     pub ledger: Ledger,
+    /// Where they are kept.
+    pub store: Box<dyn Store>,
     /// What is asked for, in the order of the configuration.
     pub targets: Vec<Target>,
     /// What snapshots show; the targets in it are set anew each time.
     pub show: Show,
+    /// The submits of the last minute, an earlier process's among them, by both clocks.
+    pub submits: VecDeque<(Monotonic, Timestamp)>,
     /// The exporter's own metrics.
     pub telemetry: Arc<Telemetry>,
     /// Where what is known goes.
@@ -122,33 +130,41 @@ enum SignIn {
 /// The loop while it runs.
 struct Running {
     poller: Poller,
+    /// The store, but for the moments when a commit has it.
+    store: Option<Box<dyn Store>>,
+    store_works: bool,
+    /// Records that go with the next commit.
+    pending: Vec<Record>,
     requests: FuturesUnordered<BoxFuture<'static, Reported>>,
     sign_in: SignIn,
-    submits: VecDeque<Monotonic>,
     /// Whether a target's newest finished job failed, and how; to log changes and not repetitions.
     told: Vec<Option<Result<(), Failure>>>,
     stale: Vec<bool>,
+    ready: bool,
     changed: bool,
 }
 
 impl Poller {
     /// Runs until `stop` is cancelled; requests under way are dropped then.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         let targets = self.targets.len();
         let mut running = Running {
-            poller: self,
+            store: Some(std::mem::replace(&mut self.store, Box::new(crate::store::MemoryStore::default()))),
+            store_works: true,
+            pending: Vec::new(),
             requests: FuturesUnordered::new(),
             sign_in: SignIn::Needed,
-            submits: VecDeque::new(),
             told: vec![None; targets],
             stale: vec![false; targets],
+            ready: false,
             changed: true,
+            poller: self,
         };
         let mut publishing: OptionFuture<BoxFuture<'static, ()>> = None.into();
         let mut idle = true;
         while !stop.is_cancelled() {
             let now = running.poller.clock.now();
-            running.act(now);
+            running.act(now).await;
             if idle && std::mem::take(&mut running.changed) {
                 publishing = Some(running.publish(now)).into();
                 idle = false;
@@ -156,7 +172,7 @@ impl Poller {
             let wake = running.wake_at(now);
             tokio::select! {
                 () = stop.cancelled() => {}
-                Some(reported) = running.requests.next() => running.take(reported),
+                Some(reported) = running.requests.next() => running.take(reported).await,
                 Some(()) = &mut publishing, if !idle => {
                     publishing = None.into();
                     idle = true;
@@ -165,11 +181,39 @@ impl Poller {
             }
         }
     }
+
+    /// What there is to show now.
+    pub fn look(&mut self, now: Now) -> (Snapshot, Standings) {
+        self.show.targets.clear();
+        let submits = self.submits.iter().filter(|(submit, _)| now.instant.since(*submit) <= MINUTE).count();
+        let mut standings = Standings { jobs_in_last_minute: u32::try_from(submits).unwrap_or(u32::MAX), ..Standings::default() };
+        for (place, target) in self.targets.iter().enumerate() {
+            let id = TargetId::new(place);
+            let standing = self.planner.standing(id, now.instant);
+            let last_success = standing.last_success.map(|now| now.utc);
+            let finished = last_success.is_some() || standing.last_trouble.is_some();
+            self.show.targets.push(ShownTarget { name: Arc::clone(&target.name), up: standing.up, last_success, stale: standing.stale });
+            standings.targets.push(TargetStanding {
+                name: Arc::clone(&target.name),
+                up: finished.then_some(standing.up),
+                stale: standing.stale,
+                watermark: self.ledger.watermark(id),
+                epoch: self.ledger.epoch(id),
+                last_success,
+                last_error: standing.last_trouble.map(|trouble| trouble.message),
+                job_since: standing.job_age.map(|age| now.utc.minus(age)),
+            });
+        }
+        standings.ready = standings.targets.iter().any(|target| target.watermark.is_some() && !target.stale);
+        (self.ledger.snapshot(&self.show), standings)
+    }
 }
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 impl Running {
     /// Makes all requests that are due.
-    fn act(&mut self, now: Now) {
+    async fn act(&mut self, now: Now) {
         match self.sign_in {
             SignIn::UnderWay => return,
             SignIn::Needed if self.poller.planner.wake_at(now.instant).is_some_and(|wake| wake <= now.instant) => {
@@ -182,17 +226,13 @@ impl Running {
         }
         let cxone_utc = self.poller.server_clock.read().now(now);
         while let Some(action) = self.next_action(now, cxone_utc) {
-            let client = Arc::clone(&self.poller.client);
-            let request = match action {
-                Action::Submit(id, window) => {
-                    self.submits.push_back(now.instant);
-                    let request = ReportRequest { window, filter: self.poller.targets[id.index()].filter.clone() };
-                    tracing::debug!(target_name = %self.poller.targets[id.index()].name, %window, "submitting a report job");
-                    async move { Reported::Submitted(id, client.submit(&request).await) }.boxed()
+            match action {
+                Action::Submit(id, window) => self.submit(now, id, window).await,
+                Action::Poll(id, job) => {
+                    let client = Arc::clone(&self.poller.client);
+                    self.requests.push(async move { Reported::Polled(id, client.poll(&job).await) }.boxed());
                 }
-                Action::Poll(id, job) => async move { Reported::Polled(id, client.poll(&job).await) }.boxed(),
-            };
-            self.requests.push(request);
+            }
         }
         if self.sign_in == SignIn::Failed {
             self.sign_in = SignIn::Needed;
@@ -206,69 +246,162 @@ impl Running {
         self.poller.planner.next(now.instant, cxone_utc, |id| ledger.watermark(id))
     }
 
+    /// Submits a job, once it is in the store that it will be: not even a crash makes more of them than the quota allows.
+    async fn submit(&mut self, now: Now, id: TargetId, window: Window) {
+        while self.poller.submits.front().is_some_and(|(submit, _)| now.instant.since(*submit) > MINUTE) {
+            self.pending.extend(self.poller.submits.pop_front().map(|(_, utc)| Record::delete(&Key::Submit(utc))));
+        }
+        self.poller.submits.push_back((now.instant, now.utc));
+        if let Err(error) = self.commit(vec![Record::put(&Key::Submit(now.utc), &())]).await {
+            return self.reply(self.poller.clock.now(), id, store_trouble(&error)).await;
+        }
+        let target = &self.poller.targets[id.index()];
+        tracing::debug!(target_name = %target.name, %window, "submitting a report job");
+        let request = ReportRequest { window, filter: target.filter.clone() };
+        let client = Arc::clone(&self.poller.client);
+        self.requests.push(async move { Reported::Submitted(id, client.submit(&request).await) }.boxed());
+    }
+
     fn wake_at(&self, now: Now) -> Monotonic {
-        const LONGEST_NAP: Duration = Duration::from_secs(60);
-        let nap = now.instant.plus(LONGEST_NAP);
+        let nap = now.instant.plus(MINUTE);
         if self.sign_in == SignIn::UnderWay {
             return nap;
         }
         self.poller.planner.wake_at(now.instant).map_or(nap, |wake| wake.min(nap))
     }
 
-    fn take(&mut self, reported: Reported) {
+    async fn take(&mut self, reported: Reported) {
         let now = self.poller.clock.now();
         match reported {
             Reported::SignedIn(result) => {
                 self.sign_in = if result.is_ok() { SignIn::Done } else { SignIn::Failed };
             }
             Reported::Submitted(id, result) => {
-                if result.is_ok() {
+                let accepted = result.is_ok();
+                self.reply(now, id, result.map_or_else(trouble, Reply::Submitted)).await;
+                if accepted {
                     self.poller.telemetry.job_submitted();
+                    self.keep_job(now, id).await;
                 }
-                let reply = result.map_or_else(trouble, Reply::Submitted);
-                self.reply(now, id, reply, None);
             }
             Reported::Polled(id, result) => match result {
-                Ok(Poll::Pending | Poll::Running) => self.reply(now, id, Reply::Unfinished, None),
-                Ok(Poll::Completed(report)) => self.reply(now, id, Reply::Completed, Some(report)),
+                Ok(Poll::Pending | Poll::Running) => self.reply(now, id, Reply::Unfinished).await,
+                Ok(Poll::Completed(report)) => self.completed(now, id, &report).await,
                 Ok(Poll::Failed(message)) => {
                     let message = format!("CXone could not make the report: {message}");
-                    let reply = Reply::Trouble(Trouble { failure: Failure::Failed, retry_after: None, message });
-                    self.reply(now, id, reply, None);
+                    self.reply(now, id, Reply::Trouble(Trouble { failure: Failure::Failed, retry_after: None, message })).await;
                 }
-                Err(error) => self.reply(now, id, trouble(error), None),
+                Err(error) => self.reply(now, id, trouble(error)).await,
             },
         }
         self.tick(now);
     }
 
-    fn reply(&mut self, now: Now, id: TargetId, reply: Reply, report: Option<Report>) {
+    /// A later process takes the job up rather than submit it anew. If it cannot be kept, that is all that is lost.
+    async fn keep_job(&mut self, now: Now, id: TargetId) {
+        let key = Key::Job(self.poller.targets[id.index()].filter.clone());
+        if let Some(job) = self.poller.planner.job(id) {
+            let _kept = self.commit(vec![Record::put(&key, &(job, now.utc))]).await;
+        }
+    }
+
+    async fn reply(&mut self, now: Now, id: TargetId, reply: Reply) {
         if let Reply::Throttled { message, .. } = &reply {
             tracing::warn!(target_name = %self.poller.targets[id.index()].name, "{message}");
         }
+        let had_job = self.poller.planner.job(id).is_some();
         let Some(ended) = self.poller.planner.reply(now, id, reply) else { return };
-        match (&ended.outcome, report) {
-            (Outcome::Completed, Some(report)) => self.completed(&ended, &report),
-            (Outcome::Failed(trouble), _) => self.failed(id, trouble),
-            (Outcome::Throttled { .. } | Outcome::Completed, _) => {}
+        if had_job {
+            self.pending.push(Record::delete(&Key::Job(self.poller.targets[id.index()].filter.clone())));
+        }
+        if let Outcome::Failed(trouble) = &ended.outcome {
+            self.failed(id, trouble);
+            if trouble.failure == Failure::Rejected && ended.behind {
+                self.skip(&ended).await;
+            }
         }
         self.changed = true;
     }
 
-    fn completed(&mut self, ended: &Ended, report: &Report) {
-        let id = ended.origin.target;
-        let applied = self.poller.ledger.apply(&ended.origin, report);
-        self.poller.telemetry.job_completed(ended.age);
-        self.poller.telemetry.report_applied(report, &applied);
-        let name = &self.poller.targets[id.index()].name;
-        match self.told[id.index()].replace(Ok(())) {
-            Some(Ok(())) => tracing::debug!(target_name = %name, window = %ended.origin.window, rows = applied.rows, "report read"),
-            None => tracing::info!(target_name = %name, window = %ended.origin.window, rows = applied.rows, "first report read"),
-            Some(Err(_)) => tracing::info!(target_name = %name, window = %ended.origin.window, rows = applied.rows, "reports work again"),
+    /// Takes a report in: it counts when it is in the store, and not before.
+    async fn completed(&mut self, now: Now, id: TargetId, report: &Report) {
+        let Some(origin) = self.poller.planner.origin(id) else { return };
+        let (applied, change) = self.poller.ledger.apply(&origin, report);
+        let records = self.records(&change, Some(now.utc));
+        if let Err(error) = self.commit(records).await {
+            self.poller.ledger.take_back(change);
+            return self.reply(self.poller.clock.now(), id, store_trouble(&error)).await;
         }
-        if applied.rows == 0 && self.poller.ledger.epoch(id) == Some(ended.origin.window.to) {
+        let Some(ended) = self.poller.planner.reply(now, id, Reply::Completed) else { return };
+        self.changed = true;
+        self.ready = true;
+        let telemetry = &self.poller.telemetry;
+        telemetry.job_completed(ended.age);
+        telemetry.report_applied(report, &applied);
+        telemetry.history_gap(ended.gap);
+        let name = &self.poller.targets[id.index()].name;
+        let (window, rows) = (origin.window, applied.rows);
+        match self.told[id.index()].replace(Ok(())) {
+            Some(Ok(())) => tracing::debug!(target_name = %name, %window, rows, "report read"),
+            None => tracing::info!(target_name = %name, %window, rows, "first report read"),
+            Some(Err(_)) => tracing::info!(target_name = %name, %window, rows, "reports work again"),
+        }
+        if ended.gap > Duration::ZERO {
+            tracing::warn!(target_name = %name, seconds = ended.gap.as_secs(), "a gap: CXone can no longer tell what happened before the window");
+        }
+        if rows == 0 && self.poller.ledger.epoch(id) == Some(window.to) {
             tracing::warn!(target_name = %name, "the first report is empty: nobody changed state, or the id is wrong (`check --live` tells more)");
         }
+    }
+
+    /// The records of a change, and the end of its target's job.
+    fn records(&self, change: &Change, last_success: Option<Timestamp>) -> Vec<Record> {
+        let filters: Vec<Filter> = self.poller.targets.iter().map(|target| target.filter.clone()).collect();
+        let mut records = self.poller.ledger.records(change, &filters, last_success);
+        records.push(Record::delete(&Key::Job(filters[change.target().index()].clone())));
+        records
+    }
+
+    /// A slice of the past that CXone refuses is a gap: what follows it can be told all the same.
+    async fn skip(&mut self, ended: &Ended) {
+        let id = ended.origin.target;
+        let Some(watermark) = self.poller.ledger.watermark(id) else { return };
+        let now = self.poller.clock.now();
+        let last_success = self.poller.planner.standing(id, now.instant).last_success.map(|now| now.utc);
+        let change = self.poller.ledger.skip_to(id, ended.origin.window.to);
+        let records = self.records(&change, last_success);
+        if self.commit(records).await.is_err() {
+            return self.poller.ledger.take_back(change);
+        }
+        let gap = ended.origin.window.to.since(watermark);
+        self.poller.telemetry.history_gap(gap);
+        let name = &self.poller.targets[id.index()].name;
+        tracing::warn!(target_name = %name, window = %ended.origin.window, seconds = gap.as_secs(), "a gap: CXone refuses to tell of this time");
+    }
+
+    /// Keeps `records`, and those that wait, all or none.
+    async fn commit(&mut self, mut records: Vec<Record>) -> Result<(), StoreError> {
+        records.extend(self.pending.iter().cloned());
+        let Some(mut store) = self.store.take() else { return Ok(()) };
+        let began = self.poller.clock.now().instant;
+        let (store, result, size) = off_thread(move || {
+            let result = store.commit(&records);
+            let size = store.size_bytes();
+            (store, result, size)
+        })
+        .await;
+        self.store = Some(store);
+        self.poller.telemetry.store_committed(self.poller.clock.now().instant.since(began), size, result.is_ok());
+        match &result {
+            Ok(()) => self.pending.clear(),
+            Err(error) if self.store_works => tracing::error!("{error}; nothing is counted until it works again"),
+            Err(_) => {}
+        }
+        if result.is_ok() && !self.store_works {
+            tracing::info!("the store works again");
+        }
+        self.store_works = result.is_ok();
+        result
     }
 
     fn failed(&mut self, id: TargetId, trouble: &Trouble) {
@@ -277,6 +410,8 @@ impl Running {
         let reason = trouble.failure.as_str();
         match self.told[id.index()].replace(Err(trouble.failure)) {
             Some(Err(before)) if before == trouble.failure => tracing::debug!(target_name = %name, reason, "{}", trouble.message),
+            // The store has spoken for itself.
+            _ if trouble.failure == Failure::Store => tracing::debug!(target_name = %name, reason, "{}", trouble.message),
             _ => tracing::warn!(target_name = %name, reason, "{}", trouble.message),
         }
     }
@@ -295,37 +430,21 @@ impl Running {
     }
 
     fn tick(&mut self, now: Now) {
-        const MINUTE: Duration = Duration::from_secs(60);
-        while self.submits.front().is_some_and(|submit| now.instant.since(*submit) > MINUTE) {
-            self.submits.pop_front();
-        }
         let planner = &self.poller.planner;
         self.poller.telemetry.tick(planner.in_flight(), planner.quota_wait(), self.poller.server_clock.read().skew_seconds(now));
     }
 
     fn publish(&mut self, now: Now) -> BoxFuture<'static, ()> {
-        let mut standings = Standings { jobs_in_last_minute: u32::try_from(self.submits.len()).unwrap_or(u32::MAX), ..Standings::default() };
-        self.poller.show.targets.clear();
-        for (place, target) in self.poller.targets.iter().enumerate() {
-            let id = TargetId::new(place);
-            let standing = self.poller.planner.standing(id, now.instant);
-            let last_success = standing.last_success.map(|now| now.utc);
-            self.poller.show.targets.push(ShownTarget { name: Arc::clone(&target.name), up: standing.up, last_success, stale: standing.stale });
-            standings.targets.push(TargetStanding {
-                name: Arc::clone(&target.name),
-                up: self.told[place].map(|told| told.is_ok()),
-                stale: standing.stale,
-                watermark: self.poller.ledger.watermark(id),
-                epoch: self.poller.ledger.epoch(id),
-                last_success,
-                last_error: standing.last_trouble.map(|trouble| trouble.message),
-                job_since: standing.job_age.map(|age| now.utc.minus(age)),
-            });
-        }
-        let snapshot = self.poller.ledger.snapshot(&self.poller.show);
+        let (snapshot, mut standings) = self.poller.look(now);
+        self.ready |= standings.ready;
+        standings.ready = self.ready;
         let publish = Arc::clone(&self.poller.publish);
-        crate::tasks::off_thread(move || publish(&snapshot, standings)).boxed()
+        off_thread(move || publish(&snapshot, standings)).boxed()
     }
+}
+
+fn store_trouble(error: &StoreError) -> Reply {
+    Reply::Trouble(Trouble { failure: Failure::Store, retry_after: None, message: error.to_string() })
 }
 
 /// An error of the client as the plan needs it.

@@ -31,6 +31,9 @@ const REQUEST_BUCKETS: [f64; 10] = [0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 
 /// Upper bounds for the time from submit to data, in seconds.
 const JOB_BUCKETS: [f64; 11] = [1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0];
 
+/// Upper bounds for the time of one commit, in seconds.
+const COMMIT_BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
+
 /// The exporter's own metrics.
 #[derive(Debug)]
 pub struct Telemetry {
@@ -49,6 +52,11 @@ pub struct Telemetry {
     request_duration: Family<Labels, Histogram, HistogramOf>,
     throttled: Family<Labels, Counter>,
     quota_wait: Seconds,
+    history_gap: Seconds,
+    store_up: Gauge,
+    store_commit_failures: Counter,
+    store_commit_duration: Histogram,
+    store_size: Gauge,
     token_refreshes: Counter,
     token_refresh_failures: Counter,
 }
@@ -92,6 +100,11 @@ impl Telemetry {
             ),
             throttled: register(in_registry, families::API_THROTTLED, Family::default()),
             quota_wait: register(in_registry, families::QUOTA_WAIT_SECONDS, Counter::default()),
+            history_gap: register(in_registry, families::HISTORY_GAP_SECONDS, Counter::default()),
+            store_up: register(in_registry, families::STORE_UP, Gauge::default()),
+            store_commit_failures: register(in_registry, families::STORE_COMMIT_FAILURES, Counter::default()),
+            store_commit_duration: register(in_registry, families::STORE_COMMIT_DURATION, Histogram::new(COMMIT_BUCKETS)),
+            store_size: register(in_registry, families::STORE_SIZE, Gauge::default()),
             token_refreshes: register(in_registry, families::TOKEN_REFRESHES, Counter::default()),
             token_refresh_failures: register(in_registry, families::TOKEN_REFRESH_FAILURES, Counter::default()),
             now_and_then,
@@ -162,6 +175,33 @@ impl Telemetry {
     pub fn job_failed(&self, reason: Failure) {
         self.up.set(0);
         self.job_failures.get_or_create(&vec![("reason", reason.as_str().to_owned())]).inc();
+    }
+
+    /// An earlier process left data: its newest finished job, as far as is known, succeeded.
+    pub fn restored(&self, size_bytes: u64) {
+        self.up.set(1);
+        self.store_opened(size_bytes);
+    }
+
+    /// The store can be used.
+    pub fn store_opened(&self, size_bytes: u64) {
+        self.store_up.set(1);
+        self.store_size.set(i64::try_from(size_bytes).unwrap_or(i64::MAX));
+    }
+
+    /// A commit to the store took so long, and the store is so large now.
+    pub fn store_committed(&self, took: Duration, size_bytes: u64, succeeded: bool) {
+        self.store_commit_duration.observe(took.as_secs_f64());
+        self.store_size.set(i64::try_from(size_bytes).unwrap_or(i64::MAX));
+        self.store_up.set(i64::from(succeeded));
+        if !succeeded {
+            self.store_commit_failures.inc();
+        }
+    }
+
+    /// Event time that no report will ever cover.
+    pub fn history_gap(&self, gap: Duration) {
+        self.history_gap.inc_by(gap.as_secs_f64());
     }
 
     /// A report was taken in.

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigText, Overrides, TargetsNeeded};
 use crate::server::{Limits, serve};
 use crate::simulator::{Simulator, SimulatorOptions};
+use crate::store::MemoryStore;
 use crate::tasks::{Signals, Tasks};
 
 /// Days pass this much faster than real ones, so that there is something to see.
@@ -42,7 +43,7 @@ pub async fn run(args: DemoArgs) -> Result<(), CommandError> {
     let config = configuration(&simulator, api)?;
     let transport = app::connect(&config)?;
     let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 40 };
-    let exporter = app::exporter(&config, web, &clock, transport, random())?;
+    let exporter = app::exporter(&config, web, &clock, transport, Box::new(MemoryStore::default()), random())?;
     let signals = Signals::listen().map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
     introduce(&args, api, metrics).map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;
     let stop = CancellationToken::new();
@@ -82,11 +83,8 @@ fn configuration(simulator: &Simulator, api: SocketAddr) -> Result<Config, Comma
         let _written = writeln!(text, "  - filter: {{type: team, id: {team}}}");
     }
     let secret: SecretString = options.client_secret.clone();
-    let (config, _) = Config::parse(
-        Some(ConfigText { name: "demo", text: &text }),
-        &Overrides::default(),
-        TargetsNeeded::Yes,
-        |_| Ok(secret.expose_secret().to_owned()),
-    )?;
+    let (config, _) = Config::parse(Some(ConfigText { name: "demo", text: &text }), &Overrides::default(), TargetsNeeded::Yes, |_| {
+        Ok(secret.expose_secret().to_owned())
+    })?;
     Ok(config)
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{Cli, Command, EXIT_CONFIG, EXIT_FAILURE};
 use crate::config::{Config, ConfigErrors};
 use crate::domain::backoff::Random;
+use crate::store::StoreError;
 use crate::{app, logging, tasks};
 
 /// Why a command failed.
@@ -27,6 +28,12 @@ pub enum CommandError {
     /// The way to CXone cannot be made.
     #[error("{0}")]
     Connect(#[from] app::ConnectError),
+    /// The exporter cannot start.
+    #[error("{0}")]
+    Start(#[from] app::StartError),
+    /// The store cannot be used.
+    #[error("{0}")]
+    Store(#[from] StoreError),
     /// Something else.
     #[error("{0}")]
     Failed(String),
@@ -41,7 +48,7 @@ impl CommandError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => EXIT_CONFIG,
-            Self::Connect(_) | Self::Failed(_) | Self::Told => EXIT_FAILURE,
+            Self::Connect(_) | Self::Start(_) | Self::Store(_) | Self::Failed(_) | Self::Told => EXIT_FAILURE,
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::cli::{ListenAddress, ServeArgs};
 use crate::clock::Clock;
 use crate::config::TargetsNeeded;
 use crate::server::{Bound, Limits, bind, serve};
+use crate::store::DiskStore;
 use crate::tasks::{Signals, Tasks};
 
 /// Runs the exporter until a signal ends it.
@@ -20,8 +21,9 @@ pub async fn run(args: ServeArgs) -> Result<(), CommandError> {
     let transport = app::connect(&config)?;
     let clock = Clock::system();
     let web = Web { telemetry_path: args.web.telemetry_path.clone(), max_requests: size(args.web.max_requests) };
-    let exporter = app::exporter(&config, web, &clock, transport, random())?;
     let bound = bind_all(&args.web.listen_address).await?;
+    let store = Box::new(DiskStore::open(&args.storage_path)?);
+    let exporter = app::exporter(&config, web, &clock, transport, store, random())?;
     let signals = Signals::listen().map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
     announce(&config);
     for bound in &bound {

@@ -40,11 +40,13 @@ pub enum Failure {
     Unreachable,
     /// A redirect, which is never followed.
     Redirected,
+    /// What was read, or is to be asked, could not be kept in the store.
+    Store,
 }
 
 impl Failure {
     /// Every reason.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Credentials,
         Self::TokenForbidden,
         Self::Token,
@@ -59,6 +61,7 @@ impl Failure {
         Self::Server,
         Self::Unreachable,
         Self::Redirected,
+        Self::Store,
     ];
 
     /// The value of the label `reason`.
@@ -79,6 +82,7 @@ impl Failure {
             Self::Server => "server",
             Self::Unreachable => "unreachable",
             Self::Redirected => "redirected",
+            Self::Store => "store",
         }
     }
 
@@ -214,6 +218,21 @@ impl Fetch {
             throttled: Duration::ZERO,
             throttles: throttle_backoff(),
             faults: fault_backoff(),
+        }
+    }
+
+    /// A job that an earlier process submitted so long ago; it is asked for at once.
+    #[must_use]
+    pub fn resumed(timing: JobTiming, id: JobId, now: Monotonic, age: Duration) -> Self {
+        Self { phase: Phase::Submitted { id, since: now.before(age), poll_at: now }, ..Self::new(timing) }
+    }
+
+    /// The job's id, once it has one.
+    #[must_use]
+    pub const fn id(&self) -> Option<&JobId> {
+        match &self.phase {
+            Phase::Unsubmitted => None,
+            Phase::Submitted { id, .. } => Some(id),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The rule that no rolling minute holds more report jobs than CXone allows.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -25,7 +26,13 @@ pub struct Quota {
     clock: FakeRelativeClock,
     told: Monotonic,
     period: Duration,
+    limit: usize,
+    /// The submits of the last minute; those of an earlier process, and perhaps another limit, among them.
+    recent: VecDeque<Monotonic>,
 }
+
+/// The time within which the limit holds.
+const MINUTE: Duration = Duration::from_secs(60);
 
 impl Quota {
     /// At most `jobs_per_minute` in any rolling minute.
@@ -35,7 +42,8 @@ impl Quota {
         let period = SPREAD / jobs_per_minute.get();
         let rate = Rate::with_period(period).expect("a share of 61 s by a 32-bit number is not zero");
         let limiter = RateLimiter::direct_with_clock(rate, clock.clone());
-        Self { limiter, clock, told: Monotonic::default(), period }
+        let limit = usize::try_from(jobs_per_minute.get()).unwrap_or(usize::MAX);
+        Self { limiter, clock, told: Monotonic::default(), period, limit, recent: VecDeque::new() }
     }
 
     /// The time from one job to the next.
@@ -51,7 +59,34 @@ impl Quota {
     pub fn take(&mut self, now: Monotonic) -> Result<(), Monotonic> {
         self.clock.advance(now.since(self.told));
         self.told = self.told.max(now);
-        self.limiter.check().map_err(|refused| now.plus(refused.wait_time_from(self.clock.now())))
+        while self.recent.front().is_some_and(|first| now.since(*first) > MINUTE) {
+            self.recent.pop_front();
+        }
+        if self.recent.len() >= self.limit
+            && let Some(first) = self.recent.get(self.recent.len() - self.limit)
+        {
+            return Err(first.plus(MINUTE).plus(Duration::from_millis(1)));
+        }
+        self.limiter.check().map_err(|refused| now.plus(refused.wait_time_from(self.clock.now())))?;
+        self.recent.push_back(now);
+        Ok(())
+    }
+
+    /// Takes note of submits that an earlier process made so long ago, in any order.
+    pub fn remember(&mut self, now: Monotonic, ages: &[Duration]) {
+        let mut ages: Vec<Duration> = ages.iter().copied().filter(|age| *age <= MINUTE).collect();
+        ages.sort_unstable_by(|a, b| b.cmp(a));
+        let youngest = ages.last().copied();
+        self.clock.advance(now.since(self.told));
+        self.told = self.told.max(now);
+        self.recent.extend(ages.into_iter().map(|age| now.before(age)));
+        if let Some(age) = youngest
+            && age < self.period
+        {
+            // As if it had been made here, and the time since then had passed.
+            let _taken = self.limiter.check();
+            self.clock.advance(age);
+        }
     }
 }
 
@@ -78,6 +113,25 @@ mod tests {
                 prop_assert!(within <= usize::try_from(limit).expect("small"), "{within} in a minute from {first:?}");
             }
         }
+    }
+
+    #[test]
+    fn submits_of_an_earlier_process_count() {
+        let mut quota = Quota::new(NonZeroU32::new(3).expect("three"));
+        let now = Monotonic::from_elapsed(Duration::from_secs(1));
+        quota.remember(now, &[Duration::from_secs(50), Duration::from_secs(70), Duration::from_secs(40), Duration::from_secs(45)]);
+        let again = quota.take(now).expect_err("three were made in the last minute");
+        assert_eq!(again, now.plus(Duration::from_millis(10_001)));
+        assert_eq!(quota.take(again), Ok(()));
+        assert!(quota.take(again.plus(Duration::from_secs(1))).is_err());
+    }
+
+    #[test]
+    fn a_submit_of_an_earlier_process_a_moment_ago_holds_the_next_one_back() {
+        let mut quota = Quota::new(NonZeroU32::new(10).expect("ten"));
+        let now = Monotonic::default();
+        quota.remember(now, &[Duration::from_secs(2)]);
+        assert_eq!(quota.take(now), Err(now.plus(Duration::from_millis(4_100))));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::time::Timestamp;
 
 /// Upper bounds of `cxone_state_visit_duration_seconds`, in seconds; `+Inf` comes after them.
@@ -127,7 +129,7 @@ pub struct StateSeries {
 }
 
 /// A histogram of visits' lengths.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VisitDurations {
     /// How many fell into each bucket (not cumulated): one more than [`VISIT_BUCKETS`], the last for longer ones.
     pub buckets: [u64; VISIT_BUCKETS.len() + 1],

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A point of event or wall time in whole milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// The Reporting API tells all times in UTC with three digits of milliseconds, so this loses nothing.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -68,21 +70,37 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// A point on a clock that never steps: the time since the process began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+/// A point on a clock that never steps: the time since the process began. Points before that can be told, too: an earlier process
+/// may have made them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Monotonic(Duration);
+
+/// How far back before the process's beginning points can be told.
+const BEFORE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+impl Default for Monotonic {
+    fn default() -> Self {
+        Self(BEFORE)
+    }
+}
 
 impl Monotonic {
     /// The point `elapsed` after the process began.
     #[must_use]
     pub const fn from_elapsed(elapsed: Duration) -> Self {
-        Self(elapsed)
+        Self(BEFORE.saturating_add(elapsed))
     }
 
-    /// The time since the process began.
+    /// The time since the process began; zero for points before.
     #[must_use]
     pub const fn elapsed(self) -> Duration {
-        self.0
+        self.0.saturating_sub(BEFORE)
+    }
+
+    /// The point `span` before this one.
+    #[must_use]
+    pub const fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(span))
     }
 
     /// This point and `span` more.
@@ -108,7 +126,7 @@ pub struct Now {
 }
 
 /// The span of event time that a report is asked for: `[from, to)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Window {
     /// The first millisecond of it.
     pub from: Timestamp,

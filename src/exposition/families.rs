@@ -143,6 +143,8 @@ families! {
         "Rows that came too late to count";
     REPORT_ROWS_REJECTED = Counter Own "cxone_report_rows_rejected_total" ["reason"]
         "Rows that make no sense and were left out, by reason";
+    HISTORY_GAP_SECONDS = Counter Own "cxone_history_gap_seconds_total" []
+        "Event time that no report ever covered, over all targets, in seconds";
     REPORT_JOBS = Counter Own "cxone_report_jobs_total" []
         "Report jobs that were submitted to CXone";
     REPORT_JOB_FAILURES = Counter Own "cxone_report_job_failures_total" ["reason"]
@@ -173,6 +175,14 @@ families! {
         "Attempts to fetch an access token that failed";
     CLOCK_SKEW = Gauge Own "cxone_clock_skew_seconds" []
         "CXone's clock less the clock of this machine, in seconds";
+    STORE_UP = Gauge Own "cxone_store_up" []
+        "1 when the newest commit to the store succeeded, else 0: nothing is counted then";
+    STORE_COMMIT_FAILURES = Counter Own "cxone_store_commit_failures_total" []
+        "Commits to the store that failed";
+    STORE_COMMIT_DURATION = Histogram Own "cxone_store_commit_duration_seconds" []
+        "Time that a commit to the store took, in seconds";
+    STORE_SIZE = Gauge Own "cxone_store_size_bytes" []
+        "Room that the store takes on the disk, in bytes";
     BUILD_INFO = Info Own "cxone_exporter_build_info" ["version"]
         "The exporter's version, always 1";
     PROCESS_CPU_SECONDS = Counter Own "process_cpu_seconds_total" []

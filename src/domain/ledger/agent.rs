@@ -2,24 +2,34 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::label::{LabelId, Labels};
 use super::tally::{Joined, Tally, tally};
 use super::timeline::{Place, Span, Timeline, Told};
 use super::{Asked, Rows, TargetId};
-use crate::domain::names::NameId;
 use crate::domain::time::{Timestamp, Window};
 
 const MINUTE: i64 = 60_000;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// The counts of one agent and label.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Series {
     pub(super) label: LabelId,
-    settled: Sums,
-    pub(super) published: Sums,
-    /// Settled starts by minute since 1970, oldest first, for the gauge over the trailing lookback.
-    starts: Vec<(i64, u32)>,
+    settled_entries: u32,
+    published_entries: u32,
+    settled_millis: u64,
+    published_millis: u64,
+}
+
+/// Settled state changes of one label within a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Starts {
+    /// Minutes since 1970.
+    minute: u32,
+    label: LabelId,
+    count: u32,
 }
 
 /// Entries and milliseconds.
@@ -30,7 +40,7 @@ pub(super) struct Sums {
 }
 
 /// A target whose reports told of the agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Membership {
     pub(super) target: TargetId,
     /// Whether the target's newest report did.
@@ -38,9 +48,9 @@ pub(super) struct Membership {
 }
 
 /// Everything about one agent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Agent {
-    pub(super) display_name: Option<NameId>,
+    pub(super) display_name: Option<Box<str>>,
     /// Where its counting begins: the earliest epoch of its targets.
     epoch: Timestamp,
     /// Event time up to which it is known; `None` until the first report is taken in.
@@ -56,6 +66,8 @@ pub(super) struct Agent {
     settled_to: Timestamp,
     timeline: Timeline,
     pub(super) series: Vec<Series>,
+    /// Settled starts, oldest first, for the gauge over the trailing lookback.
+    starts: Vec<Starts>,
 }
 
 /// A report as one agent needs it.
@@ -90,8 +102,6 @@ pub(super) struct News {
 pub(super) struct View<'a> {
     pub(super) labels: &'a Labels,
     pub(super) rows: Rows,
-    /// Whether each state is counted over its skills, too.
-    pub(super) over_skills: bool,
 }
 
 impl View<'_> {
@@ -102,17 +112,14 @@ impl View<'_> {
         }
     }
 
-    /// The label itself, and its state over all skills where that is counted.
-    pub(super) fn groups_of(&self, label: LabelId) -> impl Iterator<Item = LabelId> + use<> {
-        let over = self.over_skills.then(|| self.labels.over_skills(label));
-        std::iter::once(label).chain(over)
+    /// The label itself, and its state over all skills.
+    pub(super) fn groups_of(&self, label: LabelId) -> [LabelId; 2] {
+        [label, self.labels.over_skills(label)]
     }
 
     fn tally(&self, spans: &[Span], range: Window) -> Vec<Tally> {
         let mut sums = tally(spans, range, Joined::No, |label| label);
-        if self.over_skills {
-            sums.extend(tally(spans, range, self.joined(), |label| self.labels.over_skills(label)));
-        }
+        sums.extend(tally(spans, range, self.joined(), |label| self.labels.over_skills(label)));
         sums
     }
 
@@ -134,6 +141,7 @@ impl Agent {
             settled_to: Timestamp::MIN,
             timeline: Timeline::default(),
             series: Vec::new(),
+            starts: Vec::new(),
         }
     }
 
@@ -186,10 +194,10 @@ impl Agent {
         }
         for row in report.rows {
             for label in view.groups_of(row.label) {
-                let counts = window.from >= self.epoch;
+                let counted = if window.from >= self.epoch { row.count } else { 0 };
                 let series = self.series_of(label);
-                series.add_start(row.start.clamp(window.from, window.to), row.count);
-                series.settled.entries += if counts { u64::from(row.count) } else { 0 };
+                series.settled_entries = series.settled_entries.saturating_add(counted);
+                self.add_start(label, row.start.clamp(window.from, window.to), row.count);
             }
         }
         self.settled_to = window.to;
@@ -210,7 +218,7 @@ impl Agent {
         let first_told = Window { from: report.window.from, to: self.known_from };
         for row in late.iter().filter(|row| first_told.contains(row.start)) {
             for label in view.groups_of(row.label) {
-                self.series_of(label).add_start(row.start, row.count);
+                self.add_start(label, row.start, row.count);
             }
         }
         let after_epoch = late.iter().filter(|row| row.end.unwrap_or(row.start) > report.target_epoch);
@@ -224,9 +232,9 @@ impl Agent {
         }
         let spans = view.spans(&self.timeline, observed);
         for sum in view.tally(&spans, Window { from: self.epoch.max(self.settled_to), to: horizon }) {
-            let settled = &mut self.series_of(sum.label).settled;
-            settled.entries += sum.entries;
-            settled.millis += sum.millis;
+            let series = self.series_of(sum.label);
+            series.settled_entries = series.settled_entries.saturating_add(narrow(sum.entries));
+            series.settled_millis += sum.millis;
         }
         let newly = Window { from: self.settled_to, to: horizon };
         let mut starts: Vec<Timestamp> = spans.iter().map(|span| span.start).filter(|start| newly.contains(*start)).collect();
@@ -235,7 +243,7 @@ impl Agent {
         for start in starts {
             let moment = Window { from: start, to: start.plus(MILLISECOND) };
             for sum in view.tally(&spans, moment).iter().filter(|sum| sum.entries > 0) {
-                self.series_of(sum.label).add_start(start, u32::try_from(sum.entries).unwrap_or(u32::MAX));
+                self.add_start(sum.label, start, narrow(sum.entries));
             }
         }
         let mut spans = spans.iter();
@@ -271,6 +279,17 @@ impl Agent {
         news
     }
 
+    /// The place of the newest report that told of it, in the order of asking.
+    pub(super) fn newest_asked(&self) -> Asked {
+        self.told_in.iter().map(|(asked, _)| *asked).max().unwrap_or_default()
+    }
+
+    /// Every label that it refers to.
+    pub(super) fn labels(&self) -> impl Iterator<Item = LabelId> + '_ {
+        let pieces = self.timeline.pieces.iter().map(|piece| piece.label);
+        self.series.iter().map(|series| series.label).chain(pieces).chain(self.starts.iter().map(|starts| starts.label))
+    }
+
     /// The visits that have not ended at the observed time, with their starts.
     pub(super) fn lasting(&self, view: &View<'_>) -> Vec<(LabelId, Timestamp)> {
         let Some(observed) = self.observed else { return Vec::new() };
@@ -282,15 +301,23 @@ impl Agent {
     /// State changes by label in the trailing `lookback` before the observed time, in steps of a minute.
     pub(super) fn window_entries(&self, lookback: Duration, view: &View<'_>) -> Vec<(LabelId, u64)> {
         let Some(observed) = self.observed else { return Vec::new() };
-        let first_minute = observed.minus(lookback).millis().div_euclid(MINUTE);
-        let from = Timestamp::from_millis(first_minute * MINUTE).max(self.settled_to);
+        let first_minute = minute_of(observed.minus(lookback));
+        let from = Timestamp::from_millis(i64::from(first_minute) * MINUTE).max(self.settled_to);
         let live = view.tally(&view.spans(&self.timeline, observed), Window { from, to: observed });
         let entries = |series: &Series| {
-            let settled = series.starts.iter().filter(|(minute, _)| *minute >= first_minute);
+            let settled = self.starts.iter().filter(|starts| starts.label == series.label && starts.minute >= first_minute);
             let live = live.iter().find(|sum| sum.label == series.label);
-            settled.map(|(_, count)| u64::from(*count)).sum::<u64>() + live.map_or(0, |sum| sum.entries)
+            settled.map(|starts| u64::from(starts.count)).sum::<u64>() + live.map_or(0, |sum| sum.entries)
         };
         self.series.iter().map(|series| (series.label, entries(series))).collect()
+    }
+
+    fn add_start(&mut self, label: LabelId, start: Timestamp, count: u32) {
+        let minute = minute_of(start);
+        match self.starts.binary_search_by_key(&(minute, label), |starts| (starts.minute, starts.label)) {
+            Ok(place) => self.starts[place].count = self.starts[place].count.saturating_add(count),
+            Err(place) => self.starts.insert(place, Starts { minute, label, count }),
+        }
     }
 
     fn series_of(&mut self, label: LabelId) -> &mut Series {
@@ -304,33 +331,42 @@ impl Agent {
     /// Forgets the starts that no trailing `lookback` will need again.
     pub(super) fn trim(&mut self, lookback: Duration) {
         let Some(observed) = self.observed else { return };
-        let first_minute = observed.minus(lookback).millis().div_euclid(MINUTE);
-        for series in &mut self.series {
-            series.starts.retain(|(minute, _)| *minute >= first_minute);
-        }
+        let first_minute = minute_of(observed.minus(lookback));
+        let expired = self.starts.partition_point(|starts| starts.minute < first_minute);
+        self.starts.drain(..expired);
     }
 }
 
 impl Series {
     fn new(label: LabelId) -> Self {
-        Self { label, settled: Sums::default(), published: Sums::default(), starts: Vec::new() }
-    }
-
-    fn add_start(&mut self, start: Timestamp, count: u32) {
-        let minute = start.millis().div_euclid(MINUTE);
-        match self.starts.binary_search_by_key(&minute, |(minute, _)| *minute) {
-            Ok(place) => self.starts[place].1 = self.starts[place].1.saturating_add(count),
-            Err(place) => self.starts.insert(place, (minute, count)),
-        }
+        Self { label, settled_entries: 0, published_entries: 0, settled_millis: 0, published_millis: 0 }
     }
 
     /// What is published never falls: a revision leaves it too high until the truth catches up. Returns the growth.
     fn publish(&mut self, live: Option<&Tally>) -> Sums {
-        let entries = self.settled.entries + live.map_or(0, |sum| sum.entries);
-        let millis = self.settled.millis + live.map_or(0, |sum| sum.millis);
-        let grown = Sums { entries: entries.saturating_sub(self.published.entries), millis: millis.saturating_sub(self.published.millis) };
-        self.published.entries += grown.entries;
-        self.published.millis += grown.millis;
+        let entries = self.settled_entries.saturating_add(narrow(live.map_or(0, |sum| sum.entries)));
+        let millis = self.settled_millis + live.map_or(0, |sum| sum.millis);
+        let grown = Sums {
+            entries: u64::from(entries.saturating_sub(self.published_entries)),
+            millis: millis.saturating_sub(self.published_millis),
+        };
+        self.published_entries = self.published_entries.max(entries);
+        self.published_millis = self.published_millis.max(millis);
         grown
     }
+
+    /// What is shown.
+    pub(super) fn published(&self) -> Sums {
+        Sums { entries: u64::from(self.published_entries), millis: self.published_millis }
+    }
+}
+
+/// State changes of one agent and label fit 32 bits: 136 years of one a second.
+fn narrow(entries: u64) -> u32 {
+    u32::try_from(entries).unwrap_or(u32::MAX)
+}
+
+/// Minutes since 1970.
+fn minute_of(time: Timestamp) -> u32 {
+    u32::try_from(time.millis().div_euclid(MINUTE)).unwrap_or(0)
 }

@@ -2,11 +2,25 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::names::NameId;
 
 /// A pair's place in its [`Labels`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct LabelId(u32);
+
+impl LabelId {
+    /// The place as a number.
+    pub(super) const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The place that `number` tells.
+    pub(super) const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
 
 /// A state, on one skill or over all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +53,27 @@ impl Labels {
             self.over_skills.push(over_skills.unwrap_or(id));
             id
         })
+    }
+
+    /// The place of a label read back from a store, in the order of their places. A state over all skills comes before its labels.
+    pub(super) fn restore(&mut self, label: Label) -> LabelId {
+        match label.skill {
+            Some(skill) => self.intern(label.state, skill),
+            None => self.place(label, None),
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Forgets all but the first `length`.
+    pub(super) fn truncate(&mut self, length: usize) {
+        for label in self.labels.drain(length.min(self.labels.len())..) {
+            self.by_label.remove(&label);
+        }
+        self.over_skills.truncate(length);
     }
 
     pub(super) fn label(&self, id: LabelId) -> Label {

@@ -4,7 +4,9 @@
 //! each agent, the visits after the *horizon* (what lies before it is settled) and replaces those of a window by what a newer report tells.
 
 mod agent;
+mod change;
 mod label;
+mod saved;
 mod shown;
 mod tally;
 mod timeline;
@@ -14,10 +16,15 @@ mod model_tests;
 #[cfg(test)]
 mod tests;
 
+pub use change::Change;
+pub use saved::{Damaged, Key, Record, Restored, SavedTarget};
 pub use shown::{Show, ShownTarget};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use agent::{Agent, AgentReport, View};
 use label::{LabelId, Labels};
@@ -80,7 +87,7 @@ pub struct Rules {
 }
 
 /// A target's place in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TargetId(usize);
 
 impl TargetId {
@@ -98,7 +105,7 @@ impl TargetId {
 }
 
 /// The order in which reports were asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Asked(pub u64);
 
 /// Where a report comes from.
@@ -133,11 +140,11 @@ struct Progress {
     epoch: Option<Timestamp>,
     watermark: Option<Timestamp>,
     /// The agents that its newest report told of.
-    newest: HashSet<NameId>,
+    newest: HashSet<Arc<str>>,
 }
 
 /// What all agents did under one label.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Total {
     entries: u64,
     millis: u64,
@@ -151,7 +158,7 @@ pub struct Ledger {
     names: Names,
     labels: Labels,
     targets: Vec<Progress>,
-    agents: HashMap<NameId, Agent>,
+    agents: BTreeMap<Arc<str>, Agent>,
     totals: HashMap<LabelId, Total>,
     horizon: Timestamp,
     forget_at: Timestamp,
@@ -166,7 +173,7 @@ impl Ledger {
             names: Names::default(),
             labels: Labels::default(),
             targets: vec![Progress::default(); targets],
-            agents: HashMap::new(),
+            agents: BTreeMap::new(),
             totals: HashMap::new(),
             horizon: Timestamp::MIN,
             forget_at: Timestamp::MIN,
@@ -185,23 +192,31 @@ impl Ledger {
         self.targets[target.0].epoch
     }
 
-    /// The target's history up to `to` will never be told: its watermark moves there without a report.
-    pub fn skip_to(&mut self, target: TargetId, to: Timestamp) {
-        let watermark = &mut self.targets[target.0].watermark;
-        *watermark = (*watermark).max(Some(to));
+    /// The place of the newest report that is taken in, in the order of asking.
+    #[must_use]
+    pub fn newest_asked(&self) -> Asked {
+        self.agents.values().map(Agent::newest_asked).max().unwrap_or_default()
     }
 
-    /// Takes in a report that was read whole.
-    pub fn apply(&mut self, origin: &Origin, report: &Report) -> Applied {
+    /// The target's history up to `to` will never be told: its watermark moves there without a report.
+    pub fn skip_to(&mut self, target: TargetId, to: Timestamp) -> Change {
+        let change = self.begin(target);
+        let watermark = &mut self.targets[target.0].watermark;
+        *watermark = (*watermark).max(Some(to));
+        change
+    }
+
+    /// Takes in a report that was read whole. The change says what to commit, and can be taken back.
+    pub fn apply(&mut self, origin: &Origin, report: &Report) -> (Applied, Change) {
+        let mut change = self.begin(origin.target);
         let mut applied = Applied { rows: u64::try_from(report.rows().len()).unwrap_or(u64::MAX), ..Applied::default() };
         let progress = &mut self.targets[origin.target.0];
         let target_epoch = *progress.epoch.get_or_insert(origin.window.to);
         progress.watermark = progress.watermark.max(Some(origin.window.to));
 
         let told = self.by_agent(origin, report, &mut applied);
-        let mut moved: HashSet<NameId> = HashSet::new();
-        let newest: HashSet<NameId> = told.keys().copied().collect();
-        for (id, rows) in told {
+        let newest: HashSet<Arc<str>> = told.keys().cloned().collect();
+        for (name, rows) in told {
             let report = AgentReport {
                 target: origin.target,
                 target_epoch,
@@ -211,30 +226,29 @@ impl Ledger {
                 horizon: self.horizon,
                 rows: &rows,
             };
-            let agent = self.agents.entry(id).or_insert_with(|| Agent::new(origin.window, target_epoch));
+            change.keep_agent(&name, self.agents.get(&name));
+            let agent = self.agents.entry(name).or_insert_with(|| Agent::new(origin.window, target_epoch));
             let noted = agent.apply(&report, &view(&self.labels, &self.rules));
             applied.revised += noted.revised;
             applied.late += noted.late;
-            moved.insert(id);
         }
         self.take_display_names(report);
-        self.leave(origin.target, newest, &mut moved);
-        for id in moved {
-            self.observe(id);
+        self.leave(origin.target, newest, &mut change);
+        for name in change.agents() {
+            self.observe(&name, &mut change);
         }
         self.move_horizon();
-        self.forget();
-        applied
+        self.forget(&mut change);
+        (applied, change)
     }
 
     /// The report's rows by agent, as the counts need them. An agent with no row that counts is there all the same.
-    fn by_agent(&mut self, origin: &Origin, report: &Report, applied: &mut Applied) -> HashMap<NameId, Vec<Told>> {
-        let mut ids: Vec<Option<NameId>> = vec![None; report.names().len()];
-        let mut states: Vec<Option<NameId>> = ids.clone();
-        let mut told: HashMap<NameId, Vec<Told>> = HashMap::new();
+    fn by_agent(&mut self, origin: &Origin, report: &Report, applied: &mut Applied) -> HashMap<Arc<str>, Vec<Told>> {
+        let mut names: Vec<Option<NameId>> = vec![None; report.names().len()];
+        let mut states: Vec<Option<NameId>> = names.clone();
+        let mut told: HashMap<Arc<str>, Vec<Told>> = HashMap::new();
         for row in report.rows() {
-            let agent = *ids[row.agent.index()].get_or_insert_with(|| self.names.intern(report.names().value(row.agent)));
-            let rows = told.entry(agent).or_default();
+            let rows = told.entry(Arc::clone(report.names().value(row.agent))).or_default();
             if self.rules.rows != Rows::Buckets && row.count > 1 && row.from == origin.window.from {
                 applied.cut_buckets += 1;
                 continue;
@@ -247,7 +261,7 @@ impl Ledger {
                 let is_wrap_up = self.rules.wrap_up.iter().any(|alias| **alias == **name);
                 self.names.intern(if is_wrap_up { WRAP_UP } else { name })
             });
-            let skill = *ids[row.skill.index()].get_or_insert_with(|| self.names.intern(report.names().value(row.skill)));
+            let skill = *names[row.skill.index()].get_or_insert_with(|| self.names.intern(report.names().value(row.skill)));
             let label = self.labels.intern(state, skill);
             rows.push(Told { label, start: row.from, end: self.end_of(row, origin.window), count: row.count });
         }
@@ -264,52 +278,51 @@ impl Ledger {
 
     fn take_display_names(&mut self, report: &Report) {
         for &(agent, name) in report.display_names() {
-            if let Some(agent) = self.names.find(report.names().value(agent)).and_then(|id| self.agents.get_mut(&id)) {
-                agent.display_name = Some(self.names.intern(report.names().value(name)));
+            let name = report.names().value(name);
+            if let Some(agent) = self.agents.get_mut(report.names().value(agent))
+                && agent.display_name.as_deref() != Some(&**name)
+            {
+                agent.display_name = Some((&**name).into());
             }
         }
     }
 
     /// Agents that the target's newest report does not contain: with intervals they are in no state that it knows; otherwise nothing
     /// changed for them, and they are known up to the watermark, too.
-    fn leave(&mut self, target: TargetId, newest: HashSet<NameId>, moved: &mut HashSet<NameId>) {
-        let members = &mut self.targets[target.0].newest;
-        if self.rules.rows != Rows::Intervals {
-            members.extend(newest);
-            moved.extend(members.iter().copied());
-            return;
+    fn leave(&mut self, target: TargetId, newest: HashSet<Arc<str>>, change: &mut Change) {
+        let intervals = self.rules.rows == Rows::Intervals;
+        let members = std::mem::take(&mut self.targets[target.0].newest);
+        for name in members.difference(&newest) {
+            let Some(agent) = self.agents.get_mut(name) else { continue };
+            change.keep_agent(name, Some(agent));
+            agent
+                .memberships
+                .iter_mut()
+                .filter(|membership| membership.target == target)
+                .for_each(|membership| membership.newest = !intervals);
         }
-        for id in std::mem::replace(members, newest) {
-            if moved.contains(&id) {
-                continue;
-            }
-            if let Some(agent) = self.agents.get_mut(&id) {
-                agent
-                    .memberships
-                    .iter_mut()
-                    .filter(|membership| membership.target == target)
-                    .for_each(|membership| membership.newest = false);
-                moved.insert(id);
-            }
-        }
+        self.targets[target.0].newest = if intervals { newest } else { members.union(&newest).cloned().collect() };
     }
 
     /// Counts an agent anew, up to the highest watermark of the targets whose newest report contained it.
-    fn observe(&mut self, id: NameId) {
-        let Some(agent) = self.agents.get_mut(&id) else { return };
+    fn observe(&mut self, name: &Arc<str>, change: &mut Change) {
+        let Some(agent) = self.agents.get_mut(name) else { return };
         let watermarks = agent.memberships.iter().filter(|membership| membership.newest).map(|membership| membership.target);
         let Some(observed) = watermarks.filter_map(|target| self.targets[target.0].watermark).max() else { return };
         let news = agent.observe(observed, &view(&self.labels, &self.rules));
+        for series in &agent.series {
+            self.totals.entry(series.label).or_default();
+        }
         for (label, grown) in news.grown {
             let total = self.totals.entry(label).or_default();
+            change.keep_total(label, total);
             total.entries += grown.entries;
             total.millis += grown.millis;
         }
         for (label, visit) in news.finished {
-            self.totals.entry(label).or_default().visits.observe(visit.length());
-        }
-        for series in &agent.series {
-            self.totals.entry(series.label).or_default();
+            let total = self.totals.entry(label).or_default();
+            change.keep_total(label, total);
+            total.visits.observe(visit.length());
         }
         agent.trim(self.rules.lookback);
     }
@@ -322,19 +335,25 @@ impl Ledger {
         self.horizon = self.horizon.max(lowest).max(earliest);
     }
 
-    fn forget(&mut self) {
+    fn forget(&mut self, change: &mut Change) {
         let Some(highest) = self.targets.iter().filter_map(|progress| progress.watermark).max() else { return };
         if highest < self.forget_at {
             return;
         }
         self.forget_at = highest.plus(FORGET_EVERY);
-        self.agents.retain(|_, agent| highest.since(agent.last_told) < FORGOTTEN_AFTER);
+        self.agents.retain(|name, agent| {
+            let stays = highest.since(agent.last_told) < FORGOTTEN_AFTER;
+            if !stays {
+                change.keep_agent(name, Some(agent));
+            }
+            stays
+        });
         for progress in &mut self.targets {
-            progress.newest.retain(|id| self.agents.contains_key(id));
+            progress.newest.retain(|name| self.agents.contains_key(name));
         }
     }
 }
 
 fn view<'a>(labels: &'a Labels, rules: &Rules) -> View<'a> {
-    View { labels, rows: rules.rows, over_skills: rules.detail == Detail::Agent }
+    View { labels, rows: rules.rows }
 }

@@ -48,8 +48,7 @@ impl Ledger {
     /// All that one `/metrics` may say of the contact centre.
     #[must_use]
     pub fn snapshot(&self, show: &Show) -> Snapshot {
-        let mut agents: Vec<(&Arc<str>, &Agent)> = self.agents.iter().map(|(id, agent)| (self.names.value(*id), agent)).collect();
-        agents.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        let agents: Vec<(&Arc<str>, &Agent)> = self.agents.iter().collect();
         let standings: Vec<Option<Standing>> = agents.iter().map(|(_, agent)| self.standing(agent, show)).collect();
         let mut snapshot = self.aggregates(&agents, &standings, show);
         let mut room = show.max_series.saturating_sub(snapshot.series());
@@ -145,28 +144,27 @@ impl Ledger {
         let stale = is_stale(agent, show);
         let view = self.view();
         let window_entries: HashMap<LabelId, u64> = agent.window_entries(self.rules.lookback, &view).into_iter().collect();
-        let shown = |id: &LabelId| self.labels.label(*id).skill.is_none() == view.over_skills;
+        let shown = |id: &LabelId| self.labels.label(*id).skill.is_none() == (self.rules.detail == Detail::Agent);
         let mut labels: Vec<LabelSeries> = agent
             .series
             .iter()
             .filter(|series| shown(&series.label))
             .map(|series| {
                 let label = self.labels.label(series.label);
-                let here = |standing: &&Standing| {
-                    standing.labels.iter().flat_map(|label| view.groups_of(*label)).any(|label| label == series.label)
-                };
+                let here = |standing: &&Standing| standing.labels.iter().any(|label| view.groups_of(*label).contains(&series.label));
+                let published = series.published();
                 LabelSeries {
                     state: Arc::clone(self.names.value(label.state)),
                     skill: label.skill.map_or_else(|| Arc::from(""), |skill| Arc::clone(self.names.value(skill))),
                     start: standing.filter(here).map(|standing| standing.start),
                     window_entries: (!stale).then(|| window_entries.get(&series.label).copied().unwrap_or(0)),
-                    entries: series.published.entries,
-                    millis: series.published.millis,
+                    entries: published.entries,
+                    millis: published.millis,
                 }
             })
             .collect();
         labels.sort_unstable_by(|a, b| (&a.state, &a.skill).cmp(&(&b.state, &b.skill)));
-        let agent_name = agent.display_name.filter(|_| show.agent_info && !stale).map(|name| Arc::clone(self.names.value(name)));
+        let agent_name = agent.display_name.as_deref().filter(|_| show.agent_info && !stale).map(Arc::from);
         AgentSeries { agent: Arc::clone(name), agent_name, observed: agent.observed.filter(|_| !stale), labels }
     }
 

@@ -62,7 +62,7 @@ impl One {
 
     fn read(&mut self, from: i64, to: i64, rows: &[RawRow<'_>]) -> Applied {
         self.asked += 1;
-        self.ledger.apply(&origin(0, self.asked, from, to), &report(rows))
+        self.ledger.apply(&origin(0, self.asked, from, to), &report(rows)).0
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -337,7 +337,7 @@ fn what_ended_before_the_horizon_is_late() {
     let mut ledger = ledger(Rows::Intervals, Detail::AgentSkill, 100, 1);
     ledger.apply(&origin(0, 1, 0, 1_000), &report(&[row("user-1", "Ready", "", 200, None)]));
     ledger.apply(&origin(0, 2, 900, 2_000), &report(&[row("user-1", "Ready", "", 200, None)]));
-    let applied = ledger.apply(
+    let (applied, _) = ledger.apply(
         &origin(0, 3, 1_900, 2_500),
         &report(&[row("user-1", "Lunch", "", 1_500, Some(1_899)), row("user-1", "Ready", "", 200, None)]),
     );

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::label::LabelId;
 use crate::domain::names::NameId;
 use crate::domain::time::{Timestamp, Window};
 
 /// What is known of one visit: where it began, and up to where it is known to have lasted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Piece {
     pub(super) label: LabelId,
     pub(super) start: Timestamp,
@@ -55,7 +57,7 @@ impl Place<'_> {
 
 /// The pieces of one agent, sorted by label and start. For rows that are intervals, those of one label never overlap:
 /// they are the time spent there, parted where a visit begins.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Timeline {
     pub(super) pieces: Vec<Piece>,
 }

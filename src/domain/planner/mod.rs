@@ -6,6 +6,8 @@ mod tests;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::backoff::{Backoff, Random};
 use super::fetch::{Failure, Fetch, JobId, JobTiming, Outcome, Reply, Step, Trouble, fault_backoff, throttle_backoff};
 use super::ledger::{Asked, Origin, TargetId};
@@ -47,6 +49,8 @@ pub struct Ended {
     pub origin: Origin,
     /// Event time before its window that no report will cover.
     pub gap: Duration,
+    /// Whether the window ended before what was already there to be asked for.
+    pub behind: bool,
     /// From its submission to its end.
     pub age: Duration,
     /// How it ended.
@@ -66,6 +70,33 @@ pub struct Standing {
     pub job_age: Option<Duration>,
     /// Whether it has not succeeded for too long.
     pub stale: bool,
+}
+
+/// A job that CXone works on, as it is kept for a later process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedJob {
+    id: String,
+    asked: Asked,
+    window: Window,
+    gap_millis: u64,
+    behind: bool,
+}
+
+impl SavedJob {
+    /// Its place in the order of asking.
+    #[must_use]
+    pub const fn asked(&self) -> Asked {
+        self.asked
+    }
+}
+
+/// What an earlier process left of a target.
+#[derive(Clone, Debug, Default)]
+pub struct Left {
+    /// The wall time of its last success.
+    pub last_success: Option<Timestamp>,
+    /// The job that it waited for, and how long ago that was submitted.
+    pub job: Option<(SavedJob, Duration)>,
 }
 
 #[derive(Debug)]
@@ -189,6 +220,53 @@ impl Planner {
         wanting.min_by_key(|(place, target)| (target.job.is_none(), target.due, *place)).map(|(place, _)| place)
     }
 
+    /// What the target's job, which CXone works on, was asked for.
+    #[must_use]
+    pub fn origin(&self, id: TargetId) -> Option<Origin> {
+        let job = self.targets[id.index()].job.as_ref()?;
+        let oldest_awaited = self.targets.iter().filter_map(|target| target.job.as_ref()).map(|job| job.asked).min();
+        Some(Origin { target: id, asked: job.asked, oldest_awaited: oldest_awaited.unwrap_or(job.asked), window: job.planned.window })
+    }
+
+    /// The target's job, for a later process to take up, if CXone works on one.
+    #[must_use]
+    pub fn job(&self, id: TargetId) -> Option<SavedJob> {
+        let job = self.targets[id.index()].job.as_ref()?;
+        let id = job.fetch.id()?.as_str().to_owned();
+        Some(SavedJob { id, asked: job.asked, window: job.planned.window, gap_millis: millis(job.planned.gap), behind: job.planned.behind })
+    }
+
+    /// Takes up what an earlier process left: how long ago the target last succeeded, and the job that it waited for so long, if its
+    /// window still follows the watermark. Returns whether the job is taken up.
+    pub fn resume(&mut self, now: Now, id: TargetId, left: &Left, watermark: Option<Timestamp>) -> bool {
+        let target = &mut self.targets[id.index()];
+        if let Some(success) = left.last_success {
+            let age = now.utc.since(success);
+            target.last_success = Some(Now { instant: now.instant.before(age), utc: success });
+            target.up = true;
+            // The first poll comes when it would have come, and not with all others at once.
+            target.due = now.instant.max(now.instant.before(age).plus(self.rules.interval));
+        }
+        let Some((job, age)) = &left.job else { return false };
+        let fits = match watermark {
+            Some(watermark) => job.window.from <= watermark && watermark < job.window.to,
+            None => true,
+        };
+        let job_id = JobId::parse(&job.id).filter(|_| fits && *age < self.rules.timing.timeout);
+        let Some(job_id) = job_id else { return false };
+        self.asked = self.asked.max(job.asked);
+        let planned = Planned { window: job.window, gap: Duration::from_millis(job.gap_millis), behind: job.behind };
+        let fetch = Fetch::resumed(self.rules.timing, job_id, now.instant, *age);
+        target.job = Some(Job { asked: job.asked, begun: now.instant.before(*age), planned, fetch });
+        true
+    }
+
+    /// Takes note of what an earlier process submitted so long ago, and of the place of its last report in the order of asking.
+    pub fn remember(&mut self, now: Monotonic, submit_ages: &[Duration], newest: Asked) {
+        self.quota.remember(now, submit_ages);
+        self.asked = self.asked.max(newest);
+    }
+
     /// When [`Planner::next`] will have something to do, or a target turns stale, unless a reply comes first.
     #[must_use]
     pub fn wake_at(&self, now: Monotonic) -> Option<Monotonic> {
@@ -206,7 +284,7 @@ impl Planner {
 
     /// Takes the reply to the request that an action asked for. When the job has ended with it, what it was.
     pub fn reply(&mut self, now: Now, id: TargetId, reply: Reply) -> Option<Ended> {
-        let oldest_awaited = self.targets.iter().filter_map(|target| target.job.as_ref()).map(|job| job.asked).min();
+        let origin = self.origin(id)?;
         let target = &mut self.targets[id.index()];
         let job = target.job.as_mut()?;
         let accepted = matches!(reply, Reply::Submitted(_));
@@ -216,8 +294,6 @@ impl Planner {
         }
         let outcome = outcome?;
         let job = target.job.take()?;
-        let origin =
-            Origin { target: id, asked: job.asked, oldest_awaited: oldest_awaited.unwrap_or(job.asked), window: job.planned.window };
         match &outcome {
             Outcome::Completed => target.succeeded(&job, now, self.rules.interval),
             Outcome::Throttled { retry_after } => {
@@ -226,7 +302,7 @@ impl Planner {
             }
             Outcome::Failed(trouble) => target.failed(trouble, now.instant, &self.rules, &mut self.random),
         }
-        Some(Ended { origin, gap: job.planned.gap, age: job.fetch.age(now.instant), outcome })
+        Some(Ended { origin, gap: job.planned.gap, behind: job.planned.behind, age: job.fetch.age(now.instant), outcome })
     }
 
     /// How many jobs CXone works on.
@@ -298,9 +374,14 @@ impl Target {
             | Failure::Lost
             | Failure::Malformed
             | Failure::Server
-            | Failure::Unreachable => self.backoff.full_jitter(random),
+            | Failure::Unreachable
+            | Failure::Store => self.backoff.full_jitter(random),
         };
         self.due = now.plus(trouble.retry_after.unwrap_or(wait));
         self.last_trouble = Some(trouble.clone());
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

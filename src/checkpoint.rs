@@ -1,0 +1,104 @@
+//! What an earlier process left in the store, taken up where it fits the configuration.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::domain::ledger::{Asked, Damaged, Key, Ledger, Record, Restored, Rules, TargetId};
+use crate::domain::planner::{Left, Planner, SavedJob};
+use crate::domain::report::Filter;
+use crate::domain::time::{Monotonic, Now, Timestamp};
+use crate::store::{Store, StoreError};
+
+/// Why nothing can be taken up.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The store cannot be used.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// Its records make no sense.
+    #[error("{0}: put back a copy of the store, or move it away; the counters then begin at 0 with a new epoch")]
+    Damaged(#[from] Damaged),
+}
+
+/// What was left.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The counts.
+    pub ledger: Ledger,
+    submits: Vec<Timestamp>,
+    targets: Vec<Left>,
+    jobs: Vec<Option<(SavedJob, Timestamp)>>,
+}
+
+/// Reads what is in `store`, for targets with these filters in the order of the configuration.
+///
+/// # Errors
+/// When the store cannot be read, or makes no sense.
+pub fn read(store: &mut dyn Store, rules: Rules, filters: &[Filter]) -> Result<Checkpoint, RestoreError> {
+    let mut restored = Restored::default();
+    let mut submits = Vec::new();
+    let mut jobs: HashMap<Filter, (SavedJob, Timestamp)> = HashMap::new();
+    let mut result = Ok(());
+    store.read(&mut |key, value| {
+        let taken = Key::from_bytes(key).and_then(|key| match key {
+            Key::Submit(time) => {
+                submits.push(time);
+                Ok(())
+            }
+            Key::Job(filter) => Record::value(value).map(|job| drop(jobs.insert(filter, job))),
+            key @ (Key::Version | Key::Ledger | Key::Label(_) | Key::Target(_) | Key::Agent(_) | Key::Total(_)) => {
+                restored.take(key, value)
+            }
+        });
+        if result.is_ok() {
+            result = taken;
+        }
+    })?;
+    result?;
+    let left = |filter| Left { last_success: restored.target(filter).and_then(|saved| saved.last_success), job: None };
+    let targets: Vec<Left> = filters.iter().map(left).collect();
+    let removed = restored.removed(filters);
+    let moved = !restored.same_places(filters);
+    let jobs = filters.iter().map(|filter| jobs.remove(filter)).collect();
+    let ledger = restored.into_ledger(rules, filters)?;
+    if moved {
+        let last_success: Vec<Option<Timestamp>> = targets.iter().map(|left| left.last_success).collect();
+        let mut records = ledger.all_records(filters, &last_success);
+        for filter in removed {
+            records.extend([Record::delete(&Key::Target(filter.clone())), Record::delete(&Key::Job(filter))]);
+        }
+        store.commit(&records)?;
+    }
+    Ok(Checkpoint { ledger, submits, targets, jobs })
+}
+
+impl Checkpoint {
+    /// Lets the plan go on from here. Returns the submits that still count, by both clocks, oldest first.
+    pub fn resume(&self, planner: &mut Planner, now: Now) -> VecDeque<(Monotonic, Timestamp)> {
+        let age = |time: Timestamp| now.utc.since(time);
+        let ages: Vec<Duration> = self.submits.iter().map(|submit| age(*submit)).collect();
+        planner.remember(now.instant, &ages, self.ledger.newest_asked().max(self.newest_job()));
+        for (place, left) in self.targets.iter().enumerate() {
+            let id = TargetId::new(place);
+            let job = self.jobs[place].clone().map(|(job, submitted)| (job, age(submitted)));
+            let left = Left { job, ..left.clone() };
+            if planner.resume(now, id, &left, self.ledger.watermark(id)) {
+                tracing::info!(target_place = place, "taking up the report job that was under way");
+            }
+        }
+        let mut submits: Vec<(Monotonic, Timestamp)> =
+            self.submits.iter().map(|submit| (now.instant.before(age(*submit)), *submit)).collect();
+        submits.sort_unstable();
+        submits.into()
+    }
+
+    /// Whether any target's history is known.
+    #[must_use]
+    pub fn knows_something(&self) -> bool {
+        self.targets.iter().any(|left| left.last_success.is_some())
+    }
+
+    fn newest_job(&self) -> Asked {
+        self.jobs.iter().flatten().map(|(job, _)| job.asked()).max().unwrap_or_default()
+    }
+}

@@ -1,0 +1,89 @@
+//! What a report changed: to commit it, or to take it back when it cannot be committed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::agent::Agent;
+use super::label::LabelId;
+use super::{Ledger, Progress, TargetId, Total};
+use crate::domain::time::Timestamp;
+
+/// All that was different before.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub(super) target: TargetId,
+    progress: Progress,
+    /// `None`: it was not known.
+    agents: HashMap<Arc<str>, Option<Agent>>,
+    pub(super) totals: HashMap<LabelId, Total>,
+    /// How many labels there were.
+    pub(super) labels: usize,
+    horizon: Timestamp,
+    forget_at: Timestamp,
+}
+
+impl Change {
+    /// The target whose report it was.
+    #[must_use]
+    pub const fn target(&self) -> TargetId {
+        self.target
+    }
+
+    pub(super) fn keep_agent(&mut self, name: &Arc<str>, agent: Option<&Agent>) {
+        if !self.agents.contains_key(name) {
+            self.agents.insert(Arc::clone(name), agent.cloned());
+        }
+    }
+
+    pub(super) fn keep_total(&mut self, label: LabelId, total: &Total) {
+        self.totals.entry(label).or_insert_with(|| total.clone());
+    }
+
+    /// The agents that it changed.
+    pub(super) fn agents(&self) -> Vec<Arc<str>> {
+        self.agents.keys().cloned().collect()
+    }
+}
+
+impl Ledger {
+    pub(super) fn begin(&self, target: TargetId) -> Change {
+        Change {
+            target,
+            progress: self.targets[target.index()].clone(),
+            agents: HashMap::new(),
+            totals: HashMap::new(),
+            labels: self.labels.len(),
+            horizon: self.horizon,
+            forget_at: self.forget_at,
+        }
+    }
+
+    /// Makes everything as it was before `change`, which must be the newest one.
+    pub fn take_back(&mut self, change: Change) {
+        for (name, before) in change.agents {
+            match before {
+                Some(agent) => self.agents.insert(name, agent),
+                None => self.agents.remove(&name),
+            };
+        }
+        for (label, before) in change.totals {
+            self.totals.insert(label, before);
+        }
+        self.totals.retain(|label, _| usize::try_from(label.number()).is_ok_and(|place| place < change.labels));
+        self.labels.truncate(change.labels);
+        self.targets[change.target.index()] = change.progress;
+        self.horizon = change.horizon;
+        self.forget_at = change.forget_at;
+        let members: Vec<(TargetId, Arc<str>)> = self
+            .agents
+            .iter()
+            .flat_map(|(name, agent)| {
+                agent.memberships.iter().filter(|membership| membership.newest).map(|membership| (membership.target, Arc::clone(name)))
+            })
+            .collect();
+        // An agent that was forgotten had left the lists of all targets.
+        for (target, name) in members {
+            self.targets[target.index()].newest.insert(name);
+        }
+    }
+}

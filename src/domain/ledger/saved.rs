@@ -1,0 +1,300 @@
+//! The ledger as records for a store, and back.
+//!
+//! A record is a few bytes: integers of variable length ([postcard]'s wire format), labels by their number in one table. All records of
+//! a [`Change`] are to be committed in one transaction.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::agent::Agent;
+use super::label::{Label, LabelId};
+use super::{Change, Ledger, Progress, Rules, TargetId, Total};
+use crate::domain::report::Filter;
+use crate::domain::time::Timestamp;
+
+/// What a record is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// The version of the format.
+    Version,
+    /// What the ledger holds beside the other records.
+    Ledger,
+    /// A label, by its number.
+    Label(u32),
+    /// A target, by its filter.
+    Target(Filter),
+    /// An agent, by its id.
+    Agent(Arc<str>),
+    /// The counts over all agents of a label, by its number.
+    Total(u32),
+    /// A submit, by its wall time.
+    Submit(Timestamp),
+    /// The job that CXone works on for a target, by the target's filter.
+    Job(Filter),
+}
+
+/// A key and what is to be there: `None`, nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The key, as bytes.
+    pub key: Vec<u8>,
+    /// The value.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What a target's record says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedTarget {
+    place: usize,
+    epoch: Option<Timestamp>,
+    watermark: Option<Timestamp>,
+    /// The wall time of its last success.
+    pub last_success: Option<Timestamp>,
+}
+
+/// Records that do not make a ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store holds a record that makes no sense")]
+pub struct Damaged;
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    horizon: Timestamp,
+    forget_at: Timestamp,
+}
+
+impl Key {
+    /// The key as bytes: one for the kind, then what tells records of the kind apart.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let (kind, rest): (u8, Vec<u8>) = match self {
+            Self::Version => (b'v', Vec::new()),
+            Self::Ledger => (b'h', Vec::new()),
+            Self::Label(number) => (b'l', number.to_be_bytes().to_vec()),
+            Self::Target(filter) => (b't', filter_bytes(filter)),
+            Self::Agent(name) => (b'a', name.as_bytes().to_vec()),
+            Self::Total(number) => (b's', number.to_be_bytes().to_vec()),
+            Self::Submit(time) => (b'q', time.millis().to_be_bytes().to_vec()),
+            Self::Job(filter) => (b'j', filter_bytes(filter)),
+        };
+        std::iter::once(kind).chain(rest).collect()
+    }
+
+    /// The key that `bytes` are.
+    ///
+    /// # Errors
+    /// When they are none.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Damaged> {
+        let (kind, rest) = bytes.split_first().ok_or(Damaged)?;
+        let number = || rest.try_into().map(u32::from_be_bytes).map_err(|_| Damaged);
+        let text = || std::str::from_utf8(rest).map_err(|_| Damaged);
+        let filter = || {
+            let (kind, id) = text()?.split_once('\0').ok_or(Damaged)?;
+            Ok(Filter { kind: kind.to_owned(), id: id.to_owned() })
+        };
+        Ok(match kind {
+            b'v' => Self::Version,
+            b'h' => Self::Ledger,
+            b'l' => Self::Label(number()?),
+            b't' => Self::Target(filter()?),
+            b'a' => Self::Agent(Arc::from(text()?)),
+            b's' => Self::Total(number()?),
+            b'q' => Self::Submit(Timestamp::from_millis(rest.try_into().map(i64::from_be_bytes).map_err(|_| Damaged)?)),
+            b'j' => Self::Job(filter()?),
+            _ => return Err(Damaged),
+        })
+    }
+}
+
+fn filter_bytes(filter: &Filter) -> Vec<u8> {
+    format!("{}\0{}", filter.kind, filter.id).into_bytes()
+}
+
+impl Record {
+    /// `value` at `key`.
+    #[must_use]
+    pub fn put(key: &Key, value: &impl Serialize) -> Self {
+        let value = postcard::to_allocvec(value).expect("plain data of known length goes into memory");
+        Self { key: key.to_bytes(), value: Some(value) }
+    }
+
+    /// Nothing at `key`.
+    #[must_use]
+    pub fn delete(key: &Key) -> Self {
+        Self { key: key.to_bytes(), value: None }
+    }
+
+    /// What a record's value is.
+    ///
+    /// # Errors
+    /// When it is nothing of the kind.
+    pub fn value<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Damaged> {
+        match postcard::take_from_bytes(bytes) {
+            Ok((value, [])) => Ok(value),
+            Ok(_) | Err(_) => Err(Damaged),
+        }
+    }
+}
+
+impl Ledger {
+    /// The records of a change. `filters` are those of the targets in the order of the configuration, `last_success` is the target's.
+    #[must_use]
+    pub fn records(&self, change: &Change, filters: &[Filter], last_success: Option<Timestamp>) -> Vec<Record> {
+        let mut records = vec![self.head_record(), self.target_record(change.target, filters, last_success)];
+        records.extend(self.label_records(change.labels));
+        records.extend(change.agents().into_iter().map(|name| self.agent_record(name)));
+        records.extend(change.totals.keys().map(|label| self.total_record(*label)));
+        records
+    }
+
+    /// The records of everything.
+    #[must_use]
+    pub fn all_records(&self, filters: &[Filter], last_success: &[Option<Timestamp>]) -> Vec<Record> {
+        let mut records = vec![self.head_record()];
+        for (place, last_success) in last_success.iter().enumerate() {
+            records.push(self.target_record(TargetId::new(place), filters, *last_success));
+        }
+        records.extend(self.label_records(0));
+        records.extend(self.agents.keys().cloned().map(|name| self.agent_record(name)));
+        records.extend(self.totals.keys().map(|label| self.total_record(*label)));
+        records
+    }
+
+    fn head_record(&self) -> Record {
+        Record::put(&Key::Ledger, &Head { horizon: self.horizon, forget_at: self.forget_at })
+    }
+
+    fn target_record(&self, id: TargetId, filters: &[Filter], last_success: Option<Timestamp>) -> Record {
+        let Progress { epoch, watermark, .. } = self.targets[id.index()];
+        let saved = SavedTarget { place: id.index(), epoch, watermark, last_success };
+        Record::put(&Key::Target(filters[id.index()].clone()), &saved)
+    }
+
+    fn label_records(&self, first: usize) -> impl Iterator<Item = Record> + '_ {
+        self.labels.iter().skip(first).map(|(id, label)| {
+            let name = |name| &**self.names.value(name);
+            Record::put(&Key::Label(id.number()), &(name(label.state), label.skill.map(name)))
+        })
+    }
+
+    fn agent_record(&self, name: Arc<str>) -> Record {
+        let agent = self.agents.get(&name);
+        let key = Key::Agent(name);
+        agent.map_or_else(|| Record::delete(&key), |agent| Record::put(&key, agent))
+    }
+
+    fn total_record(&self, label: LabelId) -> Record {
+        let key = Key::Total(label.number());
+        self.totals.get(&label).map_or_else(|| Record::delete(&key), |total| Record::put(&key, total))
+    }
+}
+
+/// Takes records in, in any order, and makes a ledger of them.
+#[derive(Debug, Default)]
+pub struct Restored {
+    head: Option<(Timestamp, Timestamp)>,
+    labels: Vec<(u32, String, Option<String>)>,
+    targets: HashMap<Filter, SavedTarget>,
+    agents: Vec<(Arc<str>, Agent)>,
+    totals: Vec<(u32, Total)>,
+}
+
+impl Restored {
+    /// Takes in one record of the ledger's; others are nothing to it.
+    ///
+    /// # Errors
+    /// When its value makes no sense.
+    pub fn take(&mut self, key: Key, value: &[u8]) -> Result<(), Damaged> {
+        match key {
+            Key::Ledger => {
+                let head: Head = Record::value(value)?;
+                self.head = Some((head.horizon, head.forget_at));
+            }
+            Key::Label(number) => {
+                let (state, skill) = Record::value(value)?;
+                self.labels.push((number, state, skill));
+            }
+            Key::Target(filter) => {
+                self.targets.insert(filter, Record::value(value)?);
+            }
+            Key::Agent(name) => self.agents.push((name, Record::value(value)?)),
+            Key::Total(number) => self.totals.push((number, Record::value(value)?)),
+            Key::Version | Key::Submit(_) | Key::Job(_) => {}
+        }
+        Ok(())
+    }
+
+    /// What is known of the target with this filter.
+    #[must_use]
+    pub fn target(&self, filter: &Filter) -> Option<SavedTarget> {
+        self.targets.get(filter).copied()
+    }
+
+    /// The filters of targets that are known and not among `filters`.
+    #[must_use]
+    pub fn removed(&self, filters: &[Filter]) -> Vec<Filter> {
+        self.targets.keys().filter(|filter| !filters.contains(filter)).cloned().collect()
+    }
+
+    /// Whether every target has the place that it had, so that agents need not be written again.
+    #[must_use]
+    pub fn same_places(&self, filters: &[Filter]) -> bool {
+        let moved = |(filter, saved): (&Filter, &SavedTarget)| filters.get(saved.place) != Some(filter);
+        !self.targets.iter().any(moved)
+    }
+
+    /// The ledger, for targets with these filters. What is known of targets that are no more goes; what is known of agents stays.
+    ///
+    /// # Errors
+    /// When the records contradict each other.
+    pub fn into_ledger(mut self, rules: Rules, filters: &[Filter]) -> Result<Ledger, Damaged> {
+        let mut ledger = Ledger::new(rules, filters.len());
+        let mut places: HashMap<usize, usize> = HashMap::new();
+        for (place, filter) in filters.iter().enumerate() {
+            if let Some(saved) = self.targets.get(filter) {
+                places.insert(saved.place, place);
+                ledger.targets[place] = Progress { epoch: saved.epoch, watermark: saved.watermark, ..Progress::default() };
+            }
+        }
+        self.labels.sort_unstable_by_key(|(number, _, _)| *number);
+        for (number, state, skill) in &self.labels {
+            let state = ledger.names.intern(state);
+            let skill = skill.as_deref().map(|skill| ledger.names.intern(skill));
+            if ledger.labels.restore(Label { state, skill }) != LabelId::from_number(*number) {
+                return Err(Damaged);
+            }
+        }
+        for (number, total) in self.totals {
+            ledger.totals.insert(ledger.known_label(LabelId::from_number(number))?, total);
+        }
+        for (name, mut agent) in self.agents {
+            for label in agent.labels() {
+                ledger.known_label(label)?;
+            }
+            agent.memberships.retain_mut(|membership| match places.get(&membership.target.index()) {
+                Some(place) => {
+                    membership.target = TargetId::new(*place);
+                    true
+                }
+                None => false,
+            });
+            for membership in agent.memberships.iter().filter(|membership| membership.newest) {
+                ledger.targets[membership.target.index()].newest.insert(Arc::clone(&name));
+            }
+            ledger.agents.insert(name, agent);
+        }
+        if let Some((horizon, forget_at)) = self.head {
+            (ledger.horizon, ledger.forget_at) = (horizon, forget_at);
+        }
+        Ok(ledger)
+    }
+}
+
+impl Ledger {
+    fn known_label(&self, label: LabelId) -> Result<LabelId, Damaged> {
+        let known = usize::try_from(label.number()).is_ok_and(|place| place < self.labels.len());
+        known.then_some(label).ok_or(Damaged)
+    }
+}

@@ -1,0 +1,167 @@
+//! Records in a file: redb, one table, one transaction a commit.
+
+use std::fs;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+
+use super::{Store, StoreError, VERSION};
+use crate::domain::ledger::{Key, Record};
+
+const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
+
+/// The file, in the folder that `--storage.path` names.
+const FILE: &str = "cxone-exporter.redb";
+
+/// Where a new file is made before it is given its name, so that one with the name always was whole once.
+const NEW_FILE: &str = "cxone-exporter.redb.new";
+
+/// What is read of the file at a time is kept up to this much; the rest of the machine's memory is better used by the system.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Keeps records in a file.
+#[derive(Debug)]
+pub struct DiskStore {
+    path: PathBuf,
+    /// `None` after a failure: redb works again only once the file is opened anew.
+    database: Option<Database>,
+}
+
+impl DiskStore {
+    /// Opens the store in `folder`, which is made if it is not there, and so is the store.
+    ///
+    /// # Errors
+    /// When another process has it, a newer version wrote it, it is damaged, or the disk does not let it be used.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        fs::create_dir_all(folder).map_err(|cause| unusable(folder, &cause))?;
+        let path = folder.join(FILE);
+        if !fs::exists(&path).map_err(|cause| unusable(&path, &cause))? {
+            create(folder, &path)?;
+        }
+        let mut store = Self { path, database: None };
+        let database = store.reopen()?;
+        check_version(&store.path, &database)?;
+        store.database = Some(database);
+        // A folder that can be read and not written would only be noticed at the first report.
+        store.commit(&[Record::put(&Key::Version, &VERSION)])?;
+        Ok(store)
+    }
+
+    fn reopen(&self) -> Result<Database, StoreError> {
+        let length = fs::metadata(&self.path).map_err(|cause| unusable(&self.path, &cause))?.len();
+        if length == 0 {
+            return Err(damaged(&self.path, "it is empty"));
+        }
+        open(&self.path)
+    }
+}
+
+/// Opens the file that is there; what redb cannot make sense of may also make it panic.
+fn open(path: &Path) -> Result<Database, StoreError> {
+    let opened = catch_unwind(AssertUnwindSafe(|| Database::builder().set_cache_size(CACHE_BYTES).open(path)));
+    match opened {
+        Ok(Ok(database)) => Ok(database),
+        Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(StoreError::Locked(path.to_owned())),
+        Ok(Err(DatabaseError::Storage(redb::StorageError::Io(cause)))) if !is_about_content(&cause) => Err(unusable(path, &cause)),
+        Ok(Err(cause)) => Err(damaged(path, cause)),
+        Err(_) => Err(damaged(path, "its contents contradict each other")),
+    }
+}
+
+fn is_about_content(cause: &io::Error) -> bool {
+    matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
+/// Makes an empty store under another name, and gives it its own once it is whole.
+fn create(folder: &Path, path: &Path) -> Result<(), StoreError> {
+    let new = folder.join(NEW_FILE);
+    match fs::remove_file(&new) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(unusable(&new, &cause)),
+        Ok(()) | Err(_) => {}
+    }
+    let database = Database::builder().create(&new).map_err(|cause| unusable(&new, &cause))?;
+    write(&database, &[Record::put(&Key::Version, &VERSION)]).map_err(|cause| unusable(&new, &cause))?;
+    drop(database);
+    fs::rename(&new, path).map_err(|cause| unusable(path, &cause))?;
+    // The name is kept only when the folder is.
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|cause| unusable(folder, &cause))
+}
+
+fn check_version(path: &Path, database: &Database) -> Result<(), StoreError> {
+    let mut version = None;
+    read(database, &mut |key, value| {
+        if key == Key::Version.to_bytes() {
+            version = Record::value::<u32>(value).ok();
+        }
+    })
+    .map_err(|cause| damaged(path, cause))?;
+    match version {
+        Some(VERSION) => Ok(()),
+        Some(found) if found > VERSION => Err(StoreError::Newer { path: path.to_owned(), found }),
+        Some(_) | None => Err(damaged(path, "it does not tell its version")),
+    }
+}
+
+fn read(database: &Database, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), redb::Error> {
+    let transaction = database.begin_read()?;
+    let table = transaction.open_table(TABLE)?;
+    for record in table.iter()? {
+        let (key, value) = record?;
+        each(key.value(), value.value());
+    }
+    Ok(())
+}
+
+fn write(database: &Database, records: &[Record]) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut table = transaction.open_table(TABLE)?;
+        for Record { key, value } in records {
+            match value {
+                Some(value) => table.insert(key.as_slice(), value.as_slice())?,
+                None => table.remove(key.as_slice())?,
+            };
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+impl Store for DiskStore {
+    fn read(&mut self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => self.reopen()?,
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| read(&database, each)));
+        self.database = Some(database);
+        match result {
+            Ok(result) => result.map_err(|cause| damaged(&self.path, cause)),
+            Err(_) => Err(damaged(&self.path, "its contents contradict each other")),
+        }
+    }
+
+    fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => self.reopen()?,
+        };
+        write(&database, records).map_err(|cause| unusable(&self.path, &cause))?;
+        self.database = Some(database);
+        Ok(())
+    }
+
+    fn size_bytes(&self) -> u64 {
+        fs::metadata(&self.path).map_or(0, |metadata| metadata.len())
+    }
+}
+
+fn unusable(path: &Path, cause: &impl std::fmt::Display) -> StoreError {
+    StoreError::Unusable { path: path.to_owned(), detail: cause.to_string() }
+}
+
+fn damaged(path: &Path, cause: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged { path: path.to_owned(), detail: cause.to_string() }
+}

@@ -1,0 +1,69 @@
+//! Records in memory: the disk's twin for tests, and for the demo.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Store, StoreError};
+use crate::domain::ledger::Record;
+
+/// What a [`MemoryStore`] keeps; it outlives the store, as a file does.
+#[derive(Clone, Debug, Default)]
+pub struct Shelf(Arc<Mutex<Contents>>);
+
+#[derive(Debug, Default)]
+struct Contents {
+    records: BTreeMap<Vec<u8>, Vec<u8>>,
+    full: bool,
+}
+
+impl Shelf {
+    /// Lets commits fail, as on a full disk, or work again.
+    pub fn set_full(&self, full: bool) {
+        self.lock().full = full;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps records on a shelf.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    shelf: Shelf,
+}
+
+impl MemoryStore {
+    /// A store of what is on `shelf`.
+    #[must_use]
+    pub const fn on(shelf: Shelf) -> Self {
+        Self { shelf }
+    }
+}
+
+impl Store for MemoryStore {
+    fn read(&mut self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        self.shelf.lock().records.iter().for_each(|(key, value)| each(key, value));
+        Ok(())
+    }
+
+    fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let mut contents = self.shelf.lock();
+        if contents.full {
+            return Err(StoreError::Unusable { path: PathBuf::from("(memory)"), detail: "no space left".to_owned() });
+        }
+        for Record { key, value } in records {
+            match value {
+                Some(value) => contents.records.insert(key.clone(), value.clone()),
+                None => contents.records.remove(key),
+            };
+        }
+        Ok(())
+    }
+
+    fn size_bytes(&self) -> u64 {
+        let sizes = |(key, value): (&Vec<u8>, &Vec<u8>)| u64::try_from(key.len() + value.len()).unwrap_or(u64::MAX);
+        self.shelf.lock().records.iter().map(sizes).sum()
+    }
+}

@@ -1,0 +1,70 @@
+//! Where the counts outlive the process: records in transactions.
+
+mod disk;
+mod memory;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+pub use disk::DiskStore;
+pub use memory::{MemoryStore, Shelf};
+
+use crate::domain::ledger::Record;
+
+/// The version of the format that this program writes.
+pub const VERSION: u32 = 1;
+
+/// Keeps records. All of a commit are kept, or none, whenever the process ends.
+///
+/// There are two: on a disk, and in memory for tests and the demo. One that replicas share must keep the same promise.
+pub trait Store: Send {
+    /// Tells every record, in any order.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn read(&mut self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError>;
+
+    /// Keeps all of `records` before it returns, or none of them.
+    ///
+    /// # Errors
+    /// When they could not be kept; a later commit may work again.
+    fn commit(&mut self, records: &[Record]) -> Result<(), StoreError>;
+
+    /// How much room it takes, in bytes.
+    fn size_bytes(&self) -> u64;
+}
+
+/// Why a store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it.
+    #[error("the store {0} is used by another process: end that one first, or give this one a --storage.path of its own")]
+    Locked(PathBuf),
+    /// It was written by a newer version.
+    #[error("the store {path} has the format {found} of a newer version; this one knows {VERSION}: install the newer version again")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The version of its format.
+        found: u32,
+    },
+    /// It cannot be trusted.
+    #[error(
+        "the store {path} is damaged ({detail}): put back a copy of it, or move it away; the counters then begin at 0 with a new epoch"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The disk does not do what it should.
+    #[error("the store {path} cannot be used: {detail}: look at the disk's free space and at the rights of the folder")]
+    Unusable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What went wrong.
+        detail: String,
+    },
+}
