@@ -15,7 +15,7 @@ pub struct Change {
     progress: Progress,
     /// `None`: it was not known.
     agents: HashMap<Arc<str>, Option<Agent>>,
-    pub(super) totals: HashMap<LabelId, Total>,
+    pub(super) totals: HashMap<LabelId, Option<Total>>,
     /// How many labels there were.
     pub(super) labels: usize,
     horizon: Timestamp,
@@ -35,8 +35,8 @@ impl Change {
         }
     }
 
-    pub(super) fn keep_total(&mut self, label: LabelId, total: &Total) {
-        self.totals.entry(label).or_insert_with(|| total.clone());
+    pub(super) fn keep_total(&mut self, label: LabelId, total: Option<&Total>) {
+        self.totals.entry(label).or_insert_with(|| total.cloned());
     }
 
     /// The agents that it changed.
@@ -67,9 +67,11 @@ impl Ledger {
             };
         }
         for (label, before) in change.totals {
-            self.totals.insert(label, before);
+            match before {
+                Some(total) => self.totals.insert(label, total),
+                None => self.totals.remove(&label),
+            };
         }
-        self.totals.retain(|label, _| usize::try_from(label.number()).is_ok_and(|place| place < change.labels));
         self.labels.truncate(change.labels);
         self.targets[change.target.index()] = change.progress;
         self.horizon = change.horizon;

@@ -310,18 +310,15 @@ impl Ledger {
         let watermarks = agent.memberships.iter().filter(|membership| membership.newest).map(|membership| membership.target);
         let Some(observed) = watermarks.filter_map(|target| self.targets[target.0].watermark).max() else { return };
         let news = agent.observe(observed, &view(&self.labels, &self.rules));
-        for series in &agent.series {
-            self.totals.entry(series.label).or_default();
-        }
         for (label, grown) in news.grown {
+            change.keep_total(label, self.totals.get(&label));
             let total = self.totals.entry(label).or_default();
-            change.keep_total(label, total);
             total.entries += grown.entries;
             total.millis += grown.millis;
         }
         for (label, visit) in news.finished {
+            change.keep_total(label, self.totals.get(&label));
             let total = self.totals.entry(label).or_default();
-            change.keep_total(label, total);
             total.visits.observe(visit.length());
         }
         agent.trim(self.rules.lookback);
