@@ -90,18 +90,17 @@ fn create(folder: &Path, path: &Path) -> Result<(), StoreError> {
 }
 
 fn check_version(path: &Path, database: &Database) -> Result<(), StoreError> {
-    let mut version = None;
-    read(database, &mut |key, value| {
-        if key == Key::Version.to_bytes() {
-            version = Record::value::<u32>(value).ok();
-        }
-    })
-    .map_err(|cause| damaged(path, cause))?;
-    match version {
+    match version(database).map_err(|cause| damaged(path, cause))? {
         Some(VERSION) => Ok(()),
         Some(found) if found > VERSION => Err(StoreError::Newer { path: path.to_owned(), found }),
         Some(_) | None => Err(damaged(path, "it does not tell its version")),
     }
+}
+
+fn version(database: &Database) -> Result<Option<u32>, redb::Error> {
+    let table = database.begin_read()?.open_table(TABLE)?;
+    let value = table.get(Key::Version.to_bytes().as_slice())?;
+    Ok(value.and_then(|value| Record::value(value.value()).ok()))
 }
 
 fn read(database: &Database, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), redb::Error> {
