@@ -1,5 +1,6 @@
 //! The rule that no rolling minute holds more report jobs than CXone allows.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -15,7 +16,13 @@ use super::time::Monotonic;
 /// make a minute of theirs too full.
 const SPREAD: Duration = Duration::from_secs(61);
 
+/// The span that the rule speaks of.
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// Submits, each let through or told when to come again.
+///
+/// When a submit reaches CXone is not known, only that it is between its sending and its answer: one that waited for a token, or on the
+/// way, arrives among later ones. So a minute is counted from the answer.
 ///
 /// A burst of B jobs refilled every T lets B + ⌊60 s / T⌋ through in a minute, so there are no bursts: one job every 61 s ÷ the limit.
 #[derive(Debug)]
@@ -25,6 +32,11 @@ pub struct Quota {
     clock: FakeRelativeClock,
     told: Monotonic,
     period: Duration,
+    limit: usize,
+    /// Submits that were let through and are not answered yet.
+    under_way: usize,
+    /// When the submits of the last minute were answered.
+    answered: VecDeque<Monotonic>,
 }
 
 impl Quota {
@@ -35,7 +47,8 @@ impl Quota {
         let period = SPREAD / jobs_per_minute.get();
         let rate = Rate::with_period(period).expect("a share of 61 s by a 32-bit number is not zero");
         let limiter = RateLimiter::direct_with_clock(rate, clock.clone());
-        Self { limiter, clock, told: Monotonic::default(), period }
+        let limit = usize::try_from(jobs_per_minute.get()).unwrap_or(usize::MAX);
+        Self { limiter, clock, told: Monotonic::default(), period, limit, under_way: 0, answered: VecDeque::new() }
     }
 
     /// The time from one job to the next.
@@ -44,14 +57,29 @@ impl Quota {
         self.period
     }
 
-    /// Takes the right to submit one job now.
+    /// Takes the right to submit one job now; [`Quota::answered`] must follow.
     ///
     /// # Errors
     /// When it is too early: the time to try again.
     pub fn take(&mut self, now: Monotonic) -> Result<(), Monotonic> {
         self.clock.advance(now.since(self.told));
         self.told = self.told.max(now);
-        self.limiter.check().map_err(|refused| now.plus(refused.wait_time_from(self.clock.now())))
+        while self.answered.front().is_some_and(|answered| answered.plus(MINUTE) < now) {
+            self.answered.pop_front();
+        }
+        if self.under_way + self.answered.len() >= self.limit {
+            let room = self.answered.front().map_or(now.plus(self.period), |answered| answered.plus(MINUTE));
+            return Err(room.plus(Duration::from_millis(1)));
+        }
+        self.limiter.check().map_err(|refused| now.plus(refused.wait_time_from(self.clock.now())))?;
+        self.under_way += 1;
+        Ok(())
+    }
+
+    /// A submit that was let through has been answered, or is known not to be.
+    pub fn answered(&mut self, now: Monotonic) {
+        self.under_way = self.under_way.saturating_sub(1);
+        self.answered.push_back(now);
     }
 }
 
@@ -70,11 +98,42 @@ mod tests {
             for pause in pauses {
                 now = now.plus(Duration::from_millis(pause));
                 while quota.take(now).is_ok() {
+                    quota.answered(now);
                     sent.push(now);
                 }
             }
             for (place, first) in sent.iter().enumerate() {
                 let within = sent[place..].iter().filter(|later| later.since(*first) <= Duration::from_secs(60)).count();
+                prop_assert!(within <= usize::try_from(limit).expect("small"), "{within} in a minute from {first:?}");
+            }
+        }
+
+        #[test]
+        fn no_rolling_minute_holds_more_wherever_submits_are_held_up(
+            limit in 1..12_u32,
+            ways in prop::collection::vec((0..40_000_u64, 0..40_000_u64), 1..100),
+        ) {
+            let mut quota = Quota::new(NonZeroU32::new(limit).expect("at least one"));
+            let (mut under_way, mut arrived): (Vec<Monotonic>, Vec<Monotonic>) = (Vec::new(), Vec::new());
+            let mut ways = ways.into_iter().peekable();
+            for tick in (0..).map(|tick| Monotonic::from_elapsed(Duration::from_millis(500 * tick))) {
+                under_way.retain(|answer| {
+                    let over = *answer <= tick;
+                    if over {
+                        quota.answered(tick);
+                    }
+                    !over
+                });
+                let Some((there, back)) = ways.peek().copied() else { break };
+                if quota.take(tick).is_ok() {
+                    ways.next();
+                    arrived.push(tick.plus(Duration::from_millis(there)));
+                    under_way.push(tick.plus(Duration::from_millis(there + back)));
+                }
+            }
+            arrived.sort_unstable();
+            for (place, first) in arrived.iter().enumerate() {
+                let within = arrived[place..].iter().filter(|later| later.since(*first) <= MINUTE).count();
                 prop_assert!(within <= usize::try_from(limit).expect("small"), "{within} in a minute from {first:?}");
             }
         }
@@ -94,7 +153,14 @@ mod tests {
     fn a_steady_demand_gets_nearly_the_whole_limit() {
         let mut quota = Quota::new(NonZeroU32::new(10).expect("ten"));
         let seconds = (0..600).map(|second| Monotonic::from_elapsed(Duration::from_secs(second)));
-        let sent = seconds.filter(|now| quota.take(*now).is_ok()).count();
+        let sent = seconds
+            .filter(|now| {
+                quota.take(*now).is_ok_and(|()| {
+                    quota.answered(*now);
+                    true
+                })
+            })
+            .count();
         assert!(sent >= 85, "{sent} in ten minutes, polled every second");
     }
 }

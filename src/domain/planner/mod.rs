@@ -209,6 +209,9 @@ impl Planner {
         let oldest_awaited = self.targets.iter().filter_map(|target| target.job.as_ref()).map(|job| job.asked).min();
         let target = &mut self.targets[id.index()];
         let job = target.job.as_mut()?;
+        if !job.fetch.in_flight() {
+            self.quota.answered(now.instant);
+        }
         let accepted = matches!(reply, Reply::Submitted(_));
         let outcome = job.fetch.reply(now.instant, reply, &mut self.random);
         if accepted {
