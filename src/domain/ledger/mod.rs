@@ -232,7 +232,12 @@ impl Ledger {
         let mut ids: Vec<Option<NameId>> = vec![None; report.names().len()];
         let mut states: Vec<Option<NameId>> = ids.clone();
         let mut told: HashMap<NameId, Vec<Told>> = HashMap::new();
+        let mut buckets: HashSet<&Row> = HashSet::new();
         for row in report.rows() {
+            // Visits are known again by their start; a bucket that is told twice is known by being the same in everything.
+            if self.rules.rows == Rows::Buckets && !buckets.insert(row) {
+                continue;
+            }
             let agent = *ids[row.agent.index()].get_or_insert_with(|| self.names.intern(report.names().value(row.agent)));
             let rows = told.entry(agent).or_default();
             if self.rules.rows != Rows::Buckets && row.count > 1 && row.from == origin.window.from {
