@@ -37,7 +37,8 @@ fn quota_text(config: &Config) -> String {
     let ours = quota.report_jobs_per_minute - quota.reserve;
     let asked = f64::from(u32::try_from(config.targets.len()).unwrap_or(u32::MAX)) * 60.0 / config.poll.interval.as_secs_f64();
     let verdict = if asked <= f64::from(ours) { "ok     " } else { "warning" };
-    let more = if asked <= f64::from(ours) { "" } else { ": the data will be older than poll.interval; merge targets or raise poll.interval" };
+    let more =
+        if asked <= f64::from(ours) { "" } else { ": the data will be older than poll.interval; merge targets or raise poll.interval" };
     format!("{verdict} quota: the targets ask for {asked:.1} report jobs a minute, and {ours} are allowed{more}")
 }
 
