@@ -102,7 +102,7 @@ pub struct Poller {
     pub targets: Vec<Target>,
     /// What snapshots show; the targets in it are set anew each time.
     pub show: Show,
-    /// The submits of the last minute, an earlier process's among them, by both clocks.
+    /// The submits of the last two minutes, an earlier process's among them, by both clocks.
     pub submits: VecDeque<(Monotonic, Timestamp)>,
     /// The exporter's own metrics.
     pub telemetry: Arc<Telemetry>,
@@ -248,7 +248,7 @@ impl Running {
 
     /// Submits a job, once it is in the store that it will be: not even a crash makes more of them than the quota allows.
     async fn submit(&mut self, now: Now, id: TargetId, window: Window) {
-        while self.poller.submits.front().is_some_and(|(submit, _)| now.instant.since(*submit) > MINUTE) {
+        while self.poller.submits.front().is_some_and(|(submit, _)| now.instant.since(*submit) > 2 * MINUTE) {
             self.pending.extend(self.poller.submits.pop_front().map(|(_, utc)| Record::delete(&Key::Submit(utc))));
         }
         self.poller.submits.push_back((now.instant, now.utc));

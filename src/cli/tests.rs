@@ -42,7 +42,6 @@ fn a_wrong_command_line_is_64() {
     for line in [
         "",
         "serv",
-        "serve --storage.path=data",
         "serve --web.config.file=w.yml",
         "serve --web.enable-lifecycle",
         "serve --web.max-requests=0",
@@ -57,7 +56,7 @@ fn a_wrong_command_line_is_64() {
         "history --user u --last 0s",
         "history --user u --format xml",
         "demo --demo.agents=0",
-        "simulate --rows intervals",
+        "simulate --rows visits",
         "simulate --quota 0",
         "plan",
         "backfill",

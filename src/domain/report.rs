@@ -75,7 +75,7 @@ impl RowRejection {
 }
 
 /// A row whose strings are in its report's [`Names`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Row {
     /// The agent.
     pub agent: NameId,

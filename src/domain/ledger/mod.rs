@@ -247,7 +247,12 @@ impl Ledger {
         let mut names: Vec<Option<NameId>> = vec![None; report.names().len()];
         let mut states: Vec<Option<NameId>> = names.clone();
         let mut told: HashMap<Arc<str>, Vec<Told>> = HashMap::new();
+        let mut buckets: HashSet<&Row> = HashSet::new();
         for row in report.rows() {
+            // Visits are known again by their start; a bucket that is told twice is known by being the same in everything.
+            if self.rules.rows == Rows::Buckets && !buckets.insert(row) {
+                continue;
+            }
             let rows = told.entry(Arc::clone(report.names().value(row.agent))).or_default();
             if self.rules.rows != Rows::Buckets && row.count > 1 && row.from == origin.window.from {
                 applied.cut_buckets += 1;

@@ -265,6 +265,15 @@ fn buckets_count_each_window_once_and_the_first_only_for_the_lookback() {
 }
 
 #[test]
+fn a_bucket_that_is_told_twice_counts_once_and_two_names_of_wrap_up_are_two() {
+    let mut one = One::new(Rows::Buckets, Detail::AgentSkill);
+    let bucket = |state, count, from, to| RawRow { count, ..row("user-1", state, "", from, Some(to)) };
+    one.read(0, 1_000, &[bucket("ACW", 1, 0, 1_000)]);
+    one.read(1_000, 2_000, &[bucket("ACW", 3, 1_000, 2_000), bucket("Wrap-up", 3, 1_000, 2_000), bucket("ACW", 3, 1_000, 2_000)]);
+    assert_eq!(one.counts("Wrap-up", ""), (6, 0));
+}
+
+#[test]
 fn two_targets_with_the_same_agent_count_its_buckets_once() {
     let mut ledger = ledger(Rows::Buckets, Detail::AgentSkill, 0, 2);
     let bucket = |count, from, to| RawRow { count, ..row("user-1", "Ready", "", from, Some(to)) };

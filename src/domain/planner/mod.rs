@@ -287,6 +287,9 @@ impl Planner {
         let origin = self.origin(id)?;
         let target = &mut self.targets[id.index()];
         let job = target.job.as_mut()?;
+        if !job.fetch.in_flight() {
+            self.quota.answered(now.instant);
+        }
         let accepted = matches!(reply, Reply::Submitted(_));
         let outcome = job.fetch.reply(now.instant, reply, &mut self.random);
         if accepted {

@@ -1,0 +1,15 @@
+//! The loop that ships, from CXone's answers to `/metrics`, against the simulator: hours of virtual time, no sockets.
+
+#[path = "support/direct.rs"]
+mod direct;
+#[path = "support/strict.rs"]
+mod strict;
+#[path = "support/world.rs"]
+mod world;
+
+#[path = "end_to_end/counts.rs"]
+mod counts;
+#[path = "end_to_end/failures.rs"]
+mod failures;
+#[path = "end_to_end/shown.rs"]
+mod shown;

@@ -1,0 +1,95 @@
+//! CXone without a network: the simulator as the client's transport, in the test's own time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cxone_exporter::clock::Clock;
+use cxone_exporter::cxone::{Response, Transport, TransportError, TransportFault};
+use cxone_exporter::domain::time::Timestamp;
+use cxone_exporter::simulator::{Delivery, Simulator};
+use futures_util::future::{self, BoxFuture, FutureExt};
+use futures_util::stream::{self, StreamExt};
+use http::{HeaderMap, Request, StatusCode};
+
+/// How long a request, and how long its answer, is on the way.
+const ONE_WAY: Duration = Duration::from_millis(30);
+
+/// What happens to a request before it reaches the simulator.
+pub(crate) enum Fate {
+    /// It gets there.
+    Reaches,
+    /// The connection is closed without an answer.
+    Dropped,
+    /// There is never an answer.
+    Hangs,
+    /// Something else answers 200 with this body.
+    Answered(Bytes),
+}
+
+/// Decides on the fate of each request.
+pub(crate) type Interference = Box<dyn FnMut(&Request<Bytes>) -> Fate + Send>;
+
+/// The way to the simulator.
+pub(crate) struct Direct {
+    simulator: Arc<Simulator>,
+    clock: Clock,
+    /// CXone's clock less ours, in milliseconds.
+    skew: i64,
+    interference: Mutex<Option<Interference>>,
+}
+
+impl Direct {
+    /// To a simulator whose clock is so far from `clock`.
+    pub(crate) fn new(simulator: Arc<Simulator>, clock: Clock, skew_millis: i64) -> Self {
+        Self { simulator, clock, skew: skew_millis, interference: Mutex::new(None) }
+    }
+
+    /// From now on `interference` decides what gets through; `None`: everything does.
+    pub(crate) fn interfere(&self, interference: Option<Interference>) {
+        *self.interference.lock().unwrap_or_else(PoisonError::into_inner) = interference;
+    }
+
+    fn fate(&self, request: &Request<Bytes>) -> Fate {
+        let mut interference = self.interference.lock().unwrap_or_else(PoisonError::into_inner);
+        interference.as_mut().map_or(Fate::Reaches, |decide| decide(request))
+    }
+
+    async fn deliver(&self, request: Request<Bytes>) -> Result<Response, TransportError> {
+        tokio::time::sleep(ONE_WAY).await;
+        let now = Timestamp::from_millis(self.clock.now().utc.millis() + self.skew);
+        let answer = self.simulator.handle(now, &request);
+        tokio::time::sleep(answer.delay + ONE_WAY).await;
+        let (head, body) = answer.response.into_parts();
+        let (sent, cut) = match answer.delivery {
+            Delivery::Dropped => return Err(closed()),
+            Delivery::Whole => (body, None),
+            Delivery::CutAfter(bytes) => (body.slice(..bytes.min(body.len())), Some(Err(closed()))),
+        };
+        // Two pieces, parted where it is least convenient.
+        let (first, second) = (sent.slice(..sent.len() / 2), sent.slice(sent.len() / 2..));
+        let pieces = [Ok(first), Ok(second)].into_iter().chain(cut);
+        Ok(Response { status: head.status, headers: head.headers, body: stream::iter(pieces).boxed() })
+    }
+}
+
+impl Transport for Direct {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response, TransportError>> {
+        async move {
+            match self.fate(&request) {
+                Fate::Reaches => self.deliver(request).await,
+                Fate::Dropped => Err(closed()),
+                Fate::Hangs => future::pending().await,
+                Fate::Answered(body) => {
+                    let body = stream::once(future::ready(Ok(body))).boxed();
+                    Ok(Response { status: StatusCode::OK, headers: HeaderMap::new(), body })
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+fn closed() -> TransportError {
+    TransportError::new(TransportFault::Cut, "the connection was closed")
+}
