@@ -148,7 +148,9 @@ pub struct TargetArgs {
 #[command(after_help = "Examples:
   cxone-exporter serve --config.file=cxone-exporter.yml
   export CXONE_CLIENT_SECRET=…
-  cxone-exporter serve --api.tenant=acme --api.client-id=my-client --target.user=user-1")]
+  cxone-exporter serve --api.tenant=acme --api.client-id=my-client --target.user=user-abc-123
+
+It serves /metrics, a status page at /, /-/healthy and /-/ready.")]
 pub struct ServeArgs {
     /// Where the API is and with which credentials.
     #[command(flatten)]
@@ -175,7 +177,7 @@ pub struct WebArgs {
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10962")]
     pub listen_address: Vec<ListenAddress>,
 
-    /// The path of the metrics
+    /// The path that the metrics are served at
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,
 
@@ -186,15 +188,15 @@ pub struct WebArgs {
 
 /// `demo`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Example, the second line in another terminal:
   cxone-exporter demo
-  curl -s http://127.0.0.1:10962/metrics | grep cxone_agents")]
+  curl -s http://127.0.0.1:10962/metrics | grep ^cxone_agents")]
 pub struct DemoArgs {
-    /// The address of the exporter
+    /// The address that the exporter listens on
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:10962")]
     pub listen_address: ListenAddress,
 
-    /// The address of the simulated contact centre
+    /// The address that the simulated contact centre listens on
     #[arg(long = "simulate.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub simulate_listen_address: ListenAddress,
 
@@ -211,10 +213,10 @@ Examples:
   cxone-exporter history --config.file=cxone-exporter.yml --user user-abc-123 --last 7d
   cxone-exporter history --config.file=cxone-exporter.yml --user user-abc-123 --format csv
 
-On `cxone-exporter simulate`, without a configuration file:
+On `cxone-exporter simulate`, without a configuration file (it prints user ids that there are):
   export CXONE_BASE_URL=http://127.0.0.1:8080
   export CXONE_CLIENT_ID=simulated-client CXONE_CLIENT_SECRET=simulated-secret
-  cxone-exporter history --user ID")]
+  cxone-exporter history --user user-001")]
 pub struct HistoryArgs {
     /// The agent: the internal id, which begins with `user-`; an e-mail address finds nothing
     #[arg(long, value_name = "ID", value_parser = user_id)]
@@ -276,7 +278,7 @@ pub struct SimulateArgs {
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen_address: ListenAddress,
 
-    /// What the agents do is a pure function of this number and the time
+    /// Which agents there are and what they do when: the same number gives the same days on every run
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
@@ -284,7 +286,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = count(100_000))]
     pub agents: u32,
 
-    /// How much faster than real ones its days pass
+    /// How many times faster than real agents these change state; shifts keep their length
     #[arg(long, value_name = "N", default_value = "1")]
     pub pace: NonZeroU32,
 
@@ -292,7 +294,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "ROWS", default_value_t = Rows::WholeIntervals)]
     pub rows: Rows,
 
-    /// Faults to commit: none, some, many, or NAME=PROBABILITY pairs after them (a wrong name lists all of them)
+    /// What goes wrong on purpose: none, some, many, or NAME=PROBABILITY, with commas between several; a wrong name lists all names
     #[arg(long, value_name = "FAULTS", default_value = "none")]
     pub faults: Faults,
 
@@ -300,11 +302,11 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "DURATION", default_value = "20m", value_parser = at_least_a_second)]
     pub token_life: Duration,
 
-    /// How long a report job takes
+    /// How long a report job takes from submit to data
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = parse_duration)]
     pub job_time: Duration,
 
-    /// How many report jobs a minute are allowed
+    /// How many report jobs a minute it allows before it answers 429
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = count(60_000))]
     pub quota: u32,
 

@@ -11,8 +11,15 @@
 //! | [`simulator`] | a simulated contact centre with CXone's API in front |
 //! | [`cli`] | the command line: what each command takes, exit codes |
 //! | [`config`] | text → typed configuration, all mistakes at once |
+//! | [`commands`] | one file a command |
+//! | [`app`] | the composition root: the only place that knows every concrete type |
+//! | [`poller`] | the loop: wakes up, asks the planner, makes requests, takes replies in, publishes |
+//! | [`telemetry`] | the exporter's metrics about itself |
+//! | [`logging`] | log messages on stderr |
 //! | [`clock`] | the only file that reads a clock |
 //! | [`tasks`] | the only file that spawns tasks, and the signals that end the process |
+//!
+//! `ARCHITECTURE.md` tells how they work together.
 
 pub mod app;
 pub mod checkpoint;

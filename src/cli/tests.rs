@@ -57,6 +57,7 @@ fn a_wrong_command_line_is_64() {
         "history --user u --format xml",
         "demo --demo.agents=0",
         "simulate --rows visits",
+        "simulate --faults trottle=0.1",
         "simulate --quota 0",
         "plan",
         "backfill",

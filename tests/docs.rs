@@ -1,0 +1,278 @@
+//! What the documentation says is so: its links lead somewhere, its command lines are accepted, its tables are the code's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cxone_exporter::cli::parse_args;
+use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
+use cxone_exporter::domain::fetch::Failure;
+use cxone_exporter::domain::report::RowRejection;
+use cxone_exporter::exposition::families::{ALL, Kind};
+use cxone_exporter::simulator::{Fault, Faults, RowFault, Rows};
+
+const METRICS: &str = include_str!("../docs/metrics.md");
+const SIMULATOR: &str = include_str!("../docs/simulator.md");
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file with one of these endings, by its path from the root; build output and hidden folders left out.
+fn files(endings: &[&str]) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root().to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+            let name = entry.file_name().expect("a name").to_string_lossy().into_owned();
+            if entry.is_dir() {
+                if !name.starts_with('.') && name != "target" && name != "node_modules" {
+                    folders.push(entry);
+                }
+            } else if endings.iter().any(|ending| name.ends_with(ending)) {
+                let text = fs::read_to_string(&entry).expect("text");
+                found.insert(entry.strip_prefix(root()).expect("below the root").to_path_buf(), text);
+            }
+        }
+    }
+    found
+}
+
+/// The blocks of code in `language`, without indentation.
+fn blocks<'a>(markdown: &'a str, language: &str) -> Vec<Vec<&'a str>> {
+    let mut blocks = Vec::new();
+    let mut lines = markdown.lines();
+    while let Some(line) = lines.next() {
+        if let Some(of) = line.trim_start().strip_prefix("```").filter(|of| !of.is_empty()) {
+            let block: Vec<&str> = lines.by_ref().take_while(|line| line.trim_start() != "```").collect();
+            if of == language {
+                blocks.push(block);
+            }
+        }
+    }
+    blocks
+}
+
+/// The text without its blocks of code.
+fn prose(markdown: &str) -> String {
+    let parts = markdown.split("```").step_by(2);
+    parts.collect::<Vec<_>>().join("\n")
+}
+
+/// The name under which GitHub and others link to a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file_and_a_heading() {
+    let pages = files(&[".md"]);
+    let mut links = 0;
+    for (page, text) in &pages {
+        let text = prose(text);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            links += 1;
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let file = if path.is_empty() { root().join(page) } else { root().join(page).parent().expect("a folder").join(path) };
+            let file = file.canonicalize().unwrap_or_else(|error| panic!("{}: {link}: {error}", page.display()));
+            if !heading.is_empty() {
+                let target = fs::read_to_string(&file).expect("text");
+                let anchors: Vec<String> = prose(&target).lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+                assert!(anchors.iter().any(|anchor| anchor == heading), "{}: {link}: no such heading among {anchors:?}", page.display());
+            }
+        }
+    }
+    assert!(links > 30, "{links} links");
+}
+
+#[test]
+fn every_runbook_that_an_alert_names_is_there() {
+    let rules = fs::read_to_string(root().join("alerts/cxone-exporter.rules.yml")).expect("the rules");
+    let named: BTreeSet<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("runbook_url: ")).collect();
+    let pages = files(&[".md"]);
+    let written: BTreeSet<String> =
+        pages.keys().filter(|page| page.starts_with("docs/runbooks")).map(|page| page.display().to_string()).collect();
+    assert_eq!(named, written.iter().map(String::as_str).collect());
+}
+
+/// The words of a shell's command line, up to its redirection, pipe or comment; variables stay as they are.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for c in line.chars() {
+        match (quote, c) {
+            (None, '|' | '>' | '<' | '&' | ';' | '#') => break,
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), _) if open == c => quote = None,
+            (None, _) if c.is_whitespace() => words.push(String::new()),
+            (None | Some(_), _) => words.last_mut().expect("never empty").push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// The arguments that a line of shell gives to the exporter, its name first.
+fn exporter_call(line: &str) -> Option<Vec<String>> {
+    let words = words(line);
+    let starts = match words.first()?.as_str() {
+        "cargo" if words.get(1).is_some_and(|word| word == "run") => words.iter().position(|word| word == "--")?,
+        "docker" if words.get(1).is_some_and(|word| word == "run") => words.iter().rposition(|word| word == "cxone-exporter")?,
+        program if Path::new(program).file_name()? == "cxone-exporter" => 0,
+        _ => return None,
+    };
+    Some(std::iter::once("cxone-exporter".to_owned()).chain(words.into_iter().skip(starts + 1)).collect())
+}
+
+#[test]
+fn a_shells_line_is_read_as_the_exporter_gets_it() {
+    let call = |line| exporter_call(line).map(|words| words.join(" "));
+    assert_eq!(call("cxone-exporter history --user 'a b' > c.csv"), Some("cxone-exporter history --user a b".to_owned()));
+    assert_eq!(call("cargo run --release -- demo | head"), Some("cxone-exporter demo".to_owned()));
+    assert_eq!(call("docker run -v \"$PWD/cxone-exporter:/x\" cxone-exporter serve # there"), Some("cxone-exporter serve".to_owned()));
+    assert_eq!(call("docker build -t cxone-exporter ."), None);
+    assert_eq!(call("curl -s http://127.0.0.1/cxone-exporter"), None);
+}
+
+#[test]
+fn every_command_line_in_the_documentation_is_accepted() {
+    let mut calls = BTreeSet::new();
+    for (page, text) in files(&[".md"]) {
+        for line in blocks(&text, "sh").concat() {
+            let Some(call) = exporter_call(line) else { continue };
+            if let Err(stop) = parse_args(&call) {
+                assert_eq!(stop.code, 0, "{}: {line}\n{}", page.display(), stop.text);
+            }
+            calls.insert(call.get(1).cloned().unwrap_or_default());
+        }
+    }
+    let commands = ["--version", "check", "demo", "history", "serve", "simulate"].map(str::to_owned);
+    assert!(calls.is_superset(&BTreeSet::from(commands)), "{calls:?}");
+}
+
+#[test]
+fn every_configuration_in_the_documentation_is_right() {
+    let mut seen = 0;
+    for (page, text) in files(&[".md"]) {
+        for block in blocks(&text, "yaml").into_iter().filter(|block| block.first() == Some(&"api:")) {
+            seen += 1;
+            let text = block.join("\n");
+            let file = ConfigText { name: "cxone-exporter.yml", text: &text };
+            let read = Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, |_| Ok("s3cret".to_owned()));
+            assert!(read.is_ok_and(|(_, warnings)| warnings.is_empty()), "{}:\n{text}", page.display());
+        }
+    }
+    assert!(seen > 0);
+}
+
+/// The rows of every table whose head begins with `head`, a cell without its backticks each.
+fn rows<'a>(markdown: &'a str, head: &str) -> Vec<Vec<&'a str>> {
+    let mut rows = Vec::new();
+    let mut within = false;
+    for line in markdown.lines() {
+        if line.starts_with(head) {
+            within = true;
+        } else if !line.starts_with('|') {
+            within = false;
+        } else if within && !line.starts_with("|---") {
+            rows.push(line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect());
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_documented_metrics_are_the_real_ones_with_their_types_and_labels() {
+    let documented: BTreeSet<(&str, &str, String)> =
+        rows(METRICS, "| name | type | labels |").iter().map(|row| (row[0], row[1], row[2].to_owned())).collect();
+    let kind = |kind| match kind {
+        Kind::Gauge => "gauge",
+        Kind::Counter => "counter",
+        Kind::Histogram => "histogram",
+        Kind::Info => "info",
+    };
+    let real: BTreeSet<(&str, &str, String)> =
+        ALL.iter().map(|family| (family.name, kind(family.kind), family.labels.join(", "))).collect();
+    assert_eq!(documented, real);
+}
+
+#[test]
+fn the_example_of_a_metric_uses_it() {
+    for row in rows(METRICS, "| name | type | labels |") {
+        assert!(row.len() == 5 && row[3].len() > 5 && row[4].contains(row[0]), "{row:?}");
+    }
+}
+
+#[test]
+fn the_documented_reasons_are_the_real_ones() {
+    let documented: BTreeSet<&str> = rows(METRICS, "| reason |").iter().map(|row| row[0]).collect();
+    let real = Failure::ALL.map(Failure::as_str).into_iter().chain(RowRejection::ALL.map(RowRejection::as_str));
+    assert_eq!(documented, real.collect());
+}
+
+/// The metrics that a text names, without a histogram's endings; names of other things that begin alike are left out.
+fn named(text: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (start, _) in text.match_indices("cxone_") {
+        let before = text[..start].chars().next_back();
+        let name: String = text[start..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        let after = &text[start + name.len()..];
+        let whole = !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '/' | '-'));
+        // A pattern such as `^cxone_agent` or `cxone_*` names many.
+        let pattern = before == Some('^') || name.ends_with('_');
+        if whole && !pattern && !after.starts_with(".py") && !after.starts_with("::") {
+            names.insert(name);
+        }
+    }
+    names
+}
+
+#[test]
+fn documentation_alerts_and_dashboards_name_no_metric_that_is_not_there() {
+    let mut known: BTreeSet<String> = ALL.iter().map(|family| family.name.to_owned()).collect();
+    for histogram in ALL.iter().filter(|family| family.kind == Kind::Histogram) {
+        known.extend(["_bucket", "_sum", "_count"].map(|ending| format!("{}{ending}", histogram.name)));
+    }
+    let mut seen = BTreeSet::new();
+    for (file, text) in files(&[".md", ".yml", ".yaml", ".json"]) {
+        for name in named(&text) {
+            assert!(known.contains(&name), "{}: {name}", file.display());
+            seen.insert(name);
+        }
+    }
+    assert!(seen.len() > 40, "{seen:?}");
+}
+
+#[test]
+fn the_documented_faults_are_the_real_ones_with_their_probabilities() {
+    let (some, many) = (Faults::some(), Faults::many());
+    let of_requests = Fault::ALL.map(|fault| (fault.name(), some.probability(fault), many.probability(fault)));
+    let of_rows = RowFault::ALL.map(|fault| (fault.name(), some.row_probability(fault), many.row_probability(fault)));
+    let real = of_requests.into_iter().chain(of_rows).map(|(name, some, many)| vec![name.to_owned(), some.to_string(), many.to_string()]);
+    let documented = rows(SIMULATOR, "| fault |").into_iter().map(|row| row[..3].iter().map(|cell| (*cell).to_owned()).collect());
+    assert_eq!(documented.collect::<Vec<Vec<String>>>(), real.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_documented_spans_of_faults_are_the_real_ones() {
+    let faults = Faults::default();
+    let real = [
+        ("retry-after", faults.retry_after),
+        ("slow-by", faults.slow_by),
+        ("late-by", faults.late_by),
+        ("revised-for", faults.revised_for),
+    ];
+    let real = real.map(|(name, span)| vec![name.to_owned(), humantime::format_duration(span).to_string()]);
+    let documented = rows(SIMULATOR, "| name | default |").into_iter().map(|row| row[..2].iter().map(|cell| (*cell).to_owned()).collect());
+    assert_eq!(documented.collect::<Vec<Vec<String>>>(), real);
+}
+
+#[test]
+fn the_documented_kinds_of_rows_are_the_real_ones() {
+    let documented: Vec<&str> = rows(SIMULATOR, "| `--rows` |").iter().map(|row| row[0]).collect();
+    assert_eq!(documented, Rows::ALL.map(Rows::name));
+}
