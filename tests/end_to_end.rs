@@ -1,5 +1,7 @@
 //! The loop that ships, from CXone's answers to `/metrics`, against the simulator: hours of virtual time, no sockets.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
+
 #[path = "support/direct.rs"]
 mod direct;
 #[path = "support/strict.rs"]

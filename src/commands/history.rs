@@ -105,15 +105,21 @@ fn write_records(rows: &[RawRow<'_>], format: HistoryFormat, out: &mut impl Writ
         HistoryFormat::Csv => {
             let mut csv = csv::Writer::from_writer(&mut *out);
             if rows.is_empty() {
-                csv.write_record(["userId", "userName", "stateName", "stateId", "skillName", "count", "dateFrom", "dateTo"])?;
+                let head = ["userId", "userName", "stateName", "stateId", "skillName", "count", "dateFrom", "dateTo"];
+                csv.write_record(head).map_err(of_writing)?;
             }
             for record in records {
-                csv.serialize(record)?;
+                csv.serialize(record).map_err(of_writing)?;
             }
             csv.flush()?;
         }
     }
     out.flush()
+}
+
+/// The cause as it was, so that a reader that has gone away is known as such.
+fn of_writing(error: csv::Error) -> io::Error {
+    if let csv::ErrorKind::Io(cause) = error.into_kind() { cause } else { io::Error::other("a record is no line of CSV") }
 }
 
 fn write_table(rows: &[RawRow<'_>], out: &mut impl Write) -> io::Result<()> {

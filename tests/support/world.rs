@@ -24,7 +24,7 @@ use crate::strict::{self, Dialect, Page};
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_781_076_600_000);
 
 /// How often `/metrics` is read while time passes.
-const SCRAPE_EVERY: Duration = Duration::from_secs(30);
+const SCRAPE_EVERY: Duration = Duration::from_secs(45);
 
 /// The label `state` and the label `skill`.
 type Label = (String, String);

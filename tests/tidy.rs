@@ -1,0 +1,279 @@
+//! The house rules of the code's shape, where neither the compiler nor clippy can hold them.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cxone_exporter::exposition::families::{self, Kind};
+
+/// A file past this many lines is a question to answer.
+const LONG: usize = 400;
+
+/// The answers: why these files may be longer.
+const LONG_FOR_A_REASON: [(&str, &str); 2] = [
+    ("src/domain/fetch.rs", "without its tests it is well below; they share its small fixtures"),
+    ("src/domain/ledger/model_tests.rs", "one model and the properties that compare the ledger with it"),
+];
+
+/// Which modules each module may use. Arrows point inward only: main → commands → app → adapters → domain.
+const ARROWS: [(&str, &[&str]); 12] = [
+    ("domain", &[]),
+    ("clock", &["domain"]),
+    ("tasks", &[]),
+    ("exposition", &["domain"]),
+    ("cxone", &["domain", "clock"]),
+    ("simulator", &["domain"]),
+    ("server", &["domain", "exposition", "tasks"]),
+    ("config", &["domain"]),
+    ("telemetry", &["domain", "cxone", "exposition"]),
+    ("poller", &["domain", "clock", "cxone", "tasks", "telemetry"]),
+    ("cli", &["config", "simulator"]),
+    ("logging", &["cli"]),
+];
+
+/// What the pure core must not know: I/O, clocks, locks, tasks.
+const IMPURE: [&str; 20] = [
+    "tokio",
+    "reqwest",
+    "hyper",
+    "serde",
+    "redb",
+    "http::",
+    "prometheus",
+    "tracing",
+    "futures",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "Mutex",
+    "RwLock",
+    "Atomic",
+    "Instant",
+    "SystemTime",
+];
+
+/// A file of the repository: its path from the root, with `/` between, and its text.
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The lines that are no comments, with their numbers.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.text.lines().enumerate().map(|(place, line)| (place + 1, line));
+        lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
+    }
+
+    /// Complains about every line of code with one of `words`.
+    fn must_not_say(&self, words: &[&str], why: &str) -> Vec<String> {
+        let said = |line: &str| words.iter().find(|word| line.contains(**word)).copied();
+        self.code().filter_map(|(number, line)| said(line).map(|word| format!("{}:{number}: {word}: {why}", self.path))).collect()
+    }
+}
+
+/// The text files in these folders and files, as far as they exist.
+fn sources(places: &[&str]) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut open: Vec<PathBuf> = places.iter().map(|place| root.join(place)).collect();
+    while let Some(path) = open.pop() {
+        if let Ok(entries) = fs::read_dir(&path) {
+            open.extend(entries.map(|entry| entry.unwrap().path()));
+        } else if let Ok(text) = fs::read_to_string(&path) {
+            let path = path.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
+            found.push(Source { path, text });
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+fn rust() -> Vec<Source> {
+    let found: Vec<Source> = sources(&["src"]).into_iter().filter(|source| source.path.ends_with(".rs")).collect();
+    assert!(found.len() > 50, "only {} files: the rules look at the wrong place", found.len());
+    found
+}
+
+/// Everything that people read or that is shipped.
+fn everything() -> Vec<Source> {
+    sources(&[
+        "src",
+        "tests",
+        "dashboards",
+        "alerts",
+        "docs",
+        "examples",
+        "deploy",
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "Cargo.toml",
+        "Dockerfile",
+        "clippy.toml",
+        "deny.toml",
+        ".ci",
+        ".dockerignore",
+        ".gitignore",
+    ])
+}
+
+#[track_caller]
+fn none(complaints: &[String]) {
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+#[test]
+fn the_domain_is_pure() {
+    let domain = rust().into_iter().filter(|source| source.path.starts_with("src/domain"));
+    none(&domain.flat_map(|source| source.must_not_say(&IMPURE, "the domain is pure")).collect::<Vec<_>>());
+}
+
+#[test]
+fn arrows_point_inward_only() {
+    let mut complaints = Vec::new();
+    let mut known = 0;
+    for (module, allowed) in ARROWS {
+        for source in rust().iter().filter(|source| belongs(&source.path, module)) {
+            known += 1;
+            let tests = source.path.contains("/tests");
+            for (number, line) in source.code() {
+                let used = line.split("crate::").skip(1).filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next());
+                let wrong = |used: &&str| *used != module && !allowed.contains(used) && !used.is_empty() && !tests;
+                complaints.extend(used.filter(wrong).map(|used| format!("{}:{number}: {module} must not use {used}", source.path)));
+            }
+        }
+    }
+    none(&complaints);
+    assert!(known > 40);
+}
+
+fn belongs(path: &str, module: &str) -> bool {
+    path.strip_prefix("src/").and_then(|path| path.strip_prefix(module)).is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
+}
+
+#[test]
+fn the_simulator_does_not_know_the_client() {
+    let simulator = rust().into_iter().filter(|source| source.path.starts_with("src/simulator"));
+    none(&simulator.flat_map(|source| source.must_not_say(&["cxone::"], "it has its own idea of the API")).collect::<Vec<_>>());
+}
+
+#[test]
+fn one_file_reads_clocks_and_one_file_spawns() {
+    let clocks = ["Instant::now", "SystemTime::now", "Timestamp::now", "Zoned::now", "Utc::now"];
+    let spawns = ["tokio::spawn", "task::spawn", "spawn_blocking", "spawn_local", "thread::spawn", "JoinSet"];
+    let mut complaints = Vec::new();
+    for source in rust() {
+        if source.path != "src/clock.rs" {
+            complaints.extend(source.must_not_say(&clocks, "only src/clock.rs reads a clock"));
+        }
+        if source.path != "src/tasks.rs" {
+            complaints.extend(source.must_not_say(&spawns, "only src/tasks.rs spawns"));
+        }
+    }
+    none(&complaints);
+}
+
+#[test]
+fn no_file_is_long_without_a_reason() {
+    let mut complaints = Vec::new();
+    for source in rust() {
+        let (lines, answered) = (source.text.lines().count(), LONG_FOR_A_REASON.iter().any(|(path, _)| *path == source.path));
+        if lines > LONG && !answered {
+            complaints.push(format!("{}: {lines} lines", source.path));
+        }
+        if lines <= LONG && answered {
+            complaints.push(format!("{}: has a reason to be long, and is not", source.path));
+        }
+    }
+    none(&complaints);
+}
+
+#[test]
+fn nothing_is_called_by_a_name_that_says_nothing() {
+    let mut complaints = Vec::new();
+    for source in rust() {
+        complaints.extend(source.must_not_say(&["mod utils", "mod util;", "mod common", "mod helpers", "fn get_"], "say what it is for"));
+        let types = source.code().filter(|(_, line)| line.contains("struct ") && (line.contains("Manager") || line.contains("Helper")));
+        complaints.extend(types.map(|(number, line)| format!("{}:{number}: {}", source.path, line.trim())));
+    }
+    none(&complaints);
+}
+
+#[test]
+fn nothing_is_left_to_do_and_no_machine_is_named() {
+    // Put together here, so that this file does not hold them.
+    let words = ["TO", "FIX", "XX"].into_iter().zip(["DO", "ME", "X"]).map(|(a, b)| format!("{a}{b}"));
+    let paths = ["root", "home", "Users", "work", "tmp/wt"].into_iter().map(|folder| format!("/{folder}/"));
+    let wanted: Vec<String> = words.chain(paths).chain(["unimplemented!", "todo!"].map(str::to_owned)).collect();
+    let mut complaints = Vec::new();
+    for source in everything().into_iter().filter(|source| source.path != "tests/tidy.rs") {
+        for (number, line) in source.text.lines().enumerate() {
+            let said = wanted.iter().filter(|word| has(line, word));
+            complaints.extend(said.map(|word| format!("{}:{}: {word}: {}", source.path, number + 1, line.trim())));
+        }
+    }
+    none(&complaints);
+}
+
+/// Whether `word` stands in `line` by itself: neither within another word, nor as a part of an address or of a longer path.
+fn has(line: &str, word: &str) -> bool {
+    let inside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || "_./}$~".contains(c));
+    line.match_indices(word).any(|(place, _)| {
+        let (before, after) = (line[..place].chars().next_back(), line[place + word.len()..].chars().next());
+        !inside(before) && (word.ends_with(['/', '(', '!']) || !after.is_some_and(char::is_alphanumeric))
+    })
+}
+
+/// The metric names in a text. One that ends in `_` stands for several and is not looked up.
+fn metric_names(text: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (place, _) in text.match_indices("cxone_") {
+        let within = text[..place].chars().next_back().is_some_and(|c| c.is_alphanumeric() || "_/.-:".contains(c));
+        let name: String = text[place..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        let is_path = text[place + name.len()..].starts_with(".py") || text[place + name.len()..].starts_with("::");
+        if !within && !is_path && !name.ends_with('_') {
+            names.insert(name);
+        }
+    }
+    names
+}
+
+fn documents() -> Vec<Source> {
+    sources(&["dashboards", "alerts", "docs", "README.md", "ARCHITECTURE.md"])
+}
+
+#[test]
+fn every_metric_that_is_spoken_of_exists() {
+    let mut exist: BTreeSet<String> = BTreeSet::new();
+    for family in families::ALL {
+        let suffixes: &[&str] = if family.kind == Kind::Histogram { &["", "_bucket", "_sum", "_count"] } else { &[""] };
+        exist.extend(suffixes.iter().map(|suffix| format!("{}{suffix}", family.name)));
+    }
+    let mut complaints = Vec::new();
+    let mut seen = 0;
+    for source in documents() {
+        for name in metric_names(&source.text) {
+            seen += 1;
+            if !exist.contains(&name) && name != "cxone_exporter" {
+                complaints.push(format!("{}: there is no {name}", source.path));
+            }
+        }
+    }
+    none(&complaints);
+    assert!(seen > 50, "only {seen} names: the rule looks at the wrong place");
+}
+
+#[test]
+fn every_metric_that_exists_is_spoken_of() {
+    let spoken: String = documents().into_iter().map(|source| source.text).collect();
+    let names = metric_names(&spoken);
+    let of = |family: &families::Family| names.iter().any(|name| name == family.name || name.starts_with(&format!("{}_", family.name)));
+    let silent = families::ALL.iter().filter(|family| family.name.starts_with("cxone_") && !of(family));
+    none(&silent.map(|family| format!("{} is in no dashboard, alert or document", family.name)).collect::<Vec<_>>());
+}
