@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::cxone::{BaseUrl, BaseUrlError, Client, ClientOptions, Event, HttpLimits, HttpTransport, Limits, Observer, Transport, TransportError};
+use crate::cxone::{
+    BaseUrl, BaseUrlError, Client, ClientOptions, Event, HttpLimits, HttpTransport, Limits, Observer, Transport, TransportError,
+};
 use crate::domain::backoff::Random;
 use crate::domain::fetch::JobTiming;
 use crate::domain::ledger::{self, Ledger, Show};
@@ -181,14 +183,7 @@ fn show(config: &Config) -> Show {
     }
 }
 
-fn sources(
-    config: &Config,
-    web: Web,
-    clock: &Clock,
-    quota: QuotaFacts,
-    telemetry: &Arc<Telemetry>,
-    shown: &Arc<RwLock<Shown>>,
-) -> Sources {
+fn sources(config: &Config, web: Web, clock: &Clock, quota: QuotaFacts, telemetry: &Arc<Telemetry>, shown: &Arc<RwLock<Shown>>) -> Sources {
     let started = clock.now().utc;
     let own = Arc::clone(telemetry);
     let readiness = {

@@ -18,8 +18,12 @@ pub fn begin(args: LogArgs) {
     let others = level.min(LevelFilter::WARN);
     let filter = EnvFilter::builder().with_default_directive(others.into()).parse_lossy(format!("cxone_exporter={level}"));
     let layer = match args.format {
-        LogFormat::Logfmt => tracing_logfmt::builder().with_target(false).with_span_name(false).layer().with_writer(std::io::stderr).boxed(),
-        LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(std::io::stderr).boxed(),
+        LogFormat::Logfmt => {
+            tracing_logfmt::builder().with_target(false).with_span_name(false).layer().with_writer(std::io::stderr).boxed()
+        }
+        LogFormat::Json => {
+            tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(std::io::stderr).boxed()
+        }
     };
     tracing_subscriber::registry().with(filter).with(layer).init();
 }

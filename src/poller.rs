@@ -304,13 +304,19 @@ impl Running {
     }
 
     fn publish(&mut self, now: Now) -> BoxFuture<'static, ()> {
-        let mut standings = Standings { jobs_in_last_minute: u32::try_from(self.submits.len()).unwrap_or(u32::MAX), ..Standings::default() };
+        let mut standings =
+            Standings { jobs_in_last_minute: u32::try_from(self.submits.len()).unwrap_or(u32::MAX), ..Standings::default() };
         self.poller.show.targets.clear();
         for (place, target) in self.poller.targets.iter().enumerate() {
             let id = TargetId::new(place);
             let standing = self.poller.planner.standing(id, now.instant);
             let last_success = standing.last_success.map(|now| now.utc);
-            self.poller.show.targets.push(ShownTarget { name: Arc::clone(&target.name), up: standing.up, last_success, stale: standing.stale });
+            self.poller.show.targets.push(ShownTarget {
+                name: Arc::clone(&target.name),
+                up: standing.up,
+                last_success,
+                stale: standing.stale,
+            });
             standings.targets.push(TargetStanding {
                 name: Arc::clone(&target.name),
                 up: self.told[place].map(|told| told.is_ok()),

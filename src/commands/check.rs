@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use super::live::{Progress, empty_causes, fetch};
-use super::{CommandError, warn};
+use super::{CommandError, healthy, warn};
 use crate::app;
 use crate::cli::CheckArgs;
 use crate::clock::Clock;
@@ -16,8 +16,13 @@ use crate::domain::time::Window;
 /// Checks, and prints what it finds.
 ///
 /// # Errors
-/// When the configuration is wrong, or with `--live` CXone does not give a report.
+/// When the configuration is wrong, with `--live` CXone does not give a report, or with `--healthy` the exporter is not.
 pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
+    if let Some(address) = &args.healthy {
+        healthy::ask(address).await?;
+        say(&format!("ok      the exporter at {address} is healthy"));
+        return Ok(());
+    }
     let (config, warnings) = args.config.load(&args.targets, TargetsNeeded::Yes)?;
     warn(&warnings);
     say(&format!("ok      configuration: {} targets at {}", config.targets.len(), config.api.base_url));
@@ -37,7 +42,8 @@ fn quota_text(config: &Config) -> String {
     let ours = quota.report_jobs_per_minute - quota.reserve;
     let asked = f64::from(u32::try_from(config.targets.len()).unwrap_or(u32::MAX)) * 60.0 / config.poll.interval.as_secs_f64();
     let verdict = if asked <= f64::from(ours) { "ok     " } else { "warning" };
-    let more = if asked <= f64::from(ours) { "" } else { ": the data will be older than poll.interval; merge targets or raise poll.interval" };
+    let more =
+        if asked <= f64::from(ours) { "" } else { ": the data will be older than poll.interval; merge targets or raise poll.interval" };
     format!("{verdict} quota: the targets ask for {asked:.1} report jobs a minute, and {ours} are allowed{more}")
 }
 

@@ -82,11 +82,8 @@ fn configuration(simulator: &Simulator, api: SocketAddr) -> Result<Config, Comma
         let _written = writeln!(text, "  - filter: {{type: team, id: {team}}}");
     }
     let secret: SecretString = options.client_secret.clone();
-    let (config, _) = Config::parse(
-        Some(ConfigText { name: "demo", text: &text }),
-        &Overrides::default(),
-        TargetsNeeded::Yes,
-        |_| Ok(secret.expose_secret().to_owned()),
-    )?;
+    let (config, _) = Config::parse(Some(ConfigText { name: "demo", text: &text }), &Overrides::default(), TargetsNeeded::Yes, |_| {
+        Ok(secret.expose_secret().to_owned())
+    })?;
     Ok(config)
 }

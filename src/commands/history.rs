@@ -193,7 +193,12 @@ mod tests {
         assert_eq!(json[1]["dateTo"], serde_json::Value::Null);
         assert_eq!(written(HistoryFormat::Json, &[]), "[]\n");
         let csv = written(HistoryFormat::Csv, &rows());
-        assert!(csv.starts_with("userId,userName,stateName,stateId,skillName,count,dateFrom,dateTo\nuser-1,\"Agent, 1\",Ready,,\"English \"\"A\"\"\",1,"), "{csv}");
+        assert!(
+            csv.starts_with(
+                "userId,userName,stateName,stateId,skillName,count,dateFrom,dateTo\nuser-1,\"Agent, 1\",Ready,,\"English \"\"A\"\"\",1,"
+            ),
+            "{csv}"
+        );
         assert_eq!(written(HistoryFormat::Csv, &[]), "userId,userName,stateName,stateId,skillName,count,dateFrom,dateTo\n");
     }
 }

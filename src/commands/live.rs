@@ -102,7 +102,8 @@ pub(super) fn empty_causes(user: Option<&str>, asked: Duration) -> Vec<String> {
         "the agent was not active in that time.".to_owned(),
     ];
     if let Some(user) = user.filter(|user| crate::config::user_id_doubt(user).is_some()) {
-        causes[1] = format!("the id `{user}` is wrong, which is likely: the internal ids begin with `user-`; an e-mail address is no id, or");
+        causes[1] =
+            format!("the id `{user}` is wrong, which is likely: the internal ids begin with `user-`; an e-mail address is no id, or");
     }
     if asked < WEEK {
         causes.push("To see whether there is any data at all, ask for 7 days: `history --last 7d`.".to_owned());

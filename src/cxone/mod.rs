@@ -32,8 +32,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use secrecy::SecretString;
 
-use crate::domain::fetch::JobId;
 use crate::clock::Clock;
+use crate::domain::fetch::JobId;
 
 use auth::Tokens;
 use link::{Call, Link};

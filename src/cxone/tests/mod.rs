@@ -16,14 +16,12 @@ use futures_util::stream::{self, StreamExt};
 use http::{HeaderMap, Request, StatusCode};
 use secrecy::SecretString;
 
+use crate::clock::Clock;
 use crate::domain::fetch::JobId;
 use crate::domain::report::Filter;
-use crate::clock::Clock;
 use crate::domain::time::{Timestamp, Window};
 
-use super::{
-    Client, ClientOptions, Event, Limits, Observer, ReportRequest, Response, Transport, TransportError, TransportFault,
-};
+use super::{Client, ClientOptions, Event, Limits, Observer, ReportRequest, Response, Transport, TransportError, TransportFault};
 
 pub(super) const EIGHT: Timestamp = Timestamp::from_millis(1_698_393_600_000);
 pub(super) const SECRET: &str = "s3cret/with+odd chars";
