@@ -16,9 +16,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
 
 use crate::config::{Config, ConfigErrors, Flags, TargetsNeeded, load, parse_duration};
+use crate::cxone::BaseUrl;
 use crate::simulator::{Faults, Rows};
 pub use listen::ListenAddress;
-use values::{at_least_a_second, count, telemetry_path, user_id};
+use values::{at_least_a_second, count, plain_http, telemetry_path, user_id};
 
 /// Exit status of success.
 pub const EXIT_OK: u8 = 0;
@@ -250,11 +251,26 @@ pub enum HistoryFormat {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
   cxone-exporter check --config.file=cxone-exporter.yml
-  cxone-exporter check --config.file=cxone-exporter.yml --live")]
+  cxone-exporter check --config.file=cxone-exporter.yml --live
+
+Is the exporter on this machine alive? (What a container's health check asks; no configuration is read.)
+  cxone-exporter check --healthy")]
 pub struct CheckArgs {
     /// Also ask CXone: a token, its scope, and one report job (which counts against the quota)
     #[arg(long)]
     pub live: bool,
+
+    /// Ask a running exporter's /-/healthy instead; without URL at http://127.0.0.1:10962
+    #[arg(
+        long,
+        value_name = "URL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "http://127.0.0.1:10962",
+        value_parser = plain_http,
+        conflicts_with_all = ["live", "file", "tenant", "base_url", "client_id", "client_secret_file", "users"],
+    )]
+    pub healthy: Option<BaseUrl>,
 
     /// Where the API is and with which credentials.
     #[command(flatten)]

@@ -95,3 +95,14 @@ fn history_reads_its_span_and_format() {
     };
     assert_eq!((history.last, history.format), (Duration::from_secs(7 * 86_400), HistoryFormat::Csv));
 }
+
+#[test]
+fn check_asks_an_exporter_for_its_health_at_the_usual_place_or_where_told() {
+    for (line, address) in [("--healthy", "http://127.0.0.1:10962"), ("--healthy=http://10.0.0.7:9/cxone/", "http://10.0.0.7:9/cxone")] {
+        let Command::Check(check) = parse(&format!("cxone-exporter check {line}")).unwrap().command else { panic!("check") };
+        assert_eq!(check.healthy.map(|url| url.to_string()).as_deref(), Some(address));
+    }
+    for wrong in ["--healthy=https://localhost", "--healthy=localhost:1", "--healthy --live", "--healthy --config.file=c.yml"] {
+        assert_eq!(parse(&format!("cxone-exporter check {wrong}")).unwrap_err().code, EXIT_USAGE, "{wrong}");
+    }
+}

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use super::live::{Progress, empty_causes, fetch};
-use super::{CommandError, warn};
+use super::{CommandError, healthy, warn};
 use crate::app;
 use crate::cli::CheckArgs;
 use crate::clock::Clock;
@@ -16,8 +16,13 @@ use crate::domain::time::Window;
 /// Checks, and prints what it finds.
 ///
 /// # Errors
-/// When the configuration is wrong, or with `--live` CXone does not give a report.
+/// When the configuration is wrong, with `--live` CXone does not give a report, or with `--healthy` the exporter is not.
 pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
+    if let Some(address) = &args.healthy {
+        healthy::ask(address).await?;
+        say(&format!("ok      the exporter at {address} is healthy"));
+        return Ok(());
+    }
     let (config, warnings) = args.config.load(&args.targets, TargetsNeeded::Yes)?;
     warn(&warnings);
     say(&format!("ok      configuration: {} targets at {}", config.targets.len(), config.api.base_url));

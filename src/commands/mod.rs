@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+mod healthy;
 pub mod history;
 mod live;
 pub mod serve;

@@ -1,0 +1,79 @@
+//! `check --healthy`: does a running exporter answer? A container without a shell asks itself so.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+
+use super::CommandError;
+use crate::cxone::{BaseUrl, HttpLimits, HttpTransport, Transport};
+
+/// How long the exporter has for its answer; shorter than the time limit of a container's health check.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// Asks `/-/healthy` of the exporter at `address`.
+///
+/// # Errors
+/// When it does not answer within 3 s, or anything but 200.
+pub(super) async fn ask(address: &BaseUrl) -> Result<(), CommandError> {
+    let url = format!("{address}/-/healthy");
+    let failed = |why: String| CommandError::Failed(format!("the exporter is not healthy: {url}: {why}"));
+    let limits = HttpLimits { connect: LIMIT, head: LIMIT, idle: LIMIT };
+    let transport = HttpTransport::new(address, limits).map_err(|error| failed(error.to_string()))?;
+    let request = Request::get(&url).body(Bytes::new()).map_err(|error| failed(error.to_string()))?;
+    let answer = transport.send(request).await.map_err(|error| failed(error.to_string()))?;
+    if answer.status == StatusCode::OK { Ok(()) } else { Err(failed(format!("it answered {}", answer.status))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::server::{Abort, Body, Limits, bind, serve};
+    use crate::tasks::Tasks;
+
+    /// What `ask` says of a server that answers everything with `status`.
+    async fn of_a_server_that_answers(status: StatusCode) -> Result<(), String> {
+        let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address: BaseUrl = format!("http://{}", bound.address()).parse().unwrap();
+        let stop = CancellationToken::new();
+        let tasks = Tasks::new(stop.clone());
+        let answer = move |request: Request<hyper::body::Incoming>| async move {
+            let known = request.uri().path() == "/-/healthy";
+            let mut answer = http::Response::new(Body::full("told\n"));
+            *answer.status_mut() = if known { status } else { StatusCode::NOT_FOUND };
+            Ok::<_, Abort>(answer)
+        };
+        tasks.essential("server", serve(bound, answer, Limits::default(), tasks.clone(), stop.clone()));
+        let said = ask(&address).await.map_err(|error| error.to_string());
+        stop.cancel();
+        assert_eq!(tasks.drain(Duration::from_secs(5)).await, Vec::<&str>::new());
+        said
+    }
+
+    #[tokio::test]
+    async fn an_exporter_that_answers_200_is_healthy_and_any_other_status_is_told() {
+        assert_eq!(of_a_server_that_answers(StatusCode::OK).await, Ok(()));
+        let told = of_a_server_that_answers(StatusCode::SERVICE_UNAVAILABLE).await.unwrap_err();
+        assert!(told.ends_with("/-/healthy: it answered 503 Service Unavailable"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn an_exporter_that_is_not_there_is_not_healthy() {
+        let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address: BaseUrl = format!("http://{}", bound.address()).parse().unwrap();
+        drop(bound);
+        let told = ask(&address).await.unwrap_err();
+        assert_eq!(told.exit_code(), crate::cli::EXIT_FAILURE);
+        assert!(told.to_string().starts_with("the exporter is not healthy: http://127.0.0.1:"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn an_exporter_that_never_answers_is_not_healthy() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address: BaseUrl = format!("http://{}", silent.local_addr().unwrap()).parse().unwrap();
+        let told = ask(&address).await.unwrap_err().to_string();
+        assert!(told.contains("no headers within 3s"), "{told}");
+    }
+}
