@@ -18,27 +18,29 @@ const LONG_FOR_A_REASON: [(&str, &str); 2] = [
 ];
 
 /// Which modules each module may use. Arrows point inward only: main → commands → app → adapters → domain.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("domain", &[]),
     ("clock", &["domain"]),
     ("tasks", &[]),
+    ("store", &["domain"]),
+    ("checkpoint", &["domain", "store"]),
     ("exposition", &["domain"]),
     ("cxone", &["domain", "clock"]),
     ("simulator", &["domain"]),
     ("server", &["domain", "exposition", "tasks"]),
     ("config", &["domain"]),
     ("telemetry", &["domain", "cxone", "exposition"]),
-    ("poller", &["domain", "clock", "cxone", "tasks", "telemetry"]),
-    ("cli", &["config", "simulator"]),
+    ("poller", &["domain", "clock", "cxone", "store", "tasks", "telemetry"]),
+    ("cli", &["config", "cxone", "simulator"]),
     ("logging", &["cli"]),
 ];
 
-/// What the pure core must not know: I/O, clocks, locks, tasks.
+/// What the pure core must not know: I/O, clocks, locks, tasks. What a record of it looks like as bytes (`serde`, `postcard`) is its own.
 const IMPURE: [&str; 20] = [
     "tokio",
     "reqwest",
     "hyper",
-    "serde",
+    "serde_json",
     "redb",
     "http::",
     "prometheus",
@@ -141,7 +143,7 @@ fn arrows_point_inward_only() {
     for (module, allowed) in ARROWS {
         for source in rust().iter().filter(|source| belongs(&source.path, module)) {
             known += 1;
-            let tests = source.path.contains("/tests");
+            let tests = source.path.contains("/tests") || source.path.ends_with("_tests.rs");
             for (number, line) in source.code() {
                 let used = line.split("crate::").skip(1).filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next());
                 let wrong = |used: &&str| *used != module && !allowed.contains(used) && !used.is_empty() && !tests;
