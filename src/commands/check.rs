@@ -25,7 +25,11 @@ pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
     }
     let (config, warnings) = args.config.load(&args.targets, TargetsNeeded::Yes)?;
     warn(&warnings);
-    say(&format!("ok      configuration: {} targets at {}", config.targets.len(), config.api.base_url));
+    let targets = match config.targets.len() {
+        1 => "1 target".to_owned(),
+        more => format!("{more} targets"),
+    };
+    say(&format!("ok      configuration: {targets} at {}", config.api.base_url));
     say(&quota_text(&config));
     if !args.live {
         say("        Nothing was asked of CXone; --live checks the credentials and one report job, too.");
