@@ -12,13 +12,17 @@ COPY src src
 RUN touch src/main.rs src/lib.rs \
     && cargo build --release --locked --target "$(cat /target-name)" \
     && install -D "target/$(cat /target-name)/release/cxone-exporter" /image/cxone-exporter \
-    && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt
+    && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \
+    && install -d -m 700 /volumes/data
 
 FROM scratch
 COPY --from=build /image /
+# A volume begins as this folder: empty, and the exporter's own. Agents' ids are in what it keeps there, so nobody else may read it.
+COPY --from=build --chown=65532:65532 /volumes /
+VOLUME /data
 USER 65532:65532
 EXPOSE 10962
 # There is no shell and no curl in here: the binary asks itself.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/cxone-exporter", "check", "--healthy"]
 ENTRYPOINT ["/cxone-exporter"]
-CMD ["serve"]
+CMD ["serve", "--storage.path=/data"]
