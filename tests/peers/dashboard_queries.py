@@ -25,6 +25,7 @@ MAY_BE_EMPTY = {
     ("Everyone on the floor", "B"),  # nobody in a state with a limit
     "Length of finished visits (90th percentile)",  # no visit ended within the rate interval
     "Job latency",  # no job ended within the rate interval
+    "Commit duration",  # nothing was committed within it
     "Request latency (90th percentile)",
     "Clock skew",  # no answer yet
 }
