@@ -12,8 +12,6 @@ mod tally;
 mod timeline;
 
 #[cfg(test)]
-mod model_tests;
-#[cfg(test)]
 mod tests;
 
 pub use change::Change;

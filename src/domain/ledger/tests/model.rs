@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proptest::prelude::*;
 
-use super::tests::{at, ledger, origin, report, row, show};
-use super::{Detail, Ledger, Rows};
+use super::super::{Detail, Ledger, Rows};
+use super::{at, ledger, origin, report, row, show};
 use crate::domain::report::{Filter, RawRow};
 use crate::domain::time::Window;
 use crate::store::{MemoryStore, Store};
@@ -219,7 +219,7 @@ fn reading_order(reports: &[ModelReport]) -> Vec<usize> {
 
 fn raw(row: &ModelRow) -> RawRow<'static> {
     let (state, skill) = LABELS[row.label];
-    RawRow { count: row.count, ..super::tests::row(AGENTS[row.agent], state, skill, row.start, row.end) }
+    RawRow { count: row.count, ..super::row(AGENTS[row.agent], state, skill, row.start, row.end) }
 }
 
 proptest! {
@@ -236,7 +236,7 @@ proptest! {
             let oldest_awaited = order[read..].iter().min().copied().unwrap_or(asked);
             let rows: Vec<RawRow<'_>> = told.rows.iter().map(raw).collect();
             let mut from = origin(told.target, asked + 1, told.from, told.to);
-            from.oldest_awaited = super::Asked(u64::try_from(oldest_awaited).expect("small") + 1);
+            from.oldest_awaited = super::super::Asked(u64::try_from(oldest_awaited).expect("small") + 1);
             ledger.apply(&from, &report(&rows));
             model.read(u64::try_from(asked).expect("small") + 1, told);
             for (key, counts) in published(&ledger, 2) {
@@ -354,7 +354,7 @@ impl Kept {
         ["1", "2"].map(|id| Filter { kind: "team".to_owned(), id: id.to_owned() }).to_vec()
     }
 
-    fn apply(&mut self, origin: &super::Origin, rows: &[RawRow<'_>], fate: Fate) {
+    fn apply(&mut self, origin: &super::super::Origin, rows: &[RawRow<'_>], fate: Fate) {
         let before = (fate == Fate::NotKept).then(|| self.everything());
         let (_, change) = self.ledger.apply(origin, &report(rows));
         if let Some(before) = before {
@@ -384,13 +384,13 @@ fn poll(truth: &[Truth], telling: Telling, polls: &[PollAt], first: i64) -> (Led
     let rows = if matches!(telling, Telling::Cut | Telling::Whole) { Rows::Intervals } else { Rows::Events };
     let mut kept = Kept { ledger: ledger(rows, Detail::AgentSkill, OVERLAP, 2), store: MemoryStore::default() };
     let mut now = first;
-    let mut waiting: Option<(super::Origin, Vec<RawRow<'static>>)> = None;
+    let mut waiting: Option<(super::super::Origin, Vec<RawRow<'static>>)> = None;
     let last_visit = truth.iter().map(|visit| visit.end + OVERLAP).max().unwrap_or(0);
     let calm = |target, pause| PollAt { target, pause, fate: Fate::None };
     let settle = [calm(0, last_visit.max(now)), calm(1, OVERLAP), calm(0, OVERLAP), calm(1, OVERLAP)];
     for (asked, &PollAt { target, pause, fate }) in polls.iter().chain(&settle).enumerate() {
         now += pause;
-        let id = super::TargetId::new(target);
+        let id = super::super::TargetId::new(target);
         let watermark = kept.ledger.watermark(id);
         let from = watermark.map_or(0, |watermark| (watermark.millis() - OVERLAP).max(0));
         if waiting.as_ref().is_some_and(|(origin, _)| origin.target == id) || watermark.is_some_and(|watermark| watermark >= at(now)) {
@@ -412,8 +412,8 @@ fn poll(truth: &[Truth], telling: Telling, polls: &[PollAt], first: i64) -> (Led
         }
     }
     let ledger = kept.ledger;
-    let epoch = (0..2).filter_map(|target| ledger.epoch(super::TargetId::new(target))).min().expect("polled");
-    let watermark = (0..2).filter_map(|target| ledger.watermark(super::TargetId::new(target))).max().expect("polled");
+    let epoch = (0..2).filter_map(|target| ledger.epoch(super::super::TargetId::new(target))).min().expect("polled");
+    let watermark = (0..2).filter_map(|target| ledger.watermark(super::super::TargetId::new(target))).max().expect("polled");
     (ledger, epoch.millis(), watermark.millis())
 }
 

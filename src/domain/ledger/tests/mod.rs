@@ -1,5 +1,7 @@
 //! The meaning of the counts, case by case.
 
+mod model;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
