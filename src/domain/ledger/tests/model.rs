@@ -265,6 +265,7 @@ enum Telling {
     Whole,
     EventsWithEnd,
     EventsWithoutEnd,
+    Buckets,
 }
 
 fn history() -> impl Strategy<Value = Vec<Truth>> {
@@ -294,6 +295,14 @@ fn history() -> impl Strategy<Value = Vec<Truth>> {
 /// The rows of a report asked at `now` for `window`.
 fn tell(truth: &[Truth], telling: Telling, window: Window, now: i64) -> Vec<RawRow<'static>> {
     let (from, to) = (window.from.millis(), window.to.millis());
+    if telling == Telling::Buckets {
+        let counts = true_counts(truth, from, to).into_iter().filter(|(_, (entries, _))| *entries > 0);
+        let bucket = |((agent, state, skill), (entries, _)): (Key, (u64, u64))| RawRow {
+            count: u32::try_from(entries).expect("few"),
+            ..row(agent, state, skill, from, Some(to))
+        };
+        return counts.map(bucket).collect();
+    }
     let told = |visit: &&Truth| visit.start + visit.late <= now && visit.start <= now;
     let rows = truth.iter().filter(told).filter_map(|visit| {
         let known_end = (visit.end <= now).then_some(visit.end);
@@ -305,7 +314,7 @@ fn tell(truth: &[Truth], telling: Telling, window: Window, now: i64) -> Vec<RawR
             // Events are not told again when they end, so an end must be told with the beginning.
             Telling::EventsWithEnd if (from..to).contains(&visit.start) => (visit.start, Some(visit.end)),
             Telling::EventsWithoutEnd if (from..to).contains(&visit.start) => (visit.start, None),
-            Telling::Cut | Telling::Whole | Telling::EventsWithEnd | Telling::EventsWithoutEnd => return None,
+            Telling::Cut | Telling::Whole | Telling::EventsWithEnd | Telling::EventsWithoutEnd | Telling::Buckets => return None,
         };
         let (state, skill) = LABELS[visit.label];
         Some(row(AGENTS[visit.agent], state, skill, start, end))
@@ -381,8 +390,12 @@ impl Kept {
 
 /// Polls of two targets that both cover every agent, at random moments.
 fn poll(truth: &[Truth], telling: Telling, polls: &[PollAt], first: i64) -> (Ledger, i64, i64) {
-    let rows = if matches!(telling, Telling::Cut | Telling::Whole) { Rows::Intervals } else { Rows::Events };
-    let mut kept = Kept { ledger: ledger(rows, Detail::AgentSkill, OVERLAP, 2), store: MemoryStore::default() };
+    let (rows, overlap) = match telling {
+        Telling::Cut | Telling::Whole => (Rows::Intervals, OVERLAP),
+        Telling::EventsWithEnd | Telling::EventsWithoutEnd => (Rows::Events, OVERLAP),
+        Telling::Buckets => (Rows::Buckets, 0),
+    };
+    let mut kept = Kept { ledger: ledger(rows, Detail::AgentSkill, overlap, 2), store: MemoryStore::default() };
     let mut now = first;
     let mut waiting: Option<(super::super::Origin, Vec<RawRow<'static>>)> = None;
     let last_visit = truth.iter().map(|visit| visit.end + OVERLAP).max().unwrap_or(0);
@@ -392,7 +405,7 @@ fn poll(truth: &[Truth], telling: Telling, polls: &[PollAt], first: i64) -> (Led
         now += pause;
         let id = super::super::TargetId::new(target);
         let watermark = kept.ledger.watermark(id);
-        let from = watermark.map_or(0, |watermark| (watermark.millis() - OVERLAP).max(0));
+        let from = watermark.map_or(0, |watermark| (watermark.millis() - overlap).max(0));
         if waiting.as_ref().is_some_and(|(origin, _)| origin.target == id) || watermark.is_some_and(|watermark| watermark >= at(now)) {
             continue;
         }
@@ -435,6 +448,24 @@ proptest! {
         let expected = true_counts(&truth, epoch, watermark);
         for (key, counts) in published(&ledger, 2) {
             prop_assert_eq!(counts, expected.get(&key).copied().unwrap_or_default(), "{:?} {:?} in [{}, {})", telling, key, epoch, watermark);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn buckets_of_two_targets_are_counted_once_and_whole(truth in history(), polls in polls(), first in 1..100_i64) {
+        let truth: Vec<Truth> = truth.into_iter().map(|visit| Truth { late: 0, ..visit }).collect();
+        let (ledger, epoch, _) = poll(&truth, Telling::Buckets, &polls, first);
+        for agent in ledger.snapshot(&show(2)).agents {
+            let observed = agent.observed.expect("not stale").millis();
+            let expected = true_counts(&truth, epoch, observed);
+            for label in &agent.labels {
+                let key = expected.iter().find(|((name, state, skill), _)| **name == *agent.agent && **state == *label.state && **skill == *label.skill);
+                prop_assert_eq!(label.entries, key.map_or(0, |(_, (entries, _))| *entries), "{:?} in [{}, {})", label, epoch, observed);
+            }
         }
     }
 }
