@@ -15,7 +15,8 @@ use secrecy::SecretString;
 
 use crate::domain::time::{Timestamp, Window};
 
-use super::counters::{Counters, Endpoint};
+use super::counters::Counters;
+use super::endpoint::Endpoint;
 use super::faults::{Fault, Faults, Injection, Injections};
 use super::floor::{Floor, FloorOptions};
 use super::random::hash;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::domain::time::Timestamp;
 
+use super::endpoint::Endpoint;
 use super::faults::Fault;
 
 /// The span that the quota speaks of.
@@ -12,19 +13,6 @@ pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 /// How many of the newest submits are kept with their times.
 const KEPT_SUBMITS: usize = 100_000;
-
-/// What a request is addressed to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Endpoint {
-    /// `POST /oauth/token`.
-    Token,
-    /// `POST /api/v2/reports`.
-    Submit,
-    /// `GET /api/v2/reports/{id}`.
-    Poll,
-    /// Anything else.
-    Other,
-}
 
 /// One request to submit a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

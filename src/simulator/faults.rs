@@ -4,7 +4,7 @@ mod parse;
 
 use std::time::Duration;
 
-use super::counters::Endpoint;
+use super::endpoint::Endpoint;
 use super::random::{hash, share};
 pub use parse::FaultsError;
 

@@ -8,6 +8,7 @@
 mod api;
 mod counters;
 mod dates;
+mod endpoint;
 mod faults;
 mod floor;
 mod random;
@@ -16,7 +17,8 @@ mod truth;
 mod wire;
 
 pub use api::{Answer, Delivery, Simulator, SimulatorOptions};
-pub use counters::{Counters, Endpoint, Submit};
+pub use counters::{Counters, Submit};
+pub use endpoint::Endpoint;
 pub use faults::{Fault, Faults, FaultsError, Injection, RowFault};
 pub use floor::{AgentProfile, Floor, FloorOptions, State, Visit};
 pub use rows::{OpenEnd, Rows, UnknownRows};

@@ -107,7 +107,8 @@ fn a_damaged_store_is_never_replaced() {
     drop(store);
     let path = folder.path().join("cxone-exporter.redb");
     let whole = fs::read(&path).expect("the file");
-    let damages: [(&str, fn(&mut Vec<u8>)); 5] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 5] = [
         ("empty", Vec::clear),
         ("another file", |bytes| *bytes = b"not a store".to_vec()),
         ("cut in half", |bytes| bytes.truncate(bytes.len() / 2)),

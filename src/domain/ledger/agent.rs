@@ -1,8 +1,12 @@
 //! One agent: what is settled, what may still change, and what was published of it.
 
+mod buckets;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use buckets::Buckets;
 
 use super::label::{LabelId, Labels};
 use super::tally::{Joined, Tally, tally};
@@ -68,6 +72,8 @@ pub(super) struct Agent {
     pub(super) series: Vec<Series>,
     /// Settled starts, oldest first, for the gauge over the trailing lookback.
     starts: Vec<Starts>,
+    /// With rows that are buckets: who counts, and what waits.
+    buckets: Option<Box<Buckets>>,
 }
 
 /// A report as one agent needs it.
@@ -142,6 +148,7 @@ impl Agent {
             timeline: Timeline::default(),
             series: Vec::new(),
             starts: Vec::new(),
+            buckets: None,
         }
     }
 
@@ -165,7 +172,7 @@ impl Agent {
         match view.rows {
             Rows::Intervals => noted.revised = self.timeline.replace_intervals(&place, self.observed, &in_time),
             Rows::Events => noted.revised = self.timeline.replace_events(&place, &in_time),
-            Rows::Buckets => self.add_buckets(report, view),
+            Rows::Buckets => self.take_buckets(report, view),
         }
         noted.late = self.note_late(&late, report, view);
         self.told_in.retain(|(asked, _)| *asked >= report.oldest_awaited);
@@ -181,26 +188,19 @@ impl Agent {
         }
     }
 
+    /// Puts other targets in the place of those that it knows, as `place_of` says; those without a place go.
+    pub(super) fn retarget(&mut self, place_of: impl Fn(TargetId) -> Option<TargetId>) {
+        self.memberships.retain_mut(|membership| {
+            let place = place_of(membership.target);
+            membership.target = place.unwrap_or(membership.target);
+            place.is_some()
+        });
+        self.buckets = self.buckets.take().and_then(|buckets| buckets.retargeted(place_of));
+    }
+
     /// Whether any target's newest report told of the agent.
     pub(super) fn in_newest(&self) -> bool {
         self.memberships.iter().any(|membership| membership.newest)
-    }
-
-    /// A window that follows the last one counted counts; one that reaches back (another target's) would count twice.
-    fn add_buckets(&mut self, report: &AgentReport<'_>, view: &View<'_>) {
-        let window = report.window;
-        if window.from < self.settled_to {
-            return;
-        }
-        for row in report.rows {
-            for label in view.groups_of(row.label) {
-                let counted = if window.from >= self.epoch { row.count } else { 0 };
-                let series = self.series_of(label);
-                series.settled_entries = series.settled_entries.saturating_add(counted);
-                self.add_start(label, row.start.clamp(window.from, window.to), row.count);
-            }
-        }
-        self.settled_to = window.to;
     }
 
     /// Nothing is late for an agent that is told of for the first time.
@@ -287,7 +287,8 @@ impl Agent {
     /// Every label that it refers to.
     pub(super) fn labels(&self) -> impl Iterator<Item = LabelId> + '_ {
         let pieces = self.timeline.pieces.iter().map(|piece| piece.label);
-        self.series.iter().map(|series| series.label).chain(pieces).chain(self.starts.iter().map(|starts| starts.label))
+        let waiting = self.buckets.iter().flat_map(|buckets| buckets.labels());
+        self.series.iter().map(|series| series.label).chain(pieces).chain(self.starts.iter().map(|starts| starts.label)).chain(waiting)
     }
 
     /// The visits that have not ended at the observed time, with their starts.

@@ -12,8 +12,6 @@ mod tally;
 mod timeline;
 
 #[cfg(test)]
-mod model_tests;
-#[cfg(test)]
 mod tests;
 
 pub use change::Change;
@@ -312,8 +310,16 @@ impl Ledger {
     /// Counts an agent anew, up to the highest watermark of the targets whose newest report contained it.
     fn observe(&mut self, name: &Arc<str>, change: &mut Change) {
         let Some(agent) = self.agents.get_mut(name) else { return };
-        let watermarks = agent.memberships.iter().filter(|membership| membership.newest).map(|membership| membership.target);
-        let Some(observed) = watermarks.filter_map(|target| self.targets[target.0].watermark).max() else { return };
+        let watermark = |target: TargetId| self.targets[target.0].watermark;
+        if let Some(known_to) = agent.owner().and_then(watermark) {
+            agent.judge_buckets(known_to, self.horizon, &view(&self.labels, &self.rules));
+        }
+        let owner = agent.owner();
+        let counting = agent.memberships.iter().filter(|membership| match owner {
+            Some(owner) => membership.target == owner,
+            None => membership.newest,
+        });
+        let Some(observed) = counting.filter_map(|membership| watermark(membership.target)).max() else { return };
         let news = agent.observe(observed, &view(&self.labels, &self.rules));
         for (label, grown) in news.grown {
             change.keep_total(label, self.totals.get(&label));

@@ -273,13 +273,7 @@ impl Restored {
             for label in agent.labels() {
                 ledger.known_label(label)?;
             }
-            agent.memberships.retain_mut(|membership| match places.get(&membership.target.index()) {
-                Some(place) => {
-                    membership.target = TargetId::new(*place);
-                    true
-                }
-                None => false,
-            });
+            agent.retarget(|target| places.get(&target.index()).map(|place| TargetId::new(*place)));
             for membership in agent.memberships.iter().filter(|membership| membership.newest) {
                 ledger.targets[membership.target.index()].newest.insert(Arc::clone(&name));
             }

@@ -28,7 +28,7 @@ impl Piece {
 }
 
 /// One row of a report, as it concerns its agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Told {
     pub(super) label: LabelId,
     pub(super) start: Timestamp,

@@ -1,5 +1,8 @@
 //! The meaning of the counts, case by case.
 
+mod buckets;
+mod model;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -249,39 +252,6 @@ fn with_events_an_agent_that_is_not_mentioned_is_still_where_it_was() {
     assert_eq!(snapshot.state_agents, [(Arc::from("Ready"), 1)]);
     assert_eq!(snapshot.agents[0].observed, Some(at(2_000)));
     assert_eq!(one.counts("Ready", ""), (0, 1_000));
-}
-
-#[test]
-fn buckets_count_each_window_once_and_the_first_only_for_the_lookback() {
-    let mut one = One::new(Rows::Buckets, Detail::AgentSkill);
-    let bucket = |count, from, to| RawRow { count, ..row("user-1", "Ready", "", from, Some(to)) };
-    one.read(0, 1_000, &[bucket(7, 0, 1_000)]);
-    assert_eq!(one.counts("Ready", ""), (0, 0));
-    one.read(1_000, 2_000, &[bucket(3, 1_000, 2_000)]);
-    one.read(1_000, 2_000, &[bucket(3, 1_000, 2_000)]);
-    assert_eq!(one.counts("Ready", ""), (3, 0));
-    assert_eq!(one.label("user-1", "Ready", "").window_entries, Some(10));
-    assert_eq!(one.snapshot().state_agents, [(Arc::from("Ready"), 0)]);
-}
-
-#[test]
-fn a_bucket_that_is_told_twice_counts_once_and_two_names_of_wrap_up_are_two() {
-    let mut one = One::new(Rows::Buckets, Detail::AgentSkill);
-    let bucket = |state, count, from, to| RawRow { count, ..row("user-1", state, "", from, Some(to)) };
-    one.read(0, 1_000, &[bucket("ACW", 1, 0, 1_000)]);
-    one.read(1_000, 2_000, &[bucket("ACW", 3, 1_000, 2_000), bucket("Wrap-up", 3, 1_000, 2_000), bucket("ACW", 3, 1_000, 2_000)]);
-    assert_eq!(one.counts("Wrap-up", ""), (6, 0));
-}
-
-#[test]
-fn two_targets_with_the_same_agent_count_its_buckets_once() {
-    let mut ledger = ledger(Rows::Buckets, Detail::AgentSkill, 0, 2);
-    let bucket = |count, from, to| RawRow { count, ..row("user-1", "Ready", "", from, Some(to)) };
-    ledger.apply(&origin(0, 1, 0, 1_000), &report(&[bucket(7, 0, 1_000)]));
-    ledger.apply(&origin(1, 2, 0, 1_100), &report(&[bucket(8, 0, 1_100)]));
-    ledger.apply(&origin(0, 3, 1_000, 2_000), &report(&[bucket(3, 1_000, 2_000)]));
-    ledger.apply(&origin(1, 4, 1_100, 2_100), &report(&[bucket(3, 1_100, 2_100)]));
-    assert_eq!(ledger.snapshot(&show(2)).agents[0].labels[0].entries, 3);
 }
 
 #[test]

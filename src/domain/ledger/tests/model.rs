@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proptest::prelude::*;
 
-use super::tests::{at, ledger, origin, report, row, show};
-use super::{Detail, Ledger, Rows};
+use super::super::{Detail, Ledger, Rows};
+use super::{at, ledger, origin, report, row, show};
 use crate::domain::report::{Filter, RawRow};
 use crate::domain::time::Window;
 use crate::store::{MemoryStore, Store};
@@ -219,7 +219,7 @@ fn reading_order(reports: &[ModelReport]) -> Vec<usize> {
 
 fn raw(row: &ModelRow) -> RawRow<'static> {
     let (state, skill) = LABELS[row.label];
-    RawRow { count: row.count, ..super::tests::row(AGENTS[row.agent], state, skill, row.start, row.end) }
+    RawRow { count: row.count, ..super::row(AGENTS[row.agent], state, skill, row.start, row.end) }
 }
 
 proptest! {
@@ -236,7 +236,7 @@ proptest! {
             let oldest_awaited = order[read..].iter().min().copied().unwrap_or(asked);
             let rows: Vec<RawRow<'_>> = told.rows.iter().map(raw).collect();
             let mut from = origin(told.target, asked + 1, told.from, told.to);
-            from.oldest_awaited = super::Asked(u64::try_from(oldest_awaited).expect("small") + 1);
+            from.oldest_awaited = super::super::Asked(u64::try_from(oldest_awaited).expect("small") + 1);
             ledger.apply(&from, &report(&rows));
             model.read(u64::try_from(asked).expect("small") + 1, told);
             for (key, counts) in published(&ledger, 2) {
@@ -265,6 +265,7 @@ enum Telling {
     Whole,
     EventsWithEnd,
     EventsWithoutEnd,
+    Buckets,
 }
 
 fn history() -> impl Strategy<Value = Vec<Truth>> {
@@ -294,6 +295,14 @@ fn history() -> impl Strategy<Value = Vec<Truth>> {
 /// The rows of a report asked at `now` for `window`.
 fn tell(truth: &[Truth], telling: Telling, window: Window, now: i64) -> Vec<RawRow<'static>> {
     let (from, to) = (window.from.millis(), window.to.millis());
+    if telling == Telling::Buckets {
+        let counts = true_counts(truth, from, to).into_iter().filter(|(_, (entries, _))| *entries > 0);
+        let bucket = |((agent, state, skill), (entries, _)): (Key, (u64, u64))| RawRow {
+            count: u32::try_from(entries).expect("few"),
+            ..row(agent, state, skill, from, Some(to))
+        };
+        return counts.map(bucket).collect();
+    }
     let told = |visit: &&Truth| visit.start + visit.late <= now && visit.start <= now;
     let rows = truth.iter().filter(told).filter_map(|visit| {
         let known_end = (visit.end <= now).then_some(visit.end);
@@ -305,7 +314,7 @@ fn tell(truth: &[Truth], telling: Telling, window: Window, now: i64) -> Vec<RawR
             // Events are not told again when they end, so an end must be told with the beginning.
             Telling::EventsWithEnd if (from..to).contains(&visit.start) => (visit.start, Some(visit.end)),
             Telling::EventsWithoutEnd if (from..to).contains(&visit.start) => (visit.start, None),
-            Telling::Cut | Telling::Whole | Telling::EventsWithEnd | Telling::EventsWithoutEnd => return None,
+            Telling::Cut | Telling::Whole | Telling::EventsWithEnd | Telling::EventsWithoutEnd | Telling::Buckets => return None,
         };
         let (state, skill) = LABELS[visit.label];
         Some(row(AGENTS[visit.agent], state, skill, start, end))
@@ -354,7 +363,7 @@ impl Kept {
         ["1", "2"].map(|id| Filter { kind: "team".to_owned(), id: id.to_owned() }).to_vec()
     }
 
-    fn apply(&mut self, origin: &super::Origin, rows: &[RawRow<'_>], fate: Fate) {
+    fn apply(&mut self, origin: &super::super::Origin, rows: &[RawRow<'_>], fate: Fate) {
         let before = (fate == Fate::NotKept).then(|| self.everything());
         let (_, change) = self.ledger.apply(origin, &report(rows));
         if let Some(before) = before {
@@ -381,18 +390,22 @@ impl Kept {
 
 /// Polls of two targets that both cover every agent, at random moments.
 fn poll(truth: &[Truth], telling: Telling, polls: &[PollAt], first: i64) -> (Ledger, i64, i64) {
-    let rows = if matches!(telling, Telling::Cut | Telling::Whole) { Rows::Intervals } else { Rows::Events };
-    let mut kept = Kept { ledger: ledger(rows, Detail::AgentSkill, OVERLAP, 2), store: MemoryStore::default() };
+    let (rows, overlap) = match telling {
+        Telling::Cut | Telling::Whole => (Rows::Intervals, OVERLAP),
+        Telling::EventsWithEnd | Telling::EventsWithoutEnd => (Rows::Events, OVERLAP),
+        Telling::Buckets => (Rows::Buckets, 0),
+    };
+    let mut kept = Kept { ledger: ledger(rows, Detail::AgentSkill, overlap, 2), store: MemoryStore::default() };
     let mut now = first;
-    let mut waiting: Option<(super::Origin, Vec<RawRow<'static>>)> = None;
+    let mut waiting: Option<(super::super::Origin, Vec<RawRow<'static>>)> = None;
     let last_visit = truth.iter().map(|visit| visit.end + OVERLAP).max().unwrap_or(0);
     let calm = |target, pause| PollAt { target, pause, fate: Fate::None };
     let settle = [calm(0, last_visit.max(now)), calm(1, OVERLAP), calm(0, OVERLAP), calm(1, OVERLAP)];
     for (asked, &PollAt { target, pause, fate }) in polls.iter().chain(&settle).enumerate() {
         now += pause;
-        let id = super::TargetId::new(target);
+        let id = super::super::TargetId::new(target);
         let watermark = kept.ledger.watermark(id);
-        let from = watermark.map_or(0, |watermark| (watermark.millis() - OVERLAP).max(0));
+        let from = watermark.map_or(0, |watermark| (watermark.millis() - overlap).max(0));
         if waiting.as_ref().is_some_and(|(origin, _)| origin.target == id) || watermark.is_some_and(|watermark| watermark >= at(now)) {
             continue;
         }
@@ -412,8 +425,8 @@ fn poll(truth: &[Truth], telling: Telling, polls: &[PollAt], first: i64) -> (Led
         }
     }
     let ledger = kept.ledger;
-    let epoch = (0..2).filter_map(|target| ledger.epoch(super::TargetId::new(target))).min().expect("polled");
-    let watermark = (0..2).filter_map(|target| ledger.watermark(super::TargetId::new(target))).max().expect("polled");
+    let epoch = (0..2).filter_map(|target| ledger.epoch(super::super::TargetId::new(target))).min().expect("polled");
+    let watermark = (0..2).filter_map(|target| ledger.watermark(super::super::TargetId::new(target))).max().expect("polled");
     (ledger, epoch.millis(), watermark.millis())
 }
 
@@ -435,6 +448,24 @@ proptest! {
         let expected = true_counts(&truth, epoch, watermark);
         for (key, counts) in published(&ledger, 2) {
             prop_assert_eq!(counts, expected.get(&key).copied().unwrap_or_default(), "{:?} {:?} in [{}, {})", telling, key, epoch, watermark);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn buckets_of_two_targets_are_counted_once_and_whole(truth in history(), polls in polls(), first in 1..100_i64) {
+        let truth: Vec<Truth> = truth.into_iter().map(|visit| Truth { late: 0, ..visit }).collect();
+        let (ledger, epoch, _) = poll(&truth, Telling::Buckets, &polls, first);
+        for agent in ledger.snapshot(&show(2)).agents {
+            let observed = agent.observed.expect("not stale").millis();
+            let expected = true_counts(&truth, epoch, observed);
+            for label in &agent.labels {
+                let key = expected.iter().find(|((name, state, skill), _)| **name == *agent.agent && **state == *label.state && **skill == *label.skill);
+                prop_assert_eq!(label.entries, key.map_or(0, |(_, (entries, _))| *entries), "{:?} in [{}, {})", label, epoch, observed);
+            }
         }
     }
 }

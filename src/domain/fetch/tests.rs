@@ -1,0 +1,108 @@
+//! One job against a CXone that answers as a test says.
+
+use assert_matches::assert_matches;
+
+use super::*;
+
+const TIMING: JobTiming = JobTiming { poll_every: Duration::from_secs(2), timeout: Duration::from_secs(60) };
+
+fn second(seconds: u64) -> Monotonic {
+    Monotonic::from_elapsed(Duration::from_secs(seconds))
+}
+
+fn trouble(failure: Failure) -> Reply {
+    Reply::Trouble(Trouble { failure, retry_after: None, message: "trouble".to_owned() })
+}
+
+fn submitted() -> (Fetch, Random) {
+    let (mut fetch, mut random) = (Fetch::new(TIMING), Random::from_seed(1));
+    assert_eq!(fetch.step(second(0)), Step::Submit);
+    fetch.sent(second(0));
+    assert_eq!(fetch.step(second(0)), Step::Busy);
+    let id = JobId::parse("job-1").expect("an id");
+    assert_eq!(fetch.reply(second(0), Reply::Submitted(id), &mut random), None);
+    (fetch, random)
+}
+
+#[test]
+fn a_job_is_polled_thirty_times_and_then_given_up() {
+    let (mut fetch, mut random) = submitted();
+    let mut now = second(0);
+    let mut polls = 0;
+    let outcome = loop {
+        match fetch.step(now) {
+            Step::Wait(until) => now = until,
+            Step::Poll(_) => {
+                polls += 1;
+                fetch.sent(now);
+                if let Some(outcome) = fetch.reply(now, Reply::Unfinished, &mut random) {
+                    break outcome;
+                }
+            }
+            step @ (Step::Submit | Step::Busy) => panic!("{step:?}"),
+        }
+    };
+    assert_matches!(outcome, Outcome::Failed(Trouble { failure: Failure::Timeout, .. }));
+    assert_eq!((polls, now), (30, second(60)));
+}
+
+#[test]
+fn waits_that_429_asks_for_are_not_the_jobs_fault() {
+    let (mut fetch, mut random) = submitted();
+    let wait = Reply::Throttled { retry_after: Some(Duration::from_secs(300)), message: String::new() };
+    assert_eq!(fetch.reply(second(2), wait.clone(), &mut random), None);
+    assert_eq!(fetch.step(second(3)), Step::Wait(second(302)));
+    assert_eq!(fetch.reply(second(302), wait, &mut random), None);
+    assert_eq!(fetch.reply(second(602), Reply::Unfinished, &mut random), None);
+    assert_matches!(fetch.reply(second(661), Reply::Unfinished, &mut random), Some(Outcome::Failed(_)));
+}
+
+#[test]
+fn a_429_without_a_time_is_waited_out_for_at_least_five_seconds() {
+    let (mut fetch, mut random) = submitted();
+    fetch.reply(second(2), Reply::Throttled { retry_after: None, message: String::new() }, &mut random);
+    assert_matches!(fetch.step(second(2)), Step::Wait(until) if until >= second(7));
+}
+
+#[test]
+fn a_throttled_submit_ends_without_a_failure() {
+    let mut fetch = Fetch::new(TIMING);
+    let reply = Reply::Throttled { retry_after: None, message: String::new() };
+    assert_eq!(fetch.reply(second(0), reply, &mut Random::from_seed(1)), Some(Outcome::Throttled { retry_after: None }));
+}
+
+#[test]
+fn a_refused_token_is_renewed_once_and_then_an_error() {
+    let (mut fetch, mut random) = submitted();
+    assert_eq!(fetch.reply(second(2), trouble(Failure::Unauthorized), &mut random), None);
+    assert_matches!(fetch.step(second(2)), Step::Poll(_));
+    assert_matches!(fetch.reply(second(2), trouble(Failure::Unauthorized), &mut random), Some(Outcome::Failed(_)));
+    let mut unsubmitted = Fetch::new(TIMING);
+    assert_eq!(unsubmitted.reply(second(0), trouble(Failure::Unauthorized), &mut random), None);
+    assert_eq!(unsubmitted.step(second(0)), Step::Submit);
+}
+
+#[test]
+fn a_passing_fault_costs_a_poll_and_not_the_job_until_its_time_is_over() {
+    let (mut fetch, mut random) = submitted();
+    assert_eq!(fetch.reply(second(2), trouble(Failure::Server), &mut random), None);
+    assert_eq!(fetch.reply(second(10), trouble(Failure::Unreachable), &mut random), None);
+    let outcome = fetch.reply(second(61), trouble(Failure::Server), &mut random);
+    assert_matches!(outcome, Some(Outcome::Failed(Trouble { failure: Failure::Server, .. })));
+}
+
+#[test]
+fn what_will_not_pass_ends_the_job_at_once() {
+    for failure in [Failure::Lost, Failure::Failed, Failure::Malformed, Failure::TooLarge, Failure::Forbidden, Failure::Rejected] {
+        let (mut fetch, mut random) = submitted();
+        let outcome = fetch.reply(second(2), trouble(failure), &mut random);
+        assert_matches!(outcome, Some(Outcome::Failed(trouble)) if trouble.failure == failure);
+    }
+}
+
+#[test]
+fn an_id_that_would_change_the_path_is_none() {
+    for id in ["", ".", "..", "a\nb", &"x".repeat(257)] {
+        assert_eq!(JobId::parse(id), None, "{id:?}");
+    }
+}

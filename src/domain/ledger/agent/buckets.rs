@@ -1,0 +1,124 @@
+//! Buckets cannot be taken apart where windows of two targets overlap. So each moment of an agent is counted from one target, its owner;
+//! what others tell waits until the owner's history reaches there.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Agent, AgentReport, View};
+use crate::domain::ledger::TargetId;
+use crate::domain::ledger::label::LabelId;
+use crate::domain::ledger::timeline::Told;
+use crate::domain::time::{Timestamp, Window};
+
+/// Who counts for an agent, and what waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Buckets {
+    owner: TargetId,
+    epoch: Timestamp,
+    /// The windows in which the owner told of the agent, as far back as another target may still tell of.
+    told: Vec<Window>,
+    waiting: Vec<Waiting>,
+}
+
+/// What a target that is not the owner told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Waiting {
+    target: TargetId,
+    window: Window,
+    rows: Vec<Told>,
+}
+
+impl Buckets {
+    fn new(owner: TargetId, epoch: Timestamp) -> Box<Self> {
+        Box::new(Self { owner, epoch, told: Vec::new(), waiting: Vec::new() })
+    }
+
+    /// The same for other places of the targets; `None` without an owner.
+    pub(super) fn retargeted(mut self: Box<Self>, place_of: impl Fn(TargetId) -> Option<TargetId>) -> Option<Box<Self>> {
+        self.owner = place_of(self.owner)?;
+        self.waiting.retain_mut(|waiting| {
+            let place = place_of(waiting.target);
+            waiting.target = place.unwrap_or(waiting.target);
+            place.is_some()
+        });
+        Some(self)
+    }
+
+    pub(super) fn labels(&self) -> impl Iterator<Item = LabelId> + '_ {
+        self.waiting.iter().flat_map(|waiting| waiting.rows.iter().map(|row| row.label))
+    }
+
+    fn told_within(&self, window: Window) -> bool {
+        self.told.iter().any(|told| told.from < window.to && window.from < told.to)
+    }
+}
+
+impl Agent {
+    /// The target that counts for the agent; `None` for rows that are no buckets.
+    pub(in crate::domain::ledger) fn owner(&self) -> Option<TargetId> {
+        self.buckets.as_ref().map(|buckets| buckets.owner)
+    }
+
+    /// Takes in what a target tells: counts it if the target is the owner, else lets it wait.
+    pub(super) fn take_buckets(&mut self, report: &AgentReport<'_>, view: &View<'_>) {
+        let is_member = |target| self.memberships.iter().any(|membership| membership.target == target);
+        let buckets = match self.buckets.take().filter(|buckets| is_member(buckets.owner)) {
+            // Nothing is counted yet, and this target's counting began earlier.
+            Some(buckets) if buckets.told.len() == 1 && report.target_epoch < buckets.epoch => {
+                self.settled_to = Timestamp::MIN;
+                self.starts.clear();
+                Buckets::new(report.target, report.target_epoch)
+            }
+            Some(buckets) => buckets,
+            None => Buckets::new(report.target, report.target_epoch),
+        };
+        self.epoch = buckets.epoch;
+        let is_owner = buckets.owner == report.target;
+        let buckets = self.buckets.insert(buckets);
+        if is_owner {
+            buckets.told.push(report.window);
+            self.count_buckets(report.window, report.rows, view);
+        } else {
+            buckets.waiting.push(Waiting { target: report.target, window: report.window, rows: report.rows.to_vec() });
+        }
+    }
+
+    /// Judges what waits, now that the owner's history is known up to `known_to`. Where the owner told of the agent, it has counted.
+    /// Where it did not although another target did, the agent is no longer among the owner's, and the other becomes the owner.
+    pub(in crate::domain::ledger) fn judge_buckets(&mut self, known_to: Timestamp, horizon: Timestamp, view: &View<'_>) {
+        let Some(mut buckets) = self.buckets.take() else { return };
+        buckets.waiting.sort_by_key(|waiting| waiting.window.to);
+        let known_to = known_to.max(horizon);
+        let mut owner_changed = false;
+        for waiting in std::mem::take(&mut buckets.waiting) {
+            let same_owner = owner_changed && waiting.target == buckets.owner;
+            if !same_owner && waiting.window.to > known_to {
+                buckets.waiting.push(waiting);
+                continue;
+            }
+            if waiting.window.from < self.settled_to || buckets.told_within(waiting.window) {
+                continue;
+            }
+            owner_changed = true;
+            buckets.owner = waiting.target;
+            buckets.told.push(waiting.window);
+            self.count_buckets(waiting.window, &waiting.rows, view);
+        }
+        buckets.told.retain(|window| window.to > horizon);
+        self.buckets = Some(buckets);
+    }
+
+    fn count_buckets(&mut self, window: Window, rows: &[Told], view: &View<'_>) {
+        if window.from < self.settled_to {
+            return;
+        }
+        for row in rows {
+            for label in view.groups_of(row.label) {
+                let counted = if window.from >= self.epoch { row.count } else { 0 };
+                let series = self.series_of(label);
+                series.settled_entries = series.settled_entries.saturating_add(counted);
+                self.add_start(label, row.start.clamp(window.from, window.to), row.count);
+            }
+        }
+        self.settled_to = window.to;
+    }
+}

@@ -1,0 +1,71 @@
+//! What the loop shows: a snapshot, and how the targets are doing.
+
+use std::sync::Arc;
+
+use super::{MINUTE, Poller};
+use crate::domain::ledger::{ShownTarget, TargetId};
+use crate::domain::snapshot::Snapshot;
+use crate::domain::time::{Now, Timestamp};
+
+/// How the targets are doing, for people.
+#[derive(Clone, Debug, Default)]
+pub struct Standings {
+    /// In the order of the configuration.
+    pub targets: Vec<TargetStanding>,
+    /// Jobs that were submitted in the last minute.
+    pub jobs_in_last_minute: u32,
+    /// Whether a report was read, or what an earlier process left is fresh.
+    pub ready: bool,
+}
+
+/// How one target is doing.
+#[derive(Clone, Debug)]
+pub struct TargetStanding {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether its newest finished job succeeded; `None` before the first has finished.
+    pub up: Option<bool>,
+    /// Whether it has not succeeded for too long.
+    pub stale: bool,
+    /// Event time up to which it is known.
+    pub watermark: Option<Timestamp>,
+    /// Where its counting began.
+    pub epoch: Option<Timestamp>,
+    /// The wall time of its last success.
+    pub last_success: Option<Timestamp>,
+    /// What went wrong with its newest finished job.
+    pub last_error: Option<String>,
+    /// Since when CXone works on a job of it.
+    pub job_since: Option<Timestamp>,
+}
+
+/// Takes what there is to show; called off the loop's thread, so it may take its time.
+pub type Publish = Arc<dyn Fn(&Snapshot, Standings) + Send + Sync>;
+
+impl Poller {
+    /// What there is to show now.
+    pub fn look(&mut self, now: Now) -> (Snapshot, Standings) {
+        self.show.targets.clear();
+        let submits = self.submits.iter().filter(|(submit, _)| now.instant.since(*submit) <= MINUTE).count();
+        let mut standings = Standings { jobs_in_last_minute: u32::try_from(submits).unwrap_or(u32::MAX), ..Standings::default() };
+        for (place, target) in self.targets.iter().enumerate() {
+            let id = TargetId::new(place);
+            let standing = self.planner.standing(id, now.instant);
+            let last_success = standing.last_success.map(|now| now.utc);
+            let finished = last_success.is_some() || standing.last_trouble.is_some();
+            self.show.targets.push(ShownTarget { name: Arc::clone(&target.name), up: standing.up, last_success, stale: standing.stale });
+            standings.targets.push(TargetStanding {
+                name: Arc::clone(&target.name),
+                up: finished.then_some(standing.up),
+                stale: standing.stale,
+                watermark: self.ledger.watermark(id),
+                epoch: self.ledger.epoch(id),
+                last_success,
+                last_error: standing.last_trouble.map(|trouble| trouble.message),
+                job_since: standing.job_age.map(|age| now.utc.minus(age)),
+            });
+        }
+        standings.ready = standings.targets.iter().any(|target| target.watermark.is_some() && !target.stale);
+        (self.ledger.snapshot(&self.show), standings)
+    }
+}
