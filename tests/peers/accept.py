@@ -8,6 +8,7 @@ Exit status 0 when nothing differs, 1 with a list of what does. Python's standar
 
 import argparse
 import json
+import random
 import secrets
 import signal
 import socket
@@ -72,10 +73,20 @@ class Exporter:
         self.base = f"http://127.0.0.1:{port}"
         self.log = folder / "exporter.log"
         self.said = []
-        with open(self.log, "wb") as log:
-            arguments = [binary, "serve", f"--config.file={folder / 'config.yml'}", f"--web.listen-address=127.0.0.1:{port}"]
+        self.folder = folder
+        self.arguments = [binary, "serve", f"--config.file={folder / 'config.yml'}", f"--web.listen-address=127.0.0.1:{port}"]
+        self.start()
+
+    def start(self):
+        with open(self.log, "ab") as log:
             # The folder of the store, if there is one, is below the working directory.
-            self.process = subprocess.Popen(arguments, cwd=folder, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.arguments, cwd=self.folder, stdout=log, stderr=log)
+
+    def kill(self):
+        """Ends it without a warning, and starts it again."""
+        self.process.kill()
+        self.process.wait()
+        self.start()
 
     def page(self, path, accept="text/plain;version=0.0.4"):
         with urlopen(Request(self.base + path, headers={"Accept": accept}), timeout=10) as answer:
@@ -226,7 +237,8 @@ def judge_conduct(exporter, tenant, options, samples):
     if any(token in said for token in tenant.tokens):
         wrong.append("a token stands in the log, the metrics or the status page")
     for name, fault in (("cxone_report_rows_rejected_total", options.bad_rows), ("cxone_report_job_failures_total", options.faults)):
-        if fault and not sum(Decimal(value) for value in samples.get(name, {}).values()):
+        # The counters of what was seen before the last kill are gone.
+        if fault and not options.kills and not sum(Decimal(value) for value in samples.get(name, {}).values()):
             wrong.append(f"{name} is 0, but there were such faults")
     return wrong
 
@@ -234,12 +246,24 @@ def judge_conduct(exporter, tenant, options, samples):
 def watch(exporter, tenant, targets, options):
     """Looks on for `--seconds`: the text must be well-formed, no counter may fall, nothing may be above the truth."""
     wrong, before, end = [], {}, time.monotonic() + options.seconds
+    chance = random.Random(f"kills {options.seed}")
+    kills = 0
     while time.monotonic() < end and len(wrong) < 20:
-        time.sleep(min(5, max(0.1, end - time.monotonic())))
+        if options.kills:
+            time.sleep(chance.uniform(0, 2 * options.seconds / options.kills))
+            exporter.kill()
+            kills += 1
+            exporter.until(10, "/metrics answers again", lambda: exporter.page("/metrics") is not None)
+            # The exporter's counters of itself begin anew; those of the contact centre must not.
+            before = {key: value for key, value in before.items() if key[0].startswith(("cxone_agent_", "cxone_state_"))}
+        else:
+            time.sleep(min(5, max(0.1, end - time.monotonic())))
         samples, types = exporter.samples()
         worse, before = fallen(before, samples, types)
         wrong += [f"a counter fell: {one}" for one in worse]
         wrong += [f"too high while running: {one}" for one in compare(samples, tenant.floor, targets, options, final=False)]
+    if kills:
+        print(f"killed and started again {kills} times")
     return wrong
 
 
@@ -307,6 +331,7 @@ def main():
     parser.add_argument("--faults", type=float, default=0.03, help="probability of each kind of fault")
     parser.add_argument("--bad-rows", type=float, default=0.02)
     parser.add_argument("--late", type=float, help="seconds; 10, but 0 for events: there a late row shortens what was told before it")
+    parser.add_argument("--kills", type=int, default=0, help="SIGKILLs, about this many, at random moments of that time")
     parser.add_argument("--token-life", type=int, default=20)
     parser.add_argument("--revised", action="store_true", help="rows first told in another state: counters may stay too high, never too low")
     parser.add_argument("--keep", type=Path, help="folder for configuration and log; by default one that is removed after success")
