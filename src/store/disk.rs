@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,9 @@ const FILE: &str = "cxone-exporter.redb";
 
 /// Where a new file is made before it is given its name, so that one with the name always was whole once.
 const NEW_FILE: &str = "cxone-exporter.redb.new";
+
+/// Who may read and write a new store: it holds agents' ids.
+const FOR_US_ALONE: u32 = 0o600;
 
 /// What is read of the file at a time is kept up to this much; the rest of the machine's memory is better used by the system.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
@@ -35,7 +39,7 @@ impl DiskStore {
     /// # Errors
     /// When another process has it, a newer version wrote it, it is damaged, or the disk does not let it be used.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(folder).map_err(|cause| unusable(folder, &cause))?;
+        fs::DirBuilder::new().recursive(true).mode(FOR_US_ALONE | 0o100).create(folder).map_err(|cause| unusable(folder, &cause))?;
         let path = folder.join(FILE);
         if !fs::exists(&path).map_err(|cause| unusable(&path, &cause))? {
             create(folder, &path)?;
@@ -81,6 +85,7 @@ fn create(folder: &Path, path: &Path) -> Result<(), StoreError> {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(unusable(&new, &cause)),
         Ok(()) | Err(_) => {}
     }
+    fs::OpenOptions::new().write(true).create_new(true).mode(FOR_US_ALONE).open(&new).map_err(|cause| unusable(&new, &cause))?;
     let database = Database::builder().create(&new).map_err(|cause| unusable(&new, &cause))?;
     write(&database, &[Record::put(&Key::Version, &VERSION)]).map_err(|cause| unusable(&new, &cause))?;
     drop(database);

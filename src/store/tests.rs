@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use assert_matches::assert_matches;
@@ -70,6 +71,15 @@ fn a_commit_that_fails_keeps_nothing_and_a_later_one_works() {
     assert_eq!(contents(&mut store), BTreeMap::from([(b"a1".to_vec(), b"x".to_vec())]));
     store.commit(&[put(b"a2", b"z")]).expect("there is room again");
     assert_eq!(contents(&mut store).len(), 2);
+}
+
+#[test]
+fn a_new_store_is_for_us_alone() {
+    let parent = tempfile::tempdir().expect("a folder");
+    let folder = parent.path().join("new/data");
+    let _store = DiskStore::open(&folder).expect("usable");
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!((mode(&folder), mode(&folder.join("cxone-exporter.redb"))), (0o700, 0o600));
 }
 
 #[test]
