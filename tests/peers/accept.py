@@ -31,10 +31,6 @@ TARGETS = {
     "user:user-003": ("user: user-003", lambda agent, team: agent == "user-003"),
     "user:user-004": ("user: user-004", lambda agent, team: agent == "user-004"),
 }
-# Each bucket counts once, so there targets must not overlap.
-TEAMS = {
-    team: (f"filter: {{type: team, id: {team}}}", lambda agent, own, team=team: own == team) for team in ("team-1", "team-2", "team-3")
-}
 QUOTA = 60
 SETTLE_DELAY_S = {"buckets": 15}
 SETTLING_S = 180
@@ -279,7 +275,7 @@ def settle(exporter, targets):
 
 
 def run(options, folder):
-    targets = TEAMS if options.rows == "buckets" else TARGETS
+    targets = TARGETS
     arguments = ["--rows", options.rows, "--seed", options.seed, "--quota", str(QUOTA), "--token-life", str(options.token_life)]
     arguments += ["--client-secret", "secret-" + secrets.token_urlsafe(18), "--faults", str(options.faults)]
     arguments += ["--late", str(options.late), "--bad-rows", str(options.bad_rows)]
