@@ -28,6 +28,8 @@ mod clocks;
 mod configuration;
 #[path = "restart/full_disk.rs"]
 mod full_disk;
+#[path = "restart/gaps.rs"]
+mod gaps;
 #[path = "restart/goes_on.rs"]
 mod goes_on;
 #[path = "restart/soak.rs"]
