@@ -9,7 +9,7 @@
 mod chance;
 #[path = "support/counted.rs"]
 mod counted;
-#[allow(dead_code, reason = "nothing interferes on the way here")]
+#[allow(dead_code, reason = "not all that can happen on the way is needed here")]
 #[path = "support/direct.rs"]
 mod direct;
 #[path = "support/restarts.rs"]

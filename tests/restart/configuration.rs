@@ -1,6 +1,7 @@
 //! A configuration that is not the one of the process before: what is still known is kept.
 
 use crate::counted;
+use crate::direct::Fate;
 use crate::world::{Plan, World};
 use crate::{minutes, tenant};
 
@@ -54,6 +55,14 @@ async fn targets_in_another_order_and_under_other_names_go_on() {
         world.last.samples.retain(|series, _| !series.0.starts_with("cxone_target"));
         world.restart_as(&targets(&[&order[0], &order[1]])).await;
         assert_eq!(epochs(&world, names), before);
+        // Each agent is still its own target's: what is no longer told of one team says nothing of the other.
+        world.direct.interfere(Some(Box::new(|request| {
+            let of_team_2 = request.body().windows(6).any(|part| part == b"team-2");
+            if of_team_2 { Fate::Dropped } else { Fate::Reaches }
+        })));
+        world.run_for(minutes(3)).await;
+        world.assert_floor();
+        world.direct.interfere(None);
         go_on_exactly(&mut world).await;
     }
     assert_eq!(world.value("cxone_history_gap_seconds_total", &[]), Some(0.0));
