@@ -1,5 +1,7 @@
 //! The only file that reads a clock.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -16,8 +18,9 @@ pub struct Clock {
 #[derive(Clone, Debug)]
 enum Wall {
     System,
-    /// Wall time that moves with tokio's time, from a set start: for runs in virtual time.
-    Virtual(Timestamp),
+    /// Wall time that moves with tokio's time, from a set start: for runs in virtual time. Milliseconds since 1970 at the beginning,
+    /// moved by every step since.
+    Virtual(Arc<AtomicI64>),
 }
 
 #[allow(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
@@ -31,16 +34,27 @@ impl Clock {
     /// A wall clock that begins at `utc` and moves with tokio's time, paused or not.
     #[must_use]
     pub fn starting_at(utc: Timestamp) -> Self {
-        Self { began: Instant::now(), wall: Wall::Virtual(utc) }
+        Self { began: Instant::now(), wall: Wall::Virtual(Arc::new(AtomicI64::new(utc.millis()))) }
+    }
+
+    /// Sets the wall clock, and that of every clone, forth or back by so many milliseconds, as a person or a time server does. Only a
+    /// clock that was started at a set time can be set: the machine's stays as it is.
+    pub fn step(&self, millis: i64) {
+        match &self.wall {
+            Wall::System => {}
+            Wall::Virtual(start) => {
+                start.fetch_add(millis, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Now.
     #[must_use]
     pub fn now(&self) -> Now {
         let elapsed = self.began.elapsed();
-        let utc = match self.wall {
+        let utc = match &self.wall {
             Wall::System => system_time(),
-            Wall::Virtual(start) => start.plus(elapsed),
+            Wall::Virtual(start) => Timestamp::from_millis(start.load(Ordering::Relaxed)).plus(elapsed),
         };
         Now { instant: Monotonic::from_elapsed(elapsed), utc }
     }
@@ -55,4 +69,20 @@ impl Clock {
 fn system_time() -> Timestamp {
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Timestamp::from_millis(0).plus(since_1970)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_moves_the_wall_time_and_not_what_waits_are_measured_on() {
+        let clock = Clock::starting_at(Timestamp::from_millis(7_200_000));
+        let before = clock.clone().now();
+        clock.step(-3_600_000);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let after = clock.clone().now();
+        assert_eq!(after.utc, Timestamp::from_millis(3_601_000));
+        assert_eq!(after.instant, before.instant.plus(Duration::from_secs(1)));
+    }
 }

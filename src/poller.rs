@@ -107,6 +107,9 @@ struct Running {
     sign_in: SignIn,
     /// Whether a target's newest finished job failed, and how; to log changes and not repetitions.
     told: Vec<Option<Result<(), Failure>>>,
+    /// Up to where each target's history was told or is counted as a gap, after a slice that CXone refused: short of the watermark, for
+    /// the next window reaches back behind that.
+    skipped_to: Vec<Option<Timestamp>>,
     stale: Vec<bool>,
     ready: bool,
     changed: bool,
@@ -123,6 +126,7 @@ impl Poller {
             requests: FuturesUnordered::new(),
             sign_in: SignIn::Needed,
             told: vec![None; targets],
+            skipped_to: vec![None; targets],
             stale: vec![false; targets],
             ready: false,
             changed: true,
@@ -281,6 +285,7 @@ impl Running {
         telemetry.job_completed(ended.age);
         telemetry.report_applied(report, &applied);
         telemetry.history_gap(ended.gap);
+        self.skipped_to[id.index()] = None;
         let name = &self.poller.targets[id.index()].name;
         let (window, rows) = (origin.window, applied.rows);
         match self.told[id.index()].replace(Ok(())) {
@@ -315,7 +320,8 @@ impl Running {
         if self.commit(records).await.is_err() {
             return self.poller.ledger.take_back(change);
         }
-        let gap = ended.origin.window.to.since(watermark);
+        let next_from = ended.origin.window.to.minus(self.poller.planner.overlap());
+        let gap = next_from.since(self.skipped_to[id.index()].replace(next_from).unwrap_or(watermark));
         self.poller.telemetry.history_gap(gap);
         let name = &self.poller.targets[id.index()].name;
         tracing::warn!(target_name = %name, window = %ended.origin.window, seconds = gap.as_secs(), "a gap: CXone refuses to tell of this time");

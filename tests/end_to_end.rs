@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
+#[path = "support/counted.rs"]
+mod counted;
+#[allow(dead_code, reason = "what was asked for is looked at after restarts")]
 #[path = "support/direct.rs"]
 mod direct;
 #[path = "support/strict.rs"]
 mod strict;
+#[allow(dead_code, reason = "restarts use more of it")]
 #[path = "support/world.rs"]
 mod world;
 

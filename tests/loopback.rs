@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "in a test, a panic is the way to say it")]
 
+#[allow(dead_code, reason = "the crash test is the one that kills")]
 #[path = "support/process.rs"]
 mod process;
 #[path = "support/strict.rs"]

@@ -67,7 +67,7 @@ fn introduce(simulator: &Simulator, address: String) -> std::io::Result<()> {
 }
 
 /// Answers requests as CXone would.
-pub(super) fn handler(
+pub fn handler(
     simulator: Arc<Simulator>,
     clock: Clock,
 ) -> impl Fn(Request<Incoming>) -> futures_util::future::BoxFuture<'static, Result<Response<Body>, Abort>> + Clone + Send + Sync + 'static {

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::time::{Timestamp, Window};
 
+/// What CXone is about to forget is not asked for: by the time that it reads the request, it would refuse the whole window.
+const FORGETTING: Duration = Duration::from_secs(60);
+
 /// What windows depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowRules {
@@ -33,14 +36,15 @@ impl WindowRules {
     #[must_use]
     pub fn next(&self, watermark: Option<Timestamp>, now: Timestamp) -> Option<Planned> {
         let end = now.minus(self.settle_delay);
+        let oldest = now.minus(self.retention).plus(FORGETTING).min(end);
         let Some(watermark) = watermark else {
-            let window = Window { from: end.minus(self.lookback), to: end };
+            let window = Window { from: end.minus(self.lookback).max(oldest), to: end };
             return Some(Planned { window, gap: Duration::ZERO, behind: false });
         };
         if end <= watermark {
             return None;
         }
-        let from = watermark.minus(self.overlap).max(now.minus(self.retention)).min(end);
+        let from = watermark.minus(self.overlap).max(oldest);
         let to = from.plus(self.lookback).min(end);
         Some(Planned { window: Window { from, to }, gap: from.since(watermark), behind: to < end })
     }
@@ -91,8 +95,11 @@ mod tests {
     fn what_cxone_can_no_longer_tell_is_a_gap() {
         let now = at(1_000 * HOUR);
         let planned = rules().next(Some(at(0)), now).expect("a window");
-        assert_eq!(planned.window.from, at((1_000 - 720) * HOUR));
-        assert_eq!(planned.gap, Duration::from_secs(280 * 3600));
+        assert_eq!(planned.window.from, at((1_000 - 720) * HOUR + 60_000));
+        assert_eq!(planned.gap, Duration::from_secs(280 * 3600 + 60));
+        let shortest = WindowRules { lookback: Duration::from_secs(3600), retention: Duration::from_secs(3600), ..rules() };
+        let planned = shortest.next(None, now).expect("a window");
+        assert_eq!(planned.window, Window { from: at(999 * HOUR + 60_000), to: now });
     }
 
     #[test]

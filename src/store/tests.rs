@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use assert_matches::assert_matches;
 use proptest::prelude::*;
@@ -143,4 +144,126 @@ fn a_store_that_was_being_made_when_the_process_ended_is_made_anew() {
     half.seek(SeekFrom::Start(4096)).expect("room");
     half.write_all(b"half").expect("written");
     DiskStore::open(folder.path()).expect("usable");
+}
+
+/// A disk of so many MiB, which goes with the value; `None` where nobody may mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new(mebibytes: u32) -> Option<Self> {
+        let is_root = fs::metadata("/proc/self").is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0);
+        if !is_root {
+            println!("left out: only root can mount a small disk");
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = format!("size={mebibytes}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Self(folder));
+        }
+        assert!(std::env::var_os("CI").is_none(), "root cannot mount a small disk");
+        println!("left out: this root cannot mount a small disk");
+        None
+    }
+
+    fn folder(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Mounts it again, to be only read, or to be written too.
+    fn remount(&self, how: &str) {
+        let status = Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(self.folder()).status().expect("mount runs");
+        assert!(status.success());
+    }
+
+    /// Takes up all room that is left.
+    fn fill(&self) {
+        let mut filler = fs::File::create(self.folder().join("filler")).expect("a file");
+        let mut block = vec![0; 64 * 1024];
+        while !block.is_empty() {
+            if filler.write_all(&block).is_err() {
+                block.truncate(block.len() / 2);
+            }
+        }
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.folder().join("filler")).expect("it is there");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg(self.folder()).status());
+    }
+}
+
+/// Half a MiB of records, each commit's others.
+fn half_a_mebibyte(round: u8) -> Vec<Record> {
+    (0..512_u32).map(|n| put(&[b"a".as_slice(), &[round], &n.to_be_bytes()].concat(), &[round; 1024])).collect()
+}
+
+#[test]
+fn a_disk_that_fills_up_fails_commits_until_there_is_room_and_then_the_same_store_goes_on_without_loss() {
+    let Some(disk) = SmallDisk::new(24) else { return };
+    let mut store = DiskStore::open(disk.folder()).expect("usable");
+    store.commit(&half_a_mebibyte(0)).expect("there is room");
+    let mut kept = 1;
+    for _ in 0..3 {
+        disk.fill();
+        let mut failures = 0;
+        for _ in 0..200 {
+            match store.commit(&half_a_mebibyte(kept)) {
+                Ok(()) => kept += 1,
+                Err(StoreError::Unusable { detail, .. }) => {
+                    assert!(detail.to_lowercase().contains("space"), "{detail}");
+                    failures += 1;
+                }
+                Err(error) => panic!("{error}"),
+            }
+            if failures == 5 {
+                break;
+            }
+        }
+        assert_eq!(failures, 5, "the disk never filled up");
+        assert_eq!(contents(&mut store).len(), 512 * usize::from(kept), "what was kept can be read, and no more");
+        disk.make_room();
+        store.commit(&half_a_mebibyte(kept)).expect("there is room again");
+        kept += 1;
+        assert_eq!(contents(&mut store).len(), 512 * usize::from(kept));
+    }
+    drop(store);
+    let mut store = DiskStore::open(disk.folder()).expect("whole");
+    assert_eq!(contents(&mut store).len(), 512 * usize::from(kept));
+}
+
+#[test]
+fn a_disk_without_room_at_the_start_is_told_and_nothing_half_made_stays() {
+    let Some(disk) = SmallDisk::new(1) else { return };
+    disk.fill();
+    for _ in 0..2 {
+        assert_matches!(DiskStore::open(disk.folder()), Err(StoreError::Unusable { .. }));
+    }
+    disk.make_room();
+    let mut store = DiskStore::open(disk.folder()).expect("usable");
+    store.commit(&[put(b"a1", b"x")]).expect("there is room");
+}
+
+#[test]
+fn a_disk_that_can_only_be_read_is_told_at_the_start_and_while_running() {
+    let Some(disk) = SmallDisk::new(16) else { return };
+    disk.remount("ro");
+    let error = DiskStore::open(disk.folder()).expect_err("read-only");
+    assert_matches!(&error, StoreError::Unusable { detail, .. } if detail.contains("Read-only"), "{error}");
+    disk.remount("rw");
+    let mut store = DiskStore::open(disk.folder()).expect("usable");
+    store.commit(&[put(b"a1", b"x")]).expect("writable");
+    drop(store);
+    disk.remount("ro");
+    let error = DiskStore::open(disk.folder()).expect_err("read-only");
+    assert_matches!(&error, StoreError::Unusable { detail, .. } if detail.contains("Read-only"), "{error}");
+    disk.remount("rw");
+    let mut store = DiskStore::open(disk.folder()).expect("usable");
+    assert_eq!(contents(&mut store).len(), 1, "nothing was lost");
 }

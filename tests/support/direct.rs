@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::{Response, Transport, TransportError, TransportFault};
-use cxone_exporter::domain::time::Timestamp;
+use cxone_exporter::domain::time::{Timestamp, Window};
 use cxone_exporter::simulator::{Delivery, Simulator};
 use futures_util::future::{self, BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 
 /// How long a request, and how long its answer, is on the way.
 const ONE_WAY: Duration = Duration::from_millis(30);
@@ -30,6 +30,16 @@ pub(crate) enum Fate {
 /// Decides on the fate of each request.
 pub(crate) type Interference = Box<dyn FnMut(&Request<Bytes>) -> Fate + Send>;
 
+/// A report job as CXone was asked for it.
+#[derive(Clone, Debug)]
+pub(crate) struct AskedFor {
+    /// When, by CXone's clock.
+    pub(crate) at: Timestamp,
+    /// The type and the id of the filter, with `:` between.
+    pub(crate) filter: String,
+    pub(crate) window: Window,
+}
+
 /// The way to the simulator.
 pub(crate) struct Direct {
     simulator: Arc<Simulator>,
@@ -37,17 +47,43 @@ pub(crate) struct Direct {
     /// CXone's clock less ours, in milliseconds.
     skew: i64,
     interference: Mutex<Option<Interference>>,
+    asked_for: Mutex<Vec<AskedFor>>,
 }
 
 impl Direct {
-    /// To a simulator whose clock is so far from `clock`.
+    /// To a simulator whose clock is so far from `clock`, which no exporter may step.
     pub(crate) fn new(simulator: Arc<Simulator>, clock: Clock, skew_millis: i64) -> Self {
-        Self { simulator, clock, skew: skew_millis, interference: Mutex::new(None) }
+        Self { simulator, clock, skew: skew_millis, interference: Mutex::new(None), asked_for: Mutex::default() }
     }
 
     /// From now on `interference` decides what gets through; `None`: everything does.
     pub(crate) fn interfere(&self, interference: Option<Interference>) {
         *self.interference.lock().unwrap_or_else(PoisonError::into_inner) = interference;
+    }
+
+    /// Every submit so far that reached CXone, refused ones included.
+    pub(crate) fn asked_for(&self) -> Vec<AskedFor> {
+        self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Now by CXone's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.clock.now().utc.millis() + self.skew)
+    }
+
+    fn note(&self, at: Timestamp, request: &Request<Bytes>) {
+        let Ok(body) = serde_json::from_slice::<serde_json::Value>(request.body()) else { return };
+        let time = |name: &str| {
+            let time: jiff::Timestamp = body[name].as_str().unwrap().parse().unwrap();
+            Timestamp::from_millis(time.as_millisecond())
+        };
+        let text = |name: &str| body["filter"][name].as_str().unwrap_or_default();
+        let asked = AskedFor {
+            at,
+            filter: format!("{}:{}", text("type"), text("id")),
+            window: Window { from: time("dateFrom"), to: time("dateTo") },
+        };
+        self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
     }
 
     fn fate(&self, request: &Request<Bytes>) -> Fate {
@@ -57,7 +93,10 @@ impl Direct {
 
     async fn deliver(&self, request: Request<Bytes>) -> Result<Response, TransportError> {
         tokio::time::sleep(ONE_WAY).await;
-        let now = Timestamp::from_millis(self.clock.now().utc.millis() + self.skew);
+        let now = self.now();
+        if request.method() == Method::POST && request.uri().path().ends_with("/reports") {
+            self.note(now, &request);
+        }
         let answer = self.simulator.handle(now, &request);
         tokio::time::sleep(answer.delay + ONE_WAY).await;
         let (head, body) = answer.response.into_parts();

@@ -75,6 +75,12 @@ impl Running {
         assert!(sent.success());
     }
 
+    /// Ends it at once, with SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for the end, and tells how long it took.
     #[allow(clippy::disallowed_methods, reason = "a real process ends in real time")]
     pub(crate) fn ended(&mut self) -> (ExitStatus, Duration) {

@@ -12,11 +12,12 @@ use cxone_exporter::domain::backoff::Random;
 use cxone_exporter::domain::time::{Timestamp, Window};
 use cxone_exporter::server::Site;
 use cxone_exporter::simulator::{AgentProfile, Rows, Simulator, SimulatorOptions};
-use cxone_exporter::store::MemoryStore;
+use cxone_exporter::store::{MemoryStore, Shelf, Store};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 
+use crate::counted::{self, Sums, number, time};
 use crate::direct::Direct;
 use crate::strict::{self, Dialect, Page};
 
@@ -26,8 +27,8 @@ pub(crate) const START: Timestamp = Timestamp::from_millis(1_781_076_600_000);
 /// How often `/metrics` is read while time passes.
 const SCRAPE_EVERY: Duration = Duration::from_secs(45);
 
-/// The label `state` and the label `skill`.
-type Label = (String, String);
+/// Opens the store that the exporter is to use, each time that one is started.
+type OpenStore = Box<dyn Fn() -> Box<dyn Store>>;
 
 /// What one test needs of a contact centre and of an exporter.
 pub(crate) struct Plan<'a> {
@@ -36,12 +37,29 @@ pub(crate) struct Plan<'a> {
     pub(crate) config: &'a str,
     pub(crate) rows: &'a str,
     pub(crate) secret: &'a str,
+    /// CXone's clock less ours.
     pub(crate) skew_millis: i64,
+    pub(crate) store: OpenStore,
+    pub(crate) scrape_every: Duration,
+}
+
+/// Opens what is on a shelf.
+pub(crate) fn on(shelf: &Shelf) -> OpenStore {
+    let shelf = shelf.clone();
+    Box::new(move || Box::new(MemoryStore::on(shelf.clone())))
 }
 
 impl Default for Plan<'_> {
     fn default() -> Self {
-        Self { simulator: SimulatorOptions::default(), config: "", rows: "intervals", secret: "simulated-secret", skew_millis: 0 }
+        Self {
+            simulator: SimulatorOptions::default(),
+            config: "",
+            rows: "intervals",
+            secret: "simulated-secret",
+            skew_millis: 0,
+            store: on(&Shelf::default()),
+            scrape_every: SCRAPE_EVERY,
+        }
     }
 }
 
@@ -51,35 +69,50 @@ pub(crate) struct World {
     pub(crate) direct: Arc<Direct>,
     pub(crate) clock: Clock,
     pub(crate) config: Config,
+    pub(crate) rows: String,
+    secret: String,
+    store: OpenStore,
+    scrape_every: Duration,
     site: Arc<Site>,
-    polling: Pin<Box<dyn Future<Output = ()>>>,
-    last: Page,
+    pub(crate) polling: Pin<Box<dyn Future<Output = ()>>>,
+    pub(crate) last: Page,
 }
 
 impl World {
     pub(crate) fn new(plan: Plan<'_>) -> Self {
         let clock = Clock::starting_at(START);
         let simulator = Arc::new(Simulator::new(plan.simulator));
-        let direct = Arc::new(Direct::new(Arc::clone(&simulator), clock.clone(), plan.skew_millis));
-        let api = format!(
-            "api: {{base_url: 'https://cxone.test', client_id: simulated-client, client_secret_file: s, rows: {}}}\n{}",
-            plan.rows, plan.config
-        );
-        let text = ConfigText { name: "test", text: &api };
-        let read = |_: &std::path::Path| Ok(plan.secret.to_owned());
-        let (config, warnings) = Config::parse(Some(text), &Overrides::default(), TargetsNeeded::Yes, read).unwrap();
-        assert!(warnings.is_empty(), "{warnings:?}");
-        let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 1 };
-        let exporter = app::exporter(&config, web, &clock, direct.clone(), Box::new(MemoryStore::default()), Random::from_seed(7)).unwrap();
-        let (polling, site) = exporter.into_parts(CancellationToken::new());
-        Self { simulator, direct, clock, config, site, polling: Box::pin(polling), last: Page::default() }
+        let direct = Arc::new(Direct::new(Arc::clone(&simulator), Clock::starting_at(START), plan.skew_millis));
+        let config = configuration(plan.rows, plan.secret, plan.config);
+        let (polling, site) = start(&config, &clock, &direct, (plan.store)());
+        Self {
+            simulator,
+            direct,
+            clock,
+            config,
+            rows: plan.rows.to_owned(),
+            secret: plan.secret.to_owned(),
+            store: plan.store,
+            scrape_every: plan.scrape_every,
+            site,
+            polling,
+            last: Page::default(),
+        }
+    }
+
+    /// Starts an exporter with this configuration on the same store; the one before must have ended.
+    pub(crate) fn start_again(&mut self, config: Option<&str>) {
+        if let Some(config) = config {
+            self.config = configuration(&self.rows, &self.secret, config);
+        }
+        (self.polling, self.site) = start(&self.config, &self.clock, &self.direct, (self.store)());
     }
 
     /// Lets time pass, reads `/metrics` now and then, and checks that no counter falls or goes.
     pub(crate) async fn run_for(&mut self, span: Duration) {
         let end = self.clock.now().instant.plus(span);
         while self.clock.now().instant < end {
-            let next = end.min(self.clock.now().instant.plus(SCRAPE_EVERY));
+            let next = end.min(self.clock.now().instant.plus(self.scrape_every));
             tokio::select! {
                 biased;
                 () = &mut self.polling => panic!("the loop ended"),
@@ -98,7 +131,7 @@ impl World {
         }
     }
 
-    async fn scrape(&mut self) {
+    pub(crate) async fn scrape(&mut self) {
         let (status, text) = self.ask("/metrics").await;
         assert_eq!(status, StatusCode::OK);
         let page = strict::parse(&text, Dialect::OpenMetrics).unwrap();
@@ -133,7 +166,7 @@ impl World {
 
     /// The values of all series with this name, by their labels.
     pub(crate) fn all(&self, name: &str) -> BTreeMap<&BTreeMap<String, String>, &str> {
-        self.last.samples.iter().filter(|(series, _)| series.0 == name).map(|(series, value)| (&series.1, value.as_str())).collect()
+        counted::all(&self.last, name)
     }
 
     /// The sum over all series with this name.
@@ -148,20 +181,16 @@ impl World {
 
     /// Up to when each agent that is shown is known.
     pub(crate) fn observed(&self) -> BTreeMap<String, Timestamp> {
-        self.all("cxone_agent_observed_timestamp_seconds")
-            .into_iter()
-            .map(|(labels, value)| (labels["agent"].clone(), time(value)))
-            .collect()
+        counted::observed(&self.last)
     }
 
     /// The time gauge of a target.
     pub(crate) fn target_time(&self, name: &str, target: &str) -> Option<Timestamp> {
-        let labels = BTreeMap::from([("target".to_owned(), target.to_owned())]);
-        self.last.samples.get(&(name.to_owned(), labels)).map(|value| time(value))
+        counted::target_time(&self.last, name, target)
     }
 
     /// The earliest epoch of the targets that cover the agent.
-    fn epoch(&self, agent: &AgentProfile) -> Timestamp {
+    pub(crate) fn epoch(&self, agent: &AgentProfile) -> Timestamp {
         let covers = |filter: &cxone_exporter::config::Filter| {
             matches!((filter.kind.as_str(), &filter.id), ("user", id) if *id == agent.id)
                 || matches!((filter.kind.as_str(), &filter.id), ("team", id) if *id == agent.team)
@@ -176,31 +205,19 @@ impl World {
     pub(crate) fn assert_exact(&self, millis_too: bool) -> u64 {
         let observed = self.observed();
         assert!(!observed.is_empty(), "no agents are shown");
-        let mut over_all: BTreeMap<Label, (u64, u64)> = BTreeMap::new();
+        let mut over_all = Sums::new();
         for agent in self.simulator.floor().agents().filter(|agent| observed.contains_key(&agent.id)) {
-            for (label, sums) in self.assert_exact_for(agent, millis_too) {
-                let sum = over_all.entry(label).or_default();
-                *sum = (sum.0 + sums.0, sum.1 + sums.1);
-            }
+            counted::add(&mut over_all, &self.assert_exact_for(agent, millis_too));
         }
-        let mut told = self.counts(None);
-        told.retain(|_, sums| *sums != (0, 0));
-        assert_eq!(told, over_all, "over all agents");
+        assert_eq!(counted::counted(&self.last, None), over_all, "over all agents");
         over_all.values().map(|sums| sums.0).sum()
     }
 
     /// Compares the counters of one agent with what really happened, and returns that.
-    pub(crate) fn assert_exact_for(&self, agent: &AgentProfile, millis_too: bool) -> BTreeMap<Label, (u64, u64)> {
+    pub(crate) fn assert_exact_for(&self, agent: &AgentProfile, millis_too: bool) -> Sums {
         let window = Window { from: self.epoch(agent), to: self.observed()[&agent.id] };
-        let mut truth: BTreeMap<Label, (u64, u64)> = BTreeMap::new();
-        for truth_of in self.simulator.truth(window).into_iter().filter(|truth| truth.agent == agent.id) {
-            let label = (truth_of.state.name().to_owned(), truth_of.skill.unwrap_or("").to_owned());
-            truth.insert(label, (truth_of.entries, if millis_too { truth_of.millis } else { 0 }));
-        }
-        let mut told = self.counts(Some(&agent.id));
-        told.retain(|_, sums| *sums != (0, 0));
-        truth.retain(|_, sums| *sums != (0, 0));
-        assert_eq!(told, truth, "{} in {window}", agent.id);
+        let truth = counted::happened(self.simulator.floor(), &agent.id, &[window], millis_too);
+        assert_eq!(counted::counted(&self.last, Some(&agent.id)), truth, "{} in {window}", agent.id);
         truth
     }
 
@@ -209,26 +226,12 @@ impl World {
         for (agent, observed) in self.observed() {
             let profile = self.simulator.floor().agents().find(|profile| profile.id == agent).unwrap();
             let truth = self.simulator.truth(Window { from: self.epoch(profile), to: observed });
-            for ((state, skill), told) in self.counts(Some(&agent)) {
+            for ((state, skill), told) in counted::counted(&self.last, Some(&agent)) {
                 let truth = truth.iter().find(|t| t.agent == agent && t.state.name() == state && t.skill.unwrap_or("") == skill);
                 let most = truth.map_or((0, 0), |truth| (truth.entries, truth.millis));
                 assert!(told.0 <= most.0 && (told.1 <= most.1 || !millis_too), "{agent} {state} {skill}: {told:?} but at most {most:?}");
             }
         }
-    }
-
-    /// Entries and milliseconds of one agent, or over all.
-    fn counts(&self, agent: Option<&str>) -> BTreeMap<Label, (u64, u64)> {
-        let prefix = if agent.is_some() { "cxone_agent_state" } else { "cxone_state" };
-        let mine = |labels: &&BTreeMap<String, String>| labels.get("agent").map(String::as_str) == agent;
-        let seconds = self.all(&format!("{prefix}_seconds_total"));
-        let entries = self.all(&format!("{prefix}_entries_total"));
-        let sums = entries.into_iter().filter(|(labels, _)| mine(labels)).map(|(labels, entries)| {
-            let label = (labels["state"].clone(), labels["skill"].clone());
-            let millis = u64::try_from(time(seconds[labels]).millis()).unwrap();
-            (label, (entries.parse().unwrap(), millis))
-        });
-        sums.collect()
     }
 
     /// Compares the gauges of the floor now with where each agent really was at its observed time.
@@ -270,14 +273,18 @@ impl World {
     }
 }
 
-/// The value of a sample.
-fn number(value: &str) -> f64 {
-    value.parse().unwrap()
+fn configuration(rows: &str, secret: &str, more: &str) -> Config {
+    let text = format!("api: {{base_url: 'https://cxone.test', client_id: simulated-client, client_secret_file: s, rows: {rows}}}\n{more}");
+    let text = ConfigText { name: "test", text: &text };
+    let read = |_: &std::path::Path| Ok(secret.to_owned());
+    let (config, warnings) = Config::parse(Some(text), &Overrides::default(), TargetsNeeded::Yes, read).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    config
 }
 
-/// Seconds with up to three decimals, exactly.
-fn time(seconds: &str) -> Timestamp {
-    let (whole, part) = seconds.split_once('.').unwrap_or((seconds, ""));
-    assert!(part.len() <= 3, "{seconds} is finer than a millisecond");
-    Timestamp::from_millis(whole.parse::<i64>().unwrap() * 1000 + format!("{part:0<3}").parse::<i64>().unwrap())
+fn start(config: &Config, clock: &Clock, direct: &Arc<Direct>, store: Box<dyn Store>) -> (Pin<Box<dyn Future<Output = ()>>>, Arc<Site>) {
+    let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 1 };
+    let exporter = app::exporter(config, web, clock, direct.clone(), store, Random::from_seed(7)).unwrap();
+    let (polling, site) = exporter.into_parts(CancellationToken::new());
+    (Box::pin(polling), site)
 }

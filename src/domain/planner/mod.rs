@@ -340,6 +340,12 @@ impl Planner {
         self.rules.interval.max(self.quota.period().saturating_mul(targets))
     }
 
+    /// How far each window reaches back behind the watermark.
+    #[must_use]
+    pub const fn overlap(&self) -> Duration {
+        self.rules.windows.overlap
+    }
+
     fn stale_at(&self, target: &Target) -> Monotonic {
         let since = target.last_success.map_or(self.started, |now| now.instant);
         since.plus(self.rules.max_staleness.max(self.cycle().saturating_mul(STALE_CYCLES)))

@@ -1,0 +1,220 @@
+//! The real binary, killed with SIGKILL at moments of chance, again and again, among them the middle of commits: afterwards its counters
+//! are what really happened, entry for entry and millisecond for millisecond, and it never asked for more than the quota allows.
+//!
+//! The short form takes about a minute. The long form: `CRASH_KILLS=500 cargo test --release --test crash -- --nocapture`.
+//! `CRASH_SEED=N` repeats the simulated floor, its faults and the plan of kills (moments are real, so not to the microsecond).
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "in a test, a panic is the way to say it")]
+
+#[path = "support/chance.rs"]
+mod chance;
+#[allow(dead_code, reason = "pages of virtual runs are looked at more closely")]
+#[path = "support/counted.rs"]
+mod counted;
+#[allow(dead_code, reason = "what ends by itself, and signals, are for other tests")]
+#[path = "support/process.rs"]
+mod process;
+#[path = "support/strict.rs"]
+mod strict;
+
+use std::env;
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use chance::Chance;
+use counted::Sums;
+use cxone_exporter::clock::Clock;
+use cxone_exporter::commands::simulate::handler;
+use cxone_exporter::domain::time::Window;
+use cxone_exporter::server::{Limits, bind, serve};
+use cxone_exporter::simulator::{Endpoint, Faults, Rows, Simulator, SimulatorOptions};
+use cxone_exporter::tasks::Tasks;
+use process::{Running, command, get, wait_for_at_most};
+use strict::{Dialect, Page, parse};
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+const OPENMETRICS: &str = "Accept: application/openmetrics-text;version=1.0.0\r\n";
+
+const QUOTA: u32 = 200;
+
+const TARGETS: [&str; 2] = ["all:all", "user:user-001"];
+
+/// Requests fail as on a bad day, rows are late, repeated and revised more often. Late rows come well within the overlap.
+const FAULTS: &str =
+    "some,late=0.15,repeated=0.15,revised-end=0.15,malformed=0.1,shuffled=0.5,late-by=4s,revised-for=3s,slow-by=300ms,retry-after=1s";
+
+const CONFIG: &str = "
+poll: {interval: 1s, lookback: 2m, overlap: 10s}
+jobs: {poll_every: 100ms, timeout: 10s}
+quota: {report_jobs_per_minute: 200, reserve: 1}
+targets: [{filter: {type: all, id: all}}, {user: user-001}]
+";
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|value| value.parse().unwrap())
+}
+
+/// A simulated contact centre behind a real socket, and an exporter that is started again and again.
+struct Site {
+    simulator: Arc<Simulator>,
+    folder: tempfile::TempDir,
+    _runtime: Runtime,
+}
+
+impl Site {
+    fn new(seed: u64) -> Self {
+        let simulator = Arc::new(Simulator::new(SimulatorOptions {
+            seed,
+            agents: 120,
+            pace: NonZeroU32::new(300).unwrap(),
+            rows: if seed.is_multiple_of(2) { Rows::WholeIntervals } else { Rows::CutIntervals },
+            report_jobs_per_minute: QUOTA,
+            job_time: Duration::from_millis(150),
+            faults: FAULTS.parse().unwrap(),
+            ..SimulatorOptions::default()
+        }));
+        let runtime = Runtime::new().unwrap();
+        let _within = runtime.enter();
+        let bound = runtime.block_on(bind("127.0.0.1:0".parse().unwrap())).unwrap();
+        let api = bound.address();
+        let stop = CancellationToken::new();
+        let tasks = Tasks::new(stop.clone());
+        let answer = handler(Arc::clone(&simulator), Clock::system());
+        tasks.essential("simulator", serve(bound, answer, Limits::default(), tasks.clone(), stop));
+        let folder = tempfile::tempdir().unwrap();
+        let head = format!("api: {{base_url: 'http://{api}', client_id: simulated-client, client_secret_file: secret}}\n");
+        fs::write(folder.path().join("secret"), "simulated-secret").unwrap();
+        fs::write(folder.path().join("config.yml"), head + CONFIG).unwrap();
+        Self { simulator, folder, _runtime: runtime }
+    }
+
+    fn start(&self) -> Running {
+        let path = |name: &str| self.folder.path().join(name).to_string_lossy().into_owned();
+        let args = ["serve", "--web.listen-address=127.0.0.1:0", "--log.level=debug", "--config.file"];
+        Running::start(command(&args).args([path("config.yml"), "--storage.path".to_owned(), path("data")]))
+    }
+
+    /// Lets an exporter live up to a moment of chance. Returns what it said.
+    fn live_and_die(&self, chance: &mut Chance, last: &mut Page) -> String {
+        let mut exporter = self.start();
+        let polls = || self.simulator.counters().requests_to(Endpoint::Poll);
+        let said = |what: &str| exporter.stderr().matches(what).count();
+        match chance.between(0, 5) {
+            0 => thread::sleep(chance.millis(0, 1_500)),
+            1 => {
+                until(|| said("submitting a report job") > 0);
+                thread::sleep(chance.millis(0, 30));
+            }
+            // The commit of a report begins within moments of an answer to a poll.
+            2 | 3 => {
+                let enough = polls() + chance.between(2, 8);
+                until(|| polls() >= enough);
+                thread::sleep(chance.millis(0, 15));
+            }
+            _ => {
+                let enough = usize::try_from(chance.between(1, 3)).unwrap();
+                until(|| said("report read") >= enough);
+                thread::sleep(chance.millis(0, 20));
+                compare(last, page(&exporter));
+            }
+        }
+        exporter.kill();
+        exporter.stderr()
+    }
+}
+
+/// Waits until it is so, but not for long: a life may also end with nothing done.
+fn until(is_so: impl Fn() -> bool) {
+    for _ in 0..1_500 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn page(exporter: &Running) -> Page {
+    let address = exporter.told(" address=");
+    parse(&get(&address, "/metrics", OPENMETRICS).text(), Dialect::OpenMetrics).unwrap()
+}
+
+/// No counter of agents and states is lower than the process before showed it, and no epoch is another one.
+fn compare(last: &mut Page, page: Page) {
+    for (series, before) in &last.samples {
+        let of_ours = ["cxone_agent_state_", "cxone_state_"].iter().any(|prefix| series.0.starts_with(prefix));
+        if of_ours && series.0.ends_with("_total") {
+            let now = page.samples.get(series).unwrap_or_else(|| panic!("{series:?} is gone"));
+            assert!(counted::number(now) >= counted::number(before), "{series:?} fell from {before} to {now}");
+        }
+        if series.0 == "cxone_target_epoch_timestamp_seconds" {
+            assert_eq!(page.samples.get(series), Some(before), "{series:?}");
+        }
+    }
+    *last = page;
+}
+
+/// Compares all counters with what really happened. Returns how many entries there were.
+fn assert_exact(simulator: &Simulator, page: &Page) -> u64 {
+    let epoch = |target| counted::target_time(page, "cxone_target_epoch_timestamp_seconds", target).unwrap();
+    let (all, one) = (epoch(TARGETS[0]), epoch(TARGETS[1]));
+    let mut over_all = Sums::new();
+    for (agent, observed) in counted::observed(page) {
+        let from = if agent == "user-001" { all.min(one) } else { all };
+        let truth = counted::happened(simulator.floor(), &agent, &[Window { from, to: observed }], true);
+        assert_eq!(counted::counted(page, Some(&agent)), truth, "{agent} from {from} to {observed}");
+        counted::add(&mut over_all, &truth);
+    }
+    assert_eq!(counted::counted(page, None), over_all, "over all agents");
+    over_all.values().map(|sums| sums.0).sum()
+}
+
+#[test]
+fn no_count_is_lost_or_doubled_however_often_the_process_is_killed() {
+    let kills = number("CRASH_KILLS").unwrap_or(50);
+    let seed = number("CRASH_SEED").unwrap_or_else(|| RandomState::new().hash_one(kills) % 1_000_000);
+    println!("CRASH_SEED={seed} CRASH_KILLS={kills}");
+    let clock = Clock::system();
+    let began = clock.now();
+    let site = Site::new(seed);
+    let (mut chance, mut last) = (Chance::new(seed), Page::default());
+    let (mut read, mut taken_up, mut submitted) = (0, 0, 0);
+    for _ in 0..kills {
+        let said = site.live_and_die(&mut chance, &mut last);
+        for wrong in ["panicked", "level=error", "damaged", "store"] {
+            assert!(!said.contains(wrong), "{said}");
+        }
+        read += said.matches("report read").count();
+        taken_up += said.matches("taking up the report job").count();
+        submitted += said.matches("submitting a report job").count();
+    }
+    site.simulator.set_faults(Faults::default());
+    let calm = Clock::system().now().utc.plus(Duration::from_secs(2));
+    let exporter = site.start();
+    let page = wait_for_at_most(Duration::from_secs(60), "reports of the time after the last fault", || {
+        let page = page(&exporter);
+        let watermark = |target| counted::target_time(&page, "cxone_target_watermark_timestamp_seconds", target);
+        TARGETS.iter().all(|target| watermark(target) > Some(calm)).then_some(page)
+    });
+    let entries = assert_exact(&site.simulator, &page);
+    compare(&mut last, page);
+    let counters = site.simulator.counters();
+    println!(
+        "{kills} kills in {:?}: {submitted} jobs submitted, {taken_up} taken up, {read} reports read; {entries} entries exact; {} submits in a minute at most",
+        clock.now().instant.since(began.instant),
+        counters.most_submits_in_a_minute
+    );
+    assert!(counters.most_submits_in_a_minute < usize::try_from(QUOTA).unwrap() && counters.over_quota == 0);
+    // Otherwise the test would prove nothing.
+    assert!(u64::try_from(read).unwrap() > kills / 2 && submitted > read / 2 && taken_up > 0 && entries > 200, "too little happened");
+    assert!(store_size(site.folder.path()) > 0);
+}
+
+fn store_size(folder: &Path) -> u64 {
+    fs::read_dir(folder.join("data")).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+}

@@ -1,0 +1,58 @@
+//! Restarts at any moment, outages of disk and clock, changed configurations: the counts go on as if nothing had happened. Hours and days
+//! of virtual time against the simulator, without sockets.
+//!
+//! The soak's long form: `SOAK_DAYS=30 SOAK_AGENTS=200 cargo test --release --test restart soak -- --nocapture`.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
+
+#[path = "support/chance.rs"]
+mod chance;
+#[path = "support/counted.rs"]
+mod counted;
+#[allow(dead_code, reason = "not all that can happen on the way is needed here")]
+#[path = "support/direct.rs"]
+mod direct;
+#[path = "support/restarts.rs"]
+mod restarts;
+#[path = "support/strict.rs"]
+mod strict;
+#[allow(dead_code, reason = "the runs without restarts use more of it")]
+#[path = "support/world.rs"]
+mod world;
+
+#[path = "restart/any_moment.rs"]
+mod any_moment;
+#[path = "restart/clocks.rs"]
+mod clocks;
+#[path = "restart/configuration.rs"]
+mod configuration;
+#[path = "restart/full_disk.rs"]
+mod full_disk;
+#[path = "restart/gaps.rs"]
+mod gaps;
+#[path = "restart/goes_on.rs"]
+mod goes_on;
+#[path = "restart/soak.rs"]
+mod soak;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use cxone_exporter::simulator::SimulatorOptions;
+
+/// Two targets that share no agents.
+const TWO_TEAMS: &str = "
+poll: {interval: 30s, lookback: 2h, overlap: 10m}
+metrics: {max_staleness: 5m}
+targets:
+  - filter: {type: team, id: team-1}
+  - filter: {type: team, id: team-2}
+";
+
+fn tenant() -> SimulatorOptions {
+    SimulatorOptions { agents: 8, pace: NonZeroU32::new(6).unwrap(), ..SimulatorOptions::default() }
+}
+
+fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}

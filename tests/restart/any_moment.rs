@@ -1,0 +1,130 @@
+//! Restarts at moments of chance while everything goes wrong.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cxone_exporter::simulator::{Faults, Rows, SimulatorOptions};
+use cxone_exporter::store::Shelf;
+
+use crate::chance::Chance;
+use crate::restarts::{AT_ONCE, Failing, Fate};
+use crate::world::{self, Plan, World};
+use crate::{minutes, tenant};
+
+/// Two teams and, for a second time, one agent of each. The first window holds the beginning of every rest between shifts.
+const OVERLAPPING_TARGETS: &str = "
+poll: {interval: 40s, lookback: 90h, overlap: 10m}
+targets:
+  - filter: {type: team, id: team-1}
+  - user: user-001
+  - filter: {type: team, id: team-2}
+  - user: user-002
+";
+
+const BUCKET_TARGETS: &str = "
+poll: {interval: 40s, lookback: 2h, settle_delay: 6m}
+targets:
+  - filter: {type: team, id: team-1}
+  - filter: {type: team, id: team-2}
+";
+
+/// Hours of restarts and faults, then none until the last late row is in.
+async fn restarts(rows: Rows, name: &str, config: &str, seed: u64) {
+    let mut chance = Chance::new(seed);
+    let simulator = SimulatorOptions { seed, rows, faults: Faults::many(), token_life: minutes(3), ..tenant() };
+    let mut world = World::new(Plan { simulator, config, rows: name, ..Plan::default() });
+    let (mut times, end) = (0, world.direct.now().plus(minutes(150)));
+    while world.direct.now() < end {
+        world.run_for(chance.millis(1, 8 * 60_000)).await;
+        let downtime = if times % 8 == 7 { chance.millis(1, 20 * 60_000) } else { chance.millis(1, 30_000) };
+        world.restart(downtime).await;
+        world.assert_not_too_high(rows != Rows::Buckets);
+        times += 1;
+    }
+    world.simulator.set_faults(Faults::default());
+    world.run_for(minutes(12)).await;
+    let entries = world.assert_exact(rows != Rows::Buckets);
+    if rows != Rows::Buckets {
+        world.assert_floor();
+    }
+    assert!(times > 20 && entries > 200, "seed {seed}: only {entries} entries, {times} restarts");
+    world.assert_quota();
+}
+
+#[tokio::test(start_paused = true)]
+async fn whole_intervals_are_exact_after_restarts_and_faults() {
+    restarts(Rows::WholeIntervals, "intervals", OVERLAPPING_TARGETS, 11).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn cut_intervals_are_exact_after_restarts_and_faults() {
+    restarts(Rows::CutIntervals, "intervals", OVERLAPPING_TARGETS, 12).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_are_exact_after_restarts_and_faults() {
+    restarts(Rows::Events, "events", OVERLAPPING_TARGETS, 13).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn buckets_are_exact_after_restarts_and_faults() {
+    restarts(Rows::Buckets, "buckets", BUCKET_TARGETS, 14).await;
+}
+
+/// Commits are told as failed, kept or not, and the process ends at that moment, or goes on.
+async fn failed_commits(rows: Rows, name: &str, ends: bool, seed: u64) {
+    let mut chance = Chance::new(seed);
+    let (shelf, fate) = (Shelf::default(), Arc::new(Fate::default()));
+    let open = world::on(&shelf);
+    let store = {
+        let fate = Arc::clone(&fate);
+        Box::new(move || Box::new(Failing { store: open(), fate: Arc::clone(&fate) }) as Box<_>)
+    };
+    let simulator = SimulatorOptions { seed, rows, faults: Faults::some(), ..tenant() };
+    let mut world = World::new(Plan { simulator, config: OVERLAPPING_TARGETS, rows: name, store, ..Plan::default() });
+    for _ in 0..40 {
+        fate.kept.store(chance.between(0, 2) == 0, Ordering::Relaxed);
+        fate.failed.store(false, Ordering::Relaxed);
+        fate.after.store(chance.between(1, 9), Ordering::Relaxed);
+        while !fate.failed.load(Ordering::Relaxed) {
+            world.run_for(Duration::from_secs(7)).await;
+        }
+        if ends || chance.between(0, 3) == 0 {
+            world.restart(AT_ONCE).await;
+        }
+    }
+    world.simulator.set_faults(Faults::default());
+    world.run_for(minutes(12)).await;
+    let entries = world.assert_exact(true);
+    world.restart(AT_ONCE).await;
+    world.assert_exact(true);
+    assert!(entries > 50, "seed {seed}: only {entries} entries");
+    world.assert_quota();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_lost_or_counted_twice_when_the_process_ends_in_a_commit() {
+    failed_commits(Rows::WholeIntervals, "intervals", true, 21).await;
+    failed_commits(Rows::Events, "events", true, 22).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_lost_or_counted_twice_when_a_commit_was_kept_though_it_is_told_as_failed() {
+    failed_commits(Rows::WholeIntervals, "intervals", false, 31).await;
+    failed_commits(Rows::CutIntervals, "intervals", false, 32).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn restarts_every_few_seconds_cost_time_and_no_counts() {
+    let mut chance = Chance::new(41);
+    let mut world = World::new(Plan { simulator: tenant(), config: OVERLAPPING_TARGETS, ..Plan::default() });
+    for _ in 0..100 {
+        world.run_for(chance.millis(1, 12_000)).await;
+        world.restart(AT_ONCE).await;
+    }
+    world.run_for(Duration::from_secs(300)).await;
+    world.assert_exact(true);
+    world.assert_floor();
+    world.assert_quota();
+}

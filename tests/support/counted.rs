@@ -1,0 +1,82 @@
+//! What a page says was counted, and what really happened.
+
+use std::collections::BTreeMap;
+
+use cxone_exporter::domain::time::{Timestamp, Window};
+use cxone_exporter::simulator::Floor;
+
+use crate::strict::Page;
+
+/// The label `state` and the label `skill`.
+pub(crate) type Label = (String, String);
+
+/// Entries and milliseconds by label; labels with neither are left out.
+pub(crate) type Sums = BTreeMap<Label, (u64, u64)>;
+
+/// The value of a sample.
+pub(crate) fn number(value: &str) -> f64 {
+    value.parse().unwrap()
+}
+
+/// Seconds with up to three decimals, exactly.
+pub(crate) fn time(seconds: &str) -> Timestamp {
+    let (whole, part) = seconds.split_once('.').unwrap_or((seconds, ""));
+    assert!(part.len() <= 3, "{seconds} is finer than a millisecond");
+    Timestamp::from_millis(whole.parse::<i64>().unwrap() * 1000 + format!("{part:0<3}").parse::<i64>().unwrap())
+}
+
+/// The values of all series with this name, by their labels.
+pub(crate) fn all<'a>(page: &'a Page, name: &str) -> BTreeMap<&'a BTreeMap<String, String>, &'a str> {
+    page.samples.iter().filter(|(series, _)| series.0 == name).map(|(series, value)| (&series.1, value.as_str())).collect()
+}
+
+/// Up to when each agent that is shown is known.
+pub(crate) fn observed(page: &Page) -> BTreeMap<String, Timestamp> {
+    let observed = all(page, "cxone_agent_observed_timestamp_seconds");
+    observed.into_iter().map(|(labels, value)| (labels["agent"].clone(), time(value))).collect()
+}
+
+/// The time gauge of a target.
+pub(crate) fn target_time(page: &Page, name: &str, target: &str) -> Option<Timestamp> {
+    let labels = BTreeMap::from([("target".to_owned(), target.to_owned())]);
+    page.samples.get(&(name.to_owned(), labels)).map(|value| time(value))
+}
+
+/// What the page's counters say of one agent, or over all.
+pub(crate) fn counted(page: &Page, agent: Option<&str>) -> Sums {
+    let prefix = if agent.is_some() { "cxone_agent_state" } else { "cxone_state" };
+    let mine = |labels: &&BTreeMap<String, String>| labels.get("agent").map(String::as_str) == agent;
+    let seconds = all(page, &format!("{prefix}_seconds_total"));
+    let entries = all(page, &format!("{prefix}_entries_total"));
+    let sums = entries.into_iter().filter(|(labels, _)| mine(labels)).map(|(labels, entries)| {
+        let label = (labels["state"].clone(), labels["skill"].clone());
+        let millis = u64::try_from(time(seconds[labels]).millis()).unwrap();
+        (label, (entries.parse().unwrap(), millis))
+    });
+    sums.filter(|(_, sums)| *sums != (0, 0)).collect()
+}
+
+/// What really happened to an agent in these windows together.
+pub(crate) fn happened(floor: &Floor, agent: &str, windows: &[Window], millis_too: bool) -> Sums {
+    let place = floor.agents().position(|profile| profile.id == agent).unwrap();
+    let mut sums = Sums::new();
+    for window in windows {
+        for visit in floor.visits(place, *window) {
+            let label = (visit.state.name().to_owned(), visit.skill.unwrap_or("").to_owned());
+            let inside = visit.end.min(window.to).since(visit.start.max(window.from)).as_millis();
+            let sum = sums.entry(label).or_default();
+            sum.0 += u64::from(window.contains(visit.start));
+            sum.1 += if millis_too { u64::try_from(inside).unwrap() } else { 0 };
+        }
+    }
+    sums.retain(|_, sums| *sums != (0, 0));
+    sums
+}
+
+/// Adds `more` to `sums`.
+pub(crate) fn add(sums: &mut Sums, more: &Sums) {
+    for (label, more) in more {
+        let sum = sums.entry(label.clone()).or_default();
+        *sum = (sum.0 + more.0, sum.1 + more.1);
+    }
+}

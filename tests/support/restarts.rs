@@ -1,0 +1,125 @@
+//! The process ends without a word, and another takes up what it left.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use cxone_exporter::clock::Clock;
+use cxone_exporter::domain::ledger::Record;
+use cxone_exporter::domain::time::{Timestamp, Window};
+use cxone_exporter::store::{Store, StoreError};
+
+use crate::direct::AskedFor;
+use crate::strict::Series;
+use crate::world::World;
+
+/// So short that nothing else happens, but long enough for the commit that the dead process had begun: a real store is locked so long.
+pub(crate) const AT_ONCE: Duration = Duration::from_millis(1);
+
+/// What a restart must not change: the counts of agents and states, and where counting began.
+fn is_kept(series: &Series) -> bool {
+    let prefixes = ["cxone_agent_state_entries", "cxone_agent_state_seconds", "cxone_state_", "cxone_target_epoch"];
+    prefixes.iter().any(|prefix| series.0.starts_with(prefix))
+}
+
+impl World {
+    /// Ends the process at once, and starts another one on the same store after `downtime`. Its page is read before it has asked
+    /// anything of anybody: no counter of agents and states may be lower there, or gone.
+    pub(crate) async fn restart(&mut self, downtime: Duration) {
+        self.kill(downtime).await;
+        self.start_again(None);
+        self.scrape().await;
+    }
+
+    /// As [`World::restart`], with another configuration.
+    pub(crate) async fn restart_as(&mut self, config: &str) {
+        self.kill(AT_ONCE).await;
+        self.start_again(Some(config));
+        self.scrape().await;
+    }
+
+    /// Ends the process at once and lets time pass.
+    pub(crate) async fn kill(&mut self, downtime: Duration) {
+        self.polling = Box::pin(std::future::pending());
+        tokio::time::sleep(downtime.max(AT_ONCE)).await;
+        self.clock = Clock::starting_at(self.clock.now().utc);
+        self.last.samples.retain(|series, _| is_kept(series));
+    }
+
+    /// Lets time pass until no job is under way and the page tells all that is known.
+    pub(crate) async fn run_until_idle(&mut self) {
+        let idle = |world: &Self| world.value("cxone_report_jobs_in_flight", &[]) == Some(0.0);
+        self.run_for(Duration::from_secs(1)).await;
+        self.run_until("no job under way", Duration::from_secs(120), idle).await;
+        self.scrape().await;
+    }
+
+    /// What was asked of CXone for `filter` since there were `before` submits.
+    pub(crate) fn asked_since(&self, before: usize, filter: &str) -> Vec<AskedFor> {
+        self.direct.asked_for().into_iter().skip(before).filter(|asked| asked.filter == filter).collect()
+    }
+
+    /// Up to when a target is known.
+    pub(crate) fn watermark(&self, target: &str) -> Timestamp {
+        self.target_time("cxone_target_watermark_timestamp_seconds", target).unwrap()
+    }
+
+    /// Compares the counters of all agents of a team with what really happened in these windows together.
+    pub(crate) fn assert_exact_in(&self, team: &str, windows: &[Window]) {
+        for agent in self.simulator.floor().agents().filter(|agent| agent.team == team) {
+            let observed = self.observed().get(&agent.id).copied();
+            let windows =
+                windows.iter().map(|window| Window { to: observed.map_or(window.to, |observed| window.to.min(observed)), ..*window });
+            let truth = crate::counted::happened(self.simulator.floor(), &agent.id, &windows.collect::<Vec<_>>(), true);
+            assert_eq!(crate::counted::counted(&self.last, Some(&agent.id)), truth, "{}", agent.id);
+        }
+    }
+
+    /// Nothing was asked of CXone that lay in its future.
+    pub(crate) fn assert_no_window_in_the_future(&self) {
+        let asked = self.direct.asked_for();
+        assert!(!asked.is_empty());
+        for asked in asked {
+            assert!(asked.window.from < asked.window.to && asked.window.to <= asked.at, "{asked:?}");
+        }
+    }
+}
+
+/// Says of a commit that it failed, whether it was kept or not, and remembers that it did: the process is to end then, or not.
+pub(crate) struct Failing {
+    pub(crate) store: Box<dyn Store>,
+    pub(crate) fate: Arc<Fate>,
+}
+
+/// When commits fail.
+#[derive(Debug, Default)]
+pub(crate) struct Fate {
+    /// The number of commits until one fails; 0: none does.
+    pub(crate) after: AtomicU64,
+    /// Whether that one is kept all the same.
+    pub(crate) kept: AtomicBool,
+    pub(crate) failed: AtomicBool,
+}
+
+impl Store for Failing {
+    fn read(&mut self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        self.store.read(each)
+    }
+
+    fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let left = self.fate.after.load(Ordering::Relaxed);
+        self.fate.after.store(left.saturating_sub(1), Ordering::Relaxed);
+        if left != 1 {
+            return self.store.commit(records);
+        }
+        if self.fate.kept.load(Ordering::Relaxed) {
+            self.store.commit(records)?;
+        }
+        self.fate.failed.store(true, Ordering::Relaxed);
+        Err(StoreError::Unusable { path: "(failing)".into(), detail: "the power went".to_owned() })
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.store.size_bytes()
+    }
+}
