@@ -238,7 +238,10 @@ fn level(bench: &mut Bench, store: &mut dyn Store, end: i64) {
 fn start(bench: Bench, folder: &Path) {
     let Bench { clock, floor, ledger, .. } = bench;
     let (show, expected) = (floor.show(), ledger.snapshot(&floor.show()));
+    let before = MEMORY.allocated();
     drop(ledger);
+    let memory = before - MEMORY.allocated();
+    tell(&floor, "memory of the ledger", &format!("{} bytes a series, {memory} in all", per(memory, expected.series())));
     let (mut open, mut read, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     let mut last = None;
     for _ in 0..RUNS {
@@ -262,14 +265,12 @@ fn start(bench: Bench, folder: &Path) {
 fn run(floor: Floor) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = DiskStore::open(folder.path()).expect("a new store");
-    let before = MEMORY.allocated();
     let mut bench = Bench::new(floor);
     // The first window makes the labels, the second one settles it, the third makes the first one's room free.
     bench.round(window(NOON - 24 * HOUR, NOON), &mut store);
     bench.round(window(NOON - OVERLAP, NOON + MINUTE), &mut store);
     let end = NOON + 2 * MINUTE;
     bench.round(window(end - MINUTE - OVERLAP, end), &mut store);
-    let memory = MEMORY.allocated() - before;
 
     let show = bench.floor.show();
     let (mut snapshots, mut renders) = (Vec::new(), Vec::new());
@@ -281,7 +282,6 @@ fn run(floor: Floor) {
         events = snapshot.agents.iter().flat_map(|agent| &agent.labels).filter_map(|label| label.window_entries).sum();
     }
     tell(&bench.floor, "series; events in the window", &format!("{series}; {events}"));
-    tell(&bench.floor, "memory of the ledger", &format!("{} bytes a series, {memory} in all", per(memory, series)));
     tell(&bench.floor, "`Ledger::snapshot`", &median(snapshots));
     tell(&bench.floor, "`render`", &median(renders));
     tell(&bench.floor, "file", &format!("{} MB", store.size_bytes() / 1_000_000));

@@ -328,12 +328,17 @@ impl Agent {
         &mut self.series[place]
     }
 
-    /// Forgets the starts that no trailing `lookback` will need again.
+    /// Forgets the starts that no trailing `lookback` will need again, and gives back the room that is not used.
     pub(super) fn trim(&mut self, lookback: Duration) {
         let Some(observed) = self.observed else { return };
         let first_minute = minute_of(observed.minus(lookback));
         let expired = self.starts.partition_point(|starts| starts.minute < first_minute);
         self.starts.drain(..expired);
+        self.memberships.shrink_to_fit();
+        self.told_in.shrink_to_fit();
+        self.timeline.pieces.shrink_to_fit();
+        self.series.shrink_to_fit();
+        self.starts.shrink_to_fit();
     }
 }
 

@@ -14,7 +14,7 @@ pub struct Change {
     pub(super) target: TargetId,
     progress: Progress,
     /// `None`: it was not known.
-    agents: HashMap<Arc<str>, Option<Agent>>,
+    agents: HashMap<Arc<str>, Option<Box<Agent>>>,
     pub(super) totals: HashMap<LabelId, Option<Total>>,
     /// How many labels there were.
     pub(super) labels: usize,
@@ -31,7 +31,7 @@ impl Change {
 
     pub(super) fn keep_agent(&mut self, name: &Arc<str>, agent: Option<&Agent>) {
         if !self.agents.contains_key(name) {
-            self.agents.insert(Arc::clone(name), agent.cloned());
+            self.agents.insert(Arc::clone(name), agent.cloned().map(Box::new));
         }
     }
 

@@ -158,7 +158,8 @@ pub struct Ledger {
     names: Names,
     labels: Labels,
     targets: Vec<Progress>,
-    agents: BTreeMap<Arc<str>, Agent>,
+    /// Boxed: the map's nodes are half empty.
+    agents: BTreeMap<Arc<str>, Box<Agent>>,
     totals: HashMap<LabelId, Total>,
     horizon: Timestamp,
     forget_at: Timestamp,
@@ -195,7 +196,7 @@ impl Ledger {
     /// The place of the newest report that is taken in, in the order of asking.
     #[must_use]
     pub fn newest_asked(&self) -> Asked {
-        self.agents.values().map(Agent::newest_asked).max().unwrap_or_default()
+        self.agents.values().map(|agent| agent.newest_asked()).max().unwrap_or_default()
     }
 
     /// The target's history up to `to` will never be told: its watermark moves there without a report.
@@ -226,8 +227,8 @@ impl Ledger {
                 horizon: self.horizon,
                 rows: &rows,
             };
-            change.keep_agent(&name, self.agents.get(&name));
-            let agent = self.agents.entry(name).or_insert_with(|| Agent::new(origin.window, target_epoch));
+            change.keep_agent(&name, self.agents.get(&name).map(Box::as_ref));
+            let agent = self.agents.entry(name).or_insert_with(|| Box::new(Agent::new(origin.window, target_epoch)));
             let noted = agent.apply(&report, &view(&self.labels, &self.rules));
             applied.revised += noted.revised;
             applied.late += noted.late;

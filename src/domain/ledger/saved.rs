@@ -197,7 +197,7 @@ pub struct Restored {
     head: Option<(Timestamp, Timestamp)>,
     labels: Vec<(u32, String, Option<String>)>,
     targets: HashMap<Filter, SavedTarget>,
-    agents: Vec<(Arc<str>, Agent)>,
+    agents: Vec<(Arc<str>, Box<Agent>)>,
     totals: Vec<(u32, Total)>,
 }
 
