@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::label::{LabelId, Labels};
+use super::starts::{self, MINUTE, Starts, minute_of};
 use super::tally::{Joined, Tally, tally};
 use super::timeline::{Place, Span, Timeline, Told};
 use super::{Asked, Rows, TargetId};
 use crate::domain::time::{Timestamp, Window};
 
-const MINUTE: i64 = 60_000;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// The counts of one agent and label.
@@ -21,15 +21,6 @@ pub(super) struct Series {
     published_entries: u32,
     settled_millis: u64,
     published_millis: u64,
-}
-
-/// Settled state changes of one label within a minute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Starts {
-    /// Minutes since 1970.
-    minute: u32,
-    label: LabelId,
-    count: u32,
 }
 
 /// Entries and milliseconds.
@@ -67,6 +58,7 @@ pub(super) struct Agent {
     timeline: Timeline,
     pub(super) series: Vec<Series>,
     /// Settled starts, oldest first, for the gauge over the trailing lookback.
+    #[serde(with = "starts")]
     starts: Vec<Starts>,
 }
 
@@ -369,9 +361,4 @@ impl Series {
 /// State changes of one agent and label fit 32 bits: 136 years of one a second.
 fn narrow(entries: u64) -> u32 {
     u32::try_from(entries).unwrap_or(u32::MAX)
-}
-
-/// Minutes since 1970.
-fn minute_of(time: Timestamp) -> u32 {
-    u32::try_from(time.millis().div_euclid(MINUTE)).unwrap_or(0)
 }

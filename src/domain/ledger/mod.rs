@@ -8,6 +8,7 @@ mod change;
 mod label;
 mod saved;
 mod shown;
+mod starts;
 mod tally;
 mod timeline;
 
@@ -20,6 +21,7 @@ pub use change::Change;
 pub use saved::{Damaged, Key, Record, Restored, SavedTarget};
 pub use shown::{Show, ShownTarget};
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -227,8 +229,16 @@ impl Ledger {
                 horizon: self.horizon,
                 rows: &rows,
             };
-            change.keep_agent(&name, self.agents.get(&name).map(Box::as_ref));
-            let agent = self.agents.entry(name).or_insert_with(|| Box::new(Agent::new(origin.window, target_epoch)));
+            let agent = match self.agents.entry(name) {
+                Entry::Occupied(entry) => {
+                    change.keep_agent(entry.key(), Some(entry.get()));
+                    entry.into_mut()
+                }
+                Entry::Vacant(entry) => {
+                    change.keep_agent(entry.key(), None);
+                    entry.insert(Box::new(Agent::new(origin.window, target_epoch)))
+                }
+            };
             let noted = agent.apply(&report, &view(&self.labels, &self.rules));
             applied.revised += noted.revised;
             applied.late += noted.late;
