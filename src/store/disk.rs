@@ -18,8 +18,8 @@ const FILE: &str = "cxone-exporter.redb";
 /// Where a new file is made before it is given its name, so that one with the name always was whole once.
 const NEW_FILE: &str = "cxone-exporter.redb.new";
 
-/// What is read of the file at a time is kept up to this much; the rest of the machine's memory is better used by the system.
-const CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// What is read and written of the file is kept up to this much. With less, a large commit writes the same pages several times.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Keeps records in a file.
 #[derive(Debug)]
