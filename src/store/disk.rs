@@ -22,8 +22,8 @@ const NEW_FILE: &str = "cxone-exporter.redb.new";
 /// Who may read and write a new store: it holds agents' ids.
 const FOR_US_ALONE: u32 = 0o600;
 
-/// What is read of the file at a time is kept up to this much; the rest of the machine's memory is better used by the system.
-const CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// What is read and written of the file is kept up to this much. With less, a large commit writes the same pages several times.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Keeps records in a file.
 #[derive(Debug)]

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use buckets::Buckets;
 
 use super::label::{LabelId, Labels};
+use super::starts::{self, MINUTE, Starts, minute_of};
 use super::tally::{Joined, Tally, tally};
 use super::timeline::{Place, Span, Timeline, Told};
 use super::{Asked, Rows, TargetId};
 use crate::domain::time::{Timestamp, Window};
 
-const MINUTE: i64 = 60_000;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// The counts of one agent and label.
@@ -25,15 +25,6 @@ pub(super) struct Series {
     published_entries: u32,
     settled_millis: u64,
     published_millis: u64,
-}
-
-/// Settled state changes of one label within a minute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Starts {
-    /// Minutes since 1970.
-    minute: u32,
-    label: LabelId,
-    count: u32,
 }
 
 /// Entries and milliseconds.
@@ -71,6 +62,7 @@ pub(super) struct Agent {
     timeline: Timeline,
     pub(super) series: Vec<Series>,
     /// Settled starts, oldest first, for the gauge over the trailing lookback.
+    #[serde(with = "starts")]
     starts: Vec<Starts>,
     /// With rows that are buckets: who counts, and what waits.
     buckets: Option<Box<Buckets>>,
@@ -329,12 +321,17 @@ impl Agent {
         &mut self.series[place]
     }
 
-    /// Forgets the starts that no trailing `lookback` will need again.
+    /// Forgets the starts that no trailing `lookback` will need again, and gives back the room that is not used.
     pub(super) fn trim(&mut self, lookback: Duration) {
         let Some(observed) = self.observed else { return };
         let first_minute = minute_of(observed.minus(lookback));
         let expired = self.starts.partition_point(|starts| starts.minute < first_minute);
         self.starts.drain(..expired);
+        self.memberships.shrink_to_fit();
+        self.told_in.shrink_to_fit();
+        self.timeline.pieces.shrink_to_fit();
+        self.series.shrink_to_fit();
+        self.starts.shrink_to_fit();
     }
 }
 
@@ -365,9 +362,4 @@ impl Series {
 /// State changes of one agent and label fit 32 bits: 136 years of one a second.
 fn narrow(entries: u64) -> u32 {
     u32::try_from(entries).unwrap_or(u32::MAX)
-}
-
-/// Minutes since 1970.
-fn minute_of(time: Timestamp) -> u32 {
-    u32::try_from(time.millis().div_euclid(MINUTE)).unwrap_or(0)
 }

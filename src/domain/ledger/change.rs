@@ -1,6 +1,6 @@
 //! What a report changed: to commit it, or to take it back when it cannot be committed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::agent::Agent;
@@ -14,7 +14,7 @@ pub struct Change {
     pub(super) target: TargetId,
     progress: Progress,
     /// `None`: it was not known.
-    agents: HashMap<Arc<str>, Option<Agent>>,
+    agents: BTreeMap<Arc<str>, Option<Box<Agent>>>,
     pub(super) totals: HashMap<LabelId, Option<Total>>,
     /// How many labels there were.
     pub(super) labels: usize,
@@ -30,16 +30,14 @@ impl Change {
     }
 
     pub(super) fn keep_agent(&mut self, name: &Arc<str>, agent: Option<&Agent>) {
-        if !self.agents.contains_key(name) {
-            self.agents.insert(Arc::clone(name), agent.cloned());
-        }
+        self.agents.entry(Arc::clone(name)).or_insert_with(|| agent.cloned().map(Box::new));
     }
 
     pub(super) fn keep_total(&mut self, label: LabelId, total: Option<&Total>) {
         self.totals.entry(label).or_insert_with(|| total.cloned());
     }
 
-    /// The agents that it changed.
+    /// The agents that it changed, in the order of their names.
     pub(super) fn agents(&self) -> Vec<Arc<str>> {
         self.agents.keys().cloned().collect()
     }
@@ -50,7 +48,7 @@ impl Ledger {
         Change {
             target,
             progress: self.targets[target.index()].clone(),
-            agents: HashMap::new(),
+            agents: BTreeMap::new(),
             totals: HashMap::new(),
             labels: self.labels.len(),
             horizon: self.horizon,
@@ -85,7 +83,7 @@ impl Ledger {
             .collect();
         // An agent that was forgotten had left the lists of all targets.
         for (target, name) in members {
-            self.targets[target.index()].newest.insert(name);
+            Arc::make_mut(&mut self.targets[target.index()].newest).insert(name);
         }
     }
 }

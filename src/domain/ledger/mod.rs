@@ -8,6 +8,7 @@ mod change;
 mod label;
 mod saved;
 mod shown;
+mod starts;
 mod tally;
 mod timeline;
 
@@ -18,7 +19,8 @@ pub use change::Change;
 pub use saved::{Damaged, Key, Record, Restored, SavedTarget};
 pub use shown::{Show, ShownTarget};
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,7 +140,7 @@ struct Progress {
     epoch: Option<Timestamp>,
     watermark: Option<Timestamp>,
     /// The agents that its newest report told of.
-    newest: HashSet<Arc<str>>,
+    newest: Arc<BTreeSet<Arc<str>>>,
 }
 
 /// What all agents did under one label.
@@ -156,7 +158,8 @@ pub struct Ledger {
     names: Names,
     labels: Labels,
     targets: Vec<Progress>,
-    agents: BTreeMap<Arc<str>, Agent>,
+    /// Boxed: the map's nodes are half empty.
+    agents: BTreeMap<Arc<str>, Box<Agent>>,
     totals: HashMap<LabelId, Total>,
     horizon: Timestamp,
     forget_at: Timestamp,
@@ -193,7 +196,7 @@ impl Ledger {
     /// The place of the newest report that is taken in, in the order of asking.
     #[must_use]
     pub fn newest_asked(&self) -> Asked {
-        self.agents.values().map(Agent::newest_asked).max().unwrap_or_default()
+        self.agents.values().map(|agent| agent.newest_asked()).max().unwrap_or_default()
     }
 
     /// The target's history up to `to` will never be told: its watermark moves there without a report.
@@ -213,7 +216,7 @@ impl Ledger {
         progress.watermark = progress.watermark.max(Some(origin.window.to));
 
         let told = self.by_agent(origin, report, &mut applied);
-        let newest: HashSet<Arc<str>> = told.keys().cloned().collect();
+        let newest: BTreeSet<Arc<str>> = told.iter().map(|(name, _)| Arc::clone(name)).collect();
         for (name, rows) in told {
             let report = AgentReport {
                 target: origin.target,
@@ -224,8 +227,16 @@ impl Ledger {
                 horizon: self.horizon,
                 rows: &rows,
             };
-            change.keep_agent(&name, self.agents.get(&name));
-            let agent = self.agents.entry(name).or_insert_with(|| Agent::new(origin.window, target_epoch));
+            let agent = match self.agents.entry(name) {
+                Entry::Occupied(entry) => {
+                    change.keep_agent(entry.key(), Some(entry.get()));
+                    entry.into_mut()
+                }
+                Entry::Vacant(entry) => {
+                    change.keep_agent(entry.key(), None);
+                    entry.insert(Box::new(Agent::new(origin.window, target_epoch)))
+                }
+            };
             let noted = agent.apply(&report, &view(&self.labels, &self.rules));
             applied.revised += noted.revised;
             applied.late += noted.late;
@@ -240,18 +251,23 @@ impl Ledger {
         (applied, change)
     }
 
-    /// The report's rows by agent, as the counts need them. An agent with no row that counts is there all the same.
-    fn by_agent(&mut self, origin: &Origin, report: &Report, applied: &mut Applied) -> HashMap<Arc<str>, Vec<Told>> {
+    /// The report's rows by agent, as the counts need them. An agent with no row that counts is there all the same. In the order of the
+    /// agents' names: that of the maps, so that what is looked up next is near.
+    fn by_agent(&mut self, origin: &Origin, report: &Report, applied: &mut Applied) -> Vec<(Arc<str>, Vec<Told>)> {
         let mut names: Vec<Option<NameId>> = vec![None; report.names().len()];
         let mut states: Vec<Option<NameId>> = names.clone();
-        let mut told: HashMap<Arc<str>, Vec<Told>> = HashMap::new();
+        let mut places: Vec<Option<usize>> = vec![None; report.names().len()];
+        let mut told: Vec<(Arc<str>, Vec<Told>)> = Vec::new();
         let mut buckets: HashSet<&Row> = HashSet::new();
         for row in report.rows() {
             // Visits are known again by their start; a bucket that is told twice is known by being the same in everything.
             if self.rules.rows == Rows::Buckets && !buckets.insert(row) {
                 continue;
             }
-            let rows = told.entry(Arc::clone(report.names().value(row.agent))).or_default();
+            let place = *places[row.agent.index()].get_or_insert_with(|| {
+                told.push((Arc::clone(report.names().value(row.agent)), Vec::new()));
+                told.len() - 1
+            });
             if self.rules.rows != Rows::Buckets && row.count > 1 && row.from == origin.window.from {
                 applied.cut_buckets += 1;
                 continue;
@@ -266,8 +282,9 @@ impl Ledger {
             });
             let skill = *names[row.skill.index()].get_or_insert_with(|| self.names.intern(report.names().value(row.skill)));
             let label = self.labels.intern(state, skill);
-            rows.push(Told { label, start: row.from, end: self.end_of(row, origin.window), count: row.count });
+            told[place].1.push(Told { label, start: row.from, end: self.end_of(row, origin.window), count: row.count });
         }
+        told.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         told
     }
 
@@ -292,7 +309,7 @@ impl Ledger {
 
     /// Agents that the target's newest report does not contain: with intervals they are in no state that it knows; otherwise nothing
     /// changed for them, and they are known up to the watermark, too.
-    fn leave(&mut self, target: TargetId, newest: HashSet<Arc<str>>, change: &mut Change) {
+    fn leave(&mut self, target: TargetId, newest: BTreeSet<Arc<str>>, change: &mut Change) {
         let intervals = self.rules.rows == Rows::Intervals;
         let members = std::mem::take(&mut self.targets[target.0].newest);
         for name in members.difference(&newest) {
@@ -304,7 +321,8 @@ impl Ledger {
                 .filter(|membership| membership.target == target)
                 .for_each(|membership| membership.newest = !intervals);
         }
-        self.targets[target.0].newest = if intervals { newest } else { members.union(&newest).cloned().collect() };
+        let newest = if intervals { newest } else { members.union(&newest).cloned().collect() };
+        self.targets[target.0].newest = Arc::new(newest);
     }
 
     /// Counts an agent anew, up to the highest watermark of the targets whose newest report contained it.
@@ -357,7 +375,7 @@ impl Ledger {
             stays
         });
         for progress in &mut self.targets {
-            progress.newest.retain(|name| self.agents.contains_key(name));
+            Arc::make_mut(&mut progress.newest).retain(|name| self.agents.contains_key(name));
         }
     }
 }

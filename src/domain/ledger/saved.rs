@@ -14,6 +14,9 @@ use super::{Change, Ledger, Progress, Rules, TargetId, Total};
 use crate::domain::report::Filter;
 use crate::domain::time::Timestamp;
 
+/// Room that most values fit in, in bytes.
+const ROOM: usize = 256;
+
 /// What a record is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
@@ -69,17 +72,16 @@ impl Key {
     /// The key as bytes: one for the kind, then what tells records of the kind apart.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let (kind, rest): (u8, Vec<u8>) = match self {
-            Self::Version => (b'v', Vec::new()),
-            Self::Ledger => (b'h', Vec::new()),
-            Self::Label(number) => (b'l', number.to_be_bytes().to_vec()),
-            Self::Target(filter) => (b't', filter_bytes(filter)),
-            Self::Agent(name) => (b'a', name.as_bytes().to_vec()),
-            Self::Total(number) => (b's', number.to_be_bytes().to_vec()),
-            Self::Submit(time) => (b'q', time.millis().to_be_bytes().to_vec()),
-            Self::Job(filter) => (b'j', filter_bytes(filter)),
-        };
-        std::iter::once(kind).chain(rest).collect()
+        match self {
+            Self::Version => vec![b'v'],
+            Self::Ledger => vec![b'h'],
+            Self::Label(number) => [&b"l"[..], &number.to_be_bytes()].concat(),
+            Self::Target(filter) => [b"t", &*filter_bytes(filter)].concat(),
+            Self::Agent(name) => [b"a", name.as_bytes()].concat(),
+            Self::Total(number) => [&b"s"[..], &number.to_be_bytes()].concat(),
+            Self::Submit(time) => [&b"q"[..], &time.millis().to_be_bytes()].concat(),
+            Self::Job(filter) => [b"j", &*filter_bytes(filter)].concat(),
+        }
     }
 
     /// The key that `bytes` are.
@@ -116,7 +118,7 @@ impl Record {
     /// `value` at `key`.
     #[must_use]
     pub fn put(key: &Key, value: &impl Serialize) -> Self {
-        let value = postcard::to_allocvec(value).expect("plain data of known length goes into memory");
+        let value = postcard::to_extend(value, Vec::with_capacity(ROOM)).expect("plain data of known length goes into memory");
         Self { key: key.to_bytes(), value: Some(value) }
     }
 
@@ -197,7 +199,7 @@ pub struct Restored {
     head: Option<(Timestamp, Timestamp)>,
     labels: Vec<(u32, String, Option<String>)>,
     targets: HashMap<Filter, SavedTarget>,
-    agents: Vec<(Arc<str>, Agent)>,
+    agents: Vec<(Arc<str>, Box<Agent>)>,
     totals: Vec<(u32, Total)>,
 }
 
@@ -275,7 +277,7 @@ impl Restored {
             }
             agent.retarget(|target| places.get(&target.index()).map(|place| TargetId::new(*place)));
             for membership in agent.memberships.iter().filter(|membership| membership.newest) {
-                ledger.targets[membership.target.index()].newest.insert(Arc::clone(&name));
+                Arc::make_mut(&mut ledger.targets[membership.target.index()].newest).insert(Arc::clone(&name));
             }
             ledger.agents.insert(name, agent);
         }

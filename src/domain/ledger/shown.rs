@@ -48,7 +48,7 @@ impl Ledger {
     /// All that one `/metrics` may say of the contact centre.
     #[must_use]
     pub fn snapshot(&self, show: &Show) -> Snapshot {
-        let agents: Vec<(&Arc<str>, &Agent)> = self.agents.iter().collect();
+        let agents: Vec<(&Arc<str>, &Agent)> = self.agents.iter().map(|(name, agent)| (name, &**agent)).collect();
         let standings: Vec<Option<Standing>> = agents.iter().map(|(_, agent)| self.standing(agent, show)).collect();
         let mut snapshot = self.aggregates(&agents, &standings, show);
         let mut room = show.max_series.saturating_sub(snapshot.series());
