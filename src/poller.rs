@@ -1,24 +1,25 @@
 //! The loop: wakes up, asks the planner, makes requests, takes replies in, and publishes what is then known.
 
+mod shared_clock;
 mod standings;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 
+pub use shared_clock::SharedServerClock;
 pub use standings::{Publish, Standings, TargetStanding};
 
 use crate::clock::Clock;
-use crate::cxone::{ApiError, Client, Event, Poll, ReportRequest};
+use crate::cxone::{ApiError, Client, Poll, ReportRequest};
 use crate::domain::fetch::{Failure, JobId, Outcome, Reply, Trouble};
 use crate::domain::ledger::{Change, Key, Ledger, Record, Show, TargetId};
 use crate::domain::planner::{Action, Ended, Planner};
 use crate::domain::report::{Filter, Report};
-use crate::domain::server_clock::ServerClock;
 use crate::domain::time::{Monotonic, Now, Timestamp, Window};
 use crate::store::{Store, StoreError};
 use crate::tasks::off_thread;
@@ -31,25 +32,6 @@ pub struct Target {
     pub name: Arc<str>,
     /// What its jobs ask for.
     pub filter: Filter,
-}
-
-/// CXone's clock as the client's answers tell it; shared with the client's observer.
-#[derive(Clone, Debug, Default)]
-pub struct SharedServerClock(Arc<Mutex<ServerClock>>);
-
-impl SharedServerClock {
-    /// Takes note of an answer with a date.
-    pub fn client_event(&self, event: &Event) {
-        if let Event::Exchange(exchange) = event
-            && let Some(date) = exchange.date
-        {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).observe(exchange.sent, exchange.answered, date);
-        }
-    }
-
-    fn read(&self) -> ServerClock {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Everything the loop works with.
