@@ -10,12 +10,10 @@ use buckets::Buckets;
 
 use super::label::{LabelId, Labels};
 use super::starts::{self, MINUTE, Starts, minute_of};
-use super::tally::{Joined, Tally, tally};
+use super::tally::{self, Joined, Tally, tally};
 use super::timeline::{Place, Span, Timeline, Told};
 use super::{Asked, Rows, TargetId};
 use crate::domain::time::{Timestamp, Window};
-
-const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// The counts of one agent and label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +117,12 @@ impl View<'_> {
         let mut sums = tally(spans, range, Joined::No, |label| label);
         sums.extend(tally(spans, range, self.joined(), |label| self.labels.over_skills(label)));
         sums
+    }
+
+    fn starts(&self, spans: &[Span], range: Window) -> Vec<(LabelId, Timestamp, u64)> {
+        let mut starts = tally::starts(spans, range, Joined::No, |label| label);
+        starts.extend(tally::starts(spans, range, self.joined(), |label| self.labels.over_skills(label)));
+        starts
     }
 
     fn spans(&self, timeline: &Timeline, observed: Timestamp) -> Vec<Span> {
@@ -229,14 +233,8 @@ impl Agent {
             series.settled_millis += sum.millis;
         }
         let newly = Window { from: self.settled_to, to: horizon };
-        let mut starts: Vec<Timestamp> = spans.iter().map(|span| span.start).filter(|start| newly.contains(*start)).collect();
-        starts.sort_unstable();
-        starts.dedup();
-        for start in starts {
-            let moment = Window { from: start, to: start.plus(MILLISECOND) };
-            for sum in view.tally(&spans, moment).iter().filter(|sum| sum.entries > 0) {
-                self.add_start(sum.label, start, narrow(sum.entries));
-            }
+        for (label, start, entries) in view.starts(&spans, newly) {
+            self.add_start(label, start, narrow(entries));
         }
         let mut spans = spans.iter();
         self.timeline.pieces.retain(|piece| {
