@@ -47,6 +47,11 @@ impl Buckets {
         self.waiting.iter().flat_map(|waiting| waiting.rows.iter().map(|row| row.label))
     }
 
+    /// An agent that was not in the owner's first window is counted from the first one that has it.
+    fn told_first_window_only(&self) -> bool {
+        matches!(self.told[..], [only] if only.from < self.epoch)
+    }
+
     fn told_within(&self, window: Window) -> bool {
         self.told.iter().any(|told| told.from < window.to && window.from < told.to)
     }
@@ -63,7 +68,7 @@ impl Agent {
         let is_member = |target| self.memberships.iter().any(|membership| membership.target == target);
         let buckets = match self.buckets.take().filter(|buckets| is_member(buckets.owner)) {
             // Nothing is counted yet, and this target's counting began earlier.
-            Some(buckets) if buckets.told.len() == 1 && report.target_epoch < buckets.epoch => {
+            Some(buckets) if buckets.told_first_window_only() && report.target_epoch < buckets.epoch => {
                 self.settled_to = Timestamp::MIN;
                 self.starts.clear();
                 Buckets::new(report.target, report.target_epoch)
