@@ -2,7 +2,7 @@
 
 mod standings;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::domain::ledger::{Change, Key, Ledger, Record, Show, TargetId};
 use crate::domain::planner::{Action, Ended, Planner};
 use crate::domain::report::{Filter, Report};
 use crate::domain::server_clock::ServerClock;
+use crate::domain::snapshot::Fingerprint;
 use crate::domain::time::{Monotonic, Now, Timestamp, Window};
 use crate::store::{Store, StoreError};
 use crate::tasks::off_thread;
@@ -76,6 +77,8 @@ pub struct Poller {
     pub telemetry: Arc<Telemetry>,
     /// Where what is known goes.
     pub publish: Publish,
+    /// The shards that were published last, of which only the fingerprints are told again.
+    pub published: HashSet<Fingerprint>,
 }
 
 /// What comes of a request.
@@ -381,7 +384,7 @@ impl Running {
         self.ready |= standings.ready;
         standings.ready = self.ready;
         let publish = Arc::clone(&self.poller.publish);
-        off_thread(move || publish(&snapshot, standings)).boxed()
+        off_thread(move || publish(snapshot, standings)).boxed()
     }
 }
 
