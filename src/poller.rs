@@ -378,14 +378,6 @@ impl Running {
         let planner = &self.poller.planner;
         self.poller.telemetry.tick(planner.in_flight(), planner.quota_wait(), self.poller.server_clock.read().skew_seconds(now));
     }
-
-    fn publish(&mut self, now: Now) -> BoxFuture<'static, ()> {
-        let (snapshot, mut standings) = self.poller.look(now);
-        self.ready |= standings.ready;
-        standings.ready = self.ready;
-        let publish = Arc::clone(&self.poller.publish);
-        off_thread(move || publish(snapshot, standings)).boxed()
-    }
 }
 
 fn store_trouble(error: &StoreError) -> Reply {

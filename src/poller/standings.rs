@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{MINUTE, Poller};
+use futures_util::future::{BoxFuture, FutureExt};
+
+use super::{MINUTE, Poller, Running};
 use crate::domain::ledger::{ShownTarget, TargetId};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::time::{Now, Timestamp};
+use crate::tasks::off_thread;
 
 /// How the targets are doing, for people.
 #[derive(Clone, Debug, Default)]
@@ -70,5 +73,16 @@ impl Poller {
         let snapshot = self.ledger.snapshot_beside(&self.show, &self.published);
         self.published = snapshot.fingerprints();
         (snapshot, standings)
+    }
+}
+
+impl Running {
+    /// Publishes what there is to show now; one publication at a time.
+    pub(super) fn publish(&mut self, now: Now) -> BoxFuture<'static, ()> {
+        let (snapshot, mut standings) = self.poller.look(now);
+        self.ready |= standings.ready;
+        standings.ready = self.ready;
+        let publish = Arc::clone(&self.poller.publish);
+        off_thread(move || publish(snapshot, standings)).boxed()
     }
 }
