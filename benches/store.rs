@@ -277,9 +277,9 @@ fn run(floor: Floor) {
     let (mut series, mut events) = (0, 0);
     for _ in 0..5 {
         let snapshot = bench.timed(&mut snapshots, || bench.ledger.snapshot(&show));
-        drop(bench.timed(&mut renders, || render(&snapshot)));
         series = snapshot.series();
-        events = snapshot.agents.iter().flat_map(|agent| &agent.labels).filter_map(|label| label.window_entries).sum();
+        events = snapshot.agents().flat_map(|agent| &agent.labels).filter_map(|label| label.window_entries).sum();
+        drop(bench.timed(&mut renders, || render(snapshot, None)));
     }
     tell(&bench.floor, "series; events in the window", &format!("{series}; {events}"));
     tell(&bench.floor, "`Ledger::snapshot`", &median(snapshots));

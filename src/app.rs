@@ -1,5 +1,6 @@
 //! The composition root: the only place that knows every concrete type.
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -139,7 +140,7 @@ pub fn exporter(
         telemetry.store_opened(store.size_bytes());
     }
     let shown = Arc::new(RwLock::new(Shown::default()));
-    let site = Arc::new(Site::new(sources(config, web, clock, quota, &telemetry, &shown), render(&Snapshot::default())));
+    let site = Arc::new(Site::new(sources(config, web, clock, quota, &telemetry, &shown), render(Snapshot::default(), None)));
     let mut poller = Poller {
         clock: clock.clone(),
         client,
@@ -152,20 +153,22 @@ pub fn exporter(
         submits,
         telemetry: Arc::clone(&telemetry),
         publish: publish(&site, shown),
+        published: HashSet::new(),
     };
     // What an earlier process left is shown before anything is asked of CXone.
     let (snapshot, standings) = poller.look(now);
-    (poller.publish)(&snapshot, standings);
+    (poller.publish)(snapshot, standings);
     Ok(Exporter { poller, site, telemetry })
 }
 
 /// Shows snapshots on the pages.
 fn publish(site: &Arc<Site>, shown: Arc<RwLock<Shown>>) -> Publish {
     let site = Arc::clone(site);
-    Arc::new(move |snapshot: &Snapshot, standings: Standings| {
-        let rendered = render(snapshot);
+    Arc::new(move |snapshot: Snapshot, standings: Standings| {
+        let Snapshot { agents_seen, series_dropped, .. } = snapshot;
+        let rendered = render(snapshot, Some(&site.published()));
         *shown.write().unwrap_or_else(PoisonError::into_inner) =
-            Shown { standings, agents_seen: snapshot.agents_seen, series: rendered.samples(), series_dropped: snapshot.series_dropped };
+            Shown { standings, agents_seen, series: rendered.samples(), series_dropped };
         site.publish(rendered);
     })
 }

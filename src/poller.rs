@@ -3,7 +3,7 @@
 mod shared_clock;
 mod standings;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::domain::fetch::{Failure, JobId, Outcome, Reply, Trouble};
 use crate::domain::ledger::{Change, Key, Ledger, Record, Show, TargetId};
 use crate::domain::planner::{Action, Ended, Planner};
 use crate::domain::report::{Filter, Report};
+use crate::domain::snapshot::Fingerprint;
 use crate::domain::time::{Monotonic, Now, Timestamp, Window};
 use crate::store::{Store, StoreError};
 use crate::tasks::off_thread;
@@ -58,6 +59,8 @@ pub struct Poller {
     pub telemetry: Arc<Telemetry>,
     /// Where what is known goes.
     pub publish: Publish,
+    /// The shards that were published last, of which only the fingerprints are told again.
+    pub published: HashSet<Fingerprint>,
 }
 
 /// What comes of a request.
@@ -362,14 +365,6 @@ impl Running {
     fn tick(&mut self, now: Now) {
         let planner = &self.poller.planner;
         self.poller.telemetry.tick(planner.in_flight(), planner.quota_wait(), self.poller.server_clock.read().skew_seconds(now));
-    }
-
-    fn publish(&mut self, now: Now) -> BoxFuture<'static, ()> {
-        let (snapshot, mut standings) = self.poller.look(now);
-        self.ready |= standings.ready;
-        standings.ready = self.ready;
-        let publish = Arc::clone(&self.poller.publish);
-        off_thread(move || publish(&snapshot, standings)).boxed()
     }
 }
 

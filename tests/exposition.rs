@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cxone_exporter::domain::names::label_value;
-use cxone_exporter::domain::snapshot::{AgentSeries, LabelSeries, SkillAgents, Snapshot, StateSeries, TargetSeries, VisitDurations};
+use cxone_exporter::domain::snapshot::{AgentSeries, LabelSeries, Shard, SkillAgents, Snapshot, StateSeries, TargetSeries, VisitDurations};
 use cxone_exporter::domain::time::Timestamp;
 use cxone_exporter::exposition::families::{self, Kind, Source};
 use cxone_exporter::exposition::{Format, Page, render};
@@ -31,25 +31,27 @@ fn snapshot(agents: &[&str], states: &[&str], skill: &str) -> Snapshot {
     visits.observe(Duration::from_millis(4_999));
     visits.observe(Duration::from_secs(9_000));
     Snapshot {
-        agents: agents
-            .iter()
-            .map(|agent| AgentSeries {
-                agent: Arc::clone(agent),
-                agent_name: Some(name("Ann \"the\\voice\"\nO'Hara")),
-                observed: time(1_700_000_000_123),
-                labels: states
-                    .iter()
-                    .map(|state| LabelSeries {
-                        state: Arc::clone(state),
-                        skill: name(skill),
-                        start: time(1_699_999_999_007),
-                        window_entries: Some(7),
-                        entries: 3,
-                        millis: 61_500,
-                    })
-                    .collect(),
-            })
-            .collect(),
+        shards: vec![Shard::of(
+            agents
+                .iter()
+                .map(|agent| AgentSeries {
+                    agent: Arc::clone(agent),
+                    agent_name: Some(name("Ann \"the\\voice\"\nO'Hara")),
+                    observed: time(1_700_000_000_123),
+                    labels: states
+                        .iter()
+                        .map(|state| LabelSeries {
+                            state: Arc::clone(state),
+                            skill: name(skill),
+                            start: time(1_699_999_999_007),
+                            window_entries: Some(7),
+                            entries: 3,
+                            millis: 61_500,
+                        })
+                        .collect(),
+                })
+                .collect(),
+        )],
         agents_seen: 1,
         state_agents: states.iter().map(|state| (Arc::clone(state), 1)).collect(),
         over_limit: states.iter().map(|state| (Arc::clone(state), 0)).collect(),
@@ -86,7 +88,7 @@ fn labels<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> 
 
 #[test]
 fn a_full_page_is_sound_in_both_formats_and_holds_every_family_of_the_snapshot() {
-    let rendered = render(&snapshot(&["user-1", "user-2"], &["Ready", "Wrap-up"], "Sales"));
+    let rendered = render(snapshot(&["user-1", "user-2"], &["Ready", "Wrap-up"], "Sales"), None);
     for (format, dialect) in FORMATS {
         let page = strict::parse(&plain(rendered.page(format, OWN)), dialect).unwrap();
         for family in families::ALL.iter().filter(|f| f.source == Source::Snapshot) {
@@ -123,14 +125,14 @@ fn a_full_page_is_sound_in_both_formats_and_holds_every_family_of_the_snapshot()
 
 #[test]
 fn both_formats_tell_the_same_samples() {
-    let rendered = render(&snapshot(&["user-1"], &["Ready"], ""));
+    let rendered = render(snapshot(&["user-1"], &["Ready"], ""), None);
     let [openmetrics, text] = FORMATS.map(|(format, dialect)| strict::parse(&plain(rendered.page(format, OWN)), dialect).unwrap().samples);
     assert_eq!(openmetrics, text);
 }
 
 #[test]
 fn an_empty_snapshot_gives_a_sound_page_without_empty_heads() {
-    let rendered = render(&Snapshot::default());
+    let rendered = render(Snapshot::default(), None);
     for (format, dialect) in FORMATS {
         let page = strict::parse(&plain(rendered.page(format, "# EOF\n")), dialect).unwrap();
         let mut told: Vec<_> = page.families.keys().map(String::as_str).collect();
@@ -149,7 +151,7 @@ fn large() -> Snapshot {
 #[test]
 fn the_stitched_gzip_member_is_one_member_and_equals_the_plain_text() {
     for snapshot in [Snapshot::default(), snapshot(&["user-1"], &["Ready"], ""), large()] {
-        let rendered = render(&snapshot);
+        let rendered = render(snapshot, None);
         for (format, _) in FORMATS {
             let packed = gzip(rendered.page(format, OWN));
             let text = plain(rendered.page(format, OWN));
@@ -165,7 +167,7 @@ fn the_stitched_gzip_member_is_one_member_and_equals_the_plain_text() {
 
 #[test]
 fn gzip_and_python_unpack_the_page() {
-    let rendered = render(&large());
+    let rendered = render(large(), None);
     let packed = gzip(rendered.page(Format::OpenMetrics, OWN));
     let text = plain(rendered.page(Format::OpenMetrics, OWN));
     let python = "import sys,zlib;d=zlib.decompressobj(31);sys.stdout.buffer.write(d.decompress(sys.stdin.buffer.read())+d.flush());assert d.eof and not d.unused_data";
@@ -181,7 +183,7 @@ fn gzip_and_python_unpack_the_page() {
 
 #[test]
 fn promtool_finds_no_fault_in_text_0_0_4() {
-    let rendered = render(&snapshot(&["user-1", "a\"b\\c\nd", "🎧"], &["Ready", "Wrap-up"], "Sales"));
+    let rendered = render(snapshot(&["user-1", "a\"b\\c\nd", "🎧"], &["Ready", "Wrap-up"], "Sales"), None);
     let page = plain(rendered.page(Format::Text, OWN));
     let Some((ok, output)) = run("promtool", &["check", "metrics"], page.as_bytes()) else {
         assert!(std::env::var_os("CI").is_none(), "promtool is not installed");
@@ -256,7 +258,7 @@ proptest! {
     #[test]
     fn hostile_names_come_through_unharmed(agents in prop::collection::vec(hostile(), 1..4), state in hostile(), skill in hostile()) {
         let names: Vec<&str> = agents.iter().map(String::as_str).collect();
-        let rendered = render(&snapshot(&names, &[&state], &skill));
+        let rendered = render(snapshot(&names, &[&state], &skill), None);
         for (format, dialect) in FORMATS {
             let page = strict::parse(&plain(rendered.page(format, OWN)), dialect).map_err(TestCaseError::fail)?;
             for agent in &agents {

@@ -1,5 +1,7 @@
 //! All that one `/metrics` may say of the contact centre, as plain sorted data.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +12,11 @@ use super::time::Timestamp;
 /// Upper bounds of `cxone_state_visit_duration_seconds`, in seconds; `+Inf` comes after them.
 pub const VISIT_BUCKETS: [u32; 13] = [5, 10, 15, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 7200];
 
-/// The state of the floor and of its counters at one moment. Every list is sorted by its labels and has no two equal ones.
+/// The state of the floor and of its counters at one moment. Every list but the agents' is sorted by its labels and has no two equal ones.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// The agents whose series are shown; empty with `metrics.detail: aggregate`.
-    pub agents: Vec<AgentSeries>,
+    /// The agents whose series are shown, each once; empty with `metrics.detail: aggregate`.
+    pub shards: Vec<Shard>,
     /// `cxone_agents_seen`.
     pub agents_seen: u64,
     /// `cxone_agents` by state: every known state, at 0 too.
@@ -41,7 +43,7 @@ impl Snapshot {
     /// How many series it has: its samples, one each.
     #[must_use]
     pub fn series(&self) -> u64 {
-        let agents: u64 = self.agents.iter().map(AgentSeries::series).sum();
+        let agents: u64 = self.shards.iter().map(|shard| shard.series).sum();
         let targets = self.targets.iter().map(|target| {
             1 + u64::from(target.last_success.is_some()) + u64::from(target.watermark.is_some()) + u64::from(target.epoch.is_some())
         });
@@ -51,14 +53,57 @@ impl Snapshot {
         let states = count(self.states.len()) * (count(VISIT_BUCKETS.len()) + 5);
         agents + targets.sum::<u64>() + lists + states + 1 + u64::from(self.data_watermark.is_some())
     }
+
+    /// The agents that it tells in full, in the order of the page.
+    pub fn agents(&self) -> impl Iterator<Item = &AgentSeries> {
+        self.shards.iter().flat_map(|shard| shard.agents.iter().flatten())
+    }
+
+    /// The fingerprints of its shards.
+    #[must_use]
+    pub fn fingerprints(&self) -> HashSet<Fingerprint> {
+        self.shards.iter().map(|shard| shard.fingerprint).collect()
+    }
 }
 
 fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-/// One agent's series.
+/// Agents whose series stand together on the page, in the order of their ids: those that a report is likely to change together.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Within a process, shards with the same one have the same series.
+    pub fingerprint: Fingerprint,
+    /// How many series it has.
+    pub series: u64,
+    /// `None` when whoever asked knows them from a snapshot before.
+    pub agents: Option<Vec<AgentSeries>>,
+}
+
+impl Shard {
+    /// A shard of these agents, known by all that they show.
+    #[must_use]
+    pub fn of(agents: Vec<AgentSeries>) -> Self {
+        Self { fingerprint: Fingerprint::of(&agents), series: agents.iter().map(AgentSeries::series).sum(), agents: Some(agents) }
+    }
+}
+
+/// What tells a shard from others, and from itself at another time. Means nothing to another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// The fingerprint of what shows in `content`.
+    pub fn of(content: &impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        content.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+/// One agent's series.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AgentSeries {
     /// The label `agent`.
     pub agent: Arc<str>,
@@ -77,16 +122,10 @@ impl AgentSeries {
         let labels = self.labels.iter().map(|label| 2 + u64::from(label.start.is_some()) + u64::from(label.window_entries.is_some()));
         labels.sum::<u64>() + u64::from(self.observed.is_some()) + u64::from(self.agent_name.is_some())
     }
-
-    /// How many it has at the most with the same labels.
-    #[must_use]
-    pub fn most_series(&self, agent_info: bool) -> u64 {
-        4 * count(self.labels.len()) + 1 + u64::from(agent_info)
-    }
 }
 
 /// The series of one agent, state and skill.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LabelSeries {
     /// The label `state`.
     pub state: Arc<str>,

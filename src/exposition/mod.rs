@@ -1,16 +1,23 @@
 //! The table of metric families, and a snapshot as bytes. No state: the same snapshot gives the same page.
 //!
-//! A page is one gzip member stitched from segments: those of the snapshot are deflated once, when the data changes, and the exporter's
-//! own metrics are deflated at each scrape and put behind them.
+//! A page is one gzip member stitched from segments: those of the snapshot are deflated when their part of the data changes, and the
+//! exporter's own metrics are deflated at each scrape and put behind them.
 
+mod agents;
 pub mod families;
 mod own;
+mod page;
 mod render;
 mod rows;
 mod segment;
+mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use own::own_text;
-pub use render::{Page, Rendered, render};
+pub use page::Page;
+pub use render::{Rendered, render};
 pub use segment::Inflate;
 
 /// The two text formats that Prometheus reads.

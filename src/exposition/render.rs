@@ -1,32 +1,26 @@
-//! A snapshot as segments, and segments as a page.
+//! A snapshot as segments: what did not change since the snapshot before is taken over from its page.
 
-use bytes::Bytes;
-use flate2::Crc;
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::domain::snapshot::{Snapshot, VISIT_BUCKETS, VisitDurations};
-use crate::domain::time::Timestamp;
+use crate::domain::snapshot::{Fingerprint, Shard, Snapshot};
 
 use super::Format;
-use super::families::{self, Family, Kind};
+use super::agents::{FAMILIES, RenderedShard};
+use super::families;
 use super::own::own_text;
-use super::rows::{Bound, Labels, Value, escape, row};
-use super::segment::{Inflate, Segment, SegmentWriter, Then};
-
-/// The fixed head of a gzip member: deflate, no name, no time, unknown system.
-const GZIP_HEAD: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+use super::page::{Page, Stitched};
+use super::rows::Value;
+use super::segment::{Segment, SegmentWriter, Then};
+use super::writer::{Piece, Writer, point, span};
 
 /// A snapshot's part of the page, compressed.
 #[derive(Debug)]
 pub struct Rendered {
-    pieces: Vec<Piece>,
+    openmetrics: Stitched,
+    text: Stitched,
+    shards: Vec<Arc<RenderedShard>>,
     samples: u64,
-}
-
-/// The rows are the same in both formats; the heads of counters and infos are not.
-#[derive(Debug)]
-enum Piece {
-    Both(Segment),
-    Differs { openmetrics: Segment, text: Segment },
 }
 
 impl Rendered {
@@ -34,6 +28,18 @@ impl Rendered {
     #[must_use]
     pub const fn samples(&self) -> u64 {
         self.samples
+    }
+
+    /// How many bytes it is compressed: what a scrape sends, but for the exporter's own metrics.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.text.size()
+    }
+
+    /// How many of its shards are `other`'s: taken over, and neither written nor compressed again.
+    #[must_use]
+    pub fn shards_shared_with(&self, other: &Self) -> usize {
+        self.shards.iter().filter(|shard| other.shards.iter().any(|known| Arc::ptr_eq(shard, known))).count()
     }
 
     /// One answer to a scrape: this part and, behind it, the exporter's own metrics, which are told as `prometheus_client` encodes them.
@@ -45,67 +51,64 @@ impl Rendered {
             last.text().extend_from_slice(b"# EOF\n");
         }
         let last = last.finish(Then::End);
-
-        let mut page = Page { deflated: Vec::with_capacity(self.pieces.len() + 1), crc: Crc::new(), len: 0 };
-        for piece in &self.pieces {
-            page.append(match (piece, format) {
-                (Piece::Both(segment), _)
-                | (Piece::Differs { openmetrics: segment, .. }, Format::OpenMetrics)
-                | (Piece::Differs { text: segment, .. }, Format::Text) => segment,
-            });
+        match format {
+            Format::OpenMetrics => self.openmetrics.page(last),
+            Format::Text => self.text.page(last),
         }
-        page.append(&last);
-        page
     }
 }
 
-/// One answer to a scrape, still compressed.
-#[derive(Debug)]
-pub struct Page {
-    deflated: Vec<Bytes>,
-    crc: Crc,
-    len: u64,
-}
-
-impl Page {
-    /// The page as one gzip member, in pieces that are not copied.
-    #[must_use]
-    pub fn gzip(self) -> Vec<Bytes> {
-        let mut parts = Vec::with_capacity(self.deflated.len() + 2);
-        parts.push(Bytes::from_static(GZIP_HEAD));
-        parts.extend(self.deflated);
-        let tail = [self.crc.sum().to_le_bytes(), self.crc.amount().to_le_bytes()].concat();
-        parts.push(tail.into());
-        parts
-    }
-
-    /// The page as text, inflated as it is read.
-    #[must_use]
-    pub fn plain(self) -> Inflate {
-        Inflate::new(self.deflated, self.len)
-    }
-
-    fn append(&mut self, segment: &Segment) {
-        self.deflated.push(segment.deflated.clone());
-        self.crc.combine(&segment.crc);
-        self.len += segment.len;
-    }
-}
-
-/// Writes and compresses all of `snapshot`. Done once when the data changes, not at each scrape.
+/// Writes and compresses `snapshot`, but for the shards that `before` has. Done once when the data changes, not at each scrape.
+///
+/// # Panics
+/// When the snapshot leaves out agents of a shard that `before` has not.
 #[must_use]
-pub fn render(snapshot: &Snapshot) -> Rendered {
+pub fn render(snapshot: Snapshot, before: Option<&Rendered>) -> Rendered {
+    let Snapshot { shards, .. } = snapshot;
+    let snapshot = Snapshot { shards: Vec::new(), ..snapshot };
     let mut page = Writer::new();
-    floor(&mut page, snapshot);
-    states(&mut page, snapshot);
-    agents(&mut page, snapshot);
-    targets(&mut page, snapshot);
+    let shards = render_shards(&mut page, shards, before);
+    page.samples = shards.iter().map(|shard| shard.samples).sum();
+    floor(&mut page, &snapshot);
+    states(&mut page, &snapshot);
+    let above = page.pieces();
+    let heads = FAMILIES.map(|family| {
+        page.head(&family);
+        page.pieces()
+    });
+    targets(&mut page, &snapshot);
     let samples = page.samples;
     page.lone(&families::EXPORTER_SERIES, Value::Whole(samples));
     page.lone(&families::EXPORTER_SERIES_LIMIT, Value::Whole(snapshot.series_limit));
     page.lone(&families::EXPORTER_SERIES_DROPPED, Value::Whole(snapshot.series_dropped));
-    page.close();
-    Rendered { pieces: page.pieces, samples }
+    let below = page.pieces();
+
+    let stitched = |format| {
+        let mut segments: Vec<&Segment> = above.iter().map(|piece| piece.segment(format)).collect();
+        for (place, head) in heads.iter().enumerate() {
+            let mut rows = shards.iter().filter_map(|shard| shard.segments[place].as_ref()).peekable();
+            // A head over nothing would tell Prometheus of a metric that cannot be queried.
+            if rows.peek().is_some() {
+                segments.extend(head.iter().map(|piece| piece.segment(format)).chain(rows));
+            }
+        }
+        Stitched::of(segments.into_iter().chain(below.iter().map(|piece: &Piece| piece.segment(format))))
+    };
+    Rendered { openmetrics: stitched(Format::OpenMetrics), text: stitched(Format::Text), shards, samples }
+}
+
+fn render_shards(page: &mut Writer, shards: Vec<Shard>, before: Option<&Rendered>) -> Vec<Arc<RenderedShard>> {
+    let known: HashMap<Fingerprint, &Arc<RenderedShard>> =
+        before.iter().flat_map(|before| &before.shards).map(|shard| (shard.fingerprint, shard)).collect();
+    // Each shard's series are released once they are bytes.
+    let render = |shard: Shard| match known.get(&shard.fingerprint) {
+        Some(rendered) => Arc::clone(rendered),
+        None => {
+            let agents = shard.agents.expect("a snapshot leaves out only what the page before has");
+            Arc::new(RenderedShard::new(page, shard.fingerprint, &agents))
+        }
+    };
+    shards.into_iter().map(render).collect()
 }
 
 fn floor(page: &mut Writer, snapshot: &Snapshot) {
@@ -143,37 +146,6 @@ fn states(page: &mut Writer, snapshot: &Snapshot) {
     }
 }
 
-fn agents(page: &mut Writer, snapshot: &Snapshot) {
-    let all_labels = || snapshot.agents.iter().flat_map(|agent| agent.labels.iter().map(|series| (&*agent.agent, series)));
-
-    page.family(&families::AGENT_STATE_START);
-    for (agent, series) in all_labels() {
-        page.sample_if([agent, &series.state, &series.skill], series.start.map(point));
-    }
-    page.family(&families::AGENT_OBSERVED);
-    for agent in &snapshot.agents {
-        page.sample_if([&*agent.agent], agent.observed.map(point));
-    }
-    page.family(&families::AGENT_WINDOW_ENTRIES);
-    for (agent, series) in all_labels() {
-        page.sample_if([agent, &series.state, &series.skill], series.window_entries.map(Value::Whole));
-    }
-    page.family(&families::AGENT_STATE_ENTRIES);
-    for (agent, series) in all_labels() {
-        page.sample(&[agent, &series.state, &series.skill], Value::Whole(series.entries));
-    }
-    page.family(&families::AGENT_STATE_SECONDS);
-    for (agent, series) in all_labels() {
-        page.sample(&[agent, &series.state, &series.skill], span(series.millis));
-    }
-    page.family(&families::AGENT_INFO);
-    for agent in &snapshot.agents {
-        if let Some(name) = &agent.agent_name {
-            page.sample(&[&agent.agent, name], Value::Whole(1));
-        }
-    }
-}
-
 fn targets(page: &mut Writer, snapshot: &Snapshot) {
     page.family(&families::TARGET_UP);
     for target in &snapshot.targets {
@@ -193,113 +165,4 @@ fn targets(page: &mut Writer, snapshot: &Snapshot) {
     }
     page.family(&families::DATA_WATERMARK);
     page.sample_if([], snapshot.data_watermark.map(point));
-}
-
-fn point(time: Timestamp) -> Value {
-    Value::Seconds { negative: time.millis() < 0, millis: time.millis().unsigned_abs() }
-}
-
-fn span(millis: u64) -> Value {
-    Value::Seconds { negative: false, millis }
-}
-
-/// Writes families one after the other. A family's head comes with its first sample: a head over nothing would tell Prometheus of a
-/// metric that cannot be queried.
-struct Writer {
-    open: SegmentWriter,
-    pieces: Vec<Piece>,
-    family: Option<Family>,
-    head_written: bool,
-    samples: u64,
-}
-
-impl Writer {
-    fn new() -> Self {
-        Self { open: SegmentWriter::new(), pieces: Vec::new(), family: None, head_written: false, samples: 0 }
-    }
-
-    fn family(&mut self, family: &Family) {
-        self.family = Some(*family);
-        self.head_written = false;
-    }
-
-    /// A family of one sample without labels.
-    fn lone(&mut self, family: &Family, value: Value) {
-        self.family(family);
-        self.sample(&[], value);
-    }
-
-    fn sample_if<const N: usize>(&mut self, values: [&str; N], value: Option<Value>) {
-        if let Some(value) = value {
-            self.sample(&values, value);
-        }
-    }
-
-    fn sample(&mut self, values: &[&str], value: Value) {
-        self.row("", values, None, value);
-    }
-
-    fn histogram(&mut self, values: &[&str], visits: &VisitDurations) {
-        let bounds = VISIT_BUCKETS.iter().map(|&seconds| Bound::Seconds(seconds)).chain([Bound::Infinite]);
-        let mut cumulated = 0;
-        for (bound, count) in bounds.zip(visits.buckets) {
-            cumulated += count;
-            self.row("_bucket", values, Some(bound), Value::Whole(cumulated));
-        }
-        self.row("_sum", values, None, span(visits.sum_millis));
-        self.row("_count", values, None, Value::Whole(cumulated));
-    }
-
-    fn row(&mut self, suffix: &str, values: &[&str], le: Option<Bound>, value: Value) {
-        let family = self.family.expect("a family is begun before its samples");
-        assert_eq!(family.labels.len(), values.len(), "{}: one value for each label", family.name);
-        if !self.head_written {
-            self.write_head(&family);
-            self.head_written = true;
-        }
-        row(self.open.text(), (family.name, suffix), Labels { names: family.labels, values, le }, value);
-        self.open.relieve();
-        self.samples += 1;
-    }
-
-    fn write_head(&mut self, family: &Family) {
-        match family.kind {
-            Kind::Gauge | Kind::Histogram => head(self.open.text(), family, Format::Text),
-            Kind::Counter | Kind::Info => {
-                self.close();
-                head(self.open.text(), family, Format::OpenMetrics);
-                let openmetrics = self.open.finish(Then::More);
-                head(self.open.text(), family, Format::Text);
-                let text = self.open.finish(Then::More);
-                self.pieces.push(Piece::Differs { openmetrics, text });
-            }
-        }
-    }
-
-    fn close(&mut self) {
-        if !self.open.is_empty() {
-            let segment = self.open.finish(Then::More);
-            self.pieces.push(Piece::Both(segment));
-        }
-    }
-}
-
-fn head(out: &mut Vec<u8>, family: &Family, format: Format) {
-    let (name, kind) = match (family.kind, format) {
-        (Kind::Gauge, _) => (family.name, "gauge"),
-        (Kind::Histogram, _) => (family.name, "histogram"),
-        (Kind::Counter, Format::OpenMetrics) => (family.family_name(), "counter"),
-        (Kind::Counter, Format::Text) => (family.name, "counter"),
-        (Kind::Info, Format::OpenMetrics) => (family.family_name(), "info"),
-        // Text 0.0.4 knows no infos.
-        (Kind::Info, Format::Text) => (family.name, "gauge"),
-    };
-    for part in ["# HELP ", name, " "] {
-        out.extend_from_slice(part.as_bytes());
-    }
-    // OpenMetrics wants quotes in HELP escaped and text 0.0.4 forbids it; the table has none, which its tests hold.
-    escape(out, family.help, false);
-    for part in [".\n# TYPE ", name, " ", kind, "\n"] {
-        out.extend_from_slice(part.as_bytes());
-    }
 }

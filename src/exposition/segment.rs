@@ -67,7 +67,9 @@ impl SegmentWriter {
             Then::More => FlushCompress::Full,
             Then::End => FlushCompress::Finish,
         });
-        let deflated = std::mem::take(&mut self.deflated).into();
+        // Copied into just the bytes it needs; the buffer serves the next one.
+        let deflated = Bytes::copy_from_slice(&self.deflated);
+        self.deflated.clear();
         Segment { deflated, crc: std::mem::take(&mut self.crc), len: std::mem::take(&mut self.len) }
     }
 

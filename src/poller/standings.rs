@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{MINUTE, Poller};
+use futures_util::future::{BoxFuture, FutureExt};
+
+use super::{MINUTE, Poller, Running};
 use crate::domain::ledger::{ShownTarget, TargetId};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::time::{Now, Timestamp};
+use crate::tasks::off_thread;
 
 /// How the targets are doing, for people.
 #[derive(Clone, Debug, Default)]
@@ -39,11 +42,12 @@ pub struct TargetStanding {
     pub job_since: Option<Timestamp>,
 }
 
-/// Takes what there is to show; called off the loop's thread, so it may take its time.
-pub type Publish = Arc<dyn Fn(&Snapshot, Standings) + Send + Sync>;
+/// Takes what there is to show; called off the loop's thread, so it may take its time. The snapshot leaves out the agents of shards that
+/// were in the one before.
+pub type Publish = Arc<dyn Fn(Snapshot, Standings) + Send + Sync>;
 
 impl Poller {
-    /// What there is to show now.
+    /// What there is to show now, for someone who was shown all that was looked at before.
     pub fn look(&mut self, now: Now) -> (Snapshot, Standings) {
         self.show.targets.clear();
         let submits = self.submits.iter().filter(|(submit, _)| now.instant.since(*submit) <= MINUTE).count();
@@ -66,6 +70,19 @@ impl Poller {
             });
         }
         standings.ready = standings.targets.iter().any(|target| target.watermark.is_some() && !target.stale);
-        (self.ledger.snapshot(&self.show), standings)
+        let snapshot = self.ledger.snapshot_beside(&self.show, &self.published);
+        self.published = snapshot.fingerprints();
+        (snapshot, standings)
+    }
+}
+
+impl Running {
+    /// Publishes what there is to show now; one publication at a time.
+    pub(super) fn publish(&mut self, now: Now) -> BoxFuture<'static, ()> {
+        let (snapshot, mut standings) = self.poller.look(now);
+        self.ready |= standings.ready;
+        standings.ready = self.ready;
+        let publish = Arc::clone(&self.poller.publish);
+        off_thread(move || publish(snapshot, standings)).boxed()
     }
 }

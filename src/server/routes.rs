@@ -69,6 +69,12 @@ impl Site {
         *self.rendered.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rendered);
     }
 
+    /// What is shown now.
+    #[must_use]
+    pub fn published(&self) -> Arc<Rendered> {
+        Arc::clone(&self.rendered.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The handler for [`serve`](super::serve).
     pub fn handler(self: Arc<Self>) -> impl Fn(Request<Incoming>) -> Ready<Result<Response<Body>, Abort>> + Clone + Send + Sync + 'static {
         move |request| ready(Ok(self.answer(&request)))
@@ -107,8 +113,7 @@ impl Site {
             return refusal;
         };
         let format = negotiate::format(request.headers());
-        let rendered = Arc::clone(&self.rendered.read().unwrap_or_else(PoisonError::into_inner));
-        let page = rendered.page(format, &(self.sources.own)());
+        let page = self.published().page(format, &(self.sources.own)());
         let gzip = negotiate::gzip(request.headers());
         let body = if gzip { Body::parts(page.gzip()) } else { Body::inflate(page.plain()) };
         let mut response = with(StatusCode::OK, format.content_type(), body.holding(place));

@@ -76,7 +76,7 @@ fn site(max_requests: usize) -> Arc<Site> {
         readiness: Box::new(|| Readiness::NotReady("no report yet".to_owned())),
         status: Box::new(status_page::tests::view),
     };
-    Arc::new(Site::new(sources, render(&Snapshot::default())))
+    Arc::new(Site::new(sources, render(Snapshot::default(), None)))
 }
 
 fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request<()> {

@@ -43,6 +43,9 @@ pub(super) struct Membership {
 /// Everything about one agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Agent {
+    /// The ledger's revision when something of it last changed.
+    #[serde(skip)]
+    pub(super) revision: u32,
     pub(super) display_name: Option<Box<str>>,
     /// Where its counting begins: the earliest epoch of its targets.
     epoch: Timestamp,
@@ -133,6 +136,7 @@ impl View<'_> {
 impl Agent {
     pub(super) fn new(window: Window, target_epoch: Timestamp) -> Self {
         Self {
+            revision: 0,
             display_name: None,
             epoch: target_epoch,
             observed: None,

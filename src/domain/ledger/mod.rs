@@ -7,6 +7,7 @@ mod agent;
 mod change;
 mod label;
 mod saved;
+mod shards;
 mod shown;
 mod starts;
 mod tally;
@@ -163,6 +164,8 @@ pub struct Ledger {
     totals: HashMap<LabelId, Total>,
     horizon: Timestamp,
     forget_at: Timestamp,
+    /// Grows with every report, also with one that is taken back: the next one changes agents to something else.
+    revision: u32,
 }
 
 impl Ledger {
@@ -178,6 +181,7 @@ impl Ledger {
             totals: HashMap::new(),
             horizon: Timestamp::MIN,
             forget_at: Timestamp::MIN,
+            revision: 0,
         }
     }
 
@@ -210,6 +214,7 @@ impl Ledger {
     /// Takes in a report that was read whole. The change says what to commit, and can be taken back.
     pub fn apply(&mut self, origin: &Origin, report: &Report) -> (Applied, Change) {
         let mut change = self.begin(origin.target);
+        self.revision = self.revision.wrapping_add(1);
         let mut applied = Applied { rows: u64::try_from(report.rows().len()).unwrap_or(u64::MAX), ..Applied::default() };
         let progress = &mut self.targets[origin.target.0];
         let target_epoch = *progress.epoch.get_or_insert(origin.window.to);
@@ -328,6 +333,7 @@ impl Ledger {
     /// Counts an agent anew, up to the highest watermark of the targets whose newest report contained it.
     fn observe(&mut self, name: &Arc<str>, change: &mut Change) {
         let Some(agent) = self.agents.get_mut(name) else { return };
+        agent.revision = self.revision;
         let watermark = |target: TargetId| self.targets[target.0].watermark;
         if let Some(known_to) = agent.owner().and_then(watermark) {
             agent.judge_buckets(known_to, self.horizon, &view(&self.labels, &self.rules));

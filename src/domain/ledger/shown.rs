@@ -1,14 +1,15 @@
 //! What the ledger shows: the floor (who is where now, since when) and the counts, as a snapshot.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::agent::{Agent, View};
 use super::label::LabelId;
+use super::shards::{Shown, shards};
 use super::{Detail, Ledger, view};
 use crate::domain::names::NameId;
-use crate::domain::snapshot::{AgentSeries, LabelSeries, SkillAgents, Snapshot, StateSeries, TargetSeries};
+use crate::domain::snapshot::{AgentSeries, Fingerprint, LabelSeries, SkillAgents, Snapshot, StateSeries, TargetSeries};
 use crate::domain::time::Timestamp;
 
 /// What a snapshot says beside the counts, and how much of them.
@@ -38,36 +39,51 @@ pub struct ShownTarget {
 }
 
 /// Where an agent is: its state, since when, and under which labels.
-struct Standing {
+pub(super) struct Standing {
     state: NameId,
     start: Timestamp,
     labels: Vec<LabelId>,
+}
+
+impl Standing {
+    /// Whether the agent is in what `label` stands for.
+    pub(super) fn is_under(&self, label: LabelId, view: &View<'_>) -> bool {
+        self.labels.iter().any(|own| view.groups_of(*own).contains(&label))
+    }
 }
 
 impl Ledger {
     /// All that one `/metrics` may say of the contact centre.
     #[must_use]
     pub fn snapshot(&self, show: &Show) -> Snapshot {
+        self.snapshot_beside(show, &HashSet::new())
+    }
+
+    /// The same, for someone who has the shards with these fingerprints: their agents are left out.
+    #[must_use]
+    pub fn snapshot_beside(&self, show: &Show, known: &HashSet<Fingerprint>) -> Snapshot {
         let agents: Vec<(&Arc<str>, &Agent)> = self.agents.iter().map(|(name, agent)| (name, &**agent)).collect();
         let standings: Vec<Option<Standing>> = agents.iter().map(|(_, agent)| self.standing(agent, show)).collect();
         let mut snapshot = self.aggregates(&agents, &standings, show);
+        if self.rules.detail == Detail::Aggregate {
+            return snapshot;
+        }
         let mut room = show.max_series.saturating_sub(snapshot.series());
-        let mut full = self.rules.detail == Detail::Aggregate;
-        for ((name, agent), standing) in agents.iter().zip(&standings) {
-            if self.rules.detail == Detail::Aggregate {
-                break;
-            }
-            let series = self.agent_series(name, agent, standing.as_ref(), show);
+        let mut full = false;
+        let mut shown = Vec::with_capacity(agents.len());
+        for ((name, agent), standing) in agents.into_iter().zip(&standings) {
+            let agent = Shown { name, agent, standing: standing.as_ref(), stale: is_stale(agent, show) };
             // The size is that of an agent that is fully shown, so that nobody comes and goes with another's state.
-            let size = series.most_series(show.agent_info);
+            let size = self.most_series(&agent, show);
             full = full || size > room;
             if full {
-                snapshot.series_dropped += series.series();
+                snapshot.series_dropped += self.series(&agent, show);
             } else {
                 room -= size;
-                snapshot.agents.push(series);
+                shown.push(agent);
             }
         }
+        snapshot.shards = shards(&mut shown).map(|agents| self.shard(agents, show, known)).collect();
         snapshot
     }
 
@@ -140,18 +156,17 @@ impl Ledger {
         series
     }
 
-    fn agent_series(&self, name: &Arc<str>, agent: &Agent, standing: Option<&Standing>, show: &Show) -> AgentSeries {
-        let stale = is_stale(agent, show);
+    pub(super) fn agent_series(&self, shown: &Shown<'_>, show: &Show) -> AgentSeries {
+        let Shown { name, agent, standing, stale } = *shown;
         let view = self.view();
         let window_entries: HashMap<LabelId, u64> = agent.window_entries(self.rules.lookback, &view).into_iter().collect();
-        let shown = |id: &LabelId| self.labels.label(*id).skill.is_none() == (self.rules.detail == Detail::Agent);
         let mut labels: Vec<LabelSeries> = agent
             .series
             .iter()
-            .filter(|series| shown(&series.label))
+            .filter(|series| self.is_shown(series.label))
             .map(|series| {
                 let label = self.labels.label(series.label);
-                let here = |standing: &&Standing| standing.labels.iter().any(|label| view.groups_of(*label).contains(&series.label));
+                let here = |standing: &&Standing| standing.is_under(series.label, &view);
                 let published = series.published();
                 LabelSeries {
                     state: Arc::clone(self.names.value(label.state)),
@@ -168,7 +183,12 @@ impl Ledger {
         AgentSeries { agent: Arc::clone(name), agent_name, observed: agent.observed.filter(|_| !stale), labels }
     }
 
-    fn view(&self) -> View<'_> {
+    /// Whether series under this label are shown.
+    pub(super) fn is_shown(&self, label: LabelId) -> bool {
+        self.labels.label(label).skill.is_none() == (self.rules.detail == Detail::Agent)
+    }
+
+    pub(super) fn view(&self) -> View<'_> {
         view(&self.labels, &self.rules)
     }
 }

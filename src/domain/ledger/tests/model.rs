@@ -22,8 +22,8 @@ const END: usize = 200;
 
 fn published(ledger: &Ledger, targets: usize) -> Counts {
     let mut counts = Counts::new();
-    for agent in ledger.snapshot(&show(targets)).agents {
-        for label in agent.labels {
+    for agent in ledger.snapshot(&show(targets)).agents() {
+        for label in &agent.labels {
             let name = AGENTS.iter().find(|name| ***name == *agent.agent).expect("a known agent");
             let (state, skill) =
                 LABELS.iter().find(|(state, skill)| **state == *label.state && **skill == *label.skill).expect("a known label");
@@ -459,7 +459,7 @@ proptest! {
     fn buckets_of_two_targets_are_counted_once_and_whole(truth in history(), polls in polls(), first in 1..100_i64) {
         let truth: Vec<Truth> = truth.into_iter().map(|visit| Truth { late: 0, ..visit }).collect();
         let (ledger, epoch, _) = poll(&truth, Telling::Buckets, &polls, first);
-        for agent in ledger.snapshot(&show(2)).agents {
+        for agent in ledger.snapshot(&show(2)).agents() {
             let observed = agent.observed.expect("not stale").millis();
             let expected = true_counts(&truth, epoch, observed);
             for label in &agent.labels {

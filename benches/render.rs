@@ -1,0 +1,186 @@
+//! What it costs to show a million series: all of them, and after one target of many was read. `cargo bench --bench render`.
+//!
+//! CPU time, medians; the memory is that of the whole process, ledger included.
+
+#![allow(clippy::print_stdout, reason = "a benchmark prints its results")]
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cxone_exporter::domain::ledger::{Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
+use cxone_exporter::domain::report::{RawRow, Report};
+use cxone_exporter::domain::snapshot::Fingerprint;
+use cxone_exporter::domain::time::{Timestamp, Window};
+use cxone_exporter::exposition::{Format, Rendered, render};
+
+const AGENTS: usize = 50_000;
+const RUNS: usize = 7;
+/// Twenty series an agent: three for each of these, the start of the one that it is in, and up to when it is known.
+const LABELS: [(&str, &str); 6] = [
+    ("Available", "Sales"),
+    ("InboundContact", "Support English"),
+    ("InboundContact", "Billing"),
+    ("Wrap-up", "Sales"),
+    ("Lunch", ""),
+    ("Break", ""),
+];
+/// Five minutes, in milliseconds: the time between two reports of a target.
+const PAUSE: i64 = 300_000;
+
+fn main() {
+    println!("{:<22} {:>8} {:>8} {:>13} {:>13} {:>13}", "read", "shards", "anew", "snapshot", "render", "together");
+    for targets in [20, 200] {
+        let mut floor = Floor::new(targets);
+        for target in (0..targets).chain(0..targets) {
+            floor.read(target);
+        }
+        let before = resident();
+        let all: Vec<Cost> = (0..RUNS).map(|_| floor.publish_all()).collect();
+        let after = resident();
+        let one: Vec<Cost> = (0..RUNS).map(|run| floor.read_and_publish(run * 2)).collect();
+        let all = print_medians(&format!("all of {targets} targets"), all);
+        let one = print_medians(&format!("one of {targets} targets"), one);
+        println!("  one/all {:.1} %", 100.0 * one.as_secs_f64() / all.as_secs_f64());
+        let stitched = median((0..101).map(|_| floor.stitch()).collect());
+        let page = &floor.page;
+        println!("  a page of {} samples: {} bytes compressed, stitched in {stitched:?}", page.samples(), page.size());
+        println!("  resident: {before} MB without a page, {after} MB with one, {} MB at the highest", status("VmHWM:"));
+    }
+}
+
+/// What one publication took.
+struct Cost {
+    shards: usize,
+    anew: usize,
+    snapshot: Duration,
+    render: Duration,
+}
+
+fn print_medians(what: &str, costs: Vec<Cost>) -> Duration {
+    let snapshot = median(costs.iter().map(|cost| cost.snapshot).collect());
+    let render = median(costs.iter().map(|cost| cost.render).collect());
+    let together = median(costs.iter().map(|cost| cost.snapshot + cost.render).collect());
+    let Cost { shards, anew, .. } = costs[0];
+    println!("{what:<22} {shards:>8} {anew:>8} {snapshot:>13.1?} {render:>13.1?} {together:>13.1?}");
+    together
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// A floor, and who shows it as the poller and the pages do.
+struct Floor {
+    ledger: Ledger,
+    show: Show,
+    reports: i64,
+    known: HashSet<Fingerprint>,
+    page: Rendered,
+}
+
+impl Floor {
+    fn new(targets: usize) -> Self {
+        let (lookback, overlap) = (Duration::from_secs(3600), Duration::from_secs(60));
+        let rules = Rules { rows: Rows::Intervals, lookback, overlap, wrap_up: Vec::new(), detail: Detail::AgentSkill };
+        let target = |place| ShownTarget { name: Arc::from(format!("team:{place}")), up: true, last_success: None, stale: false };
+        let targets: Vec<ShownTarget> = (0..targets).map(target).collect();
+        let ledger = Ledger::new(rules, targets.len());
+        let show = Show { targets, limits: BTreeMap::new(), max_series: 2_000_000, agent_info: false };
+        let page = render(ledger.snapshot(&show), None);
+        Self { ledger, show, reports: 0, known: HashSet::new(), page }
+    }
+
+    /// A report of one target: each of its agents goes through all its labels.
+    fn read(&mut self, target: usize) {
+        let targets = self.show.targets.len();
+        self.reports += 1;
+        let round = self.reports / i64::try_from(targets).expect("few") + 1;
+        let (from, to) = (round * PAUSE - 60_000, (round + 1) * PAUSE);
+        let mut report = Report::default();
+        for agent in (target..AGENTS).step_by(targets) {
+            let (id, noise) = identity(agent, self.reports);
+            let mut start = from + 60_000 + i64::from(noise % 10_000);
+            for (place, (state, skill)) in LABELS.into_iter().enumerate() {
+                let end = start + 1_000 + i64::from((noise >> place) % 30_000);
+                report.push(&RawRow {
+                    user_id: Cow::Borrowed(&id),
+                    user_name: Cow::Borrowed(""),
+                    state_name: Cow::Borrowed(state),
+                    state_id: Cow::Borrowed(""),
+                    skill_name: Cow::Borrowed(skill),
+                    count: 1,
+                    from: Timestamp::from_millis(start),
+                    to: (place + 1 < LABELS.len()).then(|| Timestamp::from_millis(end)),
+                });
+                start = end;
+            }
+        }
+        let asked = Asked(self.reports.unsigned_abs());
+        let window = Window { from: Timestamp::from_millis(from), to: Timestamp::from_millis(to) };
+        self.ledger.apply(&Origin { target: TargetId::new(target), asked, oldest_awaited: asked, window }, &report);
+    }
+
+    fn publish_all(&mut self) -> Cost {
+        self.known.clear();
+        self.publish()
+    }
+
+    fn read_and_publish(&mut self, target: usize) -> Cost {
+        self.read(target);
+        self.publish()
+    }
+
+    fn publish(&mut self) -> Cost {
+        let began = cpu();
+        let snapshot = self.ledger.snapshot_beside(&self.show, &self.known);
+        let known = std::mem::replace(&mut self.known, snapshot.fingerprints());
+        let told = cpu();
+        let shards = snapshot.shards.len();
+        let anew = snapshot.shards.iter().filter(|shard| shard.agents.is_some()).count();
+        self.page = render(snapshot, (!known.is_empty()).then_some(&self.page));
+        Cost { shards, anew, snapshot: told - began, render: cpu() - told }
+    }
+
+    fn stitch(&self) -> Duration {
+        let began = cpu();
+        let parts = self.page.page(Format::OpenMetrics, "# EOF\n").gzip();
+        let took = cpu() - began;
+        assert!(!parts.is_empty());
+        took
+    }
+}
+
+/// An id like CXone's, which compresses badly, and a number that is another each time.
+fn identity(agent: usize, time: i64) -> (String, u32) {
+    let mix = |seed: u64| {
+        let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb)
+    };
+    let seed = u64::try_from(agent).expect("small") + 1;
+    let (high, low) = (mix(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)), mix(seed.wrapping_mul(0xd1b5_4a32_d192_ed03)));
+    let id =
+        format!("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", high >> 32, high >> 16 & 0xffff, high & 0xffff, low >> 48, low & 0xffff_ffff_ffff);
+    let noise = mix(low ^ time.unsigned_abs()) >> 32;
+    (id, u32::try_from(noise).expect("32 bits are left"))
+}
+
+/// The CPU time of this thread, the only one.
+fn cpu() -> Duration {
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells the time on the CPU");
+    let nanos = schedstat.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("a number");
+    Duration::from_nanos(nanos)
+}
+
+/// Megabytes of memory in use now.
+fn resident() -> u64 {
+    status("VmRSS:")
+}
+
+fn status(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells the memory");
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("the field");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1000
+}

@@ -1,0 +1,111 @@
+//! Single agents in shards: those that one report is likely to change together, so that the others need not be told again.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::agent::Agent;
+use super::shown::{Show, Standing};
+use super::{Ledger, TargetId};
+use crate::domain::snapshot::{Fingerprint, Shard};
+
+/// A target with fewer agents shares its shard with the next: every shard costs the page a few bytes and the start of a compression.
+const FEWEST: usize = 128;
+
+/// A target with more has several shards.
+const MOST: usize = 1024;
+
+/// An agent that is shown.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'a> {
+    pub(super) name: &'a Arc<str>,
+    pub(super) agent: &'a Agent,
+    pub(super) standing: Option<&'a Standing>,
+    pub(super) stale: bool,
+}
+
+impl Shown<'_> {
+    /// The target that told of it first.
+    fn home(&self) -> Option<TargetId> {
+        self.agent.memberships.first().map(|membership| membership.target)
+    }
+}
+
+/// Parts `agents`, which are in the order of their ids, by their homes.
+pub(super) fn shards<'a>(agents: &'a mut [Shown<'_>]) -> impl Iterator<Item = &'a [Shown<'a>]> {
+    // Stable: within a home, the order of the ids stays.
+    agents.sort_by_key(Shown::home);
+    let agents: &[Shown<'_>] = agents;
+    let sizes: Vec<usize> = agents.chunk_by(|a, b| a.home() == b.home()).map(<[_]>::len).collect();
+    let mut rest = agents;
+    shard_sizes(&sizes).into_iter().map(move |size| {
+        let (shard, behind) = rest.split_at(size);
+        rest = behind;
+        shard
+    })
+}
+
+/// How many agents each shard has when the homes, in order, have so many.
+fn shard_sizes(homes: &[usize]) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    let mut small = 0;
+    for &home in homes {
+        if home < FEWEST {
+            small += home;
+            if small < FEWEST {
+                continue;
+            }
+        }
+        if small > 0 {
+            sizes.push(std::mem::take(&mut small));
+        }
+        if home >= FEWEST {
+            let count = home.div_ceil(MOST);
+            sizes.extend((0..count).map(|place| home * (place + 1) / count - home * place / count));
+        }
+    }
+    sizes.extend((small > 0).then_some(small));
+    sizes
+}
+
+impl Ledger {
+    pub(super) fn shard(&self, agents: &[Shown<'_>], show: &Show, known: &HashSet<Fingerprint>) -> Shard {
+        // All else that a series shows of an agent follows from these: what reports told of it, and whether that is stale.
+        let told: Vec<(&str, u32, bool)> = agents.iter().map(|shown| (&**shown.name, shown.agent.revision, shown.stale)).collect();
+        let fingerprint = Fingerprint::of(&(told, show.agent_info));
+        Shard {
+            fingerprint,
+            series: agents.iter().map(|agent| self.series(agent, show)).sum(),
+            agents: (!known.contains(&fingerprint)).then(|| agents.iter().map(|agent| self.agent_series(agent, show)).collect()),
+        }
+    }
+
+    /// How many series an agent has.
+    pub(super) fn series(&self, shown: &Shown<'_>, show: &Show) -> u64 {
+        let Shown { agent, standing, stale, .. } = *shown;
+        let view = self.view();
+        let of_label = |label| 2 + u64::from(!stale) + u64::from(standing.is_some_and(|standing| standing.is_under(label, &view)));
+        let labels = agent.series.iter().map(|series| series.label).filter(|label| self.is_shown(*label));
+        let named = show.agent_info && agent.display_name.is_some();
+        labels.map(of_label).sum::<u64>() + if stale { 0 } else { u64::from(agent.observed.is_some()) + u64::from(named) }
+    }
+
+    /// How many it has at the most with the same labels.
+    pub(super) fn most_series(&self, shown: &Shown<'_>, show: &Show) -> u64 {
+        let labels = shown.agent.series.iter().filter(|series| self.is_shown(series.label)).count();
+        4 * u64::try_from(labels).unwrap_or(u64::MAX) + 1 + u64::from(show.agent_info)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_targets_share_a_shard_and_large_ones_are_parted_evenly() {
+        assert_eq!(shard_sizes(&[]), [0; 0]);
+        assert_eq!(shard_sizes(&[1]), [1]);
+        assert_eq!(shard_sizes(&[1, 2, 128, 3]), [3, 128, 3]);
+        assert_eq!(shard_sizes(&[100, 100, 100]), [200, 100]);
+        assert_eq!(shard_sizes(&[1024, 1025, 5000]), [1024, 512, 513, 1000, 1000, 1000, 1000, 1000]);
+    }
+}

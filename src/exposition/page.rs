@@ -1,0 +1,76 @@
+//! One answer to a scrape: segments as one gzip member, or as text.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flate2::Crc;
+
+use super::segment::{Inflate, Segment};
+
+/// The fixed head of a gzip member: deflate, no name, no time, unknown system.
+const GZIP_HEAD: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+
+/// Segments one behind the other, summed up once and not at each scrape.
+#[derive(Debug)]
+pub(super) struct Stitched {
+    deflated: Arc<[Bytes]>,
+    crc: Crc,
+    len: u64,
+}
+
+impl Stitched {
+    pub(super) fn of<'a>(segments: impl Iterator<Item = &'a Segment>) -> Self {
+        let (mut crc, mut len) = (Crc::new(), 0);
+        let deflated = segments.map(|segment| {
+            crc.combine(&segment.crc);
+            len += segment.len;
+            segment.deflated.clone()
+        });
+        let deflated = deflated.collect();
+        Self { deflated, crc, len }
+    }
+
+    /// A page that ends in `last`, which has the end mark.
+    pub(super) fn page(&self, last: Segment) -> Page {
+        let mut crc = Crc::new();
+        crc.combine(&self.crc);
+        crc.combine(&last.crc);
+        Page { deflated: Arc::clone(&self.deflated), last: last.deflated, crc, len: self.len + last.len }
+    }
+
+    /// How many bytes it has, deflated.
+    pub(super) fn size(&self) -> usize {
+        self.deflated.iter().map(Bytes::len).sum()
+    }
+}
+
+/// One answer to a scrape, still compressed.
+#[derive(Debug)]
+pub struct Page {
+    deflated: Arc<[Bytes]>,
+    last: Bytes,
+    crc: Crc,
+    len: u64,
+}
+
+impl Page {
+    /// The page as one gzip member, in pieces that are not copied.
+    #[must_use]
+    pub fn gzip(self) -> Vec<Bytes> {
+        let mut parts = Vec::with_capacity(self.deflated.len() + 3);
+        parts.push(Bytes::from_static(GZIP_HEAD));
+        parts.extend_from_slice(&self.deflated);
+        parts.push(self.last);
+        let tail = [self.crc.sum().to_le_bytes(), self.crc.amount().to_le_bytes()].concat();
+        parts.push(tail.into());
+        parts
+    }
+
+    /// The page as text, inflated as it is read.
+    #[must_use]
+    pub fn plain(self) -> Inflate {
+        let mut deflated = self.deflated.to_vec();
+        deflated.push(self.last);
+        Inflate::new(deflated, self.len)
+    }
+}
