@@ -13,7 +13,7 @@ use cxone_exporter::domain::ledger::{Asked, Detail, Ledger, Origin, Rows, Rules,
 use cxone_exporter::domain::report::{RawRow, Report};
 use cxone_exporter::domain::snapshot::Fingerprint;
 use cxone_exporter::domain::time::{Timestamp, Window};
-use cxone_exporter::exposition::{Format, Rendered, render};
+use cxone_exporter::exposition::{Rendered, render};
 
 const AGENTS: usize = 50_000;
 const RUNS: usize = 7;
@@ -43,9 +43,8 @@ fn main() {
         let all = print_medians(&format!("all of {targets} targets"), all);
         let one = print_medians(&format!("one of {targets} targets"), one);
         println!("  one/all {:.1} %", 100.0 * one.as_secs_f64() / all.as_secs_f64());
-        let stitched = median((0..101).map(|_| floor.stitch()).collect());
         let page = &floor.page;
-        println!("  a page of {} samples: {} bytes compressed, stitched in {stitched:?}", page.samples(), page.size());
+        println!("  a page of {} samples: {} bytes compressed", page.samples(), page.size());
         println!("  resident: {before} MB without a page, {after} MB with one, {} MB at the highest", status("VmHWM:"));
     }
 }
@@ -142,14 +141,6 @@ impl Floor {
         let anew = snapshot.shards.iter().filter(|shard| shard.agents.is_some()).count();
         self.page = render(snapshot, (!known.is_empty()).then_some(&self.page));
         Cost { shards, anew, snapshot: told - began, render: cpu() - told }
-    }
-
-    fn stitch(&self) -> Duration {
-        let began = cpu();
-        let parts = self.page.page(Format::OpenMetrics, "# EOF\n").gzip();
-        let took = cpu() - began;
-        assert!(!parts.is_empty());
-        took
     }
 }
 
