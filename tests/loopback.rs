@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use process::{Answer, PATIENCE, Running, Said, command, get, request, run, wait_for};
 use strict::{Dialect, Page, parse};
+use tempfile::TempDir;
 
 const OPENMETRICS: &str = "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5\r\n";
 const SECRET: &str = "a-secret-that-nobody-may-see";
@@ -34,12 +35,14 @@ fn client(args: &[&str], api: &str) -> Command {
     client
 }
 
-/// An exporter of some of the simulator's agents, and where it is.
-fn serve(api: &str, more: &[&str]) -> (Running, String) {
-    let args = ["serve", "--web.listen-address=127.0.0.1:0", "--target.user=user-001", "--target.user=user-002"];
+/// An exporter of some of the simulator's agents, where it is, and the folder of its store, which goes with the last of them.
+fn serve(api: &str, more: &[&str]) -> (Running, String, TempDir) {
+    let store = tempfile::tempdir().unwrap();
+    let storage = format!("--storage.path={}", store.path().display());
+    let args = ["serve", "--web.listen-address=127.0.0.1:0", "--target.user=user-001", "--target.user=user-002", &storage];
     let exporter = Running::start(&mut client(&[&args, more].concat(), api));
     let address = exporter.told(" address=");
-    (exporter, address)
+    (exporter, address, store)
 }
 
 fn ready(address: &str) {
@@ -60,7 +63,7 @@ fn inflated(answer: &Answer) -> String {
 #[test]
 fn serve_is_scraped_in_both_formats_and_both_codings_and_never_shows_the_secret() {
     let (simulator, api) = simulate(&["--job-time=100ms"]);
-    let (mut exporter, address) = serve(&api, &["--log.level=debug"]);
+    let (mut exporter, address, _store) = serve(&api, &["--log.level=debug"]);
     ready(&address);
     let openmetrics = get(&address, "/metrics", OPENMETRICS);
     assert!(openmetrics.head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{}", openmetrics.head);
@@ -90,7 +93,7 @@ fn serve_is_scraped_in_both_formats_and_both_codings_and_never_shows_the_secret(
 #[test]
 fn sigterm_ends_serve_in_good_order_while_a_report_job_is_in_flight() {
     let (_simulator, api) = simulate(&["--job-time=30s"]);
-    let (mut exporter, address) = serve(&api, &[]);
+    let (mut exporter, address, _store) = serve(&api, &[]);
     wait_for("a job in flight", || {
         let page = parse(&get(&address, "/metrics", OPENMETRICS).text(), Dialect::OpenMetrics).unwrap();
         (value(&page, "cxone_report_jobs_in_flight") > Some(0.0)).then_some(())
@@ -114,7 +117,7 @@ fn stalled_reader(address: &str) -> std::net::TcpStream {
 #[test]
 fn a_client_that_does_not_read_holds_up_the_end_for_less_than_five_seconds() {
     let (_simulator, api) = simulate(&["--job-time=100ms"]);
-    let (mut exporter, address) = serve(&api, &[]);
+    let (mut exporter, address, _store) = serve(&api, &[]);
     ready(&address);
     let _stalled = stalled_reader(&address);
     exporter.signal("INT");
@@ -125,7 +128,7 @@ fn a_client_that_does_not_read_holds_up_the_end_for_less_than_five_seconds() {
 #[test]
 fn a_second_signal_ends_serve_at_once() {
     let (_simulator, api) = simulate(&["--job-time=100ms"]);
-    let (mut exporter, address) = serve(&api, &[]);
+    let (mut exporter, address, _store) = serve(&api, &[]);
     ready(&address);
     let _stalled = stalled_reader(&address);
     exporter.signal("TERM");
