@@ -258,7 +258,9 @@ fn start(bench: Bench, folder: &Path) {
     tell(&floor, "`checkpoint::read`", &median(read));
     tell(&floor, "**the start in all**", &median(whole));
     let (checkpoint, memory) = last.expect("there were runs");
-    assert!(checkpoint.ledger.snapshot(&show) == expected, "a start loses nothing");
+    // Fingerprints mean nothing to another process.
+    let started = checkpoint.ledger.snapshot(&show);
+    assert!(started.agents().eq(expected.agents()) && started.states == expected.states, "a start loses nothing");
     tell(&floor, "memory of the ledger after a start", &format!("{} bytes a series", per(memory, expected.series())));
 }
 
