@@ -19,7 +19,6 @@ use crate::domain::ledger::{self, Show};
 use crate::domain::planner::{self, Planner};
 use crate::domain::report::Filter;
 use crate::domain::snapshot::Snapshot;
-use crate::domain::time::Timestamp;
 use crate::domain::window::WindowRules;
 use crate::exposition::render;
 use crate::poller::{Poller, Publish, SharedServerClock, Standings, Target};
@@ -286,13 +285,6 @@ fn readiness(shown: &Shown) -> Readiness {
         Some((target, error)) => format!("no report yet; target {target}: {error}"),
         None => "no report yet: the first one is under way".to_owned(),
     })
-}
-
-/// A wall time as log lines and command output show it: whole seconds.
-#[must_use]
-pub fn shown_time(time: Timestamp) -> String {
-    let text = time.to_string();
-    text.split_once('.').map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
 }
 
 /// How long a process that was told to end may take.

@@ -10,7 +10,7 @@ use crate::cxone::{Client, Poll, ReportRequest, RowSink};
 use crate::domain::fetch::{Failure, Fetch, Outcome, Reply, Step, Trouble, throttle_backoff};
 use crate::poller::trouble;
 
-/// How often a job that CXone refuses for now (429) is submitted again.
+/// How often a job that CXone answers with 429 is submitted again.
 const MAX_SUBMITS: u32 = 5;
 
 /// What happens meanwhile.
