@@ -47,8 +47,8 @@ pub(super) struct Agent {
     #[serde(skip)]
     pub(super) revision: u32,
     pub(super) display_name: Option<Box<str>>,
-    /// Where its counting begins: the earliest epoch of its targets.
-    epoch: Timestamp,
+    /// Where its counting begins: the earliest epoch of its targets; with buckets, that of the target it was first counted from.
+    pub(super) epoch: Timestamp,
     /// Event time up to which it is known; `None` until the first report is taken in.
     pub(super) observed: Option<Timestamp>,
     /// The start of the earliest window that told of it.
