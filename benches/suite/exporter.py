@@ -1,13 +1,14 @@
 """The exporter as it ships, with a floor of so many agents read into it."""
 
+import re
 import time
-from urllib.request import Request, urlopen
 
 from feeder import Feeder
 from processes import Process, free_port, listening, page
 from reports import Floor
 
 EVERYONE = "everyone"
+EVERYONE_SHOWN = f"all:{EVERYONE}"
 CONFIGURATION = """\
 api:
   base_url: {base}
@@ -64,10 +65,10 @@ class Exporter(Process):
         cost = {"cpu_ns": after - before, "seconds": time.monotonic() - began - quiet}
         return {**cost, "bytes": sum(len(report) for report in reports)}
 
-    def length(self):
-        """How long the page is as text."""
-        with urlopen(Request(self.url, method="HEAD"), timeout=60) as answer:
-            return int(answer.headers["Content-Length"])
+    def shown(self, name):
+        """Up to when the target of this name is known, as the status page tells it: of what is published, not of what is counted."""
+        row = next(row for row in page(f"http://{self.address}/").decode().split("<tr>") if f"<td>{name}<" in row)
+        return re.search(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d", row)[0]
 
     def samples(self):
         """How many series the page has, and how many events the window gauges hold."""

@@ -7,7 +7,7 @@ from processes import run
 from reports import Floor
 
 READERS = {"exporter": "report", "sonic-rs DOM": "sonic-dom", "serde_json": "serde-json", "read(2)": "read"}
-GO = "Go encoding/json"
+GO = {"Go encoding/json": "stream", "Go encoding/json, whole, no times": "whole"}
 
 
 def measure(tools, folder, rows, rounds):
@@ -16,10 +16,10 @@ def measure(tools, folder, rows, rounds):
     begin = 1_700_000_000_000
     file.write_bytes(Floor(rows // 20, 1).report((begin, begin + 3_600_000), rows=20))
     size = file.stat().st_size
-    taken = {who: [] for who in [*READERS, GO]}
+    taken = {who: [] for who in [*READERS, *GO]}
     for _ in range(rounds):
         for who in taken:
-            command = [tools["go"]["ingest"], file] if who == GO else [tools["suite"], "ingest", READERS[who], file]
+            command = [tools["go"]["ingest"], GO[who], file] if who in GO else [tools["suite"], "ingest", READERS[who], file]
             taken[who].append(json.loads(run(command))["cpu_ns"])
     memory = json.loads(run([tools["suite"], "ingest-memory", file]))
     file.unlink()

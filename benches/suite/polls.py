@@ -4,14 +4,12 @@ import json
 import subprocess
 import time
 
-from exporter import EVERYONE
+from exporter import EVERYONE, EVERYONE_SHOWN
 from figures import percentile
 from processes import run
 
 # What the window gauges keep of an event: docs/performance.md, "The store".
 BYTES_OF_AN_EVENT = 24
-# The exporter's own metrics change a page's length by less than this, a report of all agents by more.
-OWN_BYTES = 2000
 
 
 def memory_and_polls(exporter, rounds):
@@ -52,9 +50,9 @@ def while_a_report_is_read(tools, exporter, rows, rounds):
         exporter.rest()
         exporter.forget_peak()
         idle.append(json.loads(run([tools["suite"], "scrape", exporter.address, "/metrics", 1, 300]))["scrapes"])
-        scraper, length = Scraper(tools["suite"], exporter.address), exporter.length()
+        scraper, before = Scraper(tools["suite"], exporter.address), exporter.shown(EVERYONE_SHOWN)
         exporter.feeder.end(jobs, [report])
-        exporter.until(lambda: abs(exporter.length() - length) > OWN_BYTES, "what the report changed is published")
+        exporter.until(lambda: exporter.shown(EVERYONE_SHOWN) != before, "what the report changed is published")
         published = time.time_ns()
         scrapes = scraper.end()
         began, ended = jobs[0].sent
