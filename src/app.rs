@@ -5,11 +5,12 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::checkpoint::{self, RestoreError};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::cxone::{
     BaseUrl, BaseUrlError, Client, ClientOptions, Event, HttpLimits, HttpTransport, Limits, Observer, Transport, TransportError,
 };
@@ -17,6 +18,7 @@ use crate::domain::backoff::Random;
 use crate::domain::fetch::JobTiming;
 use crate::domain::ledger::{self, Show};
 use crate::domain::planner::{self, Planner};
+use crate::domain::privacy::Privacy;
 use crate::domain::report::Filter;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::window::WindowRules;
@@ -90,11 +92,13 @@ pub fn connect(config: &Config) -> Result<Arc<dyn Transport>, ConnectError> {
 /// # Errors
 /// When the address is no base.
 pub fn client(config: &Config, transport: Arc<dyn Transport>, clock: Clock, observer: Observer) -> Result<Client, ConnectError> {
+    let hidden = config.metrics.agent_ids.hidden(config.targets.iter().map(|target| &target.filter));
     let options = ClientOptions {
         base_url: BaseUrl::try_from(config.api.base_url.clone())?,
         client_id: config.api.client_id.clone(),
         client_secret: config.api.client_secret.clone(),
         limits: Limits::default(),
+        hidden: hidden.into_iter().map(|id| SecretString::from(id.to_owned())).collect(),
     };
     Ok(Client::new(transport, clock, options, observer))
 }
@@ -129,8 +133,10 @@ pub fn exporter(
         })
     };
     let client = Arc::new(client(config, transport, clock.clone(), observer)?);
-    let filters: Vec<Filter> = config.targets.iter().map(|target| target.filter.clone()).collect();
-    let left = checkpoint::read(&mut *store, ledger_rules(config), &filters)?;
+    let privacy = Privacy { ids: config.metrics.agent_ids.clone(), names: config.metrics.agent_info };
+    let targets: Vec<Target> = config.targets.iter().map(|target| poller_target(target, &privacy)).collect();
+    let filters: Vec<Filter> = targets.iter().map(|target| target.kept_as.clone()).collect();
+    let left = checkpoint::read(&mut *store, ledger_rules(config), &filters, &privacy.ids)?;
     let mut planner = Planner::new(planner_rules(config), filters.len(), now.instant, random);
     let submits = left.resume(&mut planner, now);
     if left.knows_something() {
@@ -147,7 +153,8 @@ pub fn exporter(
         planner,
         ledger: left.ledger,
         store,
-        targets: config.targets.iter().map(|target| Target { name: target.name.as_str().into(), filter: target.filter.clone() }).collect(),
+        targets,
+        privacy,
         show: show(config),
         submits,
         telemetry: Arc::clone(&telemetry),
@@ -158,6 +165,10 @@ pub fn exporter(
     let (snapshot, standings) = poller.look(now);
     (poller.publish)(snapshot, standings);
     Ok(Exporter { poller, site, telemetry })
+}
+
+fn poller_target(target: &config::Target, privacy: &Privacy) -> Target {
+    Target { name: target.name.as_str().into(), filter: target.filter.clone(), kept_as: privacy.ids.of_filter(&target.filter) }
 }
 
 /// Shows snapshots on the pages.

@@ -4,7 +4,7 @@ use super::mistake::quote;
 
 /// Every key of the configuration file that holds a value. `[]` stands for each item of a list; `states.limits` is a map whose keys
 /// are the states. What is not here is an unknown key.
-pub const KEYS: [&str; 26] = [
+pub const KEYS: [&str; 27] = [
     "api.dialect",
     "api.tenant",
     "api.base_url",
@@ -30,17 +30,17 @@ pub const KEYS: [&str; 26] = [
     "metrics.max_series",
     "metrics.agent_info",
     "metrics.agent_ids",
+    "metrics.hmac_key_file",
     "metrics.max_staleness",
 ];
 
 /// Keys that are wrong for a reason worth telling.
-const ADVICE: [(&str, &str); 3] = [
+const ADVICE: [(&str, &str); 2] = [
     (
         "api.client_secret",
         "a secret does not belong into the configuration: write it into a file of its own and name that file in `client_secret_file`, \
          or put it into the environment variable CXONE_CLIENT_SECRET",
     ),
-    ("metrics.hmac_key_file", "is not available in this version: agent ids are shown as they are (`agent_ids: raw`)"),
     ("targets[].team", "is not a key: write `filter: {type: team, id: …}`"),
 ];
 

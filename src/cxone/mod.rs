@@ -60,6 +60,8 @@ pub struct ClientOptions {
     pub client_secret: SecretString,
     /// How much an answer may cost.
     pub limits: Limits,
+    /// What no message may show beside the secrets: ids of agents who are not to be told.
+    pub hidden: Vec<SecretString>,
 }
 
 /// How large an answer may be, and how long it may take.
@@ -113,8 +115,8 @@ impl Client {
     /// A client that speaks over `transport` and tells `observer` of every exchange.
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>, clock: Clock, options: ClientOptions, observer: Observer) -> Self {
-        let ClientOptions { base_url, client_id, client_secret, limits } = options;
-        let redactor = Redactor::default().and(&client_secret);
+        let ClientOptions { base_url, client_id, client_secret, limits, hidden } = options;
+        let redactor = hidden.iter().fold(Redactor::default().and(&client_secret), Redactor::and);
         let link = Link { transport, clock, base: base_url, limits, observer, redactor };
         Self { link, tokens: Tokens::new(client_id, client_secret) }
     }

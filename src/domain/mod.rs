@@ -5,6 +5,7 @@ pub mod fetch;
 pub mod ledger;
 pub mod names;
 pub mod planner;
+pub mod privacy;
 pub mod quota;
 pub mod report;
 pub mod server_clock;
