@@ -71,6 +71,7 @@ fn reading(rows: usize) -> AllocationInfo {
         client_id: "c".to_owned(),
         client_secret: SecretString::from("s"),
         limits: Limits::default(),
+        hidden: Vec::new(),
     };
     let job = JobId::parse("job").expect("an id");
     let client = runtime.block_on(async {

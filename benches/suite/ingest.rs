@@ -162,6 +162,7 @@ fn client(source: Source) -> Result<(Client, tokio::runtime::Runtime), Box<dyn s
         client_id: "bench".to_owned(),
         client_secret: SecretString::from("bench"),
         limits: Limits::default(),
+        hidden: Vec::new(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let within = runtime.enter();
