@@ -123,7 +123,7 @@ def readers(results):
     text = (
         f"Debian's Prometheus spends {scraped['prometheus_ms']:,.0f} ms of CPU on a scrape of {scraped['series']:,} series, the exporter "
         f"{scraped['exporter_ms']:.2f} ms: {scraped['share']:.3%}. The same {found['bytes']:,} bytes (sha256 `{found['sha256'][:16]}…`, "
-        f"without the lines of `process_…`) as without gzip are read by {same}."
+        f"without what the exporter tells of itself) as without gzip are read by {same}."
     )
     return ["### Who reads the page", text]
 

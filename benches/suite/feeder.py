@@ -1,6 +1,7 @@
-"""The Reporting API as the driver wants it: a job stays `RUNNING` until the driver lets it end, with a report that lies ready by then.
+"""The Reporting API as the driver wants it: whoever asks for a job waits until the driver lets it end, with a report that lies ready.
 
-So reading a report is measured apart from making one, and between two reports the exporter rests.
+So reading a report is measured apart from making one, and between two reports the exporter rests: it is kept waiting by a space now
+and then, which JSON allows before a document.
 """
 
 import json
@@ -11,6 +12,9 @@ from calendar import timegm
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 RUNNING = b'{"id":"job","status":"RUNNING"}'
+# The exporter gives up after 30 s of silence, and after 10 minutes.
+SPACE_EVERY_S = 20
+LONGEST_S = 240
 
 
 def millis(text):
@@ -25,6 +29,7 @@ class Job:
         self.target = target
         self.window = window
         self.report = None
+        self.ready = threading.Event()
         self.told = threading.Event()
         self.sent = None
 
@@ -37,8 +42,7 @@ class Feeder:
         self.jobs = {}
         self.newest = {}
         handler = type("BoundHandler", (Handler,), {"feeder": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), handler)
         self.base = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -77,10 +81,19 @@ class Feeder:
         """Lets `jobs` end with `reports`, which were made before; returns when all were sent."""
         for job, report in zip(jobs, reports):
             job.report = report
+            job.ready.set()
         deadline = time.monotonic() + within
         for job in jobs:
             if not job.told.wait(max(0, deadline - time.monotonic())):
                 raise RuntimeError(f"nobody fetched the report of {job.target} within {within} s")
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, request, client_address):
+        """An exporter that is ended while it waits is no news."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -98,14 +111,28 @@ class Handler(BaseHTTPRequestHandler):
         job = self.feeder.jobs.get(found[1]) if found else None
         if job is None:
             return self.answer(404, b"{}")
-        if job.report is None or job.told.is_set():
-            return self.answer(200, RUNNING)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        patience = LONGEST_S
+        while not job.ready.wait(SPACE_EVERY_S) and patience > 0:
+            self.chunk(b" ")
+            patience -= SPACE_EVERY_S
         began = time.time_ns()
-        self.answer(200, job.report)
-        job.sent = (began, time.time_ns())
-        # Not kept: a report of a million rows has hundreds of megabytes.
-        job.report = b""
-        job.told.set()
+        ended = job.ready.is_set() and not job.told.is_set()
+        self.chunk(job.report if ended else RUNNING)
+        self.chunk(b"")
+        if ended:
+            job.sent = (began, time.time_ns())
+            # Not kept: a report of a million rows has hundreds of megabytes.
+            job.report = b""
+            job.told.set()
+
+    def chunk(self, body):
+        self.wfile.write(f"{len(body):x}\r\n".encode())
+        self.wfile.write(body)
+        self.wfile.write(b"\r\n")
 
     def answer(self, status, body):
         self.send_response(status)

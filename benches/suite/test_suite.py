@@ -199,7 +199,7 @@ class Reports(unittest.TestCase):
         with self.assertRaises(ValueError):
             Floor(1, 1).report((0, 10_010), rows=20)
 
-    def test_a_job_runs_until_it_is_ended_and_is_told_once(self):
+    def test_who_asks_for_a_job_waits_until_it_is_ended_and_is_told_once(self):
         feeder = Feeder()
         try:
             body = {"filter": {"type": "team", "id": "t"}, "dateFrom": "2023-10-27T08:00:00.000Z", "dateTo": "2023-10-27T09:00:00.500Z"}
@@ -207,14 +207,15 @@ class Reports(unittest.TestCase):
                 url = f"{feeder.base}/api/v2/reports/{json.loads(answer.read())['id']}"
             (job,) = feeder.awaited(["t"], within=5)
             self.assertEqual(job.window[1] - job.window[0], HOUR + 500)
-            told = lambda: json.loads(urlopen(url, timeout=5).read())["status"]  # noqa: E731
-            self.assertEqual(told(), "RUNNING")
-            ending = threading.Thread(target=feeder.end, args=([job], [b'{"status":"COMPLETED"}'], 5))
-            ending.start()
-            while job.report is None:
-                pass
-            self.assertEqual(told(), "COMPLETED")
-            ending.join()
+            told = []
+            asking = threading.Thread(target=lambda: told.append(json.loads(urlopen(url, timeout=5).read())["status"]))
+            asking.start()
+            asking.join(0.2)
+            self.assertEqual(told, [])
+            feeder.end([job], [b'{"status":"COMPLETED"}'], 5)
+            asking.join()
+            self.assertEqual(told, ["COMPLETED"])
+            self.assertEqual(json.loads(urlopen(url, timeout=5).read())["status"], "RUNNING")
             self.assertLess(job.sent[0], job.sent[1])
             with self.assertRaises(HTTPError):
                 urlopen(f"{feeder.base}/api/v2/reports/other", timeout=5)
