@@ -1,6 +1,7 @@
 //! The command line: what each command takes, and the exit codes. What is parsed here is well-formed; whether a configuration makes
 //! sense is [`crate::config`]'s matter.
 
+mod given;
 mod listen;
 mod maintenance;
 #[cfg(test)]
@@ -16,12 +17,12 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
 
-use crate::config::{Config, ConfigErrors, Flags, TargetsNeeded, load, parse_duration};
+use crate::config::parse_duration;
 use crate::cxone::BaseUrl;
 use crate::simulator::{Faults, Rows};
-pub use listen::ListenAddress;
+pub use listen::{Listen, ListenAddress};
 pub use maintenance::{CompletionsArgs, EraseArgs, ManArgs};
-use values::{at_least_a_second, count, plain_http, telemetry_path, user_id};
+use values::{at_least_a_second, count, telemetry_path, user_id};
 
 /// Exit status of success.
 pub const EXIT_OK: u8 = 0;
@@ -203,9 +204,17 @@ pub struct ServeArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Web")]
 pub struct WebArgs {
-    /// An address to listen on, `:PORT` for every interface; repeatable
+    /// An address to listen on, `:PORT` for every interface, `unix:PATH` for a Unix socket; repeatable
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10962")]
-    pub listen_address: Vec<ListenAddress>,
+    pub listen_address: Vec<Listen>,
+
+    /// Listen on the sockets that systemd hands over, instead of --web.listen-address
+    #[arg(long = "web.systemd-socket")]
+    pub systemd_socket: bool,
+
+    /// The web configuration file (YAML) for TLS, passwords and more, as Prometheus's exporters have it; read again when it changes
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
 
     /// The path that the metrics are served at
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
@@ -281,6 +290,7 @@ pub enum HistoryFormat {
 #[command(after_help = "Examples:
   cxone-exporter check --config.file=cxone-exporter.yml
   cxone-exporter check --config.file=cxone-exporter.yml --live
+  cxone-exporter check --web.config.file=web-config.yml
 
 Is the exporter on this machine alive? (What a container's health check asks; no configuration is read.)
   cxone-exporter check --healthy")]
@@ -289,18 +299,21 @@ pub struct CheckArgs {
     #[arg(long)]
     pub live: bool,
 
-    /// Ask a running exporter's /-/healthy instead; without URL at http://127.0.0.1:10962
+    /// Ask a running exporter's /-/healthy instead; without URL at http://127.0.0.1:10962 (https:// with TLS)
     #[arg(
         long,
         value_name = "URL",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "http://127.0.0.1:10962",
-        value_parser = plain_http,
-        conflicts_with_all = ["live", "file", "tenant", "base_url", "client_id", "client_secret_file", "dialect", "issuer", "area",
-            "access_key_id", "access_key_secret_file", "users"],
+        conflicts_with_all = ["live", "web_config_file", "file", "tenant", "base_url", "client_id", "client_secret_file", "dialect", "issuer",
+            "area", "access_key_id", "access_key_secret_file", "users"],
     )]
     pub healthy: Option<BaseUrl>,
+
+    /// Also check this web configuration file; alone, when nothing is said of CXone
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config_file: Option<PathBuf>,
 
     /// Where the API is and with which credentials.
     #[command(flatten)]
@@ -397,26 +410,4 @@ where
 pub fn version_text() -> String {
     let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
     format!("cxone-exporter, version {}\n  platform: {platform}\n", env!("CARGO_PKG_VERSION"))
-}
-
-impl ConfigArgs {
-    /// Reads the configuration that these flags, their file and the environment describe; also returns warnings.
-    ///
-    /// # Errors
-    /// Every mistake in it; the process then ends with [`EXIT_CONFIG`].
-    pub fn load(&self, targets: &TargetArgs, needed: TargetsNeeded) -> Result<(Config, Vec<String>), ConfigErrors> {
-        let flags = Flags {
-            tenant: self.tenant.clone(),
-            base_url: self.base_url.clone(),
-            client_id: self.client_id.clone(),
-            client_secret_file: self.client_secret_file.clone(),
-            dialect: self.dialect.clone(),
-            issuer: self.issuer.clone(),
-            area: self.area.clone(),
-            access_key_id: self.access_key_id.clone(),
-            access_key_secret_file: self.access_key_secret_file.clone(),
-            users: targets.users.clone(),
-        };
-        load(self.file.as_deref(), &flags, needed)
-    }
 }

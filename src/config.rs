@@ -15,6 +15,7 @@ mod settings;
 mod targets;
 #[cfg(test)]
 mod tests;
+pub mod web;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -235,7 +236,7 @@ impl Config {
             Some(Some(tree)) => Some(tree),
             None => None,
         };
-        let top = tree.as_ref().map_or_else(Section::none, |tree| Section::top(tree, &mut notes));
+        let top = tree.as_ref().map_or_else(|| Section::none(&keys::MAIN), |tree| Section::top(tree, &keys::MAIN, &mut notes));
         let folder = Path::new(name).parent().unwrap_or(Path::new(""));
         let api = api::read(&top.section("api", &mut notes), overrides, folder, &read_secret, &mut notes);
         let rows = api.as_ref().map_or(Rows::Intervals, |api| api.rows);

@@ -223,6 +223,17 @@ impl Telemetry {
         self.now_and_then.lock().clock_skew = clock_skew;
     }
 
+    /// The web configuration is right; `certificate_expiry` is that of its certificate, if it has one.
+    pub fn web_config_taken(&self, certificate_expiry: Option<Timestamp>) {
+        let mut known = self.now_and_then.lock();
+        (known.certificate_expiry, known.web_config_is_right) = (certificate_expiry, Some(true));
+    }
+
+    /// The web configuration has changed and is wrong now; the one before goes on.
+    pub fn web_config_refused(&self) {
+        self.now_and_then.lock().web_config_is_right = Some(false);
+    }
+
     /// When the access token expires; `None` while there is none.
     #[must_use]
     pub fn token_expiry(&self) -> Option<Timestamp> {
@@ -270,6 +281,8 @@ struct NowAndThen(Mutex<Known>);
 struct Known {
     token_expiry: Option<Timestamp>,
     clock_skew: Option<f64>,
+    certificate_expiry: Option<Timestamp>,
+    web_config_is_right: Option<bool>,
 }
 
 impl NowAndThen {
@@ -284,7 +297,12 @@ struct Shared(Arc<NowAndThen>);
 impl Collector for Shared {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let known = *self.0.lock();
-        for (family, value) in [(families::TOKEN_EXPIRY, known.token_expiry.map(seconds)), (families::CLOCK_SKEW, known.clock_skew)] {
+        for (family, value) in [
+            (families::TOKEN_EXPIRY, known.token_expiry.map(seconds)),
+            (families::CLOCK_SKEW, known.clock_skew),
+            (families::CERTIFICATE_EXPIRY, known.certificate_expiry.map(seconds)),
+            (families::WEB_CONFIG_LAST_RELOAD_SUCCESSFUL, known.web_config_is_right.map(|right| f64::from(u8::from(right)))),
+        ] {
             if let Some(value) = value {
                 encode(&mut encoder, family, &ConstGauge::new(value))?;
             }

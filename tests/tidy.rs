@@ -23,7 +23,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("exposition", &["domain"]),
     ("cxone", &["domain", "clock"]),
     ("simulator", &["domain"]),
-    ("server", &["domain", "exposition", "tasks"]),
+    ("server", &["domain", "clock", "config", "exposition", "tasks"]),
     ("config", &["domain"]),
     ("telemetry", &["domain", "cxone", "exposition"]),
     ("store", &["domain"]),

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use crate::app::{self, Web};
 use crate::cli::DemoArgs;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigText, Overrides, TargetsNeeded};
-use crate::server::{Limits, serve};
+use crate::server::{Address, Limits, Server, serve};
 use crate::simulator::{Simulator, SimulatorOptions};
 use crate::store::MemoryStore;
 use crate::tasks::{Signals, Tasks};
@@ -38,23 +37,23 @@ pub async fn run(args: DemoArgs) -> Result<(), CommandError> {
     }));
     let simulated = bind_first(&args.simulate_listen_address).await?;
     let exported = bind_first(&args.listen_address).await?;
-    let (api, metrics) = (simulated.address(), exported.address());
+    let (api, metrics) = (simulated.address().clone(), exported.address().clone());
     let clock = Clock::system();
-    let config = configuration(&simulator, api)?;
+    let config = configuration(&simulator, &api)?;
     let transport = app::connect(&config)?;
     let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 40 };
     let exporter = app::exporter(&config, web, &clock, transport, Box::new(MemoryStore::default()), random())?;
     let signals = Signals::listen().map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
-    introduce(&args, api, metrics).map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;
+    introduce(&args, &api, &metrics).map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;
     let stop = CancellationToken::new();
     let tasks = Tasks::new(stop.clone());
     let simulating = serve(simulated, simulate::handler(simulator, clock), Limits::default(), tasks.clone(), stop.clone());
     tasks.essential("simulator", simulating);
-    start(exporter, vec![exported], &tasks);
+    start(exporter, vec![exported], &Server::new(Limits::default(), tasks.clone(), stop.clone()), &tasks);
     until_told_to_end(&tasks, &stop, signals).await
 }
 
-fn introduce(args: &DemoArgs, api: SocketAddr, metrics: SocketAddr) -> std::io::Result<()> {
+fn introduce(args: &DemoArgs, api: &Address, metrics: &Address) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "A simulated contact centre with {} agents, and the exporter beside it. Ctrl-C ends both.", args.agents)?;
     writeln!(out, "status page: http://{metrics}/")?;
@@ -66,7 +65,7 @@ fn introduce(args: &DemoArgs, api: SocketAddr, metrics: SocketAddr) -> std::io::
 }
 
 /// A configuration like a user's, but for a faster pace and a quota to match it.
-fn configuration(simulator: &Simulator, api: SocketAddr) -> Result<Config, CommandError> {
+fn configuration(simulator: &Simulator, api: &Address) -> Result<Config, CommandError> {
     let options = simulator.options();
     let mut text = format!(
         "api: {{base_url: \"http://{api}\", client_id: {}, client_secret_file: simulated}}\n\

@@ -29,6 +29,9 @@ pub enum CommandError {
     /// The configuration is wrong.
     #[error("{0}")]
     Config(#[from] ConfigErrors),
+    /// Both the configuration and the web configuration are wrong.
+    #[error("{0}\n{1}")]
+    BothConfigs(ConfigErrors, ConfigErrors),
     /// The way to CXone cannot be made.
     #[error("{0}")]
     Connect(#[from] app::ConnectError),
@@ -51,7 +54,7 @@ impl CommandError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) => EXIT_CONFIG,
+            Self::Config(_) | Self::BothConfigs(..) => EXIT_CONFIG,
             Self::Connect(_) | Self::Start(_) | Self::Store(_) | Self::Failed(_) | Self::Told => EXIT_FAILURE,
         }
     }

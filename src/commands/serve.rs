@@ -1,55 +1,134 @@
 //! `serve`: the exporter.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, announce, random, until_told_to_end, warn};
 use crate::app::{self, Exporter, Web};
-use crate::cli::{ListenAddress, ServeArgs};
+use crate::cli::{Listen, ListenAddress, ServeArgs, WebArgs};
 use crate::clock::Clock;
-use crate::config::TargetsNeeded;
-use crate::server::{Bound, Limits, bind, serve};
+use crate::config::web::{Reading, Seen, WebConfig, read_file};
+use crate::config::{Config, TargetsNeeded};
+use crate::server::{Bound, Changed, Gate, Limits, Server, bind, bind_unix, from_systemd, watch};
 use crate::store::DiskStore;
 use crate::tasks::{Signals, Tasks};
+use crate::telemetry::Telemetry;
 
 /// Runs the exporter until a signal ends it.
 ///
 /// # Errors
-/// When the configuration is wrong, an address cannot be listened on, or a part of the exporter dies.
+/// When a configuration is wrong, an address cannot be listened on, or a part of the exporter dies.
 pub async fn run(args: ServeArgs) -> Result<(), CommandError> {
-    let (config, warnings) = args.config.load(&args.targets, TargetsNeeded::Yes)?;
-    warn(&warnings);
+    let (config, web_file) = configurations(&args)?;
     let transport = app::connect(&config)?;
     let clock = Clock::system();
     let web = Web { telemetry_path: args.web.telemetry_path.clone(), max_requests: size(args.web.max_requests) };
-    let bound = bind_all(&args.web.listen_address).await?;
+    let bound = bind_all(&args.web).await?;
     let store = Box::new(DiskStore::open(&args.storage_path)?);
     let exporter = app::exporter(&config, web, &clock, transport, store, random())?;
     let signals = Signals::listen().map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
     announce(&config);
+    let tls = web_file.as_ref().is_some_and(|web| web.config.tls.is_some());
     for bound in &bound {
-        tracing::info!(address = %bound.address(), path = args.web.telemetry_path, "listening");
+        tracing::info!(address = %bound.address(), path = args.web.telemetry_path, tls, "listening");
     }
     let stop = CancellationToken::new();
     let tasks = Tasks::new(stop.clone());
-    start(exporter, bound, &tasks);
+    let server = Server::new(Limits::default(), tasks.clone(), stop.clone());
+    let server = match web_file {
+        None => server,
+        Some(web) => server.behind(guard(web, clock, &exporter.telemetry, &tasks)),
+    };
+    start(exporter, bound, &server, &tasks);
     until_told_to_end(&tasks, &stop, signals).await
 }
 
-/// Lets an exporter poll, and answer on all addresses.
-pub(super) fn start(exporter: Exporter, bound: Vec<Bound>, tasks: &Tasks) {
-    let (polling, site) = exporter.into_parts(tasks.stop().clone());
-    tasks.essential("poller", polling);
-    for bound in bound {
-        let answering = serve(bound, site.clone().handler(), Limits::default(), tasks.clone(), tasks.stop().clone());
-        tasks.essential("server", answering);
+/// The web configuration, and the file that it was read from.
+struct WebFile {
+    path: PathBuf,
+    config: WebConfig,
+    seen: Seen,
+}
+
+/// Both configurations; where both are wrong, the mistakes of both are told.
+fn configurations(args: &ServeArgs) -> Result<(Config, Option<WebFile>), CommandError> {
+    let loaded = args.config.load(&args.targets, TargetsNeeded::Yes);
+    let web = args.web.config_file.as_ref().map(|path| (path.clone(), read_file(path)));
+    let (web, wrong_web) = match web {
+        None => (None, None),
+        Some((path, Reading { outcome: Ok((config, warnings)), seen })) => {
+            warn(&warnings);
+            (Some(WebFile { path, config, seen }), None)
+        }
+        Some((_, Reading { outcome: Err(errors), .. })) => (None, Some(errors)),
+    };
+    match (loaded, wrong_web) {
+        (Ok((config, warnings)), None) => {
+            warn(&warnings);
+            Ok((config, web))
+        }
+        (Ok(_), Some(errors)) | (Err(errors), None) => Err(errors.into()),
+        (Err(errors), Some(of_web)) => Err(CommandError::BothConfigs(errors, of_web)),
     }
 }
 
-/// Listens on every address.
-pub(super) async fn bind_all(addresses: &[ListenAddress]) -> Result<Vec<Bound>, CommandError> {
-    let mut bound = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        bound.push(bind_first(address).await?);
+/// A gate that goes by the web configuration, and by what becomes of its file.
+fn guard(web: WebFile, clock: Clock, telemetry: &Arc<Telemetry>, tasks: &Tasks) -> Arc<Gate> {
+    let WebFile { path, config, seen } = web;
+    let note = {
+        let (telemetry, clock) = (Arc::clone(telemetry), clock.clone());
+        move |config: &WebConfig| {
+            let expiry = config.tls.as_ref().map(|tls| tls.expiry);
+            telemetry.web_config_taken(expiry);
+            if let Some(expiry) = expiry.filter(|expiry| *expiry <= clock.now().utc) {
+                tracing::warn!(%expiry, "the certificate has expired");
+            }
+        }
+    };
+    note(&config);
+    let gate = Arc::new(Gate::new(config, clock));
+    let telemetry = Arc::clone(telemetry);
+    let tell = move |changed| match changed {
+        Changed::Taken(config) => {
+            tracing::info!(
+                tls = config.tls.is_some(),
+                users = config.users.len(),
+                "the web configuration has changed and counts from now on"
+            );
+            note(&config);
+        }
+        Changed::Refused(why) => {
+            tracing::error!(mistakes = %why, "the web configuration has changed and is wrong; the one before goes on");
+            telemetry.web_config_refused();
+        }
+    };
+    tasks.essential("web configuration", watch(path, seen, Arc::clone(&gate), tell, tasks.stop().clone()));
+    gate
+}
+
+/// Lets an exporter poll, and answer on all addresses.
+pub(super) fn start(exporter: Exporter, bound: Vec<Bound>, server: &Server, tasks: &Tasks) {
+    let (polling, site) = exporter.into_parts(tasks.stop().clone());
+    tasks.essential("poller", polling);
+    for bound in bound {
+        tasks.essential("server", server.clone().serve(bound, site.clone().handler()));
+    }
+}
+
+/// Listens on every address, or on what systemd hands over.
+async fn bind_all(web: &WebArgs) -> Result<Vec<Bound>, CommandError> {
+    let failed = |error: crate::server::BindError| CommandError::Failed(error.to_string());
+    if web.systemd_socket {
+        return from_systemd().map_err(failed);
+    }
+    let mut bound = Vec::with_capacity(web.listen_address.len());
+    for address in &web.listen_address {
+        bound.push(match address {
+            Listen::Tcp(address) => bind_first(address).await?,
+            Listen::Unix(path) => bind_unix(path).map_err(failed)?,
+        });
     }
     Ok(bound)
 }

@@ -183,6 +183,10 @@ families! {
         "Time that a commit to the store took, in seconds";
     STORE_SIZE = Gauge Own "cxone_store_size_bytes" []
         "Room that the store takes on the disk, in bytes";
+    CERTIFICATE_EXPIRY = Gauge Own "cxone_exporter_certificate_expiry_timestamp_seconds" []
+        "When the first certificate of the served chain expires, in seconds since 1970; with TLS only";
+    WEB_CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge Own "cxone_exporter_web_config_last_reload_successful" []
+        "1 when the newest content of the web configuration file counts, 0 when it is wrong and the one before goes on; with the file only";
     BUILD_INFO = Info Own "cxone_exporter_build_info" ["version"]
         "The exporter's version, always 1";
     PROCESS_CPU_SECONDS = Counter Own "process_cpu_seconds_total" []

@@ -148,7 +148,7 @@ impl Site {
     }
 }
 
-fn plain(status: StatusCode, text: String) -> Response<Body> {
+pub(super) fn plain(status: StatusCode, text: String) -> Response<Body> {
     with(status, TEXT, Body::full(text))
 }
 

@@ -33,7 +33,7 @@ impl Server {
         F: Future<Output = Result<Response<Body>, Abort>> + Send + 'static,
     {
         let bound = bind((Ipv4Addr::LOCALHOST, 0).into()).await.expect("a free port");
-        let (address, stop) = (bound.address(), CancellationToken::new());
+        let (address, stop) = (bound.address().tcp().expect("TCP"), CancellationToken::new());
         let tasks = Tasks::new(stop.clone());
         tasks.essential("server", serve(bound, handler, limits, tasks.clone(), stop.clone()));
         Self { address, tasks, stop }
