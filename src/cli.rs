@@ -223,6 +223,10 @@ pub struct WebArgs {
     /// How many scrapes are answered at once; more get 503
     #[arg(long = "web.max-requests", value_name = "N", default_value_t = 40, value_parser = count(10_000))]
     pub max_requests: u32,
+
+    /// Have the configuration read again by POST /-/reload, too; SIGHUP does it in any case
+    #[arg(long = "web.enable-lifecycle")]
+    pub enable_lifecycle: bool,
 }
 
 /// `demo`.

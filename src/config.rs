@@ -12,6 +12,7 @@ mod outside;
 mod platform;
 mod section;
 mod settings;
+mod source;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub use duration::{parse_duration, show_duration};
 pub use keys::KEYS;
 pub use mistake::{ConfigErrors, Mistake};
 pub use outside::{ENVIRONMENT, Flags, Overrides};
+pub use source::{Loaded, Source};
 pub use targets::{ALL_AGENTS, user_id_doubt};
 
 pub use crate::domain::ledger::{Detail, Rows, WRAP_UP};
@@ -250,28 +252,12 @@ impl Config {
     }
 }
 
-/// [`Config::parse`] on the file at `path`, if there is one, `flags`, and the process's environment.
+/// [`Source::read`] for a configuration that is read once.
 ///
 /// # Errors
-/// As [`Config::parse`], and when the file cannot be read, is larger than 1 MiB or is not UTF-8.
+/// As [`Source::read`].
 pub fn load(path: Option<&Path>, flags: &Flags, targets_needed: TargetsNeeded) -> Result<(Config, Vec<String>), ConfigErrors> {
-    let overrides = Overrides::new(flags, |name| std::env::var_os(name));
-    let read_secret = |path: &Path| {
-        let bytes = read_limited(path, MAX_SECRET_FILE_BYTES)?;
-        String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
-    };
-    let Some(path) = path else {
-        return Config::parse(None, &overrides, targets_needed, read_secret);
-    };
-    let name = path.display().to_string();
-    let whole = |line, message: String| ConfigErrors::new(&name, vec![Mistake { line, key: String::new(), message }]);
-    let bytes =
-        read_limited(path, MAX_FILE_BYTES).map_err(|error| whole(None, format!("the configuration file cannot be read: {error}")))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let lines = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|byte| **byte == b'\n').count();
-        whole(Some(lines + 1), "not UTF-8 text".to_owned())
-    })?;
-    Config::parse(Some(ConfigText { name: &name, text: &text }), &overrides, targets_needed, read_secret)
+    Source::read(path, flags, targets_needed).map(|(config, warnings, _)| (config, warnings))
 }
 
 /// The bytes of the file at `path`; an error if there are more than `limit`.

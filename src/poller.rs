@@ -110,8 +110,8 @@ struct Running {
 }
 
 impl Poller {
-    /// Runs until `stop` is cancelled; requests under way are dropped then.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Runs until `stop` is cancelled; requests under way are dropped then. Gives the store back, in which all is that was counted.
+    pub async fn run(mut self, stop: CancellationToken) -> Box<dyn Store> {
         let targets = self.targets.len();
         let mut running = Running {
             store: Some(std::mem::replace(&mut self.store, Box::new(crate::store::MemoryStore::default()))),
@@ -120,7 +120,7 @@ impl Poller {
             requests: FuturesUnordered::new(),
             sign_in: SignIn::Needed,
             pagings: (0..targets).map(|_| None).collect(),
-            told: vec![None; targets],
+            told: (0..targets).map(|place| self.first_told(place)).collect(),
             skipped_to: vec![None; targets],
             stale: vec![false; targets],
             ready: false,
@@ -147,6 +147,17 @@ impl Poller {
                 () = running.poller.clock.sleep_until(wake) => {}
             }
         }
+        // What is published after this is published by someone else.
+        if !idle {
+            let _published = publishing.await;
+        }
+        running.store.take().expect("between two steps nobody else has it")
+    }
+
+    /// How the target's newest finished job ended, as an earlier process left it.
+    fn first_told(&self, place: usize) -> Option<Result<(), Failure>> {
+        let standing = self.planner.standing(TargetId::new(place), self.clock.now().instant);
+        standing.last_success.map(|_| Ok(()))
     }
 }
 

@@ -57,6 +57,11 @@ pub struct Telemetry {
     store_commit_failures: Counter,
     store_commit_duration: Histogram,
     store_size: Gauge,
+    quota_limit: Gauge<f64, AtomicU64>,
+    quota_reserved: Gauge<f64, AtomicU64>,
+    quota_demand: Gauge<f64, AtomicU64>,
+    config_is_right: Gauge,
+    config_taken: Gauge<f64, AtomicU64>,
     token_refreshes: Counter,
     token_refresh_failures: Counter,
 }
@@ -75,10 +80,10 @@ pub struct QuotaFacts {
 impl Telemetry {
     /// All of them at their beginning: every closed set of labels is there, at 0.
     #[must_use]
-    pub fn new(started: Timestamp, quota: QuotaFacts) -> Self {
+    pub fn new(started: Timestamp) -> Self {
         let mut registry = Registry::default();
         let now_and_then = Arc::new(NowAndThen::default());
-        register_facts(&mut registry, started, quota);
+        register_facts(&mut registry, started);
         registry.register_collector(Box::new(Shared(Arc::clone(&now_and_then))));
         registry.register_collector(Box::new(Process));
         let in_registry = &mut registry;
@@ -105,6 +110,11 @@ impl Telemetry {
             store_commit_failures: register(in_registry, families::STORE_COMMIT_FAILURES, Counter::default()),
             store_commit_duration: register(in_registry, families::STORE_COMMIT_DURATION, Histogram::new(COMMIT_BUCKETS)),
             store_size: register(in_registry, families::STORE_SIZE, Gauge::default()),
+            quota_limit: register(in_registry, families::QUOTA_REPORT_JOBS_LIMIT, Gauge::default()),
+            quota_reserved: register(in_registry, families::QUOTA_REPORT_JOBS_RESERVED, Gauge::default()),
+            quota_demand: register(in_registry, families::QUOTA_DEMAND_RATIO, Gauge::default()),
+            config_is_right: register(in_registry, families::CONFIG_LAST_RELOAD_SUCCESSFUL, Gauge::default()),
+            config_taken: register(in_registry, families::CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP, Gauge::default()),
             token_refreshes: register(in_registry, families::TOKEN_REFRESHES, Counter::default()),
             token_refresh_failures: register(in_registry, families::TOKEN_REFRESH_FAILURES, Counter::default()),
             now_and_then,
@@ -218,9 +228,12 @@ impl Telemetry {
     /// How many jobs CXone works on, how long jobs have waited for the quota in all, and how far CXone's clock is from ours.
     pub fn tick(&self, in_flight: usize, quota_wait: Duration, clock_skew: Option<f64>) {
         self.jobs_in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
-        let grown = quota_wait.as_secs_f64() - self.quota_wait.get();
-        self.quota_wait.inc_by(grown.max(0.0));
-        self.now_and_then.lock().clock_skew = clock_skew;
+        let mut known = self.now_and_then.lock();
+        known.clock_skew = clock_skew;
+        // Less than before is the wait of another plan, which began with the configuration.
+        let grown = quota_wait.checked_sub(known.quota_wait).unwrap_or(quota_wait);
+        known.quota_wait = quota_wait;
+        self.quota_wait.inc_by(grown.as_secs_f64());
     }
 
     /// The web configuration is right; `certificate_expiry` is that of its certificate, if it has one.
@@ -232,6 +245,20 @@ impl Telemetry {
     /// The web configuration has changed and is wrong now; the one before goes on.
     pub fn web_config_refused(&self) {
         self.now_and_then.lock().web_config_is_right = Some(false);
+    }
+
+    /// A configuration counts from now on.
+    pub fn config_taken(&self, quota: QuotaFacts, now: Timestamp) {
+        self.quota_limit.set(f64::from(quota.limit));
+        self.quota_reserved.set(f64::from(quota.reserved));
+        self.quota_demand.set(quota.demand_ratio);
+        self.config_is_right.set(1);
+        self.config_taken.set(seconds(now));
+    }
+
+    /// The configuration was read again and is wrong; the one before goes on.
+    pub fn config_refused(&self) {
+        self.config_is_right.set(0);
     }
 
     /// When the access token expires; `None` while there is none.
@@ -247,15 +274,8 @@ fn register<M: Metric + Clone>(registry: &mut Registry, family: families::Family
 }
 
 /// What does not change while the process runs.
-fn register_facts(registry: &mut Registry, started: Timestamp, quota: QuotaFacts) {
-    for (family, value) in [
-        (families::QUOTA_REPORT_JOBS_LIMIT, f64::from(quota.limit)),
-        (families::QUOTA_REPORT_JOBS_RESERVED, f64::from(quota.reserved)),
-        (families::QUOTA_DEMAND_RATIO, quota.demand_ratio),
-        (families::PROCESS_START_TIME, seconds(started)),
-    ] {
-        register(registry, family, Gauge::<f64, AtomicU64>::default()).set(value);
-    }
+fn register_facts(registry: &mut Registry, started: Timestamp) {
+    register(registry, families::PROCESS_START_TIME, Gauge::<f64, AtomicU64>::default()).set(seconds(started));
     let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
     registry.register(families::BUILD_INFO.family_name(), families::BUILD_INFO.help, version);
 }
@@ -283,6 +303,8 @@ struct Known {
     clock_skew: Option<f64>,
     certificate_expiry: Option<Timestamp>,
     web_config_is_right: Option<bool>,
+    /// How long the jobs of the plan that counts now have waited for the quota in all.
+    quota_wait: Duration,
 }
 
 impl NowAndThen {

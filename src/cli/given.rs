@@ -1,7 +1,7 @@
 //! What a command line says of the configuration.
 
 use super::{CheckArgs, ConfigArgs, TargetArgs};
-use crate::config::{Config, ConfigErrors, ENVIRONMENT, Flags, TargetsNeeded, load};
+use crate::config::{Config, ConfigErrors, ENVIRONMENT, Flags, Loaded, Source, TargetsNeeded};
 
 impl CheckArgs {
     /// Whether neither flags nor the environment say anything of CXone, so that there is no configuration to check.
@@ -19,11 +19,11 @@ impl CheckArgs {
 }
 
 impl ConfigArgs {
-    /// Reads the configuration that these flags, their file and the environment describe; also returns warnings.
+    /// Reads the configuration that these flags, their file and the environment describe; also returns warnings, and how to read it again.
     ///
     /// # Errors
-    /// Every mistake in it; the process then ends with [`EXIT_CONFIG`].
-    pub fn load(&self, targets: &TargetArgs, needed: TargetsNeeded) -> Result<(Config, Vec<String>), ConfigErrors> {
+    /// Every mistake in it; the process then ends with [`EXIT_CONFIG`](super::EXIT_CONFIG).
+    pub fn read(&self, targets: &TargetArgs, needed: TargetsNeeded) -> Result<Loaded, ConfigErrors> {
         let flags = Flags {
             tenant: self.tenant.clone(),
             base_url: self.base_url.clone(),
@@ -36,6 +36,14 @@ impl ConfigArgs {
             access_key_secret_file: self.access_key_secret_file.clone(),
             users: targets.users.clone(),
         };
-        load(self.file.as_deref(), &flags, needed)
+        Source::read(self.file.as_deref(), &flags, needed)
+    }
+
+    /// [`ConfigArgs::read`] for a configuration that is read once.
+    ///
+    /// # Errors
+    /// As [`ConfigArgs::read`].
+    pub fn load(&self, targets: &TargetArgs, needed: TargetsNeeded) -> Result<(Config, Vec<String>), ConfigErrors> {
+        self.read(targets, needed).map(|(config, warnings, _)| (config, warnings))
     }
 }

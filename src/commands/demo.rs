@@ -41,7 +41,7 @@ pub async fn run(args: DemoArgs) -> Result<(), CommandError> {
     let clock = Clock::system();
     let config = configuration(&simulator, &api)?;
     let transport = app::connect(&config)?;
-    let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 40 };
+    let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 40, ..Web::default() };
     let exporter = app::exporter(&config, web, &clock, transport, Box::new(MemoryStore::default()), random())?;
     let signals = Signals::listen().map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
     introduce(&args, &api, &metrics).map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;

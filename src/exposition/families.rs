@@ -187,6 +187,10 @@ families! {
         "When the first certificate of the served chain expires, in seconds since 1970; with TLS only";
     WEB_CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge Own "cxone_exporter_web_config_last_reload_successful" []
         "1 when the newest content of the web configuration file counts, 0 when it is wrong and the one before goes on; with the file only";
+    CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge Own "cxone_exporter_config_last_reload_successful" []
+        "1 when the configuration was right when it was last read, 0 when it was wrong and the one before goes on";
+    CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP = Gauge Own "cxone_exporter_config_last_reload_success_timestamp_seconds" []
+        "When a configuration was last taken, in seconds since 1970";
     BUILD_INFO = Info Own "cxone_exporter_build_info" ["version"]
         "The exporter's version, always 1";
     PROCESS_CPU_SECONDS = Counter Own "process_cpu_seconds_total" []

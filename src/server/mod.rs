@@ -21,6 +21,6 @@ pub use accept::{Limits, Server, serve};
 pub use body::{Abort, Body};
 pub use gate::Gate;
 pub use listen::{Address, BindError, Bound, bind, bind_unix, from_systemd};
-pub use routes::{RESERVED_PATHS, Site, Sources};
+pub use routes::{RESERVED_PATHS, Reload, Site, Sources};
 pub use status_page::{QuotaStatus, Readiness, StatusView, TargetStatus};
 pub use watch::{Changed, watch};

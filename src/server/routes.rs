@@ -5,6 +5,7 @@ use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use futures_util::future::{BoxFuture, Either, FutureExt};
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -23,10 +24,16 @@ const HEALTHY: &str = "/-/healthy";
 /// Says whether there is something to show.
 const READY: &str = "/-/ready";
 
+/// Has the configuration read again; POST alone.
+const RELOAD: &str = "/-/reload";
+
 /// Paths that the telemetry path must not be, nor begin with `/-/`.
-pub const RESERVED_PATHS: [&str; 3] = [STATUS, HEALTHY, READY];
+pub const RESERVED_PATHS: [&str; 4] = [STATUS, HEALTHY, READY, RELOAD];
 
 const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Has the configuration read again. What is wrong with it then is for the one who asked.
+pub type Reload = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// What the exporter's pages are made from.
 pub struct Sources {
@@ -34,6 +41,8 @@ pub struct Sources {
     pub metrics_path: String,
     /// How many scrapes are answered at a time.
     pub max_requests: usize,
+    /// Has the configuration read again, where that may be asked for over the network.
+    pub reload: Option<Reload>,
     /// The exporter's own metrics, as `prometheus_client` encodes them.
     pub own: Box<dyn Fn() -> String + Send + Sync>,
     /// Whether there is something to show.
@@ -76,8 +85,20 @@ impl Site {
     }
 
     /// The handler for [`serve`](super::serve).
-    pub fn handler(self: Arc<Self>) -> impl Fn(Request<Incoming>) -> Ready<Result<Response<Body>, Abort>> + Clone + Send + Sync + 'static {
-        move |request| ready(Ok(self.answer(&request)))
+    pub fn handler(
+        self: Arc<Self>,
+    ) -> impl Fn(Request<Incoming>) -> Either<Ready<Result<Response<Body>, Abort>>, BoxFuture<'static, Result<Response<Body>, Abort>>>
+    + Clone
+    + Send
+    + Sync
+    + 'static {
+        move |request| match &self.sources.reload {
+            Some(reload) if request.uri().path() == RELOAD && request.method() == Method::POST => {
+                let reloading = reload();
+                Either::Right(async move { Ok(reloaded(reloading.await)) }.boxed())
+            }
+            Some(_) | None => Either::Left(ready(Ok(self.answer(&request)))),
+        }
     }
 
     /// The answer to `request`, whose body is not read.
@@ -86,6 +107,8 @@ impl Site {
         let known = path == self.sources.metrics_path || RESERVED_PATHS.contains(&path);
         let mut response = if !known {
             self.not_found()
+        } else if path == RELOAD {
+            self.no_reload(request.method())
         } else if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed here\n".to_owned());
             refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -95,12 +118,7 @@ impl Site {
         } else {
             self.page(path)
         };
-        let headers = response.headers_mut();
-        for (name, value) in
-            [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::REFERRER_POLICY, "no-referrer"), (header::CACHE_CONTROL, "no-store")]
-        {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
+        harden(&mut response);
         if request.method() == Method::HEAD { without_body(response) } else { response }
     }
 
@@ -142,6 +160,16 @@ impl Site {
         }
     }
 
+    fn no_reload(&self, method: &Method) -> Response<Body> {
+        if method == Method::POST {
+            let text = "reloading over the network is not switched on: start with --web.enable-lifecycle, or send SIGHUP\n";
+            return plain(StatusCode::FORBIDDEN, text.to_owned());
+        }
+        let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only POST is allowed here\n".to_owned());
+        refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        refusal
+    }
+
     fn not_found(&self) -> Response<Body> {
         let text = format!("There is no such page. There are {STATUS}, {}, {HEALTHY} and {READY}.\n", self.sources.metrics_path);
         plain(StatusCode::NOT_FOUND, text)
@@ -166,4 +194,22 @@ fn with(status: StatusCode, content_type: &'static str, body: Body) -> Response<
 /// The answer to HEAD: status and headers as for GET, the length too.
 fn without_body(response: Response<Body>) -> Response<Body> {
     response.map(|_| Body::empty())
+}
+
+fn reloaded(outcome: Result<(), String>) -> Response<Body> {
+    let mut response = match outcome {
+        Ok(()) => plain(StatusCode::OK, "the configuration was read again and counts from now on\n".to_owned()),
+        Err(why) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("the configuration before goes on:\n{}\n", why.trim_end())),
+    };
+    harden(&mut response);
+    response
+}
+
+fn harden(response: &mut Response<Body>) {
+    let headers = response.headers_mut();
+    for (name, value) in
+        [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::REFERRER_POLICY, "no-referrer"), (header::CACHE_CONTROL, "no-store")]
+    {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
 }

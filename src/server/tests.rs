@@ -71,6 +71,7 @@ fn get(path: &str) -> String {
 fn site(max_requests: usize) -> Arc<Site> {
     let sources = Sources {
         metrics_path: "/metrics".to_owned(),
+        reload: None,
         max_requests,
         own: Box::new(|| "# HELP x X.\n# TYPE x gauge\nx 1\n# EOF\n".to_owned()),
         readiness: Box::new(|| Readiness::NotReady("no report yet".to_owned())),

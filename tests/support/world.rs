@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cxone_exporter::app::{self, Web};
+use cxone_exporter::app::{self, Exporter, Web};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
+use cxone_exporter::cxone::Transport;
 use cxone_exporter::domain::backoff::Random;
 use cxone_exporter::domain::time::{Timestamp, Window};
+use cxone_exporter::reload::{self, Orders, Reloader, What};
 use cxone_exporter::server::Site;
 use cxone_exporter::simulator::{AgentProfile, Rows, Simulator, SimulatorOptions};
 use cxone_exporter::store::{MemoryStore, Shelf, Store};
@@ -74,6 +76,10 @@ pub(crate) struct World {
     store: OpenStore,
     scrape_every: Duration,
     site: Arc<Site>,
+    /// Has the configuration read again.
+    orders: Orders,
+    /// What is read then.
+    next: Arc<Mutex<Result<Config, String>>>,
     pub(crate) polling: Pin<Box<dyn Future<Output = ()>>>,
     pub(crate) last: Page,
 }
@@ -84,7 +90,8 @@ impl World {
         let simulator = Arc::new(Simulator::new(plan.simulator));
         let direct = Arc::new(Direct::new(Arc::clone(&simulator), Clock::starting_at(START), plan.skew_millis));
         let config = configuration(plan.rows, plan.secret, plan.config);
-        let (polling, site) = start(&config, &clock, &direct, (plan.store)());
+        let next = Arc::new(Mutex::new(Ok(config.clone())));
+        let (polling, site, orders) = start(&config, &clock, &direct, (plan.store)(), &next);
         Self {
             simulator,
             direct,
@@ -95,6 +102,8 @@ impl World {
             store: plan.store,
             scrape_every: plan.scrape_every,
             site,
+            orders,
+            next,
             polling,
             last: Page::default(),
         }
@@ -105,7 +114,23 @@ impl World {
         if let Some(config) = config {
             self.config = configuration(&self.rows, &self.secret, config);
         }
-        (self.polling, self.site) = start(&self.config, &self.clock, &self.direct, (self.store)());
+        (self.polling, self.site, self.orders) = start(&self.config, &self.clock, &self.direct, (self.store)(), &self.next);
+    }
+
+    /// Has the exporter read its configuration again, which says `config` now, or is wrong.
+    pub(crate) async fn reload(&mut self, config: Result<&str, &str>) -> Result<(), String> {
+        let config = config.map(|config| configuration(&self.rows, &self.secret, config)).map_err(str::to_owned);
+        *self.next.lock().unwrap() = config.clone();
+        let orders = self.orders.clone();
+        let outcome = tokio::select! {
+            biased;
+            () = &mut self.polling => panic!("the loop ended"),
+            outcome = orders.give(What::Everything) => outcome,
+        };
+        if let (Ok(()), Ok(config)) = (&outcome, config) {
+            self.config = config;
+        }
+        outcome
     }
 
     /// Lets time pass, reads `/metrics` now and then, and checks that no counter falls or goes.
@@ -282,9 +307,21 @@ fn configuration(rows: &str, secret: &str, more: &str) -> Config {
     config
 }
 
-fn start(config: &Config, clock: &Clock, direct: &Arc<Direct>, store: Box<dyn Store>) -> (Pin<Box<dyn Future<Output = ()>>>, Arc<Site>) {
-    let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 1 };
-    let exporter = app::exporter(config, web, clock, direct.clone(), store, Random::from_seed(7)).unwrap();
-    let (polling, site) = exporter.into_parts(CancellationToken::new());
-    (Box::pin(polling), site)
+type Started = (Pin<Box<dyn Future<Output = ()>>>, Arc<Site>, Orders);
+
+fn start(
+    config: &Config,
+    clock: &Clock,
+    direct: &Arc<Direct>,
+    store: Box<dyn Store>,
+    next: &Arc<Mutex<Result<Config, String>>>,
+) -> Started {
+    let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 1, reload: None };
+    let random = || Random::from_seed(7);
+    let Exporter { poller, front } = app::exporter(config, web, clock, direct.clone(), store, random()).unwrap();
+    let (site, (orders, inbox)) = (Arc::clone(&front.site), reload::orders());
+    let (next, transport) = (Arc::clone(next), direct.clone());
+    let read = Arc::new(move |_| next.lock().unwrap().clone().map(|config| (config, transport.clone() as Arc<dyn Transport>)));
+    let reloader = Reloader { front, current: (config.clone(), direct.clone()), read, random };
+    (Box::pin(reloader.run(poller, inbox, CancellationToken::new())), site, orders)
 }

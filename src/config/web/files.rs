@@ -26,6 +26,11 @@ pub struct Reading {
 }
 
 impl Seen {
+    /// Takes note of what a file held when it was read.
+    pub(in crate::config) fn note(&mut self, path: &Path, read: &io::Result<Vec<u8>>) {
+        self.0.push((path.to_owned(), state_of(read)));
+    }
+
     /// Whether all files still hold what they did. Their content is compared: times of change have gaps, and a mounted secret
     /// changes by a link.
     #[must_use]
@@ -44,10 +49,10 @@ fn state_of(read: &io::Result<Vec<u8>>) -> State {
 /// Reads the file at `path` and those that it names, each at most 1 MiB.
 #[must_use]
 pub fn read_file(path: &Path) -> Reading {
-    let seen = RefCell::new(Vec::new());
+    let seen = RefCell::new(Seen::default());
     let read = |path: &Path| {
         let bytes = read_limited(path, MAX_FILE_BYTES);
-        seen.borrow_mut().push((path.to_owned(), state_of(&bytes)));
+        seen.borrow_mut().note(path, &bytes);
         bytes
     };
     let name = path.display().to_string();
@@ -56,5 +61,5 @@ pub fn read_file(path: &Path) -> Reading {
         .map_err(|error| whole(format!("the web configuration cannot be read: {error}")))
         .and_then(|bytes| String::from_utf8(bytes).map_err(|_| whole("the web configuration is not UTF-8 text".to_owned())));
     let outcome = text.and_then(|text| WebConfig::parse(ConfigText { name: &name, text: &text }, read));
-    Reading { outcome, seen: Seen(seen.into_inner()) }
+    Reading { outcome, seen: seen.into_inner() }
 }
