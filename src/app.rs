@@ -204,6 +204,15 @@ impl Front {
         Self { site, telemetry, clock: clock.clone(), shown }
     }
 
+    /// What it does, in a line.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
+        let targets = &shown.standings.targets;
+        let up = targets.iter().filter(|target| target.up == Some(true)).count();
+        format!("{up} of {} targets up, {} agents, {} series", targets.len(), shown.agents_seen, shown.series)
+    }
+
     /// A loop that polls as `config` says, with what is in `store`, and shows on these pages what it knows; nothing runs yet.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -20,6 +21,7 @@ use crate::domain::ledger::Applied;
 use crate::domain::report::{Report, RowRejection};
 use crate::domain::time::Timestamp;
 use crate::exposition::families;
+use crate::logging;
 
 type Labels = Vec<(&'static str, String)>;
 type Seconds = Counter<f64, AtomicU64>;
@@ -86,6 +88,7 @@ impl Telemetry {
         register_facts(&mut registry, started);
         registry.register_collector(Box::new(Shared(Arc::clone(&now_and_then))));
         registry.register_collector(Box::new(Process));
+        registry.register_collector(Box::new(LogMessages));
         let in_registry = &mut registry;
         let telemetry = Self {
             up: register(in_registry, families::UP, Gauge::default()),
@@ -271,6 +274,21 @@ impl Telemetry {
 fn register<M: Metric + Clone>(registry: &mut Registry, family: families::Family, metric: M) -> M {
     registry.register(family.family_name(), family.help, metric.clone());
     metric
+}
+
+/// Log messages by level.
+#[derive(Debug)]
+struct LogMessages;
+
+impl Collector for LogMessages {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let family = families::LOG_MESSAGES;
+        let mut metric = encoder.encode_descriptor(family.family_name(), family.help, None, MetricType::Counter)?;
+        for (level, messages) in logging::LEVELS.iter().zip(logging::messages()) {
+            ConstCounter::new(messages).encode(metric.encode_family(&[("level", *level)])?)?;
+        }
+        Ok(())
+    }
 }
 
 /// What does not change while the process runs.

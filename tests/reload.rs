@@ -9,6 +9,7 @@ mod process;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 use process::{Running, command, get, wait_for};
@@ -93,4 +94,38 @@ fn without_the_flag_nobody_reloads_over_the_network() {
     let (_exporter, address) = serve(folder.path(), &[]);
     let (status, answer) = post_reload(&address);
     assert!(status == 403 && answer.contains("--web.enable-lifecycle"), "{answer}");
+}
+
+#[test]
+fn systemd_is_told_of_readiness_life_reload_and_end() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("secret"), SECRET).unwrap();
+    write_config(folder.path(), "http://127.0.0.1:1", "targets: [{user: user-001}]");
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(process::PATIENCE)).unwrap();
+    let config = format!("--config.file={}", folder.path().join("c.yml").display());
+    let storage = format!("--storage.path={}", folder.path().join("data").display());
+    let mut serve = command(&["serve", "--web.listen-address=127.0.0.1:0", &config, &storage]);
+    let mut exporter = Running::start(serve.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000"));
+    let hear = |wanted: &str| {
+        let mut heard = Vec::new();
+        loop {
+            let mut news = [0; 1024];
+            let length = socket.recv(&mut news).unwrap_or_else(|cause| panic!("{cause}: {wanted} is not in {heard:?}"));
+            heard.push(String::from_utf8(news[..length].to_vec()).unwrap());
+            if heard.last().unwrap().contains(wanted) {
+                return;
+            }
+        }
+    };
+    hear("READY=1");
+    hear("WATCHDOG=1\nSTATUS=0 of 1 targets up, 0 agents");
+    hear("WATCHDOG=1");
+    exporter.signal("HUP");
+    hear("RELOADING=1\nMONOTONIC_USEC=");
+    hear("READY=1");
+    exporter.signal("TERM");
+    hear("STOPPING=1");
+    assert!(exporter.ended().0.success());
 }

@@ -10,6 +10,7 @@ mod live;
 pub mod pages;
 pub mod serve;
 pub mod simulate;
+mod systemd;
 
 use std::hash::{BuildHasher, RandomState};
 use std::process::ExitCode;
@@ -124,6 +125,7 @@ async fn until_told_to_end(running: &tasks::Tasks, stop: &CancellationToken, mut
         }
         dead = running.dead() => Err(CommandError::Failed(dead.to_string())),
     };
+    systemd::stopping();
     stop.cancel();
     tokio::select! {
         left = running.drain(app::DRAIN) => {

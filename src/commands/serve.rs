@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, announce, random, until_told_to_end, warn};
+use super::{CommandError, announce, random, systemd, until_told_to_end, warn};
 use crate::app::{self, Exporter, Web};
 use crate::cli::{Listen, ListenAddress, ServeArgs, WebArgs};
 use crate::clock::Clock;
@@ -56,10 +56,13 @@ pub async fn run(args: ServeArgs) -> Result<(), CommandError> {
     let Exporter { poller, front } = exporter;
     let site = Arc::clone(&front.site);
     let source = Arc::new(Mutex::new(source));
-    let reloader = Reloader { front, current: (config, transport), read: read_again(Arc::clone(&source)), random };
+    let reloader = Reloader { front: front.clone(), current: (config, transport), read: read_again(Arc::clone(&source)), random };
     tasks.essential("poller", reloader.run(poller, inbox, stop.clone()));
-    tasks.essential("reload", watch_for_reload(hangups, orders, source, clock, stop.clone()));
+    tasks.essential("reload", watch_for_reload(hangups, orders, source, clock.clone(), stop.clone()));
+    let status = move || front.summary();
+    tasks.essential("systemd", systemd::stay_in_touch(status, clock.clone(), stop.clone()));
     answer(&site, bound, &server, &tasks);
+    systemd::ready();
     until_told_to_end(&tasks, &stop, signals).await
 }
 
@@ -109,7 +112,9 @@ async fn watch_for_reload(mut hangups: Hangups, orders: Orders, source: Arc<Mute
         };
         if let Some(what) = what {
             // What came of it is in the log and in the metrics.
+            systemd::reloading();
             let _outcome = orders.give(what).await;
+            systemd::ready();
         }
     }
 }

@@ -191,6 +191,8 @@ families! {
         "1 when the configuration was right when it was last read, 0 when it was wrong and the one before goes on";
     CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP = Gauge Own "cxone_exporter_config_last_reload_success_timestamp_seconds" []
         "When a configuration was last taken, in seconds since 1970";
+    LOG_MESSAGES = Counter Own "cxone_exporter_log_messages_total" ["level"]
+        "Log messages by level, those that were left out because they repeat others among them";
     BUILD_INFO = Info Own "cxone_exporter_build_info" ["version"]
         "The exporter's version, always 1";
     PROCESS_CPU_SECONDS = Counter Own "process_cpu_seconds_total" []
