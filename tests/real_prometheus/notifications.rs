@@ -33,7 +33,7 @@ fn supervisors_hear_who_is_stuck_and_when_it_is_over_and_nothing_while_data_are_
     within(Duration::from_secs(10), || ready(&address)).expect("the exporter is ready");
     let alertmanager = Alertmanager::start(folder.path());
     let rules = rules_in_haste(folder.path());
-    let _prometheus = Prometheus::with_two_replicas(folder.path(), &address, &rules, &alertmanager.address);
+    let prometheus = Prometheus::with_two_replicas(folder.path(), &address, &rules, &alertmanager.address);
 
     let (leaving, staying) = (stuck(&leaves), stuck(&stays));
     for (visit, labels) in [(&leaves, leaving), (&stays, staying)] {
@@ -56,6 +56,8 @@ fn supervisors_hear_who_is_stuck_and_when_it_is_over_and_nothing_while_data_are_
     within(Duration::from_secs(15), again).expect("operators hear of it again");
     assert_eq!(how_often(&alertmanager).0, to_supervisors, "{:#?}", alertmanager.notified());
     is_inhibited(&alertmanager, &staying).unwrap_or_else(|alert| panic!("no longer there: {alert}"));
+    // A rule that cannot be evaluated is told of in the log alone.
+    assert_eq!(prometheus.complaints(), Vec::<String>::new());
 }
 
 /// A floor on which two agents are over the limit in Wrap-up already: one leaves it half a minute after the start of the test, the other
