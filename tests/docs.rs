@@ -201,6 +201,17 @@ fn the_documented_metrics_are_the_real_ones_with_their_types_and_labels() {
 }
 
 #[test]
+fn the_documented_meaning_of_a_metric_begins_with_its_help() {
+    let documented: BTreeMap<&str, &str> = rows(METRICS, "| name | type | labels |").iter().map(|row| (row[0], row[3])).collect();
+    for family in ALL {
+        let help = family.help.split("; cached").next().expect("a split has a first part");
+        let rest = documented[family.name].strip_prefix(help);
+        let more = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([';', ',', ':']) || rest.starts_with(" ("));
+        assert!(more, "{}: HELP is {help:?}, the documentation says {:?}", family.name, documented[family.name]);
+    }
+}
+
+#[test]
 fn the_example_of_a_metric_uses_it() {
     for row in rows(METRICS, "| name | type | labels |") {
         assert!(row.len() == 5 && row[3].len() > 5 && row[4].contains(row[0]), "{row:?}");
@@ -214,14 +225,15 @@ fn the_documented_reasons_are_the_real_ones() {
     assert_eq!(documented, real.collect());
 }
 
-/// The metrics that a text names, without a histogram's endings; names of other things that begin alike are left out.
+/// The metrics that a text names, without a histogram's endings; names of other things that begin alike are left out, and so are those of
+/// recording rules, which have colons.
 fn named(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (start, _) in text.match_indices("cxone_") {
         let before = text[..start].chars().next_back();
         let name: String = text[start..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
         let after = &text[start + name.len()..];
-        let whole = !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '/' | '-'));
+        let whole = !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '/' | '-' | ':'));
         // A pattern such as `^cxone_agent` or `cxone_*` names many.
         let pattern = before == Some('^') || name.ends_with('_');
         if whole && !pattern && !after.starts_with(".py") && !after.starts_with("::") {
