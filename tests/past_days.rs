@@ -23,8 +23,8 @@ use cxone_exporter::domain::time::Timestamp;
 use cxone_exporter::simulator::{Fault, Faults, SimulatorOptions};
 use world::{Plan, START, World};
 
-/// Long enough to compare a day with that of the week before; it ends at 14:00.
-const SPAN: Duration = Duration::from_secs(8 * 86_400 + 23_400);
+/// Long enough to compare a day with that of the week before; it ends at 13:05.
+const SPAN: Duration = Duration::from_secs(8 * 86_400 + 20_100);
 
 /// The span before the end in which everything is scraped, and often.
 const LAST_DAY: Duration = Duration::from_secs(25 * 3600);

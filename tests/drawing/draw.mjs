@@ -1,10 +1,12 @@
-// Draws dashboards into pictures: node draw.mjs PROMETHEUS TO FOLDER NAME[?QUERY]…
+// Draws dashboards into pictures: node draw.mjs PROMETHEUS TO FOLDER NAME[?QUERY]…; TO is the time that is now, in seconds since 1970.
+// Started in the folder that holds `dashboards`.
 
 import { readFile } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { chromium } from 'playwright-core';
+import sharp from 'sharp';
 import { createServer } from 'vite';
 
 const [prometheus, to, folder, ...names] = process.argv.slice(2);
@@ -16,9 +18,9 @@ const files = {
   configureServer: ({ middlewares }) => {
     middlewares.use(async (request, response, next) => {
       const path = normalize(new URL(request.url, 'http://localhost').pathname);
-      const folders = { '/dashboards/': '../..', '/public/': 'node_modules/@grafana/ui/dist' };
+      const folders = { '/dashboards/': '.', '/public/': join(root, 'node_modules/@grafana/ui/dist') };
       const found = Object.entries(folders).find(([prefix]) => path.startsWith(prefix));
-      const bytes = found && (await readFile(join(root, found[1], path)).catch(() => undefined));
+      const bytes = found && (await readFile(join(found[1], path)).catch(() => undefined));
       if (!bytes) {
         return next();
       }
@@ -43,6 +45,21 @@ const address = `http://127.0.0.1:${server.httpServer.address().port}`;
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
 let failed = false;
+
+/** A picture of the page when it no longer changes. */
+async function standing(page) {
+  let before;
+  for (let attempt = 0; attempt < 30; attempt += 1) {
+    await page.waitForTimeout(3000);
+    const now = await page.screenshot();
+    if (before?.equals(now)) {
+      return now;
+    }
+    before = now;
+  }
+  throw new Error('the page does not come to rest');
+}
+
 for (const asked of names) {
   const [name, query = ''] = asked.split('?');
   const page = await browser.newPage({ viewport: { width: 1600, height: 1000 }, timezoneId: 'UTC' });
@@ -59,8 +76,8 @@ for (const asked of names) {
   const height = await page.evaluate(() => document.querySelector('#root > div').scrollHeight);
   await page.setViewportSize({ width: 1600, height });
   await page.waitForLoadState('networkidle');
-  await page.waitForTimeout(1500);
-  await page.screenshot({ path: join(folder, `${process.env.PREFIX ?? ''}${name}.png`) });
+  const picture = sharp(await standing(page)).png({ palette: true, quality: 100, effort: 10 });
+  await picture.toFile(join(folder, `dashboard-${name}.png`));
   await page.close();
 }
 await browser.close();

@@ -12,7 +12,7 @@ from pathlib import Path
 DATA_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 WITHOUT_QUERIES = ("row", "text", "dashlist", "alertlist", "logs", "news")
 # Of Grafana's units those that are used here; a wrong one shows plain numbers.
-UNITS = {"bool", "bytes", "dateTimeAsLocal", "dthms", "none", "percentunit", "reqps", "rowsps", "s", "short"}
+UNITS = {"bool", "bytes", "dateTimeAsIso", "dthms", "none", "percentunit", "reqps", "rowsps", "s", "short"}
 # What all dashboards have alike.
 SHARED = ("annotations", "editable", "fiscalYearStartMonth", "graphTooltip", "id", "links", "refresh", "schemaVersion", "tags", "timezone", "weekStart")
 LABEL_VALUES = re.compile(r"label_values\((.*), *(\w+)\)", re.S)

@@ -36,7 +36,7 @@ function variable(told) {
 
 function item(panel, y = panel.gridPos.y) {
   const { type: pluginId, title, description, options, fieldConfig, transformations, targets } = panel;
-  const queries = new SceneQueryRunner({ datasource: SOURCE, queries: targets, maxDataPoints: 40 * panel.gridPos.w });
+  const queries = new SceneQueryRunner({ datasource: SOURCE, queries: targets, minInterval: panel.interval, maxDataPoints: 40 * panel.gridPos.w });
   const $data = transformations ? new SceneDataTransformer({ $data: queries, transformations }) : queries;
   const body = new VizPanel({ pluginId, title, description, options, fieldConfig, $data });
   return new SceneGridItem({ x: panel.gridPos.x, y, width: panel.gridPos.w, height: panel.gridPos.h, body });

@@ -1,10 +1,11 @@
 // The panels of Grafana that the dashboards use, as its panel plugins put them together from its components.
 
-import { PanelPlugin, cacheFieldDisplayNames, getDisplayValueAlignmentFactors, getFieldDisplayValues } from '@grafana/data';
+import { FieldType, PanelPlugin, cacheFieldDisplayNames, getDisplayValueAlignmentFactors, getFieldDisplayValues } from '@grafana/data';
 import { sceneUtils } from '@grafana/scenes';
 import { BigValueTextMode, VizOrientation } from '@grafana/schema';
 import { BarGauge, BigValue, TimeSeries, VizRepeater, useTheme2 } from '@grafana/ui';
 import { TableNG } from '@grafana/ui/unstable';
+import { useMemo } from 'react';
 
 import { Heatmap, StateTimeline } from './cells.jsx';
 import { useCustomConfig } from './registries.js';
@@ -56,11 +57,20 @@ function Nothing({ fieldConfig, height }) {
   return <div style={{ height, display: 'grid', placeItems: 'center' }}>{fieldConfig.defaults.noValue ?? 'No data'}</div>;
 }
 
+/** What is no number, such as a quantile of nothing, is a gap. */
+const drawable = (frame) => ({
+  ...frame,
+  fields: frame.fields.map((field) =>
+    field.type === FieldType.number ? { ...field, values: field.values.map((value) => (Number.isFinite(value) ? value : null)) } : field
+  ),
+});
+
 function Lines({ data, options, fieldConfig, width, height, timeRange, timeZone }) {
-  if (data.series.length === 0) {
+  const frames = useMemo(() => data.series.map(drawable), [data.series]);
+  if (frames.length === 0) {
     return <Nothing fieldConfig={fieldConfig} height={height} />;
   }
-  return <TimeSeries frames={data.series} legend={options.legend} options={options} {...{ width, height, timeRange, timeZone }} />;
+  return <TimeSeries frames={frames} legend={options.legend} options={options} {...{ width, height, timeRange, timeZone }} />;
 }
 
 function Table({ data, options, fieldConfig, width, height, timeRange }) {
