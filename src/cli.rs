@@ -2,23 +2,22 @@
 //! sense is [`crate::config`]'s matter.
 
 mod listen;
+mod simulated;
 #[cfg(test)]
 mod tests;
 mod values;
 
 use std::ffi::OsString;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use secrecy::SecretString;
 
-use crate::config::{Config, ConfigErrors, Flags, TargetsNeeded, load, parse_duration};
+use crate::config::{Config, ConfigErrors, Flags, TargetsNeeded, load};
 use crate::cxone::BaseUrl;
-use crate::simulator::{Faults, Rows};
 pub use listen::ListenAddress;
+pub use simulated::{DemoArgs, SimulateArgs};
 use values::{at_least_a_second, count, plain_http, telemetry_path, user_id};
 
 /// Exit status of success.
@@ -72,8 +71,8 @@ pub enum Command {
     History(HistoryArgs),
     /// Check the configuration; with --live also the credentials and a report job
     Check(CheckArgs),
-    /// Run a simulated contact centre with CXone's Reporting API
-    Simulate(SimulateArgs),
+    /// Run a simulated contact centre with CXone's APIs
+    Simulate(Box<SimulateArgs>),
 }
 
 /// How messages are logged, on stderr.
@@ -187,25 +186,6 @@ pub struct WebArgs {
     pub max_requests: u32,
 }
 
-/// `demo`.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "Example, the second line in another terminal:
-  cxone-exporter demo
-  curl -s http://127.0.0.1:10962/metrics | grep ^cxone_agents")]
-pub struct DemoArgs {
-    /// The address that the exporter listens on
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:10962")]
-    pub listen_address: ListenAddress,
-
-    /// The address that the simulated contact centre listens on
-    #[arg(long = "simulate.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub simulate_listen_address: ListenAddress,
-
-    /// How many agents the simulated contact centre has
-    #[arg(long = "demo.agents", value_name = "N", default_value_t = 60, value_parser = count(10_000))]
-    pub agents: u32,
-}
-
 /// `history`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Records go to stdout, progress and messages to stderr.
@@ -279,60 +259,6 @@ pub struct CheckArgs {
     /// What is asked for.
     #[command(flatten)]
     pub targets: TargetArgs,
-}
-
-/// `simulate`.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "It prints its address, client id, client secret and a few user ids when it starts.
-
-Examples:
-  cxone-exporter simulate
-  cxone-exporter simulate --agents 200 --rows events --token-life 20s
-  cxone-exporter simulate --faults some,throttle=0.2,late-by=2m")]
-pub struct SimulateArgs {
-    /// The address to listen on
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub listen_address: ListenAddress,
-
-    /// Which agents there are and what they do when: the same number gives the same days on every run
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-
-    /// How many agents there are
-    #[arg(long, value_name = "N", default_value_t = 40, value_parser = count(100_000))]
-    pub agents: u32,
-
-    /// How many times faster than real agents these change state; shifts keep their length
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub pace: NonZeroU32,
-
-    /// What the rows of a report are: intervals, cut-intervals, events, events-without-end or buckets
-    #[arg(long, value_name = "ROWS", default_value_t = Rows::WholeIntervals)]
-    pub rows: Rows,
-
-    /// What goes wrong on purpose: none, some, many, or NAME=PROBABILITY, with commas between several; a wrong name lists all names
-    #[arg(long, value_name = "FAULTS", default_value = "none")]
-    pub faults: Faults,
-
-    /// How long a token lives
-    #[arg(long, value_name = "DURATION", default_value = "20m", value_parser = at_least_a_second)]
-    pub token_life: Duration,
-
-    /// How long a report job takes from submit to data
-    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = parse_duration)]
-    pub job_time: Duration,
-
-    /// How many report jobs a minute it allows before it answers 429
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = count(60_000))]
-    pub quota: u32,
-
-    /// The client id that it accepts
-    #[arg(long, value_name = "ID", default_value = "simulated-client")]
-    pub client_id: String,
-
-    /// The client secret that it accepts; it guards nothing
-    #[arg(long, value_name = "SECRET", default_value = "simulated-secret")]
-    pub client_secret: SecretString,
 }
 
 /// The process ends here, without doing anything: with this text and exit status.
