@@ -33,7 +33,9 @@ type OpenStore = Box<dyn Fn() -> Box<dyn Store>>;
 /// What one test needs of a contact centre and of an exporter.
 pub(crate) struct Plan<'a> {
     pub(crate) simulator: SimulatorOptions,
-    /// What the configuration says beside the credentials.
+    /// What the configuration says of the API; without it, that of the Reporting API.
+    pub(crate) api: Option<&'a str>,
+    /// What the configuration says beside the API and the credentials.
     pub(crate) config: &'a str,
     pub(crate) rows: &'a str,
     pub(crate) secret: &'a str,
@@ -53,6 +55,7 @@ impl Default for Plan<'_> {
     fn default() -> Self {
         Self {
             simulator: SimulatorOptions::default(),
+            api: None,
             config: "",
             rows: "intervals",
             secret: "simulated-secret",
@@ -69,7 +72,7 @@ pub(crate) struct World {
     pub(crate) direct: Arc<Direct>,
     pub(crate) clock: Clock,
     pub(crate) config: Config,
-    pub(crate) rows: String,
+    api: String,
     secret: String,
     store: OpenStore,
     scrape_every: Duration,
@@ -83,14 +86,15 @@ impl World {
         let clock = Clock::starting_at(START);
         let simulator = Arc::new(Simulator::new(plan.simulator));
         let direct = Arc::new(Direct::new(Arc::clone(&simulator), Clock::starting_at(START), plan.skew_millis));
-        let config = configuration(plan.rows, plan.secret, plan.config);
+        let api = plan.api.map_or_else(|| reports_api(plan.rows), str::to_owned);
+        let config = configuration(&api, plan.secret, plan.config);
         let (polling, site) = start(&config, &clock, &direct, (plan.store)());
         Self {
             simulator,
             direct,
             clock,
             config,
-            rows: plan.rows.to_owned(),
+            api,
             secret: plan.secret.to_owned(),
             store: plan.store,
             scrape_every: plan.scrape_every,
@@ -103,7 +107,7 @@ impl World {
     /// Starts an exporter with this configuration on the same store; the one before must have ended.
     pub(crate) fn start_again(&mut self, config: Option<&str>) {
         if let Some(config) = config {
-            self.config = configuration(&self.rows, &self.secret, config);
+            self.config = configuration(&self.api, &self.secret, config);
         }
         (self.polling, self.site) = start(&self.config, &self.clock, &self.direct, (self.store)());
     }
@@ -273,10 +277,15 @@ impl World {
     }
 }
 
-fn configuration(rows: &str, secret: &str, more: &str) -> Config {
-    let text = format!("api: {{base_url: 'https://cxone.test', client_id: simulated-client, client_secret_file: s, rows: {rows}}}\n{more}");
+fn reports_api(rows: &str) -> String {
+    format!("base_url: 'https://cxone.test', client_id: simulated-client, client_secret_file: s, rows: {rows}")
+}
+
+/// The file `k` holds the secret of the access key, any other that of the client.
+fn configuration(api: &str, secret: &str, more: &str) -> Config {
+    let text = format!("api: {{{api}}}\n{more}");
     let text = ConfigText { name: "test", text: &text };
-    let read = |_: &std::path::Path| Ok(secret.to_owned());
+    let read = |path: &std::path::Path| Ok(if path.ends_with("k") { "simulated-key-secret==" } else { secret }.to_owned());
     let (config, warnings) = Config::parse(Some(text), &Overrides::default(), TargetsNeeded::Yes, read).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     config

@@ -169,8 +169,11 @@ impl Asked<'_> {
         self.faults.odd(self.chance, oddity)
     }
 
-    /// Scheme and host that the request was sent to, as far as a proxy in front of the simulator tells.
+    /// Scheme and host that the request was sent to, as far as it and a proxy in front of the simulator tell.
     fn origin(&self) -> String {
+        if let (Some(scheme), Some(authority)) = (self.request.uri().scheme_str(), self.request.uri().authority()) {
+            return format!("{scheme}://{authority}");
+        }
         let header = |name: HeaderName| self.request.headers().get(name).and_then(|value| value.to_str().ok());
         let scheme = header(HeaderName::from_static("x-forwarded-proto")).unwrap_or("http");
         format!("{scheme}://{}", header(HOST).unwrap_or("localhost"))
