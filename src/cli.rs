@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{Config, ConfigErrors, Flags, TargetsNeeded, load};
 use crate::cxone::BaseUrl;
 pub use listen::ListenAddress;
-pub use simulated::{DemoArgs, SimulateArgs};
+pub use simulated::{DemoArgs, DemoDialect, SimulateArgs};
 use values::{at_least_a_second, count, plain_http, telemetry_path, user_id};
 
 /// Exit status of success.

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
 use super::ListenAddress;
@@ -25,9 +25,22 @@ pub struct DemoArgs {
     #[arg(long = "simulate.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub simulate_listen_address: ListenAddress,
 
+    /// Which of CXone's APIs the two speak with each other: reports or platform
+    #[arg(long, value_enum, value_name = "DIALECT", default_value_t = DemoDialect::Reports, hide_possible_values = true)]
+    pub dialect: DemoDialect,
+
     /// How many agents the simulated contact centre has
     #[arg(long = "demo.agents", value_name = "N", default_value_t = 60, value_parser = count(10_000))]
     pub agents: u32,
+}
+
+/// Which API is spoken in the demo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DemoDialect {
+    /// The Reporting API.
+    Reports,
+    /// The platform's documented calls.
+    Platform,
 }
 
 /// `simulate`.
