@@ -223,7 +223,7 @@ impl Cursor {
             return Ok(false);
         }
         let from = self.slice.to.minus(SEAM).max(window.from);
-        *self = Self { slice: Window { from, to: self.slice.to.plus(longest).min(window.to) }, skip: 0, before: None };
+        *self = Self { slice: Window { from, to: from.plus(longest).min(window.to) }, skip: 0, before: None };
         Ok(true)
     }
 }
