@@ -56,7 +56,7 @@ struct World {
 impl World {
     fn new(habits: Habits, more: &str) -> Self {
         let clock = Clock::starting_at(START);
-        let floor = Floor::new(FloorOptions { seed: 5, agents: 12, pace: NonZeroU32::new(6).unwrap() });
+        let floor = Floor::new(FloorOptions { seed: 5, agents: 8, pace: NonZeroU32::new(6).unwrap() });
         let tenant = Arc::new(Tenant::new(floor, clock.clone(), habits));
         let text = format!("{CREDENTIALS}{more}");
         let read = |path: &Path| Ok(if path == Path::new("key") { "key/s3cret=" } else { "s" }.to_owned());
@@ -155,7 +155,7 @@ async fn exact(habits: Habits, more: &str, target: &str) -> World {
     let mut world = World::new(habits, more);
     world.run_for(5 * MINUTE).await;
     let mut entries = 0;
-    for hour in 0..4 {
+    for hour in 0..3 {
         world.run_for(37 * MINUTE).await;
         let now = world.assert_exact(target);
         assert!(now > entries, "nothing happened in hour {hour}");
@@ -194,7 +194,7 @@ async fn faults_and_dying_tokens_in_the_midst_of_a_window_cost_no_count() {
     assert!(world.value("cxone_api_throttled_total", &[("endpoint", "history")]).unwrap() > 0.0);
     assert!(world.value("cxone_api_requests_total", &[("endpoint", "history"), ("code", "401")]).unwrap() > 0.0);
     assert!(world.tenant.asked_for("/auth/token") > 10);
-    assert_eq!(world.tenant.asked_for("/openid-configuration"), 5, "once a process");
+    assert_eq!(world.tenant.asked_for("/openid-configuration"), 4, "once a process");
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,7 +205,7 @@ async fn without_the_call_for_all_agents_each_is_asked_for() {
         assert_eq!(world.failures(), 0.0, "{calls:?}");
         // It is looked for once a process and hour.
         let missed = world.tenant.asked_for("v30.0/agents/state-history");
-        assert!((5..=10).contains(&missed), "{missed}");
+        assert!((4..=8).contains(&missed), "{missed}");
     }
 }
 

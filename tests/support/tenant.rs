@@ -63,6 +63,8 @@ impl Default for Habits {
 /// The tenant, and what was asked of it.
 pub(crate) struct Tenant {
     floor: Floor,
+    /// What each agent does from two days before the beginning to a day after it.
+    visits: Vec<Vec<Visit>>,
     clock: Clock,
     habits: Habits,
     seen: Mutex<Seen>,
@@ -78,7 +80,10 @@ struct Seen {
 
 impl Tenant {
     pub(crate) fn new(floor: Floor, clock: Clock, habits: Habits) -> Self {
-        Self { floor, clock, habits, seen: Mutex::default() }
+        let (now, day) = (clock.now().utc, Duration::from_secs(86_400));
+        let all = Window { from: now.minus(2 * day), to: now.plus(day) };
+        let visits = (0..floor.agents().len()).map(|index| floor.visits(index, all)).collect();
+        Self { floor, visits, clock, habits, seen: Mutex::default() }
     }
 
     pub(crate) fn floor(&self) -> &Floor {
@@ -175,9 +180,9 @@ impl Tenant {
 
     fn rows(&self, window: Window, now: Timestamp, agent: Option<&str>) -> Vec<Value> {
         let agents = self.floor.agents().filter(|profile| agent.is_none_or(|agent| profile.id == agent));
-        let visits = agents.flat_map(|profile| self.floor.visits(usize::try_from(profile.index).unwrap(), window));
+        let visits = agents.flat_map(|profile| &self.visits[usize::try_from(profile.index).unwrap()]).filter(|visit| visit.touches(window));
         let told = visits.filter(|visit| visit.start <= now && (self.habits.overlapping || visit.start >= window.from));
-        told.enumerate().map(|(index, visit)| self.row(index, &visit, now)).collect()
+        told.enumerate().map(|(index, visit)| self.row(index, visit, now)).collect()
     }
 
     fn row(&self, index: usize, visit: &Visit, now: Timestamp) -> Value {
