@@ -32,7 +32,7 @@ impl Running {
     /// Takes what came of a request for a page.
     pub(super) async fn paged(&mut self, now: Now, id: TargetId, paging: Box<Paging<Report>>, result: Result<Progress, ApiError>) {
         if result == Ok(Progress::Done) {
-            return self.completed(now, id, &paging.into_rows()).await;
+            return self.completed(now, id, paging.into_rows()).await;
         }
         self.pagings[id.index()] = Some(paging);
         self.reply(now, id, result.map_or_else(trouble, |_| Reply::Unfinished)).await;
