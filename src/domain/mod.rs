@@ -6,6 +6,7 @@ pub mod hosts;
 pub mod ledger;
 pub mod names;
 pub mod planner;
+pub mod privacy;
 pub mod quota;
 pub mod report;
 pub mod server_clock;

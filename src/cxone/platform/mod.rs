@@ -76,6 +76,8 @@ pub struct PlatformOptions {
     pub credentials: Credentials,
     /// How much an answer may cost.
     pub limits: Limits,
+    /// What no message may show beside the secrets: ids of agents who are not to be told.
+    pub hidden: Vec<SecretString>,
     /// How many requests any 60 s may hold, those for tokens included.
     pub requests_per_minute: NonZeroU32,
 }
@@ -130,9 +132,18 @@ impl PlatformClient {
     /// A client that speaks over `transport` and tells `observer` of every exchange.
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>, clock: Clock, options: PlatformOptions, observer: Observer) -> Self {
-        let PlatformOptions { issuer, base_url, version, access_key_id, access_key_secret, credentials, limits, requests_per_minute } =
-            options;
-        let mut redactor = Redactor::default().and(&access_key_secret);
+        let PlatformOptions {
+            issuer,
+            base_url,
+            version,
+            access_key_id,
+            access_key_secret,
+            credentials,
+            limits,
+            hidden,
+            requests_per_minute,
+        } = options;
+        let mut redactor = hidden.iter().fold(Redactor::default().and(&access_key_secret), Redactor::and);
         let mut configured: Vec<&BaseUrl> = std::iter::once(&issuer).chain(&base_url).collect();
         let way = match &credentials {
             Credentials::Client { id, secret } => {
@@ -288,7 +299,7 @@ impl PlatformClient {
         let page = match told.await {
             Ok(page) => page,
             Err(error) if is_missing(&error) && paging.missing() => {
-                tracing::debug!("the call {path} is not there: {error}");
+                tracing::debug!("a call for the history is not there, so another one is tried: {error}");
                 return Ok(());
             }
             Err(error) => return Err(error),

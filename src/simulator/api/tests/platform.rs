@@ -214,6 +214,24 @@ fn a_historical_row_says_who_was_where_when_and_how_long() {
 }
 
 #[test]
+fn history_since_a_moment_is_what_began_or_ended_since_then() {
+    let simulator = Simulator::new(SimulatorOptions { agents: 40, ..small() });
+    let rows = |path: &str| body(&call(&simulator, at(0), path))["agentStateHistory"].as_array().expect("rows").clone();
+    let all = rows(&history(at(-3_600_000), at(0)));
+    let since = at(-600_000);
+    let told = rows(&format!("{}&updatedSince={since}", history(at(-3_600_000), at(0))));
+    let changed = |row: &&Value| {
+        let start: Timestamp =
+            Timestamp::from_millis(row["startDate"].as_str().expect("a time").parse::<jiff::Timestamp>().expect("a time").as_millisecond());
+        let length = row["duration"].as_str().map(|length| length.parse::<jiff::SignedDuration>().expect("ISO 8601"));
+        let millis = length.map_or(0, |length| i64::try_from(length.as_millis()).expect("a length"));
+        start.millis() + millis >= since.millis()
+    };
+    assert_eq!(told, all.iter().filter(changed).cloned().collect::<Vec<_>>());
+    assert!(!told.is_empty() && told.len() < all.len());
+}
+
+#[test]
 fn a_wrong_history_query_is_refused_in_the_header() {
     let simulator = simulator();
     for query in [
