@@ -1,5 +1,6 @@
 //! The loop: wakes up, asks the planner, makes requests, takes replies in, and publishes what is then known.
 
+mod pages;
 mod shared_clock;
 mod standings;
 
@@ -15,8 +16,7 @@ pub use shared_clock::SharedServerClock;
 pub use standings::{Publish, Standings, TargetStanding};
 
 use crate::clock::Clock;
-use crate::cxone::platform::Progress;
-use crate::cxone::{AnyClient, ApiError, Paging, Poll, ReportRequest};
+use crate::cxone::{AnyClient, ApiError, Paging, Poll, ReportRequest, platform::Progress};
 use crate::domain::fetch::{Failure, JobId, Outcome, Reply, Trouble};
 use crate::domain::ledger::{Change, Key, Ledger, Record, Show, TargetId};
 use crate::domain::planner::{Action, Ended, Planner};
@@ -215,24 +215,6 @@ impl Running {
         self.requests.push(async move { Reported::Submitted(id, client.submit(&request).await) }.boxed());
     }
 
-    /// Asks for the next page of a window. What has been read is in memory only: a later process begins the window anew.
-    fn page(&mut self, now: Now, id: TargetId, window: Window) {
-        let client = self.poller.client.of_platform();
-        let mut paging = self.pagings[id.index()].take().unwrap_or_else(|| {
-            let target = &self.poller.targets[id.index()];
-            tracing::debug!(target_name = %target.name, %window, "asking for the state history");
-            self.poller.telemetry.job_submitted();
-            self.poller.submits.retain(|(submit, _)| now.instant.since(*submit) <= MINUTE);
-            self.poller.submits.push_back((now.instant, now.utc));
-            Box::new(client.history(ReportRequest { window, filter: target.filter.clone() }))
-        });
-        let reading = async move {
-            let result = client.page(&mut paging).await;
-            Reported::Paged(id, paging, result)
-        };
-        self.requests.push(reading.boxed());
-    }
-
     fn wake_at(&self, now: Now) -> Monotonic {
         let nap = now.instant.plus(MINUTE);
         if self.sign_in == SignIn::UnderWay {
@@ -266,11 +248,7 @@ impl Running {
                 }
                 Err(error) => self.reply(now, id, trouble(error)).await,
             },
-            Reported::Paged(id, paging, Ok(Progress::Done)) => self.completed(now, id, paging.into_rows()).await,
-            Reported::Paged(id, paging, result) => {
-                self.pagings[id.index()] = Some(paging);
-                self.reply(now, id, result.map_or_else(trouble, |_| Reply::Unfinished)).await;
-            }
+            Reported::Paged(id, paging, result) => self.paged(now, id, paging, result).await,
         }
         self.tick(now);
     }

@@ -9,7 +9,7 @@ use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
 use cxone_exporter::domain::fetch::Failure;
 use cxone_exporter::domain::report::RowRejection;
 use cxone_exporter::exposition::families::{ALL, Kind};
-use cxone_exporter::simulator::{Fault, Faults, RowFault, Rows};
+use cxone_exporter::simulator::{Fault, Faults, Oddity, RowFault, Rows};
 
 const METRICS: &str = include_str!("../docs/metrics.md");
 const SIMULATOR: &str = include_str!("../docs/simulator.md");
@@ -264,7 +264,12 @@ fn the_documented_faults_are_the_real_ones_with_their_probabilities() {
     let (some, many) = (Faults::some(), Faults::many());
     let of_requests = Fault::ALL.map(|fault| (fault.name(), some.probability(fault), many.probability(fault)));
     let of_rows = RowFault::ALL.map(|fault| (fault.name(), some.row_probability(fault), many.row_probability(fault)));
-    let real = of_requests.into_iter().chain(of_rows).map(|(name, some, many)| vec![name.to_owned(), some.to_string(), many.to_string()]);
+    let oddities = Oddity::ALL.map(|oddity| (oddity.name(), some.oddity_probability(oddity), many.oddity_probability(oddity)));
+    let real = of_requests
+        .into_iter()
+        .chain(of_rows)
+        .chain(oddities)
+        .map(|(name, some, many)| vec![name.to_owned(), some.to_string(), many.to_string()]);
     let documented = rows(SIMULATOR, "| fault |").into_iter().map(|row| row[..3].iter().map(|cell| (*cell).to_owned()).collect());
     assert_eq!(documented.collect::<Vec<Vec<String>>>(), real.collect::<Vec<_>>());
 }

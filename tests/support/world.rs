@@ -35,7 +35,9 @@ type OpenStore = Box<dyn Fn() -> Box<dyn Store>>;
 /// What one test needs of a contact centre and of an exporter.
 pub(crate) struct Plan<'a> {
     pub(crate) simulator: SimulatorOptions,
-    /// What the configuration says beside the credentials.
+    /// What the configuration says of the API; without it, that of the Reporting API.
+    pub(crate) api: Option<&'a str>,
+    /// What the configuration says beside the API and the credentials.
     pub(crate) config: &'a str,
     pub(crate) rows: &'a str,
     pub(crate) secret: &'a str,
@@ -55,6 +57,7 @@ impl Default for Plan<'_> {
     fn default() -> Self {
         Self {
             simulator: SimulatorOptions::default(),
+            api: None,
             config: "",
             rows: "intervals",
             secret: "simulated-secret",
@@ -71,7 +74,7 @@ pub(crate) struct World {
     pub(crate) direct: Arc<Direct>,
     pub(crate) clock: Clock,
     pub(crate) config: Config,
-    pub(crate) rows: String,
+    api: String,
     secret: String,
     store: OpenStore,
     scrape_every: Duration,
@@ -89,7 +92,8 @@ impl World {
         let clock = Clock::starting_at(START);
         let simulator = Arc::new(Simulator::new(plan.simulator));
         let direct = Arc::new(Direct::new(Arc::clone(&simulator), Clock::starting_at(START), plan.skew_millis));
-        let config = configuration(plan.rows, plan.secret, plan.config);
+        let api = plan.api.map_or_else(|| reports_api(plan.rows), str::to_owned);
+        let config = configuration(&api, plan.secret, plan.config);
         let next = Arc::new(Mutex::new(Ok(config.clone())));
         let (polling, site, orders) = start(&config, &clock, &direct, (plan.store)(), &next);
         Self {
@@ -97,7 +101,7 @@ impl World {
             direct,
             clock,
             config,
-            rows: plan.rows.to_owned(),
+            api,
             secret: plan.secret.to_owned(),
             store: plan.store,
             scrape_every: plan.scrape_every,
@@ -112,14 +116,14 @@ impl World {
     /// Starts an exporter with this configuration on the same store; the one before must have ended.
     pub(crate) fn start_again(&mut self, config: Option<&str>) {
         if let Some(config) = config {
-            self.config = configuration(&self.rows, &self.secret, config);
+            self.config = configuration(&self.api, &self.secret, config);
         }
         (self.polling, self.site, self.orders) = start(&self.config, &self.clock, &self.direct, (self.store)(), &self.next);
     }
 
     /// Has the exporter read its configuration again, which says `config` now, or is wrong.
     pub(crate) async fn reload(&mut self, config: Result<&str, &str>) -> Result<(), String> {
-        let config = config.map(|config| configuration(&self.rows, &self.secret, config)).map_err(str::to_owned);
+        let config = config.map(|config| configuration(&self.api, &self.secret, config)).map_err(str::to_owned);
         *self.next.lock().unwrap() = config.clone();
         let orders = self.orders.clone();
         let outcome = tokio::select! {
@@ -298,10 +302,15 @@ impl World {
     }
 }
 
-fn configuration(rows: &str, secret: &str, more: &str) -> Config {
-    let text = format!("api: {{base_url: 'https://cxone.test', client_id: simulated-client, client_secret_file: s, rows: {rows}}}\n{more}");
+fn reports_api(rows: &str) -> String {
+    format!("base_url: 'https://cxone.test', client_id: simulated-client, client_secret_file: s, rows: {rows}")
+}
+
+/// The file `k` holds the secret of the access key, any other that of the client.
+fn configuration(api: &str, secret: &str, more: &str) -> Config {
+    let text = format!("api: {{{api}}}\n{more}");
     let text = ConfigText { name: "test", text: &text };
-    let read = |_: &std::path::Path| Ok(secret.to_owned());
+    let read = |path: &std::path::Path| Ok(if path.ends_with("k") { "simulated-key-secret==" } else { secret }.to_owned());
     let (config, warnings) = Config::parse(Some(text), &Overrides::default(), TargetsNeeded::Yes, read).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     config

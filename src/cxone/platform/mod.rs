@@ -299,7 +299,7 @@ impl PlatformClient {
         let page = match told.await {
             Ok(page) => page,
             Err(error) if is_missing(&error) && paging.missing() => {
-                tracing::debug!("the call {path} is not there: {error}");
+                tracing::debug!("a call for the history is not there, so another one is tried: {error}");
                 return Ok(());
             }
             Err(error) => return Err(error),
