@@ -168,7 +168,7 @@ impl PlatformClient {
             found: Mutex::new(Found::default()),
         };
         let link = Link { transport, clock, limits, observer, redactor, budget };
-        Self { link, tokens: Tokens::new(Grant::Platform(sign_in)), codes: Mutex::default(), calls: Mutex::default() }
+        Self { link, tokens: Tokens::new(Grant::Platform(Box::new(sign_in))), codes: Mutex::default(), calls: Mutex::default() }
     }
 
     /// Gets a token, unless there is one that will do, and finds the tenant's API.
