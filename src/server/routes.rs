@@ -1,10 +1,10 @@
 //! The exporter's pages: which path answers what.
 
 use std::fmt;
-use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use futures_util::future::{BoxFuture, FutureExt as _};
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -76,20 +76,23 @@ impl Site {
     }
 
     /// The handler for [`serve`](super::serve).
-    pub fn handler(self: Arc<Self>) -> impl Fn(Request<Incoming>) -> Ready<Result<Response<Body>, Abort>> + Clone + Send + Sync + 'static {
-        move |request| ready(Ok(self.answer(&request)))
+    pub fn handler(
+        self: Arc<Self>,
+    ) -> impl Fn(Request<Incoming>) -> BoxFuture<'static, Result<Response<Body>, Abort>> + Clone + Send + Sync + 'static {
+        move |request| {
+            let site = Arc::clone(&self);
+            async move { Ok(site.answer(&request)) }.boxed()
+        }
     }
 
     /// The answer to `request`, whose body is not read.
     pub fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
         let path = request.uri().path();
-        let known = path == self.sources.metrics_path || RESERVED_PATHS.contains(&path);
-        let mut response = if !known {
+        let methods = self.methods(path);
+        let mut response = if methods.is_empty() {
             self.not_found()
-        } else if request.method() != Method::GET && request.method() != Method::HEAD {
-            let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed here\n".to_owned());
-            refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            refusal
+        } else if !methods.contains(request.method()) {
+            not_allowed(methods)
         } else if path == self.sources.metrics_path {
             self.metrics(request)
         } else {
@@ -102,6 +105,12 @@ impl Site {
             headers.insert(name, HeaderValue::from_static(value));
         }
         if request.method() == Method::HEAD { without_body(response) } else { response }
+    }
+
+    /// What may be done with a path; nothing with one that is not there.
+    fn methods(&self, path: &str) -> &'static [Method] {
+        let is_page = path == self.sources.metrics_path || RESERVED_PATHS.contains(&path);
+        if is_page { &[Method::GET, Method::HEAD] } else { &[] }
     }
 
     fn metrics<B>(&self, request: &Request<B>) -> Response<Body> {
@@ -146,6 +155,13 @@ impl Site {
         let text = format!("There is no such page. There are {STATUS}, {}, {HEALTHY} and {READY}.\n", self.sources.metrics_path);
         plain(StatusCode::NOT_FOUND, text)
     }
+}
+
+fn not_allowed(methods: &[Method]) -> Response<Body> {
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, format!("only {} are allowed here\n", names.join(" and ")));
+    refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_str(&names.join(", ")).expect("methods are plain text"));
+    refusal
 }
 
 pub(super) fn plain(status: StatusCode, text: String) -> Response<Body> {

@@ -94,7 +94,7 @@ fn versions(section: &Section<'_>, notes: &mut Notes) -> Option<Vec<&'static Sup
         notes.mistake(section.at("min_version"), "is higher than `max_version`");
         return None;
     }
-    if if lowest < Version::Tls12 {
+    if lowest < Version::Tls12 {
         notes.warning(section.at("min_version"), "TLS 1.2 is the lowest version that is offered");
     }
     let offered = [(Version::Tls13, &rustls::version::TLS13), (Version::Tls12, &rustls::version::TLS12)];
