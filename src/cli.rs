@@ -3,9 +3,11 @@
 
 mod given;
 mod listen;
+mod maintenance;
 #[cfg(test)]
 mod tests;
 mod values;
+mod web;
 
 use std::ffi::OsString;
 use std::num::NonZeroU32;
@@ -20,7 +22,9 @@ use crate::config::parse_duration;
 use crate::cxone::BaseUrl;
 use crate::simulator::{Faults, Rows};
 pub use listen::{Listen, ListenAddress};
-use values::{at_least_a_second, count, telemetry_path, user_id};
+pub use maintenance::{CompletionsArgs, EraseArgs, ManArgs};
+use values::{at_least_a_second, count, user_id};
+pub use web::WebArgs;
 
 /// Exit status of success.
 pub const EXIT_OK: u8 = 0;
@@ -75,6 +79,12 @@ pub enum Command {
     Check(CheckArgs),
     /// Run a simulated contact centre with CXone's Reporting API
     Simulate(SimulateArgs),
+    /// Forget an agent in the store; the exporter must be stopped
+    Erase(EraseArgs),
+    /// Print a shell's completions
+    Completions(CompletionsArgs),
+    /// Print the manual
+    Man(ManArgs),
 }
 
 /// How messages are logged, on stderr.
@@ -134,6 +144,27 @@ pub struct ConfigArgs {
     /// The file that holds the OAuth client's secret [env: CXONE_CLIENT_SECRET_FILE, or the secret itself in CXONE_CLIENT_SECRET]
     #[arg(long = "api.client-secret-file", value_name = "FILE")]
     pub client_secret_file: Option<String>,
+
+    /// Which of CXone's APIs is spoken: reports or platform [env: CXONE_DIALECT]
+    #[arg(long = "api.dialect", value_name = "DIALECT")]
+    pub dialect: Option<String>,
+
+    /// Platform: where tokens come from [env: CXONE_ISSUER]
+    #[arg(long = "api.issuer", value_name = "URL")]
+    pub issuer: Option<String>,
+
+    /// Platform, without an OAuth client: the tenant's area, such as na1 [env: CXONE_AREA]
+    #[arg(long = "api.area", value_name = "AREA")]
+    pub area: Option<String>,
+
+    /// Platform: the access key's id [env: CXONE_ACCESS_KEY_ID]
+    #[arg(long = "api.access-key-id", value_name = "ID")]
+    pub access_key_id: Option<String>,
+
+    /// Platform: the file that holds the access key's secret [env: CXONE_ACCESS_KEY_SECRET_FILE, or the secret itself in
+    /// CXONE_ACCESS_KEY_SECRET]
+    #[arg(long = "api.access-key-secret-file", value_name = "FILE")]
+    pub access_key_secret_file: Option<String>,
 }
 
 /// What is asked for, when not by the configuration file.
@@ -169,31 +200,6 @@ pub struct ServeArgs {
     /// The server.
     #[command(flatten)]
     pub web: WebArgs,
-}
-
-/// The server of `serve`.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Web")]
-pub struct WebArgs {
-    /// An address to listen on, `:PORT` for every interface, `unix:PATH` for a Unix socket; repeatable
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10962")]
-    pub listen_address: Vec<Listen>,
-
-    /// Listen on the sockets that systemd hands over, instead of --web.listen-address
-    #[arg(long = "web.systemd-socket")]
-    pub systemd_socket: bool,
-
-    /// The web configuration file (YAML) for TLS, passwords and more, as Prometheus's exporters have it; read again when it changes
-    #[arg(long = "web.config.file", value_name = "FILE")]
-    pub config_file: Option<PathBuf>,
-
-    /// The path that the metrics are served at
-    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
-    pub telemetry_path: String,
-
-    /// How many scrapes are answered at once; more get 503
-    #[arg(long = "web.max-requests", value_name = "N", default_value_t = 40, value_parser = count(10_000))]
-    pub max_requests: u32,
 }
 
 /// `demo`.
@@ -277,7 +283,8 @@ pub struct CheckArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "http://127.0.0.1:10962",
-        conflicts_with_all = ["live", "web_config_file", "file", "tenant", "base_url", "client_id", "client_secret_file", "users"],
+        conflicts_with_all = ["live", "web_config_file", "file", "tenant", "base_url", "client_id", "client_secret_file", "dialect", "issuer", "area",
+            "access_key_id", "access_key_secret_file", "users"],
     )]
     pub healthy: Option<BaseUrl>,
 
