@@ -8,6 +8,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod values;
+mod web;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,7 +22,8 @@ pub use listen::{Listen, ListenAddress};
 pub use maintenance::{CompletionsArgs, EraseArgs, ManArgs};
 pub use simulated::{DemoArgs, DemoDialect, SimulateArgs};
 pub use source::ConfigArgs;
-use values::{at_least_a_second, count, telemetry_path, user_id};
+use values::{at_least_a_second, user_id};
+pub use web::WebArgs;
 
 /// Exit status of success.
 pub const EXIT_OK: u8 = 0;
@@ -153,35 +155,6 @@ pub struct ServeArgs {
     pub web: WebArgs,
 }
 
-/// The server of `serve`.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Web")]
-pub struct WebArgs {
-    /// An address to listen on, `:PORT` for every interface, `unix:PATH` for a Unix socket; repeatable
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10962")]
-    pub listen_address: Vec<Listen>,
-
-    /// Listen on the sockets that systemd hands over, instead of --web.listen-address
-    #[arg(long = "web.systemd-socket")]
-    pub systemd_socket: bool,
-
-    /// The web configuration file (YAML) for TLS, passwords and more, as Prometheus's exporters have it; read again when it changes
-    #[arg(long = "web.config.file", value_name = "FILE")]
-    pub config_file: Option<PathBuf>,
-
-    /// The path that the metrics are served at
-    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
-    pub telemetry_path: String,
-
-    /// How many scrapes are answered at once; more get 503
-    #[arg(long = "web.max-requests", value_name = "N", default_value_t = 40, value_parser = count(10_000))]
-    pub max_requests: u32,
-
-    /// Have the configuration read again by POST /-/reload, too; SIGHUP does it in any case
-    #[arg(long = "web.enable-lifecycle")]
-    pub enable_lifecycle: bool,
-}
-
 /// `history`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Records go to stdout, progress and messages to stderr.
@@ -244,8 +217,8 @@ pub struct CheckArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "http://127.0.0.1:10962",
-        conflicts_with_all = ["live", "web_config_file", "file", "tenant", "base_url", "client_id", "client_secret_file", "dialect", "issuer",
-            "area", "access_key_id", "access_key_secret_file", "users"],
+        conflicts_with_all = ["live", "web_config_file", "file", "tenant", "base_url", "client_id", "client_secret_file", "dialect", "issuer", "area",
+            "access_key_id", "access_key_secret_file", "users"],
     )]
     pub healthy: Option<BaseUrl>,
 

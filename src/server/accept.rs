@@ -161,12 +161,13 @@ impl Server {
         }
     }
 
-    /// The next connection, once there is room for it; until then the system's queue holds it.
+    /// The next connection, once there is room for it; until then it waits, and those after it in the system's queue.
     async fn accept(&self, bound: &Bound) -> io::Result<(Stream, Client)> {
+        let accepted = bound.accept().await?;
         while !self.connections.has_room() {
             tokio::time::sleep(ROOM_CHECK).await;
         }
-        bound.accept().await
+        Ok(accepted)
     }
 }
 

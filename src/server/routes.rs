@@ -1,11 +1,10 @@
 //! The exporter's pages: which path answers what.
 
 use std::fmt;
-use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use futures_util::future::{BoxFuture, Either, FutureExt};
+use futures_util::future::{BoxFuture, FutureExt as _};
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -26,6 +25,8 @@ const READY: &str = "/-/ready";
 
 /// Has the configuration read again; POST alone.
 const RELOAD: &str = "/-/reload";
+
+const NO_RELOAD: &str = "reloading over the network is not switched on: start with --web.enable-lifecycle, or send SIGHUP\n";
 
 /// Paths that the telemetry path must not be, nor begin with `/-/`.
 pub const RESERVED_PATHS: [&str; 4] = [STATUS, HEALTHY, READY, RELOAD];
@@ -87,32 +88,30 @@ impl Site {
     /// The handler for [`serve`](super::serve).
     pub fn handler(
         self: Arc<Self>,
-    ) -> impl Fn(Request<Incoming>) -> Either<Ready<Result<Response<Body>, Abort>>, BoxFuture<'static, Result<Response<Body>, Abort>>>
-    + Clone
-    + Send
-    + Sync
-    + 'static {
-        move |request| match &self.sources.reload {
-            Some(reload) if request.uri().path() == RELOAD && request.method() == Method::POST => {
-                let reloading = reload();
-                Either::Right(async move { Ok(reloaded(reloading.await)) }.boxed())
-            }
-            Some(_) | None => Either::Left(ready(Ok(self.answer(&request)))),
+    ) -> impl Fn(Request<Incoming>) -> BoxFuture<'static, Result<Response<Body>, Abort>> + Clone + Send + Sync + 'static {
+        move |request| {
+            let site = Arc::clone(&self);
+            async move { Ok(site.answer_or_reload(&request).await) }.boxed()
+        }
+    }
+
+    async fn answer_or_reload<B>(&self, request: &Request<B>) -> Response<Body> {
+        match &self.sources.reload {
+            Some(reload) if request.uri().path() == RELOAD && request.method() == Method::POST => reloaded(reload().await),
+            Some(_) | None => self.answer(request),
         }
     }
 
     /// The answer to `request`, whose body is not read.
     pub fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
         let path = request.uri().path();
-        let known = path == self.sources.metrics_path || RESERVED_PATHS.contains(&path);
-        let mut response = if !known {
+        let methods = self.methods(path);
+        let mut response = if methods.is_empty() {
             self.not_found()
+        } else if !methods.contains(request.method()) {
+            not_allowed(methods)
         } else if path == RELOAD {
-            self.no_reload(request.method())
-        } else if request.method() != Method::GET && request.method() != Method::HEAD {
-            let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed here\n".to_owned());
-            refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            refusal
+            plain(StatusCode::FORBIDDEN, NO_RELOAD.to_owned())
         } else if path == self.sources.metrics_path {
             self.metrics(request)
         } else {
@@ -120,6 +119,16 @@ impl Site {
         };
         harden(&mut response);
         if request.method() == Method::HEAD { without_body(response) } else { response }
+    }
+
+    /// What may be done with a path; nothing with one that is not there.
+    fn methods(&self, path: &str) -> &'static [Method] {
+        let is_page = path == self.sources.metrics_path || RESERVED_PATHS.contains(&path);
+        match path {
+            RELOAD => &[Method::POST],
+            _ if is_page => &[Method::GET, Method::HEAD],
+            _ => &[],
+        }
     }
 
     fn metrics<B>(&self, request: &Request<B>) -> Response<Body> {
@@ -160,20 +169,17 @@ impl Site {
         }
     }
 
-    fn no_reload(&self, method: &Method) -> Response<Body> {
-        if method == Method::POST {
-            let text = "reloading over the network is not switched on: start with --web.enable-lifecycle, or send SIGHUP\n";
-            return plain(StatusCode::FORBIDDEN, text.to_owned());
-        }
-        let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only POST is allowed here\n".to_owned());
-        refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-        refusal
-    }
-
     fn not_found(&self) -> Response<Body> {
         let text = format!("There is no such page. There are {STATUS}, {}, {HEALTHY} and {READY}.\n", self.sources.metrics_path);
         plain(StatusCode::NOT_FOUND, text)
     }
+}
+
+fn not_allowed(methods: &[Method]) -> Response<Body> {
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, format!("only {} are allowed here\n", names.join(" and ")));
+    refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_str(&names.join(", ")).expect("methods are plain text"));
+    refusal
 }
 
 pub(super) fn plain(status: StatusCode, text: String) -> Response<Body> {

@@ -180,3 +180,14 @@ fn a_hash_is_in_no_debug_output() {
     let shown = format!("{config:?}");
     assert!(shown.contains("ann") && !shown.contains("mDwo"), "{shown}");
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_web_configuration_is_a_panic(key in proptest::sample::select(&WEB_KEYS), value in "\\PC*|[-a-z0-9:{}$/.\\[\\]\"'%#, \n]{0,80}") {
+        let text = match key.split_once('.') {
+            Some((section, name)) => format!("{section}: {{cert_file: server.crt, {name}: {value}}}\n"),
+            None => format!("{key}: {value}\n"),
+        };
+        let _outcome = read(&text, &[("server.crt", &value)]);
+    }
+}
