@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod fetch;
 pub mod ledger;
+pub mod live;
 pub mod names;
 pub mod planner;
 pub mod quota;
