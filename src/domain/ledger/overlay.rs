@@ -51,8 +51,8 @@ pub(super) struct Overlay<'a> {
     skills: bool,
     /// When it observed them; `None` when it is stale.
     observed: Option<Timestamp>,
-    /// By place among the ledger's agents: what holds instead of the history.
-    over: Vec<Option<&'a LiveAgent>>,
+    /// By place among the ledger's agents: what the live feed says of them, and whether that holds instead of the history.
+    told: Vec<Option<(&'a LiveAgent, bool)>>,
     /// Agents that the ledger does not know, in the order of their ids.
     alone: Vec<(&'a Arc<str>, &'a LiveAgent)>,
 }
@@ -61,24 +61,31 @@ impl<'a> Overlay<'a> {
     /// Lays `live` over `agents`, which are in the order of their ids, and takes the standings that no longer hold away.
     pub(super) fn new(live: &'a Live, agents: &[(&Arc<str>, &Agent)], standings: &mut [Option<Standing>], skills: bool) -> Self {
         let observed = live.observed();
-        let mut told = live.agents().peekable();
+        let mut rest = live.agents().peekable();
         let mut alone = Vec::new();
-        let mut over = Vec::with_capacity(agents.len());
+        let mut told = Vec::with_capacity(agents.len());
         for ((name, agent), standing) in agents.iter().zip(standings) {
-            let own = find(&mut told, name, &mut alone);
-            let own = own.filter(|own| observed.is_some_and(|observed| holds(own, observed, agent, standing.as_ref())));
-            if own.is_some() {
-                *standing = None;
-            }
-            over.push(own);
+            let own = find(&mut rest, name, &mut alone).map(|own| {
+                let holds = observed.is_some_and(|observed| holds(own, observed, agent, standing.as_ref()));
+                if holds {
+                    *standing = None;
+                }
+                (own, holds)
+            });
+            told.push(own);
         }
-        alone.extend(told);
-        Self { live, skills, observed, over, alone }
+        alone.extend(rest);
+        Self { live, skills, observed, told, alone }
     }
 
     /// What holds instead of the history of the agent at `place`.
     pub(super) fn over(&self, place: usize) -> Option<Lived<'a>> {
-        self.over[place].and_then(|agent| self.lived(agent))
+        self.told[place].filter(|(_, holds)| *holds).and_then(|(agent, _)| self.lived(agent))
+    }
+
+    /// The display name of the agent at `place`, which the history of this dialect does not tell.
+    pub(super) fn agent_name(&self, place: usize) -> Option<&'a str> {
+        self.told[place].and_then(|(agent, _)| agent.agent_name.as_deref())
     }
 
     fn lived(&self, agent: &'a LiveAgent) -> Option<Lived<'a>> {
@@ -91,7 +98,8 @@ impl<'a> Overlay<'a> {
         let mut by_label: HashMap<(NameId, NameId), u64> = self.live.labels().map(|label| (label, 0)).collect();
         let mut over: BTreeMap<&str, u64> = BTreeMap::new();
         if let Some(observed) = self.observed {
-            for agent in self.over.iter().flatten().copied().chain(self.alone.iter().map(|(_, agent)| *agent)) {
+            let over_history = self.told.iter().flatten().filter(|(_, holds)| *holds).map(|(agent, _)| *agent);
+            for agent in over_history.chain(self.alone.iter().map(|(_, agent)| *agent)) {
                 *by_label.entry((agent.state, agent.skill)).or_default() += 1;
                 let state = &**self.live.name(agent.state);
                 let lasted = agent.start.map_or(Duration::ZERO, |start| observed.since(start));
@@ -143,15 +151,15 @@ impl<'a> Overlay<'a> {
     }
 }
 
-/// What the live feed says of the agent `name`; those before it go to `alone`.
-fn find<'a, I>(told: &mut Peekable<I>, name: &Arc<str>, alone: &mut Vec<(&'a Arc<str>, &'a LiveAgent)>) -> Option<&'a LiveAgent>
+/// What the live feed says of the agent `name`; those before it in `rest` go to `alone`.
+fn find<'a, I>(rest: &mut Peekable<I>, name: &Arc<str>, alone: &mut Vec<(&'a Arc<str>, &'a LiveAgent)>) -> Option<&'a LiveAgent>
 where
     I: Iterator<Item = (&'a Arc<str>, &'a LiveAgent)>,
 {
-    while let Some((other, _)) = told.peek() {
+    while let Some((other, _)) = rest.peek() {
         match (*other).cmp(name) {
-            Ordering::Less => alone.extend(told.next()),
-            Ordering::Equal => return told.next().map(|(_, agent)| agent),
+            Ordering::Less => alone.extend(rest.next()),
+            Ordering::Equal => return rest.next().map(|(_, agent)| agent),
             Ordering::Greater => break,
         }
     }

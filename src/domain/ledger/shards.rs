@@ -23,6 +23,8 @@ pub(super) struct Shown<'a> {
     pub(super) agent: &'a Agent,
     pub(super) standing: Option<&'a Standing>,
     pub(super) stale: bool,
+    /// Its display name, where names are shown.
+    pub(super) agent_name: Option<&'a str>,
     /// What the live feed says of it, where that is the later observation; then `standing` is `None`.
     pub(super) live: Option<Lived<'a>>,
     /// Whether there is a live feed at all.
@@ -33,6 +35,11 @@ impl Shown<'_> {
     /// The target that told of it first.
     fn home(&self) -> Option<TargetId> {
         self.agent.memberships.first().map(|membership| membership.target)
+    }
+
+    /// Its display name, unless all that is known of it is stale.
+    pub(super) fn told_name(&self) -> Option<&str> {
+        self.agent_name.filter(|_| !self.stale || self.live.is_some())
     }
 
     /// Up to when it is known.
@@ -79,32 +86,31 @@ fn shard_sizes(homes: &[usize]) -> Vec<usize> {
 }
 
 impl Ledger {
-    pub(super) fn shard(&self, agents: &[Shown<'_>], show: &Show, known: &HashSet<Fingerprint>) -> Shard {
+    pub(super) fn shard(&self, agents: &[Shown<'_>], known: &HashSet<Fingerprint>) -> Shard {
         // All else that a series shows of an agent follows from these: what reports told of it, whether that is stale, and what the live
         // feed says of it.
-        let told: Vec<(&str, u32, bool, Option<u32>)> = agents
+        let told: Vec<(&str, u32, bool, Option<u32>, Option<&str>)> = agents
             .iter()
-            .map(|shown| (&**shown.name, shown.agent.revision, shown.stale, shown.live.as_ref().map(Lived::revision)))
+            .map(|shown| (&**shown.name, shown.agent.revision, shown.stale, shown.live.as_ref().map(Lived::revision), shown.told_name()))
             .collect();
-        let fingerprint = Fingerprint::of(&(told, show.agent_info));
+        let fingerprint = Fingerprint::of(&told);
         let observed = agents.iter().filter_map(|shown| Some((Arc::clone(shown.name), shown.observed()?))).collect();
         Shard {
             fingerprint,
-            series: agents.iter().map(|agent| self.series(agent, show)).sum(),
-            agents: (!known.contains(&fingerprint)).then(|| agents.iter().map(|agent| self.agent_series(agent, show)).collect()),
+            series: agents.iter().map(|agent| self.series(agent)).sum(),
+            agents: (!known.contains(&fingerprint)).then(|| agents.iter().map(|agent| self.agent_series(agent)).collect()),
             ..Shard::observed(observed, known)
         }
     }
 
     /// How many series an agent has.
-    pub(super) fn series(&self, shown: &Shown<'_>, show: &Show) -> u64 {
+    pub(super) fn series(&self, shown: &Shown<'_>) -> u64 {
         let Shown { agent, standing, stale, .. } = *shown;
         let view = self.view();
         let of_label = |label| 2 + u64::from(!stale) + u64::from(standing.is_some_and(|standing| standing.is_under(label, &view)));
         let labels = agent.series.iter().map(|series| series.label).filter(|label| self.is_shown(*label));
-        let named = show.agent_info && agent.display_name.is_some();
         let live = shown.live.as_ref().is_some_and(Lived::has_start);
-        let agent = [shown.observed().is_some(), named && !stale, live];
+        let agent = [shown.observed().is_some(), shown.told_name().is_some(), live];
         labels.map(of_label).sum::<u64>() + agent.into_iter().map(u64::from).sum::<u64>()
     }
 

@@ -85,18 +85,21 @@ impl Ledger {
         let mut shown = Vec::with_capacity(agents.len());
         for (place, ((name, agent), standing)) in agents.into_iter().zip(&standings).enumerate() {
             let live = overlay.as_ref().and_then(|overlay| overlay.over(place));
-            let agent = Shown { name, agent, standing: standing.as_ref(), stale: is_stale(agent, show), live, has_feed: overlay.is_some() };
+            let told_name = overlay.as_ref().and_then(|overlay| overlay.agent_name(place));
+            let agent_name = agent.display_name.as_deref().or(told_name).filter(|_| show.agent_info);
+            let (standing, stale) = (standing.as_ref(), is_stale(agent, show));
+            let agent = Shown { name, agent, standing, stale, agent_name, live, has_feed: overlay.is_some() };
             // The size is that of an agent that is fully shown, so that nobody comes and goes with another's state.
             let size = self.most_series(&agent, show);
             full = full || size > room;
             if full {
-                snapshot.series_dropped += self.series(&agent, show);
+                snapshot.series_dropped += self.series(&agent);
             } else {
                 room -= size;
                 shown.push(agent);
             }
         }
-        snapshot.shards = shards(&mut shown).map(|agents| self.shard(agents, show, known)).collect();
+        snapshot.shards = shards(&mut shown).map(|agents| self.shard(agents, known)).collect();
         if let Some(overlay) = &overlay {
             overlay.add_shards(&mut snapshot, if full { 0 } else { room }, show, known);
         }
@@ -172,7 +175,7 @@ impl Ledger {
         series
     }
 
-    pub(super) fn agent_series(&self, shown: &Shown<'_>, show: &Show) -> AgentSeries {
+    pub(super) fn agent_series(&self, shown: &Shown<'_>) -> AgentSeries {
         let Shown { name, agent, standing, stale, .. } = *shown;
         let view = self.view();
         let window_entries: HashMap<LabelId, u64> = agent.window_entries(self.rules.lookback, &view).into_iter().collect();
@@ -195,7 +198,7 @@ impl Ledger {
             })
             .collect();
         labels.sort_unstable_by(|a, b| (&a.state, &a.skill).cmp(&(&b.state, &b.skill)));
-        let agent_name = agent.display_name.as_deref().filter(|_| show.agent_info && !stale).map(Arc::from);
+        let agent_name = shown.told_name().map(Arc::from);
         let live = shown.live.as_ref().and_then(Lived::start);
         AgentSeries { agent: Arc::clone(name), agent_name, observed: shown.observed(), labels, live }
     }

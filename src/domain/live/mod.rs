@@ -1,10 +1,15 @@
 //! The live states: what CXone says of every agent at this moment. They make what is now; counters come from the history alone.
 
 mod activity;
+mod limits;
 mod plan;
 mod sums;
 
+#[cfg(test)]
+mod tests;
+
 pub use activity::{Activity, SkillRow, Skills};
+pub use limits::{CodeTimeout, tenant_limits};
 pub use plan::{Ask, Feed, FeedStanding, LivePlan, LiveRules, Page, PollTime, Told};
 
 use std::collections::btree_map::Entry;
@@ -17,6 +22,9 @@ use super::time::Timestamp;
 
 /// Past so many names, those that no agent uses any more are forgotten.
 const MAX_NAMES: usize = 100_000;
+
+/// The state of agents who take no contacts, whatever their reason.
+pub const UNAVAILABLE: &str = "Unavailable";
 
 /// One agent in CXone's list of live states.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
