@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub mod check;
+mod check_platform;
 pub mod demo;
 mod healthy;
 pub mod history;
@@ -99,7 +100,7 @@ fn warn(warnings: &[String]) {
 /// The number of targets and where they are asked for, in the log.
 fn announce(config: &Config) {
     tracing::info!(
-        api = %config.api.base_url,
+        api = %config.api.address(),
         targets = config.targets.len(),
         jobs_per_minute = config.quota.report_jobs_per_minute,
         "polling CXone in the background"

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::api::tell_unused;
 use super::duration::{parse_duration, show_duration, within};
 use super::mistake::{Notes, quote};
 use super::section::Section;
@@ -22,6 +23,12 @@ const TEN_YEARS: Duration = Duration::from_secs(3_650 * 86_400);
 
 /// The largest `quota.report_jobs_per_minute`: one a millisecond.
 const MAX_JOBS_PER_MINUTE: u32 = 60_000;
+
+/// Our own choice, for no quota of the platform's calls is published: one a second.
+const REQUESTS_PER_MINUTE: u32 = 60;
+
+/// The dialect `platform` tells a visit that lasts with its length so far: a window must have ended for CXone, too, when it is asked for.
+const LEAST_PLATFORM_DELAY: Duration = Duration::from_secs(3);
 
 /// The largest `metrics.max_series`.
 const MAX_SERIES: u64 = 10_000_000;
@@ -46,8 +53,8 @@ impl Settings {
 /// Reads the sections; `None` when something is wrong, which is then told.
 pub(super) fn read(top: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Settings> {
     let poll = poll(&top.section("poll", notes), rows, notes);
-    let jobs = jobs(&top.section("jobs", notes), notes);
-    let quota = quota(&top.section("quota", notes), notes);
+    let jobs = jobs(&top.section("jobs", notes), rows, notes);
+    let quota = quota(&top.section("quota", notes), rows, notes);
     let states = states(&top.section("states", notes), notes);
     let metrics = metrics(&top.section("metrics", notes), notes);
     Some(Settings { poll: poll?, jobs: jobs?, quota: quota?, states: states?, metrics: metrics? })
@@ -57,10 +64,12 @@ fn poll(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Poll> {
     let interval = section.duration("interval", MINUTE, SECOND..=MONTH, notes);
     let lookback = section.duration("lookback", DAY, MINUTE..=MONTH, notes);
     let overlap = match rows {
-        Rows::Intervals | Rows::Events => section.duration("overlap", 15 * MINUTE, SECOND..=MONTH, notes),
+        Rows::Intervals | Rows::Events | Rows::States => section.duration("overlap", 15 * MINUTE, SECOND..=MONTH, notes),
         Rows::Buckets => section.duration("overlap", Duration::ZERO, Duration::ZERO..=MONTH, notes),
     };
-    let settle_delay = section.duration("settle_delay", Duration::ZERO, Duration::ZERO..=MONTH, notes);
+    let (usual_delay, least_delay) =
+        if rows == Rows::States { (5 * SECOND, LEAST_PLATFORM_DELAY) } else { (Duration::ZERO, Duration::ZERO) };
+    let settle_delay = section.duration("settle_delay", usual_delay, least_delay..=MONTH, notes);
     let retention = section.duration("retention", MONTH, MINUTE..=TEN_YEARS, notes);
     if rows == Rows::Buckets {
         if overlap.is_some_and(|overlap| !overlap.is_zero()) {
@@ -82,7 +91,10 @@ fn poll(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Poll> {
     Some(Poll { interval: interval?, lookback: lookback?, overlap: overlap?, settle_delay: settle_delay?, retention: retention? })
 }
 
-fn jobs(section: &Section<'_>, notes: &mut Notes) -> Option<Jobs> {
+fn jobs(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Jobs> {
+    if rows == Rows::States {
+        tell_unused(section, &["poll_every"], "platform", notes);
+    }
     let poll_every = section.duration("poll_every", 2 * SECOND, 100 * MILLISECOND..=MINUTE, notes);
     let timeout = section.duration("timeout", MINUTE, 100 * MILLISECOND..=DAY, notes);
     if let (Some(poll_every), Some(timeout)) = (poll_every, timeout)
@@ -94,7 +106,13 @@ fn jobs(section: &Section<'_>, notes: &mut Notes) -> Option<Jobs> {
     Some(Jobs { poll_every: poll_every?, timeout: timeout? })
 }
 
-fn quota(section: &Section<'_>, notes: &mut Notes) -> Option<Quota> {
+fn quota(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Quota> {
+    if rows == Rows::States {
+        tell_unused(section, &["report_jobs_per_minute", "reserve"], "platform", notes);
+    } else {
+        tell_unused(section, &["requests_per_minute"], "reports", notes);
+    }
+    let requests_per_minute = section.number("requests_per_minute", REQUESTS_PER_MINUTE, 1..=MAX_JOBS_PER_MINUTE, notes);
     let report_jobs_per_minute = section.number("report_jobs_per_minute", 10, 1..=MAX_JOBS_PER_MINUTE, notes);
     let reserve = section.number("reserve", 1, 0..=MAX_JOBS_PER_MINUTE, notes);
     if let (Some(jobs), Some(reserve)) = (report_jobs_per_minute, reserve)
@@ -105,7 +123,7 @@ fn quota(section: &Section<'_>, notes: &mut Notes) -> Option<Quota> {
         );
         notes.mistake(section.at("reserve"), message);
     }
-    Some(Quota { report_jobs_per_minute: report_jobs_per_minute?, reserve: reserve? })
+    Some(Quota { requests_per_minute: requests_per_minute?, report_jobs_per_minute: report_jobs_per_minute?, reserve: reserve? })
 }
 
 fn states(section: &Section<'_>, notes: &mut Notes) -> Option<States> {

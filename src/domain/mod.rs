@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod fetch;
+pub mod hosts;
 pub mod ledger;
 pub mod live;
 pub mod names;

@@ -126,6 +126,22 @@ impl Report {
         self.rejected[reason as usize] += 1;
     }
 
+    /// Takes the rows of `later` in behind these.
+    pub fn append(&mut self, later: &Self) {
+        let names: Vec<NameId> = later.names.values().map(|name| self.names.intern(name)).collect();
+        let place = |id: NameId| names[id.index()];
+        self.rows.extend(later.rows.iter().map(|row| Row {
+            agent: place(row.agent),
+            state: place(row.state),
+            skill: place(row.skill),
+            ..*row
+        }));
+        self.display_names.extend(later.display_names.iter().map(|(agent, name)| (place(*agent), place(*name))));
+        for (mine, more) in self.rejected.iter_mut().zip(later.rejected) {
+            *mine += more;
+        }
+    }
+
     /// The rows, in the order of the report.
     #[must_use]
     pub fn rows(&self) -> &[Row] {

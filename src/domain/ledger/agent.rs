@@ -11,7 +11,7 @@ use buckets::Buckets;
 use super::label::{LabelId, Labels};
 use super::starts::{self, MINUTE, Starts, minute_of};
 use super::tally::{self, Joined, Tally, tally};
-use super::timeline::{Place, Span, Timeline, Told};
+use super::timeline::{Lasts, Place, Span, Timeline, Told};
 use super::{Asked, Rows, TargetId};
 use crate::domain::time::{Timestamp, Window};
 
@@ -107,7 +107,7 @@ impl View<'_> {
     fn joined(&self) -> Joined {
         match self.rows {
             Rows::Intervals => Joined::Overlapping,
-            Rows::Events | Rows::Buckets => Joined::Beginning,
+            Rows::Events | Rows::States | Rows::Buckets => Joined::Beginning,
         }
     }
 
@@ -129,7 +129,8 @@ impl View<'_> {
     }
 
     fn spans(&self, timeline: &Timeline, observed: Timestamp) -> Vec<Span> {
-        timeline.spans(observed, |label| self.labels.label(label).state)
+        let lasts = if self.rows == Rows::States { Lasts::ToNextStart } else { Lasts::ToNextState };
+        timeline.spans(observed, lasts, |label| self.labels.label(label).state)
     }
 }
 
@@ -171,9 +172,10 @@ impl Agent {
         let place = Place { window: report.window, settled_to, newer: &newer };
         match view.rows {
             Rows::Intervals => noted.revised = self.timeline.replace_intervals(&place, self.observed, &in_time),
-            Rows::Events => noted.revised = self.timeline.replace_events(&place, &in_time),
+            Rows::Events | Rows::States => noted.revised = self.timeline.replace_events(&place, &in_time),
             Rows::Buckets => self.take_buckets(report, view),
         }
+        let late = if view.rows == Rows::States { self.timeline.take_ends(&late) } else { late };
         noted.late = self.note_late(&late, report, view);
         self.told_in.retain(|(asked, _)| *asked >= report.oldest_awaited);
         self.told_in.push((report.asked, report.window));
@@ -208,7 +210,7 @@ impl Agent {
         self.observed.is_some()
             && match rows {
                 Rows::Intervals => row.end.is_some_and(|end| end < horizon),
-                Rows::Events => row.start < horizon,
+                Rows::Events | Rows::States => row.start < horizon,
                 Rows::Buckets => false,
             }
     }

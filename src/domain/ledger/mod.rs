@@ -59,6 +59,8 @@ pub enum Rows {
     Events,
     /// One row for a group and window, with its count.
     Buckets,
+    /// What begins in the window, and perhaps what lasts into it, whole; the agent is in one state at a time.
+    States,
 }
 
 /// How much of single agents is shown.
@@ -297,7 +299,7 @@ impl Ledger {
     /// An interval that reaches its window's end has not ended there.
     fn end_of(&self, row: &Row, window: Window) -> Option<Timestamp> {
         match self.rules.rows {
-            Rows::Intervals => row.to.filter(|to| *to < window.to),
+            Rows::Intervals | Rows::States => row.to.filter(|to| *to < window.to),
             Rows::Events | Rows::Buckets => row.to,
         }
     }
