@@ -1,5 +1,6 @@
 //! The loop: wakes up, asks the planner, makes requests, takes replies in, and publishes what is then known.
 
+mod live;
 mod shared_clock;
 mod standings;
 
@@ -11,14 +12,16 @@ use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 
+pub use live::LiveFeeds;
 pub use shared_clock::SharedServerClock;
 pub use standings::{Publish, Standings, TargetStanding};
 
 use crate::clock::Clock;
-use crate::cxone::platform::Progress;
+use crate::cxone::platform::{LivePage, Progress};
 use crate::cxone::{AnyClient, ApiError, Paging, Poll, ReportRequest};
 use crate::domain::fetch::{Failure, JobId, Outcome, Reply, Trouble};
 use crate::domain::ledger::{Change, Key, Ledger, Record, Show, TargetId};
+use crate::domain::live::Ask;
 use crate::domain::planner::{Action, Ended, Planner};
 use crate::domain::report::{Filter, Report};
 use crate::domain::snapshot::Fingerprint;
@@ -48,6 +51,8 @@ pub struct Poller {
     pub planner: Planner,
     /// The counts.
     pub ledger: Ledger,
+    /// The live feeds; `None` where the dialect has none.
+    pub feeds: Option<LiveFeeds>,
     /// Where they are kept.
     pub store: Box<dyn Store>,
     /// What is asked for, in the order of the configuration.
@@ -70,6 +75,7 @@ enum Reported {
     Submitted(TargetId, Result<JobId, ApiError>),
     Polled(TargetId, Result<Poll<Report>, ApiError>),
     Paged(TargetId, Box<Paging<Report>>, Result<Progress, ApiError>),
+    Live(Ask, Result<LivePage, ApiError>),
 }
 
 /// Whether a token was had, and with it a first look at CXone's clock: no window is planned by a clock that may be wrong.
@@ -152,7 +158,7 @@ impl Running {
     async fn act(&mut self, now: Now) {
         match self.sign_in {
             SignIn::UnderWay => return,
-            SignIn::Needed if self.poller.planner.wake_at(now.instant).is_some_and(|wake| wake <= now.instant) => {
+            SignIn::Needed if self.is_due(now) => {
                 self.sign_in = SignIn::UnderWay;
                 let client = self.poller.client.clone();
                 self.requests.push(async move { Reported::SignedIn(client.sign_in().await) }.boxed());
@@ -171,11 +177,17 @@ impl Running {
                 Action::Page(id, window) => self.page(now, id, window),
             }
         }
+        self.ask_live(now, cxone_utc);
         if self.sign_in == SignIn::Failed {
             self.sign_in = SignIn::Needed;
         }
         self.note_stale(now);
+        self.note_live_stale(now);
         self.tick(now);
+    }
+
+    fn is_due(&self, now: Now) -> bool {
+        self.poller.planner.wake_at(now.instant).is_some_and(|wake| wake <= now.instant) || self.live_is_due(now)
     }
 
     fn next_action(&mut self, now: Now, cxone_utc: Timestamp) -> Option<Action> {
@@ -222,7 +234,8 @@ impl Running {
         if self.sign_in == SignIn::UnderWay {
             return nap;
         }
-        self.poller.planner.wake_at(now.instant).map_or(nap, |wake| wake.min(nap))
+        let live = self.poller.feeds.as_ref().and_then(|feeds| feeds.plan().wake_at());
+        self.poller.planner.wake_at(now.instant).into_iter().chain(live).fold(nap, Monotonic::min)
     }
 
     async fn take(&mut self, reported: Reported) {
@@ -253,6 +266,7 @@ impl Running {
                 self.pagings[id.index()] = Some(paging);
                 self.reply(now, id, result.map_or_else(trouble, |_| Reply::Unfinished)).await;
             }
+            Reported::Live(ask, result) => self.live_told(now, &ask, result),
         }
         self.tick(now);
     }

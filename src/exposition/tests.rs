@@ -11,7 +11,7 @@ use super::{Format, Rendered, render};
 use crate::domain::ledger::{Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
 use crate::domain::live::{Live, LiveRow};
 use crate::domain::report::{RawRow, Report};
-use crate::domain::snapshot::Fingerprint;
+use crate::domain::snapshot::{Fingerprint, LiveSeries};
 use crate::domain::time::{Timestamp, Window};
 
 /// How many agents each target has of its own; all have those in common, too.
@@ -89,9 +89,14 @@ impl Floor {
         }
     }
 
+    /// The live states, and what is added up of them.
+    fn over(&self) -> Option<(&Live, LiveSeries)> {
+        self.live.as_ref().map(|live| (live, LiveSeries { teams: live.teams(), ..LiveSeries::default() }))
+    }
+
     /// Shows what is known now. How many shards there are, and how many of them were made anew.
     fn publish(&mut self) -> (usize, usize) {
-        let snapshot = self.ledger.snapshot_under(self.live.as_ref(), &self.show, &self.known);
+        let snapshot = self.ledger.snapshot_under(self.over(), &self.show, &self.known);
         self.known = snapshot.fingerprints();
         let (series, all) = (snapshot.series(), snapshot.shards.len());
         let told = snapshot.shards.iter().filter(|shard| shard.agents.is_some()).count();
@@ -196,7 +201,7 @@ proptest! {
             }
             if is_published {
                 floor.publish();
-                let scratch = render(floor.ledger.snapshot_under(floor.live.as_ref(), &floor.show, &HashSet::new()), None);
+                let scratch = render(floor.ledger.snapshot_under(floor.over(), &floor.show, &HashSet::new()), None);
                 for format in [Format::OpenMetrics, Format::Text] {
                     prop_assert!(text(&floor.page, format) == text(&scratch, format), "{format:?} differs");
                 }

@@ -70,7 +70,8 @@ impl Poller {
             });
         }
         standings.ready = standings.targets.iter().any(|target| target.watermark.is_some() && !target.stale);
-        let snapshot = self.ledger.snapshot_beside(&self.show, &self.published);
+        let live = self.feeds.as_ref().map(|feeds| (feeds.live(), feeds.series(now)));
+        let snapshot = self.ledger.snapshot_under(live, &self.show, &self.published);
         self.published = snapshot.fingerprints();
         (snapshot, standings)
     }

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use super::codes::UnavailableCodes;
+use super::history::{UNAVAILABLE_ID, state_name};
 use super::list::{Element, Envelope};
 use super::robust::{self, Object};
 use super::{ApiError, Endpoint, PlatformClient};
@@ -30,18 +31,19 @@ pub enum LivePage {
 }
 
 impl PlatformClient {
-    /// One page of a live list. `codes` are the unavailable codes, where they are known: they say what the rows leave out.
+    /// One page of a live list. The unavailable codes, where they are known, say what the rows leave out.
     ///
     /// # Errors
     /// When no token was to be had, or the answer is none that can be used; nothing of it counts then.
-    pub async fn live(&self, ask: &Ask, codes: &UnavailableCodes) -> Result<LivePage, ApiError> {
+    pub async fn live(&self, ask: &Ask) -> Result<LivePage, ApiError> {
         match ask {
             Ask::States { since, skip } => {
+                let codes = self.known_codes().unwrap_or_default();
                 let skip = skip.to_string();
                 let mut query: Vec<(&str, &str)> = since.iter().map(|since| ("updatedSince", since.as_str())).collect();
                 query.extend((skip != "0").then_some(("skip", &*skip)));
                 let mut rows = Vec::new();
-                let take = |row: Element<'_>| rows.extend(row.and_then(|row| agent(&row, codes)));
+                let take = |row: Element<'_>| rows.extend(row.and_then(|row| agent(&row, &codes)));
                 let envelope = self.list(Endpoint::States, STATES_PATH, &query, STATES, take).await?;
                 Ok(LivePage::States(page(envelope, rows)))
             }
@@ -66,13 +68,12 @@ fn page<R>(envelope: Envelope, rows: Vec<R>) -> Page<R> {
 /// An agent; `None` when it has no id or is in no state that has a name.
 fn agent(row: &Object<'_>, codes: &UnavailableCodes) -> Option<LiveRow> {
     let agent = text(row, "agentId").filter(|agent| !agent.is_empty())?;
-    let out_state = text(row, "outStateId");
-    let code = out_state.as_deref().and_then(|id| codes.find(id));
-    let is_acw = row.flag("isACW").unwrap_or_else(|| code.is_some_and(|code| code.is_acw));
-    let state = state(row, is_acw)?;
-    let reason = (state == UNAVAILABLE).then(|| {
+    let state = state_name(row, codes)?.into_owned();
+    let is_unavailable = state == UNAVAILABLE || (state != WRAP_UP && row.whole("agentStateId") == Some(UNAVAILABLE_ID));
+    let reason = is_unavailable.then(|| {
         let told = text(row, "outStateDescription").filter(|reason| !reason.is_empty());
-        told.or_else(|| code.map(|code| code.name.clone())).unwrap_or_default()
+        let code = text(row, "outStateId").and_then(|id| codes.find(&id).map(|code| code.name.trim().to_owned()));
+        told.or(code).unwrap_or_default()
     });
     Some(LiveRow {
         agent,
@@ -83,34 +84,6 @@ fn agent(row: &Object<'_>, codes: &UnavailableCodes) -> Option<LiveRow> {
         // A start that makes no sense costs no more than itself.
         start: row.time("startDate").ok().flatten(),
         state,
-    })
-}
-
-/// The state as it is shown: Wrap-up has no name of its own, and Unavailable is told apart by its code.
-fn state(row: &Object<'_>, is_acw: bool) -> Option<String> {
-    if is_acw {
-        return Some(WRAP_UP.to_owned());
-    }
-    let id = row.whole("agentStateId");
-    if id == Some(2) {
-        return Some(UNAVAILABLE.to_owned());
-    }
-    text(row, "agentStateName").filter(|name| !name.is_empty()).or_else(|| id.and_then(state_name).map(str::to_owned))
-}
-
-/// The states as NICE names them, for rows that have only the id.
-const fn state_name(id: i64) -> Option<&'static str> {
-    Some(match id {
-        0 => "LoggedOut",
-        1 => "Available",
-        2 => UNAVAILABLE,
-        3 => "InboundContact",
-        4 => "OutboundContact",
-        5 => "InboundConsult",
-        6 => "OutboundConsult",
-        7 => "Dialer",
-        8 => "LoggedIn",
-        _ => return None,
     })
 }
 
@@ -216,8 +189,8 @@ mod tests {
         for (fields, state, reason) in [
             (r#""agentStateId":2,"isACW":true"#, WRAP_UP, None),
             (r#""agentStateId":2,"isACW":"1""#, WRAP_UP, None),
+            (r#""agentStateId":2,"agentStateName":"Nicht bereit""#, "Nicht bereit", Some("")),
             (r#""agentStateId":2,"outStateId":"11""#, WRAP_UP, None),
-            (r#""agentStateId":2,"outStateId":11,"isACW":false"#, UNAVAILABLE, Some("After call")),
             (r#""agentStateId":2,"outStateId":12,"outStateDescription":"Pause""#, UNAVAILABLE, Some("Pause")),
             (r#""agentStateId":2,"outStateId":-1,"outStateDescription":"Refused""#, UNAVAILABLE, Some("Refused")),
             (r#""agentStateId":2"#, UNAVAILABLE, Some("")),
@@ -233,7 +206,18 @@ mod tests {
 
     #[test]
     fn a_row_without_an_agent_or_a_state_is_none_and_a_bad_start_costs_only_itself() {
-        for row in ["7", "null", "[]", "{}", r#"{"agentId":1}"#, r#"{"agentId":null,"agentStateId":1}"#, r#"{"agentId":" ","agentStateId":1}"#, r#"{"agentId":1,"agentStateId":99}"#, r#"{"agentId":{},"agentStateId":1}"#, r#"{"agentId":1,"agentStateId":[],"agentStateName":{}}"#] {
+        for row in [
+            "7",
+            "null",
+            "[]",
+            "{}",
+            r#"{"agentId":1}"#,
+            r#"{"agentId":null,"agentStateId":1}"#,
+            r#"{"agentId":" ","agentStateId":1}"#,
+            r#"{"agentId":1,"agentStateId":99}"#,
+            r#"{"agentId":{},"agentStateId":1}"#,
+            r#"{"agentId":1,"agentStateId":[],"agentStateName":{}}"#,
+        ] {
             assert_eq!(read(row), None, "{row}");
         }
         for start in ["null", "7", "{}", "\"yesterday\"", "\"2023-10-27\"", "\"\""] {
@@ -254,7 +238,10 @@ mod tests {
         assert_eq!((row.skill.as_str(), row.queue, row.agents), ("Sales", Some(3), [Some(1), Some(2), None, Some(5), None, None]));
         assert_eq!(row.oldest, Some(Timestamp::from_millis(1_698_393_600_123)));
         assert_eq!((row.inside, row.outside, row.level, row.goal), (Some(8), Some(2), Some(805), Some(900)));
-        let empty = read(r#"{"skillName":"Sales","queueCount":0,"earliestQueueTime":"2023-10-27T08:00:00Z","serviceLevel":101,"serviceLevelGoal":"x"}"#).unwrap();
+        let empty = read(
+            r#"{"skillName":"Sales","queueCount":0,"earliestQueueTime":"2023-10-27T08:00:00Z","serviceLevel":101,"serviceLevelGoal":"x"}"#,
+        )
+        .unwrap();
         assert_eq!((empty.queue, empty.oldest, empty.level, empty.goal), (Some(0), None, None, None));
         for row in ["{}", r#"{"skillName":null}"#, r#"{"skillName":" "}"#, "[]"] {
             assert_eq!(read(row), None, "{row}");
@@ -264,7 +251,19 @@ mod tests {
     #[test]
     fn percentages_are_taken_to_the_tenth() {
         let of = |level: &str| thousandths(&Object::parse(&format!(r#"{{"level":{level}}}"#)).unwrap().unwrap(), "level");
-        for (level, expected) in [("0", Some(0)), ("100", Some(1000)), ("\"87.5\"", Some(875)), ("87.59", Some(875)), ("100.1", None), ("-1", None), ("8e1", None), ("\"\"", None), ("\".5\"", None), ("true", None), ("99999999999999999999", None)] {
+        for (level, expected) in [
+            ("0", Some(0)),
+            ("100", Some(1000)),
+            ("\"87.5\"", Some(875)),
+            ("87.59", Some(875)),
+            ("100.1", None),
+            ("-1", None),
+            ("8e1", None),
+            ("\"\"", None),
+            ("\".5\"", None),
+            ("true", None),
+            ("99999999999999999999", None),
+        ] {
             assert_eq!(of(level), expected, "{level}");
         }
     }
@@ -273,7 +272,10 @@ mod tests {
     fn a_time_of_the_poll_that_is_none_is_left_out() {
         let envelope = |text: &str| Envelope { last_poll_time: Some(text.to_owned()), rows: 2, ..Envelope::default() };
         let told = page::<LiveRow>(envelope("2023-10-27T08:00:00.1234567Z"), Vec::new());
-        assert_eq!(told.poll_time.map(|told| (told.text, told.time.millis())), Some(("2023-10-27T08:00:00.1234567Z".to_owned(), 1_698_393_600_123)));
+        assert_eq!(
+            told.poll_time.map(|told| (told.text, told.time.millis())),
+            Some(("2023-10-27T08:00:00.1234567Z".to_owned(), 1_698_393_600_123))
+        );
         assert_eq!(told.received, 2);
         for text in ["soon", "", &"2".repeat(1_000)] {
             assert_eq!(page::<LiveRow>(envelope(text), Vec::new()).poll_time, None, "{text}");

@@ -11,7 +11,7 @@ use super::shards::{Shown, shards};
 use super::{Detail, Ledger, view};
 use crate::domain::live::Live;
 use crate::domain::names::NameId;
-use crate::domain::snapshot::{AgentSeries, Fingerprint, LabelSeries, SkillAgents, Snapshot, StateSeries, TargetSeries};
+use crate::domain::snapshot::{AgentSeries, Fingerprint, LabelSeries, LiveSeries, SkillAgents, Snapshot, StateSeries, TargetSeries};
 use crate::domain::time::Timestamp;
 
 /// What a snapshot says beside the counts, and how much of them.
@@ -67,16 +67,20 @@ impl Ledger {
         self.snapshot_under(None, show, known)
     }
 
-    /// The same with live states over it: of an agent, the source with the later observation says where it is now.
+    /// The same with live states over it, and with what else the live feeds tell: of an agent, the source with the later observation says
+    /// where it is now.
     #[must_use]
-    pub fn snapshot_under(&self, live: Option<&Live>, show: &Show, known: &HashSet<Fingerprint>) -> Snapshot {
+    pub fn snapshot_under(&self, live: Option<(&Live, LiveSeries)>, show: &Show, known: &HashSet<Fingerprint>) -> Snapshot {
         let agents: Vec<(&Arc<str>, &Agent)> = self.agents.iter().map(|(name, agent)| (name, &**agent)).collect();
         let mut standings: Vec<Option<Standing>> = agents.iter().map(|(_, agent)| self.standing(agent, show)).collect();
+        let (live, live_series) = live.unzip();
         let overlay = live.map(|live| Overlay::new(live, &agents, &mut standings, self.rules.detail == Detail::AgentSkill));
         let mut snapshot = self.aggregates(&agents, &standings, show);
         if let Some(overlay) = &overlay {
             overlay.add_to(&mut snapshot, show);
         }
+        snapshot.series_dropped = live_series.as_ref().map_or(0, |live| live.left_out);
+        snapshot.live = live_series;
         if self.rules.detail == Detail::Aggregate {
             return snapshot;
         }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::live::{Live, LiveRow};
+use crate::domain::snapshot::LiveSeries;
 
 fn lives(agent: &str, state: &str, skill: &str, start: Option<i64>) -> LiveRow {
     let text = str::to_owned;
@@ -27,7 +28,7 @@ fn live(observed: i64, rows: &[LiveRow]) -> Live {
 }
 
 fn over(one: &One, live: &Live, show: &Show) -> Snapshot {
-    one.ledger.snapshot_under(Some(live), show, &HashSet::new())
+    one.ledger.snapshot_under(Some((live, LiveSeries::default())), show, &HashSet::new())
 }
 
 /// Each agent's state, skill, start and observed time.
