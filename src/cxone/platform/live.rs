@@ -38,7 +38,7 @@ impl PlatformClient {
     pub async fn live(&self, ask: &Ask) -> Result<LivePage, ApiError> {
         match ask {
             Ask::States { since, skip } => {
-                let codes = self.known_codes().unwrap_or_default();
+                let codes = self.codes_if_any().await.unwrap_or_default();
                 let skip = skip.to_string();
                 let mut query: Vec<(&str, &str)> = since.iter().map(|since| ("updatedSince", since.as_str())).collect();
                 query.extend((skip != "0").then_some(("skip", &*skip)));

@@ -258,6 +258,19 @@ impl PlatformClient {
         self.codes.lock().unwrap_or_else(PoisonError::into_inner).codes.clone()
     }
 
+    /// The same, asked for where there are none; not again for a while where that was in vain.
+    async fn codes_if_any(&self) -> Option<Arc<UnavailableCodes>> {
+        let now = self.link.clock.now().instant;
+        {
+            let mut known = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.codes.is_some() || now < known.renew {
+                return known.codes.clone();
+            }
+            known.renew = now.plus(CODES_RETRY);
+        }
+        self.codes().await.ok()
+    }
+
     /// Begins to read what `request` asks for: all agents, or the one agent of a filter of type `user`.
     #[must_use]
     pub fn history<R: RowSink>(&self, request: ReportRequest) -> Paging<R> {
