@@ -5,11 +5,12 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::checkpoint::{self, RestoreError};
 use crate::clock::Clock;
-use crate::config::{Config, Dialect, PlatformApi};
+use crate::config::{self, Config, Dialect, PlatformApi};
 use crate::cxone::platform::Credentials;
 use crate::cxone::{
     AnyClient, BaseUrl, BaseUrlError, Client, ClientOptions, Event, HttpLimits, HttpTransport, Limits, Observer, PlatformClient,
@@ -18,8 +19,9 @@ use crate::cxone::{
 use crate::domain::backoff::Random;
 use crate::domain::fetch::JobTiming;
 use crate::domain::ledger::{self, Show};
-use crate::domain::live::{LivePlan, LiveRules};
+use crate::domain::live::{Live, LivePlan, LiveRules};
 use crate::domain::planner::{self, Asking, Planner};
+use crate::domain::privacy::Privacy;
 use crate::domain::report::Filter;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::time::Monotonic;
@@ -100,20 +102,27 @@ pub fn connect(config: &Config) -> Result<Arc<dyn Transport>, ConnectError> {
 /// When the address is no base.
 pub fn client(config: &Config, transport: Arc<dyn Transport>, clock: Clock, observer: Observer) -> Result<AnyClient, ConnectError> {
     let limits = Limits::default();
+    let hidden = config.metrics.agent_ids.hidden(config.targets.iter().map(|target| &target.filter));
+    let hidden: Vec<SecretString> = hidden.into_iter().map(|id| SecretString::from(id.to_owned())).collect();
     Ok(match &config.api.dialect {
         Dialect::Reports(api) => {
             let (client_id, client_secret) = (api.client.id.clone(), api.client.secret.clone());
-            let options = ClientOptions { base_url: BaseUrl::try_from(api.base_url.clone())?, client_id, client_secret, limits };
+            let options = ClientOptions { base_url: BaseUrl::try_from(api.base_url.clone())?, client_id, client_secret, limits, hidden };
             AnyClient::Reports(Arc::new(Client::new(transport, clock, options, observer)))
         }
         Dialect::Platform(api) => {
-            let options = platform_options(api, config.quota.requests_per_minute, limits)?;
+            let options = platform_options(api, config.quota.requests_per_minute, limits, hidden)?;
             AnyClient::Platform(Arc::new(PlatformClient::new(transport, clock, options, observer)))
         }
     })
 }
 
-fn platform_options(api: &PlatformApi, requests_per_minute: u32, limits: Limits) -> Result<PlatformOptions, ConnectError> {
+fn platform_options(
+    api: &PlatformApi,
+    requests_per_minute: u32,
+    limits: Limits,
+    hidden: Vec<SecretString>,
+) -> Result<PlatformOptions, ConnectError> {
     let issuer = BaseUrl::try_from(api.issuer.clone())?;
     let credentials = match &api.client {
         Some(client) => Credentials::Client { id: client.id.clone(), secret: client.secret.clone() },
@@ -127,6 +136,7 @@ fn platform_options(api: &PlatformApi, requests_per_minute: u32, limits: Limits)
         access_key_secret: api.access_key_secret.clone(),
         credentials,
         limits,
+        hidden,
         requests_per_minute: NonZeroU32::new(requests_per_minute).unwrap_or(NonZeroU32::MIN),
     })
 }
@@ -161,9 +171,11 @@ pub fn exporter(
         })
     };
     let client = client(config, transport, clock.clone(), observer)?;
-    let filters: Vec<Filter> = config.targets.iter().map(|target| target.filter.clone()).collect();
-    let left = checkpoint::read(&mut *store, ledger_rules(config), &filters)?;
-    let feeds = live_feeds(config, &random, now.instant);
+    let privacy = Privacy { ids: config.metrics.agent_ids.clone(), names: config.metrics.agent_info };
+    let targets: Vec<Target> = config.targets.iter().map(|target| poller_target(target, &privacy)).collect();
+    let filters: Vec<Filter> = targets.iter().map(|target| target.kept_as.clone()).collect();
+    let left = checkpoint::read(&mut *store, ledger_rules(config), &filters, &privacy.ids)?;
+    let feeds = live_feeds(config, &privacy, &random, now.instant);
     let mut planner = Planner::new(planner_rules(config), filters.len(), now.instant, random);
     let submits = left.resume(&mut planner, now);
     if left.knows_something() {
@@ -181,7 +193,8 @@ pub fn exporter(
         ledger: left.ledger,
         feeds,
         store,
-        targets: config.targets.iter().map(|target| Target { name: target.name.as_str().into(), filter: target.filter.clone() }).collect(),
+        targets,
+        privacy,
         show: show(config),
         submits,
         telemetry: Arc::clone(&telemetry),
@@ -192,6 +205,10 @@ pub fn exporter(
     let (snapshot, standings) = poller.look(now);
     (poller.publish)(snapshot, standings);
     Ok(Exporter { poller, site, telemetry })
+}
+
+fn poller_target(target: &config::Target, privacy: &Privacy) -> Target {
+    Target { name: target.name.as_str().into(), filter: target.filter.clone(), kept_as: privacy.ids.of_filter(&target.filter) }
 }
 
 /// Shows snapshots on the pages.
@@ -253,14 +270,13 @@ fn planner_rules(config: &Config) -> planner::Rules {
 const WHOLE_LIST_EVERY: Duration = Duration::from_secs(300);
 
 /// The live feeds of the dialect, if it has any.
-fn live_feeds(config: &Config, random: &Random, now: Monotonic) -> Option<LiveFeeds> {
+fn live_feeds(config: &Config, privacy: &Privacy, random: &Random, now: Monotonic) -> Option<LiveFeeds> {
     let rules =
         LiveRules { interval: config.poll.live_interval, full_every: WHOLE_LIST_EVERY, max_staleness: config.metrics.max_staleness };
+    let live = Live::new(config.states.wrap_up.clone(), privacy.clone());
     match config.api.dialect {
         Dialect::Reports(_) => None,
-        Dialect::Platform(_) => {
-            Some(LiveFeeds::new(LivePlan::new(rules, random.clone().split(), now), config.states.wrap_up.clone(), show(config).limits))
-        }
+        Dialect::Platform(_) => Some(LiveFeeds::new(LivePlan::new(rules, random.clone().split(), now), live, show(config).limits)),
     }
 }
 

@@ -2,6 +2,7 @@
 //! sense is [`crate::config`]'s matter.
 
 mod listen;
+mod maintenance;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -19,6 +20,7 @@ use crate::config::{Config, ConfigErrors, Flags, TargetsNeeded, load, parse_dura
 use crate::cxone::BaseUrl;
 use crate::simulator::{Faults, Rows};
 pub use listen::ListenAddress;
+pub use maintenance::{CompletionsArgs, EraseArgs, ManArgs};
 use values::{at_least_a_second, count, plain_http, telemetry_path, user_id};
 
 /// Exit status of success.
@@ -74,6 +76,12 @@ pub enum Command {
     Check(CheckArgs),
     /// Run a simulated contact centre with CXone's Reporting API
     Simulate(SimulateArgs),
+    /// Forget an agent in the store; the exporter must be stopped
+    Erase(EraseArgs),
+    /// Print a shell's completions
+    Completions(CompletionsArgs),
+    /// Print the manual
+    Man(ManArgs),
 }
 
 /// How messages are logged, on stderr.

@@ -33,6 +33,7 @@ pub use outside::{ENVIRONMENT, Flags, Overrides};
 pub use targets::{ALL_AGENTS, user_id_doubt};
 
 pub use crate::domain::ledger::{Detail, Rows, WRAP_UP};
+pub use crate::domain::privacy::{AgentIds, IdKey};
 pub use crate::domain::report::Filter;
 
 use mistake::Notes;
@@ -185,25 +186,18 @@ pub struct States {
 }
 
 /// The section `metrics`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metrics {
     /// How finely agents are shown.
     pub detail: Detail,
     /// How many series of single agents may be shown; at least 1.
     pub max_series: u64,
-    /// Whether `cxone_agent_info` shows the agents' names.
+    /// Whether `cxone_agent_info` shows the agents' names; never with hashed ids.
     pub agent_info: bool,
-    /// What the label `agent` holds.
+    /// What the label `agent` holds, and the store.
     pub agent_ids: AgentIds,
     /// After how long without a successful poll a target is stale.
     pub max_staleness: Duration,
-}
-
-/// What the label `agent` holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AgentIds {
-    /// The user id as CXone tells it.
-    Raw,
 }
 
 /// Whether a configuration without targets is a mistake.
@@ -226,7 +220,7 @@ pub struct ConfigText<'a> {
 
 impl Config {
     /// Reads a configuration from `file`, if there is one, and from what was said beside it. Also returns warnings: what is allowed, but
-    /// looks like a slip. `read_secret` is asked for the text of a file with a secret.
+    /// looks like a slip. `read_secret` is asked for the texts of files with secrets.
     ///
     /// # Errors
     /// Every mistake there is, each with its line and key, flag or variable.
@@ -245,10 +239,10 @@ impl Config {
         };
         let top = tree.as_ref().map_or_else(Section::none, |tree| Section::top(tree, &mut notes));
         let folder = Path::new(name).parent().unwrap_or(Path::new(""));
-        let api = api::read(&top.section("api", &mut notes), overrides, folder, read_secret, &mut notes);
+        let api = api::read(&top.section("api", &mut notes), overrides, folder, &read_secret, &mut notes);
         let rows = api.as_ref().map_or(Rows::Intervals, |api| api.rows);
         let targets = targets::read(&top, overrides, rows, targets_needed == TargetsNeeded::Yes, &mut notes);
-        let settings = settings::read(&top, rows, &mut notes);
+        let settings = settings::read(&top, rows, folder, &read_secret, &mut notes);
         let warnings = notes.warnings.iter().map(|warning| warning.located(name)).collect();
         match (api, settings) {
             (Some(api), Some(settings)) if notes.mistakes.is_empty() => Ok((settings.with(api, targets), warnings)),

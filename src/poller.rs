@@ -23,6 +23,7 @@ use crate::domain::fetch::{Failure, JobId, Outcome, Reply, Trouble};
 use crate::domain::ledger::{Change, Key, Ledger, Record, Show, TargetId};
 use crate::domain::live::Ask;
 use crate::domain::planner::{Action, Ended, Planner};
+use crate::domain::privacy::Privacy;
 use crate::domain::report::{Filter, Report};
 use crate::domain::snapshot::Fingerprint;
 use crate::domain::time::{Monotonic, Now, Timestamp, Window};
@@ -37,6 +38,8 @@ pub struct Target {
     pub name: Arc<str>,
     /// What its jobs ask for.
     pub filter: Filter,
+    /// What the store calls it.
+    pub kept_as: Filter,
 }
 
 /// Everything the loop works with.
@@ -57,6 +60,8 @@ pub struct Poller {
     pub store: Box<dyn Store>,
     /// What is asked for, in the order of the configuration.
     pub targets: Vec<Target>,
+    /// What of agents is kept and shown.
+    pub privacy: Privacy,
     /// What snapshots show; the targets in it are set anew each time.
     pub show: Show,
     /// The submits of the last two minutes, an earlier process's among them, by both clocks.
@@ -254,14 +259,16 @@ impl Running {
             }
             Reported::Polled(id, result) => match result {
                 Ok(Poll::Pending | Poll::Running) => self.reply(now, id, Reply::Unfinished).await,
-                Ok(Poll::Completed(report)) => self.completed(now, id, &report).await,
+                Ok(Poll::Completed(report)) => {
+                    self.completed(now, id, report).await;
+                }
                 Ok(Poll::Failed(message)) => {
                     let message = format!("CXone could not make the report: {message}");
                     self.reply(now, id, Reply::Trouble(Trouble { failure: Failure::Failed, retry_after: None, message })).await;
                 }
                 Err(error) => self.reply(now, id, trouble(error)).await,
             },
-            Reported::Paged(id, paging, Ok(Progress::Done)) => self.completed(now, id, &paging.into_rows()).await,
+            Reported::Paged(id, paging, Ok(Progress::Done)) => self.completed(now, id, paging.into_rows()).await,
             Reported::Paged(id, paging, result) => {
                 self.pagings[id.index()] = Some(paging);
                 self.reply(now, id, result.map_or_else(trouble, |_| Reply::Unfinished)).await;
@@ -273,7 +280,7 @@ impl Running {
 
     /// A later process takes the job up rather than submit it anew. If it cannot be kept, that is all that is lost.
     async fn keep_job(&mut self, now: Now, id: TargetId) {
-        let key = Key::Job(self.poller.targets[id.index()].filter.clone());
+        let key = Key::Job(self.poller.targets[id.index()].kept_as.clone());
         if let Some(job) = self.poller.planner.job(id) {
             let _kept = self.commit(vec![Record::put(&key, &(job, now.utc))]).await;
         }
@@ -287,7 +294,7 @@ impl Running {
         let Some(ended) = self.poller.planner.reply(now, id, reply) else { return };
         self.pagings[id.index()] = None;
         if had_job {
-            self.pending.push(Record::delete(&Key::Job(self.poller.targets[id.index()].filter.clone())));
+            self.pending.push(Record::delete(&Key::Job(self.poller.targets[id.index()].kept_as.clone())));
         }
         if let Outcome::Failed(trouble) = &ended.outcome {
             self.failed(id, trouble);
@@ -299,9 +306,10 @@ impl Running {
     }
 
     /// Takes a report in: it counts when it is in the store, and not before.
-    async fn completed(&mut self, now: Now, id: TargetId, report: &Report) {
+    async fn completed(&mut self, now: Now, id: TargetId, report: Report) {
         let Some(origin) = self.poller.planner.origin(id) else { return };
-        let (applied, change) = self.poller.ledger.apply(&origin, report);
+        let report = self.poller.privacy.veiled(report);
+        let (applied, change) = self.poller.ledger.apply(&origin, &report);
         let records = self.records(&change, Some(now.utc));
         if let Err(error) = self.commit(records).await {
             self.poller.ledger.take_back(change);
@@ -312,7 +320,7 @@ impl Running {
         self.ready = true;
         let telemetry = &self.poller.telemetry;
         telemetry.job_completed(ended.age);
-        telemetry.report_applied(report, &applied);
+        telemetry.report_applied(&report, &applied);
         telemetry.history_gap(ended.gap);
         self.skipped_to[id.index()] = None;
         let name = &self.poller.targets[id.index()].name;
@@ -332,7 +340,7 @@ impl Running {
 
     /// The records of a change, and the end of its target's job.
     fn records(&self, change: &Change, last_success: Option<Timestamp>) -> Vec<Record> {
-        let filters: Vec<Filter> = self.poller.targets.iter().map(|target| target.filter.clone()).collect();
+        let filters: Vec<Filter> = self.poller.targets.iter().map(|target| target.kept_as.clone()).collect();
         let mut records = self.poller.ledger.records(change, &filters, last_success);
         records.push(Record::delete(&Key::Job(filters[change.target().index()].clone())));
         records

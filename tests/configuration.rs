@@ -91,7 +91,8 @@ fn the_documented_flags_are_the_real_ones_with_their_defaults() {
     let commands: Vec<_> = program.get_subcommands().filter(|command| command.get_name() != "help").collect();
     let mut real = BTreeSet::new();
     for command in &commands {
-        for flag in command.get_arguments().filter(|flag| !matches!(flag.get_id().as_str(), "help" | "version")) {
+        let is_flag = |flag: &&clap::Arg| !flag.is_positional() && !matches!(flag.get_id().as_str(), "help" | "version");
+        for flag in command.get_arguments().filter(is_flag) {
             let takes_value = flag.get_action().takes_values();
             let default = flag.get_default_values().iter().filter(|_| takes_value).map(|value| value.to_string_lossy()).collect::<String>();
             real.insert((format!("--{}", flag.get_long().expect("every flag is long")), command.get_name().to_owned(), default));

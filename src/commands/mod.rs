@@ -3,9 +3,11 @@
 pub mod check;
 mod check_platform;
 pub mod demo;
+pub mod erase;
 mod healthy;
 pub mod history;
 mod live;
+pub mod pages;
 pub mod serve;
 pub mod simulate;
 
@@ -70,6 +72,9 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::History(args) => history::run(args).await,
             Command::Check(args) => check::run(args).await,
             Command::Simulate(args) => simulate::run(args).await,
+            Command::Erase(args) => erase::run(&args),
+            Command::Completions(args) => pages::completions(&args),
+            Command::Man(args) => pages::man(&args),
         }
     });
     // What still computes is of no use any more; it must not hold up the end.

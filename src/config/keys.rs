@@ -4,7 +4,7 @@ use super::mistake::quote;
 
 /// Every key of the configuration file that holds a value. `[]` stands for each item of a list; `states.limits` is a map whose keys
 /// are the states. What is not here is an unknown key.
-pub const KEYS: [&str; 33] = [
+pub const KEYS: [&str; 34] = [
     "api.dialect",
     "api.tenant",
     "api.base_url",
@@ -37,11 +37,12 @@ pub const KEYS: [&str; 33] = [
     "metrics.max_series",
     "metrics.agent_info",
     "metrics.agent_ids",
+    "metrics.hmac_key_file",
     "metrics.max_staleness",
 ];
 
 /// Keys that are wrong for a reason worth telling.
-const ADVICE: [(&str, &str); 4] = [
+const ADVICE: [(&str, &str); 3] = [
     (
         "api.client_secret",
         "a secret does not belong into the configuration: write it into a file of its own and name that file in `client_secret_file`, \
@@ -52,7 +53,6 @@ const ADVICE: [(&str, &str); 4] = [
         "a secret does not belong into the configuration: write it into a file of its own and name that file in \
          `access_key_secret_file`, or put it into the environment variable CXONE_ACCESS_KEY_SECRET",
     ),
-    ("metrics.hmac_key_file", "is not available in this version: agent ids are shown as they are (`agent_ids: raw`)"),
     ("targets[].team", "is not a key: write `filter: {type: team, id: …}`"),
 ];
 

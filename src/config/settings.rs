@@ -1,13 +1,16 @@
 //! The sections that have a default for every key.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use super::api::tell_unused;
 use super::duration::{parse_duration, show_duration, within};
 use super::mistake::{Notes, quote};
-use super::section::Section;
-use super::{AgentIds, Api, Config, Detail, Jobs, Metrics, Poll, Quota, Rows, States, Target, WRAP_UP};
+use super::section::{Found, Section};
+use super::targets::default_name;
+use super::{AgentIds, Api, Config, Detail, IdKey, Jobs, Metrics, Poll, Quota, Rows, States, Target, WRAP_UP};
 use crate::domain::names::{MAX_LABEL_BYTES, label_value};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -44,19 +47,31 @@ pub(super) struct Settings {
 
 impl Settings {
     /// The whole configuration.
-    pub(super) fn with(self, api: Api, targets: Vec<Target>) -> Config {
+    pub(super) fn with(self, api: Api, mut targets: Vec<Target>) -> Config {
         let Self { poll, jobs, quota, states, metrics } = self;
+        // A name that was given is the user's; one that is made of an agent's id is told as that is.
+        for Target { name, filter } in &mut targets {
+            if *name == default_name(filter) {
+                *name = default_name(&metrics.agent_ids.of_filter(filter));
+            }
+        }
         Config { api, targets, poll, jobs, quota, states, metrics }
     }
 }
 
 /// Reads the sections; `None` when something is wrong, which is then told.
-pub(super) fn read(top: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Settings> {
+pub(super) fn read(
+    top: &Section<'_>,
+    rows: Rows,
+    folder: &Path,
+    read_secret: impl Fn(&Path) -> io::Result<String>,
+    notes: &mut Notes,
+) -> Option<Settings> {
     let poll = poll(&top.section("poll", notes), rows, notes);
     let jobs = jobs(&top.section("jobs", notes), rows, notes);
     let quota = quota(&top.section("quota", notes), rows, notes);
     let states = states(&top.section("states", notes), notes);
-    let metrics = metrics(&top.section("metrics", notes), notes);
+    let metrics = metrics(&top.section("metrics", notes), folder, read_secret, notes);
     Some(Settings { poll: poll?, jobs: jobs?, quota: quota?, states: states?, metrics: metrics? })
 }
 
@@ -182,22 +197,52 @@ fn limits(section: &Section<'_>, wrap_up: &[String], notes: &mut Notes) -> BTree
     limits
 }
 
-fn metrics(section: &Section<'_>, notes: &mut Notes) -> Option<Metrics> {
+fn metrics(section: &Section<'_>, folder: &Path, read_secret: impl Fn(&Path) -> io::Result<String>, notes: &mut Notes) -> Option<Metrics> {
     let details = [("agent-skill", Detail::AgentSkill), ("agent", Detail::Agent), ("aggregate", Detail::Aggregate)];
     let detail = section.choice("detail", Detail::AgentSkill, &details, notes);
     let max_series = section.number("max_series", 200_000, 1..=MAX_SERIES, notes);
     let agent_info = section.choice("agent_info", false, &[("true", true), ("false", false)], notes);
-    let agent_ids = section.parsed("agent_ids", AgentIds::Raw, notes, |text| match text {
-        "raw" => Ok(AgentIds::Raw),
-        "hmac" => Err("`hmac` is not available in this version: write `raw`".to_owned()),
-        other => Err(format!("{} is none of `raw`", quote(other))),
-    });
+    let is_hashed = section.choice("agent_ids", false, &[("raw", false), ("hmac", true)], notes);
+    let id_key = id_key(section, is_hashed, folder, read_secret, notes);
+    if (is_hashed, agent_info) == (Some(true), Some(true)) {
+        notes.mistake(section.at("agent_info"), "shows whom `agent_ids: hmac` hides: choose one of them");
+    }
     let max_staleness = section.duration("max_staleness", 15 * MINUTE, SECOND..=MONTH, notes);
     Some(Metrics {
         detail: detail?,
         max_series: max_series?,
         agent_info: agent_info?,
-        agent_ids: agent_ids?,
+        agent_ids: if is_hashed? { AgentIds::Hmac(id_key?) } else { AgentIds::Raw },
         max_staleness: max_staleness?,
     })
+}
+
+/// The key of hashed ids, from its file; `None` when there is none, or it is wrong, which is then told.
+fn id_key(
+    section: &Section<'_>,
+    is_hashed: Option<bool>,
+    folder: &Path,
+    read_secret: impl Fn(&Path) -> io::Result<String>,
+    notes: &mut Notes,
+) -> Option<IdKey> {
+    let at = section.at("hmac_key_file");
+    let path = match (section.text("hmac_key_file", notes), is_hashed?) {
+        (Found::Text(path), true) => path,
+        (Found::Text(_), false) => {
+            notes.mistake(at, "is only used with `agent_ids: hmac`");
+            return None;
+        }
+        (Found::Absent, true) => {
+            notes.mistake(at, "is missing: `head -c 32 /dev/urandom | base64 > agent-id-key` makes a key; name its file here");
+            return None;
+        }
+        (Found::Absent, false) | (Found::Wrong, _) => return None,
+    };
+    // The path is not repeated: it may be the key itself, written into the wrong place.
+    let text = read_secret(&folder.join(path)).map_err(|error| format!("the file with the key cannot be read: {error}"));
+    let key = text.and_then(|text| {
+        let too_short = || format!("the key has less than {} bytes", IdKey::FEWEST_BYTES);
+        IdKey::new(text.trim_end_matches(['\r', '\n']).as_bytes()).ok_or_else(too_short)
+    });
+    key.map_err(|message| notes.mistake(at, message)).ok()
 }

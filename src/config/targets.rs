@@ -114,12 +114,17 @@ fn user_target(id: &str, name: Option<String>, at: Origin, notes: &mut Notes) ->
 }
 
 fn target(filter: Filter, name: Option<String>, at: Origin, notes: &mut Notes) -> Option<Placed> {
-    let name = name.unwrap_or_else(|| format!("{}:{}", filter.kind, filter.id));
+    let name = name.unwrap_or_else(|| default_name(&filter));
     if name.len() > MAX_LABEL_BYTES {
         notes.mistake(at, format!("the label `target` made of it is longer than {MAX_LABEL_BYTES} bytes: give the target a `name`"));
         return None;
     }
     Some(Placed { at, target: Target { name, filter } })
+}
+
+/// What a target is called that was given no name.
+pub(super) fn default_name(filter: &Filter) -> String {
+    format!("{}:{}", filter.kind, filter.id)
 }
 
 /// No two targets may ask for the same, nor share a name.

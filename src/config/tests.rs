@@ -18,7 +18,11 @@ const TARGETS: &str = "targets: [{user: user-1}]\n";
 
 fn parse_with(text: Option<&str>, overrides: &Overrides) -> Result<(Config, Vec<String>), ConfigErrors> {
     let file = text.map(|text| ConfigText { name: "c.yml", text });
-    Config::parse(file, overrides, TargetsNeeded::Yes, |_| Ok("s3cret\n".to_owned()))
+    Config::parse(file, overrides, TargetsNeeded::Yes, |path| match path.to_str() {
+        Some("absent") => Err(io::ErrorKind::NotFound.into()),
+        Some("id-key") => Ok("sixteen bytes or more\n".to_owned()),
+        _ => Ok("s3cret\n".to_owned()),
+    })
 }
 
 fn parse(text: &str) -> Result<(Config, Vec<String>), ConfigErrors> {
@@ -73,6 +77,17 @@ fn the_least_file_gives_the_defaults() {
 }
 
 #[test]
+fn a_targets_default_name_hides_its_agent_where_ids_are_hashed() {
+    let targets = "targets: [{user: user-1}, {user: user-2, name: Bo}, {filter: {type: team, id: t}}]\n";
+    let (config, _) = parse(&format!("{HEAD}{targets}metrics: {{agent_ids: hmac, hmac_key_file: id-key}}\n")).unwrap();
+    let key = IdKey::new(b"sixteen bytes or more").unwrap();
+    assert_eq!(config.metrics.agent_ids, AgentIds::Hmac(key));
+    let names: Vec<&str> = config.targets.iter().map(|target| target.name.as_str()).collect();
+    assert_eq!(names, [&*format!("user:{}", config.metrics.agent_ids.of("user-1")), "Bo", "team:t"]);
+    assert_eq!(config.targets[0].filter.id, "user-1", "what CXone is asked for is its own id");
+}
+
+#[test]
 fn all_mistakes_are_told_in_one_run_by_line() {
     let text = "\
 api:
@@ -124,7 +139,21 @@ fn every_bound_is_kept() {
         ("metrics: {max_series: 0}", "c.yml:6: metrics.max_series: `0` is no whole number from 1 to 10000000"),
         ("metrics: {max_series: 1e6}", "c.yml:6: metrics.max_series: `1e6` is no whole number from 1 to 10000000"),
         ("metrics: {agent_info: yes}", "c.yml:6: metrics.agent_info: `yes` is none of `true`, `false`"),
-        ("metrics: {agent_ids: hmac}", "c.yml:6: metrics.agent_ids: `hmac` is not available in this version: write `raw`"),
+        ("metrics: {agent_ids: hash}", "c.yml:6: metrics.agent_ids: `hash` is none of `raw`, `hmac`"),
+        (
+            "metrics: {agent_ids: hmac}",
+            "c.yml:6: metrics.hmac_key_file: is missing: `head -c 32 /dev/urandom | base64 > agent-id-key` makes a key; name its file here",
+        ),
+        ("metrics: {hmac_key_file: key}", "c.yml:6: metrics.hmac_key_file: is only used with `agent_ids: hmac`"),
+        ("metrics: {agent_ids: hmac, hmac_key_file: client-secret}", "c.yml:6: metrics.hmac_key_file: the key has less than 16 bytes"),
+        (
+            "metrics: {agent_ids: hmac, hmac_key_file: absent}",
+            "c.yml:6: metrics.hmac_key_file: the file with the key cannot be read: entity not found",
+        ),
+        (
+            "metrics: {agent_ids: hmac, hmac_key_file: id-key, agent_info: true}",
+            "c.yml:6: metrics.agent_info: shows whom `agent_ids: hmac` hides: choose one of them",
+        ),
         ("metrics: {detail: skill}", "c.yml:6: metrics.detail: `skill` is none of `agent-skill`, `agent`, `aggregate`"),
         ("metrics: {max_staleness: 0s}", "c.yml:6: metrics.max_staleness: 0s is less than 1s"),
         ("states: {limits: {Break: 0s}}", "c.yml:6: states.limits.Break: 0s is less than 1s"),
@@ -142,7 +171,10 @@ fn every_bound_is_kept() {
 #[test]
 fn every_wrong_shape_is_told() {
     for (more, expected) in [
-        ("poll: 60s", "c.yml:6: poll: must be a map with the keys `interval`, `lookback`, `overlap`, `settle_delay`, `retention`, `live_interval`"),
+        (
+            "poll: 60s",
+            "c.yml:6: poll: must be a map with the keys `interval`, `lookback`, `overlap`, `settle_delay`, `retention`, `live_interval`",
+        ),
         ("poll:\n  interval: [60s]", "c.yml:7: poll.interval: must be a single value, not a list or a map"),
         ("poll:\n  interval:", "c.yml:7: poll.interval: has no value"),
         ("poll: {interval: 1s}\npoll: {overlap: 1s}", "c.yml:7: poll: given twice, first on line 6"),

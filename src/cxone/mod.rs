@@ -66,6 +66,8 @@ pub struct ClientOptions {
     pub client_secret: SecretString,
     /// How much an answer may cost.
     pub limits: Limits,
+    /// What no message may show beside the secrets: ids of agents who are not to be told.
+    pub hidden: Vec<SecretString>,
 }
 
 /// How large an answer may be, and how long it may take.
@@ -175,8 +177,8 @@ impl Client {
     /// A client that speaks over `transport` and tells `observer` of every exchange.
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>, clock: Clock, options: ClientOptions, observer: Observer) -> Self {
-        let ClientOptions { base_url, client_id, client_secret, limits } = options;
-        let redactor = Redactor::default().and(&client_secret);
+        let ClientOptions { base_url, client_id, client_secret, limits, hidden } = options;
+        let redactor = hidden.iter().fold(Redactor::default().and(&client_secret), Redactor::and);
         let link = Link { transport, clock, limits, observer, redactor, budget: None };
         let tokens = Tokens::new(Grant::Client { base: base_url.clone(), id: client_id, secret: client_secret });
         Self { link, base: base_url, tokens }

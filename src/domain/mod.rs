@@ -7,6 +7,7 @@ pub mod ledger;
 pub mod live;
 pub mod names;
 pub mod planner;
+pub mod privacy;
 pub mod quota;
 pub mod report;
 pub mod server_clock;

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::{Format, Rendered, render};
 use crate::domain::ledger::{Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
 use crate::domain::live::{Live, LiveRow};
+use crate::domain::privacy::Privacy;
 use crate::domain::report::{RawRow, Report};
 use crate::domain::snapshot::{Fingerprint, LiveSeries};
 use crate::domain::time::{Timestamp, Window};
@@ -56,7 +57,8 @@ impl Floor {
             ..LiveRow::default()
         });
         let (rows, observed) = (rows.collect(), Timestamp::from_millis(self.now + offset));
-        let live = self.live.get_or_insert_default();
+        let privacy = Privacy { names: true, ..Privacy::default() };
+        let live = self.live.get_or_insert_with(|| Live::new(Vec::new(), privacy));
         if is_all { live.replace(rows, observed) } else { live.update(rows, observed) }
     }
 

@@ -29,10 +29,10 @@ pub struct LiveFeeds {
 }
 
 impl LiveFeeds {
-    /// Feeds of which nothing is known yet. State names in `wrap_up` all become Wrap-up; `limits` are those of the configuration.
+    /// Feeds of which nothing is known yet; `limits` are those of the configuration.
     #[must_use]
-    pub fn new(plan: LivePlan, wrap_up: Vec<String>, limits: BTreeMap<Arc<str>, Duration>) -> Self {
-        Self { plan, live: Live::new(wrap_up), skills: Skills::default(), codes: None, limits, troubles: BTreeMap::new() }
+    pub fn new(plan: LivePlan, live: Live, limits: BTreeMap<Arc<str>, Duration>) -> Self {
+        Self { plan, live, skills: Skills::default(), codes: None, limits, troubles: BTreeMap::new() }
     }
 
     /// When there is something to ask for; `None` while all of it is under way.

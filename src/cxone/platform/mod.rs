@@ -78,6 +78,8 @@ pub struct PlatformOptions {
     pub credentials: Credentials,
     /// How much an answer may cost.
     pub limits: Limits,
+    /// What no message may show beside the secrets: ids of agents who are not to be told.
+    pub hidden: Vec<SecretString>,
     /// How many requests any 60 s may hold, those for tokens included.
     pub requests_per_minute: NonZeroU32,
 }
@@ -132,9 +134,18 @@ impl PlatformClient {
     /// A client that speaks over `transport` and tells `observer` of every exchange.
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>, clock: Clock, options: PlatformOptions, observer: Observer) -> Self {
-        let PlatformOptions { issuer, base_url, version, access_key_id, access_key_secret, credentials, limits, requests_per_minute } =
-            options;
-        let mut redactor = Redactor::default().and(&access_key_secret);
+        let PlatformOptions {
+            issuer,
+            base_url,
+            version,
+            access_key_id,
+            access_key_secret,
+            credentials,
+            limits,
+            hidden,
+            requests_per_minute,
+        } = options;
+        let mut redactor = hidden.iter().fold(Redactor::default().and(&access_key_secret), Redactor::and);
         let mut configured: Vec<&BaseUrl> = std::iter::once(&issuer).chain(&base_url).collect();
         let way = match &credentials {
             Credentials::Client { id, secret } => {

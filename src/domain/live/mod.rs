@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use super::ledger::WRAP_UP;
 use super::names::{NameId, Names, label_value};
+use super::privacy::Privacy;
 use super::time::Timestamp;
 
 /// Past so many names, those that no agent uses any more are forgotten.
@@ -62,6 +63,7 @@ pub struct LiveAgent {
 #[derive(Clone, Debug, Default)]
 pub struct Live {
     wrap_up: Vec<String>,
+    privacy: Privacy,
     names: Names,
     agents: BTreeMap<Arc<str>, LiveAgent>,
     /// State and skill, as they were ever told: also where nobody is now.
@@ -75,10 +77,10 @@ pub struct Live {
 }
 
 impl Live {
-    /// Nothing is known yet. State names in `wrap_up` all become [`WRAP_UP`].
+    /// Nothing is known yet. State names in `wrap_up` all become [`WRAP_UP`]; of agents no more is kept than `privacy` lets.
     #[must_use]
-    pub fn new(wrap_up: Vec<String>) -> Self {
-        Self { wrap_up, ..Self::default() }
+    pub fn new(wrap_up: Vec<String>, privacy: Privacy) -> Self {
+        Self { wrap_up, privacy, ..Self::default() }
     }
 
     /// The whole list, as of `observed`: an agent that it does not contain has no live state. Of several rows of an agent the last counts.
@@ -86,8 +88,8 @@ impl Live {
         self.revision = self.revision.wrapping_add(1);
         let mut before = std::mem::take(&mut self.agents);
         if self.names.len() > MAX_NAMES {
-            let wrap_up = std::mem::take(&mut self.wrap_up);
-            *self = Self { wrap_up, observed: self.observed, stale: self.stale, revision: self.revision, ..Self::default() };
+            let Self { wrap_up, privacy, observed, stale, revision, .. } = std::mem::take(self);
+            *self = Self { wrap_up, privacy, observed, stale, revision, ..Self::default() };
             before.clear();
         }
         for row in rows {
@@ -151,9 +153,9 @@ impl Live {
         self.labels.insert((state, skill));
         self.teams.insert((team, state));
         self.reasons.extend(reason);
-        let agent_name = (!row.agent_name.is_empty()).then(|| label_value(&row.agent_name).into());
+        let agent_name = (self.privacy.names && !row.agent_name.is_empty()).then(|| label_value(&row.agent_name).into());
         let agent = LiveAgent { state, skill, team, reason, start: row.start, agent_name, revision: self.revision };
-        (Arc::from(label_value(&row.agent)), agent)
+        (Arc::from(self.privacy.ids.of(&row.agent)), agent)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::sums::{MAX_REASONS, MAX_TEAMS, OTHER};
 use super::*;
 use crate::domain::backoff::Random;
+use crate::domain::privacy::{AgentIds, IdKey};
 use crate::domain::time::{Monotonic, Now};
 
 fn at(millis: i64) -> Timestamp {
@@ -29,7 +30,7 @@ fn told(agents: &[(Arc<str>, u64)]) -> Vec<(&str, u64)> {
 
 #[test]
 fn a_whole_list_replaces_and_changes_add_and_only_what_changed_has_a_new_revision() {
-    let mut live = Live::new(vec!["ACW".to_owned()]);
+    let mut live = Live::new(vec!["ACW".to_owned()], Privacy::default());
     live.replace(vec![row("a", "Available", "", None), row("b", "Available", "", None)], at(10));
     let revisions = |live: &Live| live.agents().map(|(name, agent)| (name.to_string(), agent.revision)).collect::<Vec<_>>();
     let first = revisions(&live);
@@ -42,6 +43,18 @@ fn a_whole_list_replaces_and_changes_add_and_only_what_changed_has_a_new_revisio
     assert_eq!(revisions(&live).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
     assert_eq!(revisions(&live)[0], second[1]);
     assert_eq!(live.observed(), Some(at(20)), "time does not run backwards");
+}
+
+#[test]
+fn of_agents_no_more_is_kept_than_is_wanted() {
+    let row = LiveRow { agent_name: "Ann".to_owned(), ..row("4711", "Available", "", None) };
+    let ids = AgentIds::Hmac(IdKey::new(b"0123456789abcdef").expect("long enough"));
+    for (names, kept) in [(false, None), (true, Some("Ann"))] {
+        let mut live = Live::new(Vec::new(), Privacy { ids: ids.clone(), names });
+        live.update(vec![row.clone()], at(10));
+        let (name, agent) = live.agents().next().expect("an agent");
+        assert_eq!((&**name, agent.agent_name.as_deref()), (&*ids.of("4711"), kept));
+    }
 }
 
 #[test]

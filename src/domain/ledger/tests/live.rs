@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::live::{Live, LiveRow};
+use crate::domain::privacy::Privacy;
 use crate::domain::snapshot::LiveSeries;
 
 fn lives(agent: &str, state: &str, skill: &str, start: Option<i64>) -> LiveRow {
@@ -22,7 +23,7 @@ fn history() -> One {
 }
 
 fn live(observed: i64, rows: &[LiveRow]) -> Live {
-    let mut live = Live::new(vec!["ACW".to_owned()]);
+    let mut live = Live::new(vec!["ACW".to_owned()], Privacy::default());
     live.replace(rows.to_vec(), at(observed));
     live
 }
@@ -166,7 +167,7 @@ proptest! {
             row(AGENTS[*agent], STATES[*state], SKILLS[*skill], *start, lasted.map(|lasted| start + lasted))
         }).collect();
         one.read(0, 9_000, &rows);
-        let mut live = Live::new(Vec::new());
+        let mut live = Live::new(Vec::new(), Privacy::default());
         live.replace(told.iter().map(|(agent, state, skill, start)| lives(AGENTS[*agent], STATES[*state], SKILLS[*skill], *start)).collect(), at(observed));
         live.set_stale(is_stale);
         let show = Show { limits: BTreeMap::from([(Arc::from("Lunch"), Duration::from_secs(2))]), ..show(1) };

@@ -380,7 +380,8 @@ impl Kept {
         self.store.commit(&self.ledger.records(&change, &Self::filters(), None)).expect("there is room");
         if fate == Fate::Restart {
             let rules = self.ledger.rules.clone();
-            let checkpoint = crate::checkpoint::read(&mut self.store, rules, &Self::filters()).expect("whole");
+            let checkpoint =
+                crate::checkpoint::read(&mut self.store, rules, &Self::filters(), &crate::domain::privacy::AgentIds::Raw).expect("whole");
             assert_eq!(published(&self.ledger, 2), published(&checkpoint.ledger, 2));
             self.ledger = checkpoint.ledger;
             let kept: BTreeMap<Vec<u8>, Vec<u8>> = self.everything();
