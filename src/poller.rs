@@ -191,10 +191,6 @@ impl Running {
         self.tick(now);
     }
 
-    fn is_due(&self, now: Now) -> bool {
-        self.poller.planner.wake_at(now.instant).is_some_and(|wake| wake <= now.instant) || self.live_is_due(now)
-    }
-
     fn next_action(&mut self, now: Now, cxone_utc: Timestamp) -> Option<Action> {
         let ledger = &self.poller.ledger;
         self.poller.planner.next(now.instant, cxone_utc, |id| ledger.watermark(id))

@@ -1,5 +1,7 @@
 //! The live feeds in the exporter that ships, in virtual time: a hand-made CXone tells states, skills, codes and a little history.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
+
 #[path = "support/strict.rs"]
 mod strict;
 

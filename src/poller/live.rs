@@ -35,7 +35,7 @@ impl LiveFeeds {
         Self { plan, live, skills: Skills::default(), codes: None, limits, troubles: BTreeMap::new() }
     }
 
-    /// When there is something to ask for; `None` while all of it is under way.
+    /// When the feeds are asked for.
     #[must_use]
     pub fn plan(&self) -> &LivePlan {
         &self.plan
@@ -103,9 +103,10 @@ impl LiveFeeds {
 }
 
 impl Running {
-    /// Whether a live feed is to be asked for.
-    pub(super) fn live_is_due(&self, now: Now) -> bool {
-        self.poller.feeds.as_ref().and_then(|feeds| feeds.plan.wake_at()).is_some_and(|wake| wake <= now.instant)
+    /// Whether anything is to be asked for, by the plan or by a live feed.
+    pub(super) fn is_due(&self, now: Now) -> bool {
+        let live = self.poller.feeds.as_ref().and_then(|feeds| feeds.plan.wake_at());
+        self.poller.planner.wake_at(now.instant).into_iter().chain(live).any(|wake| wake <= now.instant)
     }
 
     /// Makes the requests of the live feeds that are due.

@@ -86,13 +86,11 @@ fn shard_sizes(homes: &[usize]) -> Vec<usize> {
 }
 
 impl Ledger {
-    pub(super) fn shard(&self, agents: &[Shown<'_>], known: &HashSet<Fingerprint>) -> Shard {
+    pub(super) fn shard<'a>(&self, agents: &[Shown<'a>], known: &HashSet<Fingerprint>) -> Shard {
         // All else that a series shows of an agent follows from these: what reports told of it, whether that is stale, and what the live
         // feed says of it.
-        let told: Vec<(&str, u32, bool, Option<u32>, Option<&str>)> = agents
-            .iter()
-            .map(|shown| (&**shown.name, shown.agent.revision, shown.stale, shown.live.as_ref().map(Lived::revision), shown.told_name()))
-            .collect();
+        let told = |shown: &Shown<'a>| (&**shown.name, shown.agent.revision, shown.stale, shown.live.map(|live| live.revision()));
+        let told: Vec<_> = agents.iter().map(|shown| (told(shown), shown.told_name())).collect();
         let fingerprint = Fingerprint::of(&told);
         let observed = agents.iter().filter_map(|shown| Some((Arc::clone(shown.name), shown.observed()?))).collect();
         Shard {

@@ -1,9 +1,10 @@
 //! What is added up of the live states: agents by team, and by the reason why they are unavailable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::Live;
+use crate::domain::names::NameId;
 use crate::domain::snapshot::TeamAgents;
 
 /// More reasons than this are told as one.
@@ -22,10 +23,11 @@ impl Live {
         if self.observed().is_none() {
             return Vec::new();
         }
-        let mut agents: BTreeMap<&Arc<str>, u64> = self.reasons.iter().map(|reason| (self.name(*reason), 0)).collect();
+        let mut counts: HashMap<NameId, u64> = self.reasons.iter().map(|reason| (*reason, 0)).collect();
         for reason in self.agents.values().filter_map(|agent| agent.reason) {
-            *agents.entry(self.name(reason)).or_default() += 1;
+            *counts.entry(reason).or_default() += 1;
         }
+        let agents: BTreeMap<&Arc<str>, u64> = counts.into_iter().map(|(reason, agents)| (self.name(reason), agents)).collect();
         let mut told: BTreeMap<Arc<str>, u64> = BTreeMap::new();
         for (place, (reason, agents)) in agents.into_iter().enumerate() {
             *told.entry(limited(reason, place, MAX_REASONS)).or_default() += agents;
@@ -39,12 +41,13 @@ impl Live {
         if self.observed().is_none() {
             return Vec::new();
         }
-        let mut teams: BTreeMap<&Arc<str>, BTreeMap<&Arc<str>, u64>> = BTreeMap::new();
-        for (team, state) in &self.teams {
-            teams.entry(self.name(*team)).or_default().insert(self.name(*state), 0);
-        }
+        let mut counts: HashMap<(NameId, NameId), u64> = self.teams.iter().map(|pair| (*pair, 0)).collect();
         for agent in self.agents.values() {
-            *teams.entry(self.name(agent.team)).or_default().entry(self.name(agent.state)).or_default() += 1;
+            *counts.entry((agent.team, agent.state)).or_default() += 1;
+        }
+        let mut teams: BTreeMap<&Arc<str>, Vec<(&Arc<str>, u64)>> = BTreeMap::new();
+        for ((team, state), agents) in counts {
+            teams.entry(self.name(team)).or_default().push((self.name(state), agents));
         }
         let mut told: BTreeMap<(Arc<str>, Arc<str>), u64> = BTreeMap::new();
         for (place, (team, states)) in teams.into_iter().enumerate() {

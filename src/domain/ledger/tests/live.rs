@@ -32,8 +32,11 @@ fn over(one: &One, live: &Live, show: &Show) -> Snapshot {
     one.ledger.snapshot_under(Some((live, LiveSeries::default())), show, &HashSet::new())
 }
 
-/// Each agent's state, skill, start and observed time.
-type Now = BTreeMap<String, (Option<(String, String, i64)>, Option<i64>)>;
+/// State, skill, and since when.
+type Start = (String, String, i64);
+
+/// Each agent's start and observed time.
+type Now = BTreeMap<String, (Option<Start>, Option<i64>)>;
 
 fn now(snapshot: &Snapshot) -> Now {
     let of = |agent: &AgentSeries| {
@@ -46,7 +49,7 @@ fn now(snapshot: &Snapshot) -> Now {
     snapshot.agents().map(of).collect()
 }
 
-fn is(state: &str, skill: &str, start: i64, observed: i64) -> (Option<(String, String, i64)>, Option<i64>) {
+fn is(state: &str, skill: &str, start: i64, observed: i64) -> (Option<Start>, Option<i64>) {
     (Some((state.to_owned(), skill.to_owned(), start)), Some(observed))
 }
 
@@ -179,7 +182,7 @@ proptest! {
         let mut lunches = 0;
         let mut expected = Now::new();
         // Several skills at once are several starts in the history, so it is looked at by its first label.
-        let from_history: BTreeMap<String, (Option<(String, String, i64)>, i64)> = history.agents().map(|agent| {
+        let from_history: BTreeMap<String, (Option<Start>, i64)> = history.agents().map(|agent| {
             let standing = agent.labels.iter().find_map(|label| Some((label.state.to_string(), label.skill.to_string(), label.start?.millis())));
             (agent.agent.to_string(), (standing, agent.observed.expect("not stale").millis()))
         }).collect();
