@@ -239,8 +239,7 @@ impl Config {
         };
         let top = tree.as_ref().map_or_else(Section::none, |tree| Section::top(tree, &mut notes));
         let folder = Path::new(name).parent().unwrap_or(Path::new(""));
-        let api = api::read(&top.section("api", &mut notes), overrides, folder, &read_secret, &mut notes);
-        let rows = api.as_ref().map_or(Rows::Intervals, |api| api.rows);
+        let (api, rows) = api::read(&top.section("api", &mut notes), overrides, folder, &read_secret, &mut notes);
         let targets = targets::read(&top, overrides, rows, targets_needed == TargetsNeeded::Yes, &mut notes);
         let settings = settings::read(&top, rows, folder, &read_secret, &mut notes);
         let warnings = notes.warnings.iter().map(|warning| warning.located(name)).collect();

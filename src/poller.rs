@@ -1,6 +1,7 @@
 //! The loop: wakes up, asks the planner, makes requests, takes replies in, and publishes what is then known.
 
 mod live;
+mod pages;
 mod shared_clock;
 mod standings;
 
@@ -212,24 +213,6 @@ impl Running {
         self.requests.push(async move { Reported::Submitted(id, client.submit(&request).await) }.boxed());
     }
 
-    /// Asks for the next page of a window. What has been read is in memory only: a later process begins the window anew.
-    fn page(&mut self, now: Now, id: TargetId, window: Window) {
-        let client = self.poller.client.of_platform();
-        let mut paging = self.pagings[id.index()].take().unwrap_or_else(|| {
-            let target = &self.poller.targets[id.index()];
-            tracing::debug!(target_name = %target.name, %window, "asking for the state history");
-            self.poller.telemetry.job_submitted();
-            self.poller.submits.retain(|(submit, _)| now.instant.since(*submit) <= MINUTE);
-            self.poller.submits.push_back((now.instant, now.utc));
-            Box::new(client.history(ReportRequest { window, filter: target.filter.clone() }))
-        });
-        let reading = async move {
-            let result = client.page(&mut paging).await;
-            Reported::Paged(id, paging, result)
-        };
-        self.requests.push(reading.boxed());
-    }
-
     fn wake_at(&self, now: Now) -> Monotonic {
         let nap = now.instant.plus(MINUTE);
         if self.sign_in == SignIn::UnderWay {
@@ -264,11 +247,7 @@ impl Running {
                 }
                 Err(error) => self.reply(now, id, trouble(error)).await,
             },
-            Reported::Paged(id, paging, Ok(Progress::Done)) => self.completed(now, id, paging.into_rows()).await,
-            Reported::Paged(id, paging, result) => {
-                self.pagings[id.index()] = Some(paging);
-                self.reply(now, id, result.map_or_else(trouble, |_| Reply::Unfinished)).await;
-            }
+            Reported::Paged(id, paging, result) => self.paged(now, id, paging, result).await,
             Reported::Live(ask, result) => self.live_told(now, &ask, result),
         }
         self.tick(now);

@@ -1,6 +1,7 @@
 //! Wrong and right configurations.
 
 mod hostile;
+mod platform;
 
 use std::cell::RefCell;
 use std::ffi::OsString;

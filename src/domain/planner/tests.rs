@@ -1,11 +1,14 @@
 //! The plan in virtual time, against a CXone that answers as a test says.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 use assert_matches::assert_matches;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::fetch::JobTiming;
+use crate::domain::window::WindowRules;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
