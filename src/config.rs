@@ -79,7 +79,7 @@ pub enum Dialect {
     /// The Reporting API.
     Reports(ReportsApi),
     /// The platform's documented calls.
-    Platform(PlatformApi),
+    Platform(Box<PlatformApi>),
 }
 
 /// Where the Reporting API is, and the credentials for it.

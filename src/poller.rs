@@ -376,19 +376,6 @@ impl Running {
         }
     }
 
-    /// A target that turns stale changes what is shown, though nothing was read.
-    fn note_stale(&mut self, now: Now) {
-        for place in 0..self.stale.len() {
-            let stale = self.poller.planner.standing(TargetId::new(place), now.instant).stale;
-            if stale != std::mem::replace(&mut self.stale[place], stale) {
-                self.changed = true;
-                if stale {
-                    tracing::warn!(target_name = %self.poller.targets[place].name, "stale: no report for too long, so its agents' gauges are gone");
-                }
-            }
-        }
-    }
-
     fn tick(&mut self, now: Now) {
         let planner = &self.poller.planner;
         let waited = planner.quota_wait() + self.poller.client.budget_wait();

@@ -59,7 +59,7 @@ pub(super) fn read(
             (told.and(api).zip(rows).map(|(dialect, rows)| Api { dialect, rows }), rows.unwrap_or_default())
         }
         Word::Platform => {
-            let api = platform::read(section, &levels, version, folder, read_secret, notes).map(Dialect::Platform);
+            let api = platform::read(section, &levels, version, folder, read_secret, notes).map(|api| Dialect::Platform(Box::new(api)));
             (told.and(api).map(|dialect| Api { dialect, rows: Rows::States }), Rows::States)
         }
     }

@@ -7,7 +7,7 @@ const KEY: &str = "dialect: platform, access_key_id: K, access_key_secret_file: 
 fn api(more: &str) -> Result<(PlatformApi, Config, Vec<String>), String> {
     let (config, warnings) = parse(&format!("api: {{{KEY}{more}}}\n")).map_err(|errors| errors.to_string())?;
     let Dialect::Platform(api) = &config.api.dialect else { panic!("platform") };
-    Ok((api.clone(), config, warnings))
+    Ok((PlatformApi::clone(api), config, warnings))
 }
 
 const CLIENT: &str = ", client_id: c, client_secret_file: s";

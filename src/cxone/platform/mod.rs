@@ -170,7 +170,7 @@ impl PlatformClient {
             found: Mutex::new(Found::default()),
         };
         let link = Link { transport, clock, limits, observer, redactor, budget };
-        Self { link, tokens: Tokens::new(Grant::Platform(sign_in)), codes: Mutex::default(), calls: Mutex::default() }
+        Self { link, tokens: Tokens::new(Grant::Platform(Box::new(sign_in))), codes: Mutex::default(), calls: Mutex::default() }
     }
 
     /// Gets a token, unless there is one that will do, and finds the tenant's API.
@@ -320,7 +320,7 @@ impl PlatformClient {
         let page = match told.await {
             Ok(page) => page,
             Err(error) if is_missing(&error) && paging.missing() => {
-                tracing::debug!("the call {path} is not there: {error}");
+                tracing::debug!("a call for the history is not there, so another one is tried: {error}");
                 return Ok(());
             }
             Err(error) => return Err(error),

@@ -29,8 +29,8 @@ impl Platform {
             access_key_secret: SecretString::from(KEY_SECRET),
             credentials,
             limits: Limits::default(),
-            requests_per_minute: NonZeroU32::new(6000).unwrap(),
             hidden: Vec::new(),
+            requests_per_minute: NonZeroU32::new(6000).unwrap(),
         };
         let client = PlatformClient::new(script.clone(), Clock::starting_at(EIGHT), options, Arc::new(|_| {}));
         Self { client, script }

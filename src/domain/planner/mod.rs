@@ -291,8 +291,7 @@ impl Planner {
         if !job.fetch.in_flight() {
             self.quota.answered(now.instant);
         }
-        let accepted = matches!(reply, Reply::Submitted(_));
-        let throttled = matches!(reply, Reply::Throttled { .. });
+        let (accepted, throttled) = (matches!(reply, Reply::Submitted(_)), matches!(reply, Reply::Throttled { .. }));
         let outcome = job.fetch.reply(now.instant, reply, &mut self.random);
         if accepted {
             self.throttles.reset();

@@ -1,0 +1,76 @@
+//! Where the configuration comes from.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::TargetArgs;
+use crate::config::{Config, ConfigErrors, Flags, TargetsNeeded, load};
+
+/// The configuration: a file, flags, or both.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct ConfigArgs {
+    /// The configuration file (YAML); without one, the flags below or their CXONE_… environment variables are enough
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// The tenant's name: the API is at TENANT.api.cxone.com [env: CXONE_TENANT]
+    #[arg(long = "api.tenant", value_name = "TENANT")]
+    pub tenant: Option<String>,
+
+    /// The API's address, instead of the one made from the tenant [env: CXONE_BASE_URL]
+    #[arg(long = "api.base-url", value_name = "URL")]
+    pub base_url: Option<String>,
+
+    /// The OAuth client's id [env: CXONE_CLIENT_ID]
+    #[arg(long = "api.client-id", value_name = "ID")]
+    pub client_id: Option<String>,
+
+    /// The file that holds the OAuth client's secret [env: CXONE_CLIENT_SECRET_FILE, or the secret itself in CXONE_CLIENT_SECRET]
+    #[arg(long = "api.client-secret-file", value_name = "FILE")]
+    pub client_secret_file: Option<String>,
+
+    /// Which of CXone's APIs is spoken: reports or platform [env: CXONE_DIALECT]
+    #[arg(long = "api.dialect", value_name = "DIALECT")]
+    pub dialect: Option<String>,
+
+    /// Platform: where tokens come from [env: CXONE_ISSUER]
+    #[arg(long = "api.issuer", value_name = "URL")]
+    pub issuer: Option<String>,
+
+    /// Platform, without an OAuth client: the tenant's area, such as na1 [env: CXONE_AREA]
+    #[arg(long = "api.area", value_name = "AREA")]
+    pub area: Option<String>,
+
+    /// Platform: the access key's id [env: CXONE_ACCESS_KEY_ID]
+    #[arg(long = "api.access-key-id", value_name = "ID")]
+    pub access_key_id: Option<String>,
+
+    /// Platform: the file that holds the access key's secret [env: CXONE_ACCESS_KEY_SECRET_FILE, or the secret itself in
+    /// CXONE_ACCESS_KEY_SECRET]
+    #[arg(long = "api.access-key-secret-file", value_name = "FILE")]
+    pub access_key_secret_file: Option<String>,
+}
+
+impl ConfigArgs {
+    /// Reads the configuration that these flags, their file and the environment describe; also returns warnings.
+    ///
+    /// # Errors
+    /// Every mistake in it; the process then ends with [`EXIT_CONFIG`].
+    pub fn load(&self, targets: &TargetArgs, needed: TargetsNeeded) -> Result<(Config, Vec<String>), ConfigErrors> {
+        let flags = Flags {
+            tenant: self.tenant.clone(),
+            base_url: self.base_url.clone(),
+            client_id: self.client_id.clone(),
+            client_secret_file: self.client_secret_file.clone(),
+            dialect: self.dialect.clone(),
+            issuer: self.issuer.clone(),
+            area: self.area.clone(),
+            access_key_id: self.access_key_id.clone(),
+            access_key_secret_file: self.access_key_secret_file.clone(),
+            users: targets.users.clone(),
+        };
+        load(self.file.as_deref(), &flags, needed)
+    }
+}
