@@ -19,13 +19,15 @@ use crate::cxone::{
 use crate::domain::backoff::Random;
 use crate::domain::fetch::JobTiming;
 use crate::domain::ledger::{self, Show};
+use crate::domain::live::{Live, LivePlan, LiveRules};
 use crate::domain::planner::{self, Asking, Planner};
 use crate::domain::privacy::Privacy;
 use crate::domain::report::Filter;
 use crate::domain::snapshot::Snapshot;
+use crate::domain::time::Monotonic;
 use crate::domain::window::WindowRules;
 use crate::exposition::render;
-use crate::poller::{Poller, Publish, SharedServerClock, Standings, Target};
+use crate::poller::{LiveFeeds, Poller, Publish, SharedServerClock, Standings, Target};
 use crate::server::{QuotaStatus, Readiness, Reload, Site, Sources, StatusView, TargetStatus};
 use crate::store::Store;
 use crate::telemetry::{QuotaFacts, Telemetry};
@@ -244,6 +246,7 @@ impl Front {
             Err(error) => return Err(Refused { error: error.into(), store }),
         };
         let now = self.clock.now();
+        let feeds = live_feeds(config, &privacy, &random, now.instant);
         let mut planner = Planner::new(planner_rules(config), filters.len(), now.instant, random);
         let submits = left.resume(&mut planner, now);
         if left.knows_something() {
@@ -260,6 +263,7 @@ impl Front {
             server_clock,
             planner,
             ledger: left.ledger,
+            feeds,
             store,
             targets,
             privacy,
@@ -310,7 +314,12 @@ fn quota_facts(config: &Config) -> QuotaFacts {
         Dialect::Platform(_) => (config.quota.requests_per_minute, 0),
     };
     let targets = u32::try_from(config.targets.len()).unwrap_or(u32::MAX);
-    let asked_a_minute = f64::from(targets) * 60.0 / config.poll.interval.as_secs_f64();
+    let live_a_minute = match config.api.dialect {
+        Dialect::Reports(_) => 0.0,
+        // One request for each of the two feeds.
+        Dialect::Platform(_) => 2.0 * 60.0 / config.poll.live_interval.as_secs_f64(),
+    };
+    let asked_a_minute = f64::from(targets) * 60.0 / config.poll.interval.as_secs_f64() + live_a_minute;
     QuotaFacts { limit, reserved, demand_ratio: asked_a_minute / f64::from(limit) }
 }
 
@@ -331,6 +340,20 @@ fn planner_rules(config: &Config) -> planner::Rules {
             Dialect::Platform(_) => Asking::Pages,
         },
         max_staleness: config.metrics.max_staleness,
+    }
+}
+
+/// How often the whole list of agents' states is asked for, and not only what changed: who is gone is in no list of changes.
+const WHOLE_LIST_EVERY: Duration = Duration::from_secs(300);
+
+/// The live feeds of the dialect, if it has any.
+fn live_feeds(config: &Config, privacy: &Privacy, random: &Random, now: Monotonic) -> Option<LiveFeeds> {
+    let rules =
+        LiveRules { interval: config.poll.live_interval, full_every: WHOLE_LIST_EVERY, max_staleness: config.metrics.max_staleness };
+    let live = Live::new(config.states.wrap_up.clone(), privacy.clone());
+    match config.api.dialect {
+        Dialect::Reports(_) => None,
+        Dialect::Platform(_) => Some(LiveFeeds::new(LivePlan::new(rules, random.clone().split(), now), live, show(config).limits)),
     }
 }
 

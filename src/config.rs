@@ -155,6 +155,8 @@ pub struct Poll {
     pub settle_delay: Duration,
     /// How far back CXone can tell; at least `lookback`.
     pub retention: Duration,
+    /// How often the live feeds are asked for; with the dialect `platform` only.
+    pub live_interval: Duration,
 }
 
 /// The section `jobs`.

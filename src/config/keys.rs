@@ -4,7 +4,7 @@ use super::mistake::quote;
 
 /// Every key of the configuration file that holds a value. `[]` stands for each item of a list; `states.limits` is a map whose keys
 /// are the states. What is not here is an unknown key.
-pub const KEYS: [&str; 33] = [
+pub const KEYS: [&str; 34] = [
     "api.dialect",
     "api.tenant",
     "api.base_url",
@@ -25,6 +25,7 @@ pub const KEYS: [&str; 33] = [
     "poll.overlap",
     "poll.settle_delay",
     "poll.retention",
+    "poll.live_interval",
     "jobs.poll_every",
     "jobs.timeout",
     "quota.report_jobs_per_minute",
@@ -117,7 +118,7 @@ mod tests {
         assert_eq!(children(&MAIN, ""), ["api", "targets", "poll", "jobs", "quota", "states", "metrics"]);
         assert_eq!(children(&MAIN, "targets[]"), ["user", "filter", "name"]);
         assert_eq!(children(&MAIN, "targets[].filter"), ["type", "id"]);
-        assert_eq!(children(&MAIN, "poll"), ["interval", "lookback", "overlap", "settle_delay", "retention"]);
+        assert_eq!(children(&MAIN, "poll"), ["interval", "lookback", "overlap", "settle_delay", "retention", "live_interval"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod codes;
 pub mod history;
 mod hosts;
 pub mod list;
+mod live;
 pub mod paging;
 pub mod robust;
 mod sign_in;
@@ -38,6 +39,7 @@ use crate::domain::time::Monotonic;
 
 pub use codes::{UnavailableCode, UnavailableCodes};
 pub use list::{Element, Envelope};
+pub use live::LivePage;
 pub use paging::Paging;
 pub(super) use sign_in::SignIn;
 
@@ -259,6 +261,25 @@ impl PlatformClient {
         let mut known = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
         *known = Known { codes: Some(Arc::clone(&codes)), renew: now.plus(life) };
         Ok(codes)
+    }
+
+    /// The unavailable codes at hand, however old; nothing is asked for.
+    #[must_use]
+    pub fn known_codes(&self) -> Option<Arc<UnavailableCodes>> {
+        self.codes.lock().unwrap_or_else(PoisonError::into_inner).codes.clone()
+    }
+
+    /// The same, asked for where there are none; not again for a while where that was in vain.
+    async fn codes_if_any(&self) -> Option<Arc<UnavailableCodes>> {
+        let now = self.link.clock.now().instant;
+        {
+            let mut known = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.codes.is_some() || now < known.renew {
+                return known.codes.clone();
+            }
+            known.renew = now.plus(CODES_RETRY);
+        }
+        self.codes().await.ok()
     }
 
     /// Begins to read what `request` asks for: all agents, or the one agent of a filter of type `user`.

@@ -1,6 +1,7 @@
 //! The meaning of the counts, case by case.
 
 mod buckets;
+mod live;
 mod model;
 
 use std::borrow::Cow;
