@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cxone_exporter::domain::ledger::{Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
+use cxone_exporter::domain::live::{Live, LiveRow};
 use cxone_exporter::domain::report::{RawRow, Report};
-use cxone_exporter::domain::snapshot::Fingerprint;
+use cxone_exporter::domain::snapshot::{Fingerprint, LiveSeries};
 use cxone_exporter::domain::time::{Timestamp, Window};
 use cxone_exporter::exposition::{Rendered, render};
 
@@ -30,7 +31,7 @@ const LABELS: [(&str, &str); 6] = [
 const PAUSE: i64 = 300_000;
 
 fn main() {
-    println!("{:<22} {:>8} {:>8} {:>13} {:>13} {:>13}", "read", "shards", "anew", "snapshot", "render", "together");
+    println!("{:<24} {:>8} {:>8} {:>13} {:>13} {:>13}", "read", "shards", "anew", "snapshot", "render", "together");
     for targets in [20, 200] {
         let mut floor = Floor::new(targets);
         for target in (0..targets).chain(0..targets) {
@@ -46,6 +47,10 @@ fn main() {
         let page = &floor.page;
         println!("  a page of {} samples: {} bytes compressed", page.samples(), page.size());
         println!("  resident: {before} MB without a page, {after} MB with one, {} MB at the highest", status("VmHWM:"));
+        for (what, changed) in [("live, nobody changed", 0), ("live, 10 agents changed", 10), ("live, 1,000 changed", 1_000)] {
+            let polls: Vec<Cost> = (0..RUNS).map(|_| floor.poll_and_publish(changed)).collect();
+            print_medians(what, polls);
+        }
     }
 }
 
@@ -62,7 +67,7 @@ fn print_medians(what: &str, costs: Vec<Cost>) -> Duration {
     let render = median(costs.iter().map(|cost| cost.render).collect());
     let together = median(costs.iter().map(|cost| cost.snapshot + cost.render).collect());
     let Cost { shards, anew, .. } = costs[0];
-    println!("{what:<22} {shards:>8} {anew:>8} {snapshot:>13.1?} {render:>13.1?} {together:>13.1?}");
+    println!("{what:<24} {shards:>8} {anew:>8} {snapshot:>13.1?} {render:>13.1?} {together:>13.1?}");
     together
 }
 
@@ -76,6 +81,8 @@ struct Floor {
     ledger: Ledger,
     show: Show,
     reports: i64,
+    live: Live,
+    polls: i64,
     known: HashSet<Fingerprint>,
     page: Rendered,
 }
@@ -89,7 +96,7 @@ impl Floor {
         let ledger = Ledger::new(rules, targets.len());
         let show = Show { targets, limits: BTreeMap::new(), max_series: 2_000_000, agent_info: false };
         let page = render(ledger.snapshot(&show), None);
-        Self { ledger, show, reports: 0, known: HashSet::new(), page }
+        Self { ledger, show, reports: 0, live: Live::default(), polls: 0, known: HashSet::new(), page }
     }
 
     /// A report of one target: each of its agents goes through all its labels.
@@ -132,9 +139,27 @@ impl Floor {
         self.publish()
     }
 
+    /// A live poll of everybody, then one that tells of `changed` agents in their next state.
+    fn poll_and_publish(&mut self, changed: usize) -> Cost {
+        self.polls += 1;
+        let time = Timestamp::from_millis((self.reports + 1) * PAUSE + self.polls * 15_000);
+        let row = |agent: usize, turn: i64| {
+            let (id, _) = identity(agent, 0);
+            let (state, skill) = LABELS[usize::try_from(turn).expect("positive") % LABELS.len()];
+            LiveRow { agent: id, state: state.to_owned(), skill: skill.to_owned(), start: Some(time), ..LiveRow::default() }
+        };
+        if self.live.observed().is_none() {
+            self.live.replace((0..AGENTS).map(|agent| row(agent, 0)).collect(), time);
+            self.publish();
+        }
+        self.live.update((0..changed).map(|place| row(place * (AGENTS / changed), self.polls)).collect(), time);
+        self.publish()
+    }
+
     fn publish(&mut self) -> Cost {
         let began = cpu();
-        let snapshot = self.ledger.snapshot_beside(&self.show, &self.known);
+        let live = self.live.observed().map(|_| (&self.live, LiveSeries { teams: self.live.teams(), ..LiveSeries::default() }));
+        let snapshot = self.ledger.snapshot_under(live, &self.show, &self.known);
         let known = std::mem::replace(&mut self.known, snapshot.fingerprints());
         let told = cpu();
         let shards = snapshot.shards.len();

@@ -19,14 +19,16 @@ use crate::cxone::{
 use crate::domain::backoff::Random;
 use crate::domain::fetch::JobTiming;
 use crate::domain::ledger::{self, Show};
+use crate::domain::live::{Live, LivePlan, LiveRules};
 use crate::domain::planner::{self, Asking, Planner};
 use crate::domain::privacy::Privacy;
 use crate::domain::report::Filter;
 use crate::domain::snapshot::Snapshot;
+use crate::domain::time::Monotonic;
 use crate::domain::window::WindowRules;
 use crate::exposition::render;
-use crate::poller::{Poller, Publish, SharedServerClock, Standings, Target};
-use crate::server::{QuotaStatus, Readiness, Site, Sources, StatusView, TargetStatus};
+use crate::poller::{LiveFeeds, Poller, Publish, SharedServerClock, Standings, Target};
+use crate::server::{QuotaStatus, Readiness, Reload, Site, Sources, StatusView, TargetStatus};
 use crate::store::Store;
 use crate::telemetry::{QuotaFacts, Telemetry};
 
@@ -34,19 +36,39 @@ use crate::telemetry::{QuotaFacts, Telemetry};
 pub struct Exporter {
     /// The loop.
     pub poller: Poller,
+    /// What answers.
+    pub front: Front,
+}
+
+/// What stays while configurations come and go.
+#[derive(Clone)]
+pub struct Front {
     /// The pages.
     pub site: Arc<Site>,
     /// The exporter's own metrics.
     pub telemetry: Arc<Telemetry>,
+    /// Where now comes from.
+    pub clock: Clock,
+    shown: Arc<RwLock<Shown>>,
+}
+
+/// A configuration that cannot be gone by, and the store that it was to go on with.
+pub struct Refused {
+    /// Why.
+    pub error: StartError,
+    /// The store as it was.
+    pub store: Box<dyn Store>,
 }
 
 /// How the pages are served.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Web {
     /// The path of the metrics.
     pub telemetry_path: String,
     /// How many scrapes are answered at a time.
     pub max_requests: usize,
+    /// Has the configuration read again, where that may be asked for over the network.
+    pub reload: Option<Reload>,
 }
 
 /// Why the exporter cannot start.
@@ -74,10 +96,23 @@ pub enum ConnectError {
 /// What the status page and `/-/ready` say, as of the last publication.
 #[derive(Default)]
 struct Shown {
+    facts: Facts,
     standings: Standings,
     agents_seen: u64,
     series: u64,
     series_dropped: u64,
+}
+
+/// What the configuration says, for the status page.
+struct Facts {
+    api: String,
+    quota: QuotaFacts,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self { api: String::new(), quota: QuotaFacts { limit: 0, reserved: 0, demand_ratio: 0.0 } }
+    }
 }
 
 /// A transport over the network to the API that `config` names.
@@ -154,53 +189,95 @@ pub fn exporter(
     web: Web,
     clock: &Clock,
     transport: Arc<dyn Transport>,
-    mut store: Box<dyn Store>,
+    store: Box<dyn Store>,
     random: Random,
 ) -> Result<Exporter, StartError> {
-    let now = clock.now();
-    let quota = quota_facts(config);
-    let telemetry = Arc::new(Telemetry::new(now.utc, quota));
-    let server_clock = SharedServerClock::default();
-    let observer: Observer = {
-        let (telemetry, server_clock) = (Arc::clone(&telemetry), server_clock.clone());
-        Arc::new(move |event: &Event| {
-            telemetry.client_event(event);
-            server_clock.client_event(event);
-        })
-    };
-    let client = client(config, transport, clock.clone(), observer)?;
-    let privacy = Privacy { ids: config.metrics.agent_ids.clone(), names: config.metrics.agent_info };
-    let targets: Vec<Target> = config.targets.iter().map(|target| poller_target(target, &privacy)).collect();
-    let filters: Vec<Filter> = targets.iter().map(|target| target.kept_as.clone()).collect();
-    let left = checkpoint::read(&mut *store, ledger_rules(config), &filters, &privacy.ids)?;
-    let mut planner = Planner::new(planner_rules(config), filters.len(), now.instant, random);
-    let submits = left.resume(&mut planner, now);
-    if left.knows_something() {
-        telemetry.restored(store.size_bytes());
-    } else {
-        telemetry.store_opened(store.size_bytes());
+    let front = Front::new(web, clock);
+    let poller = front.poller(config, transport, store, random).map_err(|refused| refused.error)?;
+    Ok(Exporter { poller, front })
+}
+
+impl Front {
+    /// Pages that show nothing yet.
+    fn new(web: Web, clock: &Clock) -> Self {
+        let telemetry = Arc::new(Telemetry::new(clock.now().utc));
+        let shown = Arc::new(RwLock::new(Shown::default()));
+        let site = Arc::new(Site::new(sources(web, clock, &telemetry, &shown), render(Snapshot::default(), None)));
+        Self { site, telemetry, clock: clock.clone(), shown }
     }
-    let shown = Arc::new(RwLock::new(Shown::default()));
-    let site = Arc::new(Site::new(sources(config, web, clock, quota, &telemetry, &shown), render(Snapshot::default(), None)));
-    let mut poller = Poller {
-        clock: clock.clone(),
-        client,
-        server_clock,
-        planner,
-        ledger: left.ledger,
-        store,
-        targets,
-        privacy,
-        show: show(config),
-        submits,
-        telemetry: Arc::clone(&telemetry),
-        publish: publish(&site, shown),
-        published: HashSet::new(),
-    };
-    // What an earlier process left is shown before anything is asked of CXone.
-    let (snapshot, standings) = poller.look(now);
-    (poller.publish)(snapshot, standings);
-    Ok(Exporter { poller, site, telemetry })
+
+    /// What it does, in a line.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
+        let targets = &shown.standings.targets;
+        let up = targets.iter().filter(|target| target.up == Some(true)).count();
+        format!("{up} of {} targets up, {} agents, {} series", targets.len(), shown.agents_seen, shown.series)
+    }
+
+    /// A loop that polls as `config` says, with what is in `store`, and shows on these pages what it knows; nothing runs yet.
+    ///
+    /// # Errors
+    /// When the address of the API is no base, or the store does not fit; the store comes back.
+    pub fn poller(
+        &self,
+        config: &Config,
+        transport: Arc<dyn Transport>,
+        mut store: Box<dyn Store>,
+        random: Random,
+    ) -> Result<Poller, Refused> {
+        let server_clock = SharedServerClock::default();
+        let observer: Observer = {
+            let (telemetry, server_clock) = (Arc::clone(&self.telemetry), server_clock.clone());
+            Arc::new(move |event: &Event| {
+                telemetry.client_event(event);
+                server_clock.client_event(event);
+            })
+        };
+        let privacy = Privacy { ids: config.metrics.agent_ids.clone(), names: config.metrics.agent_info };
+        let targets: Vec<Target> = config.targets.iter().map(|target| poller_target(target, &privacy)).collect();
+        let filters: Vec<Filter> = targets.iter().map(|target| target.kept_as.clone()).collect();
+        let client = match client(config, transport, self.clock.clone(), observer) {
+            Ok(client) => client,
+            Err(error) => return Err(Refused { error: error.into(), store }),
+        };
+        let left = match checkpoint::read(&mut *store, ledger_rules(config), &filters, &privacy.ids) {
+            Ok(left) => left,
+            Err(error) => return Err(Refused { error: error.into(), store }),
+        };
+        let now = self.clock.now();
+        let feeds = live_feeds(config, &privacy, &random, now.instant);
+        let mut planner = Planner::new(planner_rules(config), filters.len(), now.instant, random);
+        let submits = left.resume(&mut planner, now);
+        if left.knows_something() {
+            self.telemetry.restored(store.size_bytes());
+        } else {
+            self.telemetry.store_opened(store.size_bytes());
+        }
+        let quota = quota_facts(config);
+        self.telemetry.config_taken(quota, now.utc);
+        self.shown.write().unwrap_or_else(PoisonError::into_inner).facts = Facts { api: config.api.address().to_string(), quota };
+        let mut poller = Poller {
+            clock: self.clock.clone(),
+            client,
+            server_clock,
+            planner,
+            ledger: left.ledger,
+            feeds,
+            store,
+            targets,
+            privacy,
+            show: show(config),
+            submits,
+            telemetry: Arc::clone(&self.telemetry),
+            publish: publish(&self.site, Arc::clone(&self.shown)),
+            published: HashSet::new(),
+        };
+        // What is in the store is shown before anything is asked of CXone.
+        let (snapshot, standings) = poller.look(now);
+        (poller.publish)(snapshot, standings);
+        Ok(poller)
+    }
 }
 
 fn poller_target(target: &config::Target, privacy: &Privacy) -> Target {
@@ -213,8 +290,11 @@ fn publish(site: &Arc<Site>, shown: Arc<RwLock<Shown>>) -> Publish {
     Arc::new(move |snapshot: Snapshot, standings: Standings| {
         let Snapshot { agents_seen, series_dropped, .. } = snapshot;
         let rendered = render(snapshot, Some(&site.published()));
-        *shown.write().unwrap_or_else(PoisonError::into_inner) =
-            Shown { standings, agents_seen, series: rendered.samples(), series_dropped };
+        {
+            let mut shown = shown.write().unwrap_or_else(PoisonError::into_inner);
+            (shown.standings, shown.agents_seen) = (standings, agents_seen);
+            (shown.series, shown.series_dropped) = (rendered.samples(), series_dropped);
+        }
         site.publish(rendered);
     })
 }
@@ -222,7 +302,8 @@ fn publish(site: &Arc<Site>, shown: Arc<RwLock<Shown>>) -> Publish {
 impl Exporter {
     /// The loop as a future that ends when `stop` is cancelled.
     pub fn into_parts(self, stop: CancellationToken) -> (impl Future<Output = ()> + Send + 'static, Arc<Site>) {
-        (self.poller.run(stop), self.site)
+        let polling = async move { drop(self.poller.run(stop).await) };
+        (polling, self.front.site)
     }
 }
 
@@ -233,7 +314,12 @@ fn quota_facts(config: &Config) -> QuotaFacts {
         Dialect::Platform(_) => (config.quota.requests_per_minute, 0),
     };
     let targets = u32::try_from(config.targets.len()).unwrap_or(u32::MAX);
-    let asked_a_minute = f64::from(targets) * 60.0 / config.poll.interval.as_secs_f64();
+    let live_a_minute = match config.api.dialect {
+        Dialect::Reports(_) => 0.0,
+        // One request for each of the two feeds.
+        Dialect::Platform(_) => 2.0 * 60.0 / config.poll.live_interval.as_secs_f64(),
+    };
+    let asked_a_minute = f64::from(targets) * 60.0 / config.poll.interval.as_secs_f64() + live_a_minute;
     QuotaFacts { limit, reserved, demand_ratio: asked_a_minute / f64::from(limit) }
 }
 
@@ -257,6 +343,20 @@ fn planner_rules(config: &Config) -> planner::Rules {
     }
 }
 
+/// How often the whole list of agents' states is asked for, and not only what changed: who is gone is in no list of changes.
+const WHOLE_LIST_EVERY: Duration = Duration::from_secs(300);
+
+/// The live feeds of the dialect, if it has any.
+fn live_feeds(config: &Config, privacy: &Privacy, random: &Random, now: Monotonic) -> Option<LiveFeeds> {
+    let rules =
+        LiveRules { interval: config.poll.live_interval, full_every: WHOLE_LIST_EVERY, max_staleness: config.metrics.max_staleness };
+    let live = Live::new(config.states.wrap_up.clone(), privacy.clone());
+    match config.api.dialect {
+        Dialect::Reports(_) => None,
+        Dialect::Platform(_) => Some(LiveFeeds::new(LivePlan::new(rules, random.clone().split(), now), live, show(config).limits)),
+    }
+}
+
 fn ledger_rules(config: &Config) -> ledger::Rules {
     ledger::Rules {
         rows: config.api.rows,
@@ -276,7 +376,7 @@ fn show(config: &Config) -> Show {
     }
 }
 
-fn sources(config: &Config, web: Web, clock: &Clock, quota: QuotaFacts, telemetry: &Arc<Telemetry>, shown: &Arc<RwLock<Shown>>) -> Sources {
+fn sources(web: Web, clock: &Clock, telemetry: &Arc<Telemetry>, shown: &Arc<RwLock<Shown>>) -> Sources {
     let started = clock.now().utc;
     let own = Arc::clone(telemetry);
     let readiness = {
@@ -285,22 +385,21 @@ fn sources(config: &Config, web: Web, clock: &Clock, quota: QuotaFacts, telemetr
     };
     let status = {
         let (shown, telemetry, clock) = (Arc::clone(shown), Arc::clone(telemetry), clock.clone());
-        let api = config.api.address().to_string();
         move || {
             let shown = shown.read().unwrap_or_else(PoisonError::into_inner);
             StatusView {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 now: clock.now().utc,
                 started,
-                api: api.clone(),
+                api: shown.facts.api.clone(),
                 agents_seen: shown.agents_seen,
                 series: shown.series,
                 series_dropped: shown.series_dropped,
                 quota: QuotaStatus {
-                    limit: quota.limit,
-                    reserved: quota.reserved,
+                    limit: shown.facts.quota.limit,
+                    reserved: shown.facts.quota.reserved,
                     used: shown.standings.jobs_in_last_minute,
-                    demand_ratio: quota.demand_ratio,
+                    demand_ratio: shown.facts.quota.demand_ratio,
                 },
                 token_expiry: telemetry.token_expiry(),
                 targets: target_statuses(&shown.standings),
@@ -310,6 +409,7 @@ fn sources(config: &Config, web: Web, clock: &Clock, quota: QuotaFacts, telemetr
     Sources {
         metrics_path: web.telemetry_path,
         max_requests: web.max_requests,
+        reload: web.reload,
         own: Box::new(move || own.openmetrics()),
         readiness: Box::new(readiness),
         status: Box::new(status),

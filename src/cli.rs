@@ -3,25 +3,27 @@
 
 mod listen;
 mod maintenance;
+mod simulated;
+mod source;
 #[cfg(test)]
 mod tests;
 mod values;
+mod web;
 
 use std::ffi::OsString;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use secrecy::SecretString;
 
-use crate::config::{Config, ConfigErrors, Flags, TargetsNeeded, load, parse_duration};
 use crate::cxone::BaseUrl;
-use crate::simulator::{Faults, Rows};
-pub use listen::ListenAddress;
+pub use listen::{Listen, ListenAddress};
 pub use maintenance::{CompletionsArgs, EraseArgs, ManArgs};
-use values::{at_least_a_second, count, plain_http, telemetry_path, user_id};
+pub use simulated::{DemoArgs, DemoDialect, SimulateArgs};
+pub use source::ConfigArgs;
+use values::{at_least_a_second, user_id};
+pub use web::WebArgs;
 
 /// Exit status of success.
 pub const EXIT_OK: u8 = 0;
@@ -74,8 +76,8 @@ pub enum Command {
     History(HistoryArgs),
     /// Check the configuration; with --live also the credentials and a report job
     Check(CheckArgs),
-    /// Run a simulated contact centre with CXone's Reporting API
-    Simulate(SimulateArgs),
+    /// Run a simulated contact centre with CXone's APIs
+    Simulate(Box<SimulateArgs>),
     /// Forget an agent in the store; the exporter must be stopped
     Erase(EraseArgs),
     /// Print a shell's completions
@@ -118,52 +120,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// The configuration: a file, flags, or both.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Configuration")]
-pub struct ConfigArgs {
-    /// The configuration file (YAML); without one, the flags below or their CXONE_… environment variables are enough
-    #[arg(long = "config.file", value_name = "FILE")]
-    pub file: Option<PathBuf>,
-
-    /// The tenant's name: the API is at TENANT.api.cxone.com [env: CXONE_TENANT]
-    #[arg(long = "api.tenant", value_name = "TENANT")]
-    pub tenant: Option<String>,
-
-    /// The API's address, instead of the one made from the tenant [env: CXONE_BASE_URL]
-    #[arg(long = "api.base-url", value_name = "URL")]
-    pub base_url: Option<String>,
-
-    /// The OAuth client's id [env: CXONE_CLIENT_ID]
-    #[arg(long = "api.client-id", value_name = "ID")]
-    pub client_id: Option<String>,
-
-    /// The file that holds the OAuth client's secret [env: CXONE_CLIENT_SECRET_FILE, or the secret itself in CXONE_CLIENT_SECRET]
-    #[arg(long = "api.client-secret-file", value_name = "FILE")]
-    pub client_secret_file: Option<String>,
-
-    /// Which of CXone's APIs is spoken: reports or platform [env: CXONE_DIALECT]
-    #[arg(long = "api.dialect", value_name = "DIALECT")]
-    pub dialect: Option<String>,
-
-    /// Platform: where tokens come from [env: CXONE_ISSUER]
-    #[arg(long = "api.issuer", value_name = "URL")]
-    pub issuer: Option<String>,
-
-    /// Platform, without an OAuth client: the tenant's area, such as na1 [env: CXONE_AREA]
-    #[arg(long = "api.area", value_name = "AREA")]
-    pub area: Option<String>,
-
-    /// Platform: the access key's id [env: CXONE_ACCESS_KEY_ID]
-    #[arg(long = "api.access-key-id", value_name = "ID")]
-    pub access_key_id: Option<String>,
-
-    /// Platform: the file that holds the access key's secret [env: CXONE_ACCESS_KEY_SECRET_FILE, or the secret itself in
-    /// CXONE_ACCESS_KEY_SECRET]
-    #[arg(long = "api.access-key-secret-file", value_name = "FILE")]
-    pub access_key_secret_file: Option<String>,
-}
-
 /// What is asked for, when not by the configuration file.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Configuration")]
@@ -197,42 +153,6 @@ pub struct ServeArgs {
     /// The server.
     #[command(flatten)]
     pub web: WebArgs,
-}
-
-/// The server of `serve`.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Web")]
-pub struct WebArgs {
-    /// An address to listen on, `:PORT` for every interface; repeatable
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10962")]
-    pub listen_address: Vec<ListenAddress>,
-
-    /// The path that the metrics are served at
-    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
-    pub telemetry_path: String,
-
-    /// How many scrapes are answered at once; more get 503
-    #[arg(long = "web.max-requests", value_name = "N", default_value_t = 40, value_parser = count(10_000))]
-    pub max_requests: u32,
-}
-
-/// `demo`.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "Example, the second line in another terminal:
-  cxone-exporter demo
-  curl -s http://127.0.0.1:10962/metrics | grep ^cxone_agents")]
-pub struct DemoArgs {
-    /// The address that the exporter listens on
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:10962")]
-    pub listen_address: ListenAddress,
-
-    /// The address that the simulated contact centre listens on
-    #[arg(long = "simulate.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub simulate_listen_address: ListenAddress,
-
-    /// How many agents the simulated contact centre has
-    #[arg(long = "demo.agents", value_name = "N", default_value_t = 60, value_parser = count(10_000))]
-    pub agents: u32,
 }
 
 /// `history`.
@@ -281,6 +201,7 @@ pub enum HistoryFormat {
 #[command(after_help = "Examples:
   cxone-exporter check --config.file=cxone-exporter.yml
   cxone-exporter check --config.file=cxone-exporter.yml --live
+  cxone-exporter check --web.config.file=web-config.yml
 
 Is the exporter on this machine alive? (What a container's health check asks; no configuration is read.)
   cxone-exporter check --healthy")]
@@ -289,18 +210,21 @@ pub struct CheckArgs {
     #[arg(long)]
     pub live: bool,
 
-    /// Ask a running exporter's /-/healthy instead; without URL at http://127.0.0.1:10962
+    /// Ask a running exporter's /-/healthy instead; without URL at http://127.0.0.1:10962 (https:// with TLS)
     #[arg(
         long,
         value_name = "URL",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "http://127.0.0.1:10962",
-        value_parser = plain_http,
-        conflicts_with_all = ["live", "file", "tenant", "base_url", "client_id", "client_secret_file", "dialect", "issuer", "area",
+        conflicts_with_all = ["live", "web_config_file", "file", "tenant", "base_url", "client_id", "client_secret_file", "dialect", "issuer", "area",
             "access_key_id", "access_key_secret_file", "users"],
     )]
     pub healthy: Option<BaseUrl>,
+
+    /// Also check this web configuration file; alone, when nothing is said of CXone
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config_file: Option<PathBuf>,
 
     /// Where the API is and with which credentials.
     #[command(flatten)]
@@ -309,60 +233,6 @@ pub struct CheckArgs {
     /// What is asked for.
     #[command(flatten)]
     pub targets: TargetArgs,
-}
-
-/// `simulate`.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "It prints its address, client id, client secret and a few user ids when it starts.
-
-Examples:
-  cxone-exporter simulate
-  cxone-exporter simulate --agents 200 --rows events --token-life 20s
-  cxone-exporter simulate --faults some,throttle=0.2,late-by=2m")]
-pub struct SimulateArgs {
-    /// The address to listen on
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub listen_address: ListenAddress,
-
-    /// Which agents there are and what they do when: the same number gives the same days on every run
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-
-    /// How many agents there are
-    #[arg(long, value_name = "N", default_value_t = 40, value_parser = count(100_000))]
-    pub agents: u32,
-
-    /// How many times faster than real agents these change state; shifts keep their length
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub pace: NonZeroU32,
-
-    /// What the rows of a report are: intervals, cut-intervals, events, events-without-end or buckets
-    #[arg(long, value_name = "ROWS", default_value_t = Rows::WholeIntervals)]
-    pub rows: Rows,
-
-    /// What goes wrong on purpose: none, some, many, or NAME=PROBABILITY, with commas between several; a wrong name lists all names
-    #[arg(long, value_name = "FAULTS", default_value = "none")]
-    pub faults: Faults,
-
-    /// How long a token lives
-    #[arg(long, value_name = "DURATION", default_value = "20m", value_parser = at_least_a_second)]
-    pub token_life: Duration,
-
-    /// How long a report job takes from submit to data
-    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = parse_duration)]
-    pub job_time: Duration,
-
-    /// How many report jobs a minute it allows before it answers 429
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = count(60_000))]
-    pub quota: u32,
-
-    /// The client id that it accepts
-    #[arg(long, value_name = "ID", default_value = "simulated-client")]
-    pub client_id: String,
-
-    /// The client secret that it accepts; it guards nothing
-    #[arg(long, value_name = "SECRET", default_value = "simulated-secret")]
-    pub client_secret: SecretString,
 }
 
 /// The process ends here, without doing anything: with this text and exit status.
@@ -397,26 +267,4 @@ where
 pub fn version_text() -> String {
     let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
     format!("cxone-exporter, version {}\n  platform: {platform}\n", env!("CARGO_PKG_VERSION"))
-}
-
-impl ConfigArgs {
-    /// Reads the configuration that these flags, their file and the environment describe; also returns warnings.
-    ///
-    /// # Errors
-    /// Every mistake in it; the process then ends with [`EXIT_CONFIG`].
-    pub fn load(&self, targets: &TargetArgs, needed: TargetsNeeded) -> Result<(Config, Vec<String>), ConfigErrors> {
-        let flags = Flags {
-            tenant: self.tenant.clone(),
-            base_url: self.base_url.clone(),
-            client_id: self.client_id.clone(),
-            client_secret_file: self.client_secret_file.clone(),
-            dialect: self.dialect.clone(),
-            issuer: self.issuer.clone(),
-            area: self.area.clone(),
-            access_key_id: self.access_key_id.clone(),
-            access_key_secret_file: self.access_key_secret_file.clone(),
-            users: targets.users.clone(),
-        };
-        load(self.file.as_deref(), &flags, needed)
-    }
 }

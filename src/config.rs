@@ -12,9 +12,11 @@ mod outside;
 mod platform;
 mod section;
 mod settings;
+mod source;
 mod targets;
 #[cfg(test)]
 mod tests;
+pub mod web;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -30,6 +32,7 @@ pub use duration::{parse_duration, show_duration};
 pub use keys::KEYS;
 pub use mistake::{ConfigErrors, Mistake};
 pub use outside::{ENVIRONMENT, Flags, Overrides};
+pub use source::{Loaded, Source};
 pub use targets::{ALL_AGENTS, user_id_doubt};
 
 pub use crate::domain::ledger::{Detail, Rows, WRAP_UP};
@@ -79,7 +82,7 @@ pub enum Dialect {
     /// The Reporting API.
     Reports(ReportsApi),
     /// The platform's documented calls.
-    Platform(PlatformApi),
+    Platform(Box<PlatformApi>),
 }
 
 /// Where the Reporting API is, and the credentials for it.
@@ -152,6 +155,8 @@ pub struct Poll {
     pub settle_delay: Duration,
     /// How far back CXone can tell; at least `lookback`.
     pub retention: Duration,
+    /// How often the live feeds are asked for; with the dialect `platform` only.
+    pub live_interval: Duration,
 }
 
 /// The section `jobs`.
@@ -235,10 +240,9 @@ impl Config {
             Some(Some(tree)) => Some(tree),
             None => None,
         };
-        let top = tree.as_ref().map_or_else(Section::none, |tree| Section::top(tree, &mut notes));
+        let top = tree.as_ref().map_or_else(|| Section::none(&keys::MAIN), |tree| Section::top(tree, &keys::MAIN, &mut notes));
         let folder = Path::new(name).parent().unwrap_or(Path::new(""));
-        let api = api::read(&top.section("api", &mut notes), overrides, folder, &read_secret, &mut notes);
-        let rows = api.as_ref().map_or(Rows::Intervals, |api| api.rows);
+        let (api, rows) = api::read(&top.section("api", &mut notes), overrides, folder, &read_secret, &mut notes);
         let targets = targets::read(&top, overrides, rows, targets_needed == TargetsNeeded::Yes, &mut notes);
         let settings = settings::read(&top, rows, folder, &read_secret, &mut notes);
         let warnings = notes.warnings.iter().map(|warning| warning.located(name)).collect();
@@ -249,28 +253,12 @@ impl Config {
     }
 }
 
-/// [`Config::parse`] on the file at `path`, if there is one, `flags`, and the process's environment.
+/// [`Source::read`] for a configuration that is read once.
 ///
 /// # Errors
-/// As [`Config::parse`], and when the file cannot be read, is larger than 1 MiB or is not UTF-8.
+/// As [`Source::read`].
 pub fn load(path: Option<&Path>, flags: &Flags, targets_needed: TargetsNeeded) -> Result<(Config, Vec<String>), ConfigErrors> {
-    let overrides = Overrides::new(flags, |name| std::env::var_os(name));
-    let read_secret = |path: &Path| {
-        let bytes = read_limited(path, MAX_SECRET_FILE_BYTES)?;
-        String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
-    };
-    let Some(path) = path else {
-        return Config::parse(None, &overrides, targets_needed, read_secret);
-    };
-    let name = path.display().to_string();
-    let whole = |line, message: String| ConfigErrors::new(&name, vec![Mistake { line, key: String::new(), message }]);
-    let bytes =
-        read_limited(path, MAX_FILE_BYTES).map_err(|error| whole(None, format!("the configuration file cannot be read: {error}")))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let lines = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|byte| **byte == b'\n').count();
-        whole(Some(lines + 1), "not UTF-8 text".to_owned())
-    })?;
-    Config::parse(Some(ConfigText { name: &name, text: &text }), &overrides, targets_needed, read_secret)
+    Source::read(path, flags, targets_needed).map(|(config, warnings, _)| (config, warnings))
 }
 
 /// The bytes of the file at `path`; an error if there are more than `limit`.

@@ -14,6 +14,7 @@
 //! | [`commands`] | one file a command |
 //! | [`app`] | the composition root: the only place that knows every concrete type |
 //! | [`poller`] | the loop: wakes up, asks the planner, makes requests, takes replies in, publishes |
+//! | [`reload`] | the loop while configurations come and go |
 //! | [`telemetry`] | the exporter's metrics about itself |
 //! | [`logging`] | log messages on stderr |
 //! | [`clock`] | the only file that reads a clock |
@@ -32,6 +33,7 @@ pub mod domain;
 pub mod exposition;
 pub mod logging;
 pub mod poller;
+pub mod reload;
 pub mod server;
 pub mod simulator;
 pub mod store;

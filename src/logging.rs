@@ -1,11 +1,45 @@
-//! Log messages on stderr, as logfmt or JSON.
+//! Log messages on stderr, as logfmt or JSON: counted by level, and those that repeat folded.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use tracing::callsite::Identifier;
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::cli::{LogArgs, LogFormat, LogLevel};
+use crate::clock::Clock;
+use crate::domain::time::Monotonic;
+
+/// Messages of one kind, that is from one place in the code, that are written within [`FOLDED_WITHIN`]; more of them are only counted.
+const MOST_OF_A_KIND: u32 = 30;
+
+/// The time that [`MOST_OF_A_KIND`] is about.
+const FOLDED_WITHIN: Duration = Duration::from_secs(60);
+
+/// The levels, as [`messages`] counts them.
+pub const LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
+
+static MESSAGES: [AtomicU64; LEVELS.len()] = [const { AtomicU64::new(0) }; LEVELS.len()];
+static FOLDED: AtomicU64 = AtomicU64::new(0);
+static KINDS: LazyLock<Mutex<HashMap<Identifier, Kind>>> = LazyLock::new(Mutex::default);
+
+/// How many messages there were since the process began, by level as in [`LEVELS`], those that were folded among them.
+#[must_use]
+pub fn messages() -> [u64; LEVELS.len()] {
+    MESSAGES.each_ref().map(|count| count.load(Ordering::Relaxed))
+}
+
+/// How many messages were left out since this was last asked.
+#[must_use]
+pub fn take_folded() -> u64 {
+    FOLDED.swap(0, Ordering::Relaxed)
+}
 
 /// Begins to log as the command line says. Libraries only tell what somebody should look at.
 pub fn begin(args: LogArgs) {
@@ -25,5 +59,71 @@ pub fn begin(args: LogArgs) {
             tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(std::io::stderr).boxed()
         }
     };
-    tracing_subscriber::registry().with(filter).with(layer).init();
+    tracing_subscriber::registry().with(filter).with(layer.with_filter(Fold { clock: Clock::system() })).init();
+}
+
+/// How many messages of one kind there were in its minute.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kind {
+    since: Monotonic,
+    count: u32,
+}
+
+impl Kind {
+    /// Whether one more at `now` is to be written.
+    fn takes(&mut self, now: Monotonic) -> bool {
+        if self.count == 0 || now.since(self.since) >= FOLDED_WITHIN {
+            *self = Self { since: now, count: 0 };
+        }
+        self.count = self.count.saturating_add(1);
+        self.count <= MOST_OF_A_KIND
+    }
+}
+
+/// Counts every message, and lets the first of each kind through.
+struct Fold {
+    clock: Clock,
+}
+
+impl<S: Subscriber> Filter<S> for Fold {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+        let metadata = event.metadata();
+        MESSAGES[place(*metadata.level())].fetch_add(1, Ordering::Relaxed);
+        let mut kinds = KINDS.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = kinds.entry(metadata.callsite()).or_default().takes(self.clock.now().instant);
+        if !written {
+            FOLDED.fetch_add(1, Ordering::Relaxed);
+        }
+        written
+    }
+}
+
+fn place(level: Level) -> usize {
+    [Level::ERROR, Level::WARN, Level::INFO].iter().position(|known| *known == level).unwrap_or(3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_messages_of_a_kind_are_written_and_after_a_minute_again() {
+        let mut kind = Kind::default();
+        let at = |seconds| Monotonic::from_elapsed(Duration::from_secs(seconds));
+        let written = (0..100).filter(|_| kind.takes(at(5))).count();
+        assert_eq!(written, 30);
+        assert!(!kind.takes(at(64)));
+        assert!(kind.takes(at(65)));
+    }
+
+    #[test]
+    fn every_level_has_its_place() {
+        let levels = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG];
+        assert_eq!(levels.map(place), [0, 1, 2, 3]);
+        assert_eq!(LEVELS, ["error", "warn", "info", "debug"]);
+    }
 }

@@ -1,5 +1,7 @@
 //! The loop: wakes up, asks the planner, makes requests, takes replies in, and publishes what is then known.
 
+mod live;
+mod pages;
 mod shared_clock;
 mod standings;
 
@@ -11,14 +13,16 @@ use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 
+pub use live::LiveFeeds;
 pub use shared_clock::SharedServerClock;
 pub use standings::{Publish, Standings, TargetStanding};
 
 use crate::clock::Clock;
-use crate::cxone::platform::Progress;
+use crate::cxone::platform::{LivePage, Progress};
 use crate::cxone::{AnyClient, ApiError, Paging, Poll, ReportRequest};
 use crate::domain::fetch::{Failure, JobId, Outcome, Reply, Trouble};
 use crate::domain::ledger::{Change, Key, Ledger, Record, Show, TargetId};
+use crate::domain::live::Ask;
 use crate::domain::planner::{Action, Ended, Planner};
 use crate::domain::privacy::Privacy;
 use crate::domain::report::{Filter, Report};
@@ -51,6 +55,8 @@ pub struct Poller {
     pub planner: Planner,
     /// The counts.
     pub ledger: Ledger,
+    /// The live feeds; `None` where the dialect has none.
+    pub feeds: Option<LiveFeeds>,
     /// Where they are kept.
     pub store: Box<dyn Store>,
     /// What is asked for, in the order of the configuration.
@@ -75,6 +81,7 @@ enum Reported {
     Submitted(TargetId, Result<JobId, ApiError>),
     Polled(TargetId, Result<Poll<Report>, ApiError>),
     Paged(TargetId, Box<Paging<Report>>, Result<Progress, ApiError>),
+    Live(Ask, Result<LivePage, ApiError>),
 }
 
 /// Whether a token was had, and with it a first look at CXone's clock: no window is planned by a clock that may be wrong.
@@ -110,8 +117,8 @@ struct Running {
 }
 
 impl Poller {
-    /// Runs until `stop` is cancelled; requests under way are dropped then.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Runs until `stop` is cancelled; requests under way are dropped then. Gives the store back, in which all is that was counted.
+    pub async fn run(mut self, stop: CancellationToken) -> Box<dyn Store> {
         let targets = self.targets.len();
         let mut running = Running {
             store: Some(std::mem::replace(&mut self.store, Box::new(crate::store::MemoryStore::default()))),
@@ -120,7 +127,7 @@ impl Poller {
             requests: FuturesUnordered::new(),
             sign_in: SignIn::Needed,
             pagings: (0..targets).map(|_| None).collect(),
-            told: vec![None; targets],
+            told: (0..targets).map(|place| self.first_told(place)).collect(),
             skipped_to: vec![None; targets],
             stale: vec![false; targets],
             ready: false,
@@ -147,6 +154,17 @@ impl Poller {
                 () = running.poller.clock.sleep_until(wake) => {}
             }
         }
+        // What is published after this is published by someone else.
+        if !idle {
+            let _published = publishing.await;
+        }
+        running.store.take().expect("between two steps nobody else has it")
+    }
+
+    /// How the target's newest finished job ended, as an earlier process left it.
+    fn first_told(&self, place: usize) -> Option<Result<(), Failure>> {
+        let standing = self.planner.standing(TargetId::new(place), self.clock.now().instant);
+        standing.last_success.map(|_| Ok(()))
     }
 }
 
@@ -157,7 +175,7 @@ impl Running {
     async fn act(&mut self, now: Now) {
         match self.sign_in {
             SignIn::UnderWay => return,
-            SignIn::Needed if self.poller.planner.wake_at(now.instant).is_some_and(|wake| wake <= now.instant) => {
+            SignIn::Needed if self.is_due(now) => {
                 self.sign_in = SignIn::UnderWay;
                 let client = self.poller.client.clone();
                 self.requests.push(async move { Reported::SignedIn(client.sign_in().await) }.boxed());
@@ -176,10 +194,12 @@ impl Running {
                 Action::Page(id, window) => self.page(now, id, window),
             }
         }
+        self.ask_live(now, cxone_utc);
         if self.sign_in == SignIn::Failed {
             self.sign_in = SignIn::Needed;
         }
         self.note_stale(now);
+        self.note_live_stale(now);
         self.tick(now);
     }
 
@@ -204,30 +224,13 @@ impl Running {
         self.requests.push(async move { Reported::Submitted(id, client.submit(&request).await) }.boxed());
     }
 
-    /// Asks for the next page of a window. What has been read is in memory only: a later process begins the window anew.
-    fn page(&mut self, now: Now, id: TargetId, window: Window) {
-        let client = self.poller.client.of_platform();
-        let mut paging = self.pagings[id.index()].take().unwrap_or_else(|| {
-            let target = &self.poller.targets[id.index()];
-            tracing::debug!(target_name = %target.name, %window, "asking for the state history");
-            self.poller.telemetry.job_submitted();
-            self.poller.submits.retain(|(submit, _)| now.instant.since(*submit) <= MINUTE);
-            self.poller.submits.push_back((now.instant, now.utc));
-            Box::new(client.history(ReportRequest { window, filter: target.filter.clone() }))
-        });
-        let reading = async move {
-            let result = client.page(&mut paging).await;
-            Reported::Paged(id, paging, result)
-        };
-        self.requests.push(reading.boxed());
-    }
-
     fn wake_at(&self, now: Now) -> Monotonic {
         let nap = now.instant.plus(MINUTE);
         if self.sign_in == SignIn::UnderWay {
             return nap;
         }
-        self.poller.planner.wake_at(now.instant).map_or(nap, |wake| wake.min(nap))
+        let live = self.poller.feeds.as_ref().and_then(|feeds| feeds.plan().wake_at());
+        self.poller.planner.wake_at(now.instant).into_iter().chain(live).fold(nap, Monotonic::min)
     }
 
     async fn take(&mut self, reported: Reported) {
@@ -255,11 +258,8 @@ impl Running {
                 }
                 Err(error) => self.reply(now, id, trouble(error)).await,
             },
-            Reported::Paged(id, paging, Ok(Progress::Done)) => self.completed(now, id, paging.into_rows()).await,
-            Reported::Paged(id, paging, result) => {
-                self.pagings[id.index()] = Some(paging);
-                self.reply(now, id, result.map_or_else(trouble, |_| Reply::Unfinished)).await;
-            }
+            Reported::Paged(id, paging, result) => self.paged(now, id, paging, result).await,
+            Reported::Live(ask, result) => self.live_told(now, &ask, result),
         }
         self.tick(now);
     }
@@ -384,19 +384,6 @@ impl Running {
             // The store has spoken for itself.
             _ if trouble.failure == Failure::Store => tracing::debug!(target_name = %name, reason, "{}", trouble.message),
             _ => tracing::warn!(target_name = %name, reason, "{}", trouble.message),
-        }
-    }
-
-    /// A target that turns stale changes what is shown, though nothing was read.
-    fn note_stale(&mut self, now: Now) {
-        for place in 0..self.stale.len() {
-            let stale = self.poller.planner.standing(TargetId::new(place), now.instant).stale;
-            if stale != std::mem::replace(&mut self.stale[place], stale) {
-                self.changed = true;
-                if stale {
-                    tracing::warn!(target_name = %self.poller.targets[place].name, "stale: no report for too long, so its agents' gauges are gone");
-                }
-            }
         }
     }
 

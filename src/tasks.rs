@@ -169,6 +169,27 @@ impl Signals {
     }
 }
 
+/// The signal that asks for the configuration to be read again. Once it is listened to, it does not end the process.
+#[derive(Debug)]
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Begins to listen for SIGHUP.
+    ///
+    /// # Errors
+    /// If the system refuses the handler.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

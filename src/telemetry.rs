@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -20,6 +21,7 @@ use crate::domain::ledger::Applied;
 use crate::domain::report::{Report, RowRejection};
 use crate::domain::time::Timestamp;
 use crate::exposition::families;
+use crate::logging;
 
 type Labels = Vec<(&'static str, String)>;
 type Seconds = Counter<f64, AtomicU64>;
@@ -57,6 +59,11 @@ pub struct Telemetry {
     store_commit_failures: Counter,
     store_commit_duration: Histogram,
     store_size: Gauge,
+    quota_limit: Gauge<f64, AtomicU64>,
+    quota_reserved: Gauge<f64, AtomicU64>,
+    quota_demand: Gauge<f64, AtomicU64>,
+    config_is_right: Gauge,
+    config_taken: Gauge<f64, AtomicU64>,
     token_refreshes: Counter,
     token_refresh_failures: Counter,
 }
@@ -75,12 +82,13 @@ pub struct QuotaFacts {
 impl Telemetry {
     /// All of them at their beginning: every closed set of labels is there, at 0.
     #[must_use]
-    pub fn new(started: Timestamp, quota: QuotaFacts) -> Self {
+    pub fn new(started: Timestamp) -> Self {
         let mut registry = Registry::default();
         let now_and_then = Arc::new(NowAndThen::default());
-        register_facts(&mut registry, started, quota);
+        register_facts(&mut registry, started);
         registry.register_collector(Box::new(Shared(Arc::clone(&now_and_then))));
         registry.register_collector(Box::new(Process::new()));
+        registry.register_collector(Box::new(LogMessages));
         let in_registry = &mut registry;
         let telemetry = Self {
             up: register(in_registry, families::UP, Gauge::default()),
@@ -105,6 +113,11 @@ impl Telemetry {
             store_commit_failures: register(in_registry, families::STORE_COMMIT_FAILURES, Counter::default()),
             store_commit_duration: register(in_registry, families::STORE_COMMIT_DURATION, Histogram::new(COMMIT_BUCKETS)),
             store_size: register(in_registry, families::STORE_SIZE, Gauge::default()),
+            quota_limit: register(in_registry, families::QUOTA_REPORT_JOBS_LIMIT, Gauge::default()),
+            quota_reserved: register(in_registry, families::QUOTA_REPORT_JOBS_RESERVED, Gauge::default()),
+            quota_demand: register(in_registry, families::QUOTA_DEMAND_RATIO, Gauge::default()),
+            config_is_right: register(in_registry, families::CONFIG_LAST_RELOAD_SUCCESSFUL, Gauge::default()),
+            config_taken: register(in_registry, families::CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP, Gauge::default()),
             token_refreshes: register(in_registry, families::TOKEN_REFRESHES, Counter::default()),
             token_refresh_failures: register(in_registry, families::TOKEN_REFRESH_FAILURES, Counter::default()),
             now_and_then,
@@ -218,9 +231,37 @@ impl Telemetry {
     /// How many jobs CXone works on, how long jobs have waited for the quota in all, and how far CXone's clock is from ours.
     pub fn tick(&self, in_flight: usize, quota_wait: Duration, clock_skew: Option<f64>) {
         self.jobs_in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
-        let grown = quota_wait.as_secs_f64() - self.quota_wait.get();
-        self.quota_wait.inc_by(grown.max(0.0));
-        self.now_and_then.lock().clock_skew = clock_skew;
+        let mut known = self.now_and_then.lock();
+        known.clock_skew = clock_skew;
+        // Less than before is the wait of another plan, which began with the configuration.
+        let grown = quota_wait.checked_sub(known.quota_wait).unwrap_or(quota_wait);
+        known.quota_wait = quota_wait;
+        self.quota_wait.inc_by(grown.as_secs_f64());
+    }
+
+    /// The web configuration is right; `certificate_expiry` is that of its certificate, if it has one.
+    pub fn web_config_taken(&self, certificate_expiry: Option<Timestamp>) {
+        let mut known = self.now_and_then.lock();
+        (known.certificate_expiry, known.web_config_is_right) = (certificate_expiry, Some(true));
+    }
+
+    /// The web configuration has changed and is wrong now; the one before goes on.
+    pub fn web_config_refused(&self) {
+        self.now_and_then.lock().web_config_is_right = Some(false);
+    }
+
+    /// A configuration counts from now on.
+    pub fn config_taken(&self, quota: QuotaFacts, now: Timestamp) {
+        self.quota_limit.set(f64::from(quota.limit));
+        self.quota_reserved.set(f64::from(quota.reserved));
+        self.quota_demand.set(quota.demand_ratio);
+        self.config_is_right.set(1);
+        self.config_taken.set(seconds(now));
+    }
+
+    /// The configuration was read again and is wrong; the one before goes on.
+    pub fn config_refused(&self) {
+        self.config_is_right.set(0);
     }
 
     /// When the access token expires; `None` while there is none.
@@ -235,16 +276,24 @@ fn register<M: Metric + Clone>(registry: &mut Registry, family: families::Family
     metric
 }
 
-/// What does not change while the process runs.
-fn register_facts(registry: &mut Registry, started: Timestamp, quota: QuotaFacts) {
-    for (family, value) in [
-        (families::QUOTA_REPORT_JOBS_LIMIT, f64::from(quota.limit)),
-        (families::QUOTA_REPORT_JOBS_RESERVED, f64::from(quota.reserved)),
-        (families::QUOTA_DEMAND_RATIO, quota.demand_ratio),
-        (families::PROCESS_START_TIME, seconds(started)),
-    ] {
-        register(registry, family, Gauge::<f64, AtomicU64>::default()).set(value);
+/// Log messages by level.
+#[derive(Debug)]
+struct LogMessages;
+
+impl Collector for LogMessages {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let family = families::LOG_MESSAGES;
+        let mut metric = encoder.encode_descriptor(family.family_name(), family.help, None, MetricType::Counter)?;
+        for (level, messages) in logging::LEVELS.iter().zip(logging::messages()) {
+            ConstCounter::new(messages).encode(metric.encode_family(&[("level", *level)])?)?;
+        }
+        Ok(())
     }
+}
+
+/// What does not change while the process runs.
+fn register_facts(registry: &mut Registry, started: Timestamp) {
+    register(registry, families::PROCESS_START_TIME, Gauge::<f64, AtomicU64>::default()).set(seconds(started));
     let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
     registry.register(families::BUILD_INFO.family_name(), families::BUILD_INFO.help, version);
 }
@@ -270,6 +319,10 @@ struct NowAndThen(Mutex<Known>);
 struct Known {
     token_expiry: Option<Timestamp>,
     clock_skew: Option<f64>,
+    certificate_expiry: Option<Timestamp>,
+    web_config_is_right: Option<bool>,
+    /// How long the jobs of the plan that counts now have waited for the quota in all.
+    quota_wait: Duration,
 }
 
 impl NowAndThen {
@@ -284,7 +337,12 @@ struct Shared(Arc<NowAndThen>);
 impl Collector for Shared {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let known = *self.0.lock();
-        for (family, value) in [(families::TOKEN_EXPIRY, known.token_expiry.map(seconds)), (families::CLOCK_SKEW, known.clock_skew)] {
+        for (family, value) in [
+            (families::TOKEN_EXPIRY, known.token_expiry.map(seconds)),
+            (families::CLOCK_SKEW, known.clock_skew),
+            (families::CERTIFICATE_EXPIRY, known.certificate_expiry.map(seconds)),
+            (families::WEB_CONFIG_LAST_RELOAD_SUCCESSFUL, known.web_config_is_right.map(|right| f64::from(u8::from(right)))),
+        ] {
             if let Some(value) = value {
                 encode(&mut encoder, family, &ConstGauge::new(value))?;
             }

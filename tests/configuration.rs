@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 use cxone_exporter::cli::Cli;
+use cxone_exporter::config::web::{WEB_KEYS, WebConfig};
 use cxone_exporter::config::{Config, ConfigText, ENVIRONMENT, Flags, KEYS, Overrides, Rows, TargetsNeeded, WRAP_UP, load};
 
 const DOCUMENT: &str = include_str!("../docs/configuration.md");
@@ -145,4 +146,25 @@ fn a_file_that_is_missing_too_large_or_no_text_is_told() {
     assert!(message().ends_with("it is larger than 1048576 bytes"), "{}", message());
     fs::write(&path, b"api:\n  tenant: \xff\n").unwrap();
     assert!(message().ends_with("exporter.yml:2: not UTF-8 text"), "{}", message());
+}
+
+#[test]
+fn the_documented_keys_of_the_web_configuration_are_the_real_ones() {
+    let document = include_str!("../docs/web-configuration.md");
+    let (_, section) = document.split_once("\n## Keys\n").expect("the heading is there");
+    let rows = section.lines().take_while(|line| !line.starts_with("## ")).filter(|line| line.starts_with("| `"));
+    let documented: Vec<&str> = rows.map(|row| code(row.split('|').nth(1).expect("a cell").trim())).collect();
+    assert_eq!(documented, WEB_KEYS);
+}
+
+#[test]
+fn the_documented_web_configuration_is_right_as_far_as_it_goes_without_its_files() {
+    let document = include_str!("../docs/web-configuration.md");
+    let (_, rest) = document.split_once("```yaml\n").expect("the example is there");
+    let (text, _) = rest.split_once("```").expect("it ends");
+    let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+    let told = WebConfig::parse(ConfigText { name: "web.yml", text }, none).expect_err("there are no files").to_string();
+    let mistakes: Vec<&str> = told.lines().filter(|line| !line.contains("cannot be read")).collect();
+    assert_eq!(mistakes, Vec::<&str>::new());
+    assert_eq!(told.lines().count(), 3, "{told}");
 }

@@ -82,7 +82,7 @@ impl Site {
         let runtime = Runtime::new().unwrap();
         let _within = runtime.enter();
         let bound = runtime.block_on(bind("127.0.0.1:0".parse().unwrap())).unwrap();
-        let api = bound.address();
+        let api = bound.address().clone();
         let stop = CancellationToken::new();
         let tasks = Tasks::new(stop.clone());
         let answer = handler(Arc::clone(&simulator), Clock::system());

@@ -9,7 +9,7 @@ use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
 use cxone_exporter::domain::fetch::Failure;
 use cxone_exporter::domain::report::RowRejection;
 use cxone_exporter::exposition::families::{ALL, Kind};
-use cxone_exporter::simulator::{Fault, Faults, RowFault, Rows};
+use cxone_exporter::simulator::{Fault, Faults, Oddity, RowFault, Rows};
 
 const METRICS: &str = include_str!("../docs/metrics.md");
 const SIMULATOR: &str = include_str!("../docs/simulator.md");
@@ -201,6 +201,17 @@ fn the_documented_metrics_are_the_real_ones_with_their_types_and_labels() {
 }
 
 #[test]
+fn the_documented_meaning_of_a_metric_begins_with_its_help() {
+    let documented: BTreeMap<&str, &str> = rows(METRICS, "| name | type | labels |").iter().map(|row| (row[0], row[3])).collect();
+    for family in ALL {
+        let help = family.help.split("; cached").next().expect("a split has a first part");
+        let rest = documented[family.name].strip_prefix(help);
+        let more = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([';', ',', ':']) || rest.starts_with(" ("));
+        assert!(more, "{}: HELP is {help:?}, the documentation says {:?}", family.name, documented[family.name]);
+    }
+}
+
+#[test]
 fn the_example_of_a_metric_uses_it() {
     for row in rows(METRICS, "| name | type | labels |") {
         assert!(row.len() == 5 && row[3].len() > 5 && row[4].contains(row[0]), "{row:?}");
@@ -214,14 +225,15 @@ fn the_documented_reasons_are_the_real_ones() {
     assert_eq!(documented, real.collect());
 }
 
-/// The metrics that a text names, without a histogram's endings; names of other things that begin alike are left out.
+/// The metrics that a text names, without a histogram's endings; names of other things that begin alike are left out, and so are those of
+/// recording rules, which have colons.
 fn named(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (start, _) in text.match_indices("cxone_") {
         let before = text[..start].chars().next_back();
         let name: String = text[start..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
         let after = &text[start + name.len()..];
-        let whole = !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '/' | '-'));
+        let whole = !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '/' | '-' | ':'));
         // A pattern such as `^cxone_agent` or `cxone_*` names many.
         let pattern = before == Some('^') || name.ends_with('_');
         if whole && !pattern && !after.starts_with(".py") && !after.starts_with("::") {
@@ -252,7 +264,12 @@ fn the_documented_faults_are_the_real_ones_with_their_probabilities() {
     let (some, many) = (Faults::some(), Faults::many());
     let of_requests = Fault::ALL.map(|fault| (fault.name(), some.probability(fault), many.probability(fault)));
     let of_rows = RowFault::ALL.map(|fault| (fault.name(), some.row_probability(fault), many.row_probability(fault)));
-    let real = of_requests.into_iter().chain(of_rows).map(|(name, some, many)| vec![name.to_owned(), some.to_string(), many.to_string()]);
+    let oddities = Oddity::ALL.map(|oddity| (oddity.name(), some.oddity_probability(oddity), many.oddity_probability(oddity)));
+    let real = of_requests
+        .into_iter()
+        .chain(of_rows)
+        .chain(oddities)
+        .map(|(name, some, many)| vec![name.to_owned(), some.to_string(), many.to_string()]);
     let documented = rows(SIMULATOR, "| fault |").into_iter().map(|row| row[..3].iter().map(|cell| (*cell).to_owned()).collect());
     assert_eq!(documented.collect::<Vec<Vec<String>>>(), real.collect::<Vec<_>>());
 }

@@ -9,8 +9,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cxone_exporter::domain::live::Feed;
 use cxone_exporter::domain::names::label_value;
-use cxone_exporter::domain::snapshot::{AgentSeries, LabelSeries, Shard, SkillAgents, Snapshot, StateSeries, TargetSeries, VisitDurations};
+use cxone_exporter::domain::snapshot::{
+    AgentSeries, FeedSeries, LabelSeries, LiveSeries, Shard, SkillAgents, SkillSeries, Snapshot, StateSeries, TargetSeries, TeamAgents,
+    VisitDurations,
+};
 use cxone_exporter::domain::time::Timestamp;
 use cxone_exporter::exposition::families::{self, Kind, Source};
 use cxone_exporter::exposition::{Format, Page, render};
@@ -49,6 +53,7 @@ fn snapshot(agents: &[&str], states: &[&str], skill: &str) -> Snapshot {
                             millis: 61_500,
                         })
                         .collect(),
+                    live: None,
                 })
                 .collect(),
         )],
@@ -68,6 +73,22 @@ fn snapshot(agents: &[&str], states: &[&str], skill: &str) -> Snapshot {
             watermark: time(1_700_000_000_123),
             epoch: time(-1),
         }],
+        live: Some(LiveSeries {
+            feeds: vec![FeedSeries { feed: Feed::AgentStates, up: true, last_success: time(1_700_000_060_000) }],
+            unavailable: states.iter().map(|state| (Arc::clone(state), 1)).collect(),
+            teams: states.iter().map(|state| TeamAgents { team: name(skill), state: Arc::clone(state), agents: 1 }).collect(),
+            skills: vec![SkillSeries {
+                skill: name(skill),
+                queue: Some(2),
+                oldest: time(1_700_000_000_123),
+                agents: [Some(1), Some(2), None, Some(3), Some(0), Some(0)],
+                inside: Some(8),
+                outside: Some(2),
+                level: Some(805),
+                goal: Some(900),
+            }],
+            left_out: 0,
+        }),
         data_watermark: time(1_700_000_000_123),
         series_limit: 200_000,
         series_dropped: 0,
@@ -117,6 +138,10 @@ fn a_full_page_is_sound_in_both_formats_and_holds_every_family_of_the_snapshot()
         assert_eq!(of("cxone_state_visit_duration_seconds_sum", labels([("state", "Ready"), ("skill", "Sales")])), Some("9004.999"));
         assert_eq!(of("cxone_target_epoch_timestamp_seconds", labels([("target", "user:u1")])), Some("-0.001"));
         assert_eq!(of("cxone_report_jobs_total", labels([])), Some("3"));
+        assert_eq!(of("cxone_skill_service_level_ratio", labels([("skill", "Sales")])), Some("0.805"));
+        assert_eq!(of("cxone_skill_service_level_contacts", labels([("skill", "Sales"), ("result", "outside")])), Some("2"));
+        let activity = |activity| of("cxone_skill_activity_agents", labels([("skill", "Sales"), ("activity", activity)]));
+        assert_eq!([activity("acw"), activity("idle"), activity("logged_in")], [Some("1"), None, Some("3")]);
         assert_eq!(of("cxone_exporter_build_info", labels([("version", "1")])), Some("1"));
         // All samples but the three of the exporter's series and the two of its own part.
         assert_eq!(of("cxone_exporter_series", labels([])), Some((page.samples.len() - 5).to_string().as_str()));

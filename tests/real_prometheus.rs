@@ -1,8 +1,15 @@
 //! A real Prometheus scrapes the exporter, which polls the simulator: three processes on loopback. Prometheus must store exactly what
-//! the page says, the page must say exactly what the simulated agents did, and the alert must name exactly who is stuck.
+//! the page says, the page must say exactly what the simulated agents did, and the alert must name exactly who is stuck. With a real
+//! Alertmanager, the right people must be told of it, and be left alone when the data are stale.
 
+#[path = "support/alertmanager.rs"]
+mod alertmanager;
+#[path = "real_prometheus/notifications.rs"]
+mod notifications;
 #[path = "support/prometheus.rs"]
 mod prometheus;
+#[path = "support/queries.rs"]
+mod queries;
 #[path = "support/strict.rs"]
 mod strict;
 #[path = "support/tools.rs"]
@@ -43,7 +50,7 @@ fn prometheus_stores_the_truth_and_names_who_is_stuck() {
     let mut exporter = start_exporter(&api, folder.path());
     let address = exporter.word_after("address=");
     within(Duration::from_secs(10), || ready(&address)).expect("the exporter is ready");
-    let prometheus = Prometheus::start(folder.path(), &address);
+    let prometheus = Prometheus::with_two_jobs(folder.path(), &address);
 
     let compared = within(Duration::from_secs(10), || compare_with_the_floor(&prometheus.newest_scrape("cxone")?, &floor));
     compared.unwrap_or_else(|difference| panic!("{difference}"));
@@ -51,6 +58,8 @@ fn prometheus_stores_the_truth_and_names_who_is_stuck() {
     alerts.unwrap_or_else(|difference| panic!("{difference}"));
     let dashboards = within(Duration::from_secs(5), || run_dashboards(&prometheus));
     dashboards.unwrap_or_else(|said| panic!("{said}"));
+    let documented = within(Duration::from_secs(5), || run_documented_queries(&prometheus));
+    documented.unwrap_or_else(|said| panic!("{said}"));
 
     // From now on the page stands still, but for the exporter's own metrics, so that it can be compared with what was scraped.
     simulator.kill();
@@ -186,6 +195,24 @@ fn run_dashboards(prometheus: &Prometheus) -> Result<(), String> {
     command.args(["--prometheus", &format!("http://{}", prometheus.address), "--job=cxone", "--seconds=10", "--rate-interval=10s"]);
     let (good, said) = run(&mut command, "");
     if good { Ok(()) } else { Err(said) }
+}
+
+/// Every example in the documentation works, and finds something but for the comparison at its end. So does what runbooks say to look at,
+/// where it does not ask for what was a week ago.
+fn run_documented_queries(prometheus: &Prometheus) -> Result<(), String> {
+    for query in queries::examples().into_iter().chain(queries::runbooks()) {
+        let failed = |why: &str| format!("{}: {}: {why}", query.place, query.text);
+        let found = prometheus.query(&query.text, None).map_err(|error| failed(&error))?;
+        if !found.is_empty() || query.text.contains("offset 1w") {
+            continue;
+        }
+        let comparison = [" > ", " == "].iter().find_map(|operator| query.text.rsplit_once(operator));
+        let all = comparison.filter(|(_, bound)| bound.parse::<f64>().is_ok()).map_or(&*query.text, |(all, _)| all);
+        if prometheus.query(all, None).map_err(|error| failed(&error))?.is_empty() {
+            return Err(failed("finds nothing"));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a scrape and the page have the same series with the same values, types and help. Values that move from page to page (the

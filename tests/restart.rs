@@ -34,6 +34,8 @@ mod gaps;
 mod goes_on;
 #[path = "restart/privacy.rs"]
 mod privacy;
+#[path = "restart/reload.rs"]
+mod reload;
 #[path = "restart/soak.rs"]
 mod soak;
 

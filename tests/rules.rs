@@ -1,14 +1,65 @@
 //! The alerts load, do what they promise, and the part for Alertmanager is well-formed: said by Prometheus's and Alertmanager's own tools.
+//! Every alert is tested, explained and labelled alike.
 
+#[path = "support/queries.rs"]
+mod queries;
 // `tests/real_prometheus.rs` uses the rest of it.
 #[allow(dead_code, reason = "shared with another test")]
 #[path = "support/tools.rs"]
 mod tools;
 
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::{Value, json};
 use tools::{are_here, repository, run};
+
+const RULES: &str = "alerts/cxone-exporter.rules.yml";
+
+/// The only alerts that need the name of the scrape job, and how it is selected.
+const BY_JOB: [&str; 2] = ["CXoneExporterDown", "CXoneExporterAbsent"];
+const JOB: &str = "job=~\".*cxone.*\"";
+
+/// The alerts that ask how old something is. No other may let time go by.
+const OF_FRESHNESS: [&str; 3] = ["CXoneDataStale", "CXoneTargetStale", "CXoneTokenRefreshFailing"];
+
+/// The age from which on data say nothing of now.
+const FRESH: &str = ">= time() - 600";
+
+fn yaml(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_else(|| panic!("no {key} in {value}"))
+}
+
+/// Every rule, alerts and recordings.
+fn rules() -> Vec<Value> {
+    list(&yaml(&repository().join(RULES)), "groups").iter().flat_map(|group| list(group, "rules")).cloned().collect()
+}
+
+/// The alerts by name.
+fn alerts() -> BTreeMap<String, Value> {
+    let alerts: BTreeMap<String, Value> =
+        rules().into_iter().filter(|rule| rule["alert"].is_string()).map(|rule| (text(&rule, "alert").to_owned(), rule)).collect();
+    assert!(alerts.len() > 20, "only {} alerts", alerts.len());
+    alerts
+}
+
+fn test_files() -> Vec<PathBuf> {
+    let folder = fs::read_dir(repository().join("alerts/tests")).expect("there are tests of the rules");
+    let files: Vec<PathBuf> = folder.map(|file| file.expect("the folder can be read").path()).collect();
+    assert!(!files.is_empty(), "there are tests of the rules");
+    files
+}
 
 fn succeeds(program: &str, arguments: &[&str], files: &[PathBuf]) {
     let (good, said) = run(Command::new(program).args(arguments).args(files), "");
@@ -18,17 +69,14 @@ fn succeeds(program: &str, arguments: &[&str], files: &[PathBuf]) {
 #[test]
 fn promtool_accepts_the_rules() {
     if are_here(&["promtool"]) {
-        succeeds("promtool", &["check", "rules", "--lint-fatal"], &[repository().join("alerts/cxone-exporter.rules.yml")]);
+        succeeds("promtool", &["check", "rules", "--lint-fatal"], &[repository().join(RULES)]);
     }
 }
 
 #[test]
 fn the_alerts_fire_and_keep_silent_as_their_tests_say() {
     if are_here(&["promtool"]) {
-        let folder = std::fs::read_dir(repository().join("alerts/tests")).expect("there are tests of the rules");
-        let files: Vec<PathBuf> = folder.map(|file| file.expect("the folder can be read").path()).collect();
-        assert!(!files.is_empty(), "there are tests of the rules");
-        succeeds("promtool", &["test", "rules"], &files);
+        succeeds("promtool", &["test", "rules"], &test_files());
     }
 }
 
@@ -37,4 +85,110 @@ fn alertmanager_accepts_routes_and_inhibitions() {
     if are_here(&["amtool"]) {
         succeeds("amtool", &["check-config"], &[repository().join("alerts/alertmanager-inhibit.yml")]);
     }
+}
+
+#[test]
+fn every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_keeps_silent() {
+    let (mut fires, mut silent) = (BTreeSet::new(), BTreeSet::new());
+    for file in test_files() {
+        let told = yaml(&file);
+        for check in list(&told, "tests").iter().flat_map(|test| list(test, "alert_rule_test")) {
+            let list = if list(check, "exp_alerts").is_empty() { &mut silent } else { &mut fires };
+            list.insert(text(check, "alertname").to_owned());
+        }
+    }
+    let all: BTreeSet<String> = alerts().into_keys().collect();
+    assert_eq!(fires, all, "alerts that fire in a test");
+    assert_eq!(silent, all, "alerts that keep silent in a test");
+}
+
+#[test]
+fn every_alert_says_for_whom_it_is_how_bad_it_is_and_what_to_do() {
+    let mut runbooks = BTreeSet::new();
+    for (name, alert) in alerts() {
+        assert!(name.starts_with("CXone"), "{name}");
+        assert!(["critical", "warning"].contains(&text(&alert["labels"], "severity")), "{name}");
+        assert!(["supervisors", "operators"].contains(&text(&alert["labels"], "audience")), "{name}");
+        assert_eq!(alert["labels"].as_object().map(serde_json::Map::len), Some(2), "{name}");
+        let (summary, description) = (text(&alert["annotations"], "summary"), text(&alert["annotations"], "description"));
+        assert!(!summary.ends_with('.') && summary.len() > 15, "{name}: {summary}");
+        assert!(description.ends_with('.') && description.len() > 40, "{name}: {description}");
+        let runbook = text(&alert["annotations"], "runbook_url");
+        assert_eq!(runbook, format!("docs/runbooks/{name}.md"));
+        let page = fs::read_to_string(repository().join(runbook)).unwrap_or_else(|error| panic!("{runbook}: {error}"));
+        assert!(page.starts_with(&format!("# {name}\n")), "{runbook}");
+        let headings: Vec<&str> = page.lines().filter(|line| line.starts_with("## ")).collect();
+        assert_eq!(headings, ["## What it means", "## What to look at", "## What to do"], "{runbook}");
+        assert!(page.contains("```promql\n"), "{runbook}: no query to look at");
+        runbooks.insert(runbook.to_owned());
+    }
+    let folder = fs::read_dir(repository().join("docs/runbooks")).expect("there are runbooks");
+    let written = folder.map(|file| format!("docs/runbooks/{}", file.expect("a file").file_name().to_string_lossy()));
+    assert_eq!(written.collect::<BTreeSet<String>>(), runbooks, "runbooks that belong to an alert");
+}
+
+#[test]
+fn the_table_of_alerts_is_the_rules() {
+    let page = fs::read_to_string(repository().join("alerts/README.md")).expect("it is there");
+    let cells = |row: &str| row.trim_matches('|').split('|').take(3).map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let told: BTreeSet<Vec<String>> = page.lines().filter(|line| line.starts_with("| [CXone")).map(cells).collect();
+    let real = alerts().into_iter().map(|(name, alert)| {
+        let labels = &alert["labels"];
+        vec![format!("[{name}](../docs/runbooks/{name}.md)"), text(labels, "audience").to_owned(), text(labels, "severity").to_owned()]
+    });
+    assert_eq!(told, real.collect());
+}
+
+#[test]
+fn only_the_alerts_about_a_scrape_that_fails_select_a_job() {
+    for rule in rules() {
+        let by_job = BY_JOB.iter().any(|name| rule["alert"] == *name);
+        assert_eq!(text(&rule, "expr").matches(JOB).count(), usize::from(by_job), "{rule}");
+        assert_eq!(text(&rule, "expr").contains("{job"), by_job, "{rule}");
+    }
+}
+
+#[test]
+fn time_goes_by_only_in_alerts_about_freshness() {
+    for rule in rules() {
+        let fresh = OF_FRESHNESS.iter().any(|name| rule["alert"] == *name);
+        assert_eq!(text(&rule, "expr").replace(FRESH, "").contains("time()"), fresh, "{rule}");
+    }
+}
+
+#[test]
+fn data_are_stale_from_the_age_on_at_which_they_say_nothing_of_agents() {
+    let written = fs::read_to_string(repository().join(RULES)).expect("the rules can be read");
+    assert_eq!(written.matches(FRESH).count(), 2);
+    assert_eq!(written.matches("(cxone_target_watermark_timestamp_seconds) > 600").count(), 2);
+}
+
+#[test]
+fn recordings_are_named_by_level_metric_and_operation_and_somebody_reads_them() {
+    let rules = rules();
+    let records: Vec<&str> = rules.iter().filter_map(|rule| rule["record"].as_str()).collect();
+    assert!(!records.is_empty());
+    for record in records {
+        let parts: Vec<&str> = record.split(':').collect();
+        assert!(matches!(parts[..], [_, metric, _] if metric.starts_with("cxone_")), "{record}");
+        assert!(rules.iter().any(|rule| text(rule, "expr").contains(record)), "{record}");
+    }
+}
+
+#[test]
+fn every_query_in_the_documentation_is_promql() {
+    let (examples, runbooks) = (queries::examples(), queries::runbooks());
+    assert!(examples.len() > 50 && runbooks.len() > 40, "{} and {} queries", examples.len(), runbooks.len());
+    for query in examples.iter().chain(&runbooks) {
+        assert!(query.text.contains("cxone_") || query.text.contains("process_") || query.text.contains("up"), "{}", query.place);
+    }
+    if !are_here(&["promtool"]) {
+        return;
+    }
+    // promtool parses a query when it is a rule's.
+    let rules: Vec<Value> = examples.iter().chain(&runbooks).map(|query| json!({"record": "x:y:z", "expr": query.text})).collect();
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("queries.yml");
+    fs::write(&file, json!({"groups": [{"name": "queries", "rules": rules}]}).to_string()).expect("the folder is ours");
+    succeeds("promtool", &["check", "rules", "--lint=none"], &[file]);
 }

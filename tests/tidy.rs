@@ -23,14 +23,14 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("exposition", &["domain"]),
     ("cxone", &["domain", "clock"]),
     ("simulator", &["domain"]),
-    ("server", &["domain", "exposition", "tasks"]),
+    ("server", &["domain", "clock", "config", "exposition", "tasks"]),
     ("config", &["domain"]),
-    ("telemetry", &["domain", "cxone", "exposition"]),
+    ("telemetry", &["domain", "cxone", "exposition", "logging"]),
     ("store", &["domain"]),
     ("checkpoint", &["domain", "store"]),
     ("poller", &["domain", "clock", "cxone", "store", "tasks", "telemetry"]),
     ("cli", &["config", "cxone", "simulator"]),
-    ("logging", &["cli"]),
+    ("logging", &["cli", "clock", "domain"]),
 ];
 
 /// What the pure core must not know: I/O, clocks, locks, tasks.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// An address to listen on.
@@ -63,6 +64,27 @@ impl FromStr for ListenAddress {
     }
 }
 
+/// Where `serve` listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// TCP.
+    Tcp(ListenAddress),
+    /// `unix:/run/cxone-exporter.sock`: a Unix socket.
+    Unix(PathBuf),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("unix:") {
+            None => text.parse().map(Self::Tcp).map_err(|form: String| format!("{form}, or `unix:PATH`")),
+            Some("") => Err("a path follows after `unix:`".to_owned()),
+            Some(path) => Ok(Self::Unix(PathBuf::from(path))),
+        }
+    }
+}
+
 /// As it was written.
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,6 +109,14 @@ mod tests {
         for text in ["", "10962", ":", ":x", ":+1", ":65536", "::1:80", "1.2.3:80", "a b:80", "http://h:80"] {
             assert!(text.parse::<ListenAddress>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_unix_socket_is_a_path() {
+        assert_eq!("unix:/run/x.sock".parse(), Ok(Listen::Unix("/run/x.sock".into())));
+        assert_eq!("unix:x.sock".parse(), Ok(Listen::Unix("x.sock".into())));
+        assert_eq!(":1".parse(), Ok(Listen::Tcp(ListenAddress::AnyInterface { port: 1 })));
+        assert!("unix:".parse::<Listen>().is_err() && "/run/x.sock".parse::<Listen>().unwrap_err().contains("unix:PATH"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ fn the_commands_definition_is_sound() {
 #[test]
 fn serve_has_prometheus_defaults() {
     let Command::Serve(serve) = parse("cxone-exporter serve --config.file=c.yml").unwrap().command else { panic!("serve") };
-    assert_eq!(serve.web.listen_address, [ListenAddress::AnyInterface { port: 10_962 }]);
+    assert_eq!(serve.web.listen_address, [Listen::Tcp(ListenAddress::AnyInterface { port: 10_962 })]);
     assert_eq!((serve.web.telemetry_path.as_str(), serve.web.max_requests), ("/metrics", 40));
     assert_eq!(serve.config.file, Some(PathBuf::from("c.yml")));
 }
@@ -42,7 +42,9 @@ fn a_wrong_command_line_is_64() {
     for line in [
         "",
         "serv",
-        "serve --web.config.file=w.yml",
+        "serve --web.config.file",
+        "serve --web.listen-address=unix:",
+        "demo --web.listen-address=unix:/x",
         "serve --web.enable-lifecycle",
         "serve --web.max-requests=0",
         "serve --web.telemetry-path=metrics",
@@ -102,7 +104,13 @@ fn check_asks_an_exporter_for_its_health_at_the_usual_place_or_where_told() {
         let Command::Check(check) = parse(&format!("cxone-exporter check {line}")).unwrap().command else { panic!("check") };
         assert_eq!(check.healthy.map(|url| url.to_string()).as_deref(), Some(address));
     }
-    for wrong in ["--healthy=https://localhost", "--healthy=localhost:1", "--healthy --live", "--healthy --config.file=c.yml"] {
+    for wrong in [
+        "--healthy=ftp://localhost",
+        "--healthy=localhost:1",
+        "--healthy --web.config.file=w.yml",
+        "--healthy --live",
+        "--healthy --config.file=c.yml",
+    ] {
         assert_eq!(parse(&format!("cxone-exporter check {wrong}")).unwrap_err().code, EXIT_USAGE, "{wrong}");
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use clap::builder::RangedU64ValueParser;
 
 use crate::config::{parse_duration, show_duration};
-use crate::cxone::BaseUrl;
 
 /// Paths that the server keeps for itself.
 const RESERVED_PATHS: [&str; 3] = ["/", "/-/healthy", "/-/ready"];
@@ -28,12 +27,6 @@ pub(super) fn user_id(text: &str) -> Result<String, String> {
         return Err("a user id has 1 to 256 bytes on one line".to_owned());
     }
     Ok(text.to_owned())
-}
-
-/// The address of an exporter, which speaks plain HTTP.
-pub(super) fn plain_http(text: &str) -> Result<BaseUrl, String> {
-    let url: BaseUrl = text.parse().map_err(|error| format!("the address {error}"))?;
-    if url.is_https() { Err("the exporter speaks http://, not https://".to_owned()) } else { Ok(url) }
 }
 
 /// A duration of at least a second.

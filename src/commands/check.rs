@@ -1,6 +1,7 @@
 //! `check`: is the configuration right, and does CXone agree?
 
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::live::{Progress, empty_causes, fetch};
@@ -8,7 +9,8 @@ use super::{CommandError, check_platform, healthy, warn};
 use crate::app;
 use crate::cli::CheckArgs;
 use crate::clock::Clock;
-use crate::config::{Config, Dialect, TargetsNeeded, show_duration};
+use crate::config::web::read_file;
+use crate::config::{Config, ConfigErrors, Dialect, TargetsNeeded, show_duration};
 use crate::cxone::{AnyClient, ErrorKind, ReportRequest, RowList};
 use crate::domain::fetch::{Failure, Trouble};
 use crate::domain::time::Window;
@@ -23,7 +25,12 @@ pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
         say(&format!("ok      the exporter at {address} is healthy"));
         return Ok(());
     }
-    let (config, warnings) = args.config.load(&args.targets, TargetsNeeded::Yes)?;
+    let loaded = match (&args.web_config_file, args.says_nothing_of_cxone()) {
+        (Some(path), true) => return web_config(path),
+        (Some(path), false) => both(args.config.load(&args.targets, TargetsNeeded::Yes), web_config(path)),
+        (None, _) => args.config.load(&args.targets, TargetsNeeded::Yes).map_err(CommandError::Config),
+    };
+    let (config, warnings) = loaded?;
     warn(&warnings);
     let targets = match config.targets.len() {
         1 => "1 target".to_owned(),
@@ -42,6 +49,40 @@ pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
         check_platform::look_around(client).await?;
     }
     report(&client, &config, &clock).await
+}
+
+/// Checks the web configuration at `path`.
+fn web_config(path: &Path) -> Result<(), CommandError> {
+    let (config, warnings) = read_file(path).outcome?;
+    warn(&warnings);
+    let tls = config.tls.as_ref().map_or_else(|| "no TLS".to_owned(), |tls| format!("TLS with a certificate until {}", tls.expiry));
+    let users = match config.users.len() {
+        0 => "no passwords".to_owned(),
+        1 => "1 user".to_owned(),
+        more => format!("{more} users"),
+    };
+    say(&format!("ok      web configuration: {tls}, {users}"));
+    Ok(())
+}
+
+type Loaded = (Config, Vec<String>);
+
+/// The mistakes of both, where both have some.
+fn both(config: Result<Loaded, ConfigErrors>, web: Result<(), CommandError>) -> Result<Loaded, CommandError> {
+    match (config, web) {
+        (Ok(loaded), Ok(())) => Ok(loaded),
+        (Err(errors), Ok(())) => Err(errors.into()),
+        (Ok(_), Err(error)) => Err(error),
+        (Err(errors), Err(error)) => Err(match error {
+            CommandError::Config(of_web) => CommandError::BothConfigs(errors, of_web),
+            CommandError::BothConfigs(..)
+            | CommandError::Connect(_)
+            | CommandError::Start(_)
+            | CommandError::Store(_)
+            | CommandError::Failed(_)
+            | CommandError::Told => error,
+        }),
+    }
 }
 
 fn quota_text(config: &Config) -> String {

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -13,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::serve::{bind_first, start};
 use super::{CommandError, random, simulate, until_told_to_end};
 use crate::app::{self, Web};
-use crate::cli::DemoArgs;
+use crate::cli::{DemoArgs, DemoDialect};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigText, Overrides, TargetsNeeded};
-use crate::server::{Limits, serve};
+use crate::server::{Address, Limits, Server, serve};
 use crate::simulator::{Simulator, SimulatorOptions};
 use crate::store::MemoryStore;
 use crate::tasks::{Signals, Tasks};
@@ -38,23 +37,26 @@ pub async fn run(args: DemoArgs) -> Result<(), CommandError> {
     }));
     let simulated = bind_first(&args.simulate_listen_address).await?;
     let exported = bind_first(&args.listen_address).await?;
-    let (api, metrics) = (simulated.address(), exported.address());
+    let (api, metrics) = (simulated.address().clone(), exported.address().clone());
     let clock = Clock::system();
-    let config = configuration(&simulator, api)?;
+    let config = match args.dialect {
+        DemoDialect::Reports => reports(&simulator, &api)?,
+        DemoDialect::Platform => platform(&simulator, &api)?,
+    };
     let transport = app::connect(&config)?;
-    let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 40 };
+    let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 40, ..Web::default() };
     let exporter = app::exporter(&config, web, &clock, transport, Box::new(MemoryStore::default()), random())?;
     let signals = Signals::listen().map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
-    introduce(&args, api, metrics).map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;
+    introduce(&args, &api, &metrics).map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;
     let stop = CancellationToken::new();
     let tasks = Tasks::new(stop.clone());
     let simulating = serve(simulated, simulate::handler(simulator, clock), Limits::default(), tasks.clone(), stop.clone());
     tasks.essential("simulator", simulating);
-    start(exporter, vec![exported], &tasks);
+    start(exporter, vec![exported], &Server::new(Limits::default(), tasks.clone(), stop.clone()), &tasks);
     until_told_to_end(&tasks, &stop, signals).await
 }
 
-fn introduce(args: &DemoArgs, api: SocketAddr, metrics: SocketAddr) -> std::io::Result<()> {
+fn introduce(args: &DemoArgs, api: &Address, metrics: &Address) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "A simulated contact centre with {} agents, and the exporter beside it. Ctrl-C ends both.", args.agents)?;
     writeln!(out, "status page: http://{metrics}/")?;
@@ -65,16 +67,18 @@ fn introduce(args: &DemoArgs, api: SocketAddr, metrics: SocketAddr) -> std::io::
     out.flush()
 }
 
+/// What is shown in both dialects: a limit that somebody passes soon.
+const SHOWN: &str = "states: {limits: {Wrap-up: 1m}}\nmetrics: {agent_info: true, max_staleness: 1m}\n";
+
 /// A configuration like a user's, but for a faster pace and a quota to match it.
-fn configuration(simulator: &Simulator, api: SocketAddr) -> Result<Config, CommandError> {
+fn reports(simulator: &Simulator, api: &Address) -> Result<Config, CommandError> {
     let options = simulator.options();
     let mut text = format!(
         "api: {{base_url: \"http://{api}\", client_id: {}, client_secret_file: simulated}}\n\
          poll: {{interval: 3s, lookback: 1h, overlap: 2m}}\n\
          jobs: {{poll_every: 500ms, timeout: 30s}}\n\
          quota: {{report_jobs_per_minute: {}, reserve: 0}}\n\
-         states: {{limits: {{Wrap-up: 1m}}}}\n\
-         metrics: {{agent_info: true, max_staleness: 1m}}\n\
+         {SHOWN}\
          targets:\n",
         options.client_id, options.report_jobs_per_minute
     );
@@ -82,9 +86,37 @@ fn configuration(simulator: &Simulator, api: SocketAddr) -> Result<Config, Comma
     for team in teams {
         let _written = writeln!(text, "  - filter: {{type: team, id: {team}}}");
     }
-    let secret: SecretString = options.client_secret.clone();
-    let (config, _) = Config::parse(Some(ConfigText { name: "demo", text: &text }), &Overrides::default(), TargetsNeeded::Yes, |_| {
-        Ok(secret.expose_secret().to_owned())
-    })?;
+    parse(&text, &options.client_secret)
+}
+
+/// The same with an access key and all agents at once.
+fn platform(simulator: &Simulator, api: &Address) -> Result<Config, CommandError> {
+    let options = simulator.options();
+    let text = format!(
+        "api: {{dialect: platform, issuer: \"http://{api}\", access_key_id: {}, access_key_secret_file: simulated}}\n\
+         poll: {{interval: 3s, lookback: 1h, overlap: 2m, settle_delay: 3s}}\n\
+         quota: {{requests_per_minute: 600}}\n\
+         {SHOWN}",
+        options.access_key_id
+    );
+    parse(&text, &options.access_key_secret)
+}
+
+fn parse(text: &str, secret: &SecretString) -> Result<Config, CommandError> {
+    let read = |_: &std::path::Path| Ok(secret.expose_secret().to_owned());
+    let (config, _) = Config::parse(Some(ConfigText { name: "demo", text }), &Overrides::default(), TargetsNeeded::Yes, read)?;
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demos_configurations_are_right() {
+        let simulator = Simulator::new(SimulatorOptions::default());
+        let api = Address::Tcp(([127, 0, 0, 1], 8080).into());
+        assert_eq!(reports(&simulator, &api).map(|config| config.targets.len()).ok(), Some(4));
+        assert_eq!(platform(&simulator, &api).map(|config| config.targets.len()).ok(), Some(1));
+    }
 }

@@ -10,6 +10,7 @@ mod live;
 pub mod pages;
 pub mod serve;
 pub mod simulate;
+mod systemd;
 
 use std::hash::{BuildHasher, RandomState};
 use std::process::ExitCode;
@@ -29,6 +30,9 @@ pub enum CommandError {
     /// The configuration is wrong.
     #[error("{0}")]
     Config(#[from] ConfigErrors),
+    /// Both the configuration and the web configuration are wrong.
+    #[error("{0}\n{1}")]
+    BothConfigs(ConfigErrors, ConfigErrors),
     /// The way to CXone cannot be made.
     #[error("{0}")]
     Connect(#[from] app::ConnectError),
@@ -51,7 +55,7 @@ impl CommandError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) => EXIT_CONFIG,
+            Self::Config(_) | Self::BothConfigs(..) => EXIT_CONFIG,
             Self::Connect(_) | Self::Start(_) | Self::Store(_) | Self::Failed(_) | Self::Told => EXIT_FAILURE,
         }
     }
@@ -71,7 +75,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Demo(args) => demo::run(args).await,
             Command::History(args) => history::run(args).await,
             Command::Check(args) => check::run(args).await,
-            Command::Simulate(args) => simulate::run(args).await,
+            Command::Simulate(args) => simulate::run(*args).await,
             Command::Erase(args) => erase::run(&args),
             Command::Completions(args) => pages::completions(&args),
             Command::Man(args) => pages::man(&args),
@@ -121,6 +125,7 @@ async fn until_told_to_end(running: &tasks::Tasks, stop: &CancellationToken, mut
         }
         dead = running.dead() => Err(CommandError::Failed(dead.to_string())),
     };
+    systemd::stopping();
     stop.cancel();
     tokio::select! {
         left = running.drain(app::DRAIN) => {

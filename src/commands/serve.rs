@@ -1,55 +1,205 @@
 //! `serve`: the exporter.
 
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, announce, random, until_told_to_end, warn};
+use super::{CommandError, announce, random, systemd, until_told_to_end, warn};
 use crate::app::{self, Exporter, Web};
-use crate::cli::{ListenAddress, ServeArgs};
+use crate::cli::{Listen, ListenAddress, ServeArgs, WebArgs};
 use crate::clock::Clock;
-use crate::config::TargetsNeeded;
-use crate::server::{Bound, Limits, bind, serve};
+use crate::config::web::{Reading, Seen, WebConfig, read_file};
+use crate::config::{Config, Source, TargetsNeeded};
+use crate::reload::{self, Orders, Reloader, Taken, What};
+use crate::server::{Bound, Changed, Gate, Limits, Reload, Server, Site, bind, bind_unix, from_systemd, watch};
 use crate::store::DiskStore;
-use crate::tasks::{Signals, Tasks};
+use crate::tasks::{Hangups, Signals, Tasks, off_thread};
+use crate::telemetry::Telemetry;
+
+/// How often is looked whether files with secrets have changed.
+const LOOK_AT_SECRETS_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs the exporter until a signal ends it.
 ///
 /// # Errors
-/// When the configuration is wrong, an address cannot be listened on, or a part of the exporter dies.
+/// When a configuration is wrong, an address cannot be listened on, or a part of the exporter dies.
 pub async fn run(args: ServeArgs) -> Result<(), CommandError> {
-    let (config, warnings) = args.config.load(&args.targets, TargetsNeeded::Yes)?;
-    warn(&warnings);
+    let ((config, source), web_file) = configurations(&args)?;
     let transport = app::connect(&config)?;
     let clock = Clock::system();
-    let web = Web { telemetry_path: args.web.telemetry_path.clone(), max_requests: size(args.web.max_requests) };
-    let bound = bind_all(&args.web.listen_address).await?;
+    let (orders, inbox) = reload::orders();
+    let web = Web {
+        telemetry_path: args.web.telemetry_path.clone(),
+        max_requests: size(args.web.max_requests),
+        reload: args.web.enable_lifecycle.then(|| over_the_network(&orders)),
+    };
+    let bound = bind_all(&args.web).await?;
     let store = Box::new(DiskStore::open(&args.storage_path)?);
-    let exporter = app::exporter(&config, web, &clock, transport, store, random())?;
+    let exporter = app::exporter(&config, web, &clock, Arc::clone(&transport), store, random())?;
+    let hangups = Hangups::listen().map_err(|cause| CommandError::Failed(format!("cannot listen for SIGHUP: {cause}")))?;
     let signals = Signals::listen().map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
     announce(&config);
+    let tls = web_file.as_ref().is_some_and(|web| web.config.tls.is_some());
     for bound in &bound {
-        tracing::info!(address = %bound.address(), path = args.web.telemetry_path, "listening");
+        tracing::info!(address = %bound.address(), path = args.web.telemetry_path, tls, "listening");
     }
     let stop = CancellationToken::new();
     let tasks = Tasks::new(stop.clone());
-    start(exporter, bound, &tasks);
+    let server = Server::new(Limits::default(), tasks.clone(), stop.clone());
+    let server = match web_file {
+        None => server,
+        Some(web) => server.behind(guard(web, clock.clone(), &exporter.front.telemetry, &tasks)),
+    };
+    let Exporter { poller, front } = exporter;
+    let site = Arc::clone(&front.site);
+    let source = Arc::new(Mutex::new(source));
+    let reloader = Reloader { front: front.clone(), current: (config, transport), read: read_again(Arc::clone(&source)), random };
+    tasks.essential("poller", reloader.run(poller, inbox, stop.clone()));
+    tasks.essential("reload", watch_for_reload(hangups, orders, source, clock.clone(), stop.clone()));
+    let status = move || front.summary();
+    tasks.essential("systemd", systemd::stay_in_touch(status, clock.clone(), stop.clone()));
+    answer(&site, bound, &server, &tasks);
+    systemd::ready();
     until_told_to_end(&tasks, &stop, signals).await
 }
 
-/// Lets an exporter poll, and answer on all addresses.
-pub(super) fn start(exporter: Exporter, bound: Vec<Bound>, tasks: &Tasks) {
-    let (polling, site) = exporter.into_parts(tasks.stop().clone());
-    tasks.essential("poller", polling);
-    for bound in bound {
-        let answering = serve(bound, site.clone().handler(), Limits::default(), tasks.clone(), tasks.stop().clone());
-        tasks.essential("server", answering);
+/// The web configuration, and the file that it was read from.
+struct WebFile {
+    path: PathBuf,
+    config: WebConfig,
+    seen: Seen,
+}
+
+/// How a page has the configuration read again.
+fn over_the_network(orders: &Orders) -> Reload {
+    let orders = orders.clone();
+    Arc::new(move || {
+        let orders = orders.clone();
+        async move { orders.give(What::Everything).await }.boxed()
+    })
+}
+
+/// Reads the configuration from where it was read before; what is right becomes what is read the next time.
+fn read_again(source: Arc<Mutex<Source>>) -> Arc<dyn Fn(What) -> Result<Taken, String> + Send + Sync> {
+    Arc::new(move |what| {
+        let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = match what {
+            What::Everything => source.read_again(),
+            What::Secrets => source.read_secrets_again(),
+        };
+        let (config, warnings) = loaded.map_err(|mistakes| mistakes.to_string())?;
+        warn(&warnings);
+        let transport = app::connect(&config).map_err(|error| error.to_string())?;
+        Ok((config, transport))
+    })
+}
+
+/// Has the configuration read again at SIGHUP, and the secrets when their files change, until `stop` is cancelled.
+async fn watch_for_reload(mut hangups: Hangups, orders: Orders, source: Arc<Mutex<Source>>, clock: Clock, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let look = clock.now().instant.plus(LOOK_AT_SECRETS_EVERY);
+        let what = tokio::select! {
+            () = stop.cancelled() => return,
+            () = hangups.next() => Some(What::Everything),
+            () = clock.sleep_until(look) => {
+                let source = Arc::clone(&source);
+                let changed = off_thread(move || !source.lock().unwrap_or_else(PoisonError::into_inner).secrets_are_current()).await;
+                changed.then_some(What::Secrets)
+            }
+        };
+        if let Some(what) = what {
+            // What came of it is in the log and in the metrics.
+            systemd::reloading();
+            let _outcome = orders.give(what).await;
+            systemd::ready();
+        }
     }
 }
 
-/// Listens on every address.
-pub(super) async fn bind_all(addresses: &[ListenAddress]) -> Result<Vec<Bound>, CommandError> {
-    let mut bound = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        bound.push(bind_first(address).await?);
+/// Both configurations; where both are wrong, the mistakes of both are told.
+fn configurations(args: &ServeArgs) -> Result<((Config, Source), Option<WebFile>), CommandError> {
+    let loaded = args.config.read(&args.targets, TargetsNeeded::Yes);
+    let web = args.web.config_file.as_ref().map(|path| (path.clone(), read_file(path)));
+    let (web, wrong_web) = match web {
+        None => (None, None),
+        Some((path, Reading { outcome: Ok((config, warnings)), seen })) => {
+            warn(&warnings);
+            (Some(WebFile { path, config, seen }), None)
+        }
+        Some((_, Reading { outcome: Err(errors), .. })) => (None, Some(errors)),
+    };
+    match (loaded, wrong_web) {
+        (Ok((config, warnings, source)), None) => {
+            warn(&warnings);
+            Ok(((config, source), web))
+        }
+        (Ok(_), Some(errors)) | (Err(errors), None) => Err(errors.into()),
+        (Err(errors), Some(of_web)) => Err(CommandError::BothConfigs(errors, of_web)),
+    }
+}
+
+/// A gate that goes by the web configuration, and by what becomes of its file.
+fn guard(web: WebFile, clock: Clock, telemetry: &Arc<Telemetry>, tasks: &Tasks) -> Arc<Gate> {
+    let WebFile { path, config, seen } = web;
+    let note = {
+        let (telemetry, clock) = (Arc::clone(telemetry), clock.clone());
+        move |config: &WebConfig| {
+            let expiry = config.tls.as_ref().map(|tls| tls.expiry);
+            telemetry.web_config_taken(expiry);
+            if let Some(expiry) = expiry.filter(|expiry| *expiry <= clock.now().utc) {
+                tracing::warn!(%expiry, "the certificate has expired");
+            }
+        }
+    };
+    note(&config);
+    let gate = Arc::new(Gate::new(config, clock));
+    let telemetry = Arc::clone(telemetry);
+    let tell = move |changed| match changed {
+        Changed::Taken(config) => {
+            tracing::info!(
+                tls = config.tls.is_some(),
+                users = config.users.len(),
+                "the web configuration has changed and counts from now on"
+            );
+            note(&config);
+        }
+        Changed::Refused(why) => {
+            tracing::error!(mistakes = %why, "the web configuration has changed and is wrong; the one before goes on");
+            telemetry.web_config_refused();
+        }
+    };
+    tasks.essential("web configuration", watch(path, seen, Arc::clone(&gate), tell, tasks.stop().clone()));
+    gate
+}
+
+/// Lets an exporter poll, and answer on all addresses.
+pub(super) fn start(exporter: Exporter, bound: Vec<Bound>, server: &Server, tasks: &Tasks) {
+    let (polling, site) = exporter.into_parts(tasks.stop().clone());
+    tasks.essential("poller", polling);
+    answer(&site, bound, server, tasks);
+}
+
+fn answer(site: &Arc<Site>, bound: Vec<Bound>, server: &Server, tasks: &Tasks) {
+    for bound in bound {
+        tasks.essential("server", server.clone().serve(bound, Arc::clone(site).handler()));
+    }
+}
+
+/// Listens on every address, or on what systemd hands over.
+async fn bind_all(web: &WebArgs) -> Result<Vec<Bound>, CommandError> {
+    let failed = |error: crate::server::BindError| CommandError::Failed(error.to_string());
+    if web.systemd_socket {
+        return from_systemd().map_err(failed);
+    }
+    let mut bound = Vec::with_capacity(web.listen_address.len());
+    for address in &web.listen_address {
+        bound.push(match address {
+            Listen::Tcp(address) => bind_first(address).await?,
+            Listen::Unix(path) => bind_unix(path).map_err(failed)?,
+        });
     }
     Ok(bound)
 }

@@ -41,6 +41,10 @@ pub async fn run(args: SimulateArgs) -> Result<(), CommandError> {
         report_jobs_per_minute: args.quota,
         job_time: args.job_time,
         rows: args.rows,
+        access_key_id: args.access_key_id.clone(),
+        access_key_secret: args.access_key_secret.clone(),
+        history: args.history_rows,
+        calls_per_minute: args.calls,
         faults: args.faults.clone(),
         ..SimulatorOptions::default()
     }));
@@ -63,6 +67,9 @@ fn introduce(simulator: &Simulator, address: String) -> std::io::Result<()> {
     writeln!(out, "client id:     {}", options.client_id)?;
     writeln!(out, "client secret: {}", options.client_secret.expose_secret())?;
     writeln!(out, "user ids:      {} …", users.join(" "))?;
+    writeln!(out, "platform's API, with the same client or without:")?;
+    writeln!(out, "access key id: {}", options.access_key_id)?;
+    writeln!(out, "its secret:    {}", options.access_key_secret.expose_secret())?;
     out.flush()
 }
 

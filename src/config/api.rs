@@ -24,14 +24,14 @@ enum Word {
     Platform,
 }
 
-/// Reads the section; `None` when something is wrong, which is then told.
+/// Reads the section; `None` when something is wrong, which is then told. Also returns what the rows are, as far as is known.
 pub(super) fn read(
     section: &Section<'_>,
     overrides: &Overrides,
     folder: &Path,
     read_secret: impl Fn(&Path) -> io::Result<String>,
     notes: &mut Notes,
-) -> Option<Api> {
+) -> (Option<Api>, Rows) {
     let choices = [("intervals", Rows::Intervals), ("events", Rows::Events), ("buckets", Rows::Buckets)];
     let rows = section.choice("rows", Rows::Intervals, &choices, notes);
     let version = section.number("version", platform::DEFAULT_VERSION, platform::VERSIONS, notes);
@@ -55,13 +55,12 @@ pub(super) fn read(
         Word::Reports => {
             let base_url = base_url(&levels, &section.at("tenant"), notes);
             let client = client(&levels, section, folder, read_secret, notes);
-            told?;
-            Some(Api { dialect: Dialect::Reports(ReportsApi { base_url: base_url?, client: client? }), rows: rows? })
+            let api = base_url.zip(client).map(|(base_url, client)| Dialect::Reports(ReportsApi { base_url, client }));
+            (told.and(api).zip(rows).map(|(dialect, rows)| Api { dialect, rows }), rows.unwrap_or_default())
         }
         Word::Platform => {
-            let api = platform::read(section, &levels, version, folder, read_secret, notes);
-            told?;
-            Some(Api { dialect: Dialect::Platform(api?), rows: Rows::States })
+            let api = platform::read(section, &levels, version, folder, read_secret, notes).map(|api| Dialect::Platform(Box::new(api)));
+            (told.and(api).map(|dialect| Api { dialect, rows: Rows::States }), Rows::States)
         }
     }
 }

@@ -4,7 +4,7 @@ use super::mistake::quote;
 
 /// Every key of the configuration file that holds a value. `[]` stands for each item of a list; `states.limits` is a map whose keys
 /// are the states. What is not here is an unknown key.
-pub const KEYS: [&str; 33] = [
+pub const KEYS: [&str; 34] = [
     "api.dialect",
     "api.tenant",
     "api.base_url",
@@ -25,6 +25,7 @@ pub const KEYS: [&str; 33] = [
     "poll.overlap",
     "poll.settle_delay",
     "poll.retention",
+    "poll.live_interval",
     "jobs.poll_every",
     "jobs.timeout",
     "quota.report_jobs_per_minute",
@@ -58,10 +59,22 @@ const ADVICE: [(&str, &str); 3] = [
 /// Longer keys are not compared with known ones.
 const MAX_COMPARED: usize = 40;
 
+/// The keys of one kind of file.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Every key that holds a value.
+    pub(super) keys: &'static [&'static str],
+    /// Keys that are wrong for a reason worth telling.
+    pub(super) advice: &'static [(&'static str, &'static str)],
+}
+
+/// The keys of the configuration file.
+pub(super) static MAIN: Table = Table { keys: &KEYS, advice: &ADVICE };
+
 /// The names that may stand under `section` (`poll`, `targets[].filter`, empty for the top).
-pub(super) fn children(section: &str) -> Vec<&'static str> {
+pub(super) fn children(table: &Table, section: &str) -> Vec<&'static str> {
     let mut names = Vec::new();
-    for key in KEYS {
+    for key in table.keys.iter().copied() {
         let rest = if section.is_empty() { Some(key) } else { key.strip_prefix(section).and_then(|rest| rest.strip_prefix('.')) };
         if let Some(rest) = rest {
             let name = rest.split(['.', '[']).next().unwrap_or(rest);
@@ -74,12 +87,12 @@ pub(super) fn children(section: &str) -> Vec<&'static str> {
 }
 
 /// What to say of the unknown key `name` under `section`.
-pub(super) fn unknown(section: &str, name: &str) -> String {
+pub(super) fn unknown(table: &Table, section: &str, name: &str) -> String {
     let full = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
-    if let Some((_, advice)) = ADVICE.iter().find(|(key, _)| *key == full) {
+    if let Some((_, advice)) = table.advice.iter().find(|(key, _)| *key == full) {
         return (*advice).to_owned();
     }
-    let known = children(section);
+    let known = children(table, section);
     if name.len() <= MAX_COMPARED {
         let near = known.iter().map(|known| (strsim::damerau_levenshtein(&name.to_lowercase(), known), known)).min();
         if let Some((distance, near)) = near
@@ -87,7 +100,7 @@ pub(super) fn unknown(section: &str, name: &str) -> String {
         {
             return format!("unknown key; did you mean {}?", quote(near));
         }
-        let elsewhere = KEYS.iter().find(|key| key.rsplit('.').next() == Some(name));
+        let elsewhere = table.keys.iter().find(|key| key.rsplit('.').next() == Some(name));
         if let Some(elsewhere) = elsewhere {
             return format!("unknown key; did you mean {}?", quote(elsewhere));
         }
@@ -102,17 +115,18 @@ mod tests {
 
     #[test]
     fn children_of_a_section_are_those_of_the_table() {
-        assert_eq!(children(""), ["api", "targets", "poll", "jobs", "quota", "states", "metrics"]);
-        assert_eq!(children("targets[]"), ["user", "filter", "name"]);
-        assert_eq!(children("targets[].filter"), ["type", "id"]);
-        assert_eq!(children("poll"), ["interval", "lookback", "overlap", "settle_delay", "retention"]);
+        assert_eq!(children(&MAIN, ""), ["api", "targets", "poll", "jobs", "quota", "states", "metrics"]);
+        assert_eq!(children(&MAIN, "targets[]"), ["user", "filter", "name"]);
+        assert_eq!(children(&MAIN, "targets[].filter"), ["type", "id"]);
+        assert_eq!(children(&MAIN, "poll"), ["interval", "lookback", "overlap", "settle_delay", "retention", "live_interval"]);
     }
 
     #[test]
     fn an_unknown_key_is_answered_with_the_nearest_one() {
-        assert_eq!(unknown("poll", "overlpa"), "unknown key; did you mean `overlap`?");
-        assert_eq!(unknown("poll", "settleDelay"), "unknown key; did you mean `settle_delay`?");
-        assert_eq!(unknown("", "interval"), "unknown key; did you mean `poll.interval`?");
-        assert_eq!(unknown("quota", "xyzzy"), "unknown key; known here: `report_jobs_per_minute`, `reserve`, `requests_per_minute`");
+        assert_eq!(unknown(&MAIN, "poll", "overlpa"), "unknown key; did you mean `overlap`?");
+        assert_eq!(unknown(&MAIN, "poll", "settleDelay"), "unknown key; did you mean `settle_delay`?");
+        assert_eq!(unknown(&MAIN, "", "interval"), "unknown key; did you mean `poll.interval`?");
+        let known = "unknown key; known here: `report_jobs_per_minute`, `reserve`, `requests_per_minute`";
+        assert_eq!(unknown(&MAIN, "quota", "xyzzy"), known);
     }
 }

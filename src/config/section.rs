@@ -6,13 +6,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::duration::{parse_duration, within};
-use super::keys;
+use super::keys::{self, Table};
 use super::mistake::{Notes, Origin, quote, shown};
 use super::yaml::{Entry, Node, Value};
 
 /// A map of the file and where it is. A section that is not there has no entries.
 #[derive(Clone, Debug)]
 pub(super) struct Section<'a> {
+    table: &'static Table,
     path: String,
     /// The path as the table of keys has it: `targets[].filter`.
     table_path: String,
@@ -34,30 +35,30 @@ pub(super) enum Found<'a> {
 
 impl<'a> Section<'a> {
     /// The whole file.
-    pub(super) fn top(node: &'a Node, notes: &mut Notes) -> Self {
-        Self::new(node, String::new(), String::new(), notes)
+    pub(super) fn top(node: &'a Node, table: &'static Table, notes: &mut Notes) -> Self {
+        Self::new(node, table, String::new(), String::new(), notes)
     }
 
     /// A file that is not there.
-    pub(super) fn none() -> Self {
-        Self { path: String::new(), table_path: String::new(), line: None, entries: &[], broken: false }
+    pub(super) fn none(table: &'static Table) -> Self {
+        Self { table, path: String::new(), table_path: String::new(), line: None, entries: &[], broken: false }
     }
 
-    fn new(node: &'a Node, path: String, table_path: String, notes: &mut Notes) -> Self {
+    fn new(node: &'a Node, table: &'static Table, path: String, table_path: String, notes: &mut Notes) -> Self {
         let line = Some(node.line);
         let entries = match &node.value {
             Value::Map(entries) => entries.as_slice(),
             Value::Scalar { .. } | Value::List(_) if node.is_null() => &[],
             Value::Scalar { .. } | Value::List(_) => {
-                let known: Vec<String> = keys::children(&table_path).into_iter().map(quote).collect();
+                let known: Vec<String> = keys::children(table, &table_path).into_iter().map(quote).collect();
                 notes.mistake(Origin { line, key: path.clone() }, format!("must be a map with the keys {}", known.join(", ")));
-                return Self { path, table_path, line, entries: &[], broken: true };
+                return Self { table, path, table_path, line, entries: &[], broken: true };
             }
         };
-        let section = Self { path, table_path, line, entries, broken: false };
-        let known = keys::children(&section.table_path);
+        let section = Self { table, path, table_path, line, entries, broken: false };
+        let known = keys::children(table, &section.table_path);
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-            notes.mistake(section.at(&entry.key), keys::unknown(&section.table_path, &entry.key));
+            notes.mistake(section.at(&entry.key), keys::unknown(table, &section.table_path, &entry.key));
         }
         section
     }
@@ -65,10 +66,12 @@ impl<'a> Section<'a> {
     /// The map at `name`.
     pub(super) fn section(&self, name: &str, notes: &mut Notes) -> Section<'a> {
         match self.entry(name) {
-            Some(entry) => {
-                Section { line: Some(entry.line), ..Self::new(&entry.value, self.path_of(name), self.table_path_of(name), notes) }
-            }
+            Some(entry) => Section {
+                line: Some(entry.line),
+                ..Self::new(&entry.value, self.table, self.path_of(name), self.table_path_of(name), notes)
+            },
             None => Section {
+                table: self.table,
                 path: self.path_of(name),
                 table_path: self.table_path_of(name),
                 line: self.line,
@@ -81,7 +84,8 @@ impl<'a> Section<'a> {
     /// The maps in the list at `name`; `None` when there is no list.
     pub(super) fn sections(&self, name: &str, notes: &mut Notes) -> Option<Vec<Section<'a>>> {
         let items = self.list(name, notes)?;
-        let section = |(index, item)| Self::new(item, self.item_path(name, index), format!("{}[]", self.table_path_of(name)), notes);
+        let section =
+            |(index, item)| Self::new(item, self.table, self.item_path(name, index), format!("{}[]", self.table_path_of(name)), notes);
         Some(items.iter().enumerate().map(section).collect())
     }
 
@@ -153,6 +157,18 @@ impl<'a> Section<'a> {
             Value::List(_) | Value::Map(_) => {
                 notes.mistake(self.at(name), "must be a single value, not a list or a map");
                 Found::Wrong
+            }
+        }
+    }
+
+    /// The text at `name`; `None` when it is not there, is nothing or empty, or is no single value, which is then told.
+    pub(super) fn filled(&self, name: &str, notes: &mut Notes) -> Option<&'a str> {
+        let entry = self.entry(name).filter(|entry| !entry.value.is_null())?;
+        match &entry.value.value {
+            Value::Scalar { text, .. } => Some(text.as_str()).filter(|text| !text.is_empty()),
+            Value::List(_) | Value::Map(_) => {
+                notes.mistake(self.at(name), "must be a single value, not a list or a map");
+                None
             }
         }
     }

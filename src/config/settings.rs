@@ -82,6 +82,10 @@ fn poll(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Poll> {
         Rows::Intervals | Rows::Events | Rows::States => section.duration("overlap", 15 * MINUTE, SECOND..=MONTH, notes),
         Rows::Buckets => section.duration("overlap", Duration::ZERO, Duration::ZERO..=MONTH, notes),
     };
+    if rows != Rows::States {
+        tell_unused(section, &["live_interval"], "reports", notes);
+    }
+    let live_interval = section.duration("live_interval", 15 * SECOND, SECOND..=3_600 * SECOND, notes);
     let (usual_delay, least_delay) =
         if rows == Rows::States { (5 * SECOND, LEAST_PLATFORM_DELAY) } else { (Duration::ZERO, Duration::ZERO) };
     let settle_delay = section.duration("settle_delay", usual_delay, least_delay..=MONTH, notes);
@@ -103,7 +107,14 @@ fn poll(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Poll> {
         notes.mistake(section.at("lookback"), message);
     }
     let overlap = if rows == Rows::Buckets { overlap.map(|_| Duration::ZERO) } else { overlap };
-    Some(Poll { interval: interval?, lookback: lookback?, overlap: overlap?, settle_delay: settle_delay?, retention: retention? })
+    Some(Poll {
+        interval: interval?,
+        lookback: lookback?,
+        overlap: overlap?,
+        settle_delay: settle_delay?,
+        retention: retention?,
+        live_interval: live_interval?,
+    })
 }
 
 fn jobs(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Jobs> {

@@ -26,7 +26,7 @@ struct Placed {
 pub(super) fn read(file: &Section<'_>, overrides: &Overrides, rows: Rows, needed: bool, notes: &mut Notes) -> Vec<Target> {
     let before = notes.mistakes.len();
     let sections = file.sections("targets", notes);
-    let mut placed: Vec<Placed> = sections.iter().flatten().filter_map(|section| read_one(section, notes)).collect();
+    let mut placed: Vec<Placed> = sections.iter().flatten().filter_map(|section| read_one(section, rows, notes)).collect();
     let outside = if !overrides.flags.users.is_empty() {
         placed.clear();
         &overrides.flags.users
@@ -37,7 +37,7 @@ pub(super) fn read(file: &Section<'_>, overrides: &Overrides, rows: Rows, needed
     };
     for given in outside {
         if let Some(text) = &given.text {
-            placed.extend(user_target(text, None, given.at.clone(), notes));
+            placed.extend(user_target(text, None, given.at.clone(), rows, notes));
         }
     }
     check_twice(&placed, notes);
@@ -60,7 +60,7 @@ pub(super) fn read(file: &Section<'_>, overrides: &Overrides, rows: Rows, needed
     placed.into_iter().map(|Placed { target, .. }| target).collect()
 }
 
-fn read_one(section: &Section<'_>, notes: &mut Notes) -> Option<Placed> {
+fn read_one(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Placed> {
     if section.is_broken() {
         return None;
     }
@@ -68,7 +68,7 @@ fn read_one(section: &Section<'_>, notes: &mut Notes) -> Option<Placed> {
     match (section.has("user"), section.has("filter")) {
         (true, false) => {
             let id = required(section, "user", notes)?;
-            user_target(&id, name, section.at("user"), notes)
+            user_target(&id, name, section.at("user"), rows, notes)
         }
         (false, true) => {
             let filter = section.section("filter", notes);
@@ -76,7 +76,7 @@ fn read_one(section: &Section<'_>, notes: &mut Notes) -> Option<Placed> {
             let id = required(&filter, "id", notes);
             let (kind, id) = (kind?, id?);
             if kind == USER {
-                user_target(&id, name, filter.at("id"), notes)
+                user_target(&id, name, filter.at("id"), rows, notes)
             } else {
                 target(Filter { kind, id }, name, section.here(), notes)
             }
@@ -102,8 +102,9 @@ fn required(section: &Section<'_>, key: &str, notes: &mut Notes) -> Option<Strin
     checked.map_err(|message| notes.mistake(section.at(key), message)).ok()
 }
 
-fn user_target(id: &str, name: Option<String>, at: Origin, notes: &mut Notes) -> Option<Placed> {
+fn user_target(id: &str, name: Option<String>, at: Origin, rows: Rows, notes: &mut Notes) -> Option<Placed> {
     if let Some(doubt) = user_id_doubt(id) {
+        let doubt = if rows == Rows::States { "is an e-mail address; the platform's calls want the agent's number" } else { doubt };
         notes.warning(at.clone(), doubt);
     }
     if let Err(message) = check_id(id, MAX_LABEL_BYTES) {

@@ -1,6 +1,7 @@
 //! Wrong and right configurations.
 
 mod hostile;
+mod platform;
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -59,6 +60,7 @@ fn the_least_file_gives_the_defaults() {
         overlap: seconds(900),
         settle_delay: seconds(0),
         retention: seconds(30 * 86_400),
+        live_interval: seconds(15),
     };
     assert_eq!(config.poll, poll);
     assert_eq!(config.jobs, Jobs { poll_every: seconds(2), timeout: seconds(60) });
@@ -170,7 +172,10 @@ fn every_bound_is_kept() {
 #[test]
 fn every_wrong_shape_is_told() {
     for (more, expected) in [
-        ("poll: 60s", "c.yml:6: poll: must be a map with the keys `interval`, `lookback`, `overlap`, `settle_delay`, `retention`"),
+        (
+            "poll: 60s",
+            "c.yml:6: poll: must be a map with the keys `interval`, `lookback`, `overlap`, `settle_delay`, `retention`, `live_interval`",
+        ),
         ("poll:\n  interval: [60s]", "c.yml:7: poll.interval: must be a single value, not a list or a map"),
         ("poll:\n  interval:", "c.yml:7: poll.interval: has no value"),
         ("poll: {interval: 1s}\npoll: {overlap: 1s}", "c.yml:7: poll: given twice, first on line 6"),

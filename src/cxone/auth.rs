@@ -23,7 +23,7 @@ pub(super) enum Grant {
     /// By the client credentials of an OAuth client.
     Client { base: BaseUrl, id: String, secret: SecretString },
     /// As the platform wants it.
-    Platform(SignIn),
+    Platform(Box<SignIn>),
 }
 
 /// The credentials and the token that they got.

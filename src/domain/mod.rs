@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod fetch;
 pub mod hosts;
 pub mod ledger;
+pub mod live;
 pub mod names;
 pub mod planner;
 pub mod privacy;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::live::{Activity, Feed};
 use super::time::Timestamp;
 
 /// Upper bounds of `cxone_state_visit_duration_seconds`, in seconds; `+Inf` comes after them.
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub states: Vec<StateSeries>,
     /// The targets, sorted by name.
     pub targets: Vec<TargetSeries>,
+    /// What comes from the live feeds beside the agents; `None` where there are none.
+    pub live: Option<LiveSeries>,
     /// `cxone_data_watermark_timestamp_seconds`; `None` until there is one.
     pub data_watermark: Option<Timestamp>,
     /// `cxone_exporter_series_limit`: how many agent series are allowed.
@@ -51,7 +54,8 @@ impl Snapshot {
         let lists: u64 = lists.into_iter().map(count).sum();
         // Each histogram has its buckets, the one of all, a sum and a count; beside it stand two counters.
         let states = count(self.states.len()) * (count(VISIT_BUCKETS.len()) + 5);
-        agents + targets.sum::<u64>() + lists + states + 1 + u64::from(self.data_watermark.is_some())
+        let live = self.live.as_ref().map_or(0, LiveSeries::series);
+        agents + targets.sum::<u64>() + lists + states + live + 1 + u64::from(self.data_watermark.is_some())
     }
 
     /// The agents that it tells in full, in the order of the page.
@@ -62,7 +66,7 @@ impl Snapshot {
     /// The fingerprints of its shards.
     #[must_use]
     pub fn fingerprints(&self) -> HashSet<Fingerprint> {
-        self.shards.iter().map(|shard| shard.fingerprint).collect()
+        self.shards.iter().flat_map(|shard| [shard.fingerprint, shard.observed_fingerprint]).collect()
     }
 }
 
@@ -73,19 +77,40 @@ fn count(length: usize) -> u64 {
 /// Agents whose series stand together on the page, in the order of their ids: those that a report is likely to change together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// Within a process, shards with the same one have the same series.
+    /// Within a process, shards with the same one have the same series, but for the observed times.
     pub fingerprint: Fingerprint,
+    /// Shards with the same one have the same observed times. They have one of their own because a live poll moves them all, and as a
+    /// rule little else.
+    pub observed_fingerprint: Fingerprint,
     /// How many series it has.
     pub series: u64,
     /// `None` when whoever asked knows them from a snapshot before.
     pub agents: Option<Vec<AgentSeries>>,
+    /// Each agent's `cxone_agent_observed_timestamp_seconds`, those without one left out; `None` as above.
+    pub observed: Option<Vec<(Arc<str>, Timestamp)>>,
 }
 
 impl Shard {
     /// A shard of these agents, known by all that they show.
     #[must_use]
     pub fn of(agents: Vec<AgentSeries>) -> Self {
-        Self { fingerprint: Fingerprint::of(&agents), series: agents.iter().map(AgentSeries::series).sum(), agents: Some(agents) }
+        let observed: Vec<(Arc<str>, Timestamp)> =
+            agents.iter().filter_map(|agent| Some((Arc::clone(&agent.agent), agent.observed?))).collect();
+        Self {
+            fingerprint: Fingerprint::of(&agents),
+            series: agents.iter().map(AgentSeries::series).sum(),
+            agents: Some(agents),
+            ..Self::observed(observed, &HashSet::new())
+        }
+    }
+
+    /// A shard with these observed times and nothing else, for someone who has those with the fingerprints in `known`.
+    #[must_use]
+    pub fn observed(observed: Vec<(Arc<str>, Timestamp)>, known: &HashSet<Fingerprint>) -> Self {
+        // Told apart from the fingerprints of what else a shard has.
+        let fingerprint = Fingerprint::of(&("observed", &observed));
+        let observed = (!known.contains(&fingerprint)).then_some(observed);
+        Self { fingerprint, observed_fingerprint: fingerprint, series: 0, agents: Some(Vec::new()), observed }
     }
 }
 
@@ -113,6 +138,8 @@ pub struct AgentSeries {
     pub observed: Option<Timestamp>,
     /// By (state, skill).
     pub labels: Vec<LabelSeries>,
+    /// Where the live feed says that the agent is: then none of `labels` has a start.
+    pub live: Option<LiveStart>,
 }
 
 impl AgentSeries {
@@ -120,8 +147,20 @@ impl AgentSeries {
     #[must_use]
     pub fn series(&self) -> u64 {
         let labels = self.labels.iter().map(|label| 2 + u64::from(label.start.is_some()) + u64::from(label.window_entries.is_some()));
-        labels.sum::<u64>() + u64::from(self.observed.is_some()) + u64::from(self.agent_name.is_some())
+        let agent = [self.observed.is_some(), self.agent_name.is_some(), self.live.is_some()];
+        labels.sum::<u64>() + agent.into_iter().map(u64::from).sum::<u64>()
     }
+}
+
+/// `cxone_agent_state_start_timestamp_seconds` as the live feed tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LiveStart {
+    /// The label `state`.
+    pub state: Arc<str>,
+    /// The label `skill`; empty when none.
+    pub skill: Arc<str>,
+    /// When the agent entered the state.
+    pub start: Timestamp,
 }
 
 /// The series of one agent, state and skill.
@@ -205,4 +244,79 @@ pub struct TargetSeries {
     pub watermark: Option<Timestamp>,
     /// `cxone_target_epoch_timestamp_seconds`.
     pub epoch: Option<Timestamp>,
+}
+
+/// What comes from the live feeds beside the agents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveSeries {
+    /// How each feed is doing.
+    pub feeds: Vec<FeedSeries>,
+    /// `cxone_unavailable_agents` by reason.
+    pub unavailable: Vec<(Arc<str>, u64)>,
+    /// `cxone_team_agents` by (team, state).
+    pub teams: Vec<TeamAgents>,
+    /// What the skills are doing, by name.
+    pub skills: Vec<SkillSeries>,
+    /// Series of skills that a limit left out.
+    pub left_out: u64,
+}
+
+impl LiveSeries {
+    fn series(&self) -> u64 {
+        let feeds = self.feeds.iter().map(|feed| 1 + u64::from(feed.last_success.is_some()));
+        let skills = self.skills.iter().map(SkillSeries::series);
+        feeds.sum::<u64>() + skills.sum::<u64>() + count(self.unavailable.len()) + count(self.teams.len())
+    }
+}
+
+/// The series of one live feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedSeries {
+    /// The label `feed`.
+    pub feed: Feed,
+    /// `cxone_live_up`.
+    pub up: bool,
+    /// `cxone_live_last_success_timestamp_seconds`.
+    pub last_success: Option<Timestamp>,
+}
+
+/// `cxone_team_agents` of one team and state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TeamAgents {
+    /// The label `team`; empty when it is not told.
+    pub team: Arc<str>,
+    /// The label `state`.
+    pub state: Arc<str>,
+    /// How many agents.
+    pub agents: u64,
+}
+
+/// The series of one skill's activity; `None` where CXone does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SkillSeries {
+    /// The label `skill`.
+    pub skill: Arc<str>,
+    /// `cxone_skill_queue_contacts`.
+    pub queue: Option<u64>,
+    /// `cxone_skill_queue_oldest_timestamp_seconds`.
+    pub oldest: Option<Timestamp>,
+    /// `cxone_skill_activity_agents`, in the order of [`Activity::ALL`].
+    pub agents: [Option<u64>; Activity::ALL.len()],
+    /// `cxone_skill_service_level_contacts` that were answered within it.
+    pub inside: Option<u64>,
+    /// Those that were not.
+    pub outside: Option<u64>,
+    /// `cxone_skill_service_level_ratio`, in thousandths.
+    pub level: Option<u64>,
+    /// `cxone_skill_service_level_goal_ratio`, in thousandths.
+    pub goal: Option<u64>,
+}
+
+impl SkillSeries {
+    /// How many series it has.
+    #[must_use]
+    pub fn series(&self) -> u64 {
+        let numbers = [self.queue, self.inside, self.outside, self.level, self.goal];
+        count(numbers.iter().chain(&self.agents).flatten().count()) + u64::from(self.oldest.is_some())
+    }
 }

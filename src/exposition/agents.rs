@@ -1,6 +1,9 @@
 //! The families of single agents, by shards.
 
+use std::sync::Arc;
+
 use crate::domain::snapshot::{AgentSeries, Fingerprint, LabelSeries};
+use crate::domain::time::Timestamp;
 
 use super::families::{self, Family};
 use super::rows::Value;
@@ -17,13 +20,55 @@ pub(super) const FAMILIES: [Family; 6] = [
     families::AGENT_INFO,
 ];
 
+/// The place of the family that changes without the others.
+const OBSERVED: usize = 1;
+
 /// A shard's rows, which need neither be written nor compressed again until its fingerprint is another.
 #[derive(Debug)]
 pub(super) struct RenderedShard {
     pub(super) fingerprint: Fingerprint,
     pub(super) samples: u64,
-    /// Each family's rows; `None` where there are none.
-    pub(super) segments: [Option<Segment>; FAMILIES.len()],
+    /// Each family's rows, but for the observed times; `None` where there are none.
+    segments: [Option<Segment>; FAMILIES.len()],
+}
+
+/// A shard's observed times, likewise.
+#[derive(Debug)]
+pub(super) struct RenderedTimes {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) samples: u64,
+    segment: Option<Segment>,
+}
+
+/// Both parts of a shard.
+#[derive(Clone, Debug)]
+pub(super) struct Rendition {
+    pub(super) shard: Arc<RenderedShard>,
+    pub(super) times: Arc<RenderedTimes>,
+}
+
+impl Rendition {
+    pub(super) fn samples(&self) -> u64 {
+        self.shard.samples + self.times.samples
+    }
+
+    /// The rows of the family at `place`.
+    pub(super) fn segment(&self, place: usize) -> Option<&Segment> {
+        if place == OBSERVED { self.times.segment.as_ref() } else { self.shard.segments[place].as_ref() }
+    }
+}
+
+impl RenderedTimes {
+    /// Writes and compresses `observed`. `page` must have nothing open.
+    pub(super) fn new(page: &mut Writer, fingerprint: Fingerprint, observed: &[(Arc<str>, Timestamp)]) -> Self {
+        let before = page.samples;
+        page.rows_of(&FAMILIES[OBSERVED]);
+        for (agent, observed) in observed {
+            page.sample(&[agent], point(*observed));
+        }
+        let segment = page.segment();
+        Self { fingerprint, samples: page.samples - before, segment }
+    }
 }
 
 impl RenderedShard {
@@ -31,8 +76,8 @@ impl RenderedShard {
     pub(super) fn new(page: &mut Writer, fingerprint: Fingerprint, agents: &[AgentSeries]) -> Self {
         let before = page.samples;
         let rows: [&dyn Fn(&mut Writer); FAMILIES.len()] = [
-            &|page| by_label(page, agents, |series| series.start.map(point)),
-            &|page| agents.iter().for_each(|agent| page.sample_if([&*agent.agent], agent.observed.map(point))),
+            &|page| starts(page, agents),
+            &|_| {},
             &|page| by_label(page, agents, |series| series.window_entries.map(Value::Whole)),
             &|page| by_label(page, agents, |series| Some(Value::Whole(series.entries))),
             &|page| by_label(page, agents, |series| Some(span(series.millis))),
@@ -51,6 +96,17 @@ fn by_label(page: &mut Writer, agents: &[AgentSeries], value: impl Fn(&LabelSeri
     for agent in agents {
         for series in &agent.labels {
             page.sample_if([&*agent.agent, &series.state, &series.skill], value(series));
+        }
+    }
+}
+
+fn starts(page: &mut Writer, agents: &[AgentSeries]) {
+    for agent in agents {
+        for series in &agent.labels {
+            page.sample_if([&*agent.agent, &series.state, &series.skill], series.start.map(point));
+        }
+        if let Some(live) = &agent.live {
+            page.sample(&[&agent.agent, &live.state, &live.skill], point(live.start));
         }
     }
 }

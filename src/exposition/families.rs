@@ -103,11 +103,31 @@ families! {
     STATE_VISIT_DURATION = Histogram Cached "cxone_state_visit_duration_seconds" ["state", "skill"]
         "Length of finished stays in this state and skill in seconds";
     STATE_DURATION_LIMIT = Gauge Page "cxone_state_duration_limit_seconds" ["state"]
-        "How long an agent may be in this state before it is over the limit in seconds, from the configuration";
+        "How long an agent may be in this state before it is over the limit in seconds, from the configuration or the tenant";
+    UNAVAILABLE_AGENTS = Gauge Cached "cxone_unavailable_agents" ["reason"]
+        "Agents that are unavailable now by the name of their unavailable code, as the live feed tells it";
+    TEAM_AGENTS = Gauge Cached "cxone_team_agents" ["team", "state"]
+        "Agents of this team that are in this state now, as the live feed tells it";
+    SKILL_QUEUE_CONTACTS = Gauge Cached "cxone_skill_queue_contacts" ["skill"]
+        "Contacts that wait in the queue of this skill now";
+    SKILL_QUEUE_OLDEST = Gauge Cached "cxone_skill_queue_oldest_timestamp_seconds" ["skill"]
+        "Since when the contact that waits longest in the queue of this skill does, in seconds since 1970";
+    SKILL_ACTIVITY_AGENTS = Gauge Cached "cxone_skill_activity_agents" ["skill", "activity"]
+        "Agents with this skill by what they are doing now, as CXone counts them; logged_in holds all the others";
+    SKILL_SERVICE_LEVEL_CONTACTS = Gauge Cached "cxone_skill_service_level_contacts" ["skill", "result"]
+        "Contacts of this skill inside and outside of its service level, over the span that CXone chooses";
+    SKILL_SERVICE_LEVEL = Gauge Cached "cxone_skill_service_level_ratio" ["skill"]
+        "Service level of this skill from 0 to 1, over the span that CXone chooses";
+    SKILL_SERVICE_LEVEL_GOAL = Gauge Cached "cxone_skill_service_level_goal_ratio" ["skill"]
+        "Goal for the service level of this skill from 0 to 1";
+    LIVE_UP = Gauge Cached "cxone_live_up" ["feed"]
+        "1 when the newest answer of this live feed was one that could be used, else 0";
+    LIVE_LAST_SUCCESS = Gauge Cached "cxone_live_last_success_timestamp_seconds" ["feed"]
+        "When this live feed last succeeded, in seconds since 1970";
     AGENT_STATE_START = Gauge Cached "cxone_agent_state_start_timestamp_seconds" ["agent", "state", "skill"]
         "When the agent entered the state that it is in now, in seconds since 1970; compare it with the agent's observed time";
     AGENT_OBSERVED = Gauge Cached "cxone_agent_observed_timestamp_seconds" ["agent"]
-        "Event time up to which the agent's history is known, in seconds since 1970";
+        "Event time up to which it is known where the agent is, in seconds since 1970";
     AGENT_WINDOW_ENTRIES = Gauge Cached "cxone_agent_state_window_entries" ["agent", "state", "skill"]
         "State changes of the agent into this state and skill in the configured lookback before its observed time";
     AGENT_STATE_ENTRIES = Counter Cached "cxone_agent_state_entries_total" ["agent", "state", "skill"]
@@ -183,6 +203,16 @@ families! {
         "Time that a commit to the store took, in seconds";
     STORE_SIZE = Gauge Own "cxone_store_size_bytes" []
         "Room that the store takes on the disk, in bytes";
+    CERTIFICATE_EXPIRY = Gauge Own "cxone_exporter_certificate_expiry_timestamp_seconds" []
+        "When the first certificate of the served chain expires, in seconds since 1970; with TLS only";
+    WEB_CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge Own "cxone_exporter_web_config_last_reload_successful" []
+        "1 when the newest content of the web configuration file counts, 0 when it is wrong and the one before goes on; with the file only";
+    CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge Own "cxone_exporter_config_last_reload_successful" []
+        "1 when the configuration was right when it was last read, 0 when it was wrong and the one before goes on";
+    CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP = Gauge Own "cxone_exporter_config_last_reload_success_timestamp_seconds" []
+        "When a configuration was last taken, in seconds since 1970";
+    LOG_MESSAGES = Counter Own "cxone_exporter_log_messages_total" ["level"]
+        "Log messages by level, those that were left out because they repeat others among them";
     BUILD_INFO = Info Own "cxone_exporter_build_info" ["version"]
         "The exporter's version, always 1";
     PROCESS_CPU_SECONDS = Counter Own "process_cpu_seconds_total" []

@@ -5,6 +5,7 @@
 
 mod agents;
 pub mod families;
+mod live;
 mod own;
 mod page;
 mod render;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::domain::snapshot::{Fingerprint, Shard, Snapshot};
 
 use super::Format;
-use super::agents::{FAMILIES, RenderedShard};
+use super::agents::{FAMILIES, RenderedShard, RenderedTimes, Rendition};
 use super::families;
+use super::live;
 use super::own::own_text;
 use super::page::{Page, Stitched};
 use super::rows::Value;
@@ -19,7 +20,7 @@ use super::writer::{Piece, Writer, point, span};
 pub struct Rendered {
     openmetrics: Stitched,
     text: Stitched,
-    shards: Vec<Arc<RenderedShard>>,
+    shards: Vec<Rendition>,
     samples: u64,
 }
 
@@ -36,10 +37,10 @@ impl Rendered {
         self.text.size()
     }
 
-    /// How many of its shards are `other`'s: taken over, and neither written nor compressed again.
+    /// How many of its shards are `other`'s, but for the observed times: taken over, and neither written nor compressed again.
     #[must_use]
     pub fn shards_shared_with(&self, other: &Self) -> usize {
-        self.shards.iter().filter(|shard| other.shards.iter().any(|known| Arc::ptr_eq(shard, known))).count()
+        self.shards.iter().filter(|own| other.shards.iter().any(|known| Arc::ptr_eq(&own.shard, &known.shard))).count()
     }
 
     /// One answer to a scrape: this part and, behind it, the exporter's own metrics, which are told as `prometheus_client` encodes them.
@@ -68,9 +69,12 @@ pub fn render(snapshot: Snapshot, before: Option<&Rendered>) -> Rendered {
     let snapshot = Snapshot { shards: Vec::new(), ..snapshot };
     let mut page = Writer::new();
     let shards = render_shards(&mut page, shards, before);
-    page.samples = shards.iter().map(|shard| shard.samples).sum();
+    page.samples = shards.iter().map(Rendition::samples).sum();
     floor(&mut page, &snapshot);
     states(&mut page, &snapshot);
+    if let Some(live) = &snapshot.live {
+        live::families(&mut page, live);
+    }
     let above = page.pieces();
     let heads = FAMILIES.map(|family| {
         page.head(&family);
@@ -86,7 +90,7 @@ pub fn render(snapshot: Snapshot, before: Option<&Rendered>) -> Rendered {
     let stitched = |format| {
         let mut segments: Vec<&Segment> = above.iter().map(|piece| piece.segment(format)).collect();
         for (place, head) in heads.iter().enumerate() {
-            let mut rows = shards.iter().filter_map(|shard| shard.segments[place].as_ref()).peekable();
+            let mut rows = shards.iter().filter_map(|shard| shard.segment(place)).peekable();
             // A head over nothing would tell Prometheus of a metric that cannot be queried.
             if rows.peek().is_some() {
                 segments.extend(head.iter().map(|piece| piece.segment(format)).chain(rows));
@@ -97,16 +101,27 @@ pub fn render(snapshot: Snapshot, before: Option<&Rendered>) -> Rendered {
     Rendered { openmetrics: stitched(Format::OpenMetrics), text: stitched(Format::Text), shards, samples }
 }
 
-fn render_shards(page: &mut Writer, shards: Vec<Shard>, before: Option<&Rendered>) -> Vec<Arc<RenderedShard>> {
-    let known: HashMap<Fingerprint, &Arc<RenderedShard>> =
-        before.iter().flat_map(|before| &before.shards).map(|shard| (shard.fingerprint, shard)).collect();
+fn render_shards(page: &mut Writer, shards: Vec<Shard>, before: Option<&Rendered>) -> Vec<Rendition> {
+    let before = || before.iter().flat_map(|before| &before.shards);
+    let known: HashMap<Fingerprint, &Arc<RenderedShard>> = before().map(|known| (known.shard.fingerprint, &known.shard)).collect();
+    let times: HashMap<Fingerprint, &Arc<RenderedTimes>> = before().map(|known| (known.times.fingerprint, &known.times)).collect();
     // Each shard's series are released once they are bytes.
-    let render = |shard: Shard| match known.get(&shard.fingerprint) {
-        Some(rendered) => Arc::clone(rendered),
-        None => {
-            let agents = shard.agents.expect("a snapshot leaves out only what the page before has");
-            Arc::new(RenderedShard::new(page, shard.fingerprint, &agents))
-        }
+    let render = |told: Shard| {
+        let shard = known.get(&told.fingerprint).map_or_else(
+            || {
+                let agents = told.agents.expect("a snapshot leaves out only what the page before has");
+                Arc::new(RenderedShard::new(page, told.fingerprint, &agents))
+            },
+            |known| Arc::clone(known),
+        );
+        let times = times.get(&told.observed_fingerprint).map_or_else(
+            || {
+                let observed = told.observed.expect("a snapshot leaves out only what the page before has");
+                Arc::new(RenderedTimes::new(page, told.observed_fingerprint, &observed))
+            },
+            |known| Arc::clone(known),
+        );
+        Rendition { shard, times }
     };
     shards.into_iter().map(render).collect()
 }

@@ -9,8 +9,10 @@ use proptest::prelude::*;
 
 use super::{Format, Rendered, render};
 use crate::domain::ledger::{Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
+use crate::domain::live::{Live, LiveRow};
+use crate::domain::privacy::Privacy;
 use crate::domain::report::{RawRow, Report};
-use crate::domain::snapshot::Fingerprint;
+use crate::domain::snapshot::{Fingerprint, LiveSeries};
 use crate::domain::time::{Timestamp, Window};
 
 /// How many agents each target has of its own; all have those in common, too.
@@ -23,6 +25,8 @@ struct Floor {
     ledger: Ledger,
     show: Show,
     now: i64,
+    live: Option<Live>,
+    polls: i64,
     known: HashSet<Fingerprint>,
     page: Rendered,
 }
@@ -36,7 +40,26 @@ impl Floor {
         let ledger = Ledger::new(rules, OWN.len());
         let show = Show { targets, limits: BTreeMap::new(), max_series: 200_000, agent_info };
         let snapshot = ledger.snapshot(&show);
-        Self { ledger, show, now: 10_000, known: snapshot.fingerprints(), page: render(snapshot, None) }
+        Self { ledger, show, now: 10_000, live: None, polls: 0, known: snapshot.fingerprints(), page: render(snapshot, None) }
+    }
+
+    /// A live poll that tells of every `step`th agent, a moment before or after the newest report.
+    fn poll(&mut self, is_all: bool, step: usize, offset: i64) {
+        self.polls += 1;
+        let own = OWN.into_iter().enumerate().flat_map(|(target, own)| (0..own).map(move |agent| format!("t{target}-{agent}")));
+        let alone = (0..1_500).map(|agent| format!("alone-{agent}"));
+        let rows = own.chain(alone).zip(0_i64..).step_by(step).map(|(agent, number)| LiveRow {
+            agent,
+            agent_name: if number % 3 == 0 { "Bob".to_owned() } else { String::new() },
+            state: if number % 4 == 0 { "Meeting".to_owned() } else { STATES[usize::try_from(number % 3).expect("small")].to_owned() },
+            skill: if number % 5 == 0 { String::new() } else { "Sales".to_owned() },
+            start: (number % 7 != 3).then(|| Timestamp::from_millis(self.polls / 2 * 1_000 + number)),
+            ..LiveRow::default()
+        });
+        let (rows, observed) = (rows.collect(), Timestamp::from_millis(self.now + offset));
+        let privacy = Privacy { names: true, ..Privacy::default() };
+        let live = self.live.get_or_insert_with(|| Live::new(Vec::new(), privacy));
+        if is_all { live.replace(rows, observed) } else { live.update(rows, observed) }
     }
 
     /// A report of one target; every `absent`th agent has no row in it.
@@ -68,9 +91,14 @@ impl Floor {
         }
     }
 
+    /// The live states, and what is added up of them.
+    fn over(&self) -> Option<(&Live, LiveSeries)> {
+        self.live.as_ref().map(|live| (live, LiveSeries { teams: live.teams(), ..LiveSeries::default() }))
+    }
+
     /// Shows what is known now. How many shards there are, and how many of them were made anew.
     fn publish(&mut self) -> (usize, usize) {
-        let snapshot = self.ledger.snapshot_beside(&self.show, &self.known);
+        let snapshot = self.ledger.snapshot_under(self.over(), &self.show, &self.known);
         self.known = snapshot.fingerprints();
         let (series, all) = (snapshot.series(), snapshot.shards.len());
         let told = snapshot.shards.iter().filter(|shard| shard.agents.is_some()).count();
@@ -108,12 +136,35 @@ fn a_report_has_only_the_shards_of_its_target_rendered_anew() {
     assert_eq!(floor.publish(), (6, 1));
 }
 
+#[test]
+fn a_live_poll_has_only_the_shards_rendered_anew_of_which_a_state_changed() {
+    let mut floor = Floor::new(Detail::AgentSkill, false);
+    for target in 0..OWN.len() {
+        floor.read(target, 0, true);
+    }
+    floor.poll(true, 1, 1_000);
+    assert_eq!(floor.publish(), (8, 8), "two shards of agents that only the live feed knows");
+    let before = text(&floor.page, Format::Text);
+    floor.polls = 0;
+    floor.poll(true, 1, 2_000);
+    assert_eq!(floor.publish(), (8, 0), "nobody changed state");
+    assert!(text(&floor.page, Format::Text) != before, "but everybody was observed again");
+    floor.polls = 1;
+    floor.poll(false, 2_000, 3_000);
+    assert_eq!(floor.publish(), (8, 2), "the first agent and one that only the live feed knows");
+    let live = floor.live.as_mut().expect("it was polled");
+    assert!(live.set_stale(true));
+    assert_eq!(floor.publish(), (6, 6), "each had an agent whose live state went");
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Report { target: usize, absent: i64, is_kept: bool },
     Stale(usize),
     Limit(u64),
     AgentInfo,
+    Poll { is_all: bool, step: usize, offset: i64 },
+    LiveStale,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -123,6 +174,8 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (0..OWN.len()).prop_map(Event::Stale),
         1 => (0..10_000_u64).prop_map(Event::Limit),
         1 => Just(Event::AgentInfo),
+        4 => (any::<bool>(), 1..6_usize, -3_000..3_000_i64).prop_map(|(is_all, step, offset)| Event::Poll { is_all, step, offset }),
+        1 => Just(Event::LiveStale),
     ]
 }
 
@@ -141,10 +194,16 @@ proptest! {
                 Event::Stale(target) => floor.show.targets[target].stale ^= true,
                 Event::Limit(limit) => floor.show.max_series = limit,
                 Event::AgentInfo => floor.show.agent_info ^= true,
+                Event::Poll { is_all, step, offset } => floor.poll(is_all, step, offset),
+                Event::LiveStale => {
+                    if let Some(live) = &mut floor.live {
+                        live.set_stale(live.observed().is_some());
+                    }
+                }
             }
             if is_published {
                 floor.publish();
-                let scratch = render(floor.ledger.snapshot(&floor.show), None);
+                let scratch = render(floor.ledger.snapshot_under(floor.over(), &floor.show, &HashSet::new()), None);
                 for format in [Format::OpenMetrics, Format::Text] {
                     prop_assert!(text(&floor.page, format) == text(&scratch, format), "{format:?} differs");
                 }

@@ -70,13 +70,27 @@ impl Poller {
             });
         }
         standings.ready = standings.targets.iter().any(|target| target.watermark.is_some() && !target.stale);
-        let snapshot = self.ledger.snapshot_beside(&self.show, &self.published);
+        let live = self.feeds.as_ref().map(|feeds| (feeds.live(), feeds.series(now)));
+        let snapshot = self.ledger.snapshot_under(live, &self.show, &self.published);
         self.published = snapshot.fingerprints();
         (snapshot, standings)
     }
 }
 
 impl Running {
+    /// A target that turns stale changes what is shown, though nothing was read.
+    pub(super) fn note_stale(&mut self, now: Now) {
+        for place in 0..self.stale.len() {
+            let stale = self.poller.planner.standing(TargetId::new(place), now.instant).stale;
+            if stale != std::mem::replace(&mut self.stale[place], stale) {
+                self.changed = true;
+                if stale {
+                    tracing::warn!(target_name = %self.poller.targets[place].name, "stale: no report for too long, so its agents' gauges are gone");
+                }
+            }
+        }
+    }
+
     /// Publishes what there is to show now; one publication at a time.
     pub(super) fn publish(&mut self, now: Now) -> BoxFuture<'static, ()> {
         let (snapshot, mut standings) = self.poller.look(now);

@@ -14,12 +14,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::body::{Abort, Body};
+use super::streams::OpenStream;
 
 /// How many requests of one connection have begun (their heads were read) and have ended (their answers were handed to hyper).
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     begun: AtomicU64,
     ended: AtomicU64,
+    /// The later the connection was of use, the higher.
+    touched: AtomicU64,
 }
 
 impl Requests {
@@ -33,8 +36,18 @@ impl Requests {
         self.begun.load(Ordering::Relaxed)
     }
 
-    fn is_idle(&self) -> bool {
+    /// Whether no request is being answered.
+    pub(super) fn is_idle(&self) -> bool {
         self.begun() == self.ended.load(Ordering::Relaxed)
+    }
+
+    /// When the connection was last of use, in the table's own count.
+    pub(super) fn touched(&self) -> u64 {
+        self.touched.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn touch(&self, count: u64) {
+        self.touched.store(count, Ordering::Relaxed);
     }
 }
 
@@ -53,6 +66,8 @@ impl Drop for Running {
 pub(super) struct Answer {
     pub(super) body: Body,
     pub(super) _running: Running,
+    /// Of a connection with several requests at a time.
+    pub(super) _stream: Option<OpenStream>,
 }
 
 impl HttpBody for Answer {
@@ -89,6 +104,8 @@ pub(super) struct Guarded<S> {
     stream: S,
     requests: Arc<Requests>,
     limits: TimeLimits,
+    /// With HTTP/2 bytes also come between requests, and the beginning of a request cannot be told from them.
+    multiplexed: bool,
     /// The number of requests begun when a timer below was set: another number means that it is about a request that is over.
     head_of: u64,
     head: Option<Pin<Box<Sleep>>>,
@@ -100,7 +117,12 @@ pub(super) struct Guarded<S> {
 impl<S> Guarded<S> {
     pub(super) fn new(stream: S, requests: Arc<Requests>, limits: TimeLimits) -> Self {
         let head = Some(timer(limits.head));
-        Self { stream, requests, limits, head_of: 0, head, answer_of: 0, answer: None, stall: None }
+        Self { stream, requests, limits, multiplexed: false, head_of: 0, head, answer_of: 0, answer: None, stall: None }
+    }
+
+    /// A connection with several requests at a time: only its first one must come within the time for a head.
+    pub(super) fn multiplexed(stream: S, requests: Arc<Requests>, limits: TimeLimits) -> Self {
+        Self { multiplexed: true, ..Self::new(stream, requests, limits) }
     }
 
     /// Passes on the result of a write; fails when the client has not taken any for too long.
@@ -141,7 +163,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
         if read.is_ready() {
-            if this.head.is_none() && this.requests.is_idle() && buffer.filled().len() > before {
+            if this.head.is_none() && !this.multiplexed && this.requests.is_idle() && buffer.filled().len() > before {
                 this.head = Some(timer(this.limits.head));
             }
             return read;

@@ -1,15 +1,26 @@
-//! The HTTP server: its accept loop and limits, and the exporter's pages.
+//! The HTTP server: its accept loop and limits, who is let in, and the exporter's pages.
 
 mod accept;
 mod body;
+mod client;
+mod connections;
+mod gate;
 mod guard;
+mod limiter;
+mod listen;
 mod negotiate;
+mod password;
 mod routes;
 mod status_page;
+mod streams;
 #[cfg(test)]
 mod tests;
+mod watch;
 
-pub use accept::{BindError, Bound, Limits, bind, serve};
+pub use accept::{Limits, Server, serve};
 pub use body::{Abort, Body};
-pub use routes::{RESERVED_PATHS, Site, Sources};
+pub use gate::Gate;
+pub use listen::{Address, BindError, Bound, bind, bind_unix, from_systemd};
+pub use routes::{RESERVED_PATHS, Reload, Site, Sources};
 pub use status_page::{QuotaStatus, Readiness, StatusView, TargetStatus};
+pub use watch::{Changed, watch};

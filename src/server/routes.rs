@@ -1,10 +1,10 @@
 //! The exporter's pages: which path answers what.
 
 use std::fmt;
-use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use futures_util::future::{BoxFuture, FutureExt as _};
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -23,10 +23,18 @@ const HEALTHY: &str = "/-/healthy";
 /// Says whether there is something to show.
 const READY: &str = "/-/ready";
 
+/// Has the configuration read again; POST alone.
+const RELOAD: &str = "/-/reload";
+
+const NO_RELOAD: &str = "reloading over the network is not switched on: start with --web.enable-lifecycle, or send SIGHUP\n";
+
 /// Paths that the telemetry path must not be, nor begin with `/-/`.
-pub const RESERVED_PATHS: [&str; 3] = [STATUS, HEALTHY, READY];
+pub const RESERVED_PATHS: [&str; 4] = [STATUS, HEALTHY, READY, RELOAD];
 
 const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Has the configuration read again. What is wrong with it then is for the one who asked.
+pub type Reload = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// What the exporter's pages are made from.
 pub struct Sources {
@@ -34,6 +42,8 @@ pub struct Sources {
     pub metrics_path: String,
     /// How many scrapes are answered at a time.
     pub max_requests: usize,
+    /// Has the configuration read again, where that may be asked for over the network.
+    pub reload: Option<Reload>,
     /// The exporter's own metrics, as `prometheus_client` encodes them.
     pub own: Box<dyn Fn() -> String + Send + Sync>,
     /// Whether there is something to show.
@@ -76,32 +86,49 @@ impl Site {
     }
 
     /// The handler for [`serve`](super::serve).
-    pub fn handler(self: Arc<Self>) -> impl Fn(Request<Incoming>) -> Ready<Result<Response<Body>, Abort>> + Clone + Send + Sync + 'static {
-        move |request| ready(Ok(self.answer(&request)))
+    pub fn handler(
+        self: Arc<Self>,
+    ) -> impl Fn(Request<Incoming>) -> BoxFuture<'static, Result<Response<Body>, Abort>> + Clone + Send + Sync + 'static {
+        move |request| {
+            let site = Arc::clone(&self);
+            async move { Ok(site.answer_or_reload(&request).await) }.boxed()
+        }
+    }
+
+    async fn answer_or_reload<B>(&self, request: &Request<B>) -> Response<Body> {
+        match &self.sources.reload {
+            Some(reload) if request.uri().path() == RELOAD && request.method() == Method::POST => reloaded(reload().await),
+            Some(_) | None => self.answer(request),
+        }
     }
 
     /// The answer to `request`, whose body is not read.
     pub fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
         let path = request.uri().path();
-        let known = path == self.sources.metrics_path || RESERVED_PATHS.contains(&path);
-        let mut response = if !known {
+        let methods = self.methods(path);
+        let mut response = if methods.is_empty() {
             self.not_found()
-        } else if request.method() != Method::GET && request.method() != Method::HEAD {
-            let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed here\n".to_owned());
-            refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            refusal
+        } else if !methods.contains(request.method()) {
+            not_allowed(methods)
+        } else if path == RELOAD {
+            plain(StatusCode::FORBIDDEN, NO_RELOAD.to_owned())
         } else if path == self.sources.metrics_path {
             self.metrics(request)
         } else {
             self.page(path)
         };
-        let headers = response.headers_mut();
-        for (name, value) in
-            [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::REFERRER_POLICY, "no-referrer"), (header::CACHE_CONTROL, "no-store")]
-        {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
+        harden(&mut response);
         if request.method() == Method::HEAD { without_body(response) } else { response }
+    }
+
+    /// What may be done with a path; nothing with one that is not there.
+    fn methods(&self, path: &str) -> &'static [Method] {
+        let is_page = path == self.sources.metrics_path || RESERVED_PATHS.contains(&path);
+        match path {
+            RELOAD => &[Method::POST],
+            _ if is_page => &[Method::GET, Method::HEAD],
+            _ => &[],
+        }
     }
 
     fn metrics<B>(&self, request: &Request<B>) -> Response<Body> {
@@ -148,7 +175,14 @@ impl Site {
     }
 }
 
-fn plain(status: StatusCode, text: String) -> Response<Body> {
+fn not_allowed(methods: &[Method]) -> Response<Body> {
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, format!("only {} are allowed here\n", names.join(" and ")));
+    refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_str(&names.join(", ")).expect("methods are plain text"));
+    refusal
+}
+
+pub(super) fn plain(status: StatusCode, text: String) -> Response<Body> {
     with(status, TEXT, Body::full(text))
 }
 
@@ -166,4 +200,22 @@ fn with(status: StatusCode, content_type: &'static str, body: Body) -> Response<
 /// The answer to HEAD: status and headers as for GET, the length too.
 fn without_body(response: Response<Body>) -> Response<Body> {
     response.map(|_| Body::empty())
+}
+
+fn reloaded(outcome: Result<(), String>) -> Response<Body> {
+    let mut response = match outcome {
+        Ok(()) => plain(StatusCode::OK, "the configuration was read again and counts from now on\n".to_owned()),
+        Err(why) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("the configuration before goes on:\n{}\n", why.trim_end())),
+    };
+    harden(&mut response);
+    response
+}
+
+fn harden(response: &mut Response<Body>) {
+    let headers = response.headers_mut();
+    for (name, value) in
+        [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::REFERRER_POLICY, "no-referrer"), (header::CACHE_CONTROL, "no-store")]
+    {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
 }

@@ -1,5 +1,9 @@
 //! The server over real sockets on loopback, with limits small enough to meet.
 
+mod admission;
+mod crowd;
+mod tls;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,10 +36,21 @@ impl Server {
         H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<Response<Body>, Abort>> + Send + 'static,
     {
+        Self::behind(None, limits, handler).await
+    }
+
+    /// One that goes by a web configuration.
+    async fn behind<H, F>(gate: Option<Arc<Gate>>, limits: Limits, handler: H) -> Self
+    where
+        H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<Response<Body>, Abort>> + Send + 'static,
+    {
         let bound = bind((Ipv4Addr::LOCALHOST, 0).into()).await.expect("a free port");
-        let (address, stop) = (bound.address(), CancellationToken::new());
+        let (address, stop) = (bound.address().tcp().expect("TCP"), CancellationToken::new());
         let tasks = Tasks::new(stop.clone());
-        tasks.essential("server", serve(bound, handler, limits, tasks.clone(), stop.clone()));
+        let server = crate::server::Server::new(limits, tasks.clone(), stop.clone());
+        let server = gate.into_iter().fold(server, crate::server::Server::behind);
+        tasks.essential("server", server.serve(bound, handler));
         Self { address, tasks, stop }
     }
 
@@ -71,6 +86,7 @@ fn get(path: &str) -> String {
 fn site(max_requests: usize) -> Arc<Site> {
     let sources = Sources {
         metrics_path: "/metrics".to_owned(),
+        reload: None,
         max_requests,
         own: Box::new(|| "# HELP x X.\n# TYPE x gauge\nx 1\n# EOF\n".to_owned()),
         readiness: Box::new(|| Readiness::NotReady("no report yet".to_owned())),
@@ -251,15 +267,30 @@ async fn a_client_that_reads_drop_by_drop_is_dropped_as_well() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_their_turn() {
-    let server = Server::start(Limits { connections: 2, ..Limits::default() }, hello).await;
-    let (first, _second) = (server.connect().await, server.connect().await);
+async fn connections_beyond_the_limit_wait_while_all_others_have_requests() {
+    let go_on = Arc::new(Notify::new());
+    let noted = Arc::clone(&go_on);
+    let server = Server::start(Limits { connections: 2, ..Limits::default() }, move |request: Request<Incoming>| {
+        let go_on = Arc::clone(&noted);
+        async move {
+            if request.uri().path() == "/slow" {
+                go_on.notified().await;
+            }
+            Ok(Response::new(Body::full("hello")))
+        }
+    })
+    .await;
+    let (mut first, mut second) = (server.connect().await, server.connect().await);
+    first.write_all(get("/slow").as_bytes()).await.unwrap();
+    second.write_all(get("/slow").as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let mut third = server.connect().await;
     third.write_all(get("/").as_bytes()).await.unwrap();
     let early = tokio::time::timeout(Duration::from_millis(200), third.read_u8()).await;
     assert!(early.is_err(), "a third connection was served");
-    drop(first);
+    go_on.notify_one();
     assert!(read_to_end(&mut third).await.ends_with("hello"));
+    go_on.notify_one();
     server.end().await;
 }
 

@@ -1,8 +1,9 @@
-//! The Reporting API in front of the floor: one request in, one answer out.
+//! The APIs in front of the floor: one request in, one answer out.
 
 mod answer;
 mod jobs;
 mod oauth;
+mod platform;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -19,13 +20,15 @@ use super::counters::Counters;
 use super::endpoint::Endpoint;
 use super::faults::{Fault, Faults, Injection, Injections};
 use super::floor::{Floor, FloorOptions};
+use super::platform::HistoryRows;
 use super::random::hash;
 use super::rows::{OpenEnd, Rows};
-use super::truth::Truth;
+use super::truth::{PlatformTruth, Truth};
 pub use answer::{Answer, Delivery};
 use answer::{Reply, method_not_allowed};
 use jobs::Jobs;
 use oauth::Tokens;
+use platform::Call;
 
 /// The path of submits; a poll's has `/` and the job's id after it.
 const REPORTS: &str = "/api/v2/reports";
@@ -43,9 +46,13 @@ pub struct SimulatorOptions {
     pub client_id: String,
     /// The client secret that goes with it.
     pub client_secret: SecretString,
+    /// The access key's id, for tokens of the platform.
+    pub access_key_id: String,
+    /// The access key's secret.
+    pub access_key_secret: SecretString,
     /// Whether the client may have tokens; else 403.
     pub client_enabled: bool,
-    /// Whether the client has the scope `reports:read`; else 403 for every report.
+    /// Whether the client has the scope `reports:read` and the role for the platform's calls; else 403 for every report and call.
     pub scope_granted: bool,
     /// How long a token is good for, in whole seconds.
     pub token_life: Duration,
@@ -61,12 +68,21 @@ pub struct SimulatorOptions {
     pub open_end: OpenEnd,
     /// The longest window of a report; a longer one is refused with 422.
     pub max_window: Duration,
-    /// How far back history can be asked for; an earlier window is refused with 422. `None`: without limit.
+    /// How far back history can be asked for: a report of an earlier window is refused with 422, a call leaves earlier rows out.
+    /// `None`: without limit.
     pub retention: Option<Duration>,
     /// The most rows of a report; a job with more of them fails.
     pub max_rows: usize,
     /// The origin of `statusUrl`, such as `https://elsewhere.example`; `None`: the one that the submit was sent to.
     pub status_url_origin: Option<String>,
+    /// Calls of the platform's API that are answered in any 60 s. `None`: all.
+    pub calls_per_minute: Option<NonZeroU32>,
+    /// The most rows of a page of the platform's API.
+    pub page_rows: usize,
+    /// Which rows the platform's history of a span of time has.
+    pub history: HistoryRows,
+    /// The base of the platform's API that discovery tells; `None`: the origin that was asked.
+    pub api_endpoint: Option<String>,
     /// What goes wrong.
     pub faults: Faults,
 }
@@ -81,6 +97,8 @@ impl Default for SimulatorOptions {
             pace: floor.pace,
             client_id: "simulated-client".to_owned(),
             client_secret: SecretString::from("simulated-secret"),
+            access_key_id: "simulated-key".to_owned(),
+            access_key_secret: SecretString::from("simulated-key-secret=="),
             client_enabled: true,
             scope_granted: true,
             token_life: Duration::from_secs(1200),
@@ -93,6 +111,10 @@ impl Default for SimulatorOptions {
             retention: None,
             max_rows: 1_000_000,
             status_url_origin: None,
+            calls_per_minute: None,
+            page_rows: 10_000,
+            history: HistoryRows::Touching,
+            api_endpoint: None,
             faults: Faults::default(),
         }
     }
@@ -111,6 +133,7 @@ struct Desk {
     faults: Faults,
     injections: Injections,
     tokens: Tokens,
+    platform_tokens: Tokens,
     jobs: Jobs,
     counters: Counters,
 }
@@ -131,6 +154,7 @@ impl Simulator {
             faults: options.faults.clone(),
             injections: Injections::default(),
             tokens: Tokens::default(),
+            platform_tokens: Tokens::default(),
             jobs: Jobs::default(),
             counters: Counters::default(),
         };
@@ -155,6 +179,12 @@ impl Simulator {
         self.floor.truth(window)
     }
 
+    /// What really happened in `window` in the platform's words, whatever goes wrong with its answers.
+    #[must_use]
+    pub fn platform_truth(&self, window: Window) -> Vec<PlatformTruth> {
+        self.floor.platform_truth(window)
+    }
+
     /// What was asked so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -173,7 +203,9 @@ impl Simulator {
 
     /// Makes every token worthless that was handed out so far.
     pub fn revoke_tokens(&self) {
-        self.desk().tokens.revoke_all();
+        let mut desk = self.desk();
+        desk.tokens.revoke_all();
+        desk.platform_tokens.revoke_all();
     }
 
     /// Answers `request`, which came at `now`.
@@ -182,7 +214,7 @@ impl Simulator {
         let endpoint = endpoint(request);
         let (number, fault) = self.desk().begin(self.options.seed, endpoint);
         let chance = hash(self.options.seed, &[number, 6]);
-        let reply = self.refuse(now, request, endpoint, fault, chance).unwrap_or_else(|| self.serve(now, request, fault));
+        let reply = self.refuse(now, request, endpoint, fault, chance).unwrap_or_else(|| self.serve(now, request, fault, chance));
         let faults = self.desk().faults.clone();
         answer::deliver(now, reply, fault, &faults, chance)
     }
@@ -197,6 +229,7 @@ impl Simulator {
             Fault::ServerError => answer::server_error(chance),
             Fault::Revoke => {
                 desk.tokens.revoke(request);
+                desk.platform_tokens.revoke(request);
                 answer::unauthorized()
             }
             Fault::Cut
@@ -216,8 +249,11 @@ impl Simulator {
     }
 
     /// What the API answers.
-    fn serve(&self, now: Timestamp, request: &Request<Bytes>, fault: Option<Fault>) -> Reply {
+    fn serve(&self, now: Timestamp, request: &Request<Bytes>, fault: Option<Fault>, chance: u64) -> Reply {
         let path = request.uri().path();
+        if let Some(call) = Call::at(path) {
+            return self.platform(now, request, &call, chance);
+        }
         match (path, request.method()) {
             ("/oauth/token", &Method::POST) => self.issue_token(now, request),
             ("/oauth/token", _) => method_not_allowed("POST"),
@@ -253,6 +289,9 @@ impl Desk {
 
 fn endpoint(request: &Request<Bytes>) -> Endpoint {
     let path = request.uri().path();
+    if let Some(call) = Call::at(path) {
+        return call.endpoint();
+    }
     match (path, request.method()) {
         ("/oauth/token", &Method::POST) => Endpoint::Token,
         (REPORTS, &Method::POST) => Endpoint::Submit,

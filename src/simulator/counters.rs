@@ -11,8 +11,8 @@ use super::faults::Fault;
 /// The span that the quota speaks of.
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
-/// How many of the newest submits are kept with their times.
-const KEPT_SUBMITS: usize = 100_000;
+/// How many of the newest submits, and of the newest calls, are kept with their times.
+const KEPT: usize = 100_000;
 
 /// One request to submit a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,15 @@ pub struct Submit {
     pub at: Timestamp,
     /// Whether a job was made; also when the answer that said so was lost on the way.
     pub accepted: bool,
+}
+
+/// One call of the platform's API, tokens and discovery left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlatformCall {
+    /// When it came.
+    pub at: Timestamp,
+    /// What it was addressed to.
+    pub endpoint: Endpoint,
 }
 
 /// What was asked so far.
@@ -44,8 +53,15 @@ pub struct Counters {
     pub requests: BTreeMap<Endpoint, u64>,
     /// Faults that happened to requests and jobs.
     pub faults: BTreeMap<Fault, u64>,
+    /// The newest calls of the platform's API, 100,000 at most, the oldest first.
+    pub calls: VecDeque<PlatformCall>,
+    /// The most of them in any 60 s.
+    pub most_calls_in_a_minute: usize,
+    /// Calls of the platform's API that were refused because the minute was full.
+    pub calls_over_quota: u64,
     last_minute: RollingMinute,
     accepted_in_last_minute: RollingMinute,
+    calls_in_last_minute: RollingMinute,
 }
 
 impl Counters {
@@ -71,8 +87,19 @@ impl Counters {
         Some(accepted.front().map_or(MINUTE, |oldest| oldest.plus(MINUTE).since(now)))
     }
 
+    /// Takes note of a call of the platform's API: how many there were in the last 60 s, with it.
+    pub(super) fn called(&mut self, call: PlatformCall) -> usize {
+        if self.calls.len() == KEPT {
+            self.calls.pop_front();
+        }
+        self.calls.push_back(call);
+        let calls = self.calls_in_last_minute.add(call.at);
+        self.most_calls_in_a_minute = self.most_calls_in_a_minute.max(calls);
+        calls
+    }
+
     pub(super) fn submitted(&mut self, submit: Submit) {
-        if self.submits.len() == KEPT_SUBMITS {
+        if self.submits.len() == KEPT {
             self.submits.pop_front();
         }
         self.submits.push_back(submit);

@@ -1,4 +1,4 @@
-//! The calls of the simulated API.
+//! The calls of the simulated APIs.
 
 /// What a request is addressed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -9,6 +9,33 @@ pub enum Endpoint {
     Submit,
     /// `GET /api/v2/reports/{id}`.
     Poll,
+    /// `GET /.well-known/openid-configuration` and `GET /.well-known/cxone-configuration`.
+    Discovery,
+    /// `POST /auth/token` and `POST /authentication/v1/token/access-key`.
+    SignIn,
+    /// `GET …/agents/states`.
+    States,
+    /// `GET …/agents/state-history`.
+    History,
+    /// `GET …/agents/{id}/state-history` and its older name.
+    AgentHistory,
+    /// `GET …/unavailable-codes`.
+    Codes,
+    /// `GET …/skills/activity`.
+    Skills,
+    /// `GET …/agents` and `GET …/business-unit`.
+    Directory,
     /// Anything else.
     Other,
+}
+
+impl Endpoint {
+    /// Whether it is a call of the platform's API that needs a token.
+    #[must_use]
+    pub const fn is_platform_call(self) -> bool {
+        match self {
+            Self::States | Self::History | Self::AgentHistory | Self::Codes | Self::Skills | Self::Directory => true,
+            Self::Token | Self::Submit | Self::Poll | Self::Discovery | Self::SignIn | Self::Other => false,
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! What goes wrong on purpose, and how often.
 
+mod oddity;
 mod parse;
 
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::random::{hash, share};
+pub use oddity::Oddity;
 pub use parse::FaultsError;
 
 /// A fault of one request, or of the job that it submits. A request has one fault at most.
@@ -27,7 +29,7 @@ pub enum Fault {
     NotJson,
     /// The request is carried out, but answered late.
     Slow,
-    /// 401, and the token is worth nothing from now on. Submit and poll only.
+    /// 401, and the token is worth nothing from now on. Only calls that need a token.
     Revoke,
     /// The job is accepted, but the answer has no `id`. Submit only.
     NoId,
@@ -93,7 +95,7 @@ impl Fault {
             | Self::Drop
             | Self::NotJson
             | Self::Slow => !matches!(endpoint, Endpoint::Other),
-            Self::Revoke => matches!(endpoint, Endpoint::Submit | Endpoint::Poll),
+            Self::Revoke => matches!(endpoint, Endpoint::Submit | Endpoint::Poll) || endpoint.is_platform_call(),
             Self::NoId | Self::Fail | Self::Endless => matches!(endpoint, Endpoint::Submit),
             Self::UnknownStatus | Self::Lose => matches!(endpoint, Endpoint::Poll),
         }
@@ -146,6 +148,7 @@ impl RowFault {
 pub struct Faults {
     requests: [f64; Fault::ALL.len()],
     rows: [f64; RowFault::ALL.len()],
+    oddities: [f64; Oddity::ALL.len()],
     /// What `Retry-After` says on a throttled answer.
     pub retry_after: Duration,
     /// How long a slow answer takes.
@@ -162,6 +165,7 @@ impl Default for Faults {
         Self {
             requests: [0.0; Fault::ALL.len()],
             rows: [0.0; RowFault::ALL.len()],
+            oddities: [0.0; Oddity::ALL.len()],
             retry_after: Duration::from_secs(5),
             slow_by: Duration::from_secs(5),
             late_by: Duration::from_mins(5),
@@ -178,14 +182,19 @@ impl Faults {
         let faults = passing.into_iter().fold(Self::default(), |faults, fault| faults.with(fault, 0.02));
         let rare = [Fault::NotJson, Fault::Slow, Fault::Revoke, Fault::Fail, Fault::Lose];
         let faults = rare.into_iter().fold(faults, |faults, fault| faults.with(fault, 0.01));
+        let told = [Oddity::Seconds, Oddity::NoContent, Oddity::NotModified, Oddity::ShortPages];
+        let faults = told.into_iter().fold(faults, |faults, oddity| faults.with_oddity(oddity, 0.25));
         let rows = [RowFault::Late, RowFault::Repeated, RowFault::RevisedEnd, RowFault::Malformed];
         rows.into_iter().fold(faults, |faults, fault| faults.with_row(fault, 0.02)).with_row(RowFault::Shuffled, 0.25)
     }
 
-    /// Everything goes wrong often, but for the revisions that leave counters too high: they must be asked for.
+    /// Everything goes wrong often, but for what leaves counters too high or agents out: it must be asked for.
     #[must_use]
     pub fn many() -> Self {
         let faults = Fault::ALL.into_iter().fold(Self::default(), |faults, fault| faults.with(fault, 0.04));
+        let asked_for = [Oddity::OpenUntold, Oddity::OpenSoFar, Oddity::HiddenAgents, Oddity::NoAllHistory];
+        let told = Oddity::ALL.into_iter().filter(|oddity| !asked_for.contains(oddity));
+        let faults = told.fold(faults, |faults, oddity| faults.with_oddity(oddity, 0.3));
         let rows = [RowFault::Late, RowFault::Repeated, RowFault::RevisedEnd, RowFault::Malformed];
         rows.into_iter().fold(faults, |faults, fault| faults.with_row(fault, 0.15)).with_row(RowFault::Shuffled, 0.5)
     }
@@ -204,6 +213,13 @@ impl Faults {
         self
     }
 
+    /// These, but `oddity` with this probability, kept between 0 and 1.
+    #[must_use]
+    pub fn with_oddity(mut self, oddity: Oddity, probability: f64) -> Self {
+        self.oddities[oddity as usize] = probability.clamp(0.0, 1.0);
+        self
+    }
+
     /// How probable `fault` is.
     #[must_use]
     pub fn probability(&self, fault: Fault) -> f64 {
@@ -214,6 +230,12 @@ impl Faults {
     #[must_use]
     pub fn row_probability(&self, fault: RowFault) -> f64 {
         self.rows[fault as usize]
+    }
+
+    /// How probable `oddity` is.
+    #[must_use]
+    pub fn oddity_probability(&self, oddity: Oddity) -> f64 {
+        self.oddities[oddity as usize]
     }
 
     /// The fault that chance gives to request `number`.
@@ -230,6 +252,13 @@ impl Faults {
         let probability = self.row_probability(fault);
         let happens = probability > 0.0 && share(hash(key, &[fault as u64])) < probability;
         happens.then(|| hash(key, &[fault as u64, 1]))
+    }
+
+    /// Whether what has this key is told in this odd way: then a number that its details follow from.
+    pub(super) fn odd(&self, key: u64, oddity: Oddity) -> Option<u64> {
+        let probability = self.oddity_probability(oddity);
+        let happens = probability > 0.0 && share(hash(key, &[oddity as u64, 2])) < probability;
+        happens.then(|| hash(key, &[oddity as u64, 3]))
     }
 }
 

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use crate::domain::time::{Timestamp, Window};
 
 use super::random::{Random, hash};
-pub use visit::{State, Visit};
+pub use visit::{Place, State, Visit};
 
 /// The skills that agents have one to three of.
-const SKILLS: [&str; 4] = ["English Support", "German Support", "Sales", "Billing"];
+pub(super) const SKILLS: [&str; 4] = ["English Support", "German Support", "Sales", "Billing"];
 
 /// How many teams the agents belong to.
-const TEAMS: u32 = 4;
+pub(super) const TEAMS: u32 = 4;
 
 /// What a floor follows from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,19 @@ impl Floor {
     /// none when there is no such agent. Costs time in proportion to the window, but at least a shift.
     #[must_use]
     pub fn visits(&self, index: usize, window: Window) -> Vec<Visit> {
-        self.agents.get(index).map_or_else(Vec::new, |agent| day::visits(self.options, agent, window))
+        self.agents.get(index).map_or_else(Vec::new, |agent| day::visits(self.options, agent, window, agent.rests_in_logout))
+    }
+
+    /// The agent's stays that touch `window`, sorted by start, with their true starts and ends: as [`Floor::visits`], but being in one
+    /// state on several skills at once is one stay, on no skill; and between shifts everybody is in Logout.
+    #[must_use]
+    pub fn stays(&self, index: usize, window: Window) -> Vec<Visit> {
+        let mut stays = self.agents.get(index).map_or_else(Vec::new, |agent| day::visits(self.options, agent, window, true));
+        for stay in stays.iter_mut().filter(|stay| stay.state == State::Ready) {
+            stay.skill = None;
+        }
+        stays.dedup_by_key(|stay| stay.place);
+        stays
     }
 
     /// Who is where at `moment`: the visits that began at or before it and end after it, by agent.

@@ -1,7 +1,7 @@
-//! A simulated contact centre with CXone's Reporting API in front of it, for trying things out and for tests.
+//! A simulated contact centre with CXone's APIs in front of it, for trying things out and for tests.
 //!
-//! [`Floor`] says who is where when, as a pure function of a seed and the time; [`Floor::truth`] adds it up. [`Simulator`] is the API:
-//! it enforces quota, token life and strict requests, and makes the [`Faults`] that it is asked for. It reads no clock and opens no
+//! [`Floor`] says who is where when, as a pure function of a seed and the time; [`Floor::truth`] adds it up. [`Simulator`] is the
+//! Reporting API and beside it the platform's API, which tell of the same floor: it enforces quota, token life and strict requests, and makes the [`Faults`] that it is asked for. It reads no clock and opens no
 //! socket: now is an argument, and an [`Answer`] says how it is to be delivered. It has its own idea of the API's bodies and knows
 //! nothing of the client.
 
@@ -11,15 +11,17 @@ mod dates;
 mod endpoint;
 mod faults;
 mod floor;
+mod platform;
 mod random;
 mod rows;
 mod truth;
 mod wire;
 
 pub use api::{Answer, Delivery, Simulator, SimulatorOptions};
-pub use counters::{Counters, Submit};
+pub use counters::{Counters, PlatformCall, Submit};
 pub use endpoint::Endpoint;
-pub use faults::{Fault, Faults, FaultsError, Injection, RowFault};
-pub use floor::{AgentProfile, Floor, FloorOptions, State, Visit};
+pub use faults::{Fault, Faults, FaultsError, Injection, Oddity, RowFault};
+pub use floor::{AgentProfile, Floor, FloorOptions, Place, State, Visit};
+pub use platform::{HistoryRows, UnknownHistoryRows};
 pub use rows::{OpenEnd, Rows, UnknownRows};
-pub use truth::Truth;
+pub use truth::{PlatformTruth, Truth};

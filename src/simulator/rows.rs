@@ -1,6 +1,6 @@
 //! A report's rows: the visits of a window, told as a tenant tells them, with the faults of single rows.
 
-mod told;
+pub(super) mod told;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -71,7 +71,7 @@ async fn a_store_whose_agents_are_called_otherwise_is_not_mixed_with_new_ones() 
     for ids in [AgentIds::Raw, AgentIds::Hmac(IdKey::new(b"another key of ours").unwrap())] {
         let mut config = world.config.clone();
         config.metrics.agent_ids = ids;
-        let web = app::Web { telemetry_path: "/metrics".to_owned(), max_requests: 1 };
+        let web = app::Web { telemetry_path: "/metrics".to_owned(), max_requests: 1, reload: None };
         let store = Box::new(MemoryStore::on(shelf.clone()));
         let result = app::exporter(&config, web, &world.clock, world.direct.clone(), store, Random::from_seed(1));
         assert!(matches!(result, Err(StartError::Restore(RestoreError::OtherIds))));

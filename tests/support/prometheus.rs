@@ -1,5 +1,5 @@
-//! A Prometheus from the PATH that scrapes one exporter twice a second: as it likes (job `cxone`), and, because no option of older ones
-//! can ask for it, through a relay that asks for text 0.0.4 (job `cxone-text`).
+//! A Prometheus from the PATH that scrapes one exporter twice a second: as it likes, and, because no option of older ones can ask for it,
+//! through a relay that asks for text 0.0.4.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -34,18 +34,36 @@ pub(crate) struct Scrape {
 pub(crate) type Sample = (BTreeMap<String, String>, f64);
 
 impl Prometheus {
-    /// Starts it in `folder`, to scrape the exporter at `exporter`.
-    pub(crate) fn start(folder: &Path, exporter: &str) -> Self {
+    /// Starts it in `folder` with these rules, to scrape the exporter at `exporter` as it likes (job `cxone`) and in text (`cxone-text`).
+    pub(crate) fn with_two_jobs(folder: &Path, exporter: &str) -> Self {
         let relay = relay_that_asks_for_text(exporter.to_owned());
         let rules = repository().join("alerts/cxone-exporter.rules.yml");
         let config = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
-             rule_files: ['{}']\n\
+            "rule_files: ['{}']\n\
              scrape_configs:\n\
              - {{job_name: cxone, static_configs: [{{targets: ['{exporter}']}}]}}\n\
              - {{job_name: cxone-text, static_configs: [{{targets: ['{relay}']}}]}}\n",
             rules.display()
         );
+        Self::start(folder, &config)
+    }
+
+    /// Starts it in `folder` with the rules in the file `rules`, to take the exporter at `exporter` for two replicas of one tenant, and to
+    /// tell the Alertmanager at `alertmanager` of alerts.
+    pub(crate) fn with_two_replicas(folder: &Path, exporter: &str, rules: &Path, alertmanager: &str) -> Self {
+        let relay = relay_that_asks_for_text(exporter.to_owned());
+        let config = format!(
+            "rule_files: ['{}']\n\
+             alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{alertmanager}']}}]}}]}}\n\
+             scrape_configs:\n\
+             - {{job_name: cxone, static_configs: [{{targets: ['{exporter}', '{relay}'], labels: {{tenant: acme}}}}]}}\n",
+            rules.display()
+        );
+        Self::start(folder, &config)
+    }
+
+    fn start(folder: &Path, config: &str) -> Self {
+        let config = format!("global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n{config}");
         fs::write(folder.join("prometheus.yml"), config).expect("the folder is ours");
         let mut command = Command::new("prometheus");
         command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=prometheus", "--web.listen-address=127.0.0.1:0"]);

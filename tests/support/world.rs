@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cxone_exporter::app::{self, Web};
+use cxone_exporter::app::{self, Exporter, Web};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
+use cxone_exporter::cxone::Transport;
 use cxone_exporter::domain::backoff::Random;
 use cxone_exporter::domain::time::{Timestamp, Window};
+use cxone_exporter::reload::{self, Orders, Reloader, What};
 use cxone_exporter::server::Site;
 use cxone_exporter::simulator::{AgentProfile, Rows, Simulator, SimulatorOptions};
 use cxone_exporter::store::{MemoryStore, Shelf, Store};
@@ -33,7 +35,9 @@ type OpenStore = Box<dyn Fn() -> Box<dyn Store>>;
 /// What one test needs of a contact centre and of an exporter.
 pub(crate) struct Plan<'a> {
     pub(crate) simulator: SimulatorOptions,
-    /// What the configuration says beside the credentials.
+    /// What the configuration says of the API; without it, that of the Reporting API.
+    pub(crate) api: Option<&'a str>,
+    /// What the configuration says beside the API and the credentials.
     pub(crate) config: &'a str,
     pub(crate) rows: &'a str,
     pub(crate) secret: &'a str,
@@ -53,6 +57,7 @@ impl Default for Plan<'_> {
     fn default() -> Self {
         Self {
             simulator: SimulatorOptions::default(),
+            api: None,
             config: "",
             rows: "intervals",
             secret: "simulated-secret",
@@ -69,11 +74,15 @@ pub(crate) struct World {
     pub(crate) direct: Arc<Direct>,
     pub(crate) clock: Clock,
     pub(crate) config: Config,
-    pub(crate) rows: String,
+    api: String,
     secret: String,
     store: OpenStore,
     scrape_every: Duration,
     site: Arc<Site>,
+    /// Has the configuration read again.
+    orders: Orders,
+    /// What is read then.
+    next: Arc<Mutex<Result<Config, String>>>,
     pub(crate) polling: Pin<Box<dyn Future<Output = ()>>>,
     pub(crate) last: Page,
 }
@@ -83,18 +92,22 @@ impl World {
         let clock = Clock::starting_at(START);
         let simulator = Arc::new(Simulator::new(plan.simulator));
         let direct = Arc::new(Direct::new(Arc::clone(&simulator), Clock::starting_at(START), plan.skew_millis));
-        let config = configuration(plan.rows, plan.secret, plan.config);
-        let (polling, site) = start(&config, &clock, &direct, (plan.store)());
+        let api = plan.api.map_or_else(|| reports_api(plan.rows), str::to_owned);
+        let config = configuration(&api, plan.secret, plan.config);
+        let next = Arc::new(Mutex::new(Ok(config.clone())));
+        let (polling, site, orders) = start(&config, &clock, &direct, (plan.store)(), &next);
         Self {
             simulator,
             direct,
             clock,
             config,
-            rows: plan.rows.to_owned(),
+            api,
             secret: plan.secret.to_owned(),
             store: plan.store,
             scrape_every: plan.scrape_every,
             site,
+            orders,
+            next,
             polling,
             last: Page::default(),
         }
@@ -103,9 +116,25 @@ impl World {
     /// Starts an exporter with this configuration on the same store; the one before must have ended.
     pub(crate) fn start_again(&mut self, config: Option<&str>) {
         if let Some(config) = config {
-            self.config = configuration(&self.rows, &self.secret, config);
+            self.config = configuration(&self.api, &self.secret, config);
         }
-        (self.polling, self.site) = start(&self.config, &self.clock, &self.direct, (self.store)());
+        (self.polling, self.site, self.orders) = start(&self.config, &self.clock, &self.direct, (self.store)(), &self.next);
+    }
+
+    /// Has the exporter read its configuration again, which says `config` now, or is wrong.
+    pub(crate) async fn reload(&mut self, config: Result<&str, &str>) -> Result<(), String> {
+        let config = config.map(|config| configuration(&self.api, &self.secret, config)).map_err(str::to_owned);
+        *self.next.lock().unwrap() = config.clone();
+        let orders = self.orders.clone();
+        let outcome = tokio::select! {
+            biased;
+            () = &mut self.polling => panic!("the loop ended"),
+            outcome = orders.give(What::Everything) => outcome,
+        };
+        if let (Ok(()), Ok(config)) = (&outcome, config) {
+            self.config = config;
+        }
+        outcome
     }
 
     /// Lets time pass, reads `/metrics` now and then, and checks that no counter falls or goes.
@@ -273,18 +302,35 @@ impl World {
     }
 }
 
-fn configuration(rows: &str, secret: &str, more: &str) -> Config {
-    let text = format!("api: {{base_url: 'https://cxone.test', client_id: simulated-client, client_secret_file: s, rows: {rows}}}\n{more}");
+fn reports_api(rows: &str) -> String {
+    format!("base_url: 'https://cxone.test', client_id: simulated-client, client_secret_file: s, rows: {rows}")
+}
+
+/// The file `k` holds the secret of the access key, any other that of the client.
+fn configuration(api: &str, secret: &str, more: &str) -> Config {
+    let text = format!("api: {{{api}}}\n{more}");
     let text = ConfigText { name: "test", text: &text };
-    let read = |_: &std::path::Path| Ok(secret.to_owned());
+    let read = |path: &std::path::Path| Ok(if path.ends_with("k") { "simulated-key-secret==" } else { secret }.to_owned());
     let (config, warnings) = Config::parse(Some(text), &Overrides::default(), TargetsNeeded::Yes, read).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     config
 }
 
-fn start(config: &Config, clock: &Clock, direct: &Arc<Direct>, store: Box<dyn Store>) -> (Pin<Box<dyn Future<Output = ()>>>, Arc<Site>) {
-    let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 1 };
-    let exporter = app::exporter(config, web, clock, direct.clone(), store, Random::from_seed(7)).unwrap();
-    let (polling, site) = exporter.into_parts(CancellationToken::new());
-    (Box::pin(polling), site)
+type Started = (Pin<Box<dyn Future<Output = ()>>>, Arc<Site>, Orders);
+
+fn start(
+    config: &Config,
+    clock: &Clock,
+    direct: &Arc<Direct>,
+    store: Box<dyn Store>,
+    next: &Arc<Mutex<Result<Config, String>>>,
+) -> Started {
+    let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 1, reload: None };
+    let random = || Random::from_seed(7);
+    let Exporter { poller, front } = app::exporter(config, web, clock, direct.clone(), store, random()).unwrap();
+    let (site, (orders, inbox)) = (Arc::clone(&front.site), reload::orders());
+    let (next, transport) = (Arc::clone(next), direct.clone());
+    let read = Arc::new(move |_| next.lock().unwrap().clone().map(|config| (config, transport.clone() as Arc<dyn Transport>)));
+    let reloader = Reloader { front, current: (config.clone(), direct.clone()), read, random };
+    (Box::pin(reloader.run(poller, inbox, CancellationToken::new())), site, orders)
 }

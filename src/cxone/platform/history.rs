@@ -6,16 +6,14 @@ use super::codes::UnavailableCodes;
 use super::list::Element;
 use super::robust::{Object, timestamp};
 use crate::domain::ledger::WRAP_UP;
+use crate::domain::live::UNAVAILABLE;
 use crate::domain::report::{RawRow, RowRejection};
 
 /// The member with the rows.
 pub(super) const LIST: &str = "agentStateHistory";
 
-/// The name of the state in which an agent does not take contacts.
-pub const UNAVAILABLE: &str = "Unavailable";
-
-/// Its id.
-const UNAVAILABLE_ID: i64 = 2;
+/// The id of the state in which an agent does not take contacts.
+pub(super) const UNAVAILABLE_ID: i64 = 2;
 
 /// The names of the states by id, for rows that tell no name. Source: NICE's developer documentation.
 const STATES: [&str; 9] =

@@ -13,6 +13,7 @@ pub mod codes;
 pub mod history;
 mod hosts;
 pub mod list;
+mod live;
 pub mod paging;
 pub mod robust;
 mod sign_in;
@@ -38,6 +39,7 @@ use crate::domain::time::Monotonic;
 
 pub use codes::{UnavailableCode, UnavailableCodes};
 pub use list::{Element, Envelope};
+pub use live::LivePage;
 pub use paging::Paging;
 pub(super) use sign_in::SignIn;
 
@@ -168,7 +170,7 @@ impl PlatformClient {
             found: Mutex::new(Found::default()),
         };
         let link = Link { transport, clock, limits, observer, redactor, budget };
-        Self { link, tokens: Tokens::new(Grant::Platform(sign_in)), codes: Mutex::default(), calls: Mutex::default() }
+        Self { link, tokens: Tokens::new(Grant::Platform(Box::new(sign_in))), codes: Mutex::default(), calls: Mutex::default() }
     }
 
     /// Gets a token, unless there is one that will do, and finds the tenant's API.
@@ -261,6 +263,25 @@ impl PlatformClient {
         Ok(codes)
     }
 
+    /// The unavailable codes at hand, however old; nothing is asked for.
+    #[must_use]
+    pub fn known_codes(&self) -> Option<Arc<UnavailableCodes>> {
+        self.codes.lock().unwrap_or_else(PoisonError::into_inner).codes.clone()
+    }
+
+    /// The same, asked for where there are none; not again for a while where that was in vain.
+    async fn codes_if_any(&self) -> Option<Arc<UnavailableCodes>> {
+        let now = self.link.clock.now().instant;
+        {
+            let mut known = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.codes.is_some() || now < known.renew {
+                return known.codes.clone();
+            }
+            known.renew = now.plus(CODES_RETRY);
+        }
+        self.codes().await.ok()
+    }
+
     /// Begins to read what `request` asks for: all agents, or the one agent of a filter of type `user`.
     #[must_use]
     pub fn history<R: RowSink>(&self, request: ReportRequest) -> Paging<R> {
@@ -299,7 +320,7 @@ impl PlatformClient {
         let page = match told.await {
             Ok(page) => page,
             Err(error) if is_missing(&error) && paging.missing() => {
-                tracing::debug!("the call {path} is not there: {error}");
+                tracing::debug!("a call for the history is not there, so another one is tried: {error}");
                 return Ok(());
             }
             Err(error) => return Err(error),

@@ -223,7 +223,7 @@ impl Cursor {
             return Ok(false);
         }
         let from = self.slice.to.minus(SEAM).max(window.from);
-        *self = Self { slice: Window { from, to: self.slice.to.plus(longest).min(window.to) }, skip: 0, before: None };
+        *self = Self { slice: Window { from, to: from.plus(longest).min(window.to) }, skip: 0, before: None };
         Ok(true)
     }
 }
@@ -234,4 +234,100 @@ pub(super) fn is_last(page: &Envelope, received: u64) -> bool {
         || page.not_modified
         || page.rows == 0
         || page.next.map_or_else(|| page.total.is_some_and(|total| received >= total), |next| !next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cxone::RowList;
+    use crate::domain::report::Filter;
+    use crate::domain::time::Timestamp;
+
+    fn paging(hours: u64, user: Option<&str>, calls: Calls) -> Paging<RowList> {
+        let from = Timestamp::from_millis(1_698_393_600_000);
+        let window = Window { from, to: from.plus(Duration::from_secs(3600 * hours)) };
+        let (kind, id) = user.map_or(("all", ""), |id| (USER, id));
+        Paging::new(ReportRequest { window, filter: Filter { kind: kind.to_owned(), id: id.to_owned() } }, calls)
+    }
+
+    /// Path, start and skip of the next request.
+    fn next(paging: &Paging<RowList>) -> String {
+        match paging.next() {
+            Next::History { path, query, .. } => format!("{path} {} {}", &query[0].1[11..19], query[3].1),
+            Next::Agents { skip } => format!("agents {skip}"),
+            Next::Nothing => "over".to_owned(),
+        }
+    }
+
+    fn page(rows: u64, next: Option<bool>, total: Option<u64>) -> Envelope {
+        Envelope { rows, next, total, fingerprint: rows, ..Envelope::default() }
+    }
+
+    const NOTHING: Envelope =
+        Envelope { no_content: true, not_modified: false, rows: 0, total: None, next: None, last_poll_time: None, fingerprint: 0 };
+
+    #[test]
+    fn a_window_is_read_in_slices_and_each_by_the_rows_that_came() {
+        let mut paging = paging(2, None, Calls::AllAgents);
+        for (told, after) in [
+            (page(7, None, None), "/agents/state-history 08:00:00 7"),
+            (page(3, None, None), "/agents/state-history 08:00:00 10"),
+            (NOTHING, "/agents/state-history 08:59:59 0"),
+            (page(5, Some(true), Some(5)), "/agents/state-history 08:59:59 5"),
+            (page(4, Some(false), Some(99)), "/agents/state-history 09:59:58 0"),
+            (page(2, None, Some(2)), "over"),
+        ] {
+            paging.page(&told).unwrap();
+            assert_eq!(next(&paging), after);
+        }
+        assert_eq!(paging.count(), 21);
+    }
+
+    #[test]
+    fn pages_that_repeat_themselves_are_no_answer() {
+        let mut paging = paging(1, None, Calls::AllAgents);
+        assert!(paging.page(&page(7, Some(true), None)).is_ok());
+        assert_eq!(paging.page(&page(7, Some(true), None)).unwrap_err().kind, ErrorKind::Malformed);
+    }
+
+    #[test]
+    fn where_the_call_for_all_agents_is_missing_each_is_asked_for() {
+        let mut paging = paging(30, None, Calls::AllAgents);
+        assert!(paging.missing());
+        assert_eq!(next(&paging), "agents 0");
+        paging.agents(&page(2, Some(true), None), vec!["8".into(), "7".into()]);
+        assert_eq!(next(&paging), "agents 2");
+        paging.agents(&page(1, Some(false), None), vec!["8/9".into()]);
+        assert_eq!(next(&paging), "/agents/7/state-history 08:00:00 0");
+        paging.page(&NOTHING).unwrap();
+        assert_eq!(next(&paging), "/agents/7/state-history 07:59:59 0");
+        paging.page(&NOTHING).unwrap();
+        assert!(paging.missing());
+        assert_eq!(next(&paging), "/agents/8/statehistory 08:00:00 0");
+        assert!(paging.missing(), "the agent may be gone");
+        assert_eq!(next(&paging), "/agents/8%2F9/state-history 08:00:00 0");
+        paging.page(&NOTHING).unwrap();
+        paging.page(&NOTHING).unwrap();
+        assert_eq!((next(&paging).as_str(), paging.missing()), ("over", false));
+    }
+
+    #[test]
+    fn one_agent_that_is_not_there_is_told() {
+        let mut paging = paging(1, Some("7"), Calls::AllAgents);
+        assert_eq!(next(&paging), "/agents/7/state-history 08:00:00 0");
+        assert!(paging.missing());
+        assert_eq!(next(&paging), "/agents/7/statehistory 08:00:00 0");
+        assert!(!paging.missing());
+    }
+
+    #[test]
+    fn a_list_of_agents_that_repeats_itself_or_is_empty_ends() {
+        let mut paging = paging(1, None, Calls::EachAgent);
+        paging.agents(&page(1, None, None), vec!["7".into()]);
+        paging.agents(&page(1, None, None), vec!["7".into()]);
+        assert_eq!(next(&paging), "/agents/7/state-history 08:00:00 0");
+        let mut nobody = super::tests::paging(1, None, Calls::EachAgent);
+        nobody.agents(&NOTHING, Vec::new());
+        assert_eq!(next(&nobody), "over");
+    }
 }

@@ -6,6 +6,7 @@
 mod agent;
 mod change;
 mod label;
+mod overlay;
 mod saved;
 mod shards;
 mod shown;

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::agent::Agent;
+use super::overlay::Lived;
 use super::shown::{Show, Standing};
 use super::{Ledger, TargetId};
 use crate::domain::snapshot::{Fingerprint, Shard};
+use crate::domain::time::Timestamp;
 
 /// A target with fewer agents shares its shard with the next: every shard costs the page a few bytes and the start of a compression.
 const FEWEST: usize = 128;
@@ -21,12 +23,28 @@ pub(super) struct Shown<'a> {
     pub(super) agent: &'a Agent,
     pub(super) standing: Option<&'a Standing>,
     pub(super) stale: bool,
+    /// Its display name, where names are shown.
+    pub(super) agent_name: Option<&'a str>,
+    /// What the live feed says of it, where that is the later observation; then `standing` is `None`.
+    pub(super) live: Option<Lived<'a>>,
+    /// Whether there is a live feed at all.
+    pub(super) has_feed: bool,
 }
 
 impl Shown<'_> {
     /// The target that told of it first.
     fn home(&self) -> Option<TargetId> {
         self.agent.memberships.first().map(|membership| membership.target)
+    }
+
+    /// Its display name, unless all that is known of it is stale.
+    pub(super) fn told_name(&self) -> Option<&str> {
+        self.agent_name.filter(|_| !self.stale || self.live.is_some())
+    }
+
+    /// Up to when it is known.
+    pub(super) fn observed(&self) -> Option<Timestamp> {
+        self.live.as_ref().map(|live| live.observed).or(self.agent.observed.filter(|_| !self.stale))
     }
 }
 
@@ -68,31 +86,37 @@ fn shard_sizes(homes: &[usize]) -> Vec<usize> {
 }
 
 impl Ledger {
-    pub(super) fn shard(&self, agents: &[Shown<'_>], show: &Show, known: &HashSet<Fingerprint>) -> Shard {
-        // All else that a series shows of an agent follows from these: what reports told of it, and whether that is stale.
-        let told: Vec<(&str, u32, bool)> = agents.iter().map(|shown| (&**shown.name, shown.agent.revision, shown.stale)).collect();
-        let fingerprint = Fingerprint::of(&(told, show.agent_info));
+    pub(super) fn shard<'a>(&self, agents: &[Shown<'a>], known: &HashSet<Fingerprint>) -> Shard {
+        // All else that a series shows of an agent follows from these: what reports told of it, whether that is stale, and what the live
+        // feed says of it.
+        let told = |shown: &Shown<'a>| (&**shown.name, shown.agent.revision, shown.stale, shown.live.map(|live| live.revision()));
+        let told: Vec<_> = agents.iter().map(|shown| (told(shown), shown.told_name())).collect();
+        let fingerprint = Fingerprint::of(&told);
+        let observed = agents.iter().filter_map(|shown| Some((Arc::clone(shown.name), shown.observed()?))).collect();
         Shard {
             fingerprint,
-            series: agents.iter().map(|agent| self.series(agent, show)).sum(),
-            agents: (!known.contains(&fingerprint)).then(|| agents.iter().map(|agent| self.agent_series(agent, show)).collect()),
+            series: agents.iter().map(|agent| self.series(agent)).sum(),
+            agents: (!known.contains(&fingerprint)).then(|| agents.iter().map(|agent| self.agent_series(agent)).collect()),
+            ..Shard::observed(observed, known)
         }
     }
 
     /// How many series an agent has.
-    pub(super) fn series(&self, shown: &Shown<'_>, show: &Show) -> u64 {
+    pub(super) fn series(&self, shown: &Shown<'_>) -> u64 {
         let Shown { agent, standing, stale, .. } = *shown;
         let view = self.view();
         let of_label = |label| 2 + u64::from(!stale) + u64::from(standing.is_some_and(|standing| standing.is_under(label, &view)));
         let labels = agent.series.iter().map(|series| series.label).filter(|label| self.is_shown(*label));
-        let named = show.agent_info && agent.display_name.is_some();
-        labels.map(of_label).sum::<u64>() + if stale { 0 } else { u64::from(agent.observed.is_some()) + u64::from(named) }
+        let live = shown.live.as_ref().is_some_and(Lived::has_start);
+        let agent = [shown.observed().is_some(), shown.told_name().is_some(), live];
+        labels.map(of_label).sum::<u64>() + agent.into_iter().map(u64::from).sum::<u64>()
     }
 
     /// How many it has at the most with the same labels.
     pub(super) fn most_series(&self, shown: &Shown<'_>, show: &Show) -> u64 {
         let labels = shown.agent.series.iter().filter(|series| self.is_shown(series.label)).count();
-        4 * u64::try_from(labels).unwrap_or(u64::MAX) + 1 + u64::from(show.agent_info)
+        // Where the live feed says that it is there may be no label yet.
+        4 * u64::try_from(labels).unwrap_or(u64::MAX) + 1 + u64::from(show.agent_info) + u64::from(shown.has_feed)
     }
 }
 

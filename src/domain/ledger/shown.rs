@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use super::agent::{Agent, View};
 use super::label::LabelId;
+use super::overlay::{Lived, Overlay};
 use super::shards::{Shown, shards};
 use super::{Detail, Ledger, view};
+use crate::domain::live::Live;
 use crate::domain::names::NameId;
-use crate::domain::snapshot::{AgentSeries, Fingerprint, LabelSeries, SkillAgents, Snapshot, StateSeries, TargetSeries};
+use crate::domain::snapshot::{AgentSeries, Fingerprint, LabelSeries, LiveSeries, SkillAgents, Snapshot, StateSeries, TargetSeries};
 use crate::domain::time::Timestamp;
 
 /// What a snapshot says beside the counts, and how much of them.
@@ -41,7 +43,7 @@ pub struct ShownTarget {
 /// Where an agent is: its state, since when, and under which labels.
 pub(super) struct Standing {
     state: NameId,
-    start: Timestamp,
+    pub(super) start: Timestamp,
     labels: Vec<LabelId>,
 }
 
@@ -62,28 +64,49 @@ impl Ledger {
     /// The same, for someone who has the shards with these fingerprints: their agents are left out.
     #[must_use]
     pub fn snapshot_beside(&self, show: &Show, known: &HashSet<Fingerprint>) -> Snapshot {
+        self.snapshot_under(None, show, known)
+    }
+
+    /// The same with live states over it, and with what else the live feeds tell: of an agent, the source with the later observation says
+    /// where it is now.
+    #[must_use]
+    pub fn snapshot_under(&self, live: Option<(&Live, LiveSeries)>, show: &Show, known: &HashSet<Fingerprint>) -> Snapshot {
         let agents: Vec<(&Arc<str>, &Agent)> = self.agents.iter().map(|(name, agent)| (name, &**agent)).collect();
-        let standings: Vec<Option<Standing>> = agents.iter().map(|(_, agent)| self.standing(agent, show)).collect();
+        let mut standings: Vec<Option<Standing>> = agents.iter().map(|(_, agent)| self.standing(agent, show)).collect();
+        let (live, live_series) = live.unzip();
+        let overlay = live.map(|live| Overlay::new(live, &agents, &mut standings, self.rules.detail == Detail::AgentSkill));
         let mut snapshot = self.aggregates(&agents, &standings, show);
+        if let Some(overlay) = &overlay {
+            overlay.add_to(&mut snapshot, show);
+        }
+        snapshot.series_dropped = live_series.as_ref().map_or(0, |live| live.left_out);
+        snapshot.live = live_series;
         if self.rules.detail == Detail::Aggregate {
             return snapshot;
         }
         let mut room = show.max_series.saturating_sub(snapshot.series());
         let mut full = false;
         let mut shown = Vec::with_capacity(agents.len());
-        for ((name, agent), standing) in agents.into_iter().zip(&standings) {
-            let agent = Shown { name, agent, standing: standing.as_ref(), stale: is_stale(agent, show) };
+        for (place, ((name, agent), standing)) in agents.into_iter().zip(&standings).enumerate() {
+            let live = overlay.as_ref().and_then(|overlay| overlay.over(place));
+            let told_name = overlay.as_ref().and_then(|overlay| overlay.agent_name(place));
+            let agent_name = agent.display_name.as_deref().or(told_name).filter(|_| show.agent_info);
+            let (standing, stale) = (standing.as_ref(), is_stale(agent, show));
+            let agent = Shown { name, agent, standing, stale, agent_name, live, has_feed: overlay.is_some() };
             // The size is that of an agent that is fully shown, so that nobody comes and goes with another's state.
             let size = self.most_series(&agent, show);
             full = full || size > room;
             if full {
-                snapshot.series_dropped += self.series(&agent, show);
+                snapshot.series_dropped += self.series(&agent);
             } else {
                 room -= size;
                 shown.push(agent);
             }
         }
-        snapshot.shards = shards(&mut shown).map(|agents| self.shard(agents, show, known)).collect();
+        snapshot.shards = shards(&mut shown).map(|agents| self.shard(agents, known)).collect();
+        if let Some(overlay) = &overlay {
+            overlay.add_shards(&mut snapshot, if full { 0 } else { room }, show, known);
+        }
         snapshot
     }
 
@@ -156,8 +179,8 @@ impl Ledger {
         series
     }
 
-    pub(super) fn agent_series(&self, shown: &Shown<'_>, show: &Show) -> AgentSeries {
-        let Shown { name, agent, standing, stale } = *shown;
+    pub(super) fn agent_series(&self, shown: &Shown<'_>) -> AgentSeries {
+        let Shown { name, agent, standing, stale, .. } = *shown;
         let view = self.view();
         let window_entries: HashMap<LabelId, u64> = agent.window_entries(self.rules.lookback, &view).into_iter().collect();
         let mut labels: Vec<LabelSeries> = agent
@@ -179,8 +202,9 @@ impl Ledger {
             })
             .collect();
         labels.sort_unstable_by(|a, b| (&a.state, &a.skill).cmp(&(&b.state, &b.skill)));
-        let agent_name = agent.display_name.as_deref().filter(|_| show.agent_info && !stale).map(Arc::from);
-        AgentSeries { agent: Arc::clone(name), agent_name, observed: agent.observed.filter(|_| !stale), labels }
+        let agent_name = shown.told_name().map(Arc::from);
+        let live = shown.live.as_ref().and_then(Lived::start);
+        AgentSeries { agent: Arc::clone(name), agent_name, observed: shown.observed(), labels, live }
     }
 
     /// Whether series under this label are shown.

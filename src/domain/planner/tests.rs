@@ -1,11 +1,14 @@
 //! The plan in virtual time, against a CXone that answers as a test says.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 use assert_matches::assert_matches;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::fetch::JobTiming;
+use crate::domain::window::WindowRules;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -216,4 +219,59 @@ proptest! {
             prop_assert!(within <= usize::try_from(limit).expect("small"));
         }
     }
+}
+
+/// Answers every page as `answer` says, for a while; returns when each page was asked for.
+fn pages(targets: usize, minutes: u64, mut answer: impl FnMut(usize) -> Reply) -> (Planner, Vec<Monotonic>) {
+    let mut planner = Planner::new(Rules { asking: Asking::Pages, ..rules() }, targets, Monotonic::default(), Random::from_seed(5));
+    let (mut watermarks, mut asked, mut now) = (HashMap::new(), Vec::new(), Monotonic::default());
+    while now < second(60 * minutes) {
+        while let Some(action) = planner.next(now, utc(now), |id| watermarks.get(&id).copied()) {
+            let Action::Page(id, window) = action else { panic!("{action:?}") };
+            asked.push(now);
+            let reply = Now { instant: now, utc: utc(now) };
+            if let Some(ended) = planner.reply(reply, id, answer(asked.len()))
+                && ended.outcome == Outcome::Completed
+            {
+                watermarks.insert(id, window.to);
+            }
+        }
+        now = planner.wake_at(now).expect("there is always a next time").max(now.plus(Duration::from_millis(1)));
+    }
+    (planner, asked)
+}
+
+fn throttled() -> Reply {
+    Reply::Throttled { retry_after: None, message: String::new() }
+}
+
+#[test]
+fn pages_follow_each_other_at_once_and_windows_after_the_interval_but_not_in_step() {
+    let (planner, asked) = pages(1, 60, |number| if number.is_multiple_of(3) { Reply::Completed } else { Reply::Unfinished });
+    let apart: Vec<u64> = asked.chunks_exact(3).collect::<Vec<_>>().windows(2).map(|pair| pair[1][0].since(pair[0][0]).as_secs()).collect();
+    assert!(asked.chunks_exact(3).all(|window| window[2].since(window[0]) < Duration::from_millis(10)), "{asked:?}");
+    assert!(apart.iter().all(|apart| (54..=66).contains(apart)), "{apart:?}");
+    assert!(apart.iter().max() > apart.iter().min(), "{apart:?}");
+    assert_eq!(planner.standing(TargetId::new(0), second(3600)).last_trouble, None);
+}
+
+#[test]
+fn a_429_to_a_page_holds_all_windows_and_loses_none() {
+    let (_, asked) = pages(5, 10, |number| if number == 4 { throttled() } else { Reply::Completed });
+    let after = asked[4].since(asked[3]);
+    assert!(after >= Duration::from_secs(5) && after <= Duration::from_secs(8), "{after:?}");
+    let (planner, asked) = pages(1, 30, |_| throttled());
+    assert!(asked.len() < 45, "{} requests in half an hour of 429", asked.len());
+    assert!(planner.standing(TargetId::new(0), second(1800)).job_age.is_some(), "no page is given up for waits");
+}
+
+#[test]
+fn a_page_that_fails_is_asked_for_again_until_the_timeout_and_only_then_is_the_window_given_up() {
+    let down = || Reply::Trouble(Trouble { failure: Failure::Server, retry_after: None, message: String::new() });
+    let (planner, asked) = pages(1, 5, |number| if number == 1 { Reply::Unfinished } else { down() });
+    assert!(asked.len() > 5, "{asked:?}");
+    assert_matches!(planner.standing(TargetId::new(0), second(300)).last_trouble, Some(Trouble { failure: Failure::Server, .. }));
+    let (planner, _) = pages(1, 5, |number| if number.is_multiple_of(2) { down() } else { Reply::Unfinished });
+    let age = planner.standing(TargetId::new(0), second(300)).job_age.expect("every second page comes");
+    assert!(age > Duration::from_secs(240), "{age:?}");
 }

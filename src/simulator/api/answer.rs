@@ -55,6 +55,11 @@ impl Reply {
         Self::json(status, &Refusal { error, message })
     }
 
+    /// Without a body.
+    pub(super) fn empty(status: StatusCode) -> Self {
+        Self { status, body: Vec::new(), content_type: "", headers: Vec::new() }
+    }
+
     fn html(status: StatusCode, text: &str) -> Self {
         let body = format!("<html><body><h1>{text}</h1></body></html>").into_bytes();
         Self { status, body, content_type: "text/html", headers: Vec::new() }
@@ -116,8 +121,12 @@ pub(super) fn deliver(now: Timestamp, reply: Reply, fault: Option<Fault>, faults
     *response.status_mut() = reply.status;
     let headers = response.headers_mut();
     headers.extend(reply.headers);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if !reply.content_type.is_empty() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    }
+    if !matches!(reply.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
     headers.insert(DATE, http_date(now, false));
     let delivery = match fault {
         Some(Fault::Drop) => Delivery::Dropped,

@@ -33,9 +33,14 @@ impl Tokens {
         }
     }
 
-    fn add(&mut self, now: Timestamp, token: String, expiry: Timestamp) {
+    pub(super) fn add(&mut self, now: Timestamp, token: String, expiry: Timestamp) {
         self.0.retain(|_, expiry| *expiry > now);
         self.0.insert(token, expiry);
+    }
+
+    /// Whether `request` has a good token.
+    pub(super) fn admit(&self, now: Timestamp, request: &Request<Bytes>) -> bool {
+        bearer(request).is_some_and(|token| self.is_good(now, token))
     }
 
     fn is_good(&self, now: Timestamp, token: &str) -> bool {
@@ -98,8 +103,7 @@ impl Simulator {
 
     /// Whether `request` may ask for reports; else what it is answered.
     pub(super) fn authorize(&self, now: Timestamp, request: &Request<Bytes>) -> Result<(), Reply> {
-        let good = bearer(request).is_some_and(|token| self.desk().tokens.is_good(now, token));
-        if !good {
+        if !self.desk().tokens.admit(now, request) {
             return Err(unauthorized());
         }
         if !self.options.scope_granted {

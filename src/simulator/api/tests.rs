@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 
 mod faults;
+mod platform;
 mod requests;
 
 const SECOND: Duration = Duration::from_secs(1);

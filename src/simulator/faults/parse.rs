@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Fault, Faults, RowFault};
+use super::{Fault, Faults, Oddity, RowFault};
 
 /// What is wrong with a text that should say faults: every mistake in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,9 @@ impl Faults {
         if let Some(fault) = RowFault::ALL.into_iter().find(|fault| fault.name() == name) {
             return Ok(self.with_row(fault, probability(name, value)?));
         }
+        if let Some(oddity) = Oddity::ALL.into_iter().find(|oddity| oddity.name() == name) {
+            return Ok(self.with_oddity(oddity, probability(name, value)?));
+        }
         let named = self.span_named(name).ok_or_else(|| unknown(name))?;
         *named = span(name, value)?;
         Ok(self)
@@ -86,7 +89,8 @@ fn is_known(name: &str) -> bool {
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
-    Fault::ALL.into_iter().map(Fault::name).chain(RowFault::ALL.into_iter().map(RowFault::name))
+    let faults = Fault::ALL.into_iter().map(Fault::name).chain(RowFault::ALL.into_iter().map(RowFault::name));
+    faults.chain(Oddity::ALL.into_iter().map(Oddity::name))
 }
 
 fn unknown(name: &str) -> String {
@@ -119,6 +123,10 @@ mod tests {
         for fault in RowFault::ALL {
             let faults: Faults = format!("{}=0.25", fault.name()).parse().expect("right");
             assert_eq!(faults, Faults::default().with_row(fault, 0.25));
+        }
+        for oddity in Oddity::ALL {
+            let faults: Faults = format!("{}=0.25", oddity.name()).parse().expect("right");
+            assert_eq!(faults, Faults::default().with_oddity(oddity, 0.25));
         }
     }
 

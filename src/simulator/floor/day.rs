@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::domain::time::{Timestamp, Window};
 
 use super::super::random::Random;
-use super::{AgentProfile, FloorOptions, State, Visit};
+use super::{AgentProfile, FloorOptions, Place, State, Visit};
 
 /// How many agents, the first ones, share the whole day between them and have no days off.
 pub(super) const ROUND_THE_CLOCK: u32 = 3;
@@ -25,8 +25,8 @@ struct Shift {
     logout: i64,
 }
 
-/// The visits of `agent` that touch `window`, sorted by start.
-pub(super) fn visits(options: FloorOptions, agent: &Arc<AgentProfile>, window: Window) -> Vec<Visit> {
+/// The visits of `agent` that touch `window`, sorted by start. Between shifts the agent is in Logout if `rests_in_logout`, else in no state.
+pub(super) fn visits(options: FloorOptions, agent: &Arc<AgentProfile>, window: Window, rests_in_logout: bool) -> Vec<Visit> {
     let (from, to) = (window.from.millis(), window.to.millis());
     let mut visits = Vec::new();
     for day in from.div_euclid(DAY) - LONGEST_REST_DAYS - 1..=to.div_euclid(DAY) {
@@ -42,7 +42,8 @@ pub(super) fn visits(options: FloorOptions, agent: &Arc<AgentProfile>, window: W
             state: State::Logout,
             skill: None,
             start: Timestamp::from_millis(shift.logout),
-            end: Timestamp::from_millis(if agent.rests_in_logout { next_login(options, agent, day) } else { shift.logout }),
+            end: Timestamp::from_millis(if rests_in_logout { next_login(options, agent, day) } else { shift.logout }),
+            place: Place { session: 2 * day + 1, index: 0 },
         };
         if rest.touches(window) {
             visits.push(rest);
@@ -90,6 +91,7 @@ fn at_work(options: FloorOptions, agent: &Arc<AgentProfile>, day: i64, shift: Sh
         pace: u64::from(options.pace.get()),
         at: shift.login,
         logout: shift.logout,
+        place: Place { session: 2 * day, index: 0 },
         visits: Vec::new(),
     };
     work.log_in();
@@ -113,6 +115,8 @@ struct Work<'a> {
     pace: u64,
     at: i64,
     logout: i64,
+    /// Of the next stay.
+    place: Place,
     visits: Vec<Visit>,
 }
 
@@ -169,8 +173,9 @@ impl Work<'_> {
         let end = self.at.saturating_add(length).min(self.logout);
         for &skill in skills {
             let (start, end) = (Timestamp::from_millis(self.at), Timestamp::from_millis(end));
-            self.visits.push(Visit { agent: Arc::clone(self.agent), state, skill, start, end });
+            self.visits.push(Visit { agent: Arc::clone(self.agent), state, skill, start, end, place: self.place });
         }
+        self.place.index += 1;
         self.at = end;
     }
 }

@@ -64,6 +64,15 @@ impl State {
     }
 }
 
+/// Which of an agent's stays it is. To be in one state on several skills at once is one stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The shift, or the rest after it: later ones have higher numbers.
+    pub session: i64,
+    /// The place within it, from 0.
+    pub index: u32,
+}
+
 /// An agent's stay in one state, on one skill: `[start, end)`. Being ready on several skills at once is one visit a skill.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visit {
@@ -77,6 +86,8 @@ pub struct Visit {
     pub start: Timestamp,
     /// The first millisecond after it; the start, for a visit of no length.
     pub end: Timestamp,
+    /// Which of the agent's stays it belongs to.
+    pub place: Place,
 }
 
 impl Visit {

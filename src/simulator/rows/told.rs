@@ -9,14 +9,16 @@ use super::super::floor::{State, Visit};
 
 /// What is told of one visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Told {
+pub(in super::super) struct Told {
     /// The visit's own number.
-    pub(super) key: u64,
-    pub(super) state: State,
-    pub(super) skill: Option<&'static str>,
-    pub(super) start: Timestamp,
+    pub(in super::super) key: u64,
+    pub(in super::super) state: State,
+    pub(in super::super) skill: Option<&'static str>,
+    pub(in super::super) start: Timestamp,
     /// `None` while the visit goes on.
-    pub(super) end: Option<Timestamp>,
+    pub(in super::super) end: Option<Timestamp>,
+    /// When it was told first.
+    pub(in super::super) since: Timestamp,
 }
 
 impl Told {
@@ -24,14 +26,15 @@ impl Told {
     ///
     /// A wrong row is put right at the latest `revised_for` after its start, and is wrong only about that span: a report of a window
     /// that reaches back so far puts everything right, in every kind of rows.
-    pub(super) fn new(visit: &Visit, asked: Timestamp, seed: u64, faults: &Faults) -> Option<Self> {
+    pub(in super::super) fn new(visit: &Visit, asked: Timestamp, seed: u64, faults: &Faults) -> Option<Self> {
         let key = visit.key(seed);
         let late = faults.of_row(key, RowFault::Late).map_or(Duration::ZERO, |number| below(number, faults.late_by));
-        if asked < visit.start.plus(late) {
+        let since = visit.start.plus(late);
+        if asked < since {
             return None;
         }
         let end = (visit.end <= asked).then_some(visit.end);
-        let mut told = Self { key, state: visit.state, skill: visit.skill, start: visit.start, end };
+        let mut told = Self { key, state: visit.state, skill: visit.skill, start: visit.start, end, since };
         let wrong = |fault| {
             let number = faults.of_row(key, fault)?;
             (asked < visit.start.plus(below(number, faults.revised_for))).then_some(number)
@@ -47,7 +50,7 @@ impl Told {
     }
 
     /// Whether a part of it lies in `window`, or its start when it has no length.
-    pub(super) fn touches(&self, window: Window) -> bool {
+    pub(in super::super) fn touches(&self, window: Window) -> bool {
         self.start < window.to && (self.start >= window.from || self.end.is_none_or(|end| end > window.from))
     }
 }

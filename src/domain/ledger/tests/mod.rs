@@ -1,6 +1,7 @@
 //! The meaning of the counts, case by case.
 
 mod buckets;
+mod live;
 mod model;
 
 use std::borrow::Cow;
@@ -260,6 +261,30 @@ fn with_events_an_agent_that_is_not_mentioned_is_still_where_it_was() {
     assert_eq!(snapshot.state_agents, [(Arc::from("Ready"), 1)]);
     assert_eq!(first(&snapshot).observed, Some(at(2_000)));
     assert_eq!(one.counts("Ready", ""), (0, 1_000));
+}
+
+#[test]
+fn one_state_at_a_time_ends_where_the_next_row_begins_whatever_its_state() {
+    let mut one = One::new(Rows::States, Detail::AgentSkill);
+    one.read(0, 1_000, &[row("user-1", "Unavailable", "", 200, Some(1_000))]);
+    one.read(900, 2_000, &[row("user-1", "Unavailable", "", 1_300, None)]);
+    one.read(1_900, 3_000, &[row("user-1", "Ready", "", 2_500, None)]);
+    assert_eq!(one.counts("Unavailable", ""), (1, 1_500), "300 ms of the first visit, and 1,200 of the second");
+    assert_eq!(one.counts("Ready", ""), (1, 500));
+}
+
+#[test]
+fn the_end_of_a_state_that_began_before_the_window_is_taken_and_is_not_late() {
+    let mut one = One::new(Rows::States, Detail::AgentSkill);
+    one.read(0, 1_000, &[row("user-1", "Ready", "", 200, Some(1_500))]);
+    for (from, to) in [(900, 2_000), (1_900, 3_000)] {
+        let applied = one.read(from, to, &[row("user-1", "Ready", "", 200, Some(to + 7))]);
+        assert_eq!((applied.late, applied.revised), (0, 0));
+    }
+    one.read(2_900, 4_000, &[row("user-1", "Ready", "", 200, Some(3_500))]);
+    assert_eq!(one.counts("Ready", ""), (0, 2_500));
+    let unknown = one.read(3_900, 5_000, &[row("user-1", "Break", "", 3_500, Some(4_500))]);
+    assert_eq!(unknown.late, 1, "what is told for the first time after the overlap is too late");
 }
 
 #[test]

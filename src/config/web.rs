@@ -1,0 +1,155 @@
+//! The web configuration (`--web.config.file`): TLS, basic authentication, headers and rate limit, with the schema of Prometheus's
+//! exporter-toolkit, so that files written for other exporters work unchanged.
+//!
+//! Source of the keys, their defaults and what they mean: `docs/web-configuration.md`, `web/tls_config.go` and `web/handler.go` of
+//! github.com/prometheus/exporter-toolkit at 0089e78. `auth_excluded_paths` is ours.
+
+mod clients;
+mod files;
+mod go;
+mod http;
+mod suites;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{HeaderName, HeaderValue};
+use rustls::ServerConfig;
+
+use super::keys::Table;
+use super::mistake::Notes;
+use super::section::Section;
+use super::{ConfigErrors, ConfigText, yaml};
+use crate::domain::time::Timestamp;
+
+pub use files::{Reading, Seen, read_file};
+
+/// Every key of the web configuration that holds a value; `basic_auth_users` is a map whose keys are the users.
+pub const WEB_KEYS: [&str; 19] = [
+    "tls_server_config.cert_file",
+    "tls_server_config.key_file",
+    "tls_server_config.cert",
+    "tls_server_config.key",
+    "tls_server_config.client_auth_type",
+    "tls_server_config.client_ca_file",
+    "tls_server_config.client_ca",
+    "tls_server_config.client_allowed_sans",
+    "tls_server_config.min_version",
+    "tls_server_config.max_version",
+    "tls_server_config.cipher_suites",
+    "tls_server_config.prefer_server_cipher_suites",
+    "tls_server_config.curve_preferences",
+    "http_server_config.http2",
+    "http_server_config.headers",
+    "basic_auth_users",
+    "rate_limit.interval",
+    "rate_limit.burst",
+    "auth_excluded_paths",
+];
+
+static TABLE: Table = Table { keys: &WEB_KEYS, advice: &[("basic_auth_excluded_paths", "is called `auth_excluded_paths` here")] };
+
+/// How the server meets its clients. The default is plain HTTP for everybody.
+#[derive(Clone, Debug)]
+pub struct WebConfig {
+    /// The server's side of TLS; `None` for plain HTTP.
+    pub tls: Option<Tls>,
+    /// Whether HTTP/2 is offered, with TLS.
+    pub http2: bool,
+    /// Headers of every response, in place of the page's own.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Who may come in, by name; everybody when it is empty.
+    pub users: BTreeMap<String, PasswordHash>,
+    /// Paths that need no password.
+    pub auth_excluded_paths: BTreeSet<String>,
+    /// How often one client may ask; `None` for as often as it likes.
+    pub rate_limit: Option<RateLimit>,
+}
+
+impl Default for WebConfig {
+    fn default() -> Self {
+        Self { tls: None, http2: true, headers: Vec::new(), users: BTreeMap::new(), auth_excluded_paths: BTreeSet::new(), rate_limit: None }
+    }
+}
+
+/// The server's side of TLS.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Certificate, key, versions, suites, and which clients are let in.
+    pub server: Arc<ServerConfig>,
+    /// When the first certificate of the chain expires.
+    pub expiry: Timestamp,
+}
+
+/// A password as bcrypt made it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// The hash as text, as `bcrypt` reads it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Does not show the hash.
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(…)")
+    }
+}
+
+/// How often one client may ask: `burst` requests at once, and one more every `interval`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// The time in which one more request is allowed; never zero.
+    pub interval: Duration,
+    /// How many requests are allowed at once.
+    pub burst: NonZeroU32,
+}
+
+impl WebConfig {
+    /// Reads a web configuration. Also returns warnings. `read_file` is asked for each certificate, key and authority that it names.
+    ///
+    /// # Errors
+    /// Every mistake there is, each with its line and key.
+    pub fn parse(
+        file: ConfigText<'_>,
+        mut read_file: impl FnMut(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<(Self, Vec<String>), ConfigErrors> {
+        let mut notes = Notes::default();
+        let Some(tree) = yaml::read(file.text, &mut notes) else {
+            return Err(ConfigErrors::new(file.name, notes.mistakes));
+        };
+        let top = Section::top(&tree, &TABLE, &mut notes);
+        let folder = Path::new(file.name).parent().unwrap_or(Path::new(""));
+        let http = top.section("http_server_config", &mut notes);
+        let http2 = http.parsed("http2", true, &mut notes, go::boolean);
+        let mut files = tls::Files { folder, read: &mut read_file };
+        let tls = tls::read(&top.section("tls_server_config", &mut notes), http2.unwrap_or(true), &mut files, &mut notes);
+        let config = Self {
+            tls,
+            http2: http2.unwrap_or(true),
+            headers: http::headers(&http, &mut notes),
+            users: http::users(&top, &mut notes),
+            auth_excluded_paths: http::excluded_paths(&top, &mut notes),
+            rate_limit: http::rate_limit(&top.section("rate_limit", &mut notes), &mut notes),
+        };
+        if config.tls.is_none() && !config.users.is_empty() {
+            notes.warning(top.at("basic_auth_users"), "passwords travel unencrypted without `tls_server_config`");
+        }
+        if !notes.mistakes.is_empty() {
+            return Err(ConfigErrors::new(file.name, notes.mistakes));
+        }
+        Ok((config, notes.warnings.iter().map(|warning| warning.located(file.name)).collect()))
+    }
+}

@@ -1,0 +1,127 @@
+//! Which client certificates are let in. rustls's own verifier has neither certificates that nobody vouches for, nor lists of names.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
+use x509_parser::extensions::GeneralName;
+
+/// Which certificate clients are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// None.
+    Not,
+    /// Any; those without one are let in.
+    Politely,
+    /// Any; those without one are not let in.
+    ForAny,
+    /// One that an authority vouches for; those without one are let in.
+    VerifiedIfGiven,
+    /// One that an authority vouches for; those without one are not let in.
+    Verified,
+}
+
+impl Asked {
+    /// Whether an authority must vouch for the certificate.
+    pub(super) const fn verifies(self) -> bool {
+        matches!(self, Self::VerifiedIfGiven | Self::Verified)
+    }
+}
+
+/// Checks clients' certificates.
+#[derive(Debug)]
+pub(super) struct ClientCertificates {
+    asked: Asked,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    sans: Option<BTreeSet<String>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientCertificates {
+    /// `verifier` says whether an authority vouches for a certificate, `sans` which names it must have one of.
+    pub(super) fn new(
+        asked: Asked,
+        verifier: Option<Arc<dyn ClientCertVerifier>>,
+        sans: Option<BTreeSet<String>>,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Self {
+        Self { asked, verifier, sans, algorithms }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("none of the certificate's names is in client_allowed_sans")]
+struct NoAllowedName;
+
+impl ClientCertVerifier for ClientCertificates {
+    fn client_auth_mandatory(&self) -> bool {
+        matches!(self.asked, Asked::ForAny | Asked::Verified)
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.verifier.as_ref().map_or(&[], |verifier| verifier.root_hint_subjects())
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if let Some(verifier) = &self.verifier {
+            verifier.verify_client_cert(end_entity, intermediates, now)?;
+        }
+        match &self.sans {
+            Some(allowed) if names(end_entity).is_disjoint(allowed) => {
+                Err(Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(NoAllowedName)))))
+            }
+            Some(_) | None => Ok(ClientCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// The DNS names, e-mail addresses, IP addresses and URIs of a certificate.
+fn names(certificate: &CertificateDer<'_>) -> BTreeSet<String> {
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else { return BTreeSet::new() };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else { return BTreeSet::new() };
+    names.value.general_names.iter().filter_map(text).collect()
+}
+
+#[allow(clippy::wildcard_enum_match_arm, reason = "the exporter-toolkit compares these four kinds of names and no others")]
+fn text(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => Some((*text).to_owned()),
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from)).ok().map(|address| address.to_string())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,284 @@
+//! The live lists: the agents' states, and what the skills are doing.
+//!
+//! Source: NICE's developer documentation of `GET /agents/states` and `GET /skills/activity`, and the polling of its published SDK.
+
+use std::borrow::Cow;
+
+use super::codes::UnavailableCodes;
+use super::history::{UNAVAILABLE_ID, state_name};
+use super::list::{Element, Envelope};
+use super::robust::{self, Object};
+use super::{ApiError, Endpoint, PlatformClient};
+use crate::domain::ledger::WRAP_UP;
+use crate::domain::live::{Activity, Ask, LiveRow, Page, PollTime, SkillRow, UNAVAILABLE};
+use crate::domain::names::MAX_LABEL_BYTES;
+
+const STATES_PATH: &str = "/agents/states";
+const STATES: &str = "agentStates";
+const SKILLS_PATH: &str = "/skills/activity";
+const SKILLS: &str = "skillActivity";
+
+/// A longer `lastPollTime` is none: it goes into the next request.
+const MAX_POLL_TIME: usize = MAX_LABEL_BYTES;
+
+/// A page of what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LivePage {
+    /// Of the agents' states.
+    States(Page<LiveRow>),
+    /// Of the skills.
+    Skills(Page<SkillRow>),
+}
+
+impl PlatformClient {
+    /// One page of a live list. The unavailable codes, where they are known, say what the rows leave out.
+    ///
+    /// # Errors
+    /// When no token was to be had, or the answer is none that can be used; nothing of it counts then.
+    pub async fn live(&self, ask: &Ask) -> Result<LivePage, ApiError> {
+        match ask {
+            Ask::States { since, skip } => {
+                let codes = self.codes_if_any().await.unwrap_or_default();
+                let skip = skip.to_string();
+                let mut query: Vec<(&str, &str)> = since.iter().map(|since| ("updatedSince", since.as_str())).collect();
+                query.extend((skip != "0").then_some(("skip", &*skip)));
+                let mut rows = Vec::new();
+                let take = |row: Element<'_>| rows.extend(row.and_then(|row| agent(&row, &codes)));
+                let envelope = self.list(Endpoint::States, STATES_PATH, &query, STATES, take).await?;
+                Ok(LivePage::States(page(envelope, rows)))
+            }
+            Ask::Skills { skip } => {
+                let skip = skip.to_string();
+                let query: Vec<(&str, &str)> = (skip != "0").then_some(("skip", &*skip)).into_iter().collect();
+                let mut rows = Vec::new();
+                let take = |row: Element<'_>| rows.extend(row.and_then(|row| skill(&row)));
+                let envelope = self.list(Endpoint::Activity, SKILLS_PATH, &query, SKILLS, take).await?;
+                Ok(LivePage::Skills(page(envelope, rows)))
+            }
+        }
+    }
+}
+
+fn page<R>(envelope: Envelope, rows: Vec<R>) -> Page<R> {
+    let text = envelope.last_poll_time.filter(|text| text.len() <= MAX_POLL_TIME);
+    let poll_time = text.and_then(|text| Some(PollTime { time: robust::point(&text)?, text }));
+    Page { rows, received: envelope.rows, poll_time, total: envelope.total, next: envelope.next, unchanged: envelope.not_modified }
+}
+
+/// An agent; `None` when it has no id or is in no state that has a name.
+fn agent(row: &Object<'_>, codes: &UnavailableCodes) -> Option<LiveRow> {
+    let agent = text(row, "agentId").filter(|agent| !agent.is_empty())?;
+    let state = state_name(row, codes)?.into_owned();
+    let is_unavailable = state == UNAVAILABLE || (state != WRAP_UP && row.whole("agentStateId") == Some(UNAVAILABLE_ID));
+    let reason = is_unavailable.then(|| {
+        let told = text(row, "outStateDescription").filter(|reason| !reason.is_empty());
+        let code = text(row, "outStateId").and_then(|id| codes.find(&id).map(|code| code.name.trim().to_owned()));
+        told.or(code).unwrap_or_default()
+    });
+    Some(LiveRow {
+        agent,
+        agent_name: display_name(row),
+        reason,
+        skill: text(row, "skillName").unwrap_or_default(),
+        team: text(row, "teamName").unwrap_or_default(),
+        // A start that makes no sense costs no more than itself.
+        start: row.time("startDate").ok().flatten(),
+        state,
+    })
+}
+
+fn display_name(row: &Object<'_>) -> String {
+    let parts = ["firstName", "lastName"].map(|name| text(row, name).unwrap_or_default());
+    let name = parts.join(" ").trim().to_owned();
+    if name.is_empty() { text(row, "userName").unwrap_or_default() } else { name }
+}
+
+/// A skill; `None` when it has no name.
+fn skill(row: &Object<'_>) -> Option<SkillRow> {
+    let skill = text(row, "skillName").filter(|skill| !skill.is_empty())?;
+    let count = |name: &str| row.whole(name).and_then(|count| u64::try_from(count).ok());
+    let agents = Activity::ALL.map(|activity| {
+        count(match activity {
+            Activity::Acw => "agentsACW",
+            Activity::Available => "agentsAvailable",
+            Activity::Idle => "agentsIdle",
+            Activity::LoggedIn => "agentsLoggedIn",
+            Activity::Unavailable => "agentsUnavailable",
+            Activity::Working => "agentsWorking",
+        })
+    });
+    let queue = count("queueCount");
+    Some(SkillRow {
+        skill,
+        queue,
+        // An empty queue has nobody who waits, whatever time is told.
+        oldest: row.time("earliestQueueTime").ok().flatten().filter(|_| queue != Some(0)),
+        agents,
+        inside: count("inSLA"),
+        outside: count("outSLA"),
+        level: thousandths(row, "serviceLevel"),
+        goal: thousandths(row, "serviceLevelGoal"),
+    })
+}
+
+/// A percentage as thousandths; `None` where it is none from 0 to 100.
+fn thousandths(row: &Object<'_>, name: &str) -> Option<u64> {
+    let text = row.text(name)?;
+    let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let tenths = fraction.bytes().next().map_or(0, |digit| u64::from(digit - b'0'));
+    let whole: u64 = whole.parse().ok()?;
+    Some(whole.checked_mul(10)? + tenths).filter(|thousandths| *thousandths <= 1_000)
+}
+
+fn text(row: &Object<'_>, name: &str) -> Option<String> {
+    row.text(name).map(|text| match text {
+        Cow::Borrowed(text) => text.trim().to_owned(),
+        Cow::Owned(text) => text.trim().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    fn codes() -> UnavailableCodes {
+        let mut codes = UnavailableCodes::default();
+        for row in [r#"{"id":11,"name":"After call","isACW":true}"#, r#"{"id":12,"name":"Lunch","isACW":false}"#] {
+            codes.take(Object::parse(row).unwrap());
+        }
+        codes
+    }
+
+    fn read(row: &str) -> Option<LiveRow> {
+        Object::parse(row).unwrap().and_then(|row| agent(&row, &codes()))
+    }
+
+    #[test]
+    fn a_row_in_the_documented_form_is_read() {
+        let row = r#"{"agentId":4711,"agentStateId":3,"agentStateName":"InboundContact","isACW":false,"isActive":true,"isOutbound":false,
+            "contactId":99,"openContacts":1,"outStateId":null,"outStateDescription":"","startDate":"2023-10-27T08:00:00.123Z",
+            "skillId":7,"skillName":"Sales","teamId":3,"teamName":"North","userName":"ann@example.org","firstName":"Ann","lastName":"Lee"}"#;
+        let expected = LiveRow {
+            agent: "4711".to_owned(),
+            agent_name: "Ann Lee".to_owned(),
+            state: "InboundContact".to_owned(),
+            reason: None,
+            skill: "Sales".to_owned(),
+            team: "North".to_owned(),
+            start: Some(Timestamp::from_millis(1_698_393_600_123)),
+        };
+        assert_eq!(read(row), Some(expected));
+    }
+
+    #[test]
+    fn keys_in_any_case_and_values_as_strings_or_null_are_read() {
+        let row = r#"{"AGENTID":" 4711 ","AgentStateID":"2","agentstatename":null,"IsAcw":"False","outstateid":"12","OutStateDescription":null,
+            "StartDate":"2023-10-27T08:00:00","SkillName":null,"TeamName":"","UserName":"ann"}"#;
+        let read = read(row).unwrap();
+        assert_eq!((read.agent.as_str(), read.state.as_str(), read.reason.as_deref()), ("4711", UNAVAILABLE, Some("Lunch")));
+        assert_eq!((read.skill.as_str(), read.team.as_str(), read.agent_name.as_str()), ("", "", "ann"));
+        assert_eq!(read.start, Some(Timestamp::from_millis(1_698_393_600_000)));
+    }
+
+    #[test]
+    fn wrap_up_is_the_flag_of_the_row_or_of_its_code() {
+        for (fields, state, reason) in [
+            (r#""agentStateId":2,"isACW":true"#, WRAP_UP, None),
+            (r#""agentStateId":2,"isACW":"1""#, WRAP_UP, None),
+            (r#""agentStateId":2,"agentStateName":"Nicht bereit""#, "Nicht bereit", Some("")),
+            (r#""agentStateId":2,"outStateId":"11""#, WRAP_UP, None),
+            (r#""agentStateId":2,"outStateId":12,"outStateDescription":"Pause""#, UNAVAILABLE, Some("Pause")),
+            (r#""agentStateId":2,"outStateId":-1,"outStateDescription":"Refused""#, UNAVAILABLE, Some("Refused")),
+            (r#""agentStateId":2"#, UNAVAILABLE, Some("")),
+            (r#""agentStateName":"Unavailable""#, UNAVAILABLE, Some("")),
+            (r#""agentStateId":0"#, "LoggedOut", None),
+            (r#""agentStateId":8.0"#, "LoggedIn", None),
+            (r#""agentStateId":77,"agentStateName":"Callback Pending""#, "Callback Pending", None),
+        ] {
+            let read = read(&format!(r#"{{"agentId":1,{fields}}}"#)).unwrap();
+            assert_eq!((read.state.as_str(), read.reason.as_deref()), (state, reason), "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_row_without_an_agent_or_a_state_is_none_and_a_bad_start_costs_only_itself() {
+        for row in [
+            "7",
+            "null",
+            "[]",
+            "{}",
+            r#"{"agentId":1}"#,
+            r#"{"agentId":null,"agentStateId":1}"#,
+            r#"{"agentId":" ","agentStateId":1}"#,
+            r#"{"agentId":1,"agentStateId":99}"#,
+            r#"{"agentId":{},"agentStateId":1}"#,
+            r#"{"agentId":1,"agentStateId":[],"agentStateName":{}}"#,
+        ] {
+            assert_eq!(read(row), None, "{row}");
+        }
+        for start in ["null", "7", "{}", "\"yesterday\"", "\"2023-10-27\"", "\"\""] {
+            let read = read(&format!(r#"{{"agentId":1,"agentStateId":1,"startDate":{start}}}"#)).unwrap();
+            assert_eq!((read.start, read.state.as_str()), (None, "Available"), "{start}");
+        }
+    }
+
+    #[test]
+    fn a_skill_is_read_with_what_it_tells_and_nothing_else() {
+        let read = |row: &str| Object::parse(row).unwrap().and_then(|row| skill(&row));
+        let row = read(
+            r#"{"skillId":7,"skillName":"Sales","agentsACW":1,"AgentsAvailable":"2","agentsIdle":null,"agentsLoggedIn":5,"agentsUnavailable":-1,
+            "agentsWorking":"many","queueCount":"3","earliestQueueTime":"2023-10-27T08:00:00.1234567Z","inSLA":8,"outSLA":2.0,
+            "serviceLevel":"80.55","serviceLevelGoal":90}"#,
+        )
+        .unwrap();
+        assert_eq!((row.skill.as_str(), row.queue, row.agents), ("Sales", Some(3), [Some(1), Some(2), None, Some(5), None, None]));
+        assert_eq!(row.oldest, Some(Timestamp::from_millis(1_698_393_600_123)));
+        assert_eq!((row.inside, row.outside, row.level, row.goal), (Some(8), Some(2), Some(805), Some(900)));
+        let empty = read(
+            r#"{"skillName":"Sales","queueCount":0,"earliestQueueTime":"2023-10-27T08:00:00Z","serviceLevel":101,"serviceLevelGoal":"x"}"#,
+        )
+        .unwrap();
+        assert_eq!((empty.queue, empty.oldest, empty.level, empty.goal), (Some(0), None, None, None));
+        for row in ["{}", r#"{"skillName":null}"#, r#"{"skillName":" "}"#, "[]"] {
+            assert_eq!(read(row), None, "{row}");
+        }
+    }
+
+    #[test]
+    fn percentages_are_taken_to_the_tenth() {
+        let of = |level: &str| thousandths(&Object::parse(&format!(r#"{{"level":{level}}}"#)).unwrap().unwrap(), "level");
+        for (level, expected) in [
+            ("0", Some(0)),
+            ("100", Some(1000)),
+            ("\"87.5\"", Some(875)),
+            ("87.59", Some(875)),
+            ("100.1", None),
+            ("-1", None),
+            ("8e1", None),
+            ("\"\"", None),
+            ("\".5\"", None),
+            ("true", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(of(level), expected, "{level}");
+        }
+    }
+
+    #[test]
+    fn a_time_of_the_poll_that_is_none_is_left_out() {
+        let envelope = |text: &str| Envelope { last_poll_time: Some(text.to_owned()), rows: 2, ..Envelope::default() };
+        let told = page::<LiveRow>(envelope("2023-10-27T08:00:00.1234567Z"), Vec::new());
+        assert_eq!(
+            told.poll_time.map(|told| (told.text, told.time.millis())),
+            Some(("2023-10-27T08:00:00.1234567Z".to_owned(), 1_698_393_600_123))
+        );
+        assert_eq!(told.received, 2);
+        for text in ["soon", "", &"2".repeat(1_000)] {
+            assert_eq!(page::<LiveRow>(envelope(text), Vec::new()).poll_time, None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The live states over the history: of an agent, the source with the later observation says where it is now.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::iter::Peekable;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Show;
+use super::agent::Agent;
+use super::shown::Standing;
+use crate::domain::live::{Live, LiveAgent};
+use crate::domain::names::NameId;
+use crate::domain::snapshot::{AgentSeries, Fingerprint, LiveStart, Shard, SkillAgents, Snapshot};
+use crate::domain::time::Timestamp;
+
+/// How many agents that only the live feed knows stand in one shard.
+const SHARD: usize = 1024;
+
+/// Starts as near as this are one: the two sources need not tell as many digits of it.
+const SAME_START: Duration = Duration::from_secs(1);
+
+/// What the live feed says of an agent.
+#[derive(Clone, Copy)]
+pub(super) struct Lived<'a> {
+    live: &'a Live,
+    agent: &'a LiveAgent,
+    pub(super) observed: Timestamp,
+    /// Whether skills are told apart.
+    skills: bool,
+}
+
+impl Lived<'_> {
+    pub(super) fn revision(&self) -> u32 {
+        self.agent.revision
+    }
+
+    pub(super) fn has_start(&self) -> bool {
+        self.agent.start.is_some()
+    }
+
+    pub(super) fn start(&self) -> Option<LiveStart> {
+        let skill = if self.skills { Arc::clone(self.live.name(self.agent.skill)) } else { Arc::from("") };
+        Some(LiveStart { state: Arc::clone(self.live.name(self.agent.state)), skill, start: self.agent.start? })
+    }
+}
+
+/// What the live feed says of all agents.
+pub(super) struct Overlay<'a> {
+    live: &'a Live,
+    skills: bool,
+    /// When it observed them; `None` when it is stale.
+    observed: Option<Timestamp>,
+    /// By place among the ledger's agents: what the live feed says of them, and whether that holds instead of the history.
+    told: Vec<Option<(&'a LiveAgent, bool)>>,
+    /// Agents that the ledger does not know, in the order of their ids.
+    alone: Vec<(&'a Arc<str>, &'a LiveAgent)>,
+}
+
+impl<'a> Overlay<'a> {
+    /// Lays `live` over `agents`, which are in the order of their ids, and takes the standings that no longer hold away.
+    pub(super) fn new(live: &'a Live, agents: &[(&Arc<str>, &Agent)], standings: &mut [Option<Standing>], skills: bool) -> Self {
+        let observed = live.observed();
+        let mut rest = live.agents().peekable();
+        let mut alone = Vec::new();
+        let mut told = Vec::with_capacity(agents.len());
+        for ((name, agent), standing) in agents.iter().zip(standings) {
+            let own = find(&mut rest, name, &mut alone).map(|own| {
+                let holds = observed.is_some_and(|observed| holds(own, observed, agent, standing.as_ref()));
+                if holds {
+                    *standing = None;
+                }
+                (own, holds)
+            });
+            told.push(own);
+        }
+        alone.extend(rest);
+        Self { live, skills, observed, told, alone }
+    }
+
+    /// What holds instead of the history of the agent at `place`.
+    pub(super) fn over(&self, place: usize) -> Option<Lived<'a>> {
+        self.told[place].filter(|(_, holds)| *holds).and_then(|(agent, _)| self.lived(agent))
+    }
+
+    /// The display name of the agent at `place`, which the history of this dialect does not tell.
+    pub(super) fn agent_name(&self, place: usize) -> Option<&'a str> {
+        self.told[place].and_then(|(agent, _)| agent.agent_name.as_deref())
+    }
+
+    fn lived(&self, agent: &'a LiveAgent) -> Option<Lived<'a>> {
+        self.observed.map(|observed| Lived { live: self.live, agent, observed, skills: self.skills })
+    }
+
+    /// Adds the agents to those that stand where the history says.
+    pub(super) fn add_to(&self, snapshot: &mut Snapshot, show: &Show) {
+        snapshot.agents_seen += u64::try_from(self.alone.len()).unwrap_or(u64::MAX);
+        let mut by_label: HashMap<(NameId, NameId), u64> = self.live.labels().map(|label| (label, 0)).collect();
+        let mut over: BTreeMap<&str, u64> = BTreeMap::new();
+        if let Some(observed) = self.observed {
+            let over_history = self.told.iter().flatten().filter(|(_, holds)| *holds).map(|(agent, _)| *agent);
+            for agent in over_history.chain(self.alone.iter().map(|(_, agent)| *agent)) {
+                *by_label.entry((agent.state, agent.skill)).or_default() += 1;
+                let state = &**self.live.name(agent.state);
+                let lasted = agent.start.map_or(Duration::ZERO, |start| observed.since(start));
+                if show.limits.get(state).is_some_and(|limit| lasted > *limit) {
+                    *over.entry(state).or_default() += 1;
+                }
+            }
+        }
+        for (state, agents) in &mut snapshot.over_limit {
+            *agents += over.get(&**state).copied().unwrap_or(0);
+        }
+        let mut states: BTreeMap<Arc<str>, u64> = std::mem::take(&mut snapshot.state_agents).into_iter().collect();
+        let own = std::mem::take(&mut snapshot.skill_agents).into_iter();
+        let mut skills: BTreeMap<(Arc<str>, Arc<str>), u64> = own.map(|own| ((own.skill, own.state), own.agents)).collect();
+        for ((state, skill), agents) in by_label {
+            let (state, skill) = (self.live.name(state), self.live.name(skill));
+            *states.entry(Arc::clone(state)).or_default() += agents;
+            *skills.entry((Arc::clone(skill), Arc::clone(state))).or_default() += agents;
+        }
+        snapshot.state_agents = states.into_iter().collect();
+        snapshot.skill_agents = skills.into_iter().map(|((skill, state), agents)| SkillAgents { skill, state, agents }).collect();
+    }
+
+    /// Adds the agents that the ledger does not know, as far as there is room for their series.
+    pub(super) fn add_shards(&self, snapshot: &mut Snapshot, room: u64, show: &Show, known: &HashSet<Fingerprint>) {
+        let Some(observed) = self.observed else { return };
+        // As fully shown ones: nobody comes and goes with another's state.
+        let most = 2 + u64::from(show.agent_info);
+        let fit = usize::try_from(room / most).unwrap_or(usize::MAX).min(self.alone.len());
+        let (shown, dropped) = self.alone.split_at(fit);
+        snapshot.series_dropped += dropped.iter().map(|(_, agent)| alone_series(agent, show)).sum::<u64>();
+        for agents in shown.chunks(SHARD) {
+            let told: Vec<(&str, u32)> = agents.iter().map(|(name, agent)| (&***name, agent.revision)).collect();
+            let fingerprint = Fingerprint::of(&("live", told, show.agent_info));
+            let series = |(name, agent): &(&Arc<str>, &'a LiveAgent)| AgentSeries {
+                agent: Arc::clone(name),
+                agent_name: agent.agent_name.as_deref().filter(|_| show.agent_info).map(Arc::from),
+                observed: Some(observed),
+                labels: Vec::new(),
+                live: self.lived(agent).as_ref().and_then(Lived::start),
+            };
+            snapshot.shards.push(Shard {
+                fingerprint,
+                series: agents.iter().map(|(_, agent)| alone_series(agent, show)).sum(),
+                agents: (!known.contains(&fingerprint)).then(|| agents.iter().map(series).collect()),
+                ..Shard::observed(agents.iter().map(|(name, _)| (Arc::clone(name), observed)).collect(), known)
+            });
+        }
+    }
+}
+
+/// What the live feed says of the agent `name`; those before it in `rest` go to `alone`.
+fn find<'a, I>(rest: &mut Peekable<I>, name: &Arc<str>, alone: &mut Vec<(&'a Arc<str>, &'a LiveAgent)>) -> Option<&'a LiveAgent>
+where
+    I: Iterator<Item = (&'a Arc<str>, &'a LiveAgent)>,
+{
+    while let Some((other, _)) = rest.peek() {
+        match (*other).cmp(name) {
+            Ordering::Less => alone.extend(rest.next()),
+            Ordering::Equal => return rest.next().map(|(_, agent)| agent),
+            Ordering::Greater => break,
+        }
+    }
+    None
+}
+
+/// Whether the live state holds: where it is the later observation, and where the history is behind it. History that tells of no state
+/// takes none away, for it may not hold the one that lasts; and one that tells of an earlier state than the live one has not heard of
+/// that yet, however far it is said to be known.
+fn holds(live: &LiveAgent, observed: Timestamp, agent: &Agent, standing: Option<&Standing>) -> bool {
+    let Some(standing) = standing else { return true };
+    let is_behind = live.start.is_some_and(|start| standing.start.plus(SAME_START) < start);
+    is_behind || agent.observed.is_none_or(|known| observed > known)
+}
+
+fn alone_series(agent: &LiveAgent, show: &Show) -> u64 {
+    let named = show.agent_info && agent.agent_name.is_some();
+    1 + u64::from(agent.start.is_some()) + u64::from(named)
+}

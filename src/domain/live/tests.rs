@@ -1,0 +1,326 @@
+//! The live list, what is added up of it, and when it is asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::sums::{MAX_REASONS, MAX_TEAMS, OTHER};
+use super::*;
+use crate::domain::backoff::Random;
+use crate::domain::privacy::{AgentIds, IdKey};
+use crate::domain::time::{Monotonic, Now};
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn row(agent: &str, state: &str, team: &str, reason: Option<&str>) -> LiveRow {
+    LiveRow {
+        agent: agent.to_owned(),
+        state: state.to_owned(),
+        team: team.to_owned(),
+        reason: reason.map(str::to_owned),
+        start: Some(at(1)),
+        ..LiveRow::default()
+    }
+}
+
+fn told(agents: &[(Arc<str>, u64)]) -> Vec<(&str, u64)> {
+    agents.iter().map(|(name, agents)| (&**name, *agents)).collect()
+}
+
+#[test]
+fn a_whole_list_replaces_and_changes_add_and_only_what_changed_has_a_new_revision() {
+    let mut live = Live::new(vec!["ACW".to_owned()], Privacy::default());
+    live.replace(vec![row("a", "Available", "", None), row("b", "Available", "", None)], at(10));
+    let revisions = |live: &Live| live.agents().map(|(name, agent)| (name.to_string(), agent.revision)).collect::<Vec<_>>();
+    let first = revisions(&live);
+    live.update(vec![row("a", "Available", "", None), row("b", "ACW", "", None)], at(20));
+    let second = revisions(&live);
+    assert_eq!(first[0], second[0]);
+    assert_ne!(first[1], second[1]);
+    assert_eq!(live.agents().map(|(_, agent)| live.name(agent.state).to_string()).collect::<Vec<_>>(), ["Available", WRAP_UP]);
+    live.replace(vec![row("b", "ACW", "", None), row("c", "Available", "", None)], at(15));
+    assert_eq!(revisions(&live).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+    assert_eq!(revisions(&live)[0], second[1]);
+    assert_eq!(live.observed(), Some(at(20)), "time does not run backwards");
+}
+
+#[test]
+fn of_agents_no_more_is_kept_than_is_wanted() {
+    let row = LiveRow { agent_name: "Ann".to_owned(), ..row("4711", "Available", "", None) };
+    let ids = AgentIds::Hmac(IdKey::new(b"0123456789abcdef").expect("long enough"));
+    for (names, kept) in [(false, None), (true, Some("Ann"))] {
+        let mut live = Live::new(Vec::new(), Privacy { ids: ids.clone(), names });
+        live.update(vec![row.clone()], at(10));
+        let (name, agent) = live.agents().next().expect("an agent");
+        assert_eq!((&**name, agent.agent_name.as_deref()), (&*ids.of("4711"), kept));
+    }
+}
+
+#[test]
+fn names_that_nobody_uses_are_forgotten_when_there_are_too_many() {
+    let mut live = Live::default();
+    for round in 0..3 {
+        let rows = (0..40_000).map(|number| row(&number.to_string(), &format!("state {round} {number}"), "", None)).collect();
+        live.replace(rows, at(round));
+    }
+    live.replace(vec![row("a", "Ready", "", None)], at(4));
+    assert!(live.names.len() < 10, "{} names", live.names.len());
+    assert_eq!(live.labels().count(), 1);
+}
+
+#[test]
+fn unavailable_agents_are_told_by_reason_and_team_members_by_state() {
+    let mut live = Live::default();
+    live.know_reasons(["Training"]);
+    assert!(live.unavailable().is_empty() && live.teams().is_empty(), "nothing is known yet");
+    let rows = vec![
+        row("a", "Unavailable", "North", Some("Lunch")),
+        row("b", "Unavailable", "North", Some("Lunch")),
+        row("c", "Unavailable", "", Some("")),
+        row("d", "Available", "North", None),
+    ];
+    live.replace(rows, at(10));
+    assert_eq!(told(&live.unavailable()), [("", 1), ("Lunch", 2), ("Training", 0)]);
+    let teams =
+        |live: &Live| live.teams().iter().map(|told| (told.team.to_string(), told.state.to_string(), told.agents)).collect::<Vec<_>>();
+    let team = |team: &str, state: &str, agents| (team.to_owned(), state.to_owned(), agents);
+    assert_eq!(teams(&live), [team("", "Unavailable", 1), team("North", "Available", 1), team("North", "Unavailable", 2)]);
+    live.update(vec![row("a", "Available", "South", None)], at(20));
+    assert_eq!(told(&live.unavailable()), [("", 1), ("Lunch", 1), ("Training", 0)]);
+    assert!(teams(&live).contains(&team("South", "Available", 1)) && teams(&live).contains(&team("North", "Unavailable", 1)));
+    assert!(live.set_stale(true) && !live.set_stale(true));
+    assert!(live.unavailable().is_empty() && live.teams().is_empty());
+}
+
+#[test]
+fn reasons_and_teams_past_their_limits_are_told_as_one() {
+    let mut live = Live::default();
+    let many = |number: usize| row(&number.to_string(), "Unavailable", &format!("team {number:05}"), Some(&format!("reason {number:05}")));
+    live.replace((0..MAX_TEAMS + 7).map(many).collect(), at(10));
+    let reasons = live.unavailable();
+    assert_eq!(reasons.len(), MAX_REASONS + 1);
+    assert_eq!(reasons.iter().map(|(_, agents)| agents).sum::<u64>(), 1_007);
+    assert_eq!(live.teams().iter().find(|told| &*told.team == OTHER).map(|told| told.agents), Some(7));
+    assert_eq!(live.teams().len(), MAX_TEAMS + 1);
+}
+
+#[test]
+fn skills_of_one_name_are_added_up_and_the_worst_of_them_stands() {
+    let mut skills = Skills::default();
+    let one = SkillRow {
+        skill: "Sales".to_owned(),
+        queue: Some(2),
+        oldest: Some(at(5)),
+        agents: [Some(1), None, None, Some(4), None, None],
+        level: Some(900),
+        goal: Some(800),
+        ..SkillRow::default()
+    };
+    let other = SkillRow { queue: Some(3), oldest: Some(at(3)), agents: [Some(1); 6], level: Some(700), goal: None, ..one.clone() };
+    skills.replace(vec![one, other]);
+    let told = skills.series();
+    assert_eq!(told.len(), 1);
+    let (queue, oldest, agents, level) = (told[0].queue, told[0].oldest, told[0].agents, told[0].level);
+    assert_eq!((queue, oldest, level, told[0].goal, told[0].inside), (Some(5), Some(at(3)), Some(700), Some(800), None));
+    assert_eq!(agents, [Some(2), Some(1), Some(1), Some(5), Some(1), Some(1)]);
+    skills.set_stale(true);
+    assert!(skills.series().is_empty());
+}
+
+#[test]
+fn skills_past_the_limit_are_left_out_and_counted() {
+    let mut skills = Skills::default();
+    skills.replace((0..5_002).map(|number| SkillRow { skill: format!("{number:05}"), queue: Some(1), ..SkillRow::default() }).collect());
+    assert_eq!((skills.series().len(), skills.left_out()), (5_000, 2));
+}
+
+#[test]
+fn a_states_limit_is_the_lowest_timeout_of_its_codes() {
+    let code = |is_acw, minutes: u64| CodeTimeout { is_acw, timeout: Duration::from_secs(60 * minutes) };
+    let limits = tenant_limits([code(false, 120), code(true, 60), code(false, 30), code(true, 90)]);
+    let limits: Vec<(&str, u64)> = limits.iter().map(|(state, limit)| (&**state, limit.as_secs())).collect();
+    assert_eq!(limits, [(UNAVAILABLE, 1_800), (WRAP_UP, 3_600)]);
+    assert!(tenant_limits([]).is_empty());
+}
+
+/// A plan, and its clock.
+struct World {
+    plan: LivePlan,
+    now: Now,
+}
+
+const RULES: LiveRules =
+    LiveRules { interval: Duration::from_secs(15), full_every: Duration::from_secs(300), max_staleness: Duration::from_secs(900) };
+
+impl World {
+    fn new() -> Self {
+        let now = Now { instant: Monotonic::from_elapsed(Duration::ZERO), utc: at(1_000_000_000_000) };
+        Self { plan: LivePlan::new(RULES, Random::from_seed(7), now.instant), now }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = Now { instant: self.now.instant.plus(time), utc: self.now.utc.plus(time) };
+    }
+
+    /// Lets time pass until the agents' states are asked for; skills are answered on the way.
+    fn ask(&mut self) -> (Option<String>, u64) {
+        loop {
+            let wake = self.plan.wake_at().expect("something is not under way");
+            self.pass(wake.since(self.now.instant));
+            match self.plan.next(self.now.instant, self.now.utc).expect("it is due") {
+                Ask::States { since, skip } => return (since, skip),
+                Ask::Skills { .. } => drop(self.plan.skills(self.now, Page::default())),
+            }
+        }
+    }
+
+    fn answer(&mut self, page: Page<LiveRow>) -> Option<Told<LiveRow>> {
+        self.plan.states(self.now, self.now.utc, page).expect("not too long")
+    }
+}
+
+fn page(agents: &[&str], next: Option<bool>, poll_time: Option<i64>) -> Page<LiveRow> {
+    let rows: Vec<LiveRow> = agents.iter().map(|agent| row(agent, "Available", "", None)).collect();
+    let received = u64::try_from(rows.len()).expect("few");
+    let poll_time = poll_time.map(|millis| PollTime { text: format!("time {millis}"), time: at(millis) });
+    Page { rows, received, poll_time, next, ..Page::default() }
+}
+
+fn agents(told: Option<Told<LiveRow>>) -> (bool, Vec<String>, Timestamp) {
+    let (is_all, rows, observed) = match told.expect("the last page") {
+        Told::All(rows, observed) => (true, rows, observed),
+        Told::Changes(rows, observed) => (false, rows, observed),
+    };
+    (is_all, rows.into_iter().map(|row| row.agent).collect(), observed)
+}
+
+#[test]
+fn the_whole_list_comes_first_and_every_few_minutes_and_only_changes_in_between() {
+    let mut world = World::new();
+    let began = world.now.utc.millis();
+    assert_eq!(world.ask(), (None, 0));
+    assert_eq!(agents(world.answer(page(&["a"], None, Some(began)))), (true, vec!["a".to_owned()], at(began)));
+    let mut since = began;
+    let mut wholes = Vec::new();
+    for _ in 0..50 {
+        let before = world.now.instant;
+        let (asked, _) = world.ask();
+        let wait = world.now.instant.since(before);
+        assert!(wait >= RULES.interval * 9 / 10 && wait <= RULES.interval * 11 / 10, "{wait:?}");
+        match asked {
+            Some(text) => assert_eq!(text, format!("time {since}")),
+            None => wholes.push(world.now.instant.elapsed()),
+        }
+        since += 1;
+        let (is_all, ..) = agents(world.answer(page(&[], None, Some(since))));
+        assert_eq!(is_all, wholes.last() == Some(&world.now.instant.elapsed()));
+    }
+    assert_eq!(wholes.len(), 2, "{wholes:?}");
+    assert!(wholes[0] >= Duration::from_secs(270) && wholes[1] - wholes[0] <= Duration::from_secs(350), "{wholes:?}");
+}
+
+#[test]
+fn pages_are_asked_for_by_the_rows_that_came_until_there_are_no_more() {
+    let mut world = World::new();
+    let began = world.now.utc.millis();
+    assert_eq!(world.ask(), (None, 0));
+    let odd = Page { received: 3, ..page(&["a", "b"], Some(true), Some(began - 3)) };
+    assert_eq!(world.answer(odd), None);
+    assert_eq!(world.ask(), (None, 3), "a row that makes no sense was there, too");
+    assert_eq!(world.answer(Page { total: Some(5), ..page(&["c"], None, Some(began + 9)) }), None);
+    assert_eq!(world.ask(), (None, 4));
+    let told = agents(world.answer(Page { total: Some(5), ..page(&["d"], None, None) }));
+    assert_eq!(told, (true, ["a", "b", "c", "d"].map(str::to_owned).to_vec(), at(began - 3)));
+    assert_eq!(world.ask(), (Some(format!("time {}", began - 3)), 0), "since the first page: the others may have missed something");
+}
+
+#[test]
+fn a_list_ends_with_an_empty_page_or_one_that_tells_nothing_new() {
+    for last in [page(&[], Some(true), None), page(&["a"], Some(true), None), page(&["b"], Some(false), None)] {
+        let mut world = World::new();
+        world.ask();
+        assert_eq!(world.answer(page(&["a"], Some(true), None)), None);
+        world.ask();
+        assert!(world.answer(last).is_some());
+    }
+}
+
+#[test]
+fn an_answer_without_a_time_tells_of_when_it_was_asked_and_one_from_the_future_of_now() {
+    let mut world = World::new();
+    world.ask();
+    let began = world.now.utc;
+    world.pass(Duration::from_secs(2));
+    assert_eq!(agents(world.answer(page(&["a"], None, None))).2, began);
+    assert_eq!(world.ask().0, Some(began.to_string()));
+    let later = world.now.utc.millis() + 60_000;
+    assert_eq!(agents(world.answer(page(&["a"], None, Some(later)))).2, world.now.utc);
+    assert_eq!(world.ask().0, Some(format!("time {later}")), "given back in the same words");
+    let unchanged = Page { unchanged: true, ..Page::default() };
+    let asked = world.now.utc;
+    assert_eq!(agents(world.answer(unchanged)), (false, Vec::new(), asked));
+    assert_eq!(world.ask().0, Some(format!("time {later}")), "what was not told again is asked for again");
+}
+
+#[test]
+fn not_modified_is_no_empty_list() {
+    let mut world = World::new();
+    assert_eq!(world.ask(), (None, 0));
+    assert!(!agents(world.answer(Page { unchanged: true, ..Page::default() })).0);
+    assert_eq!(world.ask().0, None, "the whole list is still wanted");
+    assert!(agents(world.answer(Page::default())).0, "204: nobody is there");
+}
+
+#[test]
+fn failures_wait_longer_and_longer_and_a_feed_without_success_is_stale() {
+    let mut world = World::new();
+    world.ask();
+    for failures in 0..8_u32 {
+        let failed = world.now.instant;
+        world.plan.failed(Feed::AgentStates, failed, None);
+        world.ask();
+        let wait = world.now.instant.since(failed);
+        let least = (RULES.interval * 2_u32.pow(failures)).min(Duration::from_secs(300));
+        assert!(wait >= least && wait <= least * 3 / 2, "{wait:?} after {failures} failures");
+    }
+    assert!(world.now.instant.elapsed() > RULES.max_staleness);
+    let standing = world.plan.standing(Feed::AgentStates, world.now.instant);
+    assert!(standing.stale && standing.up == Some(false) && standing.last_success.is_none());
+    assert!(!world.plan.standing(Feed::SkillActivity, world.now.instant).stale);
+    world.answer(page(&["a"], None, None));
+    let standing = world.plan.standing(Feed::AgentStates, world.now.instant);
+    assert!(!standing.stale && standing.up == Some(true));
+    world.ask();
+    let failed = world.now.instant;
+    world.plan.failed(Feed::AgentStates, failed, Some(Duration::from_secs(3_000)));
+    world.ask();
+    assert!(world.now.instant.since(failed) >= Duration::from_secs(3_000), "as long as the server asks");
+}
+
+#[test]
+fn a_failure_forgets_the_pages_before_it() {
+    let mut world = World::new();
+    world.ask();
+    assert_eq!(world.answer(page(&["a"], Some(true), None)), None);
+    world.ask();
+    world.plan.failed(Feed::AgentStates, world.now.instant, None);
+    assert_eq!(world.ask(), (None, 0));
+    assert_eq!(agents(world.answer(page(&["b"], None, None))).1, ["b"]);
+}
+
+#[test]
+fn a_list_without_end_is_a_failure() {
+    let mut world = World::new();
+    let mut number = 0;
+    let error = loop {
+        world.ask();
+        number += 1;
+        let endless = Page { received: 300_000, ..page(&[&number.to_string()], Some(true), None) };
+        if let Err(error) = world.plan.states(world.now, world.now.utc, endless) {
+            break error;
+        }
+    };
+    assert!(error.contains("1000000") && number == 4, "{number}: {error}");
+    assert_eq!(world.plan.standing(Feed::AgentStates, world.now.instant).up, Some(false));
+}

@@ -1,0 +1,170 @@
+//! The live feeds in the loop: what is asked when, and what becomes of the answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::FutureExt;
+
+use super::{Reported, Running};
+use crate::cxone::platform::{LivePage, UnavailableCodes};
+use crate::cxone::{AnyClient, ApiError, ErrorKind};
+use crate::domain::ledger::Show;
+use crate::domain::live::{Ask, CodeTimeout, Feed, Live, LivePlan, Skills, Told, tenant_limits};
+use crate::domain::snapshot::{FeedSeries, LiveSeries};
+use crate::domain::time::{Now, Timestamp};
+
+/// The live feeds, and what they have told.
+#[derive(Debug)]
+pub struct LiveFeeds {
+    plan: LivePlan,
+    live: Live,
+    skills: Skills,
+    /// The unavailable codes whose limits and names are taken over.
+    codes: Option<Arc<UnavailableCodes>>,
+    /// The limits of the configuration.
+    limits: BTreeMap<Arc<str>, Duration>,
+    /// Of each feed, what its newest failure was; to log changes and not repetitions.
+    troubles: BTreeMap<Feed, Option<ErrorKind>>,
+}
+
+impl LiveFeeds {
+    /// Feeds of which nothing is known yet; `limits` are those of the configuration.
+    #[must_use]
+    pub fn new(plan: LivePlan, live: Live, limits: BTreeMap<Arc<str>, Duration>) -> Self {
+        Self { plan, live, skills: Skills::default(), codes: None, limits, troubles: BTreeMap::new() }
+    }
+
+    /// When the feeds are asked for.
+    #[must_use]
+    pub fn plan(&self) -> &LivePlan {
+        &self.plan
+    }
+
+    /// The agents' states.
+    #[must_use]
+    pub const fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// What is shown beside the agents.
+    #[must_use]
+    pub fn series(&self, now: Now) -> LiveSeries {
+        let feeds = Feed::ALL.map(|feed| {
+            let standing = self.plan.standing(feed, now.instant);
+            FeedSeries { feed, up: standing.up == Some(true), last_success: standing.last_success.map(|success| success.utc) }
+        });
+        LiveSeries {
+            feeds: feeds.into(),
+            unavailable: self.live.unavailable(),
+            teams: self.live.teams(),
+            skills: self.skills.series(),
+            left_out: self.skills.left_out(),
+        }
+    }
+
+    /// The tenant's limits hold where the configuration sets none.
+    fn take_codes(&mut self, codes: Arc<UnavailableCodes>, show: &mut Show) {
+        if self.codes.as_ref().is_some_and(|known| Arc::ptr_eq(known, &codes)) {
+            return;
+        }
+        let active = || codes.iter().map(|(_, code)| code).filter(|code| code.is_active);
+        let timeouts = active().filter_map(|code| Some(CodeTimeout { is_acw: code.is_acw, timeout: code.agent_timeout? }));
+        show.limits = tenant_limits(timeouts);
+        show.limits.extend(self.limits.iter().map(|(state, limit)| (Arc::clone(state), *limit)));
+        self.live.know_reasons(active().filter(|code| !code.is_acw && !code.name.trim().is_empty()).map(|code| code.name.trim()));
+        self.codes = Some(codes);
+    }
+
+    fn take(&mut self, now: Now, cxone_utc: Timestamp, page: LivePage) -> Result<bool, String> {
+        match page {
+            LivePage::States(page) => {
+                let Some(told) = self.plan.states(now, cxone_utc, page)? else { return Ok(false) };
+                match told {
+                    Told::All(rows, observed) => self.live.replace(rows, observed),
+                    Told::Changes(rows, observed) => self.live.update(rows, observed),
+                }
+            }
+            LivePage::Skills(page) => {
+                let Some(told) = self.plan.skills(now, page)? else { return Ok(false) };
+                match told {
+                    Told::All(rows, _) => self.skills.replace(rows),
+                    Told::Changes(..) => {}
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes note of a feed's failure, or of none; whether it is news.
+    fn note(&mut self, feed: Feed, trouble: Option<ErrorKind>) -> bool {
+        self.troubles.insert(feed, trouble).unwrap_or(None) != trouble
+    }
+}
+
+impl Running {
+    /// Whether anything is to be asked for, by the plan or by a live feed.
+    pub(super) fn is_due(&self, now: Now) -> bool {
+        let live = self.poller.feeds.as_ref().and_then(|feeds| feeds.plan.wake_at());
+        self.poller.planner.wake_at(now.instant).into_iter().chain(live).any(|wake| wake <= now.instant)
+    }
+
+    /// Makes the requests of the live feeds that are due.
+    pub(super) fn ask_live(&mut self, now: Now, cxone_utc: Timestamp) {
+        let (AnyClient::Platform(client), Some(feeds)) = (&self.poller.client, &mut self.poller.feeds) else { return };
+        while let Some(ask) = feeds.plan.next(now.instant, cxone_utc) {
+            let client = Arc::clone(client);
+            let asking = async move {
+                let result = client.live(&ask).await;
+                Reported::Live(ask, result)
+            };
+            self.requests.push(asking.boxed());
+        }
+    }
+
+    /// Takes an answer of a live feed in.
+    pub(super) fn live_told(&mut self, now: Now, ask: &Ask, result: Result<LivePage, ApiError>) {
+        let cxone_utc = self.poller.server_clock.read().now(now);
+        let Some(feeds) = &mut self.poller.feeds else { return };
+        let feed = match ask {
+            Ask::States { .. } => Feed::AgentStates,
+            Ask::Skills { .. } => Feed::SkillActivity,
+        };
+        if let AnyClient::Platform(client) = &self.poller.client
+            && let Some(codes) = client.known_codes()
+        {
+            feeds.take_codes(codes, &mut self.poller.show);
+        }
+        let (trouble, message) = match result.map(|page| feeds.take(now, cxone_utc, page)) {
+            Ok(Ok(false)) => return,
+            Ok(Ok(true)) => (None, String::new()),
+            Ok(Err(message)) => (Some(ErrorKind::TooLarge), message),
+            Err(error) => {
+                feeds.plan.failed(feed, now.instant, error.retry_after);
+                (Some(error.kind), error.to_string())
+            }
+        };
+        self.changed = true;
+        let feed_name = feed.as_str();
+        match (feeds.note(feed, trouble), trouble) {
+            (true, Some(_)) => tracing::warn!(feed = feed_name, "{message}"),
+            (false, Some(_)) => tracing::debug!(feed = feed_name, "{message}"),
+            (true, None) => tracing::info!(feed = feed_name, "the live feed works again"),
+            (false, None) => tracing::debug!(feed = feed_name, "live feed read"),
+        }
+    }
+
+    /// A feed that turns stale changes what is shown, though nothing was read.
+    pub(super) fn note_live_stale(&mut self, now: Now) {
+        let Some(feeds) = &mut self.poller.feeds else { return };
+        let stale = |feed| feeds.plan.standing(feed, now.instant).stale;
+        let (states, skills) = (stale(Feed::AgentStates), stale(Feed::SkillActivity));
+        let news = [feeds.live.set_stale(states), feeds.skills.set_stale(skills)];
+        for ((feed, is_news), stale) in Feed::ALL.into_iter().zip(news).zip([states, skills]) {
+            self.changed |= is_news;
+            if is_news && stale {
+                tracing::warn!(feed = feed.as_str(), "stale: no answer for too long, so what this live feed told is gone");
+            }
+        }
+    }
+}

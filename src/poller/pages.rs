@@ -1,0 +1,40 @@
+//! Windows that are read in pages.
+
+use futures_util::future::FutureExt;
+
+use super::{MINUTE, Reported, Running, trouble};
+use crate::cxone::platform::Progress;
+use crate::cxone::{ApiError, Paging, ReportRequest};
+use crate::domain::fetch::Reply;
+use crate::domain::ledger::TargetId;
+use crate::domain::report::Report;
+use crate::domain::time::{Now, Window};
+
+impl Running {
+    /// Asks for the next page of a window. What has been read is in memory only: a later process begins the window anew.
+    pub(super) fn page(&mut self, now: Now, id: TargetId, window: Window) {
+        let client = self.poller.client.of_platform();
+        let mut paging = self.pagings[id.index()].take().unwrap_or_else(|| {
+            let target = &self.poller.targets[id.index()];
+            tracing::debug!(target_name = %target.name, %window, "asking for the state history");
+            self.poller.telemetry.job_submitted();
+            self.poller.submits.retain(|(submit, _)| now.instant.since(*submit) <= MINUTE);
+            self.poller.submits.push_back((now.instant, now.utc));
+            Box::new(client.history(ReportRequest { window, filter: target.filter.clone() }))
+        });
+        let reading = async move {
+            let result = client.page(&mut paging).await;
+            Reported::Paged(id, paging, result)
+        };
+        self.requests.push(reading.boxed());
+    }
+
+    /// Takes what came of a request for a page.
+    pub(super) async fn paged(&mut self, now: Now, id: TargetId, paging: Box<Paging<Report>>, result: Result<Progress, ApiError>) {
+        if result == Ok(Progress::Done) {
+            return self.completed(now, id, paging.into_rows()).await;
+        }
+        self.pagings[id.index()] = Some(paging);
+        self.reply(now, id, result.map_or_else(trouble, |_| Reply::Unfinished)).await;
+    }
+}

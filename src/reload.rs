@@ -1,0 +1,132 @@
+//! The exporter while configurations come and go: pages and connections stay, the loop is built anew from the store, as after a restart.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::Front;
+use crate::config::Config;
+use crate::cxone::Transport;
+use crate::domain::backoff::Random;
+use crate::poller::Poller;
+use crate::tasks::off_thread;
+
+/// Orders that may wait; more are refused, for the last of them reads what all of them would.
+const MOST_ORDERS: usize = 4;
+
+/// What is to be read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The configuration, and the secrets that it names.
+    Everything,
+    /// The secrets alone, since their files changed.
+    Secrets,
+}
+
+/// An order to read the configuration again.
+struct Order {
+    what: What,
+    done: oneshot::Sender<Result<(), String>>,
+}
+
+/// Gives orders to a [`Reloader`].
+#[derive(Clone, Debug)]
+pub struct Orders(mpsc::Sender<Order>);
+
+/// Carries [`Orders`] out, one after another.
+#[derive(Debug)]
+pub struct Inbox(mpsc::Receiver<Order>);
+
+/// Orders, and where they go.
+#[must_use]
+pub fn orders() -> (Orders, Inbox) {
+    let (sender, receiver) = mpsc::channel(MOST_ORDERS);
+    (Orders(sender), Inbox(receiver))
+}
+
+impl Orders {
+    /// Has the configuration read again, and waits for what comes of it.
+    ///
+    /// # Errors
+    /// What is wrong with it; the configuration before goes on then.
+    pub async fn give(&self, what: What) -> Result<(), String> {
+        let (done, outcome) = oneshot::channel();
+        self.0.try_send(Order { what, done }).map_err(|_| "it is being read again already".to_owned())?;
+        outcome.await.unwrap_or_else(|_| Err("the exporter is ending".to_owned()))
+    }
+}
+
+/// A configuration that was read, and the way to the API that it names.
+pub type Taken = (Config, Arc<dyn Transport>);
+
+/// Runs the loop, and builds it anew when the configuration was read again.
+pub struct Reloader {
+    /// What stays.
+    pub front: Front,
+    /// The configuration that counts, and the way to its API.
+    pub current: Taken,
+    /// Reads the configuration again; may block.
+    pub read: Arc<dyn Fn(What) -> Result<Taken, String> + Send + Sync>,
+    /// Randomness for the next loop.
+    pub random: fn() -> Random,
+}
+
+impl Reloader {
+    /// Polls by `poller` until `stop` is cancelled, and carries out what comes into `inbox`. Returns earlier only when the loop cannot
+    /// go on, which is logged.
+    pub async fn run(mut self, mut poller: Poller, mut inbox: Inbox, stop: CancellationToken) {
+        loop {
+            let pause = stop.child_token();
+            let mut polling = Box::pin(poller.run(pause.clone()));
+            let (taken, done) = tokio::select! {
+                _store = &mut polling => return,
+                news = self.next(&mut inbox) => news,
+            };
+            // What is under way is dropped as at an end; what was counted is in the store, and what was asked for is asked again.
+            pause.cancel();
+            let store = polling.await;
+            let (config, transport) = &taken;
+            poller = match self.front.poller(config, Arc::clone(transport), store, (self.random)()) {
+                Ok(poller) => {
+                    tracing::info!(api = %config.api.address(), targets = config.targets.len(), "the configuration was read again and counts from now on");
+                    let _told = done.send(Ok(()));
+                    self.current = taken;
+                    poller
+                }
+                Err(refused) => {
+                    self.refuse(done, refused.error.to_string());
+                    let (config, transport) = &self.current;
+                    match self.front.poller(config, Arc::clone(transport), refused.store, (self.random)()) {
+                        Ok(poller) => {
+                            self.front.telemetry.config_refused();
+                            poller
+                        }
+                        Err(refused) => {
+                            tracing::error!("the configuration before cannot go on either: {}", refused.error);
+                            return;
+                        }
+                    }
+                }
+            };
+        }
+    }
+
+    /// Waits for a configuration that is right.
+    async fn next(&self, inbox: &mut Inbox) -> (Taken, oneshot::Sender<Result<(), String>>) {
+        loop {
+            let Some(Order { what, done }) = inbox.0.recv().await else { return std::future::pending().await };
+            let read = Arc::clone(&self.read);
+            match off_thread(move || read(what)).await {
+                Ok(taken) => return (taken, done),
+                Err(mistakes) => self.refuse(done, mistakes),
+            }
+        }
+    }
+
+    fn refuse(&self, done: oneshot::Sender<Result<(), String>>, why: String) {
+        self.front.telemetry.config_refused();
+        tracing::error!("the configuration was read again and is wrong; the one before goes on: {}", why.trim_end());
+        let _told = done.send(Err(why));
+    }
+}

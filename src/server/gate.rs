@@ -1,0 +1,92 @@
+//! Who gets through to the pages, by the web configuration that counts now.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Response, StatusCode};
+
+use super::body::Body;
+use super::client::Client;
+use super::limiter::Limiter;
+use super::password::{Passwords, Verdict};
+use super::routes::plain;
+use crate::clock::Clock;
+use crate::config::web::WebConfig;
+
+/// Lets requests through or refuses them. Authentication comes first: only who may come in at all counts against a rate limit, and
+/// each against its own.
+#[derive(Debug)]
+pub struct Gate {
+    current: RwLock<Arc<WebConfig>>,
+    passwords: Passwords,
+    limiter: Mutex<Option<Limiter>>,
+    clock: Clock,
+}
+
+impl Gate {
+    /// A gate that goes by `config` until it is told otherwise.
+    #[must_use]
+    pub fn new(config: WebConfig, clock: Clock) -> Self {
+        let limiter = Mutex::new(config.rate_limit.map(Limiter::new));
+        Self { current: RwLock::new(Arc::new(config)), passwords: Passwords::new(), limiter, clock }
+    }
+
+    /// What counts now.
+    #[must_use]
+    pub fn current(&self) -> Arc<WebConfig> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Goes by `config` from the next connection and the next request on. Clients keep what they have used of an unchanged rate limit.
+    pub fn replace(&self, config: WebConfig) {
+        let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
+        if limiter.as_ref().map(Limiter::rate) != config.rate_limit {
+            *limiter = config.rate_limit.map(Limiter::new);
+        }
+        drop(limiter);
+        self.passwords.keep(&config.users);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// Whether a request for `path` may pass; else the refusal.
+    pub(super) async fn admit(&self, client: Client, path: &str, headers: &HeaderMap) -> Result<(), Response<Body>> {
+        let config = self.current();
+        let mut signed_in = None;
+        if !config.users.is_empty() && !config.auth_excluded_paths.contains(path) {
+            match self.passwords.check(&config.users, client, headers).await {
+                Verdict::Right(user) => signed_in = Some(user),
+                Verdict::Wrong => return Err(unauthorized()),
+                Verdict::Busy => {
+                    let text = "too many passwords are being checked; come again\n";
+                    return Err(come_again(StatusCode::SERVICE_UNAVAILABLE, text, Duration::from_secs(1)));
+                }
+            }
+        }
+        let now = self.clock.now().instant;
+        let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = limiter.as_mut().map_or(Ok(()), |limiter| limiter.take((signed_in, client), now));
+        taken.map_err(|wait| come_again(StatusCode::TOO_MANY_REQUESTS, "too many requests (rate_limit)\n", wait))
+    }
+
+    /// Puts the configured headers onto a response, in place of the page's own.
+    pub(super) fn dress(&self, response: &mut Response<Body>) {
+        for (name, value) in &self.current().headers {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+}
+
+fn unauthorized() -> Response<Body> {
+    let mut refusal = plain(StatusCode::UNAUTHORIZED, "a user name and a password are needed\n".to_owned());
+    let challenge = HeaderValue::from_static("Basic realm=\"cxone-exporter\", charset=\"UTF-8\"");
+    refusal.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    refusal
+}
+
+fn come_again(status: StatusCode, text: &str, wait: Duration) -> Response<Body> {
+    let mut refusal = plain(status, text.to_owned());
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    refusal.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    refusal
+}

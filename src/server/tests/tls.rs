@@ -1,0 +1,210 @@
+//! TLS: handshakes that end, that fail and that never end, client certificates, and HTTP/2.
+
+use std::io;
+use std::path::Path;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::*;
+use crate::clock::Clock;
+use crate::config::ConfigText;
+use crate::config::web::WebConfig;
+
+/// An authority, a server's certificate and a client's, each in PEM.
+struct Papers {
+    authority: String,
+    server: (String, String),
+    client: (String, String),
+}
+
+fn papers() -> Papers {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let authority = params.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(params, key);
+    let issued = |names: Vec<SanType>| {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.subject_alt_names = names;
+        (params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
+    };
+    let server = issued(vec![SanType::DnsName("localhost".try_into().unwrap())]);
+    let client = issued(vec![SanType::URI("spiffe://example.org/prometheus".try_into().unwrap())]);
+    Papers { authority, server, client }
+}
+
+impl Papers {
+    /// A gate with the server's certificate, and `more` in its section.
+    fn gate(&self, more: &str) -> Arc<Gate> {
+        let text = format!("tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n{more}");
+        let read = |path: &Path| match path.to_str() {
+            Some("server.crt") => Ok(self.server.0.clone().into_bytes()),
+            Some("server.key") => Ok(self.server.1.clone().into_bytes()),
+            Some("ca.crt") => Ok(self.authority.clone().into_bytes()),
+            Some(_) | None => Err(io::Error::from(io::ErrorKind::NotFound)),
+        };
+        let (config, _) = WebConfig::parse(ConfigText { name: "web.yml", text: &text }, read).unwrap_or_else(|errors| panic!("{errors}"));
+        Arc::new(Gate::new(config, Clock::system()))
+    }
+
+    fn client(&self, with: Option<&(String, String)>, protocol: &[u8]) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.authority.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let mut config = match with {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap()
+            }
+        };
+        config.alpn_protocols = vec![protocol.to_vec()];
+        config
+    }
+}
+
+async fn connect(server: &Server, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, server.connect().await).await
+}
+
+/// What a client with this configuration is answered over HTTP/1.1; nothing when it is not let in.
+async fn ask(server: &Server, config: ClientConfig) -> Option<String> {
+    let mut stream = connect(server, config).await.ok()?;
+    stream.write_all(get("/").as_bytes()).await.ok()?;
+    let mut answer = Vec::new();
+    tokio::time::timeout(LONG, stream.read_to_end(&mut answer)).await.expect("in time").ok()?;
+    String::from_utf8(answer).ok()
+}
+
+#[tokio::test]
+async fn every_client_auth_type_lets_in_whom_go_lets_in() {
+    let (ours, others) = (papers(), papers());
+    let (ours_is, foreign) = (Some(&ours.client), Some(&others.client));
+    const SAN: &str = "  client_allowed_sans: ['spiffe://example.org/prometheus']\n";
+    const OTHER_SAN: &str = "  client_allowed_sans: ['spiffe://example.org/grafana']\n";
+    for (kind, authority, sans, nobody, vouched, unvouched) in [
+        ("NoClientCert", "", "", true, true, true),
+        ("RequestClientCert", "", "", true, true, true),
+        ("RequireAnyClientCert", "", "", false, true, true),
+        ("RequireClientCert", "", "", false, true, true),
+        ("VerifyClientCertIfGiven", "  client_ca_file: ca.crt\n", "", true, true, false),
+        ("RequireAndVerifyClientCert", "  client_ca_file: ca.crt\n", "", false, true, false),
+        ("RequireAndVerifyClientCert", "  client_ca_file: ca.crt\n", SAN, false, true, false),
+        ("RequireAndVerifyClientCert", "  client_ca_file: ca.crt\n", OTHER_SAN, false, false, false),
+        ("RequireAnyClientCert", "", SAN, false, true, true),
+    ] {
+        let gate = ours.gate(&format!("  client_auth_type: {kind}\n{authority}{sans}"));
+        let server = Server::behind(Some(gate), Limits::default(), hello).await;
+        for (who, expected) in [(None, nobody), (ours_is, vouched), (foreign, unvouched)] {
+            let answer = ask(&server, ours.client(who, b"http/1.1")).await;
+            assert_eq!(answer.is_some_and(|text| text.ends_with("hello")), expected, "{kind} {sans} {:?}", who.map(|_| "with certificate"));
+        }
+        server.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_never_ends_is_cut_off_and_plain_http_gets_no_page() {
+    let ours = papers();
+    let limits = Limits { head_time: Duration::from_millis(300), ..Limits::default() };
+    let server = Server::behind(Some(ours.gate("")), limits, hello).await;
+    let mut silent = server.connect().await;
+    let mut begun = server.connect().await;
+    begun.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01]).await.unwrap();
+    assert!(!server.ask(&get("/")).await.contains("hello"));
+    assert_eq!((read_to_end(&mut silent).await, read_to_end(&mut begun).await), (String::new(), String::new()));
+    // One that makes the handshake and says nothing more.
+    let mut idle = connect(&server, ours.client(None, b"h2")).await.unwrap();
+    let mut bytes = Vec::new();
+    let _ended = tokio::time::timeout(LONG, idle.read_to_end(&mut bytes)).await.expect("it is cut off");
+    assert!(ask(&server, ours.client(None, b"http/1.1")).await.unwrap().ends_with("hello"));
+    server.end().await;
+}
+
+/// A client of HTTP/2 and the task that drives it.
+async fn multiplexed(server: &Server, config: ClientConfig, window: u32) -> (h2::client::SendRequest<Bytes>, CancellationToken) {
+    let stream = connect(server, config).await.unwrap();
+    let (client, connection) = h2::client::Builder::new().initial_window_size(window).handshake(stream).await.unwrap();
+    let ended = CancellationToken::new();
+    let at_end = ended.clone();
+    server.tasks.spawn("client", async move {
+        drop(connection.await);
+        at_end.cancel();
+    });
+    (client.ready().await.unwrap(), ended)
+}
+
+fn page(path: &str) -> Request<()> {
+    Request::get(format!("https://localhost{path}")).body(()).unwrap()
+}
+
+#[tokio::test]
+async fn http_2_gives_the_same_pages_and_a_silent_connection_is_ended() {
+    let ours = papers();
+    let limits = Limits { idle_time: Duration::from_millis(400), ..Limits::default() };
+    let server = Server::behind(Some(ours.gate("")), limits, site(40).handler()).await;
+    let (mut client, ended) = multiplexed(&server, ours.client(None, b"h2"), 65_535).await;
+    let (first, _) = client.send_request(page("/metrics"), true).unwrap();
+    let (second, _) = client.send_request(page("/-/healthy"), true).unwrap();
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    assert_eq!((first.status(), first.version(), second.status()), (StatusCode::OK, http::Version::HTTP_2, StatusCode::OK));
+    let mut body = second.into_body();
+    assert_eq!(body.data().await.unwrap().unwrap(), "cxone-exporter is healthy.\n");
+    drop(first);
+    tokio::time::timeout(LONG, ended.cancelled()).await.expect("it is ended");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_client_of_http_2_that_grants_no_room_for_the_answer_is_dropped_and_its_place_is_free_again() {
+    let ours = papers();
+    let limits = Limits { answer_time: Duration::from_millis(400), ..Limits::default() };
+    let large = Bytes::from(vec![b'x'; 1 << 20]);
+    let site = Arc::new(tokio::sync::Semaphore::new(1));
+    let places = Arc::clone(&site);
+    let server = Server::behind(Some(ours.gate("")), limits, move |_| {
+        let place = Arc::clone(&places).try_acquire_owned().map_err(|_| Abort);
+        let body = place.map(|place| Response::new(Body::full(large.clone()).holding(place)));
+        std::future::ready(body)
+    })
+    .await;
+    let (mut client, ended) = multiplexed(&server, ours.client(None, b"h2"), 0).await;
+    let (answer, _) = client.send_request(page("/"), true).unwrap();
+    let answer = answer.await.unwrap();
+    assert_eq!((answer.status(), site.available_permits()), (StatusCode::OK, 0));
+    tokio::time::timeout(LONG, ended.cancelled()).await.expect("it is dropped");
+    let back = tokio::time::timeout(LONG, site.acquire()).await;
+    assert!(back.is_ok(), "the place is still taken");
+    drop(back);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn without_http_2_in_the_configuration_there_is_none() {
+    let ours = papers();
+    let server = Server::behind(Some(ours.gate("http_server_config: {http2: false}\n")), Limits::default(), hello).await;
+    assert!(connect(&server, ours.client(None, b"h2")).await.is_err(), "no protocol in common");
+    assert!(ask(&server, ours.client(None, b"http/1.1")).await.is_some());
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_new_certificate_counts_from_the_next_connection() {
+    let (old, new) = (papers(), papers());
+    let gate = old.gate("");
+    let server = Server::behind(Some(Arc::clone(&gate)), Limits::default(), hello).await;
+    assert!(ask(&server, old.client(None, b"http/1.1")).await.is_some());
+    gate.replace(WebConfig::clone(&new.gate("").current()));
+    assert!(ask(&server, old.client(None, b"http/1.1")).await.is_none());
+    assert!(ask(&server, new.client(None, b"http/1.1")).await.is_some());
+    server.end().await;
+}

@@ -1,0 +1,358 @@
+//! The live feeds in the exporter that ships, in virtual time: a hand-made CXone tells states, skills, codes and a little history.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
+
+#[path = "support/strict.rs"]
+mod strict;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cxone_exporter::app::{self, Web};
+use cxone_exporter::clock::Clock;
+use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
+use cxone_exporter::cxone::{Response, Transport, TransportError};
+use cxone_exporter::domain::backoff::Random;
+use cxone_exporter::domain::time::Timestamp;
+use cxone_exporter::server::Site;
+use cxone_exporter::store::MemoryStore;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{self, StreamExt};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use strict::Dialect;
+use tokio_util::sync::CancellationToken;
+
+const START: Timestamp = Timestamp::from_millis(1_781_076_600_000);
+
+/// A short past, so that the history is read in a moment.
+const HOUR: &str = "poll: {lookback: 1h}\n";
+
+const BASE: &str = "/incontactapi/services/v30.0";
+
+/// What the hand-made CXone answers, and what it was asked.
+#[derive(Default)]
+struct Told {
+    /// Rows of the live list, all of them, as pages.
+    all: Vec<Vec<String>>,
+    /// What each request for changes is answered with, one after the other; then with 204.
+    changes: VecDeque<(u16, Vec<String>)>,
+    /// Rows of the history.
+    history: Vec<String>,
+    skills: Vec<String>,
+    /// The status of every answer of a live feed instead.
+    fails: Option<u16>,
+    history_fails: bool,
+    queries: Vec<(Duration, String)>,
+}
+
+struct Cxone {
+    clock: Clock,
+    told: Mutex<Told>,
+}
+
+impl Cxone {
+    fn told<T>(&self, change: impl FnOnce(&mut Told) -> T) -> T {
+        change(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn answer(&self, request: &Request<Bytes>) -> (u16, String) {
+        if *request.method() == Method::POST {
+            return (200, r#"{"access_token":"token-1","expires_in":3600}"#.to_owned());
+        }
+        let now = self.clock.now();
+        let path = request.uri().path().strip_prefix(BASE).expect("below the API's base").to_owned();
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        self.told(|told| {
+            told.queries.push((now.instant.elapsed(), format!("{path}?{query}")));
+            match path.as_str() {
+                "/unavailable-codes" => {
+                    let codes = r#"{"unavailableCodes":[{"id":11,"name":"After call","isActive":true,"isACW":true,"agentTimeout":30},
+                        {"id":12,"name":"Lunch","isActive":true,"isACW":false,"agentTimeout":"60"},
+                        {"id":13,"name":"Old","isActive":false,"isACW":false,"agentTimeout":1}]}"#;
+                    (200, codes.to_owned())
+                }
+                "/agents/state-history" if told.history_fails => (500, String::new()),
+                "/agents/state-history" if query.contains("skip=") && !query.contains("skip=0") => (204, String::new()),
+                "/agents/state-history" => (200, format!(r#"{{"agentStateHistory":[{}]}}"#, told.history.join(","))),
+                _ if told.fails.is_some() => (told.fails.unwrap_or(500), "oh".to_owned()),
+                "/skills/activity" => (200, format!(r#"{{"skillActivity":[{}]}}"#, told.skills.join(","))),
+                "/agents/states" => states(told, &query, now.utc),
+                other => panic!("{other}"),
+            }
+        })
+    }
+}
+
+fn states(told: &mut Told, query: &str, now: Timestamp) -> (u16, String) {
+    let document = |rows: &[String], next: bool| {
+        let next = if next { r#""next":"http://127.0.0.1:1/elsewhere""# } else { r#""next":null"# };
+        format!(r#"{{"_links":{{{next}}},"lastPollTime":"{now}","agentStates":[{}]}}"#, rows.join(","))
+    };
+    if query.contains("updatedSince") {
+        let (status, rows) = told.changes.pop_front().unwrap_or((204, Vec::new()));
+        return (status, if status == 200 { document(&rows, false) } else { String::new() });
+    }
+    let skip: usize = query.strip_prefix("skip=").map_or(0, |skip| skip.parse().expect("a number"));
+    let mut before = 0;
+    for (place, page) in told.all.iter().enumerate() {
+        if before == skip {
+            return (200, document(page, place + 1 < told.all.len()));
+        }
+        before += page.len();
+    }
+    (204, String::new())
+}
+
+impl Transport for Cxone {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response, TransportError>> {
+        async move {
+            self.clock.sleep_until(self.clock.now().instant.plus(Duration::from_millis(40))).await;
+            let (status, body) = self.answer(&request);
+            let mut headers = HeaderMap::new();
+            let date = jiff::Timestamp::from_millisecond(self.clock.now().utc.millis()).unwrap();
+            let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            headers.insert("date", HeaderValue::from_str(&date).unwrap());
+            let body = stream::iter([Ok(Bytes::from(body))]).boxed();
+            Ok(Response { status: StatusCode::from_u16(status).unwrap(), headers, body })
+        }
+        .boxed()
+    }
+}
+
+/// The exporter and its CXone.
+struct World {
+    clock: Clock,
+    cxone: Arc<Cxone>,
+    site: Arc<Site>,
+    polling: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+type Page = BTreeMap<String, String>;
+
+impl World {
+    fn new(more: &str, told: Told) -> Self {
+        let clock = Clock::starting_at(START);
+        let cxone = Arc::new(Cxone { clock: clock.clone(), told: Mutex::new(told) });
+        let text = format!(
+            "api: {{dialect: platform, issuer: \"http://127.0.0.1:1\", base_url: \"http://127.0.0.1:1\", access_key_id: k, \
+             access_key_secret_file: key}}\nmetrics: {{agent_info: true}}\n{more}"
+        );
+        let file = ConfigText { name: "c.yml", text: &text };
+        let (config, _) = Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, |_| Ok("s3cret".to_owned())).unwrap();
+        let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 10, reload: None };
+        let transport = Arc::clone(&cxone);
+        let exporter = app::exporter(&config, web, &clock, transport, Box::new(MemoryStore::default()), Random::from_seed(5)).unwrap();
+        let (polling, site) = exporter.into_parts(CancellationToken::new());
+        Self { clock, cxone, site, polling: Box::pin(polling) }
+    }
+
+    async fn run_for(&mut self, seconds: u64) {
+        let end = self.clock.now().instant.plus(Duration::from_secs(seconds));
+        tokio::select! {
+            biased;
+            () = &mut self.polling => panic!("the loop ended"),
+            () = self.clock.sleep_until(end) => {}
+        }
+    }
+
+    /// Every sample on the page, as `name{label=value,…}` without quotes.
+    async fn page(&self) -> Page {
+        let request = Request::get("/metrics").header("accept", "application/openmetrics-text;version=1.0.0").body(()).unwrap();
+        let (_, body) = self.site.answer(&request).into_parts();
+        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        let page = strict::parse(&text, Dialect::OpenMetrics).unwrap();
+        let of = |((name, labels), value): (&(String, BTreeMap<String, String>), &String)| {
+            let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            (format!("{name}{{{}}}", labels.join(",")), value.clone())
+        };
+        page.samples.iter().map(of).collect()
+    }
+
+    fn queries(&self, of: &str) -> Vec<(Duration, String)> {
+        self.cxone.told(|told| told.queries.iter().filter(|(_, query)| query.starts_with(of)).cloned().collect())
+    }
+}
+
+/// A row of the live list; the agent has been there since `START` and `since` seconds.
+fn agent(id: u32, more: &str, since: i64) -> String {
+    let start = START.millis() + since * 1_000;
+    format!(
+        r#"{{"agentId":{id},"startDate":"{}","teamName":"North","firstName":"Ann","lastName":"{id}",{more}}}"#,
+        Timestamp::from_millis(start)
+    )
+}
+
+fn available(id: u32, since: i64) -> String {
+    agent(id, r#""agentStateId":1,"agentStateName":"Available","isACW":false"#, since)
+}
+
+fn visit(id: u32, state: u32, since: i64, lasted: Option<i64>) -> String {
+    let duration = lasted.map_or("null".to_owned(), |lasted| format!("\"PT{lasted}S\""));
+    let start = Timestamp::from_millis(START.millis() + since * 1_000);
+    format!(r#"{{"agentId":{id},"agentStateId":{state},"agentSessionId":1,"stateIndex":1,"startDate":"{start}","duration":{duration}}}"#)
+}
+
+#[track_caller]
+fn is(page: &Page, series: &str, value: Option<&str>) {
+    assert_eq!(page.get(series).map(String::as_str), value, "{series}");
+}
+
+fn number(page: &Page, series: &str) -> f64 {
+    page.get(series).unwrap_or_else(|| panic!("no {series}")).parse().unwrap()
+}
+
+/// Seconds from `START`.
+fn time(page: &Page, series: &str) -> f64 {
+    number(page, series) - f64::from(u32::try_from(START.millis() / 1_000).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn live_states_make_what_is_now_and_history_the_counters() {
+    let wrap_up = agent(2, r#""agentStateId":2,"agentStateName":"Unavailable","isACW":"True","skillName":"Sales""#, -20);
+    let lunch = agent(3, r#""agentStateId":2,"outStateId":12,"outStateDescription":"Lunch""#, -3_000);
+    let all = vec![vec![available(1, -60), wrap_up], vec![lunch]];
+    let mut world = World::new(HOUR, Told { all, history: vec![visit(1, 1, -60, None)], ..Told::default() });
+    world.run_for(10).await;
+    let page = world.page().await;
+    is(&page, "cxone_agents{state=Available}", Some("1"));
+    is(&page, "cxone_agents{state=Wrap-up}", Some("1"));
+    is(&page, "cxone_agents{state=Unavailable}", Some("1"));
+    is(&page, "cxone_agents_seen{}", Some("3"));
+    is(&page, "cxone_skill_agents{skill=Sales,state=Wrap-up}", Some("1"));
+    is(&page, "cxone_unavailable_agents{reason=Lunch}", Some("1"));
+    is(&page, "cxone_team_agents{state=Available,team=North}", Some("1"));
+    is(&page, "cxone_live_up{feed=agent_states}", Some("1"));
+    is(&page, "cxone_agent_info{agent=1,agent_name=Ann 1}", Some("1"));
+    assert_eq!(time(&page, "cxone_agent_state_start_timestamp_seconds{agent=2,skill=Sales,state=Wrap-up}"), -20.0);
+    is(&page, "cxone_agent_state_entries_total{agent=1,skill=,state=Available}", Some("0"));
+    assert!(!page.keys().any(|series| series.starts_with("cxone_agent_state_entries_total{agent=2")), "no history yet");
+
+    let inbound = agent(1, r#""agentStateId":3,"agentStateName":"InboundContact","skillName":"Sales""#, 12);
+    world.cxone.told(|told| told.changes.extend([(304, vec![]), (200, vec![inbound])]));
+    world.run_for(40).await;
+    let page = world.page().await;
+    is(&page, "cxone_agents{state=Available}", Some("0"));
+    is(&page, "cxone_agents{state=InboundContact}", Some("1"));
+    assert_eq!(time(&page, "cxone_agent_state_start_timestamp_seconds{agent=1,skill=Sales,state=InboundContact}"), 12.0);
+    assert!(time(&page, "cxone_agent_observed_timestamp_seconds{agent=1}") > 30.0);
+    is(&page, "cxone_state_entries_total{skill=,state=Available}", Some("0"));
+    assert!(!page.contains_key("cxone_state_entries_total{skill=Sales,state=InboundContact}"), "the history has not told it");
+
+    world.cxone.told(|told| told.history = vec![visit(1, 1, -60, Some(72)), visit(1, 3, 12, None)]);
+    world.run_for(60).await;
+    let page = world.page().await;
+    is(&page, "cxone_agent_state_entries_total{agent=1,skill=,state=InboundContact}", Some("1"));
+    is(&page, "cxone_state_entries_total{skill=,state=InboundContact}", Some("1"));
+    assert_eq!(page.keys().filter(|series| series.starts_with("cxone_agent_state_start_timestamp_seconds{agent=1,")).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_whole_list_comes_in_pages_at_the_start_and_every_five_minutes_and_changes_in_between() {
+    let all = vec![vec![available(1, -60)], vec![available(2, -60)], vec![available(3, -60)]];
+    let mut world = World::new(HOUR, Told { all, ..Told::default() });
+    world.run_for(280).await;
+    world.cxone.told(|told| told.all.truncate(2));
+    is(&world.page().await, "cxone_agents{state=Available}", Some("3"));
+    world.run_for(100).await;
+    is(&world.page().await, "cxone_agents{state=Available}", Some("2"));
+    let asked = world.queries("/agents/states");
+    let whole: Vec<&str> = asked.iter().map(|(_, query)| query.as_str()).filter(|query| !query.contains("updatedSince")).collect();
+    let pages = ["/agents/states?", "/agents/states?skip=1", "/agents/states?skip=2"];
+    assert_eq!(whole, [&pages[..], &pages[..2]].concat());
+    let changes: Vec<Duration> = asked.iter().filter(|(_, query)| query.contains("updatedSince=2026-06-10T")).map(|(at, _)| *at).collect();
+    let minute = asked.iter().filter(|(at, _)| *at < Duration::from_secs(60)).count();
+    assert!(changes.len() > 20 && (3..=8).contains(&minute), "{} {minute}", changes.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_fails_freezes_what_was_observed_and_then_goes_and_nobody_looks_stuck() {
+    let wrap_up = agent(1, r#""agentStateId":2,"isACW":true"#, -5);
+    let skills = vec![r#"{"skillName":"Sales","queueCount":3,"agentsACW":1,"serviceLevel":85,"serviceLevelGoal":"90.0"}"#.to_owned()];
+    let told = Told { all: vec![vec![wrap_up.clone()]], skills, ..Told::default() };
+    let mut world = World::new("states: {limits: {Wrap-up: 1m}}\n", told);
+    world.run_for(20).await;
+    let page = world.page().await;
+    is(&page, "cxone_agents_over_limit{state=Wrap-up}", Some("0"));
+    is(&page, "cxone_skill_queue_contacts{skill=Sales}", Some("3"));
+    is(&page, "cxone_skill_service_level_ratio{skill=Sales}", Some("0.850"));
+    is(&page, "cxone_skill_activity_agents{activity=acw,skill=Sales}", Some("1"));
+    let observed = time(&page, "cxone_agent_observed_timestamp_seconds{agent=1}");
+    for status in [500, 403, 429] {
+        world.cxone.told(|told| told.fails = Some(status));
+        world.run_for(240).await;
+        let page = world.page().await;
+        assert_eq!(time(&page, "cxone_agent_observed_timestamp_seconds{agent=1}"), observed, "{status}");
+        is(&page, "cxone_agents_over_limit{state=Wrap-up}", Some("0"));
+        is(&page, "cxone_live_up{feed=agent_states}", Some("0"));
+        is(&page, "cxone_live_up{feed=skill_activity}", Some("0"));
+    }
+    world.run_for(240).await;
+    let page = world.page().await;
+    for gone in [
+        "cxone_agent_observed_timestamp_seconds{agent=1}",
+        "cxone_agent_state_start_timestamp_seconds{agent=1,skill=,state=Wrap-up}",
+        "cxone_skill_queue_contacts{skill=Sales}",
+        "cxone_team_agents{state=Wrap-up,team=North}",
+    ] {
+        is(&page, gone, None);
+    }
+    is(&page, "cxone_agents{state=Wrap-up}", Some("0"));
+    is(&page, "cxone_agents_seen{}", Some("1"));
+    world.cxone.told(|told| told.fails = None);
+    world.run_for(500).await;
+    let page = world.page().await;
+    is(&page, "cxone_agents_over_limit{state=Wrap-up}", Some("1"));
+    is(&page, "cxone_live_up{feed=skill_activity}", Some("1"));
+    is(&page, "cxone_skill_queue_contacts{skill=Sales}", Some("3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_live_feeds_work_without_the_history_and_the_history_without_them() {
+    let told = Told { all: vec![vec![available(1, -60)]], history_fails: true, ..Told::default() };
+    let mut world = World::new(HOUR, told);
+    world.run_for(60).await;
+    let page = world.page().await;
+    is(&page, "cxone_agents{state=Available}", Some("1"));
+    is(&page, "cxone_up{}", Some("0"));
+    let told = Told { fails: Some(403), history: vec![visit(1, 1, -60, None)], ..Told::default() };
+    let mut world = World::new(HOUR, told);
+    world.run_for(90).await;
+    let page = world.page().await;
+    is(&page, "cxone_agents{state=Available}", Some("1"));
+    is(&page, "cxone_up{}", Some("1"));
+    is(&page, "cxone_live_up{feed=agent_states}", Some("0"));
+    is(&page, "cxone_live_last_success_timestamp_seconds{feed=agent_states}", None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tenants_timeouts_are_limits_where_the_configuration_sets_none() {
+    let lunch = agent(3, r#""agentStateId":2,"outStateId":12"#, -3_650);
+    for (more, wrap_up) in [("", "300"), ("states: {limits: {}}\n", "1800"), ("states: {limits: {Ready: 1m}}\n", "1800")] {
+        let mut world = World::new(more, Told { all: vec![vec![lunch.clone()]], ..Told::default() });
+        world.run_for(40).await;
+        let page = world.page().await;
+        is(&page, "cxone_state_duration_limit_seconds{state=Wrap-up}", Some(wrap_up));
+        is(&page, "cxone_state_duration_limit_seconds{state=Unavailable}", Some("3600"));
+        is(&page, "cxone_agents_over_limit{state=Unavailable}", Some("1"));
+        is(&page, "cxone_unavailable_agents{reason=Lunch}", Some("1"));
+        is(&page, "cxone_unavailable_agents{reason=Old}", None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn live_requests_stay_within_the_budget() {
+    let told = Told { all: vec![vec![available(1, -60)]], ..Told::default() };
+    let mut world = World::new("poll: {live_interval: 1s}\nquota: {requests_per_minute: 12}\n", told);
+    world.run_for(600).await;
+    let asked = world.queries("/");
+    for (place, (first, _)) in asked.iter().enumerate() {
+        let within = asked[place..].iter().filter(|(at, _)| *at < *first + Duration::from_secs(60)).count();
+        assert!(within <= 12, "{within} requests in the minute from {first:?}");
+    }
+    let count = |of: &str| world.queries(of).len();
+    assert!(count("/agents/state-history") >= 5 && count("/skills/activity") > 20, "everybody has a turn");
+}

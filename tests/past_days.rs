@@ -1,0 +1,85 @@
+//! Days of what Prometheus would have scraped, as OpenMetrics text with timestamps, for dashboards to be drawn over: the exporter that
+//! ships and a simulated contact centre in virtual time. `scripts/draw-dashboards` runs it.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
+
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "support/counted.rs"]
+mod counted;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "support/direct.rs"]
+mod direct;
+#[path = "support/strict.rs"]
+mod strict;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "support/world.rs"]
+mod world;
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::time::Duration;
+
+use cxone_exporter::domain::time::Timestamp;
+use cxone_exporter::simulator::{Fault, Faults, SimulatorOptions};
+use world::{Plan, START, World};
+
+/// Long enough to compare a day with that of the week before; it ends at 13:05.
+const SPAN: Duration = Duration::from_secs(8 * 86_400 + 20_100);
+
+/// The span before the end in which everything is scraped, and often.
+const LAST_DAY: Duration = Duration::from_secs(25 * 3600);
+
+/// Four targets on an ordinary bad day.
+const CONFIG: &str = "
+poll: {interval: 60s, lookback: 24h, overlap: 15m}
+states: {limits: {Wrap-up: 5m, Break: 15m, Lunch: 45m}}
+metrics: {agent_info: true}
+targets:
+  - {name: team-1, filter: {type: team, id: team-1}}
+  - {name: team-2, filter: {type: team, id: team-2}}
+  - {name: team-3, filter: {type: team, id: team-3}}
+  - {name: team-4, filter: {type: team, id: team-4}}
+";
+
+const TARGET: &str = "job=\"cxone\",instance=\"cxone-exporter:10962\"";
+
+#[tokio::test(start_paused = true)]
+#[ignore = "takes a minute and a gigabyte"]
+async fn the_past_days_are_written() {
+    let path = std::env::var("PAST_DAYS").expect("PAST_DAYS names the file to write");
+    let mut file = BufWriter::new(File::create(path).unwrap());
+    let faults = Faults::some().with(Fault::Throttle, 0.01);
+    let simulator = SimulatorOptions { agents: 48, faults, ..SimulatorOptions::default() };
+    let mut world = World::new(Plan { simulator, config: CONFIG, ..Plan::default() });
+    let end = START.plus(SPAN);
+    let mut now = START;
+    while now < end {
+        let whole = now >= end.minus(LAST_DAY);
+        let pause = Duration::from_secs(if whole { 60 } else { 240 });
+        let next = world.clock.now().instant.plus(pause);
+        tokio::select! {
+            biased;
+            () = &mut world.polling => panic!("the loop ended"),
+            () = world.clock.sleep_until(next) => {}
+        }
+        now = now.plus(pause);
+        let (_, page) = world.ask("/metrics").await;
+        write_scrape(&mut file, &page, now, whole);
+    }
+    writeln!(file, "# EOF").unwrap();
+    file.flush().unwrap();
+    println!("{}", end.millis() / 1000);
+}
+
+/// The page as one scrape stores it; single agents only when `whole`.
+fn write_scrape(file: &mut impl Write, page: &str, at: Timestamp, whole: bool) {
+    let at = at.millis() / 1000;
+    writeln!(file, "up{{{TARGET}}} 1 {at}").unwrap();
+    for line in page.lines().filter(|line| !line.starts_with('#') && (whole || !line.starts_with("cxone_agent_"))) {
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        match series.split_once('{') {
+            Some((name, labels)) => writeln!(file, "{name}{{{TARGET},{labels} {value} {at}").unwrap(),
+            None => writeln!(file, "{series}{{{TARGET}}} {value} {at}").unwrap(),
+        }
+    }
+}

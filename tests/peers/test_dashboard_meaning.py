@@ -1,0 +1,97 @@
+"""What panels say of a floor that is written down here, by promtool: with two replicas, and after the feed froze."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from dashboard_rules import VARIABLE
+
+FOLDER = Path(__file__).resolve().parents[2] / "dashboards"
+VALUES = {"job": ".+", "instance": ".+", "state": ".*", "skill": ".*", "agent": ".*"}
+# Three agents: a1 is in Wrap-up since 0:00 with a limit of 5 minutes, a2 since 0:08, a3 ready on two skills since 0:00.
+FLOOR = """
+cxone_agents{{state="Wrap-up",{replica}}} 2x20
+cxone_agents{{state="Ready",{replica}}} 1x20
+cxone_agents_over_limit{{state="Wrap-up",{replica}}} 1x20
+cxone_agents_seen{{{replica}}} 3x20
+cxone_state_duration_limit_seconds{{state="Wrap-up",{replica}}} 300x20
+cxone_target_watermark_timestamp_seconds{{target="all",{replica}}} {known}
+cxone_agent_observed_timestamp_seconds{{agent="a1",{replica}}} {known}
+cxone_agent_observed_timestamp_seconds{{agent="a2",{replica}}} {known}
+cxone_agent_observed_timestamp_seconds{{agent="a3",{replica}}} {known}
+cxone_agent_state_start_timestamp_seconds{{agent="a1",state="Wrap-up",skill="Sales",{replica}}} 0x20
+cxone_agent_state_start_timestamp_seconds{{agent="a2",state="Wrap-up",skill="Sales",{replica}}} 480x20
+cxone_agent_state_start_timestamp_seconds{{agent="a3",state="Ready",skill="Sales",{replica}}} 0x20
+cxone_agent_state_start_timestamp_seconds{{agent="a3",state="Ready",skill="Billing",{replica}}} 0x20
+cxone_state_entries_total{{state="Ready",skill="Sales",{replica}}} 0+6x90
+"""
+REPLICAS = ['job="cxone",instance="one:1"', 'job="cxone",instance="two:1"']
+MOVING, FROZEN_AT_1_MINUTE = "0+60x20", "0 60x19"
+NOT_KNOWN = []
+
+
+def query_of(dashboard, title, ref="A"):
+    """The query of a panel, with everything chosen."""
+    panels = json.loads((FOLDER / f"{dashboard}.json").read_text("utf-8"))["panels"]
+    targets = next(panel for panel in panels if panel["title"] == title)["targets"]
+    query = next(target for target in targets if target["refId"] == ref)["expr"]
+    values = VALUES | {"__rate_interval": "4m", "__range": "20m"}
+    return VARIABLE.sub(lambda match: values[match.group(1)], query)
+
+
+def series(known, replicas):
+    lines = "".join(FLOOR.format(replica=replica, known=known) for replica in replicas).strip().splitlines()
+    return [dict(zip(("series", "values"), line.split(" ", 1), strict=True)) for line in lines if line]
+
+
+@unittest.skipUnless(shutil.which("promtool"), "promtool is not here")
+class Meaning(unittest.TestCase):
+    def assert_says(self, dashboard, title, expected, ref="A", known=MOVING, replicas=REPLICAS, at="10m", floor=None):
+        samples = [{"labels": labels, "value": value} for labels, value in expected]
+        case = {"expr": query_of(dashboard, title, ref), "eval_time": at, "exp_samples": samples}
+        test = {"interval": "1m", "input_series": floor or series(known, replicas), "promql_expr_test": [case]}
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+            json.dump({"rule_files": [], "evaluation_interval": "1m", "tests": [test]}, file)
+            file.flush()
+            said = subprocess.run(["promtool", "test", "rules", file.name], capture_output=True, text=True, check=False)
+        self.assertEqual(said.returncode, 0, said.stdout + said.stderr)
+
+    def test_two_replicas_count_once(self):
+        for replicas in (REPLICAS, REPLICAS[:1]):
+            self.assert_says("floor", "Over their limit", [("{}", 1)], replicas=replicas)
+            self.assert_says("floor", "Agents by state", [('{state="Wrap-up"}', 2), ('{state="Ready"}', 1)], replicas=replicas)
+            self.assert_says("floor", "Agents in a state", [("{}", 3)], replicas=replicas)
+            self.assert_says("floor", "Agents in a state", [("{}", 3)], ref="B", replicas=replicas)
+            self.assert_says("history", "Changes an hour", [("{}", 6 * 60)], replicas=replicas, at="90m")
+
+    def test_who_needs_help_is_who_is_over_the_limit_and_by_how_much(self):
+        stuck = '{job="cxone",agent="a1",state="Wrap-up",skill="Sales"}'
+        self.assert_says("floor", "Who needs help", [(stuck, 300)])
+        self.assert_says("floor", "Who needs help", [(stuck, 600)], ref="B")
+        self.assert_says("floor", "Who needs help", [(stuck, 300)], ref="C")
+
+    def test_time_in_a_state_stands_still_when_the_feed_froze(self):
+        stuck = '{job="cxone",agent="a1",state="Wrap-up",skill="Sales"}'
+        self.assert_says("floor", "Who needs help", [(stuck, 600)], ref="B", at="10m")
+        self.assert_says("floor", "Who needs help", NOT_KNOWN, ref="A", known=FROZEN_AT_1_MINUTE, at="9m")
+        self.assert_says("agent", "Limit used", [("{}", 2)], at="10m")
+
+    def test_nobody_is_said_only_while_the_data_are_fresh(self):
+        self.assert_says("floor", "Over their limit", [("{}", 1)], known=FROZEN_AT_1_MINUTE, at="10m")
+        self.assert_says("floor", "Over their limit", NOT_KNOWN, known=FROZEN_AT_1_MINUTE, at="12m")
+        self.assert_says("floor", "Age of the data", [("{}", 660)], known=FROZEN_AT_1_MINUTE, at="12m")
+        self.assert_says("floor", "Targets behind", [("{}", 1)], known=FROZEN_AT_1_MINUTE, at="12m")
+        self.assert_says("floor", "Targets behind", [("{}", 0)], at="12m")
+
+    def test_one_replica_that_froze_is_outvoted_by_its_twin(self):
+        mixed = series(FROZEN_AT_1_MINUTE, REPLICAS[:1]) + series(MOVING, REPLICAS[1:])
+        self.assert_says("floor", "Age of the data", [("{}", 0)], at="12m", floor=mixed)
+        self.assert_says("floor", "Over their limit", [("{}", 1)], at="12m", floor=mixed)
+        self.assert_says("floor", "Who needs help", [('{job="cxone",agent="a1",state="Wrap-up",skill="Sales"}', 720)], "B", at="12m", floor=mixed)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,212 @@
+//! The dialect `platform`, from sign-in to `/metrics`, against the simulator: hours of virtual time, no sockets.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
+
+#[path = "support/counted.rs"]
+mod counted;
+#[allow(dead_code, reason = "report jobs are looked at elsewhere")]
+#[path = "support/direct.rs"]
+mod direct;
+#[allow(dead_code, reason = "the Reporting API's restarts use more of it")]
+#[path = "support/restarts.rs"]
+mod restarts;
+#[path = "support/strict.rs"]
+mod strict;
+#[allow(dead_code, reason = "the Reporting API's tests use more of it")]
+#[path = "support/world.rs"]
+mod world;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use counted::Sums;
+use cxone_exporter::domain::time::{Timestamp, Window};
+use cxone_exporter::simulator::{Endpoint, Fault, Faults, HistoryRows, Injection, SimulatorOptions};
+use world::{Plan, World};
+
+/// Signs in with the access key alone and discovers the rest.
+const KEY_ALONE: &str = "dialect: platform, issuer: 'https://cxone.test', access_key_id: simulated-key, access_key_secret_file: k";
+
+/// Signs in with the password grant.
+const PASSWORD: &str = "dialect: platform, issuer: 'https://cxone.test', access_key_id: simulated-key, access_key_secret_file: k, \
+                        client_id: simulated-client, client_secret_file: s";
+
+const CONFIG: &str = "poll: {interval: 40s, lookback: 2h, overlap: 10m}";
+
+/// Of a stay that began before the first window, some histories know nothing: a long one holds the beginning of every rest.
+const LONG: &str = "poll: {interval: 40s, lookback: 90h, overlap: 10m}";
+
+fn tenant(faults: &str) -> SimulatorOptions {
+    let faults: Faults = faults.parse().unwrap();
+    let pace = NonZeroU32::new(6).unwrap();
+    SimulatorOptions { agents: 8, pace, faults, calls_per_minute: NonZeroU32::new(60), page_rows: 50, ..SimulatorOptions::default() }
+}
+
+fn world(simulator: SimulatorOptions) -> World {
+    World::new(Plan { simulator, api: Some(KEY_ALONE), config: CONFIG, ..Plan::default() })
+}
+
+fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
+
+fn epoch(world: &World) -> Timestamp {
+    world.target_time("cxone_target_epoch_timestamp_seconds", "all").unwrap()
+}
+
+/// Entries and milliseconds of one agent in [epoch, observed).
+fn happened(world: &World, agent: &str, observed: Timestamp) -> Sums {
+    let truths = world.simulator.platform_truth(Window { from: epoch(world), to: observed });
+    let truths = truths.into_iter().filter(|truth| truth.agent == agent);
+    let sums = truths.map(|truth| ((truth.state.to_owned(), truth.skill.unwrap_or("").to_owned()), (truth.entries, truth.millis)));
+    sums.filter(|(_, sums)| *sums != (0, 0)).collect()
+}
+
+/// Compares every counter with what really happened; returns how many entries there were.
+fn assert_exact(world: &World, agents: usize) -> u64 {
+    let observed = world.observed();
+    assert_eq!(observed.len(), agents);
+    let mut over_all = Sums::new();
+    for (agent, observed) in observed {
+        let truth = happened(world, &agent, observed);
+        assert_eq!(counted::counted(&world.last, Some(&agent)), truth, "{agent} up to {observed}");
+        counted::add(&mut over_all, &truth);
+    }
+    assert_eq!(counted::counted(&world.last, None), over_all, "over all agents");
+    over_all.values().map(|sums| sums.0).sum()
+}
+
+/// No counter is above what really happened.
+fn assert_not_too_high(world: &World) {
+    for (agent, observed) in world.observed() {
+        let truth = happened(world, &agent, observed);
+        for (label, told) in counted::counted(&world.last, Some(&agent)) {
+            let most = truth.get(&label).copied().unwrap_or_default();
+            assert!(told.0 <= most.0 && told.1 <= most.1, "{agent} {label:?}: {told:?} but at most {most:?}");
+        }
+    }
+}
+
+fn assert_budget(world: &World) {
+    let counters = world.simulator.counters();
+    assert!(counters.most_calls_in_a_minute <= 60 && counters.calls_over_quota == 0, "{} calls", counters.most_calls_in_a_minute);
+    assert!(!counters.calls.is_empty());
+    assert_eq!((counters.requests_to(Endpoint::Token), counters.requests_to(Endpoint::Submit)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_are_exact_whichever_rows_the_history_has_and_however_one_signs_in() {
+    for (api, history, config) in [(KEY_ALONE, HistoryRows::Touching, CONFIG), (PASSWORD, HistoryRows::Starting, LONG)] {
+        let simulator = SimulatorOptions { history, ..tenant("none") };
+        let mut world = World::new(Plan { simulator, api: Some(api), config, ..Plan::default() });
+        let mut entries = 0;
+        for _ in 0..4 {
+            world.run_for(minutes(10)).await;
+            entries = assert_exact(&world, 8);
+        }
+        assert!(entries > 100, "{history}: only {entries} entries");
+        assert_budget(&world);
+    }
+}
+
+/// Counts stay true while things go wrong: never too high, and exact when they have gone right for a while.
+async fn exact_after(faults: &str) -> World {
+    let mut world = world(tenant(faults));
+    for _ in 0..4 {
+        world.run_for(minutes(10)).await;
+        assert_not_too_high(&world);
+    }
+    let stays = faults.split(',').filter(|fault| fault.starts_with("no-all-history"));
+    let mended: Faults = stays.collect::<Vec<_>>().join(",").parse().unwrap();
+    world.simulator.set_faults(mended);
+    world.run_for(minutes(12)).await;
+    assert!(assert_exact(&world, 8) > 100);
+    assert_budget(&world);
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_are_exact_whatever_the_rows_look_like() {
+    let odd = "odd-keys=0.5,strings=0.5,nulls=0.5,missing=0.5,odd-times=0.5,seconds=0.5,no-content=0.5,not-modified=0.5,short-pages=0.7";
+    exact_after(odd).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_are_exact_after_an_ordinary_bad_day_and_after_a_terrible_one() {
+    exact_after("some").await;
+    exact_after("many").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stay_that_lasts_is_counted_once_though_it_is_told_with_its_length_so_far() {
+    exact_after("open-so-far=1").await;
+    exact_after("open-so-far=0.5,shuffled=1,repeated=0.3").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_call_for_all_agents_each_is_asked_for() {
+    let world = exact_after("no-all-history=1").await;
+    assert!(world.simulator.counters().requests_to(Endpoint::AgentHistory) > 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hidden_agents_are_missing_and_the_others_are_exact() {
+    let mut world = world(tenant("hidden-agents=0.4"));
+    world.run_for(minutes(5)).await;
+    let seen = world.observed().len();
+    assert!((2..8).contains(&seen), "{seen} of 8");
+    assert_eq!(world.value("cxone_agents_seen", &[]), Some(f64::from(u32::try_from(seen).unwrap())));
+    world.run_for(minutes(30)).await;
+    assert_exact(&world, seen);
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_are_exact_across_restarts() {
+    let mut world = world(tenant("some"));
+    for round in 0..6 {
+        world.run_for(minutes(4) + Duration::from_millis(7919 * round)).await;
+        world.restart(Duration::from_secs(70 * round)).await;
+        assert_not_too_high(&world);
+    }
+    world.simulator.set_faults(Faults::default());
+    world.run_for(minutes(12)).await;
+    assert!(assert_exact(&world, 8) > 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_call_without_retry_after_and_a_dead_token_cost_no_count() {
+    let mut world = world(tenant("none"));
+    world.run_for(minutes(5)).await;
+    for (fault, endpoint) in
+        [(Fault::ThrottleBare, Endpoint::History), (Fault::Revoke, Endpoint::History), (Fault::ServerError, Endpoint::SignIn)]
+    {
+        world.simulator.inject(Injection { fault, endpoint: Some(endpoint), times: 3 });
+        world.simulator.revoke_tokens();
+        world.run_for(minutes(8)).await;
+        assert!(world.simulator.counters().happened(fault) > 0, "{fault:?}");
+        assert_exact(&world, 8);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stay_that_is_told_only_when_it_has_ended_counts_then_if_it_was_no_longer_than_the_overlap() {
+    let mut world = world(tenant("open-untold=1"));
+    for _ in 0..6 {
+        world.run_for(minutes(10)).await;
+        assert_not_too_high(&world);
+    }
+    world.simulator.set_faults(Faults::default());
+    world.run_for(minutes(12)).await;
+    let mut compared = 0;
+    for (agent, observed) in world.observed() {
+        // Rests are the only stays here that are longer than the overlap.
+        let short = |mut sums: Sums| {
+            sums.retain(|(state, _), _| state != "LoggedOut");
+            sums
+        };
+        let truth = short(happened(&world, &agent, observed));
+        assert_eq!(short(counted::counted(&world.last, Some(&agent))), truth, "{agent} up to {observed}");
+        compared += truth.len();
+    }
+    assert!(compared > 10);
+}

@@ -1,0 +1,71 @@
+//! 2,000 slow and idle connections, and a scrape among them.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use super::Exporter;
+use super::process::get;
+
+const CROWD: usize = 2_000;
+
+/// Connections that send nothing, the beginning of a head, or a request whose answer they do not read; some are closed by the exporter.
+fn crowd(address: &str) -> Vec<TcpStream> {
+    // 1,024 files is what many systems allow before they are asked for more.
+    assert!(rlimit::increase_nofile_limit(4_000).unwrap() > 2_500);
+    let starts = ["", "GET /metrics HTTP/1.1\r\nX: ", "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "\x16\x03\x01\x02\x00\x01"];
+    let mut open = Vec::with_capacity(CROWD);
+    for number in 0..CROWD {
+        let mut stream = TcpStream::connect(address).unwrap();
+        // One that had to make room already does not take it.
+        let _sent = stream.write_all(starts[number % starts.len()].as_bytes());
+        open.push(stream);
+    }
+    open
+}
+
+fn gauge(address: &str, name: &str) -> f64 {
+    let page = get(address, "/metrics", "").text();
+    page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap()
+}
+
+#[test]
+fn two_thousand_slow_and_idle_connections_keep_no_scrape_out_and_the_bound_holds() {
+    let exporter = Exporter::start(None, &[]);
+    let alone = gauge(&exporter.address, "process_open_fds ");
+    let crowd = crowd(&exporter.address);
+    for _ in 0..20 {
+        assert_eq!(get(&exporter.address, "/metrics", "").status, 200);
+    }
+    let more = gauge(&exporter.address, "process_open_fds ") - alone;
+    assert!((100.0..=530.0).contains(&more), "{more} more file descriptors");
+    drop(crowd);
+}
+
+/// The middle one of many scrapes' times.
+#[allow(clippy::disallowed_methods, reason = "a real process answers in real time")]
+fn scrape_time(address: &str) -> Duration {
+    let mut times: Vec<Duration> = (0..300)
+        .map(|_| {
+            let began = Instant::now();
+            assert_eq!(get(address, "/metrics", "Accept-Encoding: gzip\r\n").status, 200);
+            began.elapsed()
+        })
+        .collect();
+    times.sort();
+    eprintln!("half {:?}, 99 % {:?}, all {:?}", times[150], times[297], times[299]);
+    times[150]
+}
+
+#[test]
+#[ignore = "measures time: for an idle machine, and a release build"]
+fn a_scrape_among_two_thousand_connections_takes_at_most_three_times_as_long_as_alone() {
+    let exporter = Exporter::start(None, &[]);
+    super::wait_for("a report", || (get(&exporter.address, "/-/ready", "").status == 200).then_some(()));
+    let alone = scrape_time(&exporter.address);
+    let crowd = crowd(&exporter.address);
+    let among = scrape_time(&exporter.address);
+    drop(crowd);
+    eprintln!("alone {alone:?}, among {CROWD} {among:?}");
+    assert!(among <= alone * 3);
+}
