@@ -105,7 +105,7 @@ fn render_shards(page: &mut Writer, shards: Vec<Shard>, before: Option<&Rendered
         Some(rendered) => Arc::clone(rendered),
         None => {
             let agents = shard.agents.expect("a snapshot leaves out only what the page before has");
-            Arc::new(RenderedShard::new(page, shard.fingerprint, &agents))
+            Arc::new(RenderedShard::new(page, shard.fingerprint, &agents.series()))
         }
     };
     shards.into_iter().map(render).collect()

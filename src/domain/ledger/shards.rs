@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::agent::Agent;
-use super::shown::{Show, Standing};
-use super::{Ledger, TargetId};
-use crate::domain::snapshot::{Fingerprint, Shard};
+use super::book::Book;
+use super::rest::{Face, Resting};
+use super::{Ledger, Show};
+use crate::domain::snapshot::{Agents, Fingerprint, Shard};
 
 /// A target with fewer agents shares its shard with the next: every shard costs the page a few bytes and the start of a compression.
 const FEWEST: usize = 128;
@@ -15,27 +15,20 @@ const FEWEST: usize = 128;
 const MOST: usize = 1024;
 
 /// An agent that is shown.
-#[derive(Clone, Copy)]
-pub(super) struct Shown<'a> {
-    pub(super) name: &'a Arc<str>,
-    pub(super) agent: &'a Agent,
-    pub(super) standing: Option<&'a Standing>,
+#[derive(Clone)]
+pub(super) struct Shown {
+    pub(super) name: Arc<str>,
+    pub(super) agent: Arc<Resting>,
     pub(super) stale: bool,
 }
 
-impl Shown<'_> {
-    /// The target that told of it first.
-    fn home(&self) -> Option<TargetId> {
-        self.agent.memberships.first().map(|membership| membership.target)
-    }
-}
-
 /// Parts `agents`, which are in the order of their ids, by their homes.
-pub(super) fn shards<'a>(agents: &'a mut [Shown<'_>]) -> impl Iterator<Item = &'a [Shown<'a>]> {
+pub(super) fn shards(agents: &mut [Shown]) -> impl Iterator<Item = &[Shown]> {
+    let home = |shown: &Shown| shown.agent.face.home();
     // Stable: within a home, the order of the ids stays.
-    agents.sort_by_key(Shown::home);
-    let agents: &[Shown<'_>] = agents;
-    let sizes: Vec<usize> = agents.chunk_by(|a, b| a.home() == b.home()).map(<[_]>::len).collect();
+    agents.sort_by_key(home);
+    let agents: &[Shown] = agents;
+    let sizes: Vec<usize> = agents.chunk_by(|a, b| home(a) == home(b)).map(<[_]>::len).collect();
     let mut rest = agents;
     shard_sizes(&sizes).into_iter().map(move |size| {
         let (shard, behind) = rest.split_at(size);
@@ -67,32 +60,37 @@ fn shard_sizes(homes: &[usize]) -> Vec<usize> {
     sizes
 }
 
-impl Ledger {
-    pub(super) fn shard(&self, agents: &[Shown<'_>], show: &Show, known: &HashSet<Fingerprint>) -> Shard {
-        // All else that a series shows of an agent follows from these: what reports told of it, and whether that is stale.
-        let told: Vec<(&str, u32, bool)> = agents.iter().map(|shown| (&**shown.name, shown.agent.revision, shown.stale)).collect();
-        let fingerprint = Fingerprint::of(&(told, show.agent_info));
-        Shard {
-            fingerprint,
-            series: agents.iter().map(|agent| self.series(agent, show)).sum(),
-            agents: (!known.contains(&fingerprint)).then(|| agents.iter().map(|agent| self.agent_series(agent, show)).collect()),
+impl Shown {
+    /// How many series it has.
+    pub(super) fn series(&self, book: &Book, agent_info: bool) -> u64 {
+        let Face { observed, standing, labels, named, .. } = &self.agent.face;
+        if self.stale {
+            return 2 * u64::from(*labels);
         }
-    }
-
-    /// How many series an agent has.
-    pub(super) fn series(&self, shown: &Shown<'_>, show: &Show) -> u64 {
-        let Shown { agent, standing, stale, .. } = *shown;
-        let view = self.view();
-        let of_label = |label| 2 + u64::from(!stale) + u64::from(standing.is_some_and(|standing| standing.is_under(label, &view)));
-        let labels = agent.series.iter().map(|series| series.label).filter(|label| self.is_shown(*label));
-        let named = show.agent_info && agent.display_name.is_some();
-        labels.map(of_label).sum::<u64>() + if stale { 0 } else { u64::from(agent.observed.is_some()) + u64::from(named) }
+        let here = u64::try_from(standing.shown(book)).unwrap_or(u64::MAX);
+        3 * u64::from(*labels) + here + u64::from(observed.is_some()) + u64::from(agent_info && *named)
     }
 
     /// How many it has at the most with the same labels.
-    pub(super) fn most_series(&self, shown: &Shown<'_>, show: &Show) -> u64 {
-        let labels = shown.agent.series.iter().filter(|series| self.is_shown(series.label)).count();
-        4 * u64::try_from(labels).unwrap_or(u64::MAX) + 1 + u64::from(show.agent_info)
+    pub(super) fn most_series(&self, agent_info: bool) -> u64 {
+        4 * u64::from(self.agent.face.labels) + 1 + u64::from(agent_info)
+    }
+}
+
+impl Ledger {
+    pub(super) fn shard(&self, agents: &[Shown], show: &Show, known: &HashSet<Fingerprint>) -> Shard {
+        // All else that a series shows of an agent follows from these: what reports told of it, and whether that is stale.
+        let told: Vec<(&str, u32, bool)> = agents.iter().map(|shown| (&*shown.name, shown.agent.revision, shown.stale)).collect();
+        let agent_info = show.agent_info;
+        let fingerprint = Fingerprint::of(&(told, agent_info));
+        Shard {
+            fingerprint,
+            series: agents.iter().map(|shown| shown.series(&self.book, agent_info)).sum(),
+            agents: (!known.contains(&fingerprint)).then(|| {
+                let (agents, book) = (agents.to_vec(), self.book.clone());
+                Agents::made_by(move || agents.iter().map(|shown| book.agent_series(shown, agent_info)).collect())
+            }),
+        }
     }
 }
 
