@@ -90,7 +90,7 @@ fn allocations<T>(mut work: impl FnMut() -> T) -> usize {
 }
 
 #[test]
-fn a_row_that_the_ledger_takes_in_makes_less_than_three_allocations_and_its_records_less_than_one() {
+fn a_row_that_the_ledger_takes_in_makes_less_than_four_allocations_and_its_records_less_than_one() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut floor = Floor::new(100);
     let mut last: Option<Change> = None;
@@ -107,7 +107,7 @@ fn a_row_that_the_ledger_takes_in_makes_less_than_three_allocations_and_its_reco
         records = records.max(allocations(|| floor.ledger.records(last.as_ref().unwrap(), &filters, None)) * 100 / rows);
     }
     println!("{most} allocations for 100 rows of known agents, and {records} for their records");
-    assert!(most <= 300 && records <= 100, "{most}, {records}");
+    assert!(most <= 370 && records <= 40, "{most}, {records}");
     floor.ledger.take_back(last.unwrap());
 }
 
@@ -126,16 +126,16 @@ fn what_did_not_change_is_shown_without_an_allocation_for_each_agent() {
         (shards, shown, rendered)
     });
     assert_eq!((few.0, many.0), (2, 2));
-    assert!(few.1 <= 150 && many.1 <= few.1 + 4, "{few:?}, {many:?}");
-    assert!(few.2 <= 150 && many.2 <= few.2 + 4, "{few:?}, {many:?}");
+    assert!(few.1 <= 20 && many.1 <= few.1 + 4, "{few:?}, {many:?}");
+    assert!(few.2 <= 80 && many.2 <= few.2 + 4, "{few:?}, {many:?}");
 }
 
 #[test]
-fn a_row_of_the_page_makes_less_than_one_allocation() {
+fn five_rows_of_the_page_make_at_most_six_allocations() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let floor = Floor::new(100);
     let shown = allocations(|| render(floor.ledger.snapshot_beside(&floor.show, &HashSet::new()), None));
     let rows = usize::try_from(floor.ledger.snapshot(&floor.show).series()).unwrap();
     println!("{} allocations for 100 rows of a page", shown * 100 / rows);
-    assert!(shown <= rows, "{shown} for {rows} rows");
+    assert!(shown * 5 <= rows * 6, "{shown} for {rows} rows");
 }

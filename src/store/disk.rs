@@ -22,9 +22,9 @@ const NEW_FILE: &str = "cxone-exporter.redb.new";
 /// Who may read and write a new store: it holds agents' ids.
 const FOR_US_ALONE: u32 = 0o600;
 
-/// What is read and written of the file is kept up to this much. A commit goes through the records in the order of their keys, so it needs
+/// What is read and written of the file is kept up to this much. A commit is in the order of the keys, so it needs
 /// each page but once.
-const CACHE_BYTES: usize = 8 * 1024 * 1024;
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Keeps records in a file.
 #[derive(Debug)]
@@ -65,9 +65,7 @@ impl DiskStore {
 
 /// Opens the file that is there; what redb cannot make sense of may also make it panic.
 fn open(path: &Path) -> Result<Database, StoreError> {
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        Database::builder().set_cache_size(CACHE_BYTES).open(path)
-    }));
+    let opened = catch_unwind(AssertUnwindSafe(|| Database::builder().set_cache_size(CACHE_BYTES).open(path)));
     match opened {
         Ok(Ok(database)) => Ok(database),
         Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(StoreError::Locked(path.to_owned())),
