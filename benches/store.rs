@@ -15,6 +15,7 @@ use cap::Cap;
 use cxone_exporter::checkpoint;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::domain::ledger::{Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
+use cxone_exporter::domain::privacy::AgentIds;
 use cxone_exporter::domain::report::{Filter, RawRow, Report};
 use cxone_exporter::domain::snapshot::Fingerprint;
 use cxone_exporter::domain::time::{Timestamp, Window};
@@ -267,7 +268,8 @@ fn start(bench: Bench, folder: &Path) {
         let before = MEMORY.allocated();
         let began = clock.now().instant;
         let mut store = timed(&mut open, || DiskStore::open(folder)).expect("a sound store");
-        let checkpoint = timed(&mut read, || checkpoint::read(&mut store, floor.rules(), &floor.filters())).expect("sound records");
+        let checkpoint =
+            timed(&mut read, || checkpoint::read(&mut store, floor.rules(), &floor.filters(), &AgentIds::Raw)).expect("sound records");
         whole.push(clock.now().instant.since(began));
         drop(store);
         last = Some((checkpoint, MEMORY.allocated() - before));

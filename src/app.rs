@@ -5,18 +5,22 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::checkpoint::{self, RestoreError};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config, Dialect, PlatformApi};
+use crate::cxone::platform::Credentials;
 use crate::cxone::{
-    BaseUrl, BaseUrlError, Client, ClientOptions, Event, HttpLimits, HttpTransport, Limits, Observer, Transport, TransportError,
+    AnyClient, BaseUrl, BaseUrlError, Client, ClientOptions, Event, HttpLimits, HttpTransport, Limits, Observer, PlatformClient,
+    PlatformOptions, Transport, TransportError,
 };
 use crate::domain::backoff::Random;
 use crate::domain::fetch::JobTiming;
 use crate::domain::ledger::{self, Show};
-use crate::domain::planner::{self, Planner};
+use crate::domain::planner::{self, Asking, Planner};
+use crate::domain::privacy::Privacy;
 use crate::domain::report::Filter;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::window::WindowRules;
@@ -81,22 +85,58 @@ struct Shown {
 /// # Errors
 /// When the address is no base, or the machine lacks certificates.
 pub fn connect(config: &Config) -> Result<Arc<dyn Transport>, ConnectError> {
-    let base = BaseUrl::try_from(config.api.base_url.clone())?;
-    Ok(Arc::new(HttpTransport::new(&base, HttpLimits::default())?))
+    let base = BaseUrl::try_from(config.api.address().clone())?;
+    let limits = HttpLimits::default();
+    let transport = match &config.api.dialect {
+        Dialect::Reports(_) => HttpTransport::new(&base, limits),
+        Dialect::Platform(_) => HttpTransport::http1(&base, limits),
+    };
+    Ok(Arc::new(transport?))
 }
 
 /// The client of the API that `config` names.
 ///
 /// # Errors
 /// When the address is no base.
-pub fn client(config: &Config, transport: Arc<dyn Transport>, clock: Clock, observer: Observer) -> Result<Client, ConnectError> {
-    let options = ClientOptions {
-        base_url: BaseUrl::try_from(config.api.base_url.clone())?,
-        client_id: config.api.client_id.clone(),
-        client_secret: config.api.client_secret.clone(),
-        limits: Limits::default(),
+pub fn client(config: &Config, transport: Arc<dyn Transport>, clock: Clock, observer: Observer) -> Result<AnyClient, ConnectError> {
+    let limits = Limits::default();
+    let hidden = config.metrics.agent_ids.hidden(config.targets.iter().map(|target| &target.filter));
+    let hidden: Vec<SecretString> = hidden.into_iter().map(|id| SecretString::from(id.to_owned())).collect();
+    Ok(match &config.api.dialect {
+        Dialect::Reports(api) => {
+            let (client_id, client_secret) = (api.client.id.clone(), api.client.secret.clone());
+            let options = ClientOptions { base_url: BaseUrl::try_from(api.base_url.clone())?, client_id, client_secret, limits, hidden };
+            AnyClient::Reports(Arc::new(Client::new(transport, clock, options, observer)))
+        }
+        Dialect::Platform(api) => {
+            let options = platform_options(api, config.quota.requests_per_minute, limits, hidden)?;
+            AnyClient::Platform(Arc::new(PlatformClient::new(transport, clock, options, observer)))
+        }
+    })
+}
+
+fn platform_options(
+    api: &PlatformApi,
+    requests_per_minute: u32,
+    limits: Limits,
+    hidden: Vec<SecretString>,
+) -> Result<PlatformOptions, ConnectError> {
+    let issuer = BaseUrl::try_from(api.issuer.clone())?;
+    let credentials = match &api.client {
+        Some(client) => Credentials::Client { id: client.id.clone(), secret: client.secret.clone() },
+        None => Credentials::AccessKey(BaseUrl::try_from(api.access_key_base.clone().unwrap_or_else(|| api.issuer.clone()))?),
     };
-    Ok(Client::new(transport, clock, options, observer))
+    Ok(PlatformOptions {
+        issuer,
+        base_url: api.base_url.clone().map(BaseUrl::try_from).transpose()?,
+        version: api.version,
+        access_key_id: api.access_key_id.clone(),
+        access_key_secret: api.access_key_secret.clone(),
+        credentials,
+        limits,
+        hidden,
+        requests_per_minute: NonZeroU32::new(requests_per_minute).unwrap_or(NonZeroU32::MIN),
+    })
 }
 
 /// How jobs are waited for.
@@ -128,9 +168,11 @@ pub fn exporter(
             server_clock.client_event(event);
         })
     };
-    let client = Arc::new(client(config, transport, clock.clone(), observer)?);
-    let filters: Vec<Filter> = config.targets.iter().map(|target| target.filter.clone()).collect();
-    let left = checkpoint::read(&mut *store, ledger_rules(config), &filters)?;
+    let client = client(config, transport, clock.clone(), observer)?;
+    let privacy = Privacy { ids: config.metrics.agent_ids.clone(), names: config.metrics.agent_info };
+    let targets: Vec<Target> = config.targets.iter().map(|target| poller_target(target, &privacy)).collect();
+    let filters: Vec<Filter> = targets.iter().map(|target| target.kept_as.clone()).collect();
+    let left = checkpoint::read(&mut *store, ledger_rules(config), &filters, &privacy.ids)?;
     let mut planner = Planner::new(planner_rules(config), filters.len(), now.instant, random);
     let submits = left.resume(&mut planner, now);
     if left.knows_something() {
@@ -147,7 +189,8 @@ pub fn exporter(
         planner,
         ledger: left.ledger,
         store,
-        targets: config.targets.iter().map(|target| Target { name: target.name.as_str().into(), filter: target.filter.clone() }).collect(),
+        targets,
+        privacy,
         show: show(config),
         submits,
         telemetry: Arc::clone(&telemetry),
@@ -158,6 +201,10 @@ pub fn exporter(
     let (snapshot, standings) = poller.look(now);
     (poller.publish)(snapshot, standings);
     Ok(Exporter { poller, site, telemetry })
+}
+
+fn poller_target(target: &config::Target, privacy: &Privacy) -> Target {
+    Target { name: target.name.as_str().into(), filter: target.filter.clone(), kept_as: privacy.ids.of_filter(&target.filter) }
 }
 
 /// Shows snapshots on the pages.
@@ -180,14 +227,18 @@ impl Exporter {
 }
 
 fn quota_facts(config: &Config) -> QuotaFacts {
-    let limit = config.quota.report_jobs_per_minute;
+    let (limit, reserved) = match config.api.dialect {
+        Dialect::Reports(_) => (config.quota.report_jobs_per_minute, config.quota.reserve),
+        // Each window costs a request at least.
+        Dialect::Platform(_) => (config.quota.requests_per_minute, 0),
+    };
     let targets = u32::try_from(config.targets.len()).unwrap_or(u32::MAX);
     let asked_a_minute = f64::from(targets) * 60.0 / config.poll.interval.as_secs_f64();
-    QuotaFacts { limit, reserved: config.quota.reserve, demand_ratio: asked_a_minute / f64::from(limit) }
+    QuotaFacts { limit, reserved, demand_ratio: asked_a_minute / f64::from(limit) }
 }
 
 fn planner_rules(config: &Config) -> planner::Rules {
-    let ours = config.quota.report_jobs_per_minute.saturating_sub(config.quota.reserve);
+    let QuotaFacts { limit, reserved, .. } = quota_facts(config);
     planner::Rules {
         interval: config.poll.interval,
         windows: WindowRules {
@@ -197,7 +248,11 @@ fn planner_rules(config: &Config) -> planner::Rules {
             retention: config.poll.retention,
         },
         timing: timing(config),
-        jobs_per_minute: NonZeroU32::new(ours).unwrap_or(NonZeroU32::MIN),
+        jobs_per_minute: NonZeroU32::new(limit.saturating_sub(reserved)).unwrap_or(NonZeroU32::MIN),
+        asking: match config.api.dialect {
+            Dialect::Reports(_) => Asking::Jobs,
+            Dialect::Platform(_) => Asking::Pages,
+        },
         max_staleness: config.metrics.max_staleness,
     }
 }
@@ -230,7 +285,7 @@ fn sources(config: &Config, web: Web, clock: &Clock, quota: QuotaFacts, telemetr
     };
     let status = {
         let (shown, telemetry, clock) = (Arc::clone(shown), Arc::clone(telemetry), clock.clone());
-        let api = config.api.base_url.to_string();
+        let api = config.api.address().to_string();
         move || {
             let shown = shown.read().unwrap_or_else(PoisonError::into_inner);
             StatusView {

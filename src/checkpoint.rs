@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::domain::ledger::{Asked, Damaged, Key, Ledger, Record, Restored, Rules, TargetId};
 use crate::domain::planner::{Left, Planner, SavedJob};
+use crate::domain::privacy::AgentIds;
 use crate::domain::report::Filter;
 use crate::domain::time::{Monotonic, Now, Timestamp};
 use crate::store::{Store, StoreError};
@@ -15,6 +16,12 @@ pub enum RestoreError {
     /// The store cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// Its agents are called otherwise than they would be now.
+    #[error(
+        "the store's agents are called by other ids than the configuration says: put `metrics.agent_ids` and its key back, or move the \
+         store away; the counters then begin at 0 with a new epoch"
+    )]
+    OtherIds,
     /// Its records make no sense.
     #[error("{0}: put back a copy of the store, or move it away; the counters then begin at 0 with a new epoch")]
     Damaged(#[from] Damaged),
@@ -34,19 +41,23 @@ pub struct Checkpoint {
 ///
 /// # Errors
 /// When the store cannot be read, or makes no sense.
-pub fn read(store: &mut dyn Store, rules: Rules, filters: &[Filter]) -> Result<Checkpoint, RestoreError> {
+pub fn read(store: &mut dyn Store, rules: Rules, filters: &[Filter], ids: &AgentIds) -> Result<Checkpoint, RestoreError> {
+    let mut kept_ids = None;
+    let mut is_empty = true;
     let mut restored = Restored::default();
     let mut submits = Vec::new();
     let mut jobs: HashMap<Filter, (SavedJob, Timestamp)> = HashMap::new();
     let mut result = Ok(());
     store.read(&mut |key, value| {
         let taken = Key::from_bytes(key).and_then(|key| match key {
+            Key::AgentIds => Record::value(value).map(|kept: String| kept_ids = Some(kept)),
             Key::Submit(time) => {
                 submits.push(time);
                 Ok(())
             }
             Key::Job(filter) => Record::value(value).map(|job| drop(jobs.insert(filter, job))),
             key @ (Key::Version | Key::Ledger | Key::Label(_) | Key::Target(_) | Key::Agent(_) | Key::Starts(..) | Key::Total(_)) => {
+                is_empty = is_empty && key == Key::Version;
                 restored.take(key, value)
             }
         });
@@ -55,6 +66,12 @@ pub fn read(store: &mut dyn Store, rules: Rules, filters: &[Filter]) -> Result<C
         }
     })?;
     result?;
+    match (ids.fingerprint(), is_empty) {
+        (Some(fingerprint), true) => store.commit(&[Record::put(&Key::AgentIds, &fingerprint)])?,
+        (None, true) => store.commit(&[Record::delete(&Key::AgentIds)])?,
+        (fingerprint, false) if fingerprint != kept_ids => return Err(RestoreError::OtherIds),
+        (_, false) => {}
+    }
     let left = |filter| Left { last_success: restored.target(filter).and_then(|saved| saved.last_success), job: None };
     let targets: Vec<Left> = filters.iter().map(left).collect();
     let removed = restored.removed(filters);

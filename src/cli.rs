@@ -2,6 +2,7 @@
 //! sense is [`crate::config`]'s matter.
 
 mod listen;
+mod maintenance;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -19,6 +20,7 @@ use crate::config::{Config, ConfigErrors, Flags, TargetsNeeded, load, parse_dura
 use crate::cxone::BaseUrl;
 use crate::simulator::{Faults, Rows};
 pub use listen::ListenAddress;
+pub use maintenance::{CompletionsArgs, EraseArgs, ManArgs};
 use values::{at_least_a_second, count, plain_http, telemetry_path, user_id};
 
 /// Exit status of success.
@@ -74,6 +76,12 @@ pub enum Command {
     Check(CheckArgs),
     /// Run a simulated contact centre with CXone's Reporting API
     Simulate(SimulateArgs),
+    /// Forget an agent in the store; the exporter must be stopped
+    Erase(EraseArgs),
+    /// Print a shell's completions
+    Completions(CompletionsArgs),
+    /// Print the manual
+    Man(ManArgs),
 }
 
 /// How messages are logged, on stderr.
@@ -133,6 +141,27 @@ pub struct ConfigArgs {
     /// The file that holds the OAuth client's secret [env: CXONE_CLIENT_SECRET_FILE, or the secret itself in CXONE_CLIENT_SECRET]
     #[arg(long = "api.client-secret-file", value_name = "FILE")]
     pub client_secret_file: Option<String>,
+
+    /// Which of CXone's APIs is spoken: reports or platform [env: CXONE_DIALECT]
+    #[arg(long = "api.dialect", value_name = "DIALECT")]
+    pub dialect: Option<String>,
+
+    /// Platform: where tokens come from [env: CXONE_ISSUER]
+    #[arg(long = "api.issuer", value_name = "URL")]
+    pub issuer: Option<String>,
+
+    /// Platform, without an OAuth client: the tenant's area, such as na1 [env: CXONE_AREA]
+    #[arg(long = "api.area", value_name = "AREA")]
+    pub area: Option<String>,
+
+    /// Platform: the access key's id [env: CXONE_ACCESS_KEY_ID]
+    #[arg(long = "api.access-key-id", value_name = "ID")]
+    pub access_key_id: Option<String>,
+
+    /// Platform: the file that holds the access key's secret [env: CXONE_ACCESS_KEY_SECRET_FILE, or the secret itself in
+    /// CXONE_ACCESS_KEY_SECRET]
+    #[arg(long = "api.access-key-secret-file", value_name = "FILE")]
+    pub access_key_secret_file: Option<String>,
 }
 
 /// What is asked for, when not by the configuration file.
@@ -268,7 +297,8 @@ pub struct CheckArgs {
         require_equals = true,
         default_missing_value = "http://127.0.0.1:10962",
         value_parser = plain_http,
-        conflicts_with_all = ["live", "file", "tenant", "base_url", "client_id", "client_secret_file", "users"],
+        conflicts_with_all = ["live", "file", "tenant", "base_url", "client_id", "client_secret_file", "dialect", "issuer", "area",
+            "access_key_id", "access_key_secret_file", "users"],
     )]
     pub healthy: Option<BaseUrl>,
 
@@ -380,6 +410,11 @@ impl ConfigArgs {
             base_url: self.base_url.clone(),
             client_id: self.client_id.clone(),
             client_secret_file: self.client_secret_file.clone(),
+            dialect: self.dialect.clone(),
+            issuer: self.issuer.clone(),
+            area: self.area.clone(),
+            access_key_id: self.access_key_id.clone(),
+            access_key_secret_file: self.access_key_secret_file.clone(),
             users: targets.users.clone(),
         };
         load(self.file.as_deref(), &flags, needed)

@@ -4,10 +4,12 @@
 //! environment.
 
 mod api;
+mod credentials;
 mod duration;
 mod keys;
 mod mistake;
 mod outside;
+mod platform;
 mod section;
 mod settings;
 mod targets;
@@ -28,9 +30,10 @@ pub use duration::{parse_duration, show_duration};
 pub use keys::KEYS;
 pub use mistake::{ConfigErrors, Mistake};
 pub use outside::{ENVIRONMENT, Flags, Overrides};
-pub use targets::user_id_doubt;
+pub use targets::{ALL_AGENTS, user_id_doubt};
 
 pub use crate::domain::ledger::{Detail, Rows, WRAP_UP};
+pub use crate::domain::privacy::{AgentIds, IdKey};
 pub use crate::domain::report::Filter;
 
 use mistake::Notes;
@@ -64,23 +67,67 @@ pub struct Config {
 /// The section `api`.
 #[derive(Clone, Debug)]
 pub struct Api {
-    /// Which of CXone's APIs is spoken.
+    /// Which of CXone's APIs is spoken, and what it takes.
     pub dialect: Dialect,
-    /// Where the API is; http or https, without user name, query and fragment; it may have a path.
-    pub base_url: Url,
-    /// The OAuth client.
-    pub client_id: String,
-    /// Its secret; never empty, of one line.
-    pub client_secret: SecretString,
     /// What the rows of a report are.
     pub rows: Rows,
 }
 
 /// One of CXone's APIs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Dialect {
     /// The Reporting API.
-    Reports,
+    Reports(ReportsApi),
+    /// The platform's documented calls.
+    Platform(PlatformApi),
+}
+
+/// Where the Reporting API is, and the credentials for it.
+#[derive(Clone, Debug)]
+pub struct ReportsApi {
+    /// Its address; http or https, without user name, query and fragment; it may have a path.
+    pub base_url: Url,
+    /// The OAuth client.
+    pub client: OauthClient,
+}
+
+/// An OAuth client.
+#[derive(Clone, Debug)]
+pub struct OauthClient {
+    /// Its id.
+    pub id: String,
+    /// Its secret; never empty, of one line.
+    pub secret: SecretString,
+}
+
+/// Where the platform's calls are, and the credentials for them.
+#[derive(Clone, Debug)]
+pub struct PlatformApi {
+    /// Where tokens come from and the API's address is discovered; as [`ReportsApi::base_url`].
+    pub issuer: Url,
+    /// The API's address, instead of the discovered one.
+    pub base_url: Option<Url>,
+    /// The version in the calls' paths.
+    pub version: u16,
+    /// Where the call that wants no OAuth client is.
+    pub access_key_base: Option<Url>,
+    /// The access key's id.
+    pub access_key_id: String,
+    /// The access key's secret; never empty, of one line.
+    pub access_key_secret: SecretString,
+    /// The OAuth client; without one, the token comes from the call that wants none. One of this and `access_key_base` is there.
+    pub client: Option<OauthClient>,
+}
+
+impl Api {
+    /// The address that messages name.
+    #[must_use]
+    pub fn address(&self) -> &Url {
+        match &self.dialect {
+            Dialect::Reports(api) => &api.base_url,
+            Dialect::Platform(api) => api.base_url.as_ref().unwrap_or(&api.issuer),
+        }
+    }
 }
 
 /// What one report job asks for.
@@ -119,6 +166,8 @@ pub struct Jobs {
 /// The section `quota`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
+    /// Platform: requests that any rolling 60 s may hold; 1 to 60000.
+    pub requests_per_minute: u32,
     /// Report jobs that any rolling 60 s may hold; 1 to 60000.
     pub report_jobs_per_minute: u32,
     /// How many of them are left free for `history` and `check`; less than `report_jobs_per_minute`.
@@ -135,25 +184,18 @@ pub struct States {
 }
 
 /// The section `metrics`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metrics {
     /// How finely agents are shown.
     pub detail: Detail,
     /// How many series of single agents may be shown; at least 1.
     pub max_series: u64,
-    /// Whether `cxone_agent_info` shows the agents' names.
+    /// Whether `cxone_agent_info` shows the agents' names; never with hashed ids.
     pub agent_info: bool,
-    /// What the label `agent` holds.
+    /// What the label `agent` holds, and the store.
     pub agent_ids: AgentIds,
     /// After how long without a successful poll a target is stale.
     pub max_staleness: Duration,
-}
-
-/// What the label `agent` holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AgentIds {
-    /// The user id as CXone tells it.
-    Raw,
 }
 
 /// Whether a configuration without targets is a mistake.
@@ -176,7 +218,7 @@ pub struct ConfigText<'a> {
 
 impl Config {
     /// Reads a configuration from `file`, if there is one, and from what was said beside it. Also returns warnings: what is allowed, but
-    /// looks like a slip. `read_secret` is asked for the text of the file with the client secret.
+    /// looks like a slip. `read_secret` is asked for the texts of files with secrets.
     ///
     /// # Errors
     /// Every mistake there is, each with its line and key, flag or variable.
@@ -195,10 +237,10 @@ impl Config {
         };
         let top = tree.as_ref().map_or_else(Section::none, |tree| Section::top(tree, &mut notes));
         let folder = Path::new(name).parent().unwrap_or(Path::new(""));
-        let api = api::read(&top.section("api", &mut notes), overrides, folder, read_secret, &mut notes);
+        let api = api::read(&top.section("api", &mut notes), overrides, folder, &read_secret, &mut notes);
         let rows = api.as_ref().map_or(Rows::Intervals, |api| api.rows);
-        let targets = targets::read(&top, overrides, targets_needed == TargetsNeeded::Yes, &mut notes);
-        let settings = settings::read(&top, rows, &mut notes);
+        let targets = targets::read(&top, overrides, rows, targets_needed == TargetsNeeded::Yes, &mut notes);
+        let settings = settings::read(&top, rows, folder, &read_secret, &mut notes);
         let warnings = notes.warnings.iter().map(|warning| warning.located(name)).collect();
         match (api, settings) {
             (Some(api), Some(settings)) if notes.mistakes.is_empty() => Ok((settings.with(api, targets), warnings)),

@@ -15,10 +15,12 @@ pub use shared_clock::SharedServerClock;
 pub use standings::{Publish, Standings, TargetStanding};
 
 use crate::clock::Clock;
-use crate::cxone::{ApiError, Client, Poll, ReportRequest};
+use crate::cxone::platform::Progress;
+use crate::cxone::{AnyClient, ApiError, Paging, Poll, ReportRequest};
 use crate::domain::fetch::{Failure, JobId, Outcome, Reply, Trouble};
 use crate::domain::ledger::{Change, Key, Ledger, Record, Show, TargetId};
 use crate::domain::planner::{Action, Ended, Planner};
+use crate::domain::privacy::Privacy;
 use crate::domain::report::{Filter, Report};
 use crate::domain::snapshot::Fingerprint;
 use crate::domain::time::{Monotonic, Now, Timestamp, Window};
@@ -33,14 +35,16 @@ pub struct Target {
     pub name: Arc<str>,
     /// What its jobs ask for.
     pub filter: Filter,
+    /// What the store calls it.
+    pub kept_as: Filter,
 }
 
 /// Everything the loop works with.
 pub struct Poller {
     /// Where now comes from.
     pub clock: Clock,
-    /// The way to CXone.
-    pub client: Arc<Client>,
+    /// The way to CXone; the plan asks in its way.
+    pub client: AnyClient,
     /// CXone's clock.
     pub server_clock: SharedServerClock,
     /// What to ask when.
@@ -51,6 +55,8 @@ pub struct Poller {
     pub store: Box<dyn Store>,
     /// What is asked for, in the order of the configuration.
     pub targets: Vec<Target>,
+    /// What of agents is kept and shown.
+    pub privacy: Privacy,
     /// What snapshots show; the targets in it are set anew each time.
     pub show: Show,
     /// The submits of the last two minutes, an earlier process's among them, by both clocks.
@@ -68,6 +74,7 @@ enum Reported {
     SignedIn(Result<(), ApiError>),
     Submitted(TargetId, Result<JobId, ApiError>),
     Polled(TargetId, Result<Poll<Report>, ApiError>),
+    Paged(TargetId, Box<Paging<Report>>, Result<Progress, ApiError>),
 }
 
 /// Whether a token was had, and with it a first look at CXone's clock: no window is planned by a clock that may be wrong.
@@ -90,6 +97,8 @@ struct Running {
     pending: Vec<Record>,
     requests: FuturesUnordered<BoxFuture<'static, Reported>>,
     sign_in: SignIn,
+    /// What has been read of each target's window, where it is read in pages and none is under way.
+    pagings: Vec<Option<Box<Paging<Report>>>>,
     /// Whether a target's newest finished job failed, and how; to log changes and not repetitions.
     told: Vec<Option<Result<(), Failure>>>,
     /// Up to where each target's history was told or is counted as a gap, after a slice that CXone refused: short of the watermark, for
@@ -110,6 +119,7 @@ impl Poller {
             pending: Vec::new(),
             requests: FuturesUnordered::new(),
             sign_in: SignIn::Needed,
+            pagings: (0..targets).map(|_| None).collect(),
             told: vec![None; targets],
             skipped_to: vec![None; targets],
             stale: vec![false; targets],
@@ -149,7 +159,7 @@ impl Running {
             SignIn::UnderWay => return,
             SignIn::Needed if self.poller.planner.wake_at(now.instant).is_some_and(|wake| wake <= now.instant) => {
                 self.sign_in = SignIn::UnderWay;
-                let client = Arc::clone(&self.poller.client);
+                let client = self.poller.client.clone();
                 self.requests.push(async move { Reported::SignedIn(client.sign_in().await) }.boxed());
                 return;
             }
@@ -160,9 +170,10 @@ impl Running {
             match action {
                 Action::Submit(id, window) => self.submit(now, id, window).await,
                 Action::Poll(id, job) => {
-                    let client = Arc::clone(&self.poller.client);
+                    let client = self.poller.client.of_reports();
                     self.requests.push(async move { Reported::Polled(id, client.poll(&job).await) }.boxed());
                 }
+                Action::Page(id, window) => self.page(now, id, window),
             }
         }
         if self.sign_in == SignIn::Failed {
@@ -189,8 +200,26 @@ impl Running {
         let target = &self.poller.targets[id.index()];
         tracing::debug!(target_name = %target.name, %window, "submitting a report job");
         let request = ReportRequest { window, filter: target.filter.clone() };
-        let client = Arc::clone(&self.poller.client);
+        let client = self.poller.client.of_reports();
         self.requests.push(async move { Reported::Submitted(id, client.submit(&request).await) }.boxed());
+    }
+
+    /// Asks for the next page of a window. What has been read is in memory only: a later process begins the window anew.
+    fn page(&mut self, now: Now, id: TargetId, window: Window) {
+        let client = self.poller.client.of_platform();
+        let mut paging = self.pagings[id.index()].take().unwrap_or_else(|| {
+            let target = &self.poller.targets[id.index()];
+            tracing::debug!(target_name = %target.name, %window, "asking for the state history");
+            self.poller.telemetry.job_submitted();
+            self.poller.submits.retain(|(submit, _)| now.instant.since(*submit) <= MINUTE);
+            self.poller.submits.push_back((now.instant, now.utc));
+            Box::new(client.history(ReportRequest { window, filter: target.filter.clone() }))
+        });
+        let reading = async move {
+            let result = client.page(&mut paging).await;
+            Reported::Paged(id, paging, result)
+        };
+        self.requests.push(reading.boxed());
     }
 
     fn wake_at(&self, now: Now) -> Monotonic {
@@ -217,20 +246,27 @@ impl Running {
             }
             Reported::Polled(id, result) => match result {
                 Ok(Poll::Pending | Poll::Running) => self.reply(now, id, Reply::Unfinished).await,
-                Ok(Poll::Completed(report)) => self.completed(now, id, &report).await,
+                Ok(Poll::Completed(report)) => {
+                    self.completed(now, id, report).await;
+                }
                 Ok(Poll::Failed(message)) => {
                     let message = format!("CXone could not make the report: {message}");
                     self.reply(now, id, Reply::Trouble(Trouble { failure: Failure::Failed, retry_after: None, message })).await;
                 }
                 Err(error) => self.reply(now, id, trouble(error)).await,
             },
+            Reported::Paged(id, paging, Ok(Progress::Done)) => self.completed(now, id, paging.into_rows()).await,
+            Reported::Paged(id, paging, result) => {
+                self.pagings[id.index()] = Some(paging);
+                self.reply(now, id, result.map_or_else(trouble, |_| Reply::Unfinished)).await;
+            }
         }
         self.tick(now);
     }
 
     /// A later process takes the job up rather than submit it anew. If it cannot be kept, that is all that is lost.
     async fn keep_job(&mut self, now: Now, id: TargetId) {
-        let key = Key::Job(self.poller.targets[id.index()].filter.clone());
+        let key = Key::Job(self.poller.targets[id.index()].kept_as.clone());
         if let Some(job) = self.poller.planner.job(id) {
             let _kept = self.commit(vec![Record::put(&key, &(job, now.utc))]).await;
         }
@@ -242,8 +278,9 @@ impl Running {
         }
         let had_job = self.poller.planner.job(id).is_some();
         let Some(ended) = self.poller.planner.reply(now, id, reply) else { return };
+        self.pagings[id.index()] = None;
         if had_job {
-            self.pending.push(Record::delete(&Key::Job(self.poller.targets[id.index()].filter.clone())));
+            self.pending.push(Record::delete(&Key::Job(self.poller.targets[id.index()].kept_as.clone())));
         }
         if let Outcome::Failed(trouble) = &ended.outcome {
             self.failed(id, trouble);
@@ -255,9 +292,10 @@ impl Running {
     }
 
     /// Takes a report in: it counts when it is in the store, and not before.
-    async fn completed(&mut self, now: Now, id: TargetId, report: &Report) {
+    async fn completed(&mut self, now: Now, id: TargetId, report: Report) {
         let Some(origin) = self.poller.planner.origin(id) else { return };
-        let (applied, change) = self.poller.ledger.apply(&origin, report);
+        let report = self.poller.privacy.veiled(report);
+        let (applied, change) = self.poller.ledger.apply(&origin, &report);
         let records = self.records(&change, Some(now.utc));
         if let Err(error) = self.commit(records).await {
             self.poller.ledger.take_back(change);
@@ -268,7 +306,7 @@ impl Running {
         self.ready = true;
         let telemetry = &self.poller.telemetry;
         telemetry.job_completed(ended.age);
-        telemetry.report_applied(report, &applied);
+        telemetry.report_applied(&report, &applied);
         telemetry.history_gap(ended.gap);
         self.skipped_to[id.index()] = None;
         let name = &self.poller.targets[id.index()].name;
@@ -288,7 +326,7 @@ impl Running {
 
     /// The records of a change, and the end of its target's job.
     fn records(&self, change: &Change, last_success: Option<Timestamp>) -> Vec<Record> {
-        let filters: Vec<Filter> = self.poller.targets.iter().map(|target| target.filter.clone()).collect();
+        let filters: Vec<Filter> = self.poller.targets.iter().map(|target| target.kept_as.clone()).collect();
         let mut records = self.poller.ledger.records(change, &filters, last_success);
         records.push(Record::delete(&Key::Job(filters[change.target().index()].clone())));
         records
@@ -364,7 +402,8 @@ impl Running {
 
     fn tick(&mut self, now: Now) {
         let planner = &self.poller.planner;
-        self.poller.telemetry.tick(planner.in_flight(), planner.quota_wait(), self.poller.server_clock.read().skew_seconds(now));
+        let waited = planner.quota_wait() + self.poller.client.budget_wait();
+        self.poller.telemetry.tick(planner.in_flight(), waited, self.poller.server_clock.read().skew_seconds(now));
     }
 }
 

@@ -32,6 +32,8 @@ mod full_disk;
 mod gaps;
 #[path = "restart/goes_on.rs"]
 mod goes_on;
+#[path = "restart/privacy.rs"]
+mod privacy;
 #[path = "restart/soak.rs"]
 mod soak;
 

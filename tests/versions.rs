@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use cxone_exporter::checkpoint;
 use cxone_exporter::domain::ledger::{Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
+use cxone_exporter::domain::privacy::AgentIds;
 use cxone_exporter::domain::report::{Filter, RawRow, Report};
 use cxone_exporter::domain::snapshot::{AgentSeries, Snapshot};
 use cxone_exporter::domain::time::{Timestamp, Window};
@@ -80,11 +81,11 @@ fn tell(rows: Rows, agent: i64, window: Window, report: &mut Report) {
             };
             match rows {
                 Rows::Intervals if from < window.to && to > window.from => report.push(&row(from, (to < window.to).then_some(to), 1)),
-                Rows::Events if window.contains(from) => report.push(&row(from, None, 1)),
+                Rows::Events | Rows::States if window.contains(from) => report.push(&row(from, None, 1)),
                 Rows::Buckets if window.contains(from) => {
                     report.push(&row(window.from, Some(window.to), 1 + u32::try_from(visit % 3).unwrap()))
                 }
-                Rows::Intervals | Rows::Events | Rows::Buckets => {}
+                Rows::Intervals | Rows::Events | Rows::States | Rows::Buckets => {}
             }
         }
         start = end;
@@ -147,7 +148,7 @@ fn a_store_of_version_1_is_taken_up_and_counting_goes_on_as_if_nothing_had_happe
         // Opened twice: the second time it is of this version.
         for rounds in [HELD..HELD + 3, HELD + 3..HELD + 40] {
             let mut store = DiskStore::open(folder.path()).unwrap();
-            let mut ledger = checkpoint::read(&mut store, rules(rows), &filters()).unwrap().ledger;
+            let mut ledger = checkpoint::read(&mut store, rules(rows), &filters(), &AgentIds::Raw).unwrap().ledger;
             assert_eq!(shown(&ledger), shown(&expected), "{rows:?}");
             history(&mut ledger, rows, rounds.start, rounds.end, &mut store);
             history(&mut expected, rows, rounds.start, rounds.end, &mut MemoryStore::default());

@@ -4,12 +4,12 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use super::live::{Progress, empty_causes, fetch};
-use super::{CommandError, healthy, warn};
+use super::{CommandError, check_platform, healthy, warn};
 use crate::app;
 use crate::cli::CheckArgs;
 use crate::clock::Clock;
-use crate::config::{Config, TargetsNeeded, show_duration};
-use crate::cxone::{Client, ErrorKind, ReportRequest, RowList};
+use crate::config::{Config, Dialect, TargetsNeeded, show_duration};
+use crate::cxone::{AnyClient, ErrorKind, ReportRequest, RowList};
 use crate::domain::fetch::{Failure, Trouble};
 use crate::domain::time::Window;
 
@@ -29,29 +29,35 @@ pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
         1 => "1 target".to_owned(),
         more => format!("{more} targets"),
     };
-    say(&format!("ok      configuration: {targets} at {}", config.api.base_url));
+    say(&format!("ok      configuration: {targets} at {}", config.api.address()));
     say(&quota_text(&config));
     if !args.live {
-        say("        Nothing was asked of CXone; --live checks the credentials and one report job, too.");
+        say("        Nothing was asked of CXone; --live checks the credentials and one report, too.");
         return Ok(());
     }
     let clock = Clock::system();
     let client = app::client(&config, app::connect(&config)?, clock.clone(), Arc::new(|_| {}))?;
     sign_in(&client).await?;
+    if let AnyClient::Platform(client) = &client {
+        check_platform::look_around(client).await?;
+    }
     report(&client, &config, &clock).await
 }
 
 fn quota_text(config: &Config) -> String {
     let quota = config.quota;
-    let ours = quota.report_jobs_per_minute - quota.reserve;
+    let (ours, what) = match &config.api.dialect {
+        Dialect::Reports(_) => (quota.report_jobs_per_minute - quota.reserve, "report jobs"),
+        Dialect::Platform(_) => (quota.requests_per_minute, "requests or more"),
+    };
     let asked = f64::from(u32::try_from(config.targets.len()).unwrap_or(u32::MAX)) * 60.0 / config.poll.interval.as_secs_f64();
     let verdict = if asked <= f64::from(ours) { "ok     " } else { "warning" };
     let more =
         if asked <= f64::from(ours) { "" } else { ": the data will be older than poll.interval; merge targets or raise poll.interval" };
-    format!("{verdict} quota: the targets ask for {asked:.1} report jobs a minute, and {ours} are allowed{more}")
+    format!("{verdict} quota: the targets ask for {asked:.1} {what} a minute, and {ours} are allowed{more}")
 }
 
-async fn sign_in(client: &Client) -> Result<(), CommandError> {
+async fn sign_in(client: &AnyClient) -> Result<(), CommandError> {
     match client.sign_in().await {
         Ok(()) => {
             say("ok      credentials: CXone gave a token");
@@ -59,7 +65,7 @@ async fn sign_in(client: &Client) -> Result<(), CommandError> {
         }
         Err(error) => {
             say(&format!("FAILED  credentials: {error}"));
-            if matches!(error.kind, ErrorKind::Credentials | ErrorKind::Token) {
+            if matches!(error.kind, ErrorKind::Credentials | ErrorKind::Token) && matches!(client, AnyClient::Reports(_)) {
                 say("        Look at Admin > Security > OAuth Clients; a secret is shown only once, so make a new one if in doubt.");
             }
             Err(CommandError::Told)
@@ -67,7 +73,7 @@ async fn sign_in(client: &Client) -> Result<(), CommandError> {
     }
 }
 
-async fn report(client: &Client, config: &Config, clock: &Clock) -> Result<(), CommandError> {
+async fn report(client: &AnyClient, config: &Config, clock: &Clock) -> Result<(), CommandError> {
     let Some(target) = config.targets.first() else { return Ok(()) };
     let to = clock.now().utc;
     let window = Window { from: to.minus(config.poll.lookback), to };
@@ -101,11 +107,14 @@ fn told_rows(config: &Config, target: &str, list: &RowList, window: Window) {
     if list.rows.is_empty() {
         let user = config.targets.first().filter(|target| target.filter.kind == "user").map(|target| target.filter.id.as_str());
         say(&format!("warning report of {target}: it came, and it is empty for {window}"));
-        empty_causes(user, config.poll.lookback).iter().for_each(|cause| say(&format!("        {cause}")));
+        empty_causes(config, user, config.poll.lookback).iter().for_each(|cause| say(&format!("        {cause}")));
         return;
     }
     let rows = list.rows.len();
     say(&format!("ok      report of {target}: {rows} rows in the last {}", show_duration(config.poll.lookback)));
+    if matches!(config.api.dialect, Dialect::Platform(_)) {
+        check_platform::told_lasting(list, window);
+    }
     if !list.rejected.is_empty() {
         say(&format!("warning rows: {} more made no sense, the first for `{}`", list.rejected.len(), list.rejected[0].as_str()));
     }
@@ -136,6 +145,6 @@ fn advice(trouble: &Trouble) -> Vec<&'static str> {
 }
 
 /// A line of the findings. A reader that has gone away needs no more of them.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _written = writeln!(std::io::stdout(), "{line}");
 }

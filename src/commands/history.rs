@@ -55,7 +55,7 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
     }
     if list.rows.is_empty() {
         say(&format!("No records for {} in {window}.", args.user));
-        empty_causes(Some(&args.user), args.last).iter().for_each(|cause| say(cause));
+        empty_causes(&config, Some(&args.user), args.last).iter().for_each(|cause| say(cause));
     } else if progress {
         say(&format!("{} records.", list.rows.len()));
     }
@@ -72,6 +72,7 @@ fn progress_text(step: &Progress<'_>, user: &str, window: Window) -> String {
     match step {
         Progress::Submitting => format!("Submitting a report job for {user}, {window} …"),
         Progress::Submitted(job) => format!("Job {job}: waiting for CXone …"),
+        Progress::Read(rows) => format!("{rows} rows so far …"),
         Progress::Throttled(wait) => format!("CXone has too many requests; going on in {} …", show_duration(whole_seconds(*wait))),
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::random;
 use crate::app::timing;
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::cxone::{Client, Poll, ReportRequest, RowSink};
+use crate::config::{Config, Dialect};
+use crate::cxone::platform;
+use crate::cxone::{AnyClient, Paging, Poll, ReportRequest, RowSink};
 use crate::domain::fetch::{Failure, Fetch, Outcome, Reply, Step, Trouble, throttle_backoff};
 use crate::poller::trouble;
 
@@ -19,6 +20,8 @@ pub(super) enum Progress<'a> {
     Submitting,
     /// It has this id; it is asked for until it is ready.
     Submitted(&'a str),
+    /// So many rows have been read, and there are more.
+    Read(u64),
     /// There were too many requests; it goes on after a wait.
     Throttled(Duration),
 }
@@ -28,7 +31,7 @@ pub(super) enum Progress<'a> {
 /// # Errors
 /// When the job comes to nothing, or CXone keeps refusing to take it.
 pub(super) async fn fetch<R: RowSink>(
-    client: &Client,
+    client: &AnyClient,
     config: &Config,
     clock: &Clock,
     request: &ReportRequest,
@@ -36,7 +39,11 @@ pub(super) async fn fetch<R: RowSink>(
 ) -> Result<R, Trouble> {
     let mut random = random();
     let mut throttles = throttle_backoff();
-    let mut fetch = Fetch::new(timing(config));
+    let mut fetch = match client {
+        AnyClient::Reports(_) => Fetch::new(timing(config)),
+        AnyClient::Platform(_) => Fetch::paged(timing(config), clock.now().instant),
+    };
+    let mut paging: Option<Paging<R>> = None;
     let mut submits = 0;
     loop {
         let now = clock.now().instant;
@@ -46,7 +53,7 @@ pub(super) async fn fetch<R: RowSink>(
                 tell(Progress::Submitting);
                 submits += 1;
                 fetch.sent(now);
-                let submitted = client.submit(request).await;
+                let submitted = client.of_reports().submit(request).await;
                 if let Ok(job) = &submitted {
                     tell(Progress::Submitted(job.as_str()));
                 }
@@ -54,7 +61,7 @@ pub(super) async fn fetch<R: RowSink>(
             }
             Step::Poll(job) => {
                 fetch.sent(now);
-                match client.poll::<R>(&job).await {
+                match client.of_reports().poll::<R>(&job).await {
                     Ok(Poll::Pending | Poll::Running) => Reply::Unfinished,
                     Ok(Poll::Completed(report)) => {
                         rows = Some(report);
@@ -65,6 +72,26 @@ pub(super) async fn fetch<R: RowSink>(
                         Reply::Trouble(Trouble { failure: Failure::Failed, retry_after: None, message })
                     }
                     Err(error) => trouble(error),
+                }
+            }
+            Step::Page => {
+                fetch.sent(now);
+                let client = client.of_platform();
+                let mut read = paging.take().unwrap_or_else(|| client.history(request.clone()));
+                match client.page(&mut read).await {
+                    Ok(platform::Progress::Done) => {
+                        rows = Some(read.into_rows());
+                        Reply::Completed
+                    }
+                    Ok(platform::Progress::More) => {
+                        tell(Progress::Read(read.count()));
+                        paging = Some(read);
+                        Reply::Unfinished
+                    }
+                    Err(error) => {
+                        paging = Some(read);
+                        trouble(error)
+                    }
                 }
             }
             Step::Wait(until) => {
@@ -94,16 +121,29 @@ pub(super) async fn fetch<R: RowSink>(
 }
 
 /// The three causes of an empty report, and what to try.
-pub(super) fn empty_causes(user: Option<&str>, asked: Duration) -> Vec<String> {
+pub(super) fn empty_causes(config: &Config, user: Option<&str>, asked: Duration) -> Vec<String> {
     const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
-    let mut causes = vec![
-        "There was no state change in that time, or".to_owned(),
-        "the id is wrong: CXone wants the internal id, which begins with `user-`, and not an e-mail address or a login name, or".to_owned(),
-        "the agent was not active in that time.".to_owned(),
-    ];
-    if let Some(user) = user.filter(|user| crate::config::user_id_doubt(user).is_some()) {
-        causes[1] =
-            format!("the id `{user}` is wrong, which is likely: the internal ids begin with `user-`; an e-mail address is no id, or");
+    let mut causes = vec!["There was no state change in that time, or".to_owned()];
+    match &config.api.dialect {
+        Dialect::Platform(_) => {
+            causes.push("the agent's id is wrong: these calls want the agent's number, not a login name, or".to_owned());
+            causes.push("the role of the access key's user hides the agents: CXone then tells of none, without an error.".to_owned());
+        }
+        Dialect::Reports(_) => {
+            let doubt = user.filter(|user| crate::config::user_id_doubt(user).is_some());
+            causes.push(match doubt {
+                Some(user) => {
+                    format!(
+                        "the id `{user}` is wrong, which is likely: the internal ids begin with `user-`; an e-mail address is no id, or"
+                    )
+                }
+                None => {
+                    "the id is wrong: CXone wants the internal id, which begins with `user-`, and not an e-mail address or a login name, or"
+                        .to_owned()
+                }
+            });
+            causes.push("the agent was not active in that time.".to_owned());
+        }
     }
     if asked < WEEK {
         causes.push("To see whether there is any data at all, ask for 7 days: `history --last 7d`.".to_owned());

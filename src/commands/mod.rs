@@ -1,10 +1,13 @@
 //! One file a command.
 
 pub mod check;
+mod check_platform;
 pub mod demo;
+pub mod erase;
 mod healthy;
 pub mod history;
 mod live;
+pub mod pages;
 pub mod serve;
 pub mod simulate;
 
@@ -69,6 +72,9 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::History(args) => history::run(args).await,
             Command::Check(args) => check::run(args).await,
             Command::Simulate(args) => simulate::run(args).await,
+            Command::Erase(args) => erase::run(&args),
+            Command::Completions(args) => pages::completions(&args),
+            Command::Man(args) => pages::man(&args),
         }
     });
     // What still computes is of no use any more; it must not hold up the end.
@@ -99,7 +105,7 @@ fn warn(warnings: &[String]) {
 /// The number of targets and where they are asked for, in the log.
 fn announce(config: &Config) {
     tracing::info!(
-        api = %config.api.base_url,
+        api = %config.api.address(),
         targets = config.targets.len(),
         jobs_per_minute = config.quota.report_jobs_per_minute,
         "polling CXone in the background"

@@ -1,21 +1,28 @@
 //! The `api` section, merged with flags and environment.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
+use super::credentials::{client, parse_given};
 use super::mistake::{Notes, Origin, quote};
 use super::outside::{Given, Level, Overrides};
 use super::section::{Found, Section};
-use super::{Api, Dialect, Rows};
+use super::{Api, Dialect, ReportsApi, Rows, platform};
 
-/// The longest client id, in bytes.
-const MAX_ID_BYTES: usize = 256;
+/// Keys that only the dialect `reports` uses.
+const REPORTS_KEYS: [&str; 2] = ["tenant", "rows"];
 
-/// The longest client secret, in bytes.
-const MAX_SECRET_BYTES: usize = 8192;
+/// Keys that only the dialect `platform` uses.
+const PLATFORM_KEYS: [&str; 5] = ["issuer", "version", "area", "access_key_id", "access_key_secret_file"];
+
+/// The word in `dialect`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Reports,
+    Platform,
+}
 
 /// Reads the section; `None` when something is wrong, which is then told.
 pub(super) fn read(
@@ -25,19 +32,61 @@ pub(super) fn read(
     read_secret: impl Fn(&Path) -> io::Result<String>,
     notes: &mut Notes,
 ) -> Option<Api> {
-    let dialect = section.parsed("dialect", Dialect::Reports, notes, |text| match text {
-        "reports" => Ok(Dialect::Reports),
-        "platform" => Err("`platform` is not available in this version: write `reports`".to_owned()),
-        other => Err(format!("{} is none of `reports`", quote(other))),
-    });
     let choices = [("intervals", Rows::Intervals), ("events", Rows::Events), ("buckets", Rows::Buckets)];
     let rows = section.choice("rows", Rows::Intervals, &choices, notes);
+    let version = section.number("version", platform::DEFAULT_VERSION, platform::VERSIONS, notes);
     let file = from_file(section, notes);
     let levels = [&overrides.flags, &file, &overrides.environment];
-    let base_url = base_url(&levels, &section.at("tenant"), notes);
-    let client_id = client_id(&levels, &section.at("client_id"), notes);
-    let client_secret = client_secret(&levels, &section.at("client_secret_file"), folder, read_secret, notes);
-    Some(Api { dialect: dialect?, base_url: base_url?, client_id: client_id?, client_secret: client_secret?, rows: rows? })
+    let given = levels.iter().find_map(|level| level.dialect.as_ref());
+    let told = match given {
+        None => Some(Word::Reports),
+        Some(given) => parse_given(given, notes, |text| match text {
+            "reports" => Ok(Word::Reports),
+            "platform" => Ok(Word::Platform),
+            other => Err(format!("{} is none of `reports`, `platform`", quote(other))),
+        }),
+    };
+    if let Some(told) = told {
+        tell_unused_of(told, section, &overrides.flags, notes);
+    }
+    // Whatever was meant by a wrong word, the other keys show.
+    let seems_platform = PLATFORM_KEYS.iter().any(|key| section.has(key));
+    match told.unwrap_or(if seems_platform { Word::Platform } else { Word::Reports }) {
+        Word::Reports => {
+            let base_url = base_url(&levels, &section.at("tenant"), notes);
+            let client = client(&levels, section, folder, read_secret, notes);
+            told?;
+            Some(Api { dialect: Dialect::Reports(ReportsApi { base_url: base_url?, client: client? }), rows: rows? })
+        }
+        Word::Platform => {
+            let api = platform::read(section, &levels, version, folder, read_secret, notes);
+            told?;
+            Some(Api { dialect: Dialect::Platform(api?), rows: Rows::States })
+        }
+    }
+}
+
+/// A key that does nothing is a mistake: whoever wrote it expects that it does.
+pub(super) fn tell_unused(section: &Section<'_>, keys: &[&str], dialect: &str, notes: &mut Notes) {
+    for key in keys.iter().filter(|key| section.has(key)) {
+        notes.mistake(section.at(key), format!("is not used with `dialect: {dialect}`: remove it, or change `api.dialect`"));
+    }
+}
+
+fn tell_unused_of(dialect: Word, section: &Section<'_>, flags: &Level, notes: &mut Notes) {
+    let (name, unused) = match dialect {
+        Word::Reports => {
+            tell_unused(section, &PLATFORM_KEYS, "reports", notes);
+            ("reports", vec![&flags.issuer, &flags.area, &flags.access_key_id, &flags.access_key_secret_file])
+        }
+        Word::Platform => {
+            tell_unused(section, &REPORTS_KEYS, "platform", notes);
+            ("platform", vec![&flags.tenant])
+        }
+    };
+    for given in unused.into_iter().flatten() {
+        notes.mistake(given.at.clone(), format!("is not used with `dialect: {name}`"));
+    }
 }
 
 fn from_file(section: &Section<'_>, notes: &mut Notes) -> Level {
@@ -56,7 +105,26 @@ fn from_file(section: &Section<'_>, notes: &mut Notes) -> Level {
     if client_secret_file.is_none() && section.has("client_secret") {
         client_secret_file = Some(Given { at: section.at("client_secret"), text: None });
     }
-    Level { tenant, base_url, client_id, client_secret_file, client_secret: None, users: Vec::new() }
+    let dialect = given("dialect");
+    let issuer = given("issuer");
+    let area = given("area");
+    let access_key_id = given("access_key_id");
+    let mut access_key_secret_file = given("access_key_secret_file");
+    if access_key_secret_file.is_none() && section.has("access_key_secret") {
+        access_key_secret_file = Some(Given { at: section.at("access_key_secret"), text: None });
+    }
+    Level {
+        tenant,
+        base_url,
+        client_id,
+        client_secret_file,
+        dialect,
+        issuer,
+        area,
+        access_key_id,
+        access_key_secret_file,
+        ..Level::default()
+    }
 }
 
 /// The address of the first source that gives a tenant or an address; there, the address replaces the tenant.
@@ -69,15 +137,18 @@ fn base_url(levels: &[&Level; 3], missing: &Origin, notes: &mut Notes) -> Option
     };
     let from_tenant = level.tenant.as_ref().map(|tenant| tenant_url(tenant, notes));
     match &level.base_url {
-        Some(given) => {
-            let url = parse_given(given, notes, check_base_url)?;
-            if is_unencrypted(&url) {
-                notes.warning(given.at.clone(), "is http to another machine: the client secret travels unencrypted");
-            }
-            Some(url)
-        }
+        Some(given) => address(given, notes),
         None => from_tenant?,
     }
+}
+
+/// An address that was given.
+pub(super) fn address(given: &Given, notes: &mut Notes) -> Option<Url> {
+    let url = parse_given(given, notes, check_base_url)?;
+    if is_unencrypted(&url) {
+        notes.warning(given.at.clone(), "is http to another machine: the client secret travels unencrypted");
+    }
+    Some(url)
 }
 
 fn tenant_url(tenant: &Given, notes: &mut Notes) -> Option<Url> {
@@ -121,85 +192,4 @@ fn is_unencrypted(url: &Url) -> bool {
         None => false,
     };
     url.scheme() == "http" && !loopback
-}
-
-fn client_id(levels: &[&Level; 3], missing: &Origin, notes: &mut Notes) -> Option<String> {
-    let Some(given) = levels.iter().find_map(|level| level.client_id.as_ref()) else {
-        notes.mistake(missing.clone(), "is missing: write `client_id` under `api`, or give --api.client-id or CXONE_CLIENT_ID");
-        return None;
-    };
-    parse_given(given, notes, |text| check_id(text, MAX_ID_BYTES).map(|()| text.to_owned()))
-}
-
-/// Whether `text` can be an id: not empty, not too long, of one line.
-pub(super) fn check_id(text: &str, max_bytes: usize) -> Result<(), String> {
-    if text.trim().is_empty() {
-        Err("is empty".to_owned())
-    } else if text.len() > max_bytes {
-        Err(format!("is longer than {max_bytes} bytes"))
-    } else if text.contains(char::is_control) {
-        Err("holds control characters or more than one line".to_owned())
-    } else {
-        Ok(())
-    }
-}
-
-/// The secret of the first source that gives one.
-fn client_secret(
-    levels: &[&Level; 3],
-    missing: &Origin,
-    folder: &Path,
-    read_secret: impl Fn(&Path) -> io::Result<String>,
-    notes: &mut Notes,
-) -> Option<SecretString> {
-    let found = levels.iter().enumerate().find(|(_, level)| level.client_secret_file.is_some() || level.client_secret.is_some());
-    let Some((index, level)) = found else {
-        let message = "is missing: write the secret into a file and name it in `client_secret_file` under `api` or --api.client-secret-file, \
-                       or put it into CXONE_CLIENT_SECRET";
-        notes.mistake(missing.clone(), message);
-        return None;
-    };
-    let (at, secret) = match (&level.client_secret_file, &level.client_secret) {
-        (Some(file), Some((at, _))) => {
-            notes.mistake(at.clone(), format!("and {} are both set: unset one of them", file.at.key));
-            return None;
-        }
-        (Some(file), None) => {
-            let path = parse_given(file, notes, |text| if text.is_empty() { Err("is empty".to_owned()) } else { Ok(PathBuf::from(text)) })?;
-            let path = if index == FILE_LEVEL { folder.join(path) } else { path };
-            // The path is not repeated: it may be the secret itself, written into the wrong place.
-            let text = read_secret(&path).map_err(|error| notes.mistake(file.at.clone(), cannot_read(&error, index, folder))).ok()?;
-            (file.at.clone(), SecretString::from(text))
-        }
-        (None, Some((at, secret))) => (at.clone(), secret.clone()?),
-        (None, None) => return None,
-    };
-    check_secret(&secret).map_err(|message| notes.mistake(at, message)).ok()
-}
-
-/// The place of the file among the sources.
-const FILE_LEVEL: usize = 1;
-
-fn cannot_read(error: &io::Error, level: usize, folder: &Path) -> String {
-    let message = format!("the file with the secret cannot be read: {error}");
-    if level == FILE_LEVEL {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        format!("{message} (a relative path begins at the configuration file's folder, {})", quote(&folder.display().to_string()))
-    } else {
-        message
-    }
-}
-
-/// The secret without its trailing newline.
-fn check_secret(secret: &SecretString) -> Result<SecretString, String> {
-    let text = secret.expose_secret();
-    let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
-    check_id(text, MAX_SECRET_BYTES).map_err(|message| format!("the secret {message}"))?;
-    Ok(SecretString::from(text))
-}
-
-/// What was given, as `parse` reads it; `None` when it is wrong, which is then told.
-fn parse_given<T>(given: &Given, notes: &mut Notes, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-    let text = given.text.as_deref()?;
-    parse(text).map_err(|message| notes.mistake(given.at.clone(), message)).ok()
 }

@@ -4,13 +4,18 @@ use super::mistake::quote;
 
 /// Every key of the configuration file that holds a value. `[]` stands for each item of a list; `states.limits` is a map whose keys
 /// are the states. What is not here is an unknown key.
-pub const KEYS: [&str; 26] = [
+pub const KEYS: [&str; 33] = [
     "api.dialect",
     "api.tenant",
     "api.base_url",
     "api.client_id",
     "api.client_secret_file",
     "api.rows",
+    "api.issuer",
+    "api.version",
+    "api.area",
+    "api.access_key_id",
+    "api.access_key_secret_file",
     "targets[].user",
     "targets[].filter.type",
     "targets[].filter.id",
@@ -24,12 +29,14 @@ pub const KEYS: [&str; 26] = [
     "jobs.timeout",
     "quota.report_jobs_per_minute",
     "quota.reserve",
+    "quota.requests_per_minute",
     "states.wrap_up",
     "states.limits",
     "metrics.detail",
     "metrics.max_series",
     "metrics.agent_info",
     "metrics.agent_ids",
+    "metrics.hmac_key_file",
     "metrics.max_staleness",
 ];
 
@@ -40,7 +47,11 @@ const ADVICE: [(&str, &str); 3] = [
         "a secret does not belong into the configuration: write it into a file of its own and name that file in `client_secret_file`, \
          or put it into the environment variable CXONE_CLIENT_SECRET",
     ),
-    ("metrics.hmac_key_file", "is not available in this version: agent ids are shown as they are (`agent_ids: raw`)"),
+    (
+        "api.access_key_secret",
+        "a secret does not belong into the configuration: write it into a file of its own and name that file in \
+         `access_key_secret_file`, or put it into the environment variable CXONE_ACCESS_KEY_SECRET",
+    ),
     ("targets[].team", "is not a key: write `filter: {type: team, id: …}`"),
 ];
 
@@ -102,6 +113,6 @@ mod tests {
         assert_eq!(unknown("poll", "overlpa"), "unknown key; did you mean `overlap`?");
         assert_eq!(unknown("poll", "settleDelay"), "unknown key; did you mean `settle_delay`?");
         assert_eq!(unknown("", "interval"), "unknown key; did you mean `poll.interval`?");
-        assert_eq!(unknown("quota", "xyzzy"), "unknown key; known here: `report_jobs_per_minute`, `reserve`");
+        assert_eq!(unknown("quota", "xyzzy"), "unknown key; known here: `report_jobs_per_minute`, `reserve`, `requests_per_minute`");
     }
 }

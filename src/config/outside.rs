@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::mistake::{Mistake, Notes, Origin};
 
 /// The environment variables that are read, each long form followed by its short one; an empty one counts as not set.
-pub const ENVIRONMENT: [&str; 11] = [
+pub const ENVIRONMENT: [&str; 23] = [
     "CXONE_API_TENANT",
     "CXONE_TENANT",
     "CXONE_API_BASE_URL",
@@ -18,6 +18,18 @@ pub const ENVIRONMENT: [&str; 11] = [
     "CXONE_CLIENT_SECRET_FILE",
     "CXONE_API_CLIENT_SECRET",
     "CXONE_CLIENT_SECRET",
+    "CXONE_API_DIALECT",
+    "CXONE_DIALECT",
+    "CXONE_API_ISSUER",
+    "CXONE_ISSUER",
+    "CXONE_API_AREA",
+    "CXONE_AREA",
+    "CXONE_API_ACCESS_KEY_ID",
+    "CXONE_ACCESS_KEY_ID",
+    "CXONE_API_ACCESS_KEY_SECRET_FILE",
+    "CXONE_ACCESS_KEY_SECRET_FILE",
+    "CXONE_API_ACCESS_KEY_SECRET",
+    "CXONE_ACCESS_KEY_SECRET",
     "CXONE_TARGET_USER",
 ];
 
@@ -32,6 +44,16 @@ pub struct Flags {
     pub client_id: Option<String>,
     /// `--api.client-secret-file`, relative to the working directory.
     pub client_secret_file: Option<String>,
+    /// `--api.dialect`.
+    pub dialect: Option<String>,
+    /// `--api.issuer`.
+    pub issuer: Option<String>,
+    /// `--api.area`.
+    pub area: Option<String>,
+    /// `--api.access-key-id`.
+    pub access_key_id: Option<String>,
+    /// `--api.access-key-secret-file`, relative to the working directory.
+    pub access_key_secret_file: Option<String>,
     /// `--target.user`, each time that it was given.
     pub users: Vec<String>,
 }
@@ -53,6 +75,13 @@ pub(super) struct Level {
     pub(super) client_secret_file: Option<Given>,
     /// The secret is `None` when it is wrong and that was told already.
     pub(super) client_secret: Option<(Origin, Option<SecretString>)>,
+    pub(super) dialect: Option<Given>,
+    pub(super) issuer: Option<Given>,
+    pub(super) area: Option<Given>,
+    pub(super) access_key_id: Option<Given>,
+    pub(super) access_key_secret_file: Option<Given>,
+    /// As `client_secret`.
+    pub(super) access_key_secret: Option<(Origin, Option<SecretString>)>,
     pub(super) users: Vec<Given>,
 }
 
@@ -82,6 +111,12 @@ fn from_flags(flags: &Flags) -> Level {
         client_id: flags.client_id.as_ref().map(|text| given("--api.client-id", text)),
         client_secret_file: flags.client_secret_file.as_ref().map(|text| given("--api.client-secret-file", text)),
         client_secret: None,
+        dialect: flags.dialect.as_ref().map(|text| given("--api.dialect", text)),
+        issuer: flags.issuer.as_ref().map(|text| given("--api.issuer", text)),
+        area: flags.area.as_ref().map(|text| given("--api.area", text)),
+        access_key_id: flags.access_key_id.as_ref().map(|text| given("--api.access-key-id", text)),
+        access_key_secret_file: flags.access_key_secret_file.as_ref().map(|text| given("--api.access-key-secret-file", text)),
+        access_key_secret: None,
         users: flags.users.iter().map(|text| given("--target.user", text)).collect(),
     }
 }
@@ -98,13 +133,26 @@ fn from_environment(variable: impl Fn(&str) -> Option<OsString>, notes: &mut Not
     let client_id = given(&["CXONE_API_CLIENT_ID", "CXONE_CLIENT_ID"]);
     let client_secret_file = given(&["CXONE_API_CLIENT_SECRET_FILE", "CXONE_CLIENT_SECRET_FILE"]);
     let client_secret = given(&["CXONE_API_CLIENT_SECRET", "CXONE_CLIENT_SECRET"]);
+    let dialect = given(&["CXONE_API_DIALECT", "CXONE_DIALECT"]);
+    let issuer = given(&["CXONE_API_ISSUER", "CXONE_ISSUER"]);
+    let area = given(&["CXONE_API_AREA", "CXONE_AREA"]);
+    let access_key_id = given(&["CXONE_API_ACCESS_KEY_ID", "CXONE_ACCESS_KEY_ID"]);
+    let access_key_secret_file = given(&["CXONE_API_ACCESS_KEY_SECRET_FILE", "CXONE_ACCESS_KEY_SECRET_FILE"]);
+    let access_key_secret = given(&["CXONE_API_ACCESS_KEY_SECRET", "CXONE_ACCESS_KEY_SECRET"]);
     let users = given(&["CXONE_TARGET_USER"]);
+    let secret = |given: Option<Given>| given.map(|Given { at, text }| (at, text.map(SecretString::from)));
     Level {
         tenant,
         base_url,
         client_id,
         client_secret_file,
-        client_secret: client_secret.map(|Given { at, text }| (at, text.map(SecretString::from))),
+        client_secret: secret(client_secret),
+        dialect,
+        issuer,
+        area,
+        access_key_id,
+        access_key_secret_file,
+        access_key_secret: secret(access_key_secret),
         users: users.map(each_user).unwrap_or_default(),
     }
 }

@@ -1,12 +1,16 @@
 //! The sections that have a default for every key.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
+use super::api::tell_unused;
 use super::duration::{parse_duration, show_duration, within};
 use super::mistake::{Notes, quote};
-use super::section::Section;
-use super::{AgentIds, Api, Config, Detail, Jobs, Metrics, Poll, Quota, Rows, States, Target, WRAP_UP};
+use super::section::{Found, Section};
+use super::targets::default_name;
+use super::{AgentIds, Api, Config, Detail, IdKey, Jobs, Metrics, Poll, Quota, Rows, States, Target, WRAP_UP};
 use crate::domain::names::{MAX_LABEL_BYTES, label_value};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -23,6 +27,12 @@ const TEN_YEARS: Duration = Duration::from_secs(3_650 * 86_400);
 /// The largest `quota.report_jobs_per_minute`: one a millisecond.
 const MAX_JOBS_PER_MINUTE: u32 = 60_000;
 
+/// Our own choice, for no quota of the platform's calls is published: one a second.
+const REQUESTS_PER_MINUTE: u32 = 60;
+
+/// The dialect `platform` tells a visit that lasts with its length so far: a window must have ended for CXone, too, when it is asked for.
+const LEAST_PLATFORM_DELAY: Duration = Duration::from_secs(3);
+
 /// The largest `metrics.max_series`.
 const MAX_SERIES: u64 = 10_000_000;
 
@@ -37,19 +47,31 @@ pub(super) struct Settings {
 
 impl Settings {
     /// The whole configuration.
-    pub(super) fn with(self, api: Api, targets: Vec<Target>) -> Config {
+    pub(super) fn with(self, api: Api, mut targets: Vec<Target>) -> Config {
         let Self { poll, jobs, quota, states, metrics } = self;
+        // A name that was given is the user's; one that is made of an agent's id is told as that is.
+        for Target { name, filter } in &mut targets {
+            if *name == default_name(filter) {
+                *name = default_name(&metrics.agent_ids.of_filter(filter));
+            }
+        }
         Config { api, targets, poll, jobs, quota, states, metrics }
     }
 }
 
 /// Reads the sections; `None` when something is wrong, which is then told.
-pub(super) fn read(top: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Settings> {
+pub(super) fn read(
+    top: &Section<'_>,
+    rows: Rows,
+    folder: &Path,
+    read_secret: impl Fn(&Path) -> io::Result<String>,
+    notes: &mut Notes,
+) -> Option<Settings> {
     let poll = poll(&top.section("poll", notes), rows, notes);
-    let jobs = jobs(&top.section("jobs", notes), notes);
-    let quota = quota(&top.section("quota", notes), notes);
+    let jobs = jobs(&top.section("jobs", notes), rows, notes);
+    let quota = quota(&top.section("quota", notes), rows, notes);
     let states = states(&top.section("states", notes), notes);
-    let metrics = metrics(&top.section("metrics", notes), notes);
+    let metrics = metrics(&top.section("metrics", notes), folder, read_secret, notes);
     Some(Settings { poll: poll?, jobs: jobs?, quota: quota?, states: states?, metrics: metrics? })
 }
 
@@ -57,10 +79,12 @@ fn poll(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Poll> {
     let interval = section.duration("interval", MINUTE, SECOND..=MONTH, notes);
     let lookback = section.duration("lookback", DAY, MINUTE..=MONTH, notes);
     let overlap = match rows {
-        Rows::Intervals | Rows::Events => section.duration("overlap", 15 * MINUTE, SECOND..=MONTH, notes),
+        Rows::Intervals | Rows::Events | Rows::States => section.duration("overlap", 15 * MINUTE, SECOND..=MONTH, notes),
         Rows::Buckets => section.duration("overlap", Duration::ZERO, Duration::ZERO..=MONTH, notes),
     };
-    let settle_delay = section.duration("settle_delay", Duration::ZERO, Duration::ZERO..=MONTH, notes);
+    let (usual_delay, least_delay) =
+        if rows == Rows::States { (5 * SECOND, LEAST_PLATFORM_DELAY) } else { (Duration::ZERO, Duration::ZERO) };
+    let settle_delay = section.duration("settle_delay", usual_delay, least_delay..=MONTH, notes);
     let retention = section.duration("retention", MONTH, MINUTE..=TEN_YEARS, notes);
     if rows == Rows::Buckets {
         if overlap.is_some_and(|overlap| !overlap.is_zero()) {
@@ -82,7 +106,10 @@ fn poll(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Poll> {
     Some(Poll { interval: interval?, lookback: lookback?, overlap: overlap?, settle_delay: settle_delay?, retention: retention? })
 }
 
-fn jobs(section: &Section<'_>, notes: &mut Notes) -> Option<Jobs> {
+fn jobs(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Jobs> {
+    if rows == Rows::States {
+        tell_unused(section, &["poll_every"], "platform", notes);
+    }
     let poll_every = section.duration("poll_every", 2 * SECOND, 100 * MILLISECOND..=MINUTE, notes);
     let timeout = section.duration("timeout", MINUTE, 100 * MILLISECOND..=DAY, notes);
     if let (Some(poll_every), Some(timeout)) = (poll_every, timeout)
@@ -94,7 +121,13 @@ fn jobs(section: &Section<'_>, notes: &mut Notes) -> Option<Jobs> {
     Some(Jobs { poll_every: poll_every?, timeout: timeout? })
 }
 
-fn quota(section: &Section<'_>, notes: &mut Notes) -> Option<Quota> {
+fn quota(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Quota> {
+    if rows == Rows::States {
+        tell_unused(section, &["report_jobs_per_minute", "reserve"], "platform", notes);
+    } else {
+        tell_unused(section, &["requests_per_minute"], "reports", notes);
+    }
+    let requests_per_minute = section.number("requests_per_minute", REQUESTS_PER_MINUTE, 1..=MAX_JOBS_PER_MINUTE, notes);
     let report_jobs_per_minute = section.number("report_jobs_per_minute", 10, 1..=MAX_JOBS_PER_MINUTE, notes);
     let reserve = section.number("reserve", 1, 0..=MAX_JOBS_PER_MINUTE, notes);
     if let (Some(jobs), Some(reserve)) = (report_jobs_per_minute, reserve)
@@ -105,7 +138,7 @@ fn quota(section: &Section<'_>, notes: &mut Notes) -> Option<Quota> {
         );
         notes.mistake(section.at("reserve"), message);
     }
-    Some(Quota { report_jobs_per_minute: report_jobs_per_minute?, reserve: reserve? })
+    Some(Quota { requests_per_minute: requests_per_minute?, report_jobs_per_minute: report_jobs_per_minute?, reserve: reserve? })
 }
 
 fn states(section: &Section<'_>, notes: &mut Notes) -> Option<States> {
@@ -153,22 +186,52 @@ fn limits(section: &Section<'_>, wrap_up: &[String], notes: &mut Notes) -> BTree
     limits
 }
 
-fn metrics(section: &Section<'_>, notes: &mut Notes) -> Option<Metrics> {
+fn metrics(section: &Section<'_>, folder: &Path, read_secret: impl Fn(&Path) -> io::Result<String>, notes: &mut Notes) -> Option<Metrics> {
     let details = [("agent-skill", Detail::AgentSkill), ("agent", Detail::Agent), ("aggregate", Detail::Aggregate)];
     let detail = section.choice("detail", Detail::AgentSkill, &details, notes);
     let max_series = section.number("max_series", 200_000, 1..=MAX_SERIES, notes);
     let agent_info = section.choice("agent_info", false, &[("true", true), ("false", false)], notes);
-    let agent_ids = section.parsed("agent_ids", AgentIds::Raw, notes, |text| match text {
-        "raw" => Ok(AgentIds::Raw),
-        "hmac" => Err("`hmac` is not available in this version: write `raw`".to_owned()),
-        other => Err(format!("{} is none of `raw`", quote(other))),
-    });
+    let is_hashed = section.choice("agent_ids", false, &[("raw", false), ("hmac", true)], notes);
+    let id_key = id_key(section, is_hashed, folder, read_secret, notes);
+    if (is_hashed, agent_info) == (Some(true), Some(true)) {
+        notes.mistake(section.at("agent_info"), "shows whom `agent_ids: hmac` hides: choose one of them");
+    }
     let max_staleness = section.duration("max_staleness", 15 * MINUTE, SECOND..=MONTH, notes);
     Some(Metrics {
         detail: detail?,
         max_series: max_series?,
         agent_info: agent_info?,
-        agent_ids: agent_ids?,
+        agent_ids: if is_hashed? { AgentIds::Hmac(id_key?) } else { AgentIds::Raw },
         max_staleness: max_staleness?,
     })
+}
+
+/// The key of hashed ids, from its file; `None` when there is none, or it is wrong, which is then told.
+fn id_key(
+    section: &Section<'_>,
+    is_hashed: Option<bool>,
+    folder: &Path,
+    read_secret: impl Fn(&Path) -> io::Result<String>,
+    notes: &mut Notes,
+) -> Option<IdKey> {
+    let at = section.at("hmac_key_file");
+    let path = match (section.text("hmac_key_file", notes), is_hashed?) {
+        (Found::Text(path), true) => path,
+        (Found::Text(_), false) => {
+            notes.mistake(at, "is only used with `agent_ids: hmac`");
+            return None;
+        }
+        (Found::Absent, true) => {
+            notes.mistake(at, "is missing: `head -c 32 /dev/urandom | base64 > agent-id-key` makes a key; name its file here");
+            return None;
+        }
+        (Found::Absent, false) | (Found::Wrong, _) => return None,
+    };
+    // The path is not repeated: it may be the key itself, written into the wrong place.
+    let text = read_secret(&folder.join(path)).map_err(|error| format!("the file with the key cannot be read: {error}"));
+    let key = text.and_then(|text| {
+        let too_short = || format!("the key has less than {} bytes", IdKey::FEWEST_BYTES);
+        IdKey::new(text.trim_end_matches(['\r', '\n']).as_bytes()).ok_or_else(too_short)
+    });
+    key.map_err(|message| notes.mistake(at, message)).ok()
 }

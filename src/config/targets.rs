@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 
-use super::api::check_id;
+use super::credentials::check_id;
 use super::mistake::{Notes, Origin, quote};
 use super::outside::Overrides;
 use super::section::{Found, Section};
-use super::{Filter, Target};
+use super::{Filter, Rows, Target};
 use crate::domain::names::MAX_LABEL_BYTES;
 
 /// The filter type of `user: ID`.
 const USER: &str = "user";
+
+/// The filter type, and the name, of the target that stands for all agents, where the dialect `platform` is given none.
+pub const ALL_AGENTS: &str = "all";
 
 /// A target, with the place that a mistake about it names.
 struct Placed {
@@ -18,8 +21,9 @@ struct Placed {
     target: Target,
 }
 
-/// Reads the targets: those of the flags, else of the file, else of the environment. That there is none is a mistake if `needed`.
-pub(super) fn read(file: &Section<'_>, overrides: &Overrides, needed: bool, notes: &mut Notes) -> Vec<Target> {
+/// Reads the targets: those of the flags, else of the file, else of the environment. That there is none is a mistake if `needed`,
+/// but for [`Rows::States`]: there it stands for all agents.
+pub(super) fn read(file: &Section<'_>, overrides: &Overrides, rows: Rows, needed: bool, notes: &mut Notes) -> Vec<Target> {
     let before = notes.mistakes.len();
     let sections = file.sections("targets", notes);
     let mut placed: Vec<Placed> = sections.iter().flatten().filter_map(|section| read_one(section, notes)).collect();
@@ -37,7 +41,19 @@ pub(super) fn read(file: &Section<'_>, overrides: &Overrides, needed: bool, note
         }
     }
     check_twice(&placed, notes);
-    if needed && placed.is_empty() && outside.is_empty() && !file.is_broken() && notes.mistakes.len() == before {
+    if rows == Rows::States {
+        for Placed { at, target } in placed.iter().filter(|placed| placed.target.filter.kind != USER) {
+            let message = format!(
+                "the filter type {} is not used with `dialect: platform`: write `user: ID`, or no targets at all for all agents",
+                quote(&target.filter.kind)
+            );
+            notes.mistake(at.clone(), message);
+        }
+        if needed && placed.is_empty() && notes.mistakes.len() == before {
+            let all = Filter { kind: ALL_AGENTS.to_owned(), id: String::new() };
+            return vec![Target { name: ALL_AGENTS.to_owned(), filter: all }];
+        }
+    } else if needed && placed.is_empty() && outside.is_empty() && !file.is_broken() && notes.mistakes.len() == before {
         let message = "there is none: write at least one under `targets` (`- user: user-…`), or give --target.user or CXONE_TARGET_USER";
         notes.mistake(file.at("targets"), message);
     }
@@ -98,12 +114,17 @@ fn user_target(id: &str, name: Option<String>, at: Origin, notes: &mut Notes) ->
 }
 
 fn target(filter: Filter, name: Option<String>, at: Origin, notes: &mut Notes) -> Option<Placed> {
-    let name = name.unwrap_or_else(|| format!("{}:{}", filter.kind, filter.id));
+    let name = name.unwrap_or_else(|| default_name(&filter));
     if name.len() > MAX_LABEL_BYTES {
         notes.mistake(at, format!("the label `target` made of it is longer than {MAX_LABEL_BYTES} bytes: give the target a `name`"));
         return None;
     }
     Some(Placed { at, target: Target { name, filter } })
+}
+
+/// What a target is called that was given no name.
+pub(super) fn default_name(filter: &Filter) -> String {
+    format!("{}:{}", filter.kind, filter.id)
 }
 
 /// No two targets may ask for the same, nor share a name.

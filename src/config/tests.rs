@@ -18,7 +18,11 @@ const TARGETS: &str = "targets: [{user: user-1}]\n";
 
 fn parse_with(text: Option<&str>, overrides: &Overrides) -> Result<(Config, Vec<String>), ConfigErrors> {
     let file = text.map(|text| ConfigText { name: "c.yml", text });
-    Config::parse(file, overrides, TargetsNeeded::Yes, |_| Ok("s3cret\n".to_owned()))
+    Config::parse(file, overrides, TargetsNeeded::Yes, |path| match path.to_str() {
+        Some("absent") => Err(io::ErrorKind::NotFound.into()),
+        Some("id-key") => Ok("sixteen bytes or more\n".to_owned()),
+        _ => Ok("s3cret\n".to_owned()),
+    })
 }
 
 fn parse(text: &str) -> Result<(Config, Vec<String>), ConfigErrors> {
@@ -27,6 +31,13 @@ fn parse(text: &str) -> Result<(Config, Vec<String>), ConfigErrors> {
 
 fn environment(variables: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> {
     |name| variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| value.into())
+}
+
+fn oauth(config: &Config) -> &OauthClient {
+    match &config.api.dialect {
+        Dialect::Reports(api) => &api.client,
+        Dialect::Platform(api) => api.client.as_ref().expect("a client"),
+    }
 }
 
 /// The messages about `HEAD`, `TARGETS` and `more`, which begins on line 6.
@@ -38,8 +49,8 @@ fn mistakes(more: &str) -> String {
 fn the_least_file_gives_the_defaults() {
     let (config, warnings) = parse(&format!("{HEAD}{TARGETS}poll:\nstates: ~\n")).unwrap();
     assert_eq!(warnings, Vec::<String>::new());
-    assert_eq!(config.api.base_url.as_str(), "https://acme.api.cxone.com/");
-    assert_eq!(config.api.client_secret.expose_secret(), "s3cret");
+    assert_eq!(config.api.address().as_str(), "https://acme.api.cxone.com/");
+    assert_eq!(oauth(&config).secret.expose_secret(), "s3cret");
     assert_eq!(config.targets, [Target { name: "user:user-1".into(), filter: Filter { kind: "user".into(), id: "user-1".into() } }]);
     let seconds = Duration::from_secs;
     let poll = Poll {
@@ -51,7 +62,7 @@ fn the_least_file_gives_the_defaults() {
     };
     assert_eq!(config.poll, poll);
     assert_eq!(config.jobs, Jobs { poll_every: seconds(2), timeout: seconds(60) });
-    assert_eq!(config.quota, Quota { report_jobs_per_minute: 10, reserve: 1 });
+    assert_eq!(config.quota, Quota { requests_per_minute: 60, report_jobs_per_minute: 10, reserve: 1 });
     assert_eq!(config.states.wrap_up, ["Wrap-up", "ACW", "After Contact Work"]);
     assert_eq!(config.states.limits, BTreeMap::from([("Wrap-up".into(), seconds(300))]));
     let metrics = Metrics {
@@ -65,10 +76,21 @@ fn the_least_file_gives_the_defaults() {
 }
 
 #[test]
+fn a_targets_default_name_hides_its_agent_where_ids_are_hashed() {
+    let targets = "targets: [{user: user-1}, {user: user-2, name: Bo}, {filter: {type: team, id: t}}]\n";
+    let (config, _) = parse(&format!("{HEAD}{targets}metrics: {{agent_ids: hmac, hmac_key_file: id-key}}\n")).unwrap();
+    let key = IdKey::new(b"sixteen bytes or more").unwrap();
+    assert_eq!(config.metrics.agent_ids, AgentIds::Hmac(key));
+    let names: Vec<&str> = config.targets.iter().map(|target| target.name.as_str()).collect();
+    assert_eq!(names, [&*format!("user:{}", config.metrics.agent_ids.of("user-1")), "Bo", "team:t"]);
+    assert_eq!(config.targets[0].filter.id, "user-1", "what CXone is asked for is its own id");
+}
+
+#[test]
 fn all_mistakes_are_told_in_one_run_by_line() {
     let text = "\
 api:
-  dialect: platform
+  dialect: cloud
   tenant: acme.api.cxone.com
   client_secret: hunter2
 targets:
@@ -81,7 +103,7 @@ jobs: {poll_every: 60}
 ";
     let expected = "\
 c.yml:1: api.client_id: is missing: write `client_id` under `api`, or give --api.client-id or CXONE_CLIENT_ID
-c.yml:2: api.dialect: `platform` is not available in this version: write `reports`
+c.yml:2: api.dialect: `cloud` is none of `reports`, `platform`
 c.yml:3: api.tenant: `acme.api.cxone.com` is no tenant: write the name alone, such as `acme` for https://acme.api.cxone.com \
 (1 to 63 letters, digits or `-`); for another address write `base_url`
 c.yml:4: api.client_secret: a secret does not belong into the configuration: write it into a file of its own and name that file in \
@@ -116,7 +138,21 @@ fn every_bound_is_kept() {
         ("metrics: {max_series: 0}", "c.yml:6: metrics.max_series: `0` is no whole number from 1 to 10000000"),
         ("metrics: {max_series: 1e6}", "c.yml:6: metrics.max_series: `1e6` is no whole number from 1 to 10000000"),
         ("metrics: {agent_info: yes}", "c.yml:6: metrics.agent_info: `yes` is none of `true`, `false`"),
-        ("metrics: {agent_ids: hmac}", "c.yml:6: metrics.agent_ids: `hmac` is not available in this version: write `raw`"),
+        ("metrics: {agent_ids: hash}", "c.yml:6: metrics.agent_ids: `hash` is none of `raw`, `hmac`"),
+        (
+            "metrics: {agent_ids: hmac}",
+            "c.yml:6: metrics.hmac_key_file: is missing: `head -c 32 /dev/urandom | base64 > agent-id-key` makes a key; name its file here",
+        ),
+        ("metrics: {hmac_key_file: key}", "c.yml:6: metrics.hmac_key_file: is only used with `agent_ids: hmac`"),
+        ("metrics: {agent_ids: hmac, hmac_key_file: client-secret}", "c.yml:6: metrics.hmac_key_file: the key has less than 16 bytes"),
+        (
+            "metrics: {agent_ids: hmac, hmac_key_file: absent}",
+            "c.yml:6: metrics.hmac_key_file: the file with the key cannot be read: entity not found",
+        ),
+        (
+            "metrics: {agent_ids: hmac, hmac_key_file: id-key, agent_info: true}",
+            "c.yml:6: metrics.agent_info: shows whom `agent_ids: hmac` hides: choose one of them",
+        ),
         ("metrics: {detail: skill}", "c.yml:6: metrics.detail: `skill` is none of `agent-skill`, `agent`, `aggregate`"),
         ("metrics: {max_staleness: 0s}", "c.yml:6: metrics.max_staleness: 0s is less than 1s"),
         ("states: {limits: {Break: 0s}}", "c.yml:6: states.limits.Break: 0s is less than 1s"),
@@ -208,7 +244,7 @@ fn the_address_is_checked_and_a_password_in_it_is_not_repeated() {
     }
     let base_url = |url: &str| parse(&format!("api: {{tenant: acme, base_url: '{url}', client_id: c, client_secret_file: f}}\n{TARGETS}"));
     let (config, warnings) = base_url("http://127.0.0.1:8080/proxy").unwrap();
-    assert_eq!((config.api.base_url.as_str(), warnings.len()), ("http://127.0.0.1:8080/proxy", 0));
+    assert_eq!((config.api.address().as_str(), warnings.len()), ("http://127.0.0.1:8080/proxy", 0));
     let (_, warnings) = base_url("http://cxone.example").unwrap();
     assert_eq!(warnings, ["c.yml:1: api.base_url: is http to another machine: the client secret travels unencrypted"]);
 }
@@ -244,7 +280,7 @@ fn the_secret_is_looked_for_beside_the_file_and_never_shown() {
     let text = format!("{HEAD}{TARGETS}");
     let (config, _) = read(&text, Ok("hunter2\r\n".into())).unwrap();
     assert_eq!(*asked.borrow(), Path::new("/etc/cxone/secret"));
-    assert_eq!(config.api.client_secret.expose_secret(), "hunter2");
+    assert_eq!(oauth(&config).secret.expose_secret(), "hunter2");
     assert!(!format!("{config:?}").contains("hunter2"));
     let misplaced = text.replace("client_secret_file: secret", "client_secret_file: hunter2");
     let missing = read(&misplaced, Err(io::ErrorKind::NotFound.into())).unwrap_err().to_string();
@@ -272,7 +308,7 @@ fn flags_or_variables_are_enough_without_a_file() {
         ..Flags::default()
     };
     let (config, _) = parse_with(None, &Overrides::new(&flags, environment(&[("CXONE_CLIENT_SECRET", "from-variable")]))).unwrap();
-    assert_eq!((config.targets.len(), config.api.client_secret.expose_secret()), (2, "from-variable"));
+    assert_eq!((config.targets.len(), oauth(&config).secret.expose_secret()), (2, "from-variable"));
     let variables = environment(&[
         ("CXONE_TENANT", "short"),
         ("CXONE_API_TENANT", "long"),
@@ -282,7 +318,7 @@ fn flags_or_variables_are_enough_without_a_file() {
         ("CXONE_TARGET_USER", "user-1, user-2,"),
     ]);
     let (config, _) = parse_with(None, &Overrides::new(&Flags::default(), variables)).unwrap();
-    assert_eq!((config.api.base_url.as_str(), config.targets.len()), ("https://long.api.cxone.com/", 2));
+    assert_eq!((config.api.address().as_str(), config.targets.len()), ("https://long.api.cxone.com/", 2));
 }
 
 #[test]
@@ -295,11 +331,11 @@ fn flags_win_over_the_file_and_the_file_over_variables() {
         ("CXONE_TARGET_USER", "user-9"),
     ];
     let (config, _) = parse_with(Some(&text), &Overrides::new(&Flags::default(), environment(variables))).unwrap();
-    assert_eq!((config.api.base_url.host_str(), config.api.client_id.as_str()), (Some("acme.api.cxone.com"), "my-client"));
-    assert_eq!((config.targets[0].filter.id.as_str(), config.api.client_secret.expose_secret()), ("user-1", "s3cret"));
+    assert_eq!((config.api.address().host_str(), oauth(&config).id.as_str()), (Some("acme.api.cxone.com"), "my-client"));
+    assert_eq!((config.targets[0].filter.id.as_str(), oauth(&config).secret.expose_secret()), ("user-1", "s3cret"));
     let flags = Flags { tenant: Some("other".into()), client_id: Some("flag".into()), users: vec!["user-7".into()], ..Flags::default() };
     let (config, _) = parse_with(Some(&text), &Overrides::new(&flags, environment(variables))).unwrap();
-    assert_eq!((config.api.base_url.host_str(), config.api.client_id.as_str()), (Some("other.api.cxone.com"), "flag"));
+    assert_eq!((config.api.address().host_str(), oauth(&config).id.as_str()), (Some("other.api.cxone.com"), "flag"));
     assert_eq!((config.targets.len(), config.targets[0].name.as_str()), (1, "user:user-7"));
 }
 
@@ -349,5 +385,5 @@ fn each_key_is_read() {
 fn windows_line_ends_and_a_byte_order_mark_are_no_mistake() {
     let text = format!("\u{feff}{HEAD}{TARGETS}").replace('\n', "\r\n");
     let (config, _) = parse(&text).unwrap();
-    assert_eq!(config.api.client_id, "my-client");
+    assert_eq!(oauth(&config).id, "my-client");
 }

@@ -7,24 +7,36 @@ use std::time::Duration;
 use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::base_url::BaseUrl;
 use super::error::{ApiError, Endpoint, ErrorKind};
 use super::json;
 use super::link::{Call, Event, Link};
+use super::platform::SignIn;
 use super::reports::TOKEN_PATH;
 use super::token::{Decision, Token, TokenState, life};
 
+/// The media type of a form.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// How a token is got.
+pub(super) enum Grant {
+    /// By the client credentials of an OAuth client.
+    Client { base: BaseUrl, id: String, secret: SecretString },
+    /// As the platform wants it.
+    Platform(SignIn),
+}
+
 /// The credentials and the token that they got.
 pub(super) struct Tokens {
-    client_id: String,
-    client_secret: SecretString,
+    grant: Grant,
     state: Mutex<TokenState>,
     /// Held by the one who asks for a token. Whoever is dropped while holding it leaves it to the next.
     flight: tokio::sync::Mutex<()>,
 }
 
 impl Tokens {
-    pub(super) fn new(client_id: String, client_secret: SecretString) -> Self {
-        Self { client_id, client_secret, state: Mutex::default(), flight: tokio::sync::Mutex::default() }
+    pub(super) fn new(grant: Grant) -> Self {
+        Self { grant, state: Mutex::default(), flight: tokio::sync::Mutex::default() }
     }
 
     /// The token for a request that is made now.
@@ -51,8 +63,21 @@ impl Tokens {
     }
 
     /// Drops a token that was refused, so that the next request gets another one.
-    pub(super) fn forget(&self, refused: &Arc<Token>) {
+    fn forget(&self, refused: &Arc<Token>) {
         self.state().forget(refused);
+    }
+
+    /// Drops a token that was refused. One that was forbidden too: rights that were mended since come with a new token only.
+    pub(super) fn mind<T>(&self, token: &Arc<Token>, outcome: Result<T, ApiError>) -> Result<T, ApiError> {
+        if outcome.as_ref().is_err_and(|error| matches!(error.kind, ErrorKind::Unauthorized | ErrorKind::Forbidden)) {
+            self.forget(token);
+        }
+        outcome
+    }
+
+    /// The way to a token.
+    pub(super) fn grant(&self) -> &Grant {
+        &self.grant
     }
 
     fn decide(&self, link: &Link) -> Decision {
@@ -85,13 +110,17 @@ impl Tokens {
     }
 
     async fn ask(&self, link: &Link, old: Option<&Token>) -> Result<(Token, Duration), ApiError> {
-        let call = link.call(Endpoint::Token, link.limits.max_answer_time, old);
+        let (base, id, secret) = match &self.grant {
+            Grant::Client { base, id, secret } => (base, id, secret),
+            Grant::Platform(sign_in) => return sign_in.ask(link, old).await,
+        };
+        let call = link.call(Endpoint::Token, link.limits.max_answer_time, old).await;
         let form = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
-            .append_pair("client_id", &self.client_id)
-            .append_pair("client_secret", self.client_secret.expose_secret())
+            .append_pair("client_id", id)
+            .append_pair("client_secret", secret.expose_secret())
             .finish();
-        let request = call.post(TOKEN_PATH, "application/x-www-form-urlencoded", None, Bytes::from(form))?;
+        let request = call.post(&base.at(TOKEN_PATH), FORM, None, Bytes::from(form))?;
         let answer = call.send(request).await?;
         let body = SecretString::from(call.text(answer).await?);
         decode(&call, body.expose_secret())
@@ -100,7 +129,7 @@ impl Tokens {
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokens").field("client_id", &self.client_id).finish_non_exhaustive()
+        f.debug_struct("Tokens").finish_non_exhaustive()
     }
 }
 

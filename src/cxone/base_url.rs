@@ -48,6 +48,16 @@ impl BaseUrl {
         }
     }
 
+    /// Whether scheme, host and port are those of `other`.
+    pub(super) fn has_origin_of(&self, other: &Self) -> bool {
+        self.url.origin() == other.url.origin()
+    }
+
+    /// The host; never empty.
+    pub(super) fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
     /// The URL of `path`, which begins with a slash and is percent-encoded.
     pub(super) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.prefix)

@@ -17,11 +17,22 @@ pub enum Endpoint {
     Submit,
     /// A report job is asked for.
     Poll,
+    /// Platform: where tokens come from, and where the tenant's API is.
+    Discovery,
+    /// Platform: a page of the agents' state history.
+    History,
+    /// Platform: the agents' states now.
+    States,
+    /// Platform: the unavailable codes.
+    Codes,
+    /// Platform: what the skills are doing.
+    Activity,
 }
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 3] = [Self::Token, Self::Submit, Self::Poll];
+    pub const ALL: [Self; 8] =
+        [Self::Token, Self::Submit, Self::Poll, Self::Discovery, Self::History, Self::States, Self::Codes, Self::Activity];
 
     /// The value of the label `endpoint`.
     #[must_use]
@@ -30,6 +41,11 @@ impl Endpoint {
             Self::Token => "token",
             Self::Submit => "submit",
             Self::Poll => "poll",
+            Self::Discovery => "discovery",
+            Self::History => "history",
+            Self::States => "states",
+            Self::Codes => "codes",
+            Self::Activity => "activity",
         }
     }
 
@@ -38,6 +54,19 @@ impl Endpoint {
             Self::Token => "asking for a token",
             Self::Submit => "submitting a report job",
             Self::Poll => "asking for a report",
+            Self::Discovery => "asking where the tenant's API is",
+            Self::History => "asking for the agents' state history",
+            Self::States => "asking for the agents' states",
+            Self::Codes => "asking for the unavailable codes",
+            Self::Activity => "asking what the skills are doing",
+        }
+    }
+
+    /// Whether only the dialect `platform` uses it.
+    const fn is_platform(self) -> bool {
+        match self {
+            Self::Token | Self::Submit | Self::Poll => false,
+            Self::Discovery | Self::History | Self::States | Self::Codes | Self::Activity => true,
         }
     }
 }
@@ -102,20 +131,33 @@ impl ErrorKind {
             (408 | 425 | 500.., _) => Self::Server,
             (300..=399, _) => Self::Redirected,
             (401, Endpoint::Token) => Self::Credentials,
-            (401, Endpoint::Submit | Endpoint::Poll) => Self::Unauthorized,
+            (401, _) => Self::Unauthorized,
             (403, Endpoint::Token) => Self::TokenForbidden,
-            (403, Endpoint::Submit | Endpoint::Poll) => Self::Forbidden,
+            (403, _) => Self::Forbidden,
             (404 | 410, Endpoint::Poll) => Self::Lost,
             (_, Endpoint::Token) => Self::Token,
-            (_, Endpoint::Submit | Endpoint::Poll) => Self::Rejected,
+            (_, _) => Self::Rejected,
         }
     }
 
-    const fn advice(self) -> &'static str {
+    const fn advice(self, endpoint: Endpoint) -> &'static str {
         match self {
-            Self::Credentials => "The client id or the client secret is wrong: check api.client_id and api.client_secret_file.",
+            Self::Forbidden if endpoint.is_platform() => {
+                "The role of the access key's user lacks a permission for this call: look at Admin > Security > Roles & Permissions; what \
+                 was mended there works with the next token."
+            }
+            Self::Rejected if endpoint.is_platform() => {
+                "The same request will not be accepted later either: check api.version, api.issuer and api.base_url."
+            }
+            Self::Throttled if endpoint.is_platform() => {
+                "Other programs of the tenant may count, too; quota.requests_per_minute says how many requests the exporter makes."
+            }
+            Self::Credentials => {
+                "The client id or the client secret is wrong: check api.client_id and api.client_secret_file, and with `dialect: platform` \
+                 api.access_key_id and api.access_key_secret_file."
+            }
             Self::TokenForbidden => "The OAuth client lacks permission or is disabled: look at Admin > Security > OAuth Clients.",
-            Self::Token => "Check api.base_url (or api.tenant) and api.client_id.",
+            Self::Token => "Check api.base_url (or api.tenant, or api.issuer) and api.client_id.",
             Self::Unauthorized => "The token expired or was revoked; the next request gets a new one.",
             Self::Forbidden => {
                 "Look at Admin > Security > OAuth Clients: Reports must be checked under Capabilities and reports:read under Scopes, \
@@ -180,7 +222,7 @@ impl fmt::Display for ApiError {
         if let Some(wait) = self.retry_after {
             write!(f, " (again in {} s)", wait.as_millis().div_ceil(1000))?;
         }
-        write!(f, ". {}", self.kind.advice())
+        write!(f, ". {}", self.kind.advice(self.endpoint))
     }
 }
 

@@ -49,6 +49,22 @@ impl HttpTransport {
     /// # Errors
     /// When the base is `https` and the machine has no certificates to check it with.
     pub fn new(base: &BaseUrl, limits: HttpLimits) -> Result<Self, TransportError> {
+        Self::with(base, limits, |builder| builder)
+    }
+
+    /// A transport to `base` that never speaks HTTP/2: some of the platform's hosts give no token over it.
+    ///
+    /// # Errors
+    /// As [`HttpTransport::new`].
+    pub fn http1(base: &BaseUrl, limits: HttpLimits) -> Result<Self, TransportError> {
+        Self::with(base, limits, reqwest::ClientBuilder::http1_only)
+    }
+
+    fn with(
+        base: &BaseUrl,
+        limits: HttpLimits,
+        set: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<Self, TransportError> {
         // Fails when a provider is installed already, which then serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -66,7 +82,7 @@ impl HttpTransport {
         if !base.is_https() || base.is_loopback() {
             builder = builder.no_proxy();
         }
-        let client = builder.build().map_err(|error| TransportError::new(TransportFault::Connect, causes(&error.without_url())))?;
+        let client = set(builder).build().map_err(|error| TransportError::new(TransportFault::Connect, causes(&error.without_url())))?;
         Ok(Self { client, limits })
     }
 

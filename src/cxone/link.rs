@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::domain::time::{Monotonic, Now, Timestamp};
 
 use super::Limits;
-use super::base_url::BaseUrl;
+use super::budget::{Budget, Turn};
 use super::error::{ApiError, Endpoint, ErrorKind};
 use super::json::BYTE_ORDER_MARK;
 use super::redact::Redactor;
@@ -27,6 +27,9 @@ const REFUSAL_BYTES: usize = 16 * 1024;
 
 /// How long the body of a refusal is waited for: the status alone says what to do.
 const REFUSAL_TIME: Duration = Duration::from_secs(5);
+
+/// The header in which some of CXone's hosts say what is wrong.
+const STATUS_DESCRIPTION: &str = "icstatusdescription";
 
 /// How much of a body is taken in between two chances for other tasks.
 const STEP_BYTES: usize = 64 * 1024;
@@ -67,11 +70,12 @@ pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 pub(super) struct Link {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) clock: Clock,
-    pub(super) base: BaseUrl,
     pub(super) limits: Limits,
     pub(super) observer: Observer,
     /// Hides the client secret; what else has to be hidden is added for each exchange.
     pub(super) redactor: Redactor,
+    /// How many requests may be made, where that is limited.
+    pub(super) budget: Option<Budget>,
 }
 
 /// A request under way.
@@ -80,13 +84,19 @@ pub(super) struct Call<'a> {
     endpoint: Endpoint,
     deadline: Monotonic,
     redactor: Redactor,
+    /// Given back when the answer has been read, or is not waited for any longer.
+    _turn: Option<Turn<'a>>,
 }
 
 impl Link {
-    /// A call that may take `limit` from now, and whose answer may echo `token`.
-    pub(super) fn call(&self, endpoint: Endpoint, limit: Duration, token: Option<&Token>) -> Call<'_> {
+    /// A call that may take `limit` from when it has its turn, and whose answer may echo `token`.
+    pub(super) async fn call(&self, endpoint: Endpoint, limit: Duration, token: Option<&Token>) -> Call<'_> {
+        let turn = match &self.budget {
+            Some(budget) => Some(budget.turn().await),
+            None => None,
+        };
         let redactor = token.into_iter().fold(self.redactor.clone(), |redactor, token| redactor.and(&token.text));
-        Call { link: self, endpoint, deadline: self.clock.now().instant.plus(limit), redactor }
+        Call { link: self, endpoint, deadline: self.clock.now().instant.plus(limit), redactor, _turn: turn }
     }
 
     pub(super) fn tell(&self, event: &Event) {
@@ -96,19 +106,19 @@ impl Link {
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("base", &self.base).field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Link").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
 impl Call<'_> {
-    /// A request for what stands at `path`.
-    pub(super) fn get(&self, path: &str, token: &Token) -> Result<Request<Bytes>, ApiError> {
-        self.request(Request::get(self.link.base.at(path)), Some(token), Bytes::new())
+    /// A request for what stands at `url`.
+    pub(super) fn get(&self, url: &str, token: Option<&Token>) -> Result<Request<Bytes>, ApiError> {
+        self.request(Request::get(url), token, Bytes::new())
     }
 
-    /// A request that leaves `body` at `path`.
-    pub(super) fn post(&self, path: &str, media: &'static str, token: Option<&Token>, body: Bytes) -> Result<Request<Bytes>, ApiError> {
-        self.request(Request::post(self.link.base.at(path)).header(CONTENT_TYPE, media), token, body)
+    /// A request that leaves `body` at `url`.
+    pub(super) fn post(&self, url: &str, media: &'static str, token: Option<&Token>, body: Bytes) -> Result<Request<Bytes>, ApiError> {
+        self.request(Request::post(url).header(CONTENT_TYPE, media), token, body)
     }
 
     fn request(&self, builder: http::request::Builder, token: Option<&Token>, body: Bytes) -> Result<Request<Bytes>, ApiError> {
@@ -119,6 +129,15 @@ impl Call<'_> {
 
     /// Sends `request`. A status that is no success is an error that shows the beginning of the body.
     pub(super) async fn send(&self, request: Request<Bytes>) -> Result<Response, ApiError> {
+        self.send_expecting(request, StatusCode::is_success).await
+    }
+
+    /// Sends `request`. A status that is not `wanted` is an error that shows the beginning of the body.
+    pub(super) async fn send_expecting(
+        &self,
+        request: Request<Bytes>,
+        wanted: impl FnOnce(&StatusCode) -> bool,
+    ) -> Result<Response, ApiError> {
         let sent = self.link.clock.now();
         let answer = match self.within(self.deadline, self.link.transport.send(request)).await {
             Some(answer) => answer,
@@ -134,7 +153,7 @@ impl Call<'_> {
             date: head.and_then(|answer| date(&answer.headers)),
         }));
         let answer = answer.map_err(|error| self.error(ErrorKind::Unreachable, &format!("no answer: {error}")))?;
-        if answer.status.is_success() { Ok(answer) } else { Err(self.refusal(answer, answered).await) }
+        if wanted(&answer.status) { Ok(answer) } else { Err(self.refusal(answer, answered).await) }
     }
 
     /// The whole body, up to the limit for small answers.
@@ -205,9 +224,14 @@ impl Call<'_> {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => retry_after(&answer.headers, answered.utc),
             _ => None,
         };
+        let described = answer.headers.get(STATUS_DESCRIPTION).and_then(|text| text.to_str().ok()).map(str::to_owned);
         let location = answer.headers.get(LOCATION).and_then(|to| to.to_str().ok()).map(str::to_owned);
         let (body, cut) = self.beginning(answer).await;
         let error = ApiError::refused(self.endpoint, status, wait, &self.redactor.show_bytes(&body, cut));
+        let error = match described {
+            Some(text) if !text.trim().is_empty() => error.adding(&self.show(&format!("icStatusDescription: {text}"))),
+            Some(_) | None => error,
+        };
         match location {
             Some(to) if status.is_redirection() => error.adding(&self.show(&format!("it redirects to {to}"))),
             Some(_) | None => error,

@@ -6,19 +6,24 @@
 //! | [`transport`] | the seam to the network; [`http_transport`] is the way over real sockets |
 //! | `link` | one exchange: time limits, size limits, what a refusal says, word to the [`Observer`] |
 //! | `auth`, `token` | the token: I/O, and when it is used, renewed or not asked for |
-//! | [`reports`] | the dialect: what is sent, and what the answers say, read while they arrive |
+//! | [`reports`], [`platform`] | the dialects: what is sent, and what the answers say, read while they arrive |
+//! | `scan` | a document that arrives in pieces, cut into its rows |
+//! | `budget` | how many requests may be made |
 //! | [`error`] | the ways to fail, and what to do about each |
 //! | [`retry_after`] | how long a server asks to be left alone |
 
 mod auth;
 mod base_url;
+mod budget;
 pub mod error;
 pub mod http_transport;
 mod json;
 mod link;
+pub mod platform;
 mod redact;
 pub mod reports;
 pub mod retry_after;
+mod scan;
 mod sink;
 mod token;
 pub mod transport;
@@ -35,16 +40,17 @@ use secrecy::SecretString;
 use crate::clock::Clock;
 use crate::domain::fetch::JobId;
 
-use auth::Tokens;
+use auth::{Grant, Tokens};
 use link::{Call, Link};
 use redact::Redactor;
-use reports::{Document, Fault, JOBS_PATH, Told};
-use token::Token;
+use reports::{Document, JOBS_PATH, Told};
+use scan::Fault;
 
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use error::{ApiError, Endpoint, ErrorKind};
 pub use http_transport::{HttpLimits, HttpTransport};
 pub use link::{Event, Exchange, Observer};
+pub use platform::{Paging, PlatformClient, PlatformOptions};
 pub use reports::ReportRequest;
 pub use sink::{RowList, RowSink};
 pub use transport::{Response, Transport, TransportError, TransportFault};
@@ -60,6 +66,8 @@ pub struct ClientOptions {
     pub client_secret: SecretString,
     /// How much an answer may cost.
     pub limits: Limits,
+    /// What no message may show beside the secrets: ids of agents who are not to be told.
+    pub hidden: Vec<SecretString>,
 }
 
 /// How large an answer may be, and how long it may take.
@@ -102,10 +110,66 @@ pub enum Poll<R> {
     Failed(String),
 }
 
+/// A client of the dialect that is spoken.
+#[derive(Clone, Debug)]
+pub enum AnyClient {
+    /// Of the Reporting API.
+    Reports(Arc<Client>),
+    /// Of the platform's documented calls.
+    Platform(Arc<PlatformClient>),
+}
+
+impl AnyClient {
+    /// Gets a token, unless there is one that will do: whether the credentials are right, and what CXone's clock says.
+    ///
+    /// # Errors
+    /// When none is to be had.
+    pub async fn sign_in(&self) -> Result<(), ApiError> {
+        match self {
+            Self::Reports(client) => client.sign_in().await,
+            Self::Platform(client) => client.sign_in().await,
+        }
+    }
+
+    /// The time that requests have waited for a budget of requests.
+    #[must_use]
+    pub fn budget_wait(&self) -> Duration {
+        match self {
+            Self::Reports(_) => Duration::ZERO,
+            Self::Platform(client) => client.budget_wait(),
+        }
+    }
+
+    /// The client of the Reporting API.
+    ///
+    /// # Panics
+    /// When the other API is spoken: a plan of jobs goes with it only.
+    #[must_use]
+    pub fn of_reports(&self) -> Arc<Client> {
+        match self {
+            Self::Reports(client) => Arc::clone(client),
+            Self::Platform(_) => unreachable!("only the Reporting API has jobs"),
+        }
+    }
+
+    /// The client of the platform's calls.
+    ///
+    /// # Panics
+    /// When the other API is spoken: a plan of pages goes with it only.
+    #[must_use]
+    pub fn of_platform(&self) -> Arc<PlatformClient> {
+        match self {
+            Self::Platform(client) => Arc::clone(client),
+            Self::Reports(_) => unreachable!("only the platform's calls have pages"),
+        }
+    }
+}
+
 /// The client for one OAuth client of one tenant. Its calls may run side by side; they share one token.
 #[derive(Debug)]
 pub struct Client {
     link: Link,
+    base: BaseUrl,
     tokens: Tokens,
 }
 
@@ -113,10 +177,11 @@ impl Client {
     /// A client that speaks over `transport` and tells `observer` of every exchange.
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>, clock: Clock, options: ClientOptions, observer: Observer) -> Self {
-        let ClientOptions { base_url, client_id, client_secret, limits } = options;
-        let redactor = Redactor::default().and(&client_secret);
-        let link = Link { transport, clock, base: base_url, limits, observer, redactor };
-        Self { link, tokens: Tokens::new(client_id, client_secret) }
+        let ClientOptions { base_url, client_id, client_secret, limits, hidden } = options;
+        let redactor = hidden.iter().fold(Redactor::default().and(&client_secret), Redactor::and);
+        let link = Link { transport, clock, limits, observer, redactor, budget: None };
+        let tokens = Tokens::new(Grant::Client { base: base_url.clone(), id: client_id, secret: client_secret });
+        Self { link, base: base_url, tokens }
     }
 
     /// Gets a token, unless there is one that will do: whether the credentials are right, and what CXone's clock says.
@@ -134,14 +199,14 @@ impl Client {
     /// When no token was to be had, or the answer is no job id.
     pub async fn submit(&self, request: &ReportRequest) -> Result<JobId, ApiError> {
         let token = self.tokens.current(&self.link).await?;
-        let call = self.link.call(Endpoint::Submit, self.link.limits.max_answer_time, Some(&token));
+        let call = self.link.call(Endpoint::Submit, self.link.limits.max_answer_time, Some(&token)).await;
         let outcome = async {
-            let message = call.post(JOBS_PATH, "application/json", Some(&token), Bytes::from(reports::encode(request)))?;
+            let message = call.post(&self.base.at(JOBS_PATH), "application/json", Some(&token), Bytes::from(reports::encode(request)))?;
             let answer = call.send(message).await?;
             let body = call.text(answer).await?;
             reports::decode_submitted(&body).map_err(|fault| at_fault(&call, &fault))
         };
-        let outcome = self.mind_token(&token, outcome.await);
+        let outcome = self.tokens.mind(&token, outcome.await);
         outcome.map_err(|error| {
             let shows_request = error.kind == ErrorKind::Rejected;
             if shows_request { error.adding(&call.show(&format!("sent was {request}"))) } else { error }
@@ -155,9 +220,9 @@ impl Client {
     /// When no token was to be had, or the answer is none that tells of a job; nothing of it has been counted then.
     pub async fn poll<R: RowSink>(&self, job: &JobId) -> Result<Poll<R>, ApiError> {
         let token = self.tokens.current(&self.link).await?;
-        let call = self.link.call(Endpoint::Poll, self.link.limits.max_report_time, Some(&token));
+        let call = self.link.call(Endpoint::Poll, self.link.limits.max_report_time, Some(&token)).await;
         let outcome = async {
-            let answer = call.send(call.get(&reports::job_path(job), &token)?).await?;
+            let answer = call.send(call.get(&self.base.at(&reports::job_path(job)), Some(&token))?).await?;
             let mut document = Document::<R>::new(self.link.limits.max_rows);
             let mut feed = |piece: &[u8]| document.feed(piece).map_err(|fault| at_fault(&call, &fault));
             call.body(answer, self.link.limits.max_report_bytes, &mut feed).await?;
@@ -168,15 +233,7 @@ impl Client {
                 Told::Failed(message) => Ok(Poll::Failed(call.show(message.as_deref().unwrap_or("Unknown error")))),
             }
         };
-        self.mind_token(&token, outcome.await)
-    }
-
-    /// Drops a token that was refused. One that was forbidden too: rights that were mended since come with a new token only.
-    fn mind_token<T>(&self, token: &Arc<Token>, outcome: Result<T, ApiError>) -> Result<T, ApiError> {
-        if outcome.as_ref().is_err_and(|error| matches!(error.kind, ErrorKind::Unauthorized | ErrorKind::Forbidden)) {
-            self.tokens.forget(token);
-        }
-        outcome
+        self.tokens.mind(&token, outcome.await)
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod document;
 mod row;
-mod scan;
 mod time;
 
 #[cfg(test)]
@@ -18,9 +17,9 @@ use crate::domain::time::Window;
 
 use super::base_url::path_segment;
 use super::json;
+use super::scan::Fault;
 
 pub(super) use document::{Document, Told};
-pub(super) use scan::Fault;
 
 /// Where tokens are asked for, below the base.
 pub(super) const TOKEN_PATH: &str = "/oauth/token";

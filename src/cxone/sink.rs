@@ -11,6 +11,9 @@ pub trait RowSink: Default + Send {
 
     /// Takes note of a row that makes none.
     fn reject(&mut self, reason: RowRejection);
+
+    /// Takes what `later` took.
+    fn append(&mut self, later: Self);
 }
 
 impl RowSink for Report {
@@ -20,6 +23,10 @@ impl RowSink for Report {
 
     fn reject(&mut self, reason: RowRejection) {
         Self::reject(self, reason);
+    }
+
+    fn append(&mut self, later: Self) {
+        Self::append(self, &later);
     }
 }
 
@@ -49,5 +56,10 @@ impl RowSink for RowList {
 
     fn reject(&mut self, reason: RowRejection) {
         self.rejected.push(reason);
+    }
+
+    fn append(&mut self, later: Self) {
+        self.rows.extend(later.rows);
+        self.rejected.extend(later.rejected);
     }
 }

@@ -147,6 +147,8 @@ pub enum Step {
     Submit,
     /// Ask for it.
     Poll(JobId),
+    /// Ask for its next page.
+    Page,
     /// Nothing until then.
     Wait(Monotonic),
     /// A request is under way.
@@ -190,7 +192,17 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 enum Phase {
     Unsubmitted,
-    Submitted { id: JobId, since: Monotonic, poll_at: Monotonic },
+    Submitted {
+        id: JobId,
+        since: Monotonic,
+        poll_at: Monotonic,
+    },
+    /// No job, but pages that are asked for one after the other.
+    Paged {
+        begun: Monotonic,
+        since: Monotonic,
+        next_at: Monotonic,
+    },
 }
 
 /// One job, from its submission to its end.
@@ -230,11 +242,17 @@ impl Fetch {
         Self { phase: Phase::Submitted { id, since: now.before(age), poll_at: now }, ..Self::new(timing) }
     }
 
+    /// What is read in pages, from `now` on: it is given up when no page comes for the whole timeout.
+    #[must_use]
+    pub fn paged(timing: JobTiming, now: Monotonic) -> Self {
+        Self { phase: Phase::Paged { begun: now, since: now, next_at: now }, ..Self::new(timing) }
+    }
+
     /// The job's id, once it has one.
     #[must_use]
     pub const fn id(&self) -> Option<&JobId> {
         match &self.phase {
-            Phase::Unsubmitted => None,
+            Phase::Unsubmitted | Phase::Paged { .. } => None,
             Phase::Submitted { id, .. } => Some(id),
         }
     }
@@ -247,13 +265,15 @@ impl Fetch {
             Phase::Unsubmitted => Step::Submit,
             Phase::Submitted { poll_at, .. } if *poll_at > now => Step::Wait(*poll_at),
             Phase::Submitted { id, .. } => Step::Poll(id.clone()),
+            Phase::Paged { next_at, .. } if *next_at > now => Step::Wait(*next_at),
+            Phase::Paged { .. } => Step::Page,
         }
     }
 
     /// Whether CXone works on it.
     #[must_use]
     pub const fn in_flight(&self) -> bool {
-        matches!(self.phase, Phase::Submitted { .. })
+        matches!(self.phase, Phase::Submitted { .. } | Phase::Paged { .. })
     }
 
     /// How long ago it was submitted.
@@ -262,6 +282,7 @@ impl Fetch {
         match &self.phase {
             Phase::Unsubmitted => Duration::ZERO,
             Phase::Submitted { since, .. } => now.since(*since),
+            Phase::Paged { begun, .. } => now.since(*begun),
         }
     }
 
@@ -284,6 +305,11 @@ impl Fetch {
                 self.token_renewed = false;
                 self.faults.reset();
                 self.throttles.reset();
+                if let Phase::Paged { since, next_at, .. } = &mut self.phase {
+                    (*since, *next_at) = (now, now);
+                    self.throttled = Duration::ZERO;
+                    return None;
+                }
                 let JobTiming { poll_every, timeout } = self.timing;
                 self.poll_after(now, poll_every, || Trouble {
                     failure: Failure::Timeout,
@@ -315,8 +341,12 @@ impl Fetch {
 
     /// Polls again after `wait`, unless the time for the job is over.
     fn poll_after(&mut self, now: Monotonic, wait: Duration, over: impl FnOnce() -> Trouble) -> Option<Outcome> {
-        let Phase::Submitted { since, poll_at, .. } = &mut self.phase else { return Some(Outcome::Failed(over())) };
-        *poll_at = now.plus(wait);
+        let (since, next_at) = match &mut self.phase {
+            Phase::Unsubmitted => return Some(Outcome::Failed(over())),
+            Phase::Submitted { since, poll_at, .. } => (since, poll_at),
+            Phase::Paged { since, next_at, .. } => (since, next_at),
+        };
+        *next_at = now.plus(wait);
         let spent = now.plus(wait).since(*since).saturating_sub(self.throttled);
         (spent > self.timing.timeout).then(|| Outcome::Failed(over()))
     }

@@ -2,9 +2,11 @@
 
 pub mod backoff;
 pub mod fetch;
+pub mod hosts;
 pub mod ledger;
 pub mod names;
 pub mod planner;
+pub mod privacy;
 pub mod quota;
 pub mod report;
 pub mod server_clock;

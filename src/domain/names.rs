@@ -61,6 +61,11 @@ impl Names {
         &self.values[id.index()]
     }
 
+    /// Every value, by its place.
+    pub fn values(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.values.iter()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

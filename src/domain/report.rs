@@ -1,6 +1,8 @@
 //! A report's rows as compact integers beside one table of the names that they use.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::names::{NameId, Names};
 use super::time::Timestamp;
@@ -12,6 +14,23 @@ pub struct Filter {
     pub kind: String,
     /// The filter's `id`.
     pub id: String,
+}
+
+/// The filter type whose id is an agent's.
+const USER: &str = "user";
+
+impl Filter {
+    /// The agent that it asks for, if it asks for one agent alone.
+    #[must_use]
+    pub fn agent(&self) -> Option<&str> {
+        (self.kind == USER).then_some(&self.id)
+    }
+
+    /// Whether it asks for this agent alone.
+    #[must_use]
+    pub fn is_for(&self, agent: &str) -> bool {
+        self.agent() == Some(agent)
+    }
 }
 
 /// A row as CXone told it, parsed and found to make sense, its strings still borrowed.
@@ -121,9 +140,47 @@ impl Report {
         self.rows.push(row);
     }
 
+    /// The same without the agents' names.
+    #[must_use]
+    pub fn without_display_names(mut self) -> Self {
+        self.display_names = Vec::new();
+        self
+    }
+
+    /// The same with each agent's id replaced by what `called` makes of it.
+    #[must_use]
+    pub fn with_agents(mut self, called: impl Fn(&str) -> Cow<'_, str>) -> Self {
+        let mut new_ids: HashMap<NameId, NameId> = HashMap::new();
+        let Self { names, rows, display_names, .. } = &mut self;
+        let agents = rows.iter_mut().map(|row| &mut row.agent).chain(display_names.iter_mut().map(|(agent, _)| agent));
+        for agent in agents {
+            *agent = *new_ids.entry(*agent).or_insert_with(|| {
+                let id = Arc::clone(names.value(*agent));
+                names.intern(&called(&id))
+            });
+        }
+        self
+    }
+
     /// Counts a row that makes no sense.
     pub fn reject(&mut self, reason: RowRejection) {
         self.rejected[reason as usize] += 1;
+    }
+
+    /// Takes the rows of `later` in behind these.
+    pub fn append(&mut self, later: &Self) {
+        let names: Vec<NameId> = later.names.values().map(|name| self.names.intern(name)).collect();
+        let place = |id: NameId| names[id.index()];
+        self.rows.extend(later.rows.iter().map(|row| Row {
+            agent: place(row.agent),
+            state: place(row.state),
+            skill: place(row.skill),
+            ..*row
+        }));
+        self.display_names.extend(later.display_names.iter().map(|(agent, name)| (place(*agent), place(*name))));
+        for (mine, more) in self.rejected.iter_mut().zip(later.rejected) {
+            *mine += more;
+        }
     }
 
     /// The rows, in the order of the report.

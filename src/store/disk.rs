@@ -43,7 +43,7 @@ impl DiskStore {
         fs::DirBuilder::new().recursive(true).mode(FOR_US_ALONE | 0o100).create(folder).map_err(|cause| unusable(folder, &cause))?;
         let path = folder.join(FILE);
         if !fs::exists(&path).map_err(|cause| unusable(&path, &cause))? {
-            create(folder, &path)?;
+            create(folder, &path, &[Record::put(&Key::Version, &VERSION)])?;
         }
         let mut store = Self { path, database: None };
         let database = store.reopen()?;
@@ -52,6 +52,34 @@ impl DiskStore {
         // A folder that can be read and not written would only be noticed at the first report.
         store.commit(&[Record::put(&Key::Version, &VERSION)])?;
         Ok(store)
+    }
+
+    /// Makes the store in `folder` anew with those of its records whose key `keeps` wants, and says how many it does not: the old file,
+    /// where what was deleted may still be read, is gone.
+    ///
+    /// # Errors
+    /// As [`DiskStore::open`], and when there is no store.
+    pub fn rewrite(folder: &Path, mut keeps: impl FnMut(&Key) -> bool) -> Result<usize, StoreError> {
+        let path = folder.join(FILE);
+        if !fs::exists(&path).map_err(|cause| unusable(&path, &cause))? {
+            return Err(StoreError::Missing(path));
+        }
+        let mut store = Self::open(folder)?;
+        let mut kept = Vec::new();
+        let mut dropped = 0;
+        let mut sound = true;
+        store.read(&mut |bytes, value| match Key::from_bytes(bytes) {
+            Ok(key) if keeps(&key) => kept.push(Record { key: bytes.to_vec(), value: Some(value.to_vec()) }),
+            Ok(_) => dropped += 1,
+            Err(_) => sound = false,
+        })?;
+        if !sound {
+            return Err(damaged(&path, "it holds a record that makes no sense"));
+        }
+        if dropped > 0 {
+            create(folder, &path, &kept)?;
+        }
+        Ok(dropped)
     }
 
     fn reopen(&self) -> Result<Database, StoreError> {
@@ -79,8 +107,8 @@ fn is_about_content(cause: &io::Error) -> bool {
     matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
-/// Makes an empty store under another name, and gives it its own once it is whole.
-fn create(folder: &Path, path: &Path) -> Result<(), StoreError> {
+/// Makes a store of `records` under another name, and gives it its own once it is whole.
+fn create(folder: &Path, path: &Path, records: &[Record]) -> Result<(), StoreError> {
     let new = folder.join(NEW_FILE);
     match fs::remove_file(&new) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(unusable(&new, &cause)),
@@ -88,7 +116,7 @@ fn create(folder: &Path, path: &Path) -> Result<(), StoreError> {
     }
     fs::OpenOptions::new().write(true).create_new(true).mode(FOR_US_ALONE).open(&new).map_err(|cause| unusable(&new, &cause))?;
     let database = Database::builder().create(&new).map_err(|cause| unusable(&new, &cause))?;
-    write(&database, &[Record::put(&Key::Version, &VERSION)]).map_err(|cause| unusable(&new, &cause))?;
+    write(&database, records).map_err(|cause| unusable(&new, &cause))?;
     drop(database);
     fs::rename(&new, path).map_err(|cause| unusable(path, &cause))?;
     // The name is kept only when the folder is.

@@ -41,6 +41,9 @@ pub enum StoreError {
     /// Another process has it.
     #[error("the store {0} is used by another process: end that one first, or give this one a --storage.path of its own")]
     Locked(PathBuf),
+    /// There is none.
+    #[error("there is no store {0}: give its folder as --storage.path")]
+    Missing(PathBuf),
     /// It was written by a newer version.
     #[error("the store {path} has the format {found} of a newer version; this one knows {VERSION}: install the newer version again")]
     Newer {

@@ -110,6 +110,29 @@ fn a_folder_that_cannot_be_made_is_told_by_name() {
 }
 
 #[test]
+fn a_store_that_is_written_anew_holds_no_trace_of_what_was_left_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("cxone-exporter.redb");
+    let traces = || fs::read(&path).expect("the file").windows(8).filter(|bytes| bytes == b"user-002").count();
+    let mut store = DiskStore::open(folder.path()).expect("usable");
+    for agent in ["user-001", "user-002", "user-003"] {
+        store.commit(&[put(&Key::Agent(agent.into()).to_bytes(), &[7; 500])]).expect("there is room");
+    }
+    let rewrite = || DiskStore::rewrite(folder.path(), |key| !key.is_about("user-002"));
+    assert_matches!(rewrite(), Err(StoreError::Locked(_)));
+    store.commit(&[Record::delete(&Key::Agent("user-002".into()))]).expect("there is room");
+    assert!(traces() > 0, "a record that is deleted may still be read in the file");
+    store.commit(&[put(&Key::Agent("user-002".into()).to_bytes(), &[7; 500])]).expect("there is room");
+    drop(store);
+    assert_eq!(rewrite().expect("usable"), 1);
+    assert_eq!(traces(), 0);
+    assert_eq!(rewrite().expect("usable"), 0);
+    let kept = contents(&mut DiskStore::open(folder.path()).expect("whole"));
+    assert_eq!(kept.len(), 2);
+    assert_matches!(DiskStore::rewrite(&folder.path().join("elsewhere"), |_| true), Err(StoreError::Missing(_)));
+}
+
+#[test]
 fn a_damaged_store_is_never_replaced() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = DiskStore::open(folder.path()).expect("usable");

@@ -9,7 +9,7 @@ use crate::cxone::json;
 use crate::cxone::sink::RowSink;
 
 use super::row;
-use super::scan::{Fault, Piece, Scanner};
+use crate::cxone::scan::{Fault, Piece, Scanner};
 
 /// What a poll told, nothing of it cleaned yet.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(in crate::cxone) enum Told<R> {
 }
 
 /// A poll's answer as far as it has arrived.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::cxone) struct Document<R> {
     scanner: Scanner,
     content: Content<R>,
@@ -41,7 +41,7 @@ impl<R: RowSink> Document<R> {
     /// An answer of which nothing has arrived; it may have `max_rows` rows, rejected ones included.
     pub(in crate::cxone) fn new(max_rows: u64) -> Self {
         let content = Content { max_rows, ..Content::default() };
-        Self { scanner: Scanner::default(), content }
+        Self { scanner: Scanner::new("data"), content }
     }
 
     /// Takes in the next piece.

@@ -116,6 +116,7 @@ async fn a_slow_body_is_read_in_virtual_time() {
         client_id: String::new(),
         client_secret: SecretString::default(),
         limits: Limits::default(),
+        hidden: Vec::new(),
     };
     let seconds = u64::try_from(body.len() / 100).unwrap();
     let client = Client::new(Arc::new(Slow(body.into_bytes())), Clock::starting_at(EIGHT), options, Arc::new(|_| ()));

@@ -154,6 +154,7 @@ impl Stage {
             client_id: "my-client".to_owned(),
             client_secret: SecretString::from(SECRET),
             limits,
+            hidden: vec![SecretString::from(HIDDEN)],
         };
         let transport: Arc<dyn Transport> = script.clone();
         let client = Client::new(transport, Clock::starting_at(EIGHT), options, observer);
@@ -167,6 +168,9 @@ impl Stage {
         stage
     }
 }
+
+/// The id of an agent who is not to be told.
+pub(super) const HIDDEN: &str = "user-hidden-7";
 
 pub(super) fn request() -> ReportRequest {
     let window = Window { from: EIGHT.minus(Duration::from_secs(86_400)), to: EIGHT };

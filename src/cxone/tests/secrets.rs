@@ -83,11 +83,21 @@ async fn debug_tells_no_secret() {
         client_id: "my-client".to_owned(),
         client_secret: SecretString::from(SECRET),
         limits: Limits::default(),
+        hidden: Vec::new(),
     };
     assert_silent(&format!("{:?} {options:?} {:?}", stage.client, stage.events.lock().unwrap()));
     let requests = stage.script.requests.lock().unwrap();
     assert_silent(&format!("{:?}", requests[1]));
     assert!(requests[1].headers()["authorization"].is_sensitive());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_who_is_not_to_be_told_is_in_no_message() {
+    let stage = Stage::logged_in();
+    stage.script.next(Answer::new(422, format!("no such user {HIDDEN}")));
+    let asked = ReportRequest { filter: Filter { kind: "user".to_owned(), id: HIDDEN.to_owned() }, ..request() };
+    let error = stage.client.submit(&asked).await.unwrap_err().to_string();
+    assert!(error.contains("no such user ***") && error.contains("id \"***\"") && !error.contains(HIDDEN), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

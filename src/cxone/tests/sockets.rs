@@ -71,6 +71,7 @@ async fn with_server<T, F: Future<Output = T>>(answers: Vec<Vec<u8>>, test: impl
         client_id: "my-client".to_owned(),
         client_secret: SecretString::from(SECRET),
         limits: Limits::default(),
+        hidden: Vec::new(),
     };
     let client = Client::new(Arc::new(transport), Clock::system(), options, Arc::new(|_| ()));
     let (outcome, (requests, _silent)) = tokio::join!(test(client), serve(listener, answers));

@@ -39,7 +39,7 @@ fn a_job_is_polled_thirty_times_and_then_given_up() {
                     break outcome;
                 }
             }
-            step @ (Step::Submit | Step::Busy) => panic!("{step:?}"),
+            step @ (Step::Submit | Step::Page | Step::Busy) => panic!("{step:?}"),
         }
     };
     assert_matches!(outcome, Outcome::Failed(Trouble { failure: Failure::Timeout, .. }));

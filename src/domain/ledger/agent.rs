@@ -134,9 +134,10 @@ impl Agent {
         let place = Place { window: report.window, settled_to, newer: &newer };
         match book.rules.rows {
             Rows::Intervals => noted.revised = self.timeline.replace_intervals(&place, self.observed, &in_time),
-            Rows::Events => noted.revised = self.timeline.replace_events(&place, &in_time),
+            Rows::Events | Rows::States => noted.revised = self.timeline.replace_events(&place, &in_time),
             Rows::Buckets => self.take_buckets(report, book),
         }
+        let late = if book.rules.rows == Rows::States { self.timeline.take_ends(&late) } else { late };
         noted.late = self.note_late(&late, report, book);
         self.told_in.retain(|(asked, _)| *asked >= report.oldest_awaited);
         self.told_in.push((report.asked, report.window));
@@ -171,7 +172,7 @@ impl Agent {
         self.observed.is_some()
             && match rows {
                 Rows::Intervals => row.end.is_some_and(|end| end < horizon),
-                Rows::Events => row.start < horizon,
+                Rows::Events | Rows::States => row.start < horizon,
                 Rows::Buckets => false,
             }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::label::{LabelId, Labels};
 use super::tally::{self, Joined, Tally, tally};
-use super::timeline::{Span, Timeline};
+use super::timeline::{Lasts, Span, Timeline};
 use super::{Detail, Rows, Rules};
 use crate::domain::names::Names;
 use crate::domain::time::{Timestamp, Window};
@@ -52,13 +52,14 @@ impl Book {
     }
 
     pub(super) fn spans(&self, timeline: &Timeline, observed: Timestamp) -> Vec<Span> {
-        timeline.spans(observed, |label| self.labels.label(label).state)
+        let lasts = if self.rules.rows == Rows::States { Lasts::ToNextStart } else { Lasts::ToNextState };
+        timeline.spans(observed, lasts, |label| self.labels.label(label).state)
     }
 
     fn joined(&self) -> Joined {
         match self.rules.rows {
             Rows::Intervals => Joined::Overlapping,
-            Rows::Events | Rows::Buckets => Joined::Beginning,
+            Rows::Events | Rows::States | Rows::Buckets => Joined::Beginning,
         }
     }
 }

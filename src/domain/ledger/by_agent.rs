@@ -122,7 +122,7 @@ impl OfAgent<'_> {
 /// An interval that reaches its window's end has not ended there.
 fn end_of(row: &Row, window: Window, rows: Rows) -> Option<Timestamp> {
     match rows {
-        Rows::Intervals => row.to.filter(|to| *to < window.to),
+        Rows::Intervals | Rows::States => row.to.filter(|to| *to < window.to),
         Rows::Events | Rows::Buckets => row.to,
     }
 }

@@ -63,6 +63,8 @@ pub enum Rows {
     Events,
     /// One row for a group and window, with its count.
     Buckets,
+    /// What begins in the window, and perhaps what lasts into it, whole; the agent is in one state at a time.
+    States,
 }
 
 /// How much of single agents is shown.

@@ -40,6 +40,8 @@ pub enum Key {
     Submit(Timestamp),
     /// The job that CXone works on for a target, by the target's filter.
     Job(Filter),
+    /// How the agents' ids are made, when they are not CXone's own.
+    AgentIds,
 }
 
 /// A key and what is to be there: `None`, nothing.
@@ -86,6 +88,17 @@ impl Key {
             Self::Total(number) => [&b"s"[..], &number.to_be_bytes()].concat(),
             Self::Submit(time) => [&b"q"[..], &time.millis().to_be_bytes()].concat(),
             Self::Job(filter) => [b"j", &*filter_bytes(filter)].concat(),
+            Self::AgentIds => vec![b'i'],
+        }
+    }
+
+    /// Whether it is the record of the agent called `name`, or of a target that asks for that agent alone.
+    #[must_use]
+    pub fn is_about(&self, name: &str) -> bool {
+        match self {
+            Self::Agent(agent) | Self::Starts(_, agent) => **agent == *name,
+            Self::Target(filter) | Self::Job(filter) => filter.is_for(name),
+            Self::Version | Self::Ledger | Self::Label(_) | Self::Total(_) | Self::Submit(_) | Self::AgentIds => false,
         }
     }
 
@@ -115,6 +128,7 @@ impl Key {
             }
             b'q' => Self::Submit(Timestamp::from_millis(rest.try_into().map(i64::from_be_bytes).map_err(|_| Damaged)?)),
             b'j' => Self::Job(filter()?),
+            b'i' => Self::AgentIds,
             _ => return Err(Damaged),
         })
     }
@@ -273,7 +287,7 @@ impl Restored {
                 self.agents[place].starts.take(chunk, value).then_some(()).ok_or(Damaged)?;
             }
             Key::Total(number) => self.totals.push((number, Record::value(value)?)),
-            Key::Version | Key::Submit(_) | Key::Job(_) => {}
+            Key::Version | Key::Submit(_) | Key::Job(_) | Key::AgentIds => {}
         }
         Ok(())
     }

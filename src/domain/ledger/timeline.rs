@@ -41,6 +41,15 @@ pub(super) struct Told {
     pub(super) count: u32,
 }
 
+/// What ends a visit whose end was not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lasts {
+    /// The agent's next row in another state.
+    ToNextState,
+    /// The agent's next row, whatever it tells.
+    ToNextStart,
+}
+
 /// What a report may change.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'a> {
@@ -116,6 +125,20 @@ impl Timeline {
         });
         self.carry_measured(&told_before);
         self.count_changed(&told_before, |piece| piece.end.is_some())
+    }
+
+    /// Rows that began before the horizon are settled, but those of visits that last beyond it may tell where these end. Returns the others.
+    pub(super) fn take_ends(&mut self, late: &[Told]) -> Vec<Told> {
+        let mut unknown = late.to_vec();
+        unknown.retain(|row| {
+            let known = self.pieces.binary_search_by_key(&(row.label, row.start), Piece::key).ok();
+            if let Some(place) = known {
+                let piece = &mut self.pieces[place];
+                piece.end = row.end.or(piece.end);
+            }
+            known.is_none()
+        });
+        unknown
     }
 
     /// Forgets what is known of `part`: what began there loses its beginning, what lasted through it falls in two.
@@ -200,9 +223,9 @@ impl Timeline {
         Some(&mut self.pieces[place])
     }
 
-    /// Every piece with its end: those without one last to the next start in another state, else to `observed`.
-    pub(super) fn spans(&self, observed: Timestamp, state_of: impl Fn(LabelId) -> NameId) -> Vec<Span> {
-        let ends = if self.pieces.iter().any(|piece| piece.end.is_none()) { self.implied_ends(&state_of) } else { HashMap::new() };
+    /// Every piece with its end: those without one last to the next start, or the next in another state, else to `observed`.
+    pub(super) fn spans(&self, observed: Timestamp, lasts: Lasts, state_of: impl Fn(LabelId) -> NameId) -> Vec<Span> {
+        let ends = if self.pieces.iter().any(|piece| piece.end.is_none()) { self.implied_ends(lasts, &state_of) } else { HashMap::new() };
         self.pieces
             .iter()
             .enumerate()
@@ -213,8 +236,8 @@ impl Timeline {
             .collect()
     }
 
-    /// For each piece without an end, by its place: the first later start in another state, if there is one.
-    fn implied_ends(&self, state_of: &impl Fn(LabelId) -> NameId) -> HashMap<usize, Timestamp> {
+    /// For each piece without an end, by its place: the first later start that ends it, if there is one.
+    fn implied_ends(&self, lasts: Lasts, state_of: &impl Fn(LabelId) -> NameId) -> HashMap<usize, Timestamp> {
         let mut places: Vec<usize> = (0..self.pieces.len()).collect();
         places.sort_by_key(|&place| std::cmp::Reverse(self.pieces[place].start));
         let mut ends = HashMap::new();
@@ -224,6 +247,7 @@ impl Timeline {
         for group in places.chunk_by(|&a, &b| self.pieces[a].start == self.pieces[b].start) {
             for &place in group.iter().filter(|&&place| self.pieces[place].end.is_none()) {
                 let end = match nearest {
+                    Some((_, start)) if lasts == Lasts::ToNextStart => Some(start),
                     Some((state, start)) if state != state_of(self.pieces[place].label) => Some(start),
                     Some(_) | None => other,
                 };

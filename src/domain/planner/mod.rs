@@ -29,8 +29,42 @@ pub struct Rules {
     pub timing: JobTiming,
     /// How many jobs a minute may be submitted.
     pub jobs_per_minute: NonZeroU32,
+    /// How a window is asked for.
+    pub asking: Asking,
     /// After this long without a success a target is stale, if that is longer than three of its cycles.
     pub max_staleness: Duration,
+}
+
+impl Rules {
+    /// Within how much time the same moment is spread: many exporters on one host must not ask in step for what no quota spreads.
+    fn jitter(&self) -> Duration {
+        match self.asking {
+            Asking::Jobs => Duration::ZERO,
+            Asking::Pages => self.interval / 5,
+        }
+    }
+
+    /// How long a target waits at the beginning.
+    fn first_wait(&self, random: &mut Random) -> Duration {
+        let jitter = self.jitter();
+        if jitter.is_zero() { Duration::ZERO } else { random.up_to(jitter / 2) }
+    }
+
+    /// The interval, a bit less or more of it.
+    fn jittered(&self, random: &mut Random) -> Duration {
+        let jitter = self.jitter();
+        // What needs no chance must not use up any.
+        if jitter.is_zero() { self.interval } else { self.interval.saturating_sub(jitter / 2) + random.up_to(jitter) }
+    }
+}
+
+/// How a window is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// By a job, of which the quota allows so many.
+    Jobs,
+    /// In pages. How many requests there may be is minded by who makes them.
+    Pages,
 }
 
 /// A request to make.
@@ -40,6 +74,8 @@ pub enum Action {
     Submit(TargetId, Window),
     /// Ask for the target's job.
     Poll(TargetId, JobId),
+    /// Ask for the next page of the target's window, the first one if none was asked for yet.
+    Page(TargetId, Window),
 }
 
 /// A job that has ended.
@@ -141,9 +177,9 @@ pub struct Planner {
 impl Planner {
     /// A plan for so many targets, all due at `now`.
     #[must_use]
-    pub fn new(rules: Rules, targets: usize, now: Monotonic, random: Random) -> Self {
-        let target = || Target {
-            due: now,
+    pub fn new(rules: Rules, targets: usize, now: Monotonic, mut random: Random) -> Self {
+        let mut target = || Target {
+            due: now.plus(rules.first_wait(&mut random)),
             job: None,
             waiting: false,
             backoff: fault_backoff(),
@@ -152,9 +188,10 @@ impl Planner {
             last_success: None,
             last_trouble: None,
         };
+        let targets = (0..targets).map(|_| target()).collect();
         Self {
             rules,
-            targets: (0..targets).map(|_| target()).collect(),
+            targets,
             quota: Quota::new(rules.jobs_per_minute),
             quota_free: now,
             held_until: now,
@@ -187,6 +224,13 @@ impl Planner {
                     }
                 },
             };
+            if self.rules.asking == Asking::Pages {
+                self.asked.0 += 1;
+                let mut fetch = Fetch::paged(self.rules.timing, now);
+                fetch.sent(now);
+                target.job = Some(Job { asked: self.asked, begun: now, planned, fetch });
+                return Some(Action::Page(id, planned.window));
+            }
             if let Err(free) = self.quota.take(now) {
                 self.quota_free = free;
                 self.targets.iter_mut().filter(|target| target.wants_submit(now)).for_each(|target| target.waiting = true);
@@ -208,9 +252,13 @@ impl Planner {
     fn next_poll(&mut self, now: Monotonic) -> Option<Action> {
         self.targets.iter_mut().enumerate().find_map(|(place, target)| {
             let job = target.job.as_mut()?;
-            let Step::Poll(id) = job.fetch.step(now) else { return None };
+            let action = match job.fetch.step(now) {
+                Step::Poll(id) => Action::Poll(TargetId::new(place), id),
+                Step::Page => Action::Page(TargetId::new(place), job.planned.window),
+                Step::Submit | Step::Wait(_) | Step::Busy => return None,
+            };
             job.fetch.sent(now);
-            Some(Action::Poll(TargetId::new(place), id))
+            Some(action)
         })
     }
 
@@ -274,7 +322,7 @@ impl Planner {
         let steps = self.targets.iter().filter_map(|target| match target.job.as_ref().map(|job| job.fetch.step(now)) {
             None => Some(target.due.max(submits_from)),
             Some(Step::Submit) => Some(submits_from),
-            Some(Step::Poll(_)) => Some(now),
+            Some(Step::Poll(_) | Step::Page) => Some(now),
             Some(Step::Wait(until)) => Some(until),
             Some(Step::Busy) => None,
         });
@@ -291,14 +339,18 @@ impl Planner {
             self.quota.answered(now.instant);
         }
         let accepted = matches!(reply, Reply::Submitted(_));
+        let throttled = matches!(reply, Reply::Throttled { .. });
         let outcome = job.fetch.reply(now.instant, reply, &mut self.random);
         if accepted {
             self.throttles.reset();
         }
+        if let (Asking::Pages, true, Step::Wait(until)) = (self.rules.asking, throttled, job.fetch.step(now.instant)) {
+            self.held_until = self.held_until.max(until);
+        }
         let outcome = outcome?;
         let job = target.job.take()?;
         match &outcome {
-            Outcome::Completed => target.succeeded(&job, now, self.rules.interval),
+            Outcome::Completed => target.succeeded(&job, now, self.rules.jittered(&mut self.random)),
             Outcome::Throttled { retry_after } => {
                 let wait = retry_after.unwrap_or_else(|| self.throttles.at_least(&mut self.random));
                 self.held_until = self.held_until.max(now.instant.plus(wait));

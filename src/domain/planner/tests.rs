@@ -20,6 +20,7 @@ fn rules() -> Rules {
         },
         timing: JobTiming { poll_every: Duration::from_secs(2), timeout: MINUTE },
         jobs_per_minute: NonZeroU32::new(10).expect("ten"),
+        asking: Asking::Jobs,
         max_staleness: 15 * MINUTE,
     }
 }
@@ -56,7 +57,7 @@ impl Run {
                         self.submits.push((now, id, window));
                         (id, answer(now, id))
                     }
-                    Action::Poll(id, _) => (id, Reply::Completed),
+                    Action::Poll(id, _) | Action::Page(id, _) => (id, Reply::Completed),
                 };
                 if let Some(ended) = self.planner.reply(Now { instant: now, utc: utc(now) }, id, reply) {
                     if ended.outcome == Outcome::Completed {

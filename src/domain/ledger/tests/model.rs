@@ -381,7 +381,8 @@ impl Kept {
         if fate == Fate::Restart {
             super::shown::check(&self.ledger, &Self::filters());
             let rules = (*self.ledger.book.rules).clone();
-            let checkpoint = crate::checkpoint::read(&mut self.store, rules, &Self::filters()).expect("whole");
+            let checkpoint =
+                crate::checkpoint::read(&mut self.store, rules, &Self::filters(), &crate::domain::privacy::AgentIds::Raw).expect("whole");
             assert_eq!(published(&self.ledger, 2), published(&checkpoint.ledger, 2));
             self.ledger = checkpoint.ledger;
             let kept: BTreeMap<Vec<u8>, Vec<u8>> = self.everything();

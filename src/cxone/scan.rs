@@ -1,19 +1,19 @@
-//! Cuts a report, as it arrives in pieces, into the members of its object and the elements of its `data`.
+//! Cuts a report, as it arrives in pieces, into the members of its object and the elements of its list of rows.
 //!
 //! Only what stands between these is judged here; whether a member or an element is JSON in itself is for whoever reads it.
 
-use crate::cxone::error::ErrorKind;
-use crate::cxone::json::{self, BYTE_ORDER_MARK};
+use super::error::ErrorKind;
+use super::json::{self, BYTE_ORDER_MARK};
 
 /// The longest member or row, in bytes: what is held in memory at once.
 pub(super) const MAX_ITEM_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why a report cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cxone) struct Fault {
-    pub(in crate::cxone) kind: ErrorKind,
+pub(super) struct Fault {
+    pub(super) kind: ErrorKind,
     /// What was found; may repeat what the server wrote, so it has to be cleaned.
-    pub(in crate::cxone) detail: String,
+    pub(super) detail: String,
 }
 
 impl Fault {
@@ -29,9 +29,9 @@ impl Fault {
 /// What was found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
-    /// A member other than a list named `data`: its name, and its value as written.
+    /// A member other than the list of rows: its name, and its value as written.
     Member(&'a str, &'a [u8]),
-    /// A list named `data` begins.
+    /// The list of rows begins.
     DataBegins,
     /// An element of it, as written.
     Element(&'a [u8]),
@@ -50,7 +50,7 @@ enum Place {
     ElementOrEnd,
     Element,
     ElementCommaOrEnd,
-    /// In a name, a member's value or an element of `data`.
+    /// In a name, a member's value or an element of the list.
     In(Item),
     Done,
 }
@@ -73,6 +73,8 @@ enum Extent {
 
 #[derive(Debug)]
 pub(super) struct Scanner {
+    /// The name of the list of rows, in any case.
+    list: &'static str,
     place: Place,
     extent: Extent,
     /// The beginning of an item whose end has not arrived yet.
@@ -80,13 +82,12 @@ pub(super) struct Scanner {
     key: String,
 }
 
-impl Default for Scanner {
-    fn default() -> Self {
-        Self { place: Place::Before(0), extent: Extent::Word, carry: Vec::new(), key: String::new() }
-    }
-}
-
 impl Scanner {
+    /// A document of which nothing has arrived; its rows are in the member named `list`.
+    pub(super) fn new(list: &'static str) -> Self {
+        Self { list, place: Place::Before(0), extent: Extent::Word, carry: Vec::new(), key: String::new() }
+    }
+
     /// Takes in the next piece of the document; every whole item in it goes to `found`.
     pub(super) fn feed<F>(&mut self, mut input: &[u8], found: &mut F) -> Result<(), Fault>
     where
@@ -117,7 +118,7 @@ impl Scanner {
             (Place::Before(0 | 3), b'{') => Place::KeyOrEnd,
             (Place::KeyOrEnd | Place::Key, b'"') => return self.enter(Item::Key, byte),
             (Place::Colon, b':') => Place::Value,
-            (Place::Value, b'[') if self.key == "data" => {
+            (Place::Value, b'[') if self.key.eq_ignore_ascii_case(self.list) => {
                 found(Piece::DataBegins)?;
                 Place::ElementOrEnd
             }
@@ -224,7 +225,7 @@ mod tests {
     use super::*;
 
     fn pieces(document: &str, size: usize) -> Result<Vec<String>, Fault> {
-        let mut scanner = Scanner::default();
+        let mut scanner = Scanner::new("data");
         let mut pieces = Vec::new();
         for chunk in document.as_bytes().chunks(size) {
             scanner.feed(chunk, &mut |piece| {
@@ -298,7 +299,7 @@ mod tests {
 
     #[test]
     fn an_item_is_held_in_memory_up_to_a_limit() {
-        let mut scanner = Scanner::default();
+        let mut scanner = Scanner::new("data");
         let chunk = [b'x'; 65536];
         scanner.feed(b"{\"a\":\"", &mut |_| Ok(())).unwrap();
         let fault = (0..=MAX_ITEM_BYTES / chunk.len()).find_map(|_| scanner.feed(&chunk, &mut |_| Ok(())).err());

@@ -1,0 +1,47 @@
+//! `completions` and `man`: what packages install beside the program.
+
+use std::io::{self, Write as _};
+
+use clap::CommandFactory as _;
+
+use super::CommandError;
+use crate::cli::{Cli, CompletionsArgs, ManArgs};
+
+/// Prints the completions of a shell.
+///
+/// # Errors
+/// When they cannot be written.
+pub fn completions(args: &CompletionsArgs) -> Result<(), CommandError> {
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "cxone-exporter", &mut text);
+    print(&text)
+}
+
+/// Prints a page of the manual: of the program, or of one of its commands.
+///
+/// # Errors
+/// When there is no such command, or the page cannot be written.
+pub fn man(args: &ManArgs) -> Result<(), CommandError> {
+    let mut program = Cli::command();
+    program.build();
+    let page = match &args.command {
+        None => program,
+        Some(name) => {
+            let known: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
+            let unknown = || CommandError::Failed(format!("there is no command {name}, but {}", known.join(", ")));
+            let command = program.get_subcommands().find(|command| command.get_name() == name).ok_or_else(unknown)?;
+            command.clone()
+        }
+    };
+    let mut text = Vec::new();
+    clap_mangen::Man::new(page).render(&mut text).map_err(|cause| CommandError::Failed(format!("cannot make the page: {cause}")))?;
+    print(&text)
+}
+
+fn print(text: &[u8]) -> Result<(), CommandError> {
+    match io::stdout().write_all(text) {
+        // A reader that has seen enough is no failure.
+        Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Failed(format!("cannot write: {cause}"))),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

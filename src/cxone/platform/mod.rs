@@ -1,0 +1,364 @@
+//! The dialect `platform`: the calls that NICE documents publicly. None was tried on a live tenant; `docs/platform.md` says how sure each
+//! fact is.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | `sign_in`, `hosts` | the token, and where it and the credentials may go |
+//! | [`robust`] | reading of objects whose makers change their minds |
+//! | [`list`] | an answer with a list of rows, read while it arrives |
+//! | [`codes`] | the unavailable codes |
+//! | [`history`], [`paging`] | the state history: its rows, and which page comes next |
+
+pub mod codes;
+pub mod history;
+mod hosts;
+pub mod list;
+pub mod paging;
+pub mod robust;
+mod sign_in;
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+use secrecy::SecretString;
+
+use super::auth::{Grant, Tokens};
+use super::base_url::BaseUrl;
+use super::budget::Budget;
+use super::error::{ApiError, Endpoint, ErrorKind};
+use super::link::{Link, Observer};
+use super::redact::Redactor;
+use super::transport::Transport;
+use super::{Limits, ReportRequest, RowSink, at_fault};
+use crate::clock::Clock;
+use crate::domain::time::Monotonic;
+
+pub use codes::{UnavailableCode, UnavailableCodes};
+pub use list::{Element, Envelope};
+pub use paging::Paging;
+pub(super) use sign_in::SignIn;
+
+use hosts::Hosts;
+use list::ListReader;
+use paging::{Calls, Next};
+use sign_in::{Found, Way};
+
+/// How long unavailable codes are good for: an administrator rarely changes them.
+const CODES_LIFE: Duration = Duration::from_secs(3600);
+
+/// How long old codes serve after new ones were asked for in vain.
+const CODES_RETRY: Duration = Duration::from_secs(300);
+
+/// How long a call that is not there is not tried again.
+const CALLS_LIFE: Duration = Duration::from_secs(3600);
+
+/// Where the agents' states now are asked for, and the member with them. Source: NICE's developer documentation.
+const STATES_PATH: &str = "/agents/states";
+const STATES_LIST: &str = "agentStates";
+
+/// What a client is made with.
+#[derive(Clone, Debug)]
+pub struct PlatformOptions {
+    /// Where tokens come from, and where the API's address is discovered.
+    pub issuer: BaseUrl,
+    /// The API's address, instead of the discovered one.
+    pub base_url: Option<BaseUrl>,
+    /// The version in the calls' paths.
+    pub version: u16,
+    /// The access key's id.
+    pub access_key_id: String,
+    /// The access key's secret.
+    pub access_key_secret: SecretString,
+    /// How a token is asked for.
+    pub credentials: Credentials,
+    /// How much an answer may cost.
+    pub limits: Limits,
+    /// What no message may show beside the secrets: ids of agents who are not to be told.
+    pub hidden: Vec<SecretString>,
+    /// How many requests any 60 s may hold, those for tokens included.
+    pub requests_per_minute: NonZeroU32,
+}
+
+/// What goes with the access key.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// An OAuth client: the password grant.
+    Client {
+        /// Its id.
+        id: String,
+        /// Its secret.
+        secret: SecretString,
+    },
+    /// Nothing: the call that takes an access key alone, below this address.
+    AccessKey(BaseUrl),
+}
+
+/// The client for one user's access key in one tenant. Its calls may run side by side; they share one token and one budget.
+#[derive(Debug)]
+pub struct PlatformClient {
+    link: Link,
+    tokens: Tokens,
+    codes: Mutex<Known>,
+    calls: Mutex<KnownCalls>,
+}
+
+/// Which calls for the history the tenant has, and until when that is believed.
+#[derive(Debug, Default)]
+struct KnownCalls {
+    calls: Calls,
+    until: Monotonic,
+}
+
+/// Whether there is more to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// A page was read, and another one follows.
+    More,
+    /// All has been read.
+    Done,
+}
+
+/// The unavailable codes, and when they are asked for again.
+#[derive(Debug, Default)]
+struct Known {
+    codes: Option<Arc<UnavailableCodes>>,
+    renew: Monotonic,
+}
+
+impl PlatformClient {
+    /// A client that speaks over `transport` and tells `observer` of every exchange.
+    #[must_use]
+    pub fn new(transport: Arc<dyn Transport>, clock: Clock, options: PlatformOptions, observer: Observer) -> Self {
+        let PlatformOptions {
+            issuer,
+            base_url,
+            version,
+            access_key_id,
+            access_key_secret,
+            credentials,
+            limits,
+            hidden,
+            requests_per_minute,
+        } = options;
+        let mut redactor = hidden.iter().fold(Redactor::default().and(&access_key_secret), Redactor::and);
+        let mut configured: Vec<&BaseUrl> = std::iter::once(&issuer).chain(&base_url).collect();
+        let way = match &credentials {
+            Credentials::Client { id, secret } => {
+                redactor = redactor.and(secret);
+                Way::Password { client_id: id.clone(), client_secret: secret.clone() }
+            }
+            Credentials::AccessKey(base) => {
+                configured.push(base);
+                Way::AccessKey(base.clone())
+            }
+        };
+        let hosts = Hosts::new(configured);
+        let budget = Some(Budget::new(requests_per_minute, clock.clone()));
+        let sign_in = SignIn {
+            hosts,
+            issuer,
+            base_url,
+            version,
+            key_id: access_key_id,
+            key_secret: access_key_secret,
+            way,
+            found: Mutex::new(Found::default()),
+        };
+        let link = Link { transport, clock, limits, observer, redactor, budget };
+        Self { link, tokens: Tokens::new(Grant::Platform(sign_in)), codes: Mutex::default(), calls: Mutex::default() }
+    }
+
+    /// Gets a token, unless there is one that will do, and finds the tenant's API.
+    ///
+    /// # Errors
+    /// When there is no token to be had, or the API's address is not told or not allowed.
+    pub async fn sign_in(&self) -> Result<(), ApiError> {
+        self.tokens.current(&self.link).await.map(drop)
+    }
+
+    /// Where the tenant's API is, once it is known.
+    #[must_use]
+    pub fn api(&self) -> Option<String> {
+        match self.tokens.grant() {
+            Grant::Platform(sign_in) => sign_in.api(),
+            Grant::Client { .. } => None,
+        }
+    }
+
+    /// The time that requests have waited for the budget so far.
+    #[must_use]
+    pub fn budget_wait(&self) -> Duration {
+        self.link.budget.as_ref().map_or(Duration::ZERO, Budget::waited)
+    }
+
+    /// One GET below the API's base, once, when the budget has a turn for it. Every element of the member `list` of the answer (whatever
+    /// the case of its name) goes to `element` while it arrives; whoever called must forget them all if an error comes after them. 204 and
+    /// 304 are answers without rows.
+    ///
+    /// # Errors
+    /// When no token was to be had, or the answer is another one.
+    pub async fn list(
+        &self,
+        endpoint: Endpoint,
+        path: &str,
+        query: &[(&str, &str)],
+        list: &'static str,
+        element: impl FnMut(Element<'_>) + Send,
+    ) -> Result<Envelope, ApiError> {
+        let token = self.tokens.current(&self.link).await?;
+        let limits = self.link.limits;
+        let call = self.link.call(endpoint, limits.max_report_time, Some(&token)).await;
+        let outcome = async {
+            let api = self.api().expect("a token comes with the API's address");
+            let mut url = format!("{api}{path}");
+            if !query.is_empty() {
+                url.push('?');
+                url.push_str(&url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish());
+            }
+            let wanted = |status: &StatusCode| status.is_success() || *status == StatusCode::NOT_MODIFIED;
+            let answer = call.send_expecting(call.get(&url, Some(&token))?, wanted).await?;
+            if answer.status == StatusCode::NO_CONTENT || answer.status == StatusCode::NOT_MODIFIED {
+                let no_content = answer.status == StatusCode::NO_CONTENT;
+                return Ok(Envelope { no_content, not_modified: !no_content, ..Envelope::default() });
+            }
+            let mut reader = ListReader::new(list, limits.max_rows, element);
+            let mut feed = |piece: &[u8]| reader.feed(piece).map_err(|fault| at_fault(&call, &fault));
+            call.body(answer, limits.max_report_bytes, &mut feed).await?;
+            reader.finish().map_err(|fault| at_fault(&call, &fault))
+        };
+        let outcome = outcome.await;
+        self.tokens.mind(&token, outcome)
+    }
+
+    /// The tenant's unavailable codes; asked for when the ones at hand are more than an hour old.
+    ///
+    /// # Errors
+    /// When there are none at hand, and none to be had.
+    pub async fn codes(&self) -> Result<Arc<UnavailableCodes>, ApiError> {
+        let now = self.link.clock.now().instant;
+        let old = {
+            let known = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+            match &known.codes {
+                Some(codes) if now < known.renew => return Ok(Arc::clone(codes)),
+                Some(_) | None => known.codes.clone(),
+            }
+        };
+        let mut codes = UnavailableCodes::default();
+        let asked = self.list(Endpoint::Codes, codes::PATH, &[], codes::LIST, |row| codes.take(row)).await;
+        let (codes, life) = match (asked, old) {
+            (Ok(_), _) => (Arc::new(codes), CODES_LIFE),
+            (Err(error), Some(old)) => {
+                tracing::warn!("the unavailable codes are not renewed: {error}");
+                (old, CODES_RETRY)
+            }
+            (Err(error), None) => return Err(error),
+        };
+        let mut known = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Known { codes: Some(Arc::clone(&codes)), renew: now.plus(life) };
+        Ok(codes)
+    }
+
+    /// Begins to read what `request` asks for: all agents, or the one agent of a filter of type `user`.
+    #[must_use]
+    pub fn history<R: RowSink>(&self, request: ReportRequest) -> Paging<R> {
+        let known = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let believed = self.link.clock.now().instant < known.until;
+        Paging::new(request, if believed { known.calls } else { Calls::default() })
+    }
+
+    /// Makes the next request of `paging`, once. What it brings is in `paging` only when it was read whole, so an error costs one page.
+    ///
+    /// # Errors
+    /// As [`PlatformClient::list`], and when the rows are too many. The same request comes next then.
+    pub async fn page<R: RowSink>(&self, paging: &mut Paging<R>) -> Result<Progress, ApiError> {
+        match paging.next() {
+            Next::Nothing => return Ok(Progress::Done),
+            Next::Agents { skip } => self.agents_page(paging, skip).await?,
+            Next::History { path, query, agent } => self.history_page(paging, &path, &query, agent.as_deref()).await?,
+        }
+        Ok(if paging.next() == Next::Nothing { Progress::Done } else { Progress::More })
+    }
+
+    async fn history_page<R: RowSink>(
+        &self,
+        paging: &mut Paging<R>,
+        path: &str,
+        query: &[(&str, String)],
+        agent: Option<&str>,
+    ) -> Result<(), ApiError> {
+        let codes = self.codes().await?;
+        let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut rows = R::default();
+        let told = self.list(Endpoint::History, path, &query, history::LIST, |row| match history::read(&row, agent, &codes) {
+            Ok(row) => rows.row(&row),
+            Err(reason) => rows.reject(reason),
+        });
+        let page = match told.await {
+            Ok(page) => page,
+            Err(error) if is_missing(&error) && paging.missing() => {
+                tracing::debug!("the call {path} is not there: {error}");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        if paging.count.saturating_add(page.rows) > self.link.limits.max_rows {
+            let detail = format!("the history has more than {} rows", self.link.limits.max_rows);
+            return Err(ApiError::new(ErrorKind::TooLarge, Endpoint::History, detail));
+        }
+        paging.page(&page)?;
+        paging.rows.append(rows);
+        self.note_calls(paging.calls());
+        Ok(())
+    }
+
+    /// How many agents the API tells of: those that the role of the access key's user lets be seen.
+    ///
+    /// # Errors
+    /// As [`PlatformClient::list`].
+    pub async fn count_agents(&self) -> Result<u64, ApiError> {
+        let (mut known, mut skip) = (BTreeSet::new(), 0);
+        loop {
+            let (page, ids) = self.list_agents(skip).await?;
+            skip += page.rows;
+            let before = known.len();
+            known.extend(ids);
+            if paging::is_last(&page, skip) || known.len() == before {
+                return Ok(u64::try_from(known.len()).unwrap_or(u64::MAX));
+            }
+        }
+    }
+
+    async fn agents_page<R: RowSink>(&self, paging: &mut Paging<R>, skip: u64) -> Result<(), ApiError> {
+        let (page, ids) = self.list_agents(skip).await?;
+        paging.agents(&page, ids);
+        Ok(())
+    }
+
+    /// One page of the agents' ids.
+    async fn list_agents(&self, skip: u64) -> Result<(Envelope, Vec<String>), ApiError> {
+        let skip = skip.to_string();
+        let mut ids = Vec::new();
+        let query = [("fields", "agentId"), ("skip", skip.as_str())];
+        let page = self.list(Endpoint::States, STATES_PATH, &query, STATES_LIST, |row| {
+            ids.extend(row.and_then(|row| row.text("agentId").map(|id| id.trim().to_owned())).filter(|id| !id.is_empty()));
+        });
+        let page = page.await?;
+        Ok((page, ids))
+    }
+
+    fn note_calls(&self, calls: Calls) {
+        let now = self.link.clock.now().instant;
+        let mut known = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.calls != calls || now >= known.until {
+            *known = KnownCalls { calls, until: now.plus(CALLS_LIFE) };
+        }
+    }
+}
+
+/// Whether the call, or what it names, is not there.
+fn is_missing(error: &ApiError) -> bool {
+    matches!(error.status, Some(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED))
+}

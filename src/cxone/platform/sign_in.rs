@@ -1,0 +1,214 @@
+//! How a token is got, and where it is good for.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::StatusCode;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+
+use super::hosts::Hosts;
+use super::robust::Object;
+use crate::cxone::auth::FORM;
+use crate::cxone::base_url::BaseUrl;
+use crate::cxone::error::{ApiError, Endpoint, ErrorKind};
+use crate::cxone::link::{Call, Link};
+use crate::cxone::token::{Token, life};
+
+/// Where a document about tokens is, below the issuer. Source: NICE's developer documentation, as for all paths here.
+const OPENID_PATH: &str = "/.well-known/openid-configuration";
+
+/// Where a token is asked for, where that document is not there.
+const USUAL_TOKEN_PATH: &str = "/auth/token";
+
+/// Where a document about a tenant is, below the issuer.
+const TENANT_PATH: &str = "/.well-known/cxone-configuration";
+
+/// Where an access key alone gets a token, below its base.
+const ACCESS_KEY_PATH: &str = "/authentication/v1/token/access-key";
+
+/// What tokens are got with.
+pub(in crate::cxone) struct SignIn {
+    pub(super) issuer: BaseUrl,
+    pub(super) base_url: Option<BaseUrl>,
+    pub(super) version: u16,
+    pub(super) key_id: String,
+    pub(super) key_secret: SecretString,
+    pub(super) way: Way,
+    pub(super) hosts: Hosts,
+    pub(super) found: Mutex<Found>,
+}
+
+/// Which call a token comes from.
+pub(super) enum Way {
+    /// The password grant, with an OAuth client.
+    Password { client_id: String, client_secret: SecretString },
+    /// The call that takes an access key alone, below this base.
+    AccessKey(BaseUrl),
+}
+
+/// What was discovered. It is kept: a tenant that moves makes a restart necessary.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    token_url: Option<String>,
+    /// What the calls' paths follow.
+    api: Option<String>,
+}
+
+/// What a sign-in answer says beside the token.
+struct Granted {
+    token: Token,
+    life: Duration,
+    tenant: Option<String>,
+}
+
+impl SignIn {
+    /// What the calls' paths follow, once there was a token.
+    pub(super) fn api(&self) -> Option<String> {
+        self.found().api
+    }
+
+    /// Gets a token, and finds the tenant's API with it.
+    pub(in crate::cxone) async fn ask(&self, link: &Link, old: Option<&Token>) -> Result<(Token, Duration), ApiError> {
+        let granted = match &self.way {
+            Way::Password { client_id, client_secret } => self.by_password(link, old, client_id, client_secret).await?,
+            Way::AccessKey(base) => self.by_access_key(link, old, base).await?,
+        };
+        if self.found().api.is_none() {
+            let base = match &self.base_url {
+                Some(base) => base.clone(),
+                None => self.find_api(link, granted.tenant.as_deref()).await?,
+            };
+            let api = base.at(&format!("/incontactapi/services/v{}.0", self.version));
+            self.note(|found| found.api = Some(api));
+        }
+        Ok((granted.token, granted.life))
+    }
+
+    async fn by_password(
+        &self,
+        link: &Link,
+        old: Option<&Token>,
+        client_id: &str,
+        client_secret: &SecretString,
+    ) -> Result<Granted, ApiError> {
+        let url = match self.found().token_url {
+            Some(url) => url,
+            None => self.find_token_url(link).await?,
+        };
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "password")
+            .append_pair("username", &self.key_id)
+            .append_pair("password", self.key_secret.expose_secret())
+            .append_pair("client_id", client_id)
+            .append_pair("client_secret", client_secret.expose_secret())
+            .finish();
+        self.token(link, old, &url, FORM, Bytes::from(form)).await
+    }
+
+    async fn by_access_key(&self, link: &Link, old: Option<&Token>, base: &BaseUrl) -> Result<Granted, ApiError> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            access_key_id: &'a str,
+            access_key_secret: &'a str,
+        }
+        let body = Body { access_key_id: &self.key_id, access_key_secret: self.key_secret.expose_secret() };
+        let body = serde_json::to_vec(&body).expect("strings are JSON");
+        self.token(link, old, &base.at(ACCESS_KEY_PATH), "application/json", Bytes::from(body)).await
+    }
+
+    async fn token(&self, link: &Link, old: Option<&Token>, url: &str, media: &'static str, body: Bytes) -> Result<Granted, ApiError> {
+        let call = link.call(Endpoint::Token, link.limits.max_answer_time, old).await;
+        let answer = call.send(call.post(url, media, None, body)?).await?;
+        let body = SecretString::from(call.text(answer).await?);
+        decode(&call, body.expose_secret())
+    }
+
+    /// Where tokens come from, by the issuer's own word.
+    async fn find_token_url(&self, link: &Link) -> Result<String, ApiError> {
+        let url = match self.document(link, &self.issuer.at(OPENID_PATH), "token_endpoint").await {
+            Ok(url) => url.to_string(),
+            Err(error) if error.status == Some(StatusCode::NOT_FOUND) => self.issuer.at(USUAL_TOKEN_PATH),
+            Err(error) => return Err(error),
+        };
+        self.note(|found| found.token_url = Some(url.clone()));
+        Ok(url)
+    }
+
+    /// Where the tenant's API is, by the issuer's word.
+    async fn find_api(&self, link: &Link, tenant: Option<&str>) -> Result<BaseUrl, ApiError> {
+        let Some(tenant) = tenant else {
+            let call = link.call(Endpoint::Discovery, link.limits.max_answer_time, None).await;
+            let detail = "the token does not tell its tenant, so that the API's address cannot be found: write it as api.base_url";
+            return Err(call.error(ErrorKind::Malformed, detail));
+        };
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("tenantId", tenant).finish();
+        self.document(link, &self.issuer.at(&format!("{TENANT_PATH}?{query}")), "api_endpoint").await
+    }
+
+    /// The allowed address that the member `name` of the document at `url` is. No credentials are needed for it.
+    async fn document(&self, link: &Link, url: &str, name: &str) -> Result<BaseUrl, ApiError> {
+        let call = link.call(Endpoint::Discovery, link.limits.max_answer_time, None).await;
+        let answer = call.send(call.get(url, None)?).await?;
+        let body = call.text(answer).await?;
+        let malformed = |what: String| call.error(ErrorKind::Malformed, &what);
+        let object = Object::parse(&body).ok().flatten().ok_or_else(|| malformed("the answer is no JSON object".to_owned()))?;
+        let address = object.text(name).ok_or_else(|| malformed(format!("the answer has no {name}")))?;
+        self.hosts.allow(&address).map_err(|why| malformed(format!("the {name} in the answer {why}")))
+    }
+
+    fn found(&self) -> Found {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Found)) {
+        change(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl fmt::Debug for SignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignIn").field("issuer", &self.issuer).field("found", &self.found()).finish_non_exhaustive()
+    }
+}
+
+/// The token in an answer, none of which is ever shown.
+fn decode(call: &Call<'_>, body: &str) -> Result<Granted, ApiError> {
+    let malformed = |what| call.error(ErrorKind::Malformed, what);
+    let object = Object::parse(body).ok().flatten().ok_or_else(|| malformed("the answer is no JSON object"))?;
+    let text = object.text("access_token").or_else(|| object.text("accessToken"));
+    let text = text.ok_or_else(|| malformed("the answer has no access_token"))?;
+    let token = Token::new(&text).ok_or_else(|| malformed("the access_token in the answer is empty or cannot stand in a header"))?;
+    let id_token = object.text("id_token").or_else(|| object.text("idToken"));
+    let tenant = id_token.as_deref().and_then(tenant_of).or_else(|| tenant_of(&text));
+    let life = life(object.raw("expires_in").or_else(|| object.raw("expiresIn")));
+    Ok(Granted { token, life, tenant })
+}
+
+/// The tenant that a JWT names. It is only read, not verified: it came from the issuer, and says no more than whom to ask about.
+fn tenant_of(jwt: &str) -> Option<String> {
+    let payload = jwt.split('.').nth(1)?;
+    let payload = String::from_utf8(URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?).ok()?;
+    let claims = Object::parse(&payload).ok().flatten()?;
+    claims.text("tenantId").filter(|tenant| tenant.len() <= 256).map(std::borrow::Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tenant_is_read_from_the_middle_of_a_jwt() {
+        let jwt = |payload: &str| format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(payload));
+        assert_eq!(tenant_of(&jwt(r#"{"tenantId":"11ec-77","area":"na1"}"#)).as_deref(), Some("11ec-77"));
+        assert_eq!(tenant_of(&jwt(r#"{"TenantID":7}"#)).as_deref(), Some("7"));
+        for odd in [jwt("{}"), jwt("[]"), jwt(r#"{"tenantId":null}"#), "a.b".to_owned(), "a.!!.c".to_owned(), String::new(), jwt("{")] {
+            assert_eq!(tenant_of(&odd), None, "{odd}");
+        }
+    }
+}

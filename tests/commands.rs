@@ -1,0 +1,75 @@
+//! Commands that need no network, as a person runs them.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use cxone_exporter::config::{AgentIds, IdKey};
+use cxone_exporter::domain::ledger::{Key, Record};
+use cxone_exporter::store::{DiskStore, Store};
+
+/// Runs a command line and gives its exit status, what it printed, and what it complained of.
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::cargo_bin("cxone-exporter").unwrap().args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn store_of(folder: &Path, agents: &[&str]) {
+    let records: Vec<Record> = agents.iter().map(|agent| Record::put(&Key::Agent((*agent).into()), &[1_u8; 20])).collect();
+    DiskStore::open(folder).unwrap().commit(&records).unwrap();
+}
+
+#[test]
+fn erase_forgets_an_agent_by_its_id_or_by_the_one_in_the_metrics() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, config) = (folder.path().join("data"), folder.path().join("c.yml"));
+    let key = "0123456789abcdef0123456789abcdef";
+    let text = "api: {tenant: acme, client_id: c, client_secret_file: key}\nmetrics: {agent_ids: hmac, hmac_key_file: key}\n";
+    fs::write(&config, text).unwrap();
+    fs::write(folder.path().join("key"), key).unwrap();
+    let ids = AgentIds::Hmac(IdKey::new(key.as_bytes()).unwrap());
+    let (hashed, other) = (ids.of("user-1"), ids.of("user-2"));
+    store_of(&store, &[&hashed, &other]);
+
+    let storage = format!("--storage.path={}", store.display());
+    let config = format!("--config.file={}", config.display());
+    let (code, _, complaint) = run(&["erase", "--agent", "user-1", &storage]);
+    assert_eq!(code, 1);
+    assert!(complaint.contains("knows no agent user-1; if `metrics.agent_ids` is hmac, give --config.file"), "{complaint}");
+    let (code, said, _) = run(&["erase", "--agent", "user-1", &storage, &config]);
+    assert!(code == 0 && said.starts_with("erased: 1 agent, 1 records"), "{said}");
+    assert_eq!(run(&["erase", "--agent", &other, &storage]).0, 0);
+    let (code, _, complaint) = run(&["erase", "--agent", "user-1", &storage, &config]);
+    assert_eq!((code, complaint.as_str()), (1, "the store knows no agent user-1\n"));
+}
+
+#[test]
+fn erase_waits_for_no_exporter_and_makes_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = format!("--storage.path={}", folder.path().join("data").display());
+    let (code, _, complaint) = run(&["erase", "--agent", "user-1", &storage]);
+    assert!(code == 1 && complaint.starts_with("there is no store"), "{complaint}");
+    assert!(!folder.path().join("data").exists());
+    let _running = DiskStore::open(&folder.path().join("data")).unwrap();
+    let (code, _, complaint) = run(&["erase", "--agent", "user-1", &storage]);
+    assert!(code == 1 && complaint.contains("is used by another process"), "{complaint}");
+}
+
+#[test]
+fn every_command_has_a_page_of_the_manual_and_every_shell_its_completions() {
+    let (code, page, _) = run(&["man"]);
+    assert_eq!(code, 0);
+    for command in ["serve", "demo", "history", "check", "simulate", "erase", "completions", "man"] {
+        assert!(page.contains(&format!("cxone\\-exporter\\-{command}(1)")), "{command}");
+        let (code, page, _) = run(&["man", command]);
+        assert!(code == 0 && page.contains(&format!(".TH cxone-exporter-{command} 1")), "{page}");
+    }
+    assert_eq!(run(&["man", "nothing"]).0, 1);
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let (code, text, _) = run(&["completions", shell]);
+        assert!(code == 0 && text.contains("storage.path"), "{shell}");
+    }
+}
