@@ -87,7 +87,7 @@ impl Telemetry {
         let now_and_then = Arc::new(NowAndThen::default());
         register_facts(&mut registry, started);
         registry.register_collector(Box::new(Shared(Arc::clone(&now_and_then))));
-        registry.register_collector(Box::new(Process));
+        registry.register_collector(Box::new(Process::new()));
         registry.register_collector(Box::new(LogMessages));
         let in_registry = &mut registry;
         let telemetry = Self {
@@ -353,11 +353,28 @@ impl Collector for Shared {
 
 /// What the system knows of the process, read at each scrape.
 #[derive(Debug)]
-struct Process;
+struct Process {
+    /// Open once and for all: to look for it takes as long as to read it.
+    process: Option<procfs::process::Process>,
+    /// The limit that the process was started with.
+    max_fds: Option<u64>,
+}
+
+impl Process {
+    fn new() -> Self {
+        let process = procfs::process::Process::myself().ok();
+        let limits = process.as_ref().and_then(|process| process.limits().ok());
+        let max_fds = limits.and_then(|limits| match limits.max_open_files.soft_limit {
+            procfs::process::LimitValue::Value(most) => Some(most),
+            procfs::process::LimitValue::Unlimited => None,
+        });
+        Self { process, max_fds }
+    }
+}
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Ok(process) = procfs::process::Process::myself() else { return Ok(()) };
+        let Some(process) = &self.process else { return Ok(()) };
         if let Ok(stat) = process.stat() {
             let ticks = Duration::from_secs(1).div_f64(count(procfs::ticks_per_second()));
             let cpu = ticks.mul_f64(count(stat.utime) + count(stat.stime)).as_secs_f64();
@@ -370,9 +387,7 @@ impl Collector for Process {
         if let Ok(open) = process.fd_count() {
             encode(&mut encoder, families::PROCESS_OPEN_FDS, &ConstGauge::new(i64::try_from(open).unwrap_or(i64::MAX)))?;
         }
-        if let Ok(limits) = process.limits()
-            && let procfs::process::LimitValue::Value(most) = limits.max_open_files.soft_limit
-        {
+        if let Some(most) = self.max_fds {
             encode(&mut encoder, families::PROCESS_MAX_FDS, &ConstGauge::new(count(most)))?;
         }
         Ok(())

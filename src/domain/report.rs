@@ -122,9 +122,10 @@ pub struct Report {
 impl Report {
     /// Takes one row in.
     pub fn push(&mut self, row: &RawRow<'_>) {
-        let agent = self.names.intern(&row.user_id);
+        // Rows of one agent mostly follow each other.
+        let agent = self.names.intern_near(&row.user_id, self.rows.last().map(|row| row.agent));
         if !row.user_name.is_empty() {
-            let name = self.names.intern(&row.user_name);
+            let name = self.names.intern_near(&row.user_name, self.display_names.last().map(|(_, name)| *name));
             if self.display_names.last() != Some(&(agent, name)) {
                 self.display_names.push((agent, name));
             }
