@@ -125,10 +125,10 @@ fn site(agents: usize) -> Arc<Site> {
     let sources = Sources {
         metrics_path: "/metrics".to_owned(),
         max_requests: 4,
+        reload: None,
         own: Box::new(|| "# HELP x_up Whether.\n# TYPE x_up gauge\nx_up 1\n".to_owned()),
         readiness: Box::new(|| Readiness::Ready),
         status: Box::new(status),
-        reload: None,
     };
     Arc::new(Site::new(sources, render(ledger.snapshot(&show), None)))
 }

@@ -110,7 +110,7 @@ fn render_shards(page: &mut Writer, shards: Vec<Shard>, before: Option<&Rendered
         let shard = known.get(&told.fingerprint).map_or_else(
             || {
                 let agents = told.agents.expect("a snapshot leaves out only what the page before has");
-                Arc::new(RenderedShard::new(page, told.fingerprint, &agents))
+                Arc::new(RenderedShard::new(page, told.fingerprint, &agents.series()))
             },
             |known| Arc::clone(known),
         );
