@@ -44,11 +44,11 @@ impl<'a> ByAgent<'a> {
         let names = report.names();
         let mut agents = Vec::new();
         let mut counts = vec![0; names.len()];
-        for row in report.rows() {
-            if counts[row.agent.index()] == 0 {
-                agents.push(row.agent);
+        for agent in report.rows().agents() {
+            if counts[agent.index()] == 0 {
+                agents.push(agent);
             }
-            counts[row.agent.index()] += 1;
+            counts[agent.index()] += 1;
         }
         agents.sort_unstable_by_key(|agent| names.value(*agent));
         let mut ends = vec![0; names.len()];
@@ -58,8 +58,8 @@ impl<'a> ByAgent<'a> {
             before += counts[agent.index()];
         }
         let mut sorted = vec![0; before];
-        for (place, row) in (0..).zip(report.rows()) {
-            let end = &mut ends[row.agent.index()];
+        for (place, agent) in (0..).zip(report.rows().agents()) {
+            let end = &mut ends[agent.index()];
             sorted[*end] = place;
             *end += 1;
         }
@@ -93,10 +93,10 @@ impl OfAgent<'_> {
     /// Reads the rows that count.
     pub(super) fn read(&self, origin: &Origin, book: &mut Book, reading: &mut Reading) {
         let is_buckets = book.rules.rows == Rows::Buckets;
-        let mut buckets: HashSet<&Row> = HashSet::new();
+        let mut buckets: HashSet<Row> = HashSet::new();
         reading.rows.clear();
         for place in self.rows {
-            let row = &self.report.rows()[*place as usize];
+            let row = self.report.rows().get(*place as usize);
             // Visits are known again by their start; a bucket that is told twice is known by being the same in everything.
             if is_buckets && !buckets.insert(row) {
                 continue;
@@ -113,7 +113,7 @@ impl OfAgent<'_> {
                 let is_wrap_up = book.rules.wrap_up.iter().any(|alias| **alias == **state);
                 book.intern(if is_wrap_up { WRAP_UP } else { state }, skill)
             });
-            let end = end_of(row, origin.window, book.rules.rows);
+            let end = end_of(&row, origin.window, book.rules.rows);
             reading.rows.push(Told { label, start: row.from, end, count: row.count });
         }
     }
