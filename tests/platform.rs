@@ -40,8 +40,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 const CREDENTIALS: &str =
     "api: {dialect: platform, access_key_id: KEY==, access_key_secret_file: key, client_id: app, client_secret_file: s}\n";
 
-/// A day tells where everyone is, also those who are resting; and requests are free.
-const QUICK: &str = "poll: {lookback: 24h, overlap: 10m}\nquota: {requests_per_minute: 6000}\n";
+/// A day tells where everyone is, also those who are resting; and requests are free. The tenant tells no live states.
+const QUICK: &str = "poll: {lookback: 24h, overlap: 10m, live_interval: 1h}\nquota: {requests_per_minute: 6000}\n";
+
+const SCRAPE_EVERY: Duration = Duration::from_secs(170);
 
 struct World {
     tenant: Arc<Tenant>,
@@ -79,7 +81,7 @@ impl World {
     async fn run_for(&mut self, span: Duration) {
         let end = self.clock.now().instant.plus(span);
         while self.clock.now().instant < end {
-            let next = end.min(self.clock.now().instant.plus(Duration::from_secs(45)));
+            let next = end.min(self.clock.now().instant.plus(SCRAPE_EVERY));
             tokio::select! {
                 biased;
                 () = &mut self.polling => panic!("the loop ended"),
