@@ -16,6 +16,9 @@ mod strict;
 #[path = "support/world.rs"]
 mod world;
 
+#[path = "platform_simulator/now.rs"]
+mod now;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -56,10 +59,7 @@ fn epoch(world: &World) -> Timestamp {
 
 /// Entries and milliseconds of one agent in [epoch, observed).
 fn happened(world: &World, agent: &str, observed: Timestamp) -> Sums {
-    let truths = world.simulator.platform_truth(Window { from: epoch(world), to: observed });
-    let truths = truths.into_iter().filter(|truth| truth.agent == agent);
-    let sums = truths.map(|truth| ((truth.state.to_owned(), truth.skill.unwrap_or("").to_owned()), (truth.entries, truth.millis)));
-    sums.filter(|(_, sums)| *sums != (0, 0)).collect()
+    counted::happened_on_the_platform(world.simulator.floor(), agent, Window { from: epoch(world), to: observed })
 }
 
 /// Up to when the history is counted: agents are observed later than that, by the live feed.
