@@ -40,8 +40,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 const CREDENTIALS: &str =
     "api: {dialect: platform, access_key_id: KEY==, access_key_secret_file: key, client_id: app, client_secret_file: s}\n";
 
-/// A day tells where everyone is, also those who are resting; and requests are free.
-const QUICK: &str = "poll: {lookback: 24h, overlap: 10m}\nquota: {requests_per_minute: 6000}\n";
+/// A day tells where everyone is, also those who are resting; and requests are free. The tenant tells no live states.
+const QUICK: &str = "poll: {lookback: 24h, overlap: 10m, live_interval: 1h}\nquota: {requests_per_minute: 6000}\n";
+
+const SCRAPE_EVERY: Duration = Duration::from_secs(170);
 
 struct World {
     tenant: Arc<Tenant>,
@@ -79,7 +81,7 @@ impl World {
     async fn run_for(&mut self, span: Duration) {
         let end = self.clock.now().instant.plus(span);
         while self.clock.now().instant < end {
-            let next = end.min(self.clock.now().instant.plus(Duration::from_secs(45)));
+            let next = end.min(self.clock.now().instant.plus(SCRAPE_EVERY));
             tokio::select! {
                 biased;
                 () = &mut self.polling => panic!("the loop ended"),
@@ -155,7 +157,7 @@ async fn exact(habits: Habits, more: &str, target: &str) -> World {
     let mut world = World::new(habits, more);
     world.run_for(5 * MINUTE).await;
     let mut entries = 0;
-    for hour in 0..3 {
+    for hour in 0..2 {
         world.run_for(37 * MINUTE).await;
         let now = world.assert_exact(target);
         assert!(now > entries, "nothing happened in hour {hour}");
@@ -196,7 +198,7 @@ async fn faults_and_dying_tokens_in_the_midst_of_a_window_cost_no_count() {
     let refused = |endpoint| world.value("cxone_api_requests_total", &[("endpoint", endpoint), ("code", "401")]).unwrap_or(0.0);
     assert!(refused("history") + refused("states") + refused("activity") > 0.0);
     assert!(world.tenant.asked_for("/auth/token") > 10);
-    assert_eq!(world.tenant.asked_for("/openid-configuration"), 4, "once a process");
+    assert_eq!(world.tenant.asked_for("/openid-configuration"), 3, "once a process");
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,7 +209,7 @@ async fn without_the_call_for_all_agents_each_is_asked_for() {
         assert_eq!(world.failures(), 0.0, "{calls:?}");
         // It is looked for once a process and hour.
         let missed = world.tenant.asked_for("v30.0/agents/state-history");
-        assert!((4..=8).contains(&missed), "{missed}");
+        assert!((3..=6).contains(&missed), "{missed}");
     }
 }
 

@@ -16,6 +16,9 @@ mod strict;
 #[path = "support/world.rs"]
 mod world;
 
+#[path = "platform_simulator/now.rs"]
+mod now;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -56,20 +59,22 @@ fn epoch(world: &World) -> Timestamp {
 
 /// Entries and milliseconds of one agent in [epoch, observed).
 fn happened(world: &World, agent: &str, observed: Timestamp) -> Sums {
-    let truths = world.simulator.platform_truth(Window { from: epoch(world), to: observed });
-    let truths = truths.into_iter().filter(|truth| truth.agent == agent);
-    let sums = truths.map(|truth| ((truth.state.to_owned(), truth.skill.unwrap_or("").to_owned()), (truth.entries, truth.millis)));
-    sums.filter(|(_, sums)| *sums != (0, 0)).collect()
+    counted::happened_on_the_platform(world.simulator.floor(), agent, Window { from: epoch(world), to: observed })
+}
+
+/// Up to when the history is counted: agents are observed later than that, by the live feed.
+fn counted_up_to(world: &World) -> Timestamp {
+    world.watermark("all")
 }
 
 /// Compares every counter with what really happened; returns how many entries there were.
 fn assert_exact(world: &World, agents: usize) -> u64 {
-    let observed = world.observed();
+    let (observed, known) = (world.observed(), counted_up_to(world));
     assert_eq!(observed.len(), agents);
     let mut over_all = Sums::new();
-    for (agent, observed) in observed {
-        let truth = happened(world, &agent, observed);
-        assert_eq!(counted::counted(&world.last, Some(&agent)), truth, "{agent} up to {observed}");
+    for agent in observed.into_keys() {
+        let truth = happened(world, &agent, known);
+        assert_eq!(counted::counted(&world.last, Some(&agent)), truth, "{agent} up to {known}");
         counted::add(&mut over_all, &truth);
     }
     assert_eq!(counted::counted(&world.last, None), over_all, "over all agents");
@@ -78,8 +83,8 @@ fn assert_exact(world: &World, agents: usize) -> u64 {
 
 /// No counter is above what really happened.
 fn assert_not_too_high(world: &World) {
-    for (agent, observed) in world.observed() {
-        let truth = happened(world, &agent, observed);
+    for agent in world.observed().into_keys() {
+        let truth = happened(world, &agent, counted_up_to(world));
         for (label, told) in counted::counted(&world.last, Some(&agent)) {
             let most = truth.get(&label).copied().unwrap_or_default();
             assert!(told.0 <= most.0 && told.1 <= most.1, "{agent} {label:?}: {told:?} but at most {most:?}");
@@ -198,14 +203,15 @@ async fn a_stay_that_is_told_only_when_it_has_ended_counts_then_if_it_was_no_lon
     world.simulator.set_faults(Faults::default());
     world.run_for(minutes(12)).await;
     let mut compared = 0;
-    for (agent, observed) in world.observed() {
+    let known = counted_up_to(&world);
+    for agent in world.observed().into_keys() {
         // Rests are the only stays here that are longer than the overlap.
         let short = |mut sums: Sums| {
             sums.retain(|(state, _), _| state != "LoggedOut");
             sums
         };
-        let truth = short(happened(&world, &agent, observed));
-        assert_eq!(short(counted::counted(&world.last, Some(&agent))), truth, "{agent} up to {observed}");
+        let truth = short(happened(&world, &agent, known));
+        assert_eq!(short(counted::counted(&world.last, Some(&agent))), truth, "{agent} up to {known}");
         compared += truth.len();
     }
     assert!(compared > 10);

@@ -13,7 +13,7 @@ use futures_util::stream::{self, StreamExt};
 use http::{HeaderMap, Method, Request, StatusCode};
 
 /// How long a request, and how long its answer, is on the way.
-const ONE_WAY: Duration = Duration::from_millis(30);
+pub(crate) const ONE_WAY: Duration = Duration::from_millis(30);
 
 /// What happens to a request before it reaches the simulator.
 pub(crate) enum Fate {
