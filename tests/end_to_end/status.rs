@@ -148,10 +148,7 @@ async fn the_platforms_feeds_and_requests_are_told() {
     let mut world = World::new(Plan { simulator: tenant(), api: Some(api), config, secret, ..Plan::default() });
     world.run_for(seconds(120)).await;
     let well = page(&world).await;
-    tells(
-        &well,
-        &["1 of 1 targets up, 2 of 2 live feeds.", "Quota: requests in the last minute", ">agent_states</th>", ">skill_activity</th>"],
-    );
+    tells(&well, &["1 of 1 targets up, 2 of 2 live feeds.", " requests<svg", ">agent_states</th>", ">skill_activity</th>"]);
     assert!(!well.contains("dd>0 of "), "the feeds make requests all the time");
     for agent in world.simulator.floor().agents() {
         assert!(!well.contains(&agent.id) && !well.contains(&*agent.name));

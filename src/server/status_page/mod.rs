@@ -117,7 +117,7 @@ const REFRESH: u32 = 15;
 const STYLE: &str = include_str!("style.css");
 
 /// The header `Content-Security-Policy` of the page: nothing but the page itself and its style.
-pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'sha256-+3VOdGFAnNrFDHJZQ0Cwrw3D+q1676COAyeEaRf+yQM='; \
+pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'sha256-mJ/tEqIvFLUMsg25l2cCDtd2Btiz0xuRabQNUFeZ9Mg='; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// After how many seconds the page is to be loaded again, as `?refresh=15` in its address says; nothing otherwise, since a page that does
@@ -257,18 +257,21 @@ fn write_quota(page: &mut String, view: &StatusView) -> fmt::Result {
         share(reserved),
         share(used),
     );
-    let name = format!("Quota: {what} in the last minute");
+    let name = "Quota, last minute";
     let asked = view.quota.asked_a_minute();
     match of {
         QuotaOf::ReportJobs => fact(
             page,
-            &name,
-            format_args!("{used} of {limit}{bar}"),
+            name,
+            format_args!("{used} of {limit} {what}{bar}"),
             format_args!("{reserved} reserved; the targets ask for {asked:.1} a minute"),
         ),
-        QuotaOf::Requests => {
-            fact(page, &name, format_args!("{used} of {limit}{bar}"), format_args!("targets and feeds ask for {asked:.1} a minute or more"))
-        }
+        QuotaOf::Requests => fact(
+            page,
+            name,
+            format_args!("{used} of {limit} {what}{bar}"),
+            format_args!("targets and feeds ask for {asked:.1} a minute or more"),
+        ),
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) fn problems(view: &StatusView) -> Vec<Problem> {
     }
     found.extend(settings(view));
     found.extend(limits(view));
-    found.sort_by(|a, b| b.0.cmp(&a.0));
+    found.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
     found
 }
 

@@ -41,12 +41,16 @@ impl fmt::Display for Span {
     }
 }
 
-/// How long a job took, of which tenths of a second are of interest.
+/// How long a job took, of which parts of a second are of interest.
 pub(super) struct Took(pub(super) Duration);
 
 impl fmt::Display for Took {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 < Duration::from_secs(60) { write!(f, "{:.1}s", self.0.as_secs_f64()) } else { Span(self.0).fmt(f) }
+        match self.0.as_secs() {
+            0 => write!(f, "{}ms", self.0.as_millis()),
+            1..60 => write!(f, "{:.1}s", self.0.as_secs_f64()),
+            60.. => Span(self.0).fmt(f),
+        }
     }
 }
 
@@ -60,6 +64,9 @@ impl fmt::Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { time, now } = *self;
         write!(f, "<time datetime=\"{time}\" title=\"{time}\">")?;
+        if now.since(time).max(time.since(now)) < Duration::from_secs(1) {
+            return f.write_str("now</time>");
+        }
         if time <= now { write!(f, "{} ago</time>", Span(now.since(time))) } else { write!(f, "in {}</time>", Span(time.since(now))) }
     }
 }
@@ -119,7 +126,7 @@ mod tests {
     fn spans_and_sizes_are_told_as_people_say_them() {
         let span = |seconds| Span(Duration::from_secs(seconds)).to_string();
         assert_eq!([0, 59, 60, 61, 3600, 7_265, 86_400, 90_061].map(span), ["0s", "59s", "1m", "1m 1s", "1h", "2h 1m", "1d", "1d 1h"]);
-        assert_eq!([850, 12_340, 61_000].map(|millis| Took(Duration::from_millis(millis)).to_string()), ["0.8s", "12.3s", "1m 1s"]);
+        assert_eq!([850, 12_340, 61_000].map(|millis| Took(Duration::from_millis(millis)).to_string()), ["850ms", "12.3s", "1m 1s"]);
         let sizes = [0, 1023, 1024, 1_600_000, 5 << 30, u64::MAX].map(|bytes| Bytes(bytes).to_string());
         assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "5.0 GiB", "17179869183.9 GiB"]);
     }
