@@ -2,15 +2,16 @@
 
 mod api;
 mod rules;
+mod shown;
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 pub use api::{ConnectError, client, connect, timing};
-use rules::{ledger_rules, live_feeds, planner_rules, quota_facts, show};
+use rules::{ledger_rules, live_feeds, planner_rules, quota_facts, quota_status, show};
 
 use crate::checkpoint::{self, RestoreError};
 use crate::clock::Clock;
@@ -21,11 +22,14 @@ use crate::domain::planner::Planner;
 use crate::domain::privacy::Privacy;
 use crate::domain::report::Filter;
 use crate::domain::snapshot::Snapshot;
+use crate::domain::status::StoreStatus;
 use crate::exposition::render;
-use crate::poller::{Poller, Publish, SharedServerClock, Standings, Target};
-use crate::server::{QuotaStatus, Readiness, Reload, Site, Sources, StatusView, TargetStatus};
+use crate::poller::{Poller, SharedServerClock, Target};
+use crate::server::{Reload, Site};
 use crate::store::Store;
-use crate::telemetry::{QuotaFacts, Telemetry};
+use crate::telemetry::Telemetry;
+
+use shown::SharedShown;
 
 /// The exporter, put together: what polls and what answers.
 pub struct Exporter {
@@ -44,7 +48,7 @@ pub struct Front {
     pub telemetry: Arc<Telemetry>,
     /// Where now comes from.
     pub clock: Clock,
-    shown: Arc<RwLock<Shown>>,
+    shown: SharedShown,
 }
 
 /// A configuration that cannot be gone by, and the store that it was to go on with.
@@ -77,28 +81,6 @@ pub enum StartError {
     Restore(#[from] RestoreError),
 }
 
-/// What the status page and `/-/ready` say, as of the last publication.
-#[derive(Default)]
-struct Shown {
-    facts: Facts,
-    standings: Standings,
-    agents_seen: u64,
-    series: u64,
-    series_dropped: u64,
-}
-
-/// What the configuration says, for the status page.
-struct Facts {
-    api: String,
-    quota: QuotaFacts,
-}
-
-impl Default for Facts {
-    fn default() -> Self {
-        Self { api: String::new(), quota: QuotaFacts { limit: 0, reserved: 0, demand_ratio: 0.0 } }
-    }
-}
-
 /// Puts the exporter together, with what an earlier process left in `store`; nothing runs yet.
 ///
 /// # Errors
@@ -120,15 +102,15 @@ impl Front {
     /// Pages that show nothing yet.
     fn new(web: Web, clock: &Clock) -> Self {
         let telemetry = Arc::new(Telemetry::new(clock.now().utc));
-        let shown = Arc::new(RwLock::new(Shown::default()));
-        let site = Arc::new(Site::new(sources(web, clock, &telemetry, &shown), render(Snapshot::default(), None)));
+        let shown = SharedShown::default();
+        let site = Arc::new(Site::new(shown.sources(web, clock, &telemetry), render(Snapshot::default(), None)));
         Self { site, telemetry, clock: clock.clone(), shown }
     }
 
     /// What it does, in a line.
     #[must_use]
     pub fn summary(&self) -> String {
-        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
+        let shown = self.shown.read();
         let targets = &shown.standings.targets;
         let up = targets.iter().filter(|target| target.up == Some(true)).count();
         format!("{up} of {} targets up, {} agents, {} series", targets.len(), shown.agents_seen, shown.series)
@@ -175,7 +157,12 @@ impl Front {
         }
         let quota = quota_facts(config);
         self.telemetry.config_taken(quota, now.utc);
-        self.shown.write().unwrap_or_else(PoisonError::into_inner).facts = Facts { api: config.api.address().to_string(), quota };
+        let errors = {
+            let mut shown = self.shown.write();
+            (shown.api, shown.quota) = (config.api.address().to_string(), quota_status(config, quota));
+            Arc::clone(&shown.standings.errors)
+        };
+        let store_status = StoreStatus { size_bytes: store.size_bytes(), ..StoreStatus::default() };
         let mut poller = Poller {
             clock: self.clock.clone(),
             client,
@@ -189,12 +176,16 @@ impl Front {
             show: show(config),
             submits,
             telemetry: Arc::clone(&self.telemetry),
-            publish: publish(&self.site, Arc::clone(&self.shown)),
+            store_status,
+            errors,
+            publish: self.shown.publish(&self.site),
+            tell: self.shown.tell(),
             published: HashSet::new(),
         };
         // What is in the store is shown before anything is asked of CXone.
-        let (snapshot, standings) = poller.look(now);
-        (poller.publish)(snapshot, standings);
+        let (snapshot, fresh) = poller.look(now);
+        poller.tell(now);
+        (poller.publish)(snapshot, fresh);
         Ok(poller)
     }
 }
@@ -203,93 +194,12 @@ fn poller_target(target: &config::Target, privacy: &Privacy) -> Target {
     Target { name: target.name.as_str().into(), filter: target.filter.clone(), kept_as: privacy.ids.of_filter(&target.filter) }
 }
 
-/// Shows snapshots on the pages.
-fn publish(site: &Arc<Site>, shown: Arc<RwLock<Shown>>) -> Publish {
-    let site = Arc::clone(site);
-    Arc::new(move |snapshot: Snapshot, standings: Standings| {
-        let Snapshot { agents_seen, series_dropped, .. } = snapshot;
-        let rendered = render(snapshot, Some(&site.published()));
-        {
-            let mut shown = shown.write().unwrap_or_else(PoisonError::into_inner);
-            (shown.standings, shown.agents_seen) = (standings, agents_seen);
-            (shown.series, shown.series_dropped) = (rendered.samples(), series_dropped);
-        }
-        site.publish(rendered);
-    })
-}
-
 impl Exporter {
     /// The loop as a future that ends when `stop` is cancelled.
     pub fn into_parts(self, stop: CancellationToken) -> (impl Future<Output = ()> + Send + 'static, Arc<Site>) {
         let polling = async move { drop(self.poller.run(stop).await) };
         (polling, self.front.site)
     }
-}
-
-fn sources(web: Web, clock: &Clock, telemetry: &Arc<Telemetry>, shown: &Arc<RwLock<Shown>>) -> Sources {
-    let started = clock.now().utc;
-    let own = Arc::clone(telemetry);
-    let readiness = {
-        let shown = Arc::clone(shown);
-        move || readiness(&shown.read().unwrap_or_else(PoisonError::into_inner))
-    };
-    let status = {
-        let (shown, telemetry, clock) = (Arc::clone(shown), Arc::clone(telemetry), clock.clone());
-        move || {
-            let shown = shown.read().unwrap_or_else(PoisonError::into_inner);
-            StatusView {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                now: clock.now().utc,
-                started,
-                api: shown.facts.api.clone(),
-                agents_seen: shown.agents_seen,
-                series: shown.series,
-                series_dropped: shown.series_dropped,
-                quota: QuotaStatus {
-                    limit: shown.facts.quota.limit,
-                    reserved: shown.facts.quota.reserved,
-                    used: shown.standings.jobs_in_last_minute,
-                    demand_ratio: shown.facts.quota.demand_ratio,
-                },
-                token_expiry: telemetry.token_expiry(),
-                targets: target_statuses(&shown.standings),
-            }
-        }
-    };
-    Sources {
-        metrics_path: web.telemetry_path,
-        max_requests: web.max_requests,
-        reload: web.reload,
-        own: Box::new(move || own.openmetrics()),
-        readiness: Box::new(readiness),
-        status: Box::new(status),
-    }
-}
-
-fn target_statuses(standings: &Standings) -> Vec<TargetStatus> {
-    let status = |target: &crate::poller::TargetStanding| TargetStatus {
-        name: target.name.to_string(),
-        up: target.up,
-        stale: target.stale,
-        watermark: target.watermark,
-        epoch: target.epoch,
-        last_success: target.last_success,
-        last_error: target.last_error.clone(),
-        job_since: target.job_since,
-    };
-    standings.targets.iter().map(status).collect()
-}
-
-fn readiness(shown: &Shown) -> Readiness {
-    let targets = &shown.standings.targets;
-    if shown.standings.ready {
-        return Readiness::Ready;
-    }
-    let error = targets.iter().find_map(|target| target.last_error.as_deref().map(|error| (&target.name, error)));
-    Readiness::NotReady(match error {
-        Some((target, error)) => format!("no report yet; target {target}: {error}"),
-        None => "no report yet: the first one is under way".to_owned(),
-    })
 }
 
 /// How long a process that was told to end may take.

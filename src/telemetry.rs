@@ -1,17 +1,17 @@
 //! The exporter's metrics about itself: its requests, jobs, quota and process.
 
+mod known;
 mod process;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
@@ -24,6 +24,9 @@ use crate::domain::ledger::Applied;
 use crate::domain::report::{Report, RowRejection};
 use crate::domain::time::Timestamp;
 use crate::exposition::families;
+
+pub use known::Known;
+use known::{NowAndThen, Shared};
 
 type Labels = Vec<(&'static str, String)>;
 type Seconds = Counter<f64, AtomicU64>;
@@ -259,17 +262,20 @@ impl Telemetry {
         self.quota_demand.set(quota.demand_ratio);
         self.config_is_right.set(1);
         self.config_taken.set(seconds(now));
+        let mut known = self.now_and_then.lock();
+        (known.config_taken, known.config_refused) = (Some(now), None);
     }
 
     /// The configuration was read again and is wrong; the one before goes on.
-    pub fn config_refused(&self) {
+    pub fn config_refused(&self, now: Timestamp) {
         self.config_is_right.set(0);
+        self.now_and_then.lock().config_refused = Some(now);
     }
 
-    /// When the access token expires; `None` while there is none.
+    /// What is known by now.
     #[must_use]
-    pub fn token_expiry(&self) -> Option<Timestamp> {
-        self.now_and_then.lock().token_expiry
+    pub fn known(&self) -> Known {
+        *self.now_and_then.lock()
     }
 }
 
@@ -296,46 +302,6 @@ fn with_code(endpoint: Endpoint, code: &str) -> Labels {
 #[allow(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit 53 bits until the year 287396")]
 fn seconds(time: Timestamp) -> f64 {
     time.millis() as f64 / 1000.0
-}
-
-/// Gauges that are not there until something is known.
-#[derive(Debug, Default)]
-struct NowAndThen(Mutex<Known>);
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Known {
-    token_expiry: Option<Timestamp>,
-    clock_skew: Option<f64>,
-    certificate_expiry: Option<Timestamp>,
-    web_config_is_right: Option<bool>,
-    /// How long the jobs of the plan that counts now have waited for the quota in all.
-    quota_wait: Duration,
-}
-
-impl NowAndThen {
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[derive(Debug)]
-struct Shared(Arc<NowAndThen>);
-
-impl Collector for Shared {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let known = *self.0.lock();
-        for (family, value) in [
-            (families::TOKEN_EXPIRY, known.token_expiry.map(seconds)),
-            (families::CLOCK_SKEW, known.clock_skew),
-            (families::CERTIFICATE_EXPIRY, known.certificate_expiry.map(seconds)),
-            (families::WEB_CONFIG_LAST_RELOAD_SUCCESSFUL, known.web_config_is_right.map(|right| f64::from(u8::from(right)))),
-        ] {
-            if let Some(value) = value {
-                encode(&mut encoder, family, &ConstGauge::new(value))?;
-            }
-        }
-        Ok(())
-    }
 }
 
 fn encode(encoder: &mut DescriptorEncoder<'_>, family: families::Family, metric: &impl EncodeMetric) -> fmt::Result {

@@ -13,9 +13,10 @@ use cxone_exporter::cxone::{Client, ClientOptions, Limits, Poll, Response, Trans
 use cxone_exporter::domain::fetch::JobId;
 use cxone_exporter::domain::ledger::{Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
 use cxone_exporter::domain::report::{RawRow, Report};
+use cxone_exporter::domain::status::Standings;
 use cxone_exporter::domain::time::{Timestamp, Window};
 use cxone_exporter::exposition::render;
-use cxone_exporter::server::{QuotaStatus, Readiness, Site, Sources, StatusView};
+use cxone_exporter::server::{QuotaOf, QuotaStatus, Readiness, Site, Sources, StatusView};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{self, StreamExt as _};
 use http::{HeaderMap, Request, StatusCode};
@@ -156,15 +157,20 @@ fn visits(agents: impl Iterator<Item = usize>) -> Report {
 fn status() -> StatusView {
     StatusView {
         version: String::new(),
+        store_format: 0,
         now: Timestamp::from_millis(0),
         started: Timestamp::from_millis(0),
         api: String::new(),
         agents_seen: 0,
         series: 0,
         series_dropped: 0,
-        quota: QuotaStatus { limit: 10, reserved: 0, used: 0, demand_ratio: 0.0 },
+        quota: QuotaStatus { of: QuotaOf::ReportJobs, limit: 10, reserved: 0, demand_ratio: 0.0 },
+        standings: Standings::default(),
         token_expiry: None,
-        targets: Vec::new(),
+        config_taken: None,
+        config_refused: None,
+        web_config_is_right: None,
+        certificate_expiry: None,
     }
 }
 

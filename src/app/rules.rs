@@ -13,6 +13,7 @@ use crate::domain::privacy::Privacy;
 use crate::domain::time::Monotonic;
 use crate::domain::window::WindowRules;
 use crate::poller::LiveFeeds;
+use crate::server::{QuotaOf, QuotaStatus};
 use crate::telemetry::QuotaFacts;
 
 pub(super) fn quota_facts(config: &Config) -> QuotaFacts {
@@ -29,6 +30,14 @@ pub(super) fn quota_facts(config: &Config) -> QuotaFacts {
     };
     let asked_a_minute = f64::from(targets) * 60.0 / config.poll.interval.as_secs_f64() + live_a_minute;
     QuotaFacts { limit, reserved, demand_ratio: asked_a_minute / f64::from(limit) }
+}
+
+pub(super) fn quota_status(config: &Config, QuotaFacts { limit, reserved, demand_ratio }: QuotaFacts) -> QuotaStatus {
+    let of = match config.api.dialect {
+        Dialect::Reports(_) => QuotaOf::ReportJobs,
+        Dialect::Platform(_) => QuotaOf::Requests,
+    };
+    QuotaStatus { of, limit, reserved, demand_ratio }
 }
 
 pub(super) fn planner_rules(config: &Config) -> planner::Rules {

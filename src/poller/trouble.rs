@@ -1,13 +1,7 @@
 //! What went wrong, as the plan needs it.
 
 use crate::cxone::ApiError;
-use crate::domain::fetch::{Failure, Reply, Trouble};
-use crate::store::StoreError;
-
-/// A failure of the store.
-pub(super) fn store_trouble(error: &StoreError) -> Reply {
-    Reply::Trouble(Trouble { failure: Failure::Store, retry_after: None, message: error.to_string() })
-}
+use crate::domain::fetch::{Reply, Trouble};
 
 /// An error of the client.
 #[must_use]

@@ -22,5 +22,5 @@ pub use body::{Abort, Body};
 pub use gate::Gate;
 pub use listen::{Address, BindError, Bound, bind, bind_unix, from_systemd};
 pub use routes::{RESERVED_PATHS, Reload, Site, Sources};
-pub use status_page::{QuotaStatus, Readiness, StatusView, TargetStatus};
+pub use status_page::{QuotaOf, QuotaStatus, Readiness, StatusView};
 pub use watch::{Changed, watch};
