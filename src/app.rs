@@ -1,33 +1,28 @@
 //! The composition root: the only place that knows every concrete type.
 
+mod api;
+mod rules;
+
 use std::collections::HashSet;
-use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
+
+pub use api::{ConnectError, client, connect, timing};
+use rules::{ledger_rules, live_feeds, planner_rules, quota_facts, show};
 
 use crate::checkpoint::{self, RestoreError};
 use crate::clock::Clock;
-use crate::config::{self, Config, Dialect, PlatformApi};
-use crate::cxone::platform::Credentials;
-use crate::cxone::{
-    AnyClient, BaseUrl, BaseUrlError, Client, ClientOptions, Event, HttpLimits, HttpTransport, Limits, Observer, PlatformClient,
-    PlatformOptions, Transport, TransportError,
-};
+use crate::config::{self, Config};
+use crate::cxone::{Event, Observer, Transport};
 use crate::domain::backoff::Random;
-use crate::domain::fetch::JobTiming;
-use crate::domain::ledger::{self, Show};
-use crate::domain::live::{Live, LivePlan, LiveRules};
-use crate::domain::planner::{self, Asking, Planner};
+use crate::domain::planner::Planner;
 use crate::domain::privacy::Privacy;
 use crate::domain::report::Filter;
 use crate::domain::snapshot::Snapshot;
-use crate::domain::time::Monotonic;
-use crate::domain::window::WindowRules;
 use crate::exposition::render;
-use crate::poller::{LiveFeeds, Poller, Publish, SharedServerClock, Standings, Target};
+use crate::poller::{Poller, Publish, SharedServerClock, Standings, Target};
 use crate::server::{QuotaStatus, Readiness, Reload, Site, Sources, StatusView, TargetStatus};
 use crate::store::Store;
 use crate::telemetry::{QuotaFacts, Telemetry};
@@ -82,17 +77,6 @@ pub enum StartError {
     Restore(#[from] RestoreError),
 }
 
-/// Why the way to CXone cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The address is no base.
-    #[error("api.base_url {0}")]
-    BaseUrl(#[from] BaseUrlError),
-    /// There is no transport to it.
-    #[error("cannot prepare connections to CXone: {0}")]
-    Transport(#[from] TransportError),
-}
-
 /// What the status page and `/-/ready` say, as of the last publication.
 #[derive(Default)]
 struct Shown {
@@ -113,71 +97,6 @@ impl Default for Facts {
     fn default() -> Self {
         Self { api: String::new(), quota: QuotaFacts { limit: 0, reserved: 0, demand_ratio: 0.0 } }
     }
-}
-
-/// A transport over the network to the API that `config` names.
-///
-/// # Errors
-/// When the address is no base, or the machine lacks certificates.
-pub fn connect(config: &Config) -> Result<Arc<dyn Transport>, ConnectError> {
-    let base = BaseUrl::try_from(config.api.address().clone())?;
-    let limits = HttpLimits::default();
-    let transport = match &config.api.dialect {
-        Dialect::Reports(_) => HttpTransport::new(&base, limits),
-        Dialect::Platform(_) => HttpTransport::http1(&base, limits),
-    };
-    Ok(Arc::new(transport?))
-}
-
-/// The client of the API that `config` names.
-///
-/// # Errors
-/// When the address is no base.
-pub fn client(config: &Config, transport: Arc<dyn Transport>, clock: Clock, observer: Observer) -> Result<AnyClient, ConnectError> {
-    let limits = Limits::default();
-    let hidden = config.metrics.agent_ids.hidden(config.targets.iter().map(|target| &target.filter));
-    let hidden: Vec<SecretString> = hidden.into_iter().map(|id| SecretString::from(id.to_owned())).collect();
-    Ok(match &config.api.dialect {
-        Dialect::Reports(api) => {
-            let (client_id, client_secret) = (api.client.id.clone(), api.client.secret.clone());
-            let options = ClientOptions { base_url: BaseUrl::try_from(api.base_url.clone())?, client_id, client_secret, limits, hidden };
-            AnyClient::Reports(Arc::new(Client::new(transport, clock, options, observer)))
-        }
-        Dialect::Platform(api) => {
-            let options = platform_options(api, config.quota.requests_per_minute, limits, hidden)?;
-            AnyClient::Platform(Arc::new(PlatformClient::new(transport, clock, options, observer)))
-        }
-    })
-}
-
-fn platform_options(
-    api: &PlatformApi,
-    requests_per_minute: u32,
-    limits: Limits,
-    hidden: Vec<SecretString>,
-) -> Result<PlatformOptions, ConnectError> {
-    let issuer = BaseUrl::try_from(api.issuer.clone())?;
-    let credentials = match &api.client {
-        Some(client) => Credentials::Client { id: client.id.clone(), secret: client.secret.clone() },
-        None => Credentials::AccessKey(BaseUrl::try_from(api.access_key_base.clone().unwrap_or_else(|| api.issuer.clone()))?),
-    };
-    Ok(PlatformOptions {
-        issuer,
-        base_url: api.base_url.clone().map(BaseUrl::try_from).transpose()?,
-        version: api.version,
-        access_key_id: api.access_key_id.clone(),
-        access_key_secret: api.access_key_secret.clone(),
-        credentials,
-        limits,
-        hidden,
-        requests_per_minute: NonZeroU32::new(requests_per_minute).unwrap_or(NonZeroU32::MIN),
-    })
-}
-
-/// How jobs are waited for.
-#[must_use]
-pub const fn timing(config: &Config) -> JobTiming {
-    JobTiming { poll_every: config.jobs.poll_every, timeout: config.jobs.timeout }
 }
 
 /// Puts the exporter together, with what an earlier process left in `store`; nothing runs yet.
@@ -304,75 +223,6 @@ impl Exporter {
     pub fn into_parts(self, stop: CancellationToken) -> (impl Future<Output = ()> + Send + 'static, Arc<Site>) {
         let polling = async move { drop(self.poller.run(stop).await) };
         (polling, self.front.site)
-    }
-}
-
-fn quota_facts(config: &Config) -> QuotaFacts {
-    let (limit, reserved) = match config.api.dialect {
-        Dialect::Reports(_) => (config.quota.report_jobs_per_minute, config.quota.reserve),
-        // Each window costs a request at least.
-        Dialect::Platform(_) => (config.quota.requests_per_minute, 0),
-    };
-    let targets = u32::try_from(config.targets.len()).unwrap_or(u32::MAX);
-    let live_a_minute = match config.api.dialect {
-        Dialect::Reports(_) => 0.0,
-        // One request for each of the two feeds.
-        Dialect::Platform(_) => 2.0 * 60.0 / config.poll.live_interval.as_secs_f64(),
-    };
-    let asked_a_minute = f64::from(targets) * 60.0 / config.poll.interval.as_secs_f64() + live_a_minute;
-    QuotaFacts { limit, reserved, demand_ratio: asked_a_minute / f64::from(limit) }
-}
-
-fn planner_rules(config: &Config) -> planner::Rules {
-    let QuotaFacts { limit, reserved, .. } = quota_facts(config);
-    planner::Rules {
-        interval: config.poll.interval,
-        windows: WindowRules {
-            lookback: config.poll.lookback,
-            overlap: config.poll.overlap,
-            settle_delay: config.poll.settle_delay,
-            retention: config.poll.retention,
-        },
-        timing: timing(config),
-        jobs_per_minute: NonZeroU32::new(limit.saturating_sub(reserved)).unwrap_or(NonZeroU32::MIN),
-        asking: match config.api.dialect {
-            Dialect::Reports(_) => Asking::Jobs,
-            Dialect::Platform(_) => Asking::Pages,
-        },
-        max_staleness: config.metrics.max_staleness,
-    }
-}
-
-/// How often the whole list of agents' states is asked for, and not only what changed: who is gone is in no list of changes.
-const WHOLE_LIST_EVERY: Duration = Duration::from_secs(300);
-
-/// The live feeds of the dialect, if it has any.
-fn live_feeds(config: &Config, privacy: &Privacy, random: &Random, now: Monotonic) -> Option<LiveFeeds> {
-    let rules =
-        LiveRules { interval: config.poll.live_interval, full_every: WHOLE_LIST_EVERY, max_staleness: config.metrics.max_staleness };
-    let live = Live::new(config.states.wrap_up.clone(), privacy.clone());
-    match config.api.dialect {
-        Dialect::Reports(_) => None,
-        Dialect::Platform(_) => Some(LiveFeeds::new(LivePlan::new(rules, random.clone().split(), now), live, show(config).limits)),
-    }
-}
-
-fn ledger_rules(config: &Config) -> ledger::Rules {
-    ledger::Rules {
-        rows: config.api.rows,
-        lookback: config.poll.lookback,
-        overlap: config.poll.overlap,
-        wrap_up: config.states.wrap_up.clone(),
-        detail: config.metrics.detail,
-    }
-}
-
-fn show(config: &Config) -> Show {
-    Show {
-        targets: Vec::new(),
-        limits: config.states.limits.iter().map(|(state, limit)| (state.as_str().into(), *limit)).collect(),
-        max_series: config.metrics.max_series,
-        agent_info: config.metrics.agent_info,
     }
 }
 

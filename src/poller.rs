@@ -4,6 +4,7 @@ mod live;
 mod pages;
 mod shared_clock;
 mod standings;
+mod trouble;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 pub use live::LiveFeeds;
 pub use shared_clock::SharedServerClock;
 pub use standings::{Publish, Standings, TargetStanding};
+use trouble::store_trouble;
+pub use trouble::trouble;
 
 use crate::clock::Clock;
 use crate::cxone::platform::{LivePage, Progress};
@@ -391,19 +394,5 @@ impl Running {
         let planner = &self.poller.planner;
         let waited = planner.quota_wait() + self.poller.client.budget_wait();
         self.poller.telemetry.tick(planner.in_flight(), waited, self.poller.server_clock.read().skew_seconds(now));
-    }
-}
-
-fn store_trouble(error: &StoreError) -> Reply {
-    Reply::Trouble(Trouble { failure: Failure::Store, retry_after: None, message: error.to_string() })
-}
-
-/// An error of the client as the plan needs it.
-#[must_use]
-pub fn trouble(error: ApiError) -> Reply {
-    let message = error.to_string();
-    match error.kind.failure() {
-        Some(failure) => Reply::Trouble(Trouble { failure, retry_after: error.retry_after, message }),
-        None => Reply::Throttled { retry_after: error.retry_after, message },
     }
 }

@@ -1,5 +1,7 @@
 //! The exporter's metrics about itself: its requests, jobs, quota and process.
 
+mod process;
+
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,13 +9,14 @@ use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
+
+use process::{LogMessages, Process};
 
 use crate::cxone::{Endpoint, Event};
 use crate::domain::fetch::Failure;
@@ -21,7 +24,6 @@ use crate::domain::ledger::Applied;
 use crate::domain::report::{Report, RowRejection};
 use crate::domain::time::Timestamp;
 use crate::exposition::families;
-use crate::logging;
 
 type Labels = Vec<(&'static str, String)>;
 type Seconds = Counter<f64, AtomicU64>;
@@ -87,7 +89,7 @@ impl Telemetry {
         let now_and_then = Arc::new(NowAndThen::default());
         register_facts(&mut registry, started);
         registry.register_collector(Box::new(Shared(Arc::clone(&now_and_then))));
-        registry.register_collector(Box::new(Process));
+        registry.register_collector(Box::new(Process::new()));
         registry.register_collector(Box::new(LogMessages));
         let in_registry = &mut registry;
         let telemetry = Self {
@@ -276,21 +278,6 @@ fn register<M: Metric + Clone>(registry: &mut Registry, family: families::Family
     metric
 }
 
-/// Log messages by level.
-#[derive(Debug)]
-struct LogMessages;
-
-impl Collector for LogMessages {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let family = families::LOG_MESSAGES;
-        let mut metric = encoder.encode_descriptor(family.family_name(), family.help, None, MetricType::Counter)?;
-        for (level, messages) in logging::LEVELS.iter().zip(logging::messages()) {
-            ConstCounter::new(messages).encode(metric.encode_family(&[("level", *level)])?)?;
-        }
-        Ok(())
-    }
-}
-
 /// What does not change while the process runs.
 fn register_facts(registry: &mut Registry, started: Timestamp) {
     register(registry, families::PROCESS_START_TIME, Gauge::<f64, AtomicU64>::default()).set(seconds(started));
@@ -346,34 +333,6 @@ impl Collector for Shared {
             if let Some(value) = value {
                 encode(&mut encoder, family, &ConstGauge::new(value))?;
             }
-        }
-        Ok(())
-    }
-}
-
-/// What the system knows of the process, read at each scrape.
-#[derive(Debug)]
-struct Process;
-
-impl Collector for Process {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Ok(process) = procfs::process::Process::myself() else { return Ok(()) };
-        if let Ok(stat) = process.stat() {
-            let ticks = Duration::from_secs(1).div_f64(count(procfs::ticks_per_second()));
-            let cpu = ticks.mul_f64(count(stat.utime) + count(stat.stime)).as_secs_f64();
-            encode(&mut encoder, families::PROCESS_CPU_SECONDS, &ConstCounter::new(cpu))?;
-            let resident = stat.rss.saturating_mul(procfs::page_size());
-            encode(&mut encoder, families::PROCESS_RESIDENT_MEMORY, &ConstGauge::new(count(resident)))?;
-            encode(&mut encoder, families::PROCESS_VIRTUAL_MEMORY, &ConstGauge::new(count(stat.vsize)))?;
-            encode(&mut encoder, families::PROCESS_THREADS, &ConstGauge::new(stat.num_threads))?;
-        }
-        if let Ok(open) = process.fd_count() {
-            encode(&mut encoder, families::PROCESS_OPEN_FDS, &ConstGauge::new(i64::try_from(open).unwrap_or(i64::MAX)))?;
-        }
-        if let Ok(limits) = process.limits()
-            && let procfs::process::LimitValue::Value(most) = limits.max_open_files.soft_limit
-        {
-            encode(&mut encoder, families::PROCESS_MAX_FDS, &ConstGauge::new(count(most)))?;
         }
         Ok(())
     }
