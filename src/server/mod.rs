@@ -8,7 +8,7 @@ mod gate;
 mod guard;
 mod limiter;
 mod listen;
-mod negotiate;
+pub mod negotiate;
 mod password;
 mod routes;
 mod status_page;
