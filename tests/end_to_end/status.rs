@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cxone_exporter::simulator::{Endpoint, Fault, Injection, SimulatorOptions};
-use cxone_exporter::store::Shelf;
+use cxone_exporter::store::{Shelf, VERSION};
 use http::Request;
 
 use crate::direct::Fate;
@@ -110,7 +110,8 @@ async fn a_full_disk_and_a_wrong_configuration_are_told_until_they_are_mended() 
     let shelf = Shelf::default();
     let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, store: on(&shelf), ..Plan::default() });
     world.run_for(seconds(60)).await;
-    tells(&page(&world).await, &[">works<", ", format 1, last commit: <time", ">right</span><small>read <time"]);
+    let store = format!(", format {VERSION}, last commit: <time");
+    tells(&page(&world).await, &[">works<", &store, ">right</span><small>read <time"]);
     shelf.set_full(true);
     world.run_for(seconds(60)).await;
     tells(&page(&world).await, &["The store cannot be written to", "no space left", ">store, "]);
