@@ -1,6 +1,6 @@
 //! What it costs to show a million series: all of them, and after one target of many was read. `cargo bench --bench render`.
 //!
-//! CPU time, medians; the memory is that of the whole process, ledger included.
+//! CPU time, medians; the memory is that of the whole process, ledger and store included.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its results")]
 
@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use cxone_exporter::domain::ledger::{Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
 use cxone_exporter::domain::live::{Live, LiveRow};
-use cxone_exporter::domain::report::{RawRow, Report};
+use cxone_exporter::domain::report::{Filter, RawRow, Report};
 use cxone_exporter::domain::snapshot::{Fingerprint, LiveSeries};
 use cxone_exporter::domain::time::{Timestamp, Window};
 use cxone_exporter::exposition::{Rendered, render};
+use cxone_exporter::store::{DiskStore, Store};
 
 const AGENTS: usize = 50_000;
 const RUNS: usize = 7;
@@ -85,6 +86,8 @@ struct Floor {
     polls: i64,
     known: HashSet<Fingerprint>,
     page: Rendered,
+    store: DiskStore,
+    _folder: tempfile::TempDir,
 }
 
 impl Floor {
@@ -96,7 +99,9 @@ impl Floor {
         let ledger = Ledger::new(rules, targets.len());
         let show = Show { targets, limits: BTreeMap::new(), max_series: 2_000_000, agent_info: false };
         let page = render(ledger.snapshot(&show), None);
-        Self { ledger, show, reports: 0, live: Live::default(), polls: 0, known: HashSet::new(), page }
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = DiskStore::open(folder.path()).expect("a new store");
+        Self { ledger, show, reports: 0, live: Live::default(), polls: 0, known: HashSet::new(), page, store, _folder: folder }
     }
 
     /// A report of one target: each of its agents goes through all its labels.
@@ -126,7 +131,10 @@ impl Floor {
         }
         let asked = Asked(self.reports.unsigned_abs());
         let window = Window { from: Timestamp::from_millis(from), to: Timestamp::from_millis(to) };
-        self.ledger.apply(&Origin { target: TargetId::new(target), asked, oldest_awaited: asked, window }, &report);
+        let origin = Origin { target: TargetId::new(target), asked, oldest_awaited: asked, window };
+        let (_, change) = self.ledger.apply(&origin, &report);
+        let filters: Vec<Filter> = (0..targets).map(|place| Filter { kind: "team".to_owned(), id: place.to_string() }).collect();
+        self.store.commit(&self.ledger.records(&change, &filters, None)).expect("there is room");
     }
 
     fn publish_all(&mut self) -> Cost {

@@ -1,36 +1,35 @@
 //! The composition root: the only place that knows every concrete type.
 
+mod api;
+mod rules;
+mod shown;
+
 use std::collections::HashSet;
-use std::num::NonZeroU32;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
+
+pub use api::{ConnectError, client, connect, timing};
+use rules::{ledger_rules, live_feeds, planner_rules, quota_facts, quota_status, show};
 
 use crate::checkpoint::{self, RestoreError};
 use crate::clock::Clock;
-use crate::config::{self, Config, Dialect, PlatformApi};
-use crate::cxone::platform::Credentials;
-use crate::cxone::{
-    AnyClient, BaseUrl, BaseUrlError, Client, ClientOptions, Event, HttpLimits, HttpTransport, Limits, Observer, PlatformClient,
-    PlatformOptions, Transport, TransportError,
-};
+use crate::config::{self, Config};
+use crate::cxone::{Event, Observer, Transport};
 use crate::domain::backoff::Random;
-use crate::domain::fetch::JobTiming;
-use crate::domain::ledger::{self, Show};
-use crate::domain::live::{Live, LivePlan, LiveRules};
-use crate::domain::planner::{self, Asking, Planner};
+use crate::domain::planner::Planner;
 use crate::domain::privacy::Privacy;
 use crate::domain::report::Filter;
 use crate::domain::snapshot::Snapshot;
-use crate::domain::time::Monotonic;
-use crate::domain::window::WindowRules;
+use crate::domain::status::StoreStatus;
 use crate::exposition::render;
-use crate::poller::{LiveFeeds, Poller, Publish, SharedServerClock, Standings, Target};
-use crate::server::{QuotaStatus, Readiness, Reload, Site, Sources, StatusView, TargetStatus};
+use crate::poller::{Poller, SharedServerClock, Target};
+use crate::server::{Reload, Site};
 use crate::store::Store;
-use crate::telemetry::{QuotaFacts, Telemetry};
+use crate::telemetry::Telemetry;
+
+use shown::SharedShown;
 
 /// The exporter, put together: what polls and what answers.
 pub struct Exporter {
@@ -49,7 +48,7 @@ pub struct Front {
     pub telemetry: Arc<Telemetry>,
     /// Where now comes from.
     pub clock: Clock,
-    shown: Arc<RwLock<Shown>>,
+    shown: SharedShown,
 }
 
 /// A configuration that cannot be gone by, and the store that it was to go on with.
@@ -82,104 +81,6 @@ pub enum StartError {
     Restore(#[from] RestoreError),
 }
 
-/// Why the way to CXone cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The address is no base.
-    #[error("api.base_url {0}")]
-    BaseUrl(#[from] BaseUrlError),
-    /// There is no transport to it.
-    #[error("cannot prepare connections to CXone: {0}")]
-    Transport(#[from] TransportError),
-}
-
-/// What the status page and `/-/ready` say, as of the last publication.
-#[derive(Default)]
-struct Shown {
-    facts: Facts,
-    standings: Standings,
-    agents_seen: u64,
-    series: u64,
-    series_dropped: u64,
-}
-
-/// What the configuration says, for the status page.
-struct Facts {
-    api: String,
-    quota: QuotaFacts,
-}
-
-impl Default for Facts {
-    fn default() -> Self {
-        Self { api: String::new(), quota: QuotaFacts { limit: 0, reserved: 0, demand_ratio: 0.0 } }
-    }
-}
-
-/// A transport over the network to the API that `config` names.
-///
-/// # Errors
-/// When the address is no base, or the machine lacks certificates.
-pub fn connect(config: &Config) -> Result<Arc<dyn Transport>, ConnectError> {
-    let base = BaseUrl::try_from(config.api.address().clone())?;
-    let limits = HttpLimits::default();
-    let transport = match &config.api.dialect {
-        Dialect::Reports(_) => HttpTransport::new(&base, limits),
-        Dialect::Platform(_) => HttpTransport::http1(&base, limits),
-    };
-    Ok(Arc::new(transport?))
-}
-
-/// The client of the API that `config` names.
-///
-/// # Errors
-/// When the address is no base.
-pub fn client(config: &Config, transport: Arc<dyn Transport>, clock: Clock, observer: Observer) -> Result<AnyClient, ConnectError> {
-    let limits = Limits::default();
-    let hidden = config.metrics.agent_ids.hidden(config.targets.iter().map(|target| &target.filter));
-    let hidden: Vec<SecretString> = hidden.into_iter().map(|id| SecretString::from(id.to_owned())).collect();
-    Ok(match &config.api.dialect {
-        Dialect::Reports(api) => {
-            let (client_id, client_secret) = (api.client.id.clone(), api.client.secret.clone());
-            let options = ClientOptions { base_url: BaseUrl::try_from(api.base_url.clone())?, client_id, client_secret, limits, hidden };
-            AnyClient::Reports(Arc::new(Client::new(transport, clock, options, observer)))
-        }
-        Dialect::Platform(api) => {
-            let options = platform_options(api, config.quota.requests_per_minute, limits, hidden)?;
-            AnyClient::Platform(Arc::new(PlatformClient::new(transport, clock, options, observer)))
-        }
-    })
-}
-
-fn platform_options(
-    api: &PlatformApi,
-    requests_per_minute: u32,
-    limits: Limits,
-    hidden: Vec<SecretString>,
-) -> Result<PlatformOptions, ConnectError> {
-    let issuer = BaseUrl::try_from(api.issuer.clone())?;
-    let credentials = match &api.client {
-        Some(client) => Credentials::Client { id: client.id.clone(), secret: client.secret.clone() },
-        None => Credentials::AccessKey(BaseUrl::try_from(api.access_key_base.clone().unwrap_or_else(|| api.issuer.clone()))?),
-    };
-    Ok(PlatformOptions {
-        issuer,
-        base_url: api.base_url.clone().map(BaseUrl::try_from).transpose()?,
-        version: api.version,
-        access_key_id: api.access_key_id.clone(),
-        access_key_secret: api.access_key_secret.clone(),
-        credentials,
-        limits,
-        hidden,
-        requests_per_minute: NonZeroU32::new(requests_per_minute).unwrap_or(NonZeroU32::MIN),
-    })
-}
-
-/// How jobs are waited for.
-#[must_use]
-pub const fn timing(config: &Config) -> JobTiming {
-    JobTiming { poll_every: config.jobs.poll_every, timeout: config.jobs.timeout }
-}
-
 /// Puts the exporter together, with what an earlier process left in `store`; nothing runs yet.
 ///
 /// # Errors
@@ -201,15 +102,15 @@ impl Front {
     /// Pages that show nothing yet.
     fn new(web: Web, clock: &Clock) -> Self {
         let telemetry = Arc::new(Telemetry::new(clock.now().utc));
-        let shown = Arc::new(RwLock::new(Shown::default()));
-        let site = Arc::new(Site::new(sources(web, clock, &telemetry, &shown), render(Snapshot::default(), None)));
+        let shown = SharedShown::default();
+        let site = Arc::new(Site::new(shown.sources(web, clock, &telemetry), render(Snapshot::default(), None)));
         Self { site, telemetry, clock: clock.clone(), shown }
     }
 
     /// What it does, in a line.
     #[must_use]
     pub fn summary(&self) -> String {
-        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
+        let shown = self.shown.read();
         let targets = &shown.standings.targets;
         let up = targets.iter().filter(|target| target.up == Some(true)).count();
         format!("{up} of {} targets up, {} agents, {} series", targets.len(), shown.agents_seen, shown.series)
@@ -256,7 +157,12 @@ impl Front {
         }
         let quota = quota_facts(config);
         self.telemetry.config_taken(quota, now.utc);
-        self.shown.write().unwrap_or_else(PoisonError::into_inner).facts = Facts { api: config.api.address().to_string(), quota };
+        let errors = {
+            let mut shown = self.shown.write();
+            (shown.api, shown.quota) = (config.api.address().to_string(), quota_status(config, quota));
+            Arc::clone(&shown.standings.errors)
+        };
+        let store_status = StoreStatus { size_bytes: store.size_bytes(), ..StoreStatus::default() };
         let mut poller = Poller {
             clock: self.clock.clone(),
             client,
@@ -270,12 +176,16 @@ impl Front {
             show: show(config),
             submits,
             telemetry: Arc::clone(&self.telemetry),
-            publish: publish(&self.site, Arc::clone(&self.shown)),
+            store_status,
+            errors,
+            publish: self.shown.publish(&self.site),
+            tell: self.shown.tell(),
             published: HashSet::new(),
         };
         // What is in the store is shown before anything is asked of CXone.
-        let (snapshot, standings) = poller.look(now);
-        (poller.publish)(snapshot, standings);
+        let (snapshot, fresh) = poller.look(now);
+        poller.tell(now);
+        (poller.publish)(snapshot, fresh);
         Ok(poller)
     }
 }
@@ -284,162 +194,12 @@ fn poller_target(target: &config::Target, privacy: &Privacy) -> Target {
     Target { name: target.name.as_str().into(), filter: target.filter.clone(), kept_as: privacy.ids.of_filter(&target.filter) }
 }
 
-/// Shows snapshots on the pages.
-fn publish(site: &Arc<Site>, shown: Arc<RwLock<Shown>>) -> Publish {
-    let site = Arc::clone(site);
-    Arc::new(move |snapshot: Snapshot, standings: Standings| {
-        let Snapshot { agents_seen, series_dropped, .. } = snapshot;
-        let rendered = render(snapshot, Some(&site.published()));
-        {
-            let mut shown = shown.write().unwrap_or_else(PoisonError::into_inner);
-            (shown.standings, shown.agents_seen) = (standings, agents_seen);
-            (shown.series, shown.series_dropped) = (rendered.samples(), series_dropped);
-        }
-        site.publish(rendered);
-    })
-}
-
 impl Exporter {
     /// The loop as a future that ends when `stop` is cancelled.
     pub fn into_parts(self, stop: CancellationToken) -> (impl Future<Output = ()> + Send + 'static, Arc<Site>) {
         let polling = async move { drop(self.poller.run(stop).await) };
         (polling, self.front.site)
     }
-}
-
-fn quota_facts(config: &Config) -> QuotaFacts {
-    let (limit, reserved) = match config.api.dialect {
-        Dialect::Reports(_) => (config.quota.report_jobs_per_minute, config.quota.reserve),
-        // Each window costs a request at least.
-        Dialect::Platform(_) => (config.quota.requests_per_minute, 0),
-    };
-    let targets = u32::try_from(config.targets.len()).unwrap_or(u32::MAX);
-    let live_a_minute = match config.api.dialect {
-        Dialect::Reports(_) => 0.0,
-        // One request for each of the two feeds.
-        Dialect::Platform(_) => 2.0 * 60.0 / config.poll.live_interval.as_secs_f64(),
-    };
-    let asked_a_minute = f64::from(targets) * 60.0 / config.poll.interval.as_secs_f64() + live_a_minute;
-    QuotaFacts { limit, reserved, demand_ratio: asked_a_minute / f64::from(limit) }
-}
-
-fn planner_rules(config: &Config) -> planner::Rules {
-    let QuotaFacts { limit, reserved, .. } = quota_facts(config);
-    planner::Rules {
-        interval: config.poll.interval,
-        windows: WindowRules {
-            lookback: config.poll.lookback,
-            overlap: config.poll.overlap,
-            settle_delay: config.poll.settle_delay,
-            retention: config.poll.retention,
-        },
-        timing: timing(config),
-        jobs_per_minute: NonZeroU32::new(limit.saturating_sub(reserved)).unwrap_or(NonZeroU32::MIN),
-        asking: match config.api.dialect {
-            Dialect::Reports(_) => Asking::Jobs,
-            Dialect::Platform(_) => Asking::Pages,
-        },
-        max_staleness: config.metrics.max_staleness,
-    }
-}
-
-/// How often the whole list of agents' states is asked for, and not only what changed: who is gone is in no list of changes.
-const WHOLE_LIST_EVERY: Duration = Duration::from_secs(300);
-
-/// The live feeds of the dialect, if it has any.
-fn live_feeds(config: &Config, privacy: &Privacy, random: &Random, now: Monotonic) -> Option<LiveFeeds> {
-    let rules =
-        LiveRules { interval: config.poll.live_interval, full_every: WHOLE_LIST_EVERY, max_staleness: config.metrics.max_staleness };
-    let live = Live::new(config.states.wrap_up.clone(), privacy.clone());
-    match config.api.dialect {
-        Dialect::Reports(_) => None,
-        Dialect::Platform(_) => Some(LiveFeeds::new(LivePlan::new(rules, random.clone().split(), now), live, show(config).limits)),
-    }
-}
-
-fn ledger_rules(config: &Config) -> ledger::Rules {
-    ledger::Rules {
-        rows: config.api.rows,
-        lookback: config.poll.lookback,
-        overlap: config.poll.overlap,
-        wrap_up: config.states.wrap_up.clone(),
-        detail: config.metrics.detail,
-    }
-}
-
-fn show(config: &Config) -> Show {
-    Show {
-        targets: Vec::new(),
-        limits: config.states.limits.iter().map(|(state, limit)| (state.as_str().into(), *limit)).collect(),
-        max_series: config.metrics.max_series,
-        agent_info: config.metrics.agent_info,
-    }
-}
-
-fn sources(web: Web, clock: &Clock, telemetry: &Arc<Telemetry>, shown: &Arc<RwLock<Shown>>) -> Sources {
-    let started = clock.now().utc;
-    let own = Arc::clone(telemetry);
-    let readiness = {
-        let shown = Arc::clone(shown);
-        move || readiness(&shown.read().unwrap_or_else(PoisonError::into_inner))
-    };
-    let status = {
-        let (shown, telemetry, clock) = (Arc::clone(shown), Arc::clone(telemetry), clock.clone());
-        move || {
-            let shown = shown.read().unwrap_or_else(PoisonError::into_inner);
-            StatusView {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                now: clock.now().utc,
-                started,
-                api: shown.facts.api.clone(),
-                agents_seen: shown.agents_seen,
-                series: shown.series,
-                series_dropped: shown.series_dropped,
-                quota: QuotaStatus {
-                    limit: shown.facts.quota.limit,
-                    reserved: shown.facts.quota.reserved,
-                    used: shown.standings.jobs_in_last_minute,
-                    demand_ratio: shown.facts.quota.demand_ratio,
-                },
-                token_expiry: telemetry.token_expiry(),
-                targets: target_statuses(&shown.standings),
-            }
-        }
-    };
-    Sources {
-        metrics_path: web.telemetry_path,
-        max_requests: web.max_requests,
-        reload: web.reload,
-        own: Box::new(move || own.openmetrics()),
-        readiness: Box::new(readiness),
-        status: Box::new(status),
-    }
-}
-
-fn target_statuses(standings: &Standings) -> Vec<TargetStatus> {
-    let status = |target: &crate::poller::TargetStanding| TargetStatus {
-        name: target.name.to_string(),
-        up: target.up,
-        stale: target.stale,
-        watermark: target.watermark,
-        epoch: target.epoch,
-        last_success: target.last_success,
-        last_error: target.last_error.clone(),
-        job_since: target.job_since,
-    };
-    standings.targets.iter().map(status).collect()
-}
-
-fn readiness(shown: &Shown) -> Readiness {
-    let targets = &shown.standings.targets;
-    if shown.standings.ready {
-        return Readiness::Ready;
-    }
-    let error = targets.iter().find_map(|target| target.last_error.as_deref().map(|error| (&target.name, error)));
-    Readiness::NotReady(match error {
-        Some((target, error)) => format!("no report yet; target {target}: {error}"),
-        None => "no report yet: the first one is under way".to_owned(),
-    })
 }
 
 /// How long a process that was told to end may take.

@@ -56,7 +56,7 @@ pub fn read(store: &mut dyn Store, rules: Rules, filters: &[Filter], ids: &Agent
                 Ok(())
             }
             Key::Job(filter) => Record::value(value).map(|job| drop(jobs.insert(filter, job))),
-            key @ (Key::Version | Key::Ledger | Key::Label(_) | Key::Target(_) | Key::Agent(_) | Key::Total(_)) => {
+            key @ (Key::Version | Key::Ledger | Key::Label(_) | Key::Target(_) | Key::Agent(_) | Key::Starts(..) | Key::Total(_)) => {
                 is_empty = is_empty && key == Key::Version;
                 restored.take(key, value)
             }

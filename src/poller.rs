@@ -1,9 +1,11 @@
 //! The loop: wakes up, asks the planner, makes requests, takes replies in, and publishes what is then known.
 
+mod keeping;
 mod live;
 mod pages;
 mod shared_clock;
 mod standings;
+mod trouble;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -13,23 +15,25 @@ use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 
+use keeping::store_trouble;
 pub use live::LiveFeeds;
 pub use shared_clock::SharedServerClock;
-pub use standings::{Publish, Standings, TargetStanding};
+pub use standings::{Publish, Tell};
+pub use trouble::trouble;
 
 use crate::clock::Clock;
 use crate::cxone::platform::{LivePage, Progress};
 use crate::cxone::{AnyClient, ApiError, Paging, Poll, ReportRequest};
 use crate::domain::fetch::{Failure, JobId, Outcome, Reply, Trouble};
-use crate::domain::ledger::{Change, Key, Ledger, Record, Show, TargetId};
+use crate::domain::ledger::{Key, Ledger, Record, Show, TargetId};
 use crate::domain::live::Ask;
-use crate::domain::planner::{Action, Ended, Planner};
+use crate::domain::planner::{Action, Planner};
 use crate::domain::privacy::Privacy;
 use crate::domain::report::{Filter, Report};
 use crate::domain::snapshot::Fingerprint;
+use crate::domain::status::{RecentErrors, StoreStatus};
 use crate::domain::time::{Monotonic, Now, Timestamp, Window};
-use crate::store::{Store, StoreError};
-use crate::tasks::off_thread;
+use crate::store::Store;
 use crate::telemetry::Telemetry;
 
 /// One target as the loop needs it.
@@ -69,8 +73,14 @@ pub struct Poller {
     pub submits: VecDeque<(Monotonic, Timestamp)>,
     /// The exporter's own metrics.
     pub telemetry: Arc<Telemetry>,
+    /// How the store is doing.
+    pub store_status: StoreStatus,
+    /// What went wrong of late, under an earlier configuration too.
+    pub errors: Arc<RecentErrors>,
     /// Where what is known goes.
     pub publish: Publish,
+    /// Where it goes how everything is doing.
+    pub tell: Tell,
     /// The shards that were published last, of which only the fingerprints are told again.
     pub published: HashSet<Fingerprint>,
 }
@@ -99,7 +109,6 @@ struct Running {
     poller: Poller,
     /// The store, but for the moments when a commit has it.
     store: Option<Box<dyn Store>>,
-    store_works: bool,
     /// Records that go with the next commit.
     pending: Vec<Record>,
     requests: FuturesUnordered<BoxFuture<'static, Reported>>,
@@ -122,7 +131,6 @@ impl Poller {
         let targets = self.targets.len();
         let mut running = Running {
             store: Some(std::mem::replace(&mut self.store, Box::new(crate::store::MemoryStore::default()))),
-            store_works: true,
             pending: Vec::new(),
             requests: FuturesUnordered::new(),
             sign_in: SignIn::Needed,
@@ -139,6 +147,7 @@ impl Poller {
         while !stop.is_cancelled() {
             let now = running.poller.clock.now();
             running.act(now).await;
+            running.poller.tell(running.poller.clock.now());
             if idle && std::mem::take(&mut running.changed) {
                 publishing = Some(running.publish(now)).into();
                 idle = false;
@@ -264,20 +273,22 @@ impl Running {
         self.tick(now);
     }
 
-    /// A later process takes the job up rather than submit it anew. If it cannot be kept, that is all that is lost.
-    async fn keep_job(&mut self, now: Now, id: TargetId) {
-        let key = Key::Job(self.poller.targets[id.index()].kept_as.clone());
-        if let Some(job) = self.poller.planner.job(id) {
-            let _kept = self.commit(vec![Record::put(&key, &(job, now.utc))]).await;
-        }
-    }
-
     async fn reply(&mut self, now: Now, id: TargetId, reply: Reply) {
         if let Reply::Throttled { message, .. } = &reply {
             tracing::warn!(target_name = %self.poller.targets[id.index()].name, "{message}");
         }
         let had_job = self.poller.planner.job(id).is_some();
-        let Some(ended) = self.poller.planner.reply(now, id, reply) else { return };
+        let error = what_failed(&reply);
+        let ended = self.poller.planner.reply(now, id, reply);
+        let last_straw = ended.as_ref().and_then(|ended| match &ended.outcome {
+            Outcome::Failed(trouble) => Some((Some(trouble.failure), trouble.message.clone())),
+            Outcome::Completed | Outcome::Throttled { .. } => None,
+        });
+        if let Some((failure, message)) = last_straw.or(error) {
+            let name = &self.poller.targets[id.index()].name;
+            Arc::make_mut(&mut self.poller.errors).note(now.utc, name, failure, &message);
+        }
+        let Some(ended) = ended else { return };
         self.pagings[id.index()] = None;
         if had_job {
             self.pending.push(Record::delete(&Key::Job(self.poller.targets[id.index()].kept_as.clone())));
@@ -324,57 +335,6 @@ impl Running {
         }
     }
 
-    /// The records of a change, and the end of its target's job.
-    fn records(&self, change: &Change, last_success: Option<Timestamp>) -> Vec<Record> {
-        let filters: Vec<Filter> = self.poller.targets.iter().map(|target| target.kept_as.clone()).collect();
-        let mut records = self.poller.ledger.records(change, &filters, last_success);
-        records.push(Record::delete(&Key::Job(filters[change.target().index()].clone())));
-        records
-    }
-
-    /// A slice of the past that CXone refuses is a gap: what follows it can be told all the same.
-    async fn skip(&mut self, ended: &Ended) {
-        let id = ended.origin.target;
-        let Some(watermark) = self.poller.ledger.watermark(id) else { return };
-        let now = self.poller.clock.now();
-        let last_success = self.poller.planner.standing(id, now.instant).last_success.map(|now| now.utc);
-        let change = self.poller.ledger.skip_to(id, ended.origin.window.to);
-        let records = self.records(&change, last_success);
-        if self.commit(records).await.is_err() {
-            return self.poller.ledger.take_back(change);
-        }
-        let next_from = ended.origin.window.to.minus(self.poller.planner.overlap());
-        let gap = next_from.since(self.skipped_to[id.index()].replace(next_from).unwrap_or(watermark));
-        self.poller.telemetry.history_gap(gap);
-        let name = &self.poller.targets[id.index()].name;
-        tracing::warn!(target_name = %name, window = %ended.origin.window, seconds = gap.as_secs(), "a gap: CXone refuses to tell of this time");
-    }
-
-    /// Keeps `records`, and those that wait, all or none.
-    async fn commit(&mut self, mut records: Vec<Record>) -> Result<(), StoreError> {
-        records.extend(self.pending.iter().cloned());
-        let Some(mut store) = self.store.take() else { return Ok(()) };
-        let began = self.poller.clock.now().instant;
-        let (store, result, size) = off_thread(move || {
-            let result = store.commit(&records);
-            let size = store.size_bytes();
-            (store, result, size)
-        })
-        .await;
-        self.store = Some(store);
-        self.poller.telemetry.store_committed(self.poller.clock.now().instant.since(began), size, result.is_ok());
-        match &result {
-            Ok(()) => self.pending.clear(),
-            Err(error) if self.store_works => tracing::error!("{error}; nothing is counted until it works again"),
-            Err(_) => {}
-        }
-        if result.is_ok() && !self.store_works {
-            tracing::info!("the store works again");
-        }
-        self.store_works = result.is_ok();
-        result
-    }
-
     fn failed(&mut self, id: TargetId, trouble: &Trouble) {
         self.poller.telemetry.job_failed(trouble.failure);
         let name = &self.poller.targets[id.index()].name;
@@ -394,16 +354,11 @@ impl Running {
     }
 }
 
-fn store_trouble(error: &StoreError) -> Reply {
-    Reply::Trouble(Trouble { failure: Failure::Store, retry_after: None, message: error.to_string() })
-}
-
-/// An error of the client as the plan needs it.
-#[must_use]
-pub fn trouble(error: ApiError) -> Reply {
-    let message = error.to_string();
-    match error.kind.failure() {
-        Some(failure) => Reply::Trouble(Trouble { failure, retry_after: error.retry_after, message }),
-        None => Reply::Throttled { retry_after: error.retry_after, message },
+/// What went wrong with a request, for the recent errors.
+fn what_failed(reply: &Reply) -> Option<(Option<Failure>, String)> {
+    match reply {
+        Reply::Throttled { message, .. } => Some((None, message.clone())),
+        Reply::Trouble(trouble) => Some((Some(trouble.failure), trouble.message.clone())),
+        Reply::Submitted(_) | Reply::Unfinished | Reply::Completed => None,
     }
 }

@@ -99,7 +99,7 @@ impl Reloader {
                     let (config, transport) = &self.current;
                     match self.front.poller(config, Arc::clone(transport), refused.store, (self.random)()) {
                         Ok(poller) => {
-                            self.front.telemetry.config_refused();
+                            self.front.telemetry.config_refused(self.front.clock.now().utc);
                             poller
                         }
                         Err(refused) => {
@@ -125,7 +125,7 @@ impl Reloader {
     }
 
     fn refuse(&self, done: oneshot::Sender<Result<(), String>>, why: String) {
-        self.front.telemetry.config_refused();
+        self.front.telemetry.config_refused(self.front.clock.now().utc);
         tracing::error!("the configuration was read again and is wrong; the one before goes on: {}", why.trim_end());
         let _told = done.send(Err(why));
     }

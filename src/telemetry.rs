@@ -1,19 +1,22 @@
 //! The exporter's metrics about itself: its requests, jobs, quota and process.
 
+mod known;
+mod process;
+
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
+
+use process::{LogMessages, Process};
 
 use crate::cxone::{Endpoint, Event};
 use crate::domain::fetch::Failure;
@@ -21,7 +24,9 @@ use crate::domain::ledger::Applied;
 use crate::domain::report::{Report, RowRejection};
 use crate::domain::time::Timestamp;
 use crate::exposition::families;
-use crate::logging;
+
+pub use known::Known;
+use known::{NowAndThen, Shared};
 
 type Labels = Vec<(&'static str, String)>;
 type Seconds = Counter<f64, AtomicU64>;
@@ -87,7 +92,7 @@ impl Telemetry {
         let now_and_then = Arc::new(NowAndThen::default());
         register_facts(&mut registry, started);
         registry.register_collector(Box::new(Shared(Arc::clone(&now_and_then))));
-        registry.register_collector(Box::new(Process));
+        registry.register_collector(Box::new(Process::new()));
         registry.register_collector(Box::new(LogMessages));
         let in_registry = &mut registry;
         let telemetry = Self {
@@ -257,38 +262,26 @@ impl Telemetry {
         self.quota_demand.set(quota.demand_ratio);
         self.config_is_right.set(1);
         self.config_taken.set(seconds(now));
+        let mut known = self.now_and_then.lock();
+        (known.config_taken, known.config_refused) = (Some(now), None);
     }
 
     /// The configuration was read again and is wrong; the one before goes on.
-    pub fn config_refused(&self) {
+    pub fn config_refused(&self, now: Timestamp) {
         self.config_is_right.set(0);
+        self.now_and_then.lock().config_refused = Some(now);
     }
 
-    /// When the access token expires; `None` while there is none.
+    /// What is known by now.
     #[must_use]
-    pub fn token_expiry(&self) -> Option<Timestamp> {
-        self.now_and_then.lock().token_expiry
+    pub fn known(&self) -> Known {
+        *self.now_and_then.lock()
     }
 }
 
 fn register<M: Metric + Clone>(registry: &mut Registry, family: families::Family, metric: M) -> M {
     registry.register(family.family_name(), family.help, metric.clone());
     metric
-}
-
-/// Log messages by level.
-#[derive(Debug)]
-struct LogMessages;
-
-impl Collector for LogMessages {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let family = families::LOG_MESSAGES;
-        let mut metric = encoder.encode_descriptor(family.family_name(), family.help, None, MetricType::Counter)?;
-        for (level, messages) in logging::LEVELS.iter().zip(logging::messages()) {
-            ConstCounter::new(messages).encode(metric.encode_family(&[("level", *level)])?)?;
-        }
-        Ok(())
-    }
 }
 
 /// What does not change while the process runs.
@@ -309,74 +302,6 @@ fn with_code(endpoint: Endpoint, code: &str) -> Labels {
 #[allow(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit 53 bits until the year 287396")]
 fn seconds(time: Timestamp) -> f64 {
     time.millis() as f64 / 1000.0
-}
-
-/// Gauges that are not there until something is known.
-#[derive(Debug, Default)]
-struct NowAndThen(Mutex<Known>);
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Known {
-    token_expiry: Option<Timestamp>,
-    clock_skew: Option<f64>,
-    certificate_expiry: Option<Timestamp>,
-    web_config_is_right: Option<bool>,
-    /// How long the jobs of the plan that counts now have waited for the quota in all.
-    quota_wait: Duration,
-}
-
-impl NowAndThen {
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[derive(Debug)]
-struct Shared(Arc<NowAndThen>);
-
-impl Collector for Shared {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let known = *self.0.lock();
-        for (family, value) in [
-            (families::TOKEN_EXPIRY, known.token_expiry.map(seconds)),
-            (families::CLOCK_SKEW, known.clock_skew),
-            (families::CERTIFICATE_EXPIRY, known.certificate_expiry.map(seconds)),
-            (families::WEB_CONFIG_LAST_RELOAD_SUCCESSFUL, known.web_config_is_right.map(|right| f64::from(u8::from(right)))),
-        ] {
-            if let Some(value) = value {
-                encode(&mut encoder, family, &ConstGauge::new(value))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What the system knows of the process, read at each scrape.
-#[derive(Debug)]
-struct Process;
-
-impl Collector for Process {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Ok(process) = procfs::process::Process::myself() else { return Ok(()) };
-        if let Ok(stat) = process.stat() {
-            let ticks = Duration::from_secs(1).div_f64(count(procfs::ticks_per_second()));
-            let cpu = ticks.mul_f64(count(stat.utime) + count(stat.stime)).as_secs_f64();
-            encode(&mut encoder, families::PROCESS_CPU_SECONDS, &ConstCounter::new(cpu))?;
-            let resident = stat.rss.saturating_mul(procfs::page_size());
-            encode(&mut encoder, families::PROCESS_RESIDENT_MEMORY, &ConstGauge::new(count(resident)))?;
-            encode(&mut encoder, families::PROCESS_VIRTUAL_MEMORY, &ConstGauge::new(count(stat.vsize)))?;
-            encode(&mut encoder, families::PROCESS_THREADS, &ConstGauge::new(stat.num_threads))?;
-        }
-        if let Ok(open) = process.fd_count() {
-            encode(&mut encoder, families::PROCESS_OPEN_FDS, &ConstGauge::new(i64::try_from(open).unwrap_or(i64::MAX)))?;
-        }
-        if let Ok(limits) = process.limits()
-            && let procfs::process::LimitValue::Value(most) = limits.max_open_files.soft_limit
-        {
-            encode(&mut encoder, families::PROCESS_MAX_FDS, &ConstGauge::new(count(most)))?;
-        }
-        Ok(())
-    }
 }
 
 fn encode(encoder: &mut DescriptorEncoder<'_>, family: families::Family, metric: &impl EncodeMetric) -> fmt::Result {

@@ -19,3 +19,5 @@ mod counts;
 mod failures;
 #[path = "end_to_end/shown.rs"]
 mod shown;
+#[path = "end_to_end/status.rs"]
+mod status;

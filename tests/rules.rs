@@ -23,7 +23,7 @@ const BY_JOB: [&str; 2] = ["CXoneExporterDown", "CXoneExporterAbsent"];
 const JOB: &str = "job=~\".*cxone.*\"";
 
 /// The alerts that ask how old something is. No other may let time go by.
-const OF_FRESHNESS: [&str; 3] = ["CXoneDataStale", "CXoneTargetStale", "CXoneTokenRefreshFailing"];
+const OF_FRESHNESS: [&str; 4] = ["CXoneDataStale", "CXoneTargetStale", "CXoneTokenRefreshFailing", "CXoneCertificateExpiring"];
 
 /// The age from which on data say nothing of now.
 const FRESH: &str = ">= time() - 600";

@@ -45,7 +45,7 @@ fn a_wrong_command_line_is_64() {
         "serve --web.config.file",
         "serve --web.listen-address=unix:",
         "demo --web.listen-address=unix:/x",
-        "serve --web.enable-lifecycle",
+        "serve --web.enable-lifecycles",
         "serve --web.max-requests=0",
         "serve --web.telemetry-path=metrics",
         "serve --web.telemetry-path=/",

@@ -12,7 +12,6 @@ use crate::clock::Clock;
 use crate::config::web::read_file;
 use crate::config::{Config, ConfigErrors, Dialect, TargetsNeeded, show_duration};
 use crate::cxone::{AnyClient, ErrorKind, ReportRequest, RowList};
-use crate::domain::fetch::{Failure, Trouble};
 use crate::domain::time::Window;
 
 /// Checks, and prints what it finds.
@@ -143,7 +142,7 @@ async fn report(client: &AnyClient, config: &Config, clock: &Clock, now: &check_
         }
         Err(trouble) => {
             say(&format!("FAILED  report of {}: {}", target.name, trouble.message));
-            for line in advice(&trouble) {
+            for line in trouble.failure.advice() {
                 say(&format!("        {line}"));
             }
             Err(CommandError::Told)
@@ -162,30 +161,6 @@ fn told_rows(config: &Config, target: &str, list: &RowList, window: Window) {
     say(&format!("ok      report of {target}: {rows} rows in the last {}", show_duration(config.poll.lookback)));
     if !list.rejected.is_empty() {
         say(&format!("warning rows: {} more made no sense, the first for `{}`", list.rejected.len(), list.rejected[0].as_str()));
-    }
-}
-
-/// What to do, beyond what the message says.
-fn advice(trouble: &Trouble) -> Vec<&'static str> {
-    match trouble.failure {
-        Failure::Rejected => vec![
-            "The window may reach further back than CXone can tell (poll.lookback), or the filter is one that the tenant does not know:",
-            "the API's documentation shows the type `user` only.",
-        ],
-        Failure::Timeout => vec!["CXone is slow or throttles this client; raise jobs.timeout, or try again later."],
-        Failure::Unauthorized => vec!["A token was given and then refused: the client may have been changed a moment ago; try again."],
-        Failure::Credentials
-        | Failure::TokenForbidden
-        | Failure::Token
-        | Failure::Forbidden
-        | Failure::Failed
-        | Failure::Lost
-        | Failure::Malformed
-        | Failure::TooLarge
-        | Failure::Server
-        | Failure::Unreachable
-        | Failure::Redirected
-        | Failure::Store => Vec::new(),
     }
 }
 

@@ -51,6 +51,12 @@ impl Budget {
         self.state().waited
     }
 
+    /// How many requests there were in the last minute.
+    pub(super) fn used(&self) -> usize {
+        let now = self.clock.now().instant;
+        self.state().quota.used(now)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing can panic halfway through a change of it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -95,6 +101,7 @@ mod tests {
     async fn a_turn_that_is_given_up_is_free_for_others_after_a_minute() {
         let budget = Budget::new(NonZeroU32::MIN, Clock::starting_at(Timestamp::from_millis(0)));
         drop(budget.turn().await);
+        assert_eq!(budget.used(), 1);
         drop(budget.turn().await);
         assert!(budget.waited() >= Duration::from_secs(60) && budget.waited() < Duration::from_secs(63));
     }

@@ -89,6 +89,31 @@ impl Failure {
         }
     }
 
+    /// What to do, beyond what the messages say.
+    #[must_use]
+    pub const fn advice(self) -> &'static [&'static str] {
+        match self {
+            Self::Rejected => &[
+                "The window may reach further back than CXone can tell (poll.lookback), or the filter is one that the tenant does not know:",
+                "the API's documentation shows the type `user` only.",
+            ],
+            Self::Timeout => &["CXone is slow or throttles this client; raise jobs.timeout, or try again later."],
+            Self::Unauthorized => &["A token was given and then refused: the client may have been changed a moment ago; try again."],
+            Self::Credentials
+            | Self::TokenForbidden
+            | Self::Token
+            | Self::Forbidden
+            | Self::Failed
+            | Self::Lost
+            | Self::Malformed
+            | Self::TooLarge
+            | Self::Server
+            | Self::Unreachable
+            | Self::Redirected
+            | Self::Store => &[],
+        }
+    }
+
     /// A fault that may pass within seconds, so that a job that is under way is asked for again.
     const fn may_pass(self) -> bool {
         matches!(self, Self::Server | Self::Unreachable)

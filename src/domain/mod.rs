@@ -12,5 +12,6 @@ pub mod quota;
 pub mod report;
 pub mod server_clock;
 pub mod snapshot;
+pub mod status;
 pub mod time;
 pub mod window;

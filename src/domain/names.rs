@@ -49,6 +49,12 @@ impl Names {
         id
     }
 
+    /// The same as [`Names::intern`], with the name that it probably is.
+    pub(super) fn intern_near(&mut self, raw: &str, guess: Option<NameId>) -> NameId {
+        // A value that is kept was made safe, so what equals it is safe as it is.
+        guess.filter(|guess| *self.values[guess.index()] == *raw).unwrap_or_else(|| self.intern(raw))
+    }
+
     /// The place of `value`, if it is known.
     #[must_use]
     pub fn find(&self, value: &str) -> Option<NameId> {
@@ -83,6 +89,9 @@ impl Names {
 /// character's edge and ends in `…` and 8 hex digits of the hash of the whole, so that two names stay two.
 #[must_use]
 pub fn label_value(raw: &str) -> Cow<'_, str> {
+    if raw.len() <= MAX_LABEL_BYTES && raw.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return raw.into();
+    }
     let unsafe_char = |c: char| c.is_control() && c != '\n';
     let clean: Cow<'_, str> = if raw.contains(unsafe_char) {
         raw.chars().map(|c| if unsafe_char(c) { char::REPLACEMENT_CHARACTER } else { c }).collect::<String>().into()

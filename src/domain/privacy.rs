@@ -166,7 +166,7 @@ mod tests {
         let told = report();
         let veiled = Privacy { ids: hmac(), names: false }.veiled(told.clone());
         assert!(veiled.display_names().is_empty());
-        for (row, told_row) in veiled.rows().iter().zip(told.rows()) {
+        for (row, told_row) in veiled.rows().iter().zip(told.rows().iter()) {
             let agent = told.names().value(told_row.agent);
             assert_eq!(&**veiled.names().value(row.agent), hmac().of(agent));
             assert_eq!(veiled.names().value(row.state), told.names().value(told_row.state));

@@ -85,6 +85,12 @@ impl Quota {
         self.answered.push_back(now);
     }
 
+    /// How many were let through in the last minute, as the rule counts them.
+    #[must_use]
+    pub fn used(&self, now: Monotonic) -> usize {
+        self.under_way + self.answered.iter().filter(|answered| answered.plus(MINUTE) >= now).count()
+    }
+
     /// Takes note of submits that an earlier process sent so long ago, in any order. When they were answered is not known.
     pub fn remember(&mut self, now: Monotonic, ages: &[Duration]) {
         let mut ages: Vec<Duration> = ages.iter().map(|age| age.saturating_sub(SLOW_ANSWER)).filter(|age| *age <= MINUTE).collect();
@@ -173,6 +179,15 @@ mod tests {
         let now = Monotonic::default();
         quota.remember(now, &[Duration::from_secs(12)]);
         assert_eq!(quota.take(now), Err(now.plus(Duration::from_millis(4_100))));
+    }
+
+    #[test]
+    fn what_was_used_is_over_a_minute_after_its_answer() {
+        let mut quota = Quota::new(NonZeroU32::new(10).expect("ten"));
+        let at = |seconds| Monotonic::from_elapsed(Duration::from_secs(seconds));
+        assert_eq!((quota.take(at(1)), quota.used(at(30))), (Ok(()), 1));
+        quota.answered(at(40));
+        assert_eq!((quota.used(at(100)), quota.used(at(101))), (1, 0));
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! A report's rows as compact integers beside one table of the names that they use.
 
+mod rows;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::names::{NameId, Names};
 use super::time::Timestamp;
+
+pub use rows::RowTable;
 
 /// Whose history a report tells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -114,7 +118,9 @@ pub struct Row {
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     names: Names,
-    rows: Vec<Row>,
+    rows: RowTable,
+    /// The agent of the newest row: rows of one agent mostly follow each other.
+    newest: Option<NameId>,
     display_names: Vec<(NameId, NameId)>,
     rejected: [u64; RowRejection::ALL.len()],
 }
@@ -122,9 +128,10 @@ pub struct Report {
 impl Report {
     /// Takes one row in.
     pub fn push(&mut self, row: &RawRow<'_>) {
-        let agent = self.names.intern(&row.user_id);
+        let agent = self.names.intern_near(&row.user_id, self.newest);
+        self.newest = Some(agent);
         if !row.user_name.is_empty() {
-            let name = self.names.intern(&row.user_name);
+            let name = self.names.intern_near(&row.user_name, self.display_names.last().map(|(_, name)| *name));
             if self.display_names.last() != Some(&(agent, name)) {
                 self.display_names.push((agent, name));
             }
@@ -151,8 +158,9 @@ impl Report {
     #[must_use]
     pub fn with_agents(mut self, called: impl Fn(&str) -> Cow<'_, str>) -> Self {
         let mut new_ids: HashMap<NameId, NameId> = HashMap::new();
-        let Self { names, rows, display_names, .. } = &mut self;
-        let agents = rows.iter_mut().map(|row| &mut row.agent).chain(display_names.iter_mut().map(|(agent, _)| agent));
+        let Self { names, rows, display_names, newest, .. } = &mut self;
+        *newest = None;
+        let agents = rows.agents_mut().chain(display_names.iter_mut().map(|(agent, _)| agent));
         for agent in agents {
             *agent = *new_ids.entry(*agent).or_insert_with(|| {
                 let id = Arc::clone(names.value(*agent));
@@ -171,12 +179,9 @@ impl Report {
     pub fn append(&mut self, later: &Self) {
         let names: Vec<NameId> = later.names.values().map(|name| self.names.intern(name)).collect();
         let place = |id: NameId| names[id.index()];
-        self.rows.extend(later.rows.iter().map(|row| Row {
-            agent: place(row.agent),
-            state: place(row.state),
-            skill: place(row.skill),
-            ..*row
-        }));
+        for row in later.rows.iter() {
+            self.rows.push(Row { agent: place(row.agent), state: place(row.state), skill: place(row.skill), ..row });
+        }
         self.display_names.extend(later.display_names.iter().map(|(agent, name)| (place(*agent), place(*name))));
         for (mine, more) in self.rejected.iter_mut().zip(later.rejected) {
             *mine += more;
@@ -185,7 +190,7 @@ impl Report {
 
     /// The rows, in the order of the report.
     #[must_use]
-    pub fn rows(&self) -> &[Row] {
+    pub const fn rows(&self) -> &RowTable {
         &self.rows
     }
 

@@ -1,6 +1,7 @@
 //! All that one `/metrics` may say of the contact centre, as plain sorted data.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,8 +60,8 @@ impl Snapshot {
     }
 
     /// The agents that it tells in full, in the order of the page.
-    pub fn agents(&self) -> impl Iterator<Item = &AgentSeries> {
-        self.shards.iter().flat_map(|shard| shard.agents.iter().flatten())
+    pub fn agents(&self) -> impl Iterator<Item = AgentSeries> {
+        self.shards.iter().filter_map(|shard| shard.agents.as_ref()).flat_map(Agents::series)
     }
 
     /// The fingerprints of its shards.
@@ -85,7 +86,7 @@ pub struct Shard {
     /// How many series it has.
     pub series: u64,
     /// `None` when whoever asked knows them from a snapshot before.
-    pub agents: Option<Vec<AgentSeries>>,
+    pub agents: Option<Agents>,
     /// Each agent's `cxone_agent_observed_timestamp_seconds`, those without one left out; `None` as above.
     pub observed: Option<Vec<(Arc<str>, Timestamp)>>,
 }
@@ -99,7 +100,7 @@ impl Shard {
         Self {
             fingerprint: Fingerprint::of(&agents),
             series: agents.iter().map(AgentSeries::series).sum(),
-            agents: Some(agents),
+            agents: Some(Agents::of(agents)),
             ..Self::observed(observed, &HashSet::new())
         }
     }
@@ -110,9 +111,46 @@ impl Shard {
         // Told apart from the fingerprints of what else a shard has.
         let fingerprint = Fingerprint::of(&("observed", &observed));
         let observed = (!known.contains(&fingerprint)).then_some(observed);
-        Self { fingerprint, observed_fingerprint: fingerprint, series: 0, agents: Some(Vec::new()), observed }
+        Self { fingerprint, observed_fingerprint: fingerprint, series: 0, agents: Some(Agents::of(Vec::new())), observed }
     }
 }
+
+/// The agents of a shard. Their series are made when they are asked for: those of all shards together would take more room than all else.
+#[derive(Clone)]
+pub struct Agents(Arc<dyn Fn() -> Vec<AgentSeries> + Send + Sync>);
+
+impl Agents {
+    /// These agents.
+    #[must_use]
+    pub fn of(agents: Vec<AgentSeries>) -> Self {
+        Self::made_by(move || agents.clone())
+    }
+
+    /// The agents that `make` makes, the same ones each time.
+    pub fn made_by(make: impl Fn() -> Vec<AgentSeries> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    /// Their series, in the order of the page.
+    #[must_use]
+    pub fn series(&self) -> Vec<AgentSeries> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Agents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.series()).finish()
+    }
+}
+
+impl PartialEq for Agents {
+    fn eq(&self, other: &Self) -> bool {
+        self.series() == other.series()
+    }
+}
+
+impl Eq for Agents {}
 
 /// What tells a shard from others, and from itself at another time. Means nothing to another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

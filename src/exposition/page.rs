@@ -10,6 +10,10 @@ use super::segment::{Inflate, Segment};
 /// The fixed head of a gzip member: deflate, no name, no time, unknown system.
 const GZIP_HEAD: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
+/// Segments shorter than this are copied together, up to [`LONG`] bytes: each piece of an answer costs as much to send as some KiB.
+const SHORT: usize = 8 * 1024;
+const LONG: usize = 64 * 1024;
+
 /// Segments one behind the other, summed up once and not at each scrape.
 #[derive(Debug)]
 pub(super) struct Stitched {
@@ -21,13 +25,26 @@ pub(super) struct Stitched {
 impl Stitched {
     pub(super) fn of<'a>(segments: impl Iterator<Item = &'a Segment>) -> Self {
         let (mut crc, mut len) = (Crc::new(), 0);
-        let deflated = segments.map(|segment| {
+        let mut deflated = Vec::new();
+        let mut together = Vec::new();
+        for segment in segments {
             crc.combine(&segment.crc);
             len += segment.len;
-            segment.deflated.clone()
-        });
-        let deflated = deflated.collect();
-        Self { deflated, crc, len }
+            let short = segment.deflated.len() < SHORT;
+            if !together.is_empty() && (!short || together.len() + segment.deflated.len() > LONG) {
+                deflated.push(Bytes::copy_from_slice(&together));
+                together.clear();
+            }
+            if short {
+                together.extend_from_slice(&segment.deflated);
+            } else {
+                deflated.push(segment.deflated.clone());
+            }
+        }
+        if !together.is_empty() {
+            deflated.push(Bytes::copy_from_slice(&together));
+        }
+        Self { deflated: deflated.into(), crc, len }
     }
 
     /// A page that ends in `last`, which has the end mark.

@@ -46,7 +46,7 @@ impl Rendered {
     /// One answer to a scrape: this part and, behind it, the exporter's own metrics, which are told as `prometheus_client` encodes them.
     #[must_use]
     pub fn page(&self, format: Format, own_openmetrics: &str) -> Page {
-        let mut last = SegmentWriter::new();
+        let mut last = SegmentWriter::quick();
         last.text().extend_from_slice(own_text(own_openmetrics, format).as_bytes());
         if format == Format::OpenMetrics {
             last.text().extend_from_slice(b"# EOF\n");
@@ -110,7 +110,7 @@ fn render_shards(page: &mut Writer, shards: Vec<Shard>, before: Option<&Rendered
         let shard = known.get(&told.fingerprint).map_or_else(
             || {
                 let agents = told.agents.expect("a snapshot leaves out only what the page before has");
-                Arc::new(RenderedShard::new(page, told.fingerprint, &agents))
+                Arc::new(RenderedShard::new(page, told.fingerprint, &agents.series()))
             },
             |known| Arc::clone(known),
         );

@@ -146,6 +146,10 @@ impl Running {
         };
         self.changed = true;
         let feed_name = feed.as_str();
+        if let Some(kind) = trouble {
+            let whom = Arc::from(format!("live feed {feed_name}"));
+            Arc::make_mut(&mut self.poller.errors).note(now.utc, &whom, kind.failure(), &message);
+        }
         match (feeds.note(feed, trouble), trouble) {
             (true, Some(_)) => tracing::warn!(feed = feed_name, "{message}"),
             (false, Some(_)) => tracing::debug!(feed = feed_name, "{message}"),

@@ -1,79 +1,87 @@
-//! What the loop shows: a snapshot, and how the targets are doing.
+//! What the loop shows: a snapshot for Prometheus, and for people how everything is doing.
 
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{MINUTE, Poller, Running};
+use crate::cxone::AnyClient;
 use crate::domain::ledger::{ShownTarget, TargetId};
+use crate::domain::live::Feed;
 use crate::domain::snapshot::Snapshot;
-use crate::domain::time::{Now, Timestamp};
+use crate::domain::status::{FeedStatus, PollStatus, Standings, TargetStatus};
+use crate::domain::time::Now;
 use crate::tasks::off_thread;
 
-/// How the targets are doing, for people.
-#[derive(Clone, Debug, Default)]
-pub struct Standings {
-    /// In the order of the configuration.
-    pub targets: Vec<TargetStanding>,
-    /// Jobs that were submitted in the last minute.
-    pub jobs_in_last_minute: u32,
-    /// Whether a report was read, or what an earlier process left is fresh.
-    pub ready: bool,
-}
+/// Takes what there is to show, and whether a report was read, or what an earlier process left is fresh; called off the loop's thread, so
+/// it may take its time. The snapshot leaves out the agents of shards that were in the one before.
+pub type Publish = Arc<dyn Fn(Snapshot, bool) + Send + Sync>;
 
-/// How one target is doing.
-#[derive(Clone, Debug)]
-pub struct TargetStanding {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Whether its newest finished job succeeded; `None` before the first has finished.
-    pub up: Option<bool>,
-    /// Whether it has not succeeded for too long.
-    pub stale: bool,
-    /// Event time up to which it is known.
-    pub watermark: Option<Timestamp>,
-    /// Where its counting began.
-    pub epoch: Option<Timestamp>,
-    /// The wall time of its last success.
-    pub last_success: Option<Timestamp>,
-    /// What went wrong with its newest finished job.
-    pub last_error: Option<String>,
-    /// Since when CXone works on a job of it.
-    pub job_since: Option<Timestamp>,
-}
-
-/// Takes what there is to show; called off the loop's thread, so it may take its time. The snapshot leaves out the agents of shards that
-/// were in the one before.
-pub type Publish = Arc<dyn Fn(Snapshot, Standings) + Send + Sync>;
+/// Takes how everything is doing, in every turn of the loop; must not take its time.
+pub type Tell = Arc<dyn Fn(Standings) + Send + Sync>;
 
 impl Poller {
-    /// What there is to show now, for someone who was shown all that was looked at before.
-    pub fn look(&mut self, now: Now) -> (Snapshot, Standings) {
+    /// What there is to show now, for someone who was shown all that was looked at before, and whether some of it is fresh.
+    pub fn look(&mut self, now: Now) -> (Snapshot, bool) {
         self.show.targets.clear();
-        let submits = self.submits.iter().filter(|(submit, _)| now.instant.since(*submit) <= MINUTE).count();
-        let mut standings = Standings { jobs_in_last_minute: u32::try_from(submits).unwrap_or(u32::MAX), ..Standings::default() };
+        let mut fresh = false;
         for (place, target) in self.targets.iter().enumerate() {
             let id = TargetId::new(place);
             let standing = self.planner.standing(id, now.instant);
             let last_success = standing.last_success.map(|now| now.utc);
-            let finished = last_success.is_some() || standing.last_trouble.is_some();
             self.show.targets.push(ShownTarget { name: Arc::clone(&target.name), up: standing.up, last_success, stale: standing.stale });
-            standings.targets.push(TargetStanding {
-                name: Arc::clone(&target.name),
-                up: finished.then_some(standing.up),
-                stale: standing.stale,
-                watermark: self.ledger.watermark(id),
-                epoch: self.ledger.epoch(id),
-                last_success,
-                last_error: standing.last_trouble.map(|trouble| trouble.message),
-                job_since: standing.job_age.map(|age| now.utc.minus(age)),
-            });
+            fresh |= self.ledger.watermark(id).is_some() && !standing.stale;
         }
-        standings.ready = standings.targets.iter().any(|target| target.watermark.is_some() && !target.stale);
         let live = self.feeds.as_ref().map(|feeds| (feeds.live(), feeds.series(now)));
         let snapshot = self.ledger.snapshot_under(live, &self.show, &self.published);
         self.published = snapshot.fingerprints();
-        (snapshot, standings)
+        (snapshot, fresh)
+    }
+
+    /// Tells how everything is doing now.
+    pub fn tell(&self, now: Now) {
+        let used = match &self.client {
+            AnyClient::Reports(_) => self.submits.iter().filter(|(submit, _)| now.instant.since(*submit) <= MINUTE).count(),
+            AnyClient::Platform(client) => client.budget_used(),
+        };
+        (self.tell)(Standings {
+            targets: (0..self.targets.len()).map(|place| self.target_status(now, place)).collect(),
+            feeds: self.feed_statuses(now),
+            used_in_last_minute: u32::try_from(used).unwrap_or(u32::MAX),
+            store: self.store_status,
+            errors: Arc::clone(&self.errors),
+        });
+    }
+
+    fn target_status(&self, now: Now, place: usize) -> TargetStatus {
+        let id = TargetId::new(place);
+        let standing = self.planner.standing(id, now.instant);
+        let finished = standing.last_success.is_some() || standing.last_trouble.is_some();
+        TargetStatus {
+            name: Arc::clone(&self.targets[place].name),
+            up: finished.then_some(standing.up),
+            stale: standing.stale,
+            watermark: self.ledger.watermark(id),
+            epoch: self.ledger.epoch(id),
+            last_success: standing.last_success.map(|now| now.utc),
+            last_job: standing.last_job,
+            last_error: standing.last_trouble,
+            poll: match standing.job_age {
+                Some(age) => PollStatus::UnderWay(now.utc.minus(age)),
+                None if standing.due < now.instant => PollStatus::Planned(now.utc.minus(now.instant.since(standing.due))),
+                None => PollStatus::Planned(now.utc.plus(standing.due.since(now.instant))),
+            },
+        }
+    }
+
+    fn feed_statuses(&self, now: Now) -> Vec<FeedStatus> {
+        let Some(feeds) = &self.feeds else { return Vec::new() };
+        let status = |feed: Feed| {
+            let standing = feeds.plan().standing(feed, now.instant);
+            let last_success = standing.last_success.map(|now| now.utc);
+            FeedStatus { name: feed.as_str(), up: standing.up, stale: standing.stale, last_success }
+        };
+        Feed::ALL.into_iter().map(status).collect()
     }
 }
 
@@ -93,10 +101,9 @@ impl Running {
 
     /// Publishes what there is to show now; one publication at a time.
     pub(super) fn publish(&mut self, now: Now) -> BoxFuture<'static, ()> {
-        let (snapshot, mut standings) = self.poller.look(now);
-        self.ready |= standings.ready;
-        standings.ready = self.ready;
-        let publish = Arc::clone(&self.poller.publish);
-        off_thread(move || publish(snapshot, standings)).boxed()
+        let (snapshot, fresh) = self.poller.look(now);
+        self.ready |= fresh;
+        let (publish, ready) = (Arc::clone(&self.poller.publish), self.ready);
+        off_thread(move || publish(snapshot, ready)).boxed()
     }
 }

@@ -18,7 +18,7 @@ type Quality = u16;
 /// exactly, then that which is named first. Text 0.0.4 where nothing decides, or nothing of what is asked for can be had: a scrape in
 /// another format than the one hoped for tells more than a refusal.
 #[must_use]
-pub(super) fn format(headers: &HeaderMap) -> Format {
+pub fn format(headers: &HeaderMap) -> Format {
     let mut openmetrics = Choice::default();
     let mut text = Choice::default();
     for (place, part) in parts(headers, ACCEPT).into_iter().enumerate() {
@@ -31,7 +31,7 @@ pub(super) fn format(headers: &HeaderMap) -> Format {
 
 /// Whether `headers` allow gzip and do not prefer the plain text to it.
 #[must_use]
-pub(super) fn gzip(headers: &HeaderMap) -> bool {
+pub fn gzip(headers: &HeaderMap) -> bool {
     let (mut gzip, mut any, mut identity) = (None, None, None);
     for part in parts(headers, ACCEPT_ENCODING) {
         let mut pieces = pieces(&part, ';').into_iter();

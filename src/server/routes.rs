@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
@@ -14,7 +14,7 @@ use crate::exposition::Rendered;
 
 use super::body::{Abort, Body};
 use super::negotiate;
-use super::status_page::{self, Readiness, StatusView};
+use super::status_page::{self, Beside, Readiness, StatusView};
 
 /// The status page.
 const STATUS: &str = "/";
@@ -115,7 +115,7 @@ impl Site {
         } else if path == self.sources.metrics_path {
             self.metrics(request)
         } else {
-            self.page(path)
+            self.page(request.uri())
         };
         harden(&mut response);
         if request.method() == Method::HEAD { without_body(response) } else { response }
@@ -151,8 +151,8 @@ impl Site {
         response
     }
 
-    fn page(&self, path: &str) -> Response<Body> {
-        match path {
+    fn page(&self, uri: &Uri) -> Response<Body> {
+        match uri.path() {
             HEALTHY => plain(StatusCode::OK, "cxone-exporter is healthy.\n".to_owned()),
             READY => match (self.sources.readiness)() {
                 Readiness::Ready => plain(StatusCode::OK, "cxone-exporter is ready.\n".to_owned()),
@@ -160,7 +160,12 @@ impl Site {
             },
             _ => {
                 let (view, readiness) = ((self.sources.status)(), (self.sources.readiness)());
-                let html = status_page::html(&view, &readiness, &self.sources.metrics_path, self.refused.load(Ordering::Relaxed));
+                let beside = Beside {
+                    metrics_path: &self.sources.metrics_path,
+                    refused: self.refused.load(Ordering::Relaxed),
+                    refresh: status_page::refresh(uri.query()),
+                };
+                let html = status_page::html(&view, &readiness, &beside);
                 let mut response = with(StatusCode::OK, "text/html; charset=utf-8", Body::full(html));
                 let policy = HeaderValue::from_static(status_page::CONTENT_SECURITY_POLICY);
                 response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);

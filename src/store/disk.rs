@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::{Store, StoreError, VERSION};
-use crate::domain::ledger::{Key, Record};
+use crate::domain::ledger::{Key, Record, from_version_1};
 
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 
@@ -22,8 +22,9 @@ const NEW_FILE: &str = "cxone-exporter.redb.new";
 /// Who may read and write a new store: it holds agents' ids.
 const FOR_US_ALONE: u32 = 0o600;
 
-/// What is read and written of the file is kept up to this much. With less, a large commit writes the same pages several times.
-const CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// What is read and written of the file is kept up to this much. A commit is in the order of the keys, so it needs
+/// each page but once.
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Keeps records in a file.
 #[derive(Debug)]
@@ -122,12 +123,23 @@ fn create(folder: &Path, path: &Path, records: &[Record]) -> Result<(), StoreErr
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|cause| unusable(folder, &cause))
 }
 
+/// Makes an older store one of this version, in one transaction.
 fn check_version(path: &Path, database: &Database) -> Result<(), StoreError> {
     match version(database).map_err(|cause| damaged(path, cause))? {
         Some(VERSION) => Ok(()),
         Some(found) if found > VERSION => Err(StoreError::Newer { path: path.to_owned(), found }),
+        Some(1) => migrate(path, database),
         Some(_) | None => Err(damaged(path, "it does not tell its version")),
     }
+}
+
+fn migrate(path: &Path, database: &Database) -> Result<(), StoreError> {
+    let mut records = Vec::new();
+    let mut keep = |key: &[u8], value: &[u8]| records.push((key.to_vec(), value.to_vec()));
+    read(database, &mut keep).map_err(|cause| damaged(path, cause))?;
+    let mut migrated = from_version_1(&records).map_err(|cause| damaged(path, cause))?;
+    migrated.push(Record::put(&Key::Version, &VERSION));
+    write(database, &migrated).map_err(|cause| unusable(path, &cause))
 }
 
 fn version(database: &Database) -> Result<Option<u32>, redb::Error> {

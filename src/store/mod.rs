@@ -13,7 +13,7 @@ pub use memory::{MemoryStore, Shelf};
 use crate::domain::ledger::Record;
 
 /// The version of the format that this program writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Keeps records. All of a commit are kept, or none, whenever the process ends.
 ///

@@ -195,6 +195,12 @@ impl PlatformClient {
         self.link.budget.as_ref().map_or(Duration::ZERO, Budget::waited)
     }
 
+    /// How many requests of the budget there were in the last minute.
+    #[must_use]
+    pub fn budget_used(&self) -> usize {
+        self.link.budget.as_ref().map_or(0, Budget::used)
+    }
+
     /// One GET below the API's base, once, when the budget has a turn for it. Every element of the member `list` of the answer (whatever
     /// the case of its name) goes to `element` while it arrives; whoever called must forget them all if an error comes after them. 204 and
     /// 304 are answers without rows.

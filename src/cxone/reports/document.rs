@@ -104,7 +104,8 @@ impl<R: RowSink> Content<R> {
         if self.row_count > self.max_rows {
             return Err(Fault { kind: ErrorKind::TooLarge, detail: format!("has more than {} rows", self.max_rows) });
         }
-        let element = String::from_utf8_lossy(element);
+        // Looked at as a whole first: that is several times as fast as piece by piece.
+        let element = std::str::from_utf8(element).map_or_else(|_| String::from_utf8_lossy(element), Cow::Borrowed);
         match row::read(&element).map_err(|_| Fault::malformed(format!("is no JSON in row {}", self.row_count)))? {
             Ok(row) => self.rows.row(&row),
             Err(reason) => self.rows.reject(reason),

@@ -1,6 +1,7 @@
 //! One agent: what is settled, what may still change, and what was published of it.
 
 mod buckets;
+mod version_1;
 
 use std::time::Duration;
 
@@ -8,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use buckets::Buckets;
 
-use super::label::{LabelId, Labels};
-use super::starts::{self, MINUTE, Starts, minute_of};
-use super::tally::{self, Joined, Tally, tally};
-use super::timeline::{Lasts, Place, Span, Timeline, Told};
+use super::book::Book;
+use super::label::LabelId;
+use super::starts::{MINUTE, Places, Start, Starts, minute_of};
+use super::tally::Tally;
+use super::timeline::{Place, Timeline, Told};
 use super::{Asked, Rows, TargetId};
 use crate::domain::time::{Timestamp, Window};
 
@@ -43,9 +45,6 @@ pub(super) struct Membership {
 /// Everything about one agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Agent {
-    /// The ledger's revision when something of it last changed.
-    #[serde(skip)]
-    pub(super) revision: u32,
     pub(super) display_name: Option<Box<str>>,
     /// Where its counting begins: the earliest epoch of its targets; with buckets, that of the target it was first counted from.
     pub(super) epoch: Timestamp,
@@ -62,9 +61,9 @@ pub(super) struct Agent {
     settled_to: Timestamp,
     timeline: Timeline,
     pub(super) series: Vec<Series>,
-    /// Settled starts, oldest first, for the gauge over the trailing lookback.
-    #[serde(with = "starts")]
-    starts: Vec<Starts>,
+    /// Settled starts, for the gauge over the trailing lookback; in records of their own.
+    #[serde(skip)]
+    pub(super) starts: Starts,
     /// With rows that are buckets: who counts, and what waits.
     buckets: Option<Box<Buckets>>,
 }
@@ -97,47 +96,9 @@ pub(super) struct News {
     pub(super) finished: Vec<(LabelId, Window)>,
 }
 
-/// What an agent needs of its ledger to count.
-pub(super) struct View<'a> {
-    pub(super) labels: &'a Labels,
-    pub(super) rows: Rows,
-}
-
-impl View<'_> {
-    fn joined(&self) -> Joined {
-        match self.rows {
-            Rows::Intervals => Joined::Overlapping,
-            Rows::Events | Rows::States | Rows::Buckets => Joined::Beginning,
-        }
-    }
-
-    /// The label itself, and its state over all skills.
-    pub(super) fn groups_of(&self, label: LabelId) -> [LabelId; 2] {
-        [label, self.labels.over_skills(label)]
-    }
-
-    fn tally(&self, spans: &[Span], range: Window) -> Vec<Tally> {
-        let mut sums = tally(spans, range, Joined::No, |label| label);
-        sums.extend(tally(spans, range, self.joined(), |label| self.labels.over_skills(label)));
-        sums
-    }
-
-    fn starts(&self, spans: &[Span], range: Window) -> Vec<(LabelId, Timestamp, u64)> {
-        let mut starts = tally::starts(spans, range, Joined::No, |label| label);
-        starts.extend(tally::starts(spans, range, self.joined(), |label| self.labels.over_skills(label)));
-        starts
-    }
-
-    fn spans(&self, timeline: &Timeline, observed: Timestamp) -> Vec<Span> {
-        let lasts = if self.rows == Rows::States { Lasts::ToNextStart } else { Lasts::ToNextState };
-        timeline.spans(observed, lasts, |label| self.labels.label(label).state)
-    }
-}
-
 impl Agent {
     pub(super) fn new(window: Window, target_epoch: Timestamp) -> Self {
         Self {
-            revision: 0,
             display_name: None,
             epoch: target_epoch,
             observed: None,
@@ -148,35 +109,36 @@ impl Agent {
             settled_to: Timestamp::MIN,
             timeline: Timeline::default(),
             series: Vec::new(),
-            starts: Vec::new(),
+            starts: Starts::default(),
             buckets: None,
         }
     }
 
     /// Takes in what a report tells of the agent. Its observed time and its counts follow with [`Agent::observe`].
-    pub(super) fn apply(&mut self, report: &AgentReport<'_>, view: &View<'_>) -> Noted {
+    pub(super) fn apply(&mut self, report: &AgentReport<'_>, book: &Book) -> Noted {
         self.epoch = self.epoch.min(report.target_epoch);
         self.last_told = self.last_told.max(report.window.to);
         self.join_target(report.target);
-        for label in report.rows.iter().flat_map(|row| view.groups_of(row.label)) {
+        for label in report.rows.iter().flat_map(|row| book.groups_of(row.label)) {
             self.series_of(label);
         }
         if let Some(observed) = self.observed {
-            self.settle(report.horizon.min(observed), observed, view);
+            self.settle(report.horizon.min(observed), observed, book);
         }
         let mut noted = Noted::default();
-        let (late, in_time): (Vec<Told>, Vec<Told>) = report.rows.iter().partition(|row| self.is_late(row, view.rows, report.horizon));
+        let (late, in_time): (Vec<Told>, Vec<Told>) =
+            report.rows.iter().partition(|row| self.is_late(row, book.rules.rows, report.horizon));
         let newer: Vec<Window> = self.told_in.iter().filter(|(asked, _)| *asked > report.asked).map(|(_, window)| *window).collect();
         // Nothing is settled for an agent that is told of for the first time.
         let settled_to = self.observed.map_or(Timestamp::MIN, |_| report.horizon);
         let place = Place { window: report.window, settled_to, newer: &newer };
-        match view.rows {
+        match book.rules.rows {
             Rows::Intervals => noted.revised = self.timeline.replace_intervals(&place, self.observed, &in_time),
             Rows::Events | Rows::States => noted.revised = self.timeline.replace_events(&place, &in_time),
-            Rows::Buckets => self.take_buckets(report, view),
+            Rows::Buckets => self.take_buckets(report, book),
         }
-        let late = if view.rows == Rows::States { self.timeline.take_ends(&late) } else { late };
-        noted.late = self.note_late(&late, report, view);
+        let late = if book.rules.rows == Rows::States { self.timeline.take_ends(&late) } else { late };
+        noted.late = self.note_late(&late, report, book);
         self.told_in.retain(|(asked, _)| *asked >= report.oldest_awaited);
         self.told_in.push((report.asked, report.window));
         self.known_from = self.known_from.min(report.window.from);
@@ -216,32 +178,28 @@ impl Agent {
     }
 
     /// Late rows count for nothing; but those from before the agent was known belong to the trailing lookback all the same.
-    fn note_late(&mut self, late: &[Told], report: &AgentReport<'_>, view: &View<'_>) -> u64 {
+    fn note_late(&mut self, late: &[Told], report: &AgentReport<'_>, book: &Book) -> u64 {
         let first_told = Window { from: report.window.from, to: self.known_from };
-        for row in late.iter().filter(|row| first_told.contains(row.start)) {
-            for label in view.groups_of(row.label) {
-                self.add_start(label, row.start, row.count);
-            }
-        }
+        let early = late.iter().filter(|row| first_told.contains(row.start));
+        self.add_starts(early.flat_map(|row| book.groups_of(row.label).map(|label| (label, row.start, row.count))), book);
         let after_epoch = late.iter().filter(|row| row.end.unwrap_or(row.start) > report.target_epoch);
         u64::try_from(after_epoch.count()).unwrap_or(u64::MAX)
     }
 
     /// Counts for good what lies before `horizon`, and forgets the visits that ended there.
-    fn settle(&mut self, horizon: Timestamp, observed: Timestamp, view: &View<'_>) {
-        if horizon <= self.settled_to || view.rows == Rows::Buckets {
+    fn settle(&mut self, horizon: Timestamp, observed: Timestamp, book: &Book) {
+        if horizon <= self.settled_to || book.rules.rows == Rows::Buckets {
             return;
         }
-        let spans = view.spans(&self.timeline, observed);
-        for sum in view.tally(&spans, Window { from: self.epoch.max(self.settled_to), to: horizon }) {
+        let spans = book.spans(&self.timeline, observed);
+        for sum in book.tally(&spans, Window { from: self.epoch.max(self.settled_to), to: horizon }) {
             let series = self.series_of(sum.label);
             series.settled_entries = series.settled_entries.saturating_add(narrow(sum.entries));
             series.settled_millis += sum.millis;
         }
         let newly = Window { from: self.settled_to, to: horizon };
-        for (label, start, entries) in view.starts(&spans, newly) {
-            self.add_start(label, start, narrow(entries));
-        }
+        let starts = book.starts(&spans, newly);
+        self.add_starts(starts.into_iter().map(|(label, start, entries)| (label, start, narrow(entries))), book);
         let mut spans = spans.iter();
         self.timeline.pieces.retain(|piece| {
             let end = spans.next().map_or(piece.start, |span| span.end);
@@ -251,11 +209,11 @@ impl Agent {
     }
 
     /// Sets up to where the agent is known, and counts anew.
-    pub(super) fn observe(&mut self, observed: Timestamp, view: &View<'_>) -> News {
+    pub(super) fn observe(&mut self, observed: Timestamp, book: &Book) -> News {
         let mut news = News::default();
         self.observed = Some(observed);
-        let spans = view.spans(&self.timeline, observed);
-        let live = view.tally(&spans, Window { from: self.epoch.max(self.settled_to), to: observed });
+        let spans = book.spans(&self.timeline, observed);
+        let live = book.tally(&spans, Window { from: self.epoch.max(self.settled_to), to: observed });
         for sum in &live {
             self.series_of(sum.label);
         }
@@ -284,37 +242,59 @@ impl Agent {
     pub(super) fn labels(&self) -> impl Iterator<Item = LabelId> + '_ {
         let pieces = self.timeline.pieces.iter().map(|piece| piece.label);
         let waiting = self.buckets.iter().flat_map(|buckets| buckets.labels());
-        self.series.iter().map(|series| series.label).chain(pieces).chain(self.starts.iter().map(|starts| starts.label)).chain(waiting)
+        self.series.iter().map(|series| series.label).chain(pieces).chain(waiting)
     }
 
     /// The visits that have not ended at the observed time, with their starts.
-    pub(super) fn lasting(&self, view: &View<'_>) -> Vec<(LabelId, Timestamp)> {
+    pub(super) fn lasting(&self, book: &Book) -> Vec<(LabelId, Timestamp)> {
         let Some(observed) = self.observed else { return Vec::new() };
-        let spans = view.spans(&self.timeline, observed);
+        let spans = book.spans(&self.timeline, observed);
         let lasting = spans.iter().filter(|span| span.start < observed && span.end >= observed);
         lasting.map(|span| (span.label, span.start)).collect()
     }
 
-    /// State changes by label in the trailing `lookback` before the observed time, in steps of a minute.
-    pub(super) fn window_entries(&self, lookback: Duration, view: &View<'_>) -> Vec<(LabelId, u64)> {
-        let Some(observed) = self.observed else { return Vec::new() };
-        let first_minute = minute_of(observed.minus(lookback));
+    /// State changes in the trailing `lookback` before the observed time, in steps of a minute: for each series in its place.
+    pub(super) fn window_entries(&self, book: &Book) -> Vec<u64> {
+        let mut entries = vec![0; self.series.len()];
+        let Some(observed) = self.observed else { return entries };
+        let first_minute = minute_of(observed.minus(book.rules.lookback));
+        self.starts.each_since(first_minute, &self.places(book), |start| {
+            if let Some(entries) = usize::try_from(start.place).ok().and_then(|place| entries.get_mut(place)) {
+                *entries += u64::from(start.count);
+            }
+        });
         let from = Timestamp::from_millis(i64::from(first_minute) * MINUTE).max(self.settled_to);
-        let live = view.tally(&view.spans(&self.timeline, observed), Window { from, to: observed });
-        let entries = |series: &Series| {
-            let settled = self.starts.iter().filter(|starts| starts.label == series.label && starts.minute >= first_minute);
-            let live = live.iter().find(|sum| sum.label == series.label);
-            settled.map(|starts| u64::from(starts.count)).sum::<u64>() + live.map_or(0, |sum| sum.entries)
-        };
-        self.series.iter().map(|series| (series.label, entries(series))).collect()
+        let live = book.tally(&book.spans(&self.timeline, observed), Window { from, to: observed });
+        for (series, entries) in self.series.iter().zip(&mut entries) {
+            *entries += live.iter().find(|sum| sum.label == series.label).map_or(0, |sum| sum.entries);
+        }
+        entries
     }
 
-    fn add_start(&mut self, label: LabelId, start: Timestamp, count: u32) {
-        let minute = minute_of(start);
-        match self.starts.binary_search_by_key(&(minute, label), |starts| (starts.minute, starts.label)) {
-            Ok(place) => self.starts[place].count = self.starts[place].count.saturating_add(count),
-            Err(place) => self.starts.insert(place, Starts { minute, label, count }),
+    /// Takes in settled starts: label, start and how many. Their labels have series.
+    fn add_starts(&mut self, more: impl Iterator<Item = (LabelId, Timestamp, u32)>, book: &Book) {
+        let mut more = more.peekable();
+        if more.peek().is_none() {
+            return;
         }
+        let places = self.places(book);
+        let mut starts = self.starts.decode(&places);
+        starts.extend(more.filter_map(|(label, start, count)| {
+            let place = self.series.iter().position(|series| series.label == label)?;
+            Some(Start { minute: minute_of(start), place: u32::try_from(place).ok()?, count })
+        }));
+        // Stable: nearly all of it is sorted already.
+        starts.sort_by_key(|start| (start.minute, start.place));
+        starts.dedup_by(|later, kept| {
+            let same = (later.minute, later.place) == (kept.minute, kept.place);
+            kept.count = if same { kept.count.saturating_add(later.count) } else { kept.count };
+            same
+        });
+        self.starts = Starts::encode(&starts, &places);
+    }
+
+    fn places(&self, book: &Book) -> Places {
+        Places::new(self.series.iter().map(|series| series.label), &book.labels)
     }
 
     fn series_of(&mut self, label: LabelId) -> &mut Series {
@@ -325,17 +305,11 @@ impl Agent {
         &mut self.series[place]
     }
 
-    /// Forgets the starts that no trailing `lookback` will need again, and gives back the room that is not used.
+    /// Forgets the starts that no trailing `lookback` will need again.
     pub(super) fn trim(&mut self, lookback: Duration) {
-        let Some(observed) = self.observed else { return };
-        let first_minute = minute_of(observed.minus(lookback));
-        let expired = self.starts.partition_point(|starts| starts.minute < first_minute);
-        self.starts.drain(..expired);
-        self.memberships.shrink_to_fit();
-        self.told_in.shrink_to_fit();
-        self.timeline.pieces.shrink_to_fit();
-        self.series.shrink_to_fit();
-        self.starts.shrink_to_fit();
+        if let Some(observed) = self.observed {
+            self.starts.forget_before(minute_of(observed.minus(lookback)));
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::agent::Agent;
 use super::label::LabelId;
+use super::rest::Resting;
 use super::{Ledger, Progress, TargetId, Total};
 use crate::domain::time::Timestamp;
 
@@ -14,7 +14,7 @@ pub struct Change {
     pub(super) target: TargetId,
     progress: Progress,
     /// `None`: it was not known.
-    agents: BTreeMap<Arc<str>, Option<Box<Agent>>>,
+    pub(super) agents: BTreeMap<Arc<str>, Option<Arc<Resting>>>,
     pub(super) totals: HashMap<LabelId, Option<Total>>,
     /// How many labels there were.
     pub(super) labels: usize,
@@ -29,17 +29,12 @@ impl Change {
         self.target
     }
 
-    pub(super) fn keep_agent(&mut self, name: &Arc<str>, agent: Option<&Agent>) {
-        self.agents.entry(Arc::clone(name)).or_insert_with(|| agent.cloned().map(Box::new));
+    pub(super) fn keep_agent(&mut self, name: &Arc<str>, agent: Option<&Arc<Resting>>) {
+        self.agents.entry(Arc::clone(name)).or_insert_with(|| agent.cloned());
     }
 
     pub(super) fn keep_total(&mut self, label: LabelId, total: Option<&Total>) {
         self.totals.entry(label).or_insert_with(|| total.cloned());
-    }
-
-    /// The agents that it changed, in the order of their names.
-    pub(super) fn agents(&self) -> Vec<Arc<str>> {
-        self.agents.keys().cloned().collect()
     }
 }
 
@@ -50,7 +45,7 @@ impl Ledger {
             progress: self.targets[target.index()].clone(),
             agents: BTreeMap::new(),
             totals: HashMap::new(),
-            labels: self.labels.len(),
+            labels: self.book.labels.len(),
             horizon: self.horizon,
             forget_at: self.forget_at,
         }
@@ -70,7 +65,7 @@ impl Ledger {
                 None => self.totals.remove(&label),
             };
         }
-        self.labels.truncate(change.labels);
+        Arc::make_mut(&mut self.book.labels).truncate(change.labels);
         self.targets[change.target.index()] = change.progress;
         self.horizon = change.horizon;
         self.forget_at = change.forget_at;
@@ -78,7 +73,7 @@ impl Ledger {
             .agents
             .iter()
             .flat_map(|(name, agent)| {
-                agent.memberships.iter().filter(|membership| membership.newest).map(|membership| (membership.target, Arc::clone(name)))
+                agent.face.memberships.iter().filter(|membership| membership.newest).map(|membership| (membership.target, Arc::clone(name)))
             })
             .collect();
         // An agent that was forgotten had left the lists of all targets.

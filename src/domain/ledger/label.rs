@@ -63,6 +63,11 @@ impl Labels {
         }
     }
 
+    /// Whether there is a label at `id`.
+    pub(super) fn knows(&self, id: LabelId) -> bool {
+        usize::try_from(id.0).is_ok_and(|place| place < self.labels.len())
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.labels.len()

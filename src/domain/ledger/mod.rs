@@ -4,9 +4,13 @@
 //! each agent, the visits after the *horizon* (what lies before it is settled) and replaces those of a window by what a newer report tells.
 
 mod agent;
+mod book;
+mod by_agent;
 mod change;
 mod label;
+mod migrate;
 mod overlay;
+mod rest;
 mod saved;
 mod shards;
 mod shown;
@@ -18,22 +22,23 @@ mod timeline;
 mod tests;
 
 pub use change::Change;
+pub use migrate::from_version_1;
 pub use saved::{Damaged, Key, Record, Restored, SavedTarget};
 pub use shown::{Show, ShownTarget};
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use agent::{Agent, AgentReport, View};
-use label::{LabelId, Labels};
-use timeline::Told;
+use agent::{Agent, AgentReport};
+use book::Book;
+use by_agent::{ByAgent, OfAgent, Reading};
+use label::LabelId;
+use rest::Resting;
 
-use super::names::{NameId, Names};
-use super::report::{Report, Row};
+use super::report::Report;
 use super::snapshot::VisitDurations;
 use super::time::{Timestamp, Window};
 
@@ -158,12 +163,9 @@ struct Total {
 /// All counts.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    rules: Rules,
-    names: Names,
-    labels: Labels,
+    book: Book,
     targets: Vec<Progress>,
-    /// Boxed: the map's nodes are half empty.
-    agents: BTreeMap<Arc<str>, Box<Agent>>,
+    agents: BTreeMap<Arc<str>, Arc<Resting>>,
     totals: HashMap<LabelId, Total>,
     horizon: Timestamp,
     forget_at: Timestamp,
@@ -176,9 +178,7 @@ impl Ledger {
     #[must_use]
     pub fn new(rules: Rules, targets: usize) -> Self {
         Self {
-            rules,
-            names: Names::default(),
-            labels: Labels::default(),
+            book: Book::new(rules),
             targets: vec![Progress::default(); targets],
             agents: BTreeMap::new(),
             totals: HashMap::new(),
@@ -203,7 +203,7 @@ impl Ledger {
     /// The place of the newest report that is taken in, in the order of asking.
     #[must_use]
     pub fn newest_asked(&self) -> Asked {
-        self.agents.values().map(|agent| agent.newest_asked()).max().unwrap_or_default()
+        self.agents.values().map(|agent| agent.wake().newest_asked()).max().unwrap_or_default()
     }
 
     /// The target's history up to `to` will never be told: its watermark moves there without a report.
@@ -218,154 +218,104 @@ impl Ledger {
     pub fn apply(&mut self, origin: &Origin, report: &Report) -> (Applied, Change) {
         let mut change = self.begin(origin.target);
         self.revision = self.revision.wrapping_add(1);
-        let mut applied = Applied { rows: u64::try_from(report.rows().len()).unwrap_or(u64::MAX), ..Applied::default() };
         let progress = &mut self.targets[origin.target.0];
-        let target_epoch = *progress.epoch.get_or_insert(origin.window.to);
+        progress.epoch.get_or_insert(origin.window.to);
         progress.watermark = progress.watermark.max(Some(origin.window.to));
 
-        let told = self.by_agent(origin, report, &mut applied);
-        let newest: BTreeSet<Arc<str>> = told.iter().map(|(name, _)| Arc::clone(name)).collect();
-        for (name, rows) in told {
-            let report = AgentReport {
-                target: origin.target,
-                target_epoch,
-                asked: origin.asked,
-                oldest_awaited: origin.oldest_awaited,
-                window: origin.window,
-                horizon: self.horizon,
-                rows: &rows,
-            };
-            let agent = match self.agents.entry(name) {
-                Entry::Occupied(entry) => {
-                    change.keep_agent(entry.key(), Some(entry.get()));
-                    entry.into_mut()
-                }
-                Entry::Vacant(entry) => {
-                    change.keep_agent(entry.key(), None);
-                    entry.insert(Box::new(Agent::new(origin.window, target_epoch)))
-                }
-            };
-            let noted = agent.apply(&report, &view(&self.labels, &self.rules));
-            applied.revised += noted.revised;
-            applied.late += noted.late;
+        let mut reading = Reading::default();
+        let told = ByAgent::new(report);
+        let told = told.iter();
+        let mut newest = Vec::with_capacity(told.len());
+        for told in told {
+            told.read(origin, &mut self.book, &mut reading);
+            newest.push(self.apply_to_agent(origin, &told, &mut reading, &mut change));
         }
-        self.take_display_names(report);
-        self.leave(origin.target, newest, &mut change);
-        for name in change.agents() {
-            self.observe(&name, &mut change);
-        }
+        self.leave(origin.target, newest.into_iter().collect(), &mut change);
         self.move_horizon();
         self.forget(&mut change);
-        (applied, change)
+        let rows = u64::try_from(report.rows().len()).unwrap_or(u64::MAX);
+        (Applied { rows, ..reading.applied }, change)
     }
 
-    /// The report's rows by agent, as the counts need them. An agent with no row that counts is there all the same. In the order of the
-    /// agents' names: that of the maps, so that what is looked up next is near.
-    fn by_agent(&mut self, origin: &Origin, report: &Report, applied: &mut Applied) -> Vec<(Arc<str>, Vec<Told>)> {
-        let mut names: Vec<Option<NameId>> = vec![None; report.names().len()];
-        let mut states: Vec<Option<NameId>> = names.clone();
-        let mut places: Vec<Option<usize>> = vec![None; report.names().len()];
-        let mut told: Vec<(Arc<str>, Vec<Told>)> = Vec::new();
-        let mut buckets: HashSet<&Row> = HashSet::new();
-        for row in report.rows() {
-            // Visits are known again by their start; a bucket that is told twice is known by being the same in everything.
-            if self.rules.rows == Rows::Buckets && !buckets.insert(row) {
-                continue;
-            }
-            let place = *places[row.agent.index()].get_or_insert_with(|| {
-                told.push((Arc::clone(report.names().value(row.agent)), Vec::new()));
-                told.len() - 1
-            });
-            if self.rules.rows != Rows::Buckets && row.count > 1 && row.from == origin.window.from {
-                applied.cut_buckets += 1;
-                continue;
-            }
-            if row.count == 0 || (self.rules.rows != Rows::Buckets && row.from >= origin.window.to) {
-                continue;
-            }
-            let state = *states[row.state.index()].get_or_insert_with(|| {
-                let name = report.names().value(row.state);
-                let is_wrap_up = self.rules.wrap_up.iter().any(|alias| **alias == **name);
-                self.names.intern(if is_wrap_up { WRAP_UP } else { name })
-            });
-            let skill = *names[row.skill.index()].get_or_insert_with(|| self.names.intern(report.names().value(row.skill)));
-            let label = self.labels.intern(state, skill);
-            told[place].1.push(Told { label, start: row.from, end: self.end_of(row, origin.window), count: row.count });
+    /// Takes in what a report tells of one agent. Returns the agent's name.
+    fn apply_to_agent(&mut self, origin: &Origin, told: &OfAgent<'_>, reading: &mut Reading, change: &mut Change) -> Arc<str> {
+        let target_epoch = self.targets[origin.target.0].epoch.unwrap_or(origin.window.to);
+        let known = self.agents.get_key_value(told.name);
+        let name = Arc::clone(known.map_or(told.name, |(name, _)| name));
+        change.keep_agent(&name, known.map(|(_, agent)| agent));
+        let mut agent = known.map_or_else(|| Agent::new(origin.window, target_epoch), |(_, agent)| agent.wake());
+        let report = AgentReport {
+            target: origin.target,
+            target_epoch,
+            asked: origin.asked,
+            oldest_awaited: origin.oldest_awaited,
+            window: origin.window,
+            horizon: self.horizon,
+            rows: &reading.rows,
+        };
+        let noted = agent.apply(&report, &self.book);
+        reading.applied.revised += noted.revised;
+        reading.applied.late += noted.late;
+        if let Some(display_name) = told.display_name {
+            agent.display_name = Some((&**display_name).into());
         }
-        told.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        told
-    }
-
-    /// An interval that reaches its window's end has not ended there.
-    fn end_of(&self, row: &Row, window: Window) -> Option<Timestamp> {
-        match self.rules.rows {
-            Rows::Intervals | Rows::States => row.to.filter(|to| *to < window.to),
-            Rows::Events | Rows::Buckets => row.to,
-        }
-    }
-
-    fn take_display_names(&mut self, report: &Report) {
-        for &(agent, name) in report.display_names() {
-            let name = report.names().value(name);
-            if let Some(agent) = self.agents.get_mut(report.names().value(agent))
-                && agent.display_name.as_deref() != Some(&**name)
-            {
-                agent.display_name = Some((&**name).into());
-            }
-        }
+        self.observe(Arc::clone(&name), agent, change);
+        name
     }
 
     /// Agents that the target's newest report does not contain: with intervals they are in no state that it knows; otherwise nothing
     /// changed for them, and they are known up to the watermark, too.
     fn leave(&mut self, target: TargetId, newest: BTreeSet<Arc<str>>, change: &mut Change) {
-        let intervals = self.rules.rows == Rows::Intervals;
+        let intervals = self.book.rules.rows == Rows::Intervals;
         let members = std::mem::take(&mut self.targets[target.0].newest);
         for name in members.difference(&newest) {
-            let Some(agent) = self.agents.get_mut(name) else { continue };
-            change.keep_agent(name, Some(agent));
+            let Some(resting) = self.agents.get(name) else { continue };
+            change.keep_agent(name, Some(resting));
+            let mut agent = resting.wake();
             agent
                 .memberships
                 .iter_mut()
                 .filter(|membership| membership.target == target)
                 .for_each(|membership| membership.newest = !intervals);
+            self.observe(Arc::clone(name), agent, change);
         }
         let newest = if intervals { newest } else { members.union(&newest).cloned().collect() };
         self.targets[target.0].newest = Arc::new(newest);
     }
 
-    /// Counts an agent anew, up to the highest watermark of the targets whose newest report contained it.
-    fn observe(&mut self, name: &Arc<str>, change: &mut Change) {
-        let Some(agent) = self.agents.get_mut(name) else { return };
-        agent.revision = self.revision;
+    /// Counts an agent anew, up to the highest watermark of the targets whose newest report contained it, and lays it to rest.
+    fn observe(&mut self, name: Arc<str>, mut agent: Agent, change: &mut Change) {
         let watermark = |target: TargetId| self.targets[target.0].watermark;
         if let Some(known_to) = agent.owner().and_then(watermark) {
-            agent.judge_buckets(known_to, self.horizon, &view(&self.labels, &self.rules));
+            agent.judge_buckets(known_to, self.horizon, &self.book);
         }
         let owner = agent.owner();
         let counting = agent.memberships.iter().filter(|membership| match owner {
             Some(owner) => membership.target == owner,
             None => membership.newest,
         });
-        let Some(observed) = counting.filter_map(|membership| watermark(membership.target)).max() else { return };
-        let news = agent.observe(observed, &view(&self.labels, &self.rules));
-        for (label, grown) in news.grown {
-            change.keep_total(label, self.totals.get(&label));
-            let total = self.totals.entry(label).or_default();
-            total.entries += grown.entries;
-            total.millis += grown.millis;
+        if let Some(observed) = counting.filter_map(|membership| watermark(membership.target)).max() {
+            let news = agent.observe(observed, &self.book);
+            for (label, grown) in news.grown {
+                change.keep_total(label, self.totals.get(&label));
+                let total = self.totals.entry(label).or_default();
+                total.entries += grown.entries;
+                total.millis += grown.millis;
+            }
+            for (label, visit) in news.finished {
+                change.keep_total(label, self.totals.get(&label));
+                let total = self.totals.entry(label).or_default();
+                total.visits.observe(visit.length());
+            }
+            agent.trim(self.book.rules.lookback);
         }
-        for (label, visit) in news.finished {
-            change.keep_total(label, self.totals.get(&label));
-            let total = self.totals.entry(label).or_default();
-            total.visits.observe(visit.length());
-        }
-        agent.trim(self.rules.lookback);
+        self.agents.insert(name, Resting::new(&agent, self.revision, &self.book));
     }
 
     /// What lies before the lowest watermark less the overlap can no longer be asked for again, so it is settled.
     fn move_horizon(&mut self) {
         let watermarks = self.targets.iter().map(|progress| progress.watermark);
-        let lowest = watermarks.clone().min().flatten().map_or(Timestamp::MIN, |lowest| lowest.minus(self.rules.overlap));
+        let lowest = watermarks.clone().min().flatten().map_or(Timestamp::MIN, |lowest| lowest.minus(self.book.rules.overlap));
         let earliest = watermarks.flatten().max().map_or(Timestamp::MIN, |highest| highest.minus(LONGEST_UNSETTLED));
         self.horizon = self.horizon.max(lowest).max(earliest);
     }
@@ -377,7 +327,7 @@ impl Ledger {
         }
         self.forget_at = highest.plus(FORGET_EVERY);
         self.agents.retain(|name, agent| {
-            let stays = highest.since(agent.last_told) < FORGOTTEN_AFTER;
+            let stays = highest.since(agent.face.last_told) < FORGOTTEN_AFTER;
             if !stays {
                 change.keep_agent(name, Some(agent));
             }
@@ -387,8 +337,4 @@ impl Ledger {
             Arc::make_mut(&mut progress.newest).retain(|name| self.agents.contains_key(name));
         }
     }
-}
-
-fn view<'a>(labels: &'a Labels, rules: &Rules) -> View<'a> {
-    View { labels, rows: rules.rows }
 }

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Show;
-use super::agent::Agent;
-use super::shown::Standing;
+use super::rest::Face;
 use crate::domain::live::{Live, LiveAgent};
 use crate::domain::names::NameId;
-use crate::domain::snapshot::{AgentSeries, Fingerprint, LiveStart, Shard, SkillAgents, Snapshot};
+use crate::domain::snapshot::{AgentSeries, Agents, Fingerprint, LiveStart, Shard, SkillAgents, Snapshot};
 use crate::domain::time::Timestamp;
 
 /// How many agents that only the live feed knows stand in one shard.
@@ -21,27 +20,18 @@ const SHARD: usize = 1024;
 const SAME_START: Duration = Duration::from_secs(1);
 
 /// What the live feed says of an agent.
-#[derive(Clone, Copy)]
-pub(super) struct Lived<'a> {
-    live: &'a Live,
-    agent: &'a LiveAgent,
+#[derive(Clone)]
+pub(super) struct Lived {
     pub(super) observed: Timestamp,
-    /// Whether skills are told apart.
-    skills: bool,
+    /// The live states' revision when something of it last changed.
+    pub(super) revision: u32,
+    /// Where it is, if it is told since when.
+    pub(super) start: Option<LiveStart>,
 }
 
-impl Lived<'_> {
-    pub(super) fn revision(&self) -> u32 {
-        self.agent.revision
-    }
-
-    pub(super) fn has_start(&self) -> bool {
-        self.agent.start.is_some()
-    }
-
-    pub(super) fn start(&self) -> Option<LiveStart> {
-        let skill = if self.skills { Arc::clone(self.live.name(self.agent.skill)) } else { Arc::from("") };
-        Some(LiveStart { state: Arc::clone(self.live.name(self.agent.state)), skill, start: self.agent.start? })
+impl Lived {
+    pub(super) const fn has_start(&self) -> bool {
+        self.start.is_some()
     }
 }
 
@@ -58,20 +48,15 @@ pub(super) struct Overlay<'a> {
 }
 
 impl<'a> Overlay<'a> {
-    /// Lays `live` over `agents`, which are in the order of their ids, and takes the standings that no longer hold away.
-    pub(super) fn new(live: &'a Live, agents: &[(&Arc<str>, &Agent)], standings: &mut [Option<Standing>], skills: bool) -> Self {
+    /// Lays `live` over `agents`, each with whether its history is stale, in the order of their ids.
+    pub(super) fn new<'b>(live: &'a Live, agents: impl Iterator<Item = (&'b Arc<str>, &'b Face, bool)>, skills: bool) -> Self {
         let observed = live.observed();
         let mut rest = live.agents().peekable();
         let mut alone = Vec::new();
-        let mut told = Vec::with_capacity(agents.len());
-        for ((name, agent), standing) in agents.iter().zip(standings) {
-            let own = find(&mut rest, name, &mut alone).map(|own| {
-                let holds = observed.is_some_and(|observed| holds(own, observed, agent, standing.as_ref()));
-                if holds {
-                    *standing = None;
-                }
-                (own, holds)
-            });
+        let mut told = Vec::new();
+        for (name, face, stale) in agents {
+            let own =
+                find(&mut rest, name, &mut alone).map(|own| (own, observed.is_some_and(|observed| holds(own, observed, face, stale))));
             told.push(own);
         }
         alone.extend(rest);
@@ -79,8 +64,13 @@ impl<'a> Overlay<'a> {
     }
 
     /// What holds instead of the history of the agent at `place`.
-    pub(super) fn over(&self, place: usize) -> Option<Lived<'a>> {
+    pub(super) fn over(&self, place: usize) -> Option<Lived> {
         self.told[place].filter(|(_, holds)| *holds).and_then(|(agent, _)| self.lived(agent))
+    }
+
+    /// Whether it holds instead of the history of the agent at `place`.
+    pub(super) fn holds(&self, place: usize) -> bool {
+        self.told[place].is_some_and(|(_, holds)| holds)
     }
 
     /// The display name of the agent at `place`, which the history of this dialect does not tell.
@@ -88,8 +78,12 @@ impl<'a> Overlay<'a> {
         self.told[place].and_then(|(agent, _)| agent.agent_name.as_deref())
     }
 
-    fn lived(&self, agent: &'a LiveAgent) -> Option<Lived<'a>> {
-        self.observed.map(|observed| Lived { live: self.live, agent, observed, skills: self.skills })
+    fn lived(&self, agent: &LiveAgent) -> Option<Lived> {
+        let start = agent.start.map(|start| {
+            let skill = if self.skills { Arc::clone(self.live.name(agent.skill)) } else { Arc::from("") };
+            LiveStart { state: Arc::clone(self.live.name(agent.state)), skill, start }
+        });
+        self.observed.map(|observed| Lived { observed, revision: agent.revision, start })
     }
 
     /// Adds the agents to those that stand where the history says.
@@ -139,12 +133,12 @@ impl<'a> Overlay<'a> {
                 agent_name: agent.agent_name.as_deref().filter(|_| show.agent_info).map(Arc::from),
                 observed: Some(observed),
                 labels: Vec::new(),
-                live: self.lived(agent).as_ref().and_then(Lived::start),
+                live: self.lived(agent).and_then(|lived| lived.start),
             };
             snapshot.shards.push(Shard {
                 fingerprint,
                 series: agents.iter().map(|(_, agent)| alone_series(agent, show)).sum(),
-                agents: (!known.contains(&fingerprint)).then(|| agents.iter().map(series).collect()),
+                agents: (!known.contains(&fingerprint)).then(|| Agents::of(agents.iter().map(series).collect())),
                 ..Shard::observed(agents.iter().map(|(name, _)| (Arc::clone(name), observed)).collect(), known)
             });
         }
@@ -169,10 +163,12 @@ where
 /// Whether the live state holds: where it is the later observation, and where the history is behind it. History that tells of no state
 /// takes none away, for it may not hold the one that lasts; and one that tells of an earlier state than the live one has not heard of
 /// that yet, however far it is said to be known.
-fn holds(live: &LiveAgent, observed: Timestamp, agent: &Agent, standing: Option<&Standing>) -> bool {
-    let Some(standing) = standing else { return true };
-    let is_behind = live.start.is_some_and(|start| standing.start.plus(SAME_START) < start);
-    is_behind || agent.observed.is_none_or(|known| observed > known)
+fn holds(live: &LiveAgent, observed: Timestamp, face: &Face, stale: bool) -> bool {
+    if stale || face.standing.labels.is_empty() {
+        return true;
+    }
+    let is_behind = live.start.is_some_and(|start| face.standing.start.plus(SAME_START) < start);
+    is_behind || face.observed.is_none_or(|known| observed > known)
 }
 
 fn alone_series(agent: &LiveAgent, show: &Show) -> u64 {

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::agent::Agent;
 use super::label::{Label, LabelId};
+use super::rest::Resting;
+use super::starts::{Chunks, is_chunk};
 use super::{Change, Ledger, Progress, Rules, TargetId, Total};
 use crate::domain::report::Filter;
 use crate::domain::time::Timestamp;
@@ -30,6 +32,8 @@ pub enum Key {
     Target(Filter),
     /// An agent, by its id.
     Agent(Arc<str>),
+    /// Four hours of state changes of an agent, by their number since 1970 and the agent's id: those that are written together are near.
+    Starts(u32, Arc<str>),
     /// The counts over all agents of a label, by its number.
     Total(u32),
     /// A submit, by its wall time.
@@ -80,6 +84,7 @@ impl Key {
             Self::Label(number) => [&b"l"[..], &number.to_be_bytes()].concat(),
             Self::Target(filter) => [b"t", &*filter_bytes(filter)].concat(),
             Self::Agent(name) => [b"a", name.as_bytes()].concat(),
+            Self::Starts(chunk, name) => [&b"w"[..], &chunk.to_be_bytes(), name.as_bytes()].concat(),
             Self::Total(number) => [&b"s"[..], &number.to_be_bytes()].concat(),
             Self::Submit(time) => [&b"q"[..], &time.millis().to_be_bytes()].concat(),
             Self::Job(filter) => [b"j", &*filter_bytes(filter)].concat(),
@@ -91,7 +96,7 @@ impl Key {
     #[must_use]
     pub fn is_about(&self, name: &str) -> bool {
         match self {
-            Self::Agent(agent) => **agent == *name,
+            Self::Agent(agent) | Self::Starts(_, agent) => **agent == *name,
             Self::Target(filter) | Self::Job(filter) => filter.is_for(name),
             Self::Version | Self::Ledger | Self::Label(_) | Self::Total(_) | Self::Submit(_) | Self::AgentIds => false,
         }
@@ -104,7 +109,8 @@ impl Key {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Damaged> {
         let (kind, rest) = bytes.split_first().ok_or(Damaged)?;
         let number = || rest.try_into().map(u32::from_be_bytes).map_err(|_| Damaged);
-        let text = || std::str::from_utf8(rest).map_err(|_| Damaged);
+        let text_of = |bytes| std::str::from_utf8(bytes).map_err(|_| Damaged);
+        let text = || text_of(rest);
         let filter = || {
             let (kind, id) = text()?.split_once('\0').ok_or(Damaged)?;
             Ok(Filter { kind: kind.to_owned(), id: id.to_owned() })
@@ -116,6 +122,10 @@ impl Key {
             b't' => Self::Target(filter()?),
             b'a' => Self::Agent(Arc::from(text()?)),
             b's' => Self::Total(number()?),
+            b'w' => {
+                let (chunk, name) = rest.split_first_chunk().ok_or(Damaged)?;
+                Self::Starts(u32::from_be_bytes(*chunk), Arc::from(text_of(name)?))
+            }
             b'q' => Self::Submit(Timestamp::from_millis(rest.try_into().map(i64::from_be_bytes).map_err(|_| Damaged)?)),
             b'j' => Self::Job(filter()?),
             b'i' => Self::AgentIds,
@@ -132,8 +142,13 @@ impl Record {
     /// `value` at `key`.
     #[must_use]
     pub fn put(key: &Key, value: &impl Serialize) -> Self {
-        let value = postcard::to_extend(value, Vec::with_capacity(ROOM)).expect("plain data of known length goes into memory");
-        Self { key: key.to_bytes(), value: Some(value) }
+        Self { key: key.to_bytes(), value: Some(Self::bytes(value)) }
+    }
+
+    /// `value` as bytes.
+    #[must_use]
+    pub fn bytes(value: &impl Serialize) -> Vec<u8> {
+        postcard::to_extend(value, Vec::with_capacity(ROOM)).expect("plain data of known length goes into memory")
     }
 
     /// Nothing at `key`.
@@ -160,8 +175,12 @@ impl Ledger {
     pub fn records(&self, change: &Change, filters: &[Filter], last_success: Option<Timestamp>) -> Vec<Record> {
         let mut records = vec![self.head_record(), self.target_record(change.target, filters, last_success)];
         records.extend(self.label_records(change.labels));
-        records.extend(change.agents().into_iter().map(|name| self.agent_record(name)));
+        for (name, before) in &change.agents {
+            self.agent_records(name, before.as_deref(), &mut records);
+        }
         records.extend(change.totals.keys().map(|label| self.total_record(*label)));
+        // What is near in the store is written together.
+        records.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         records
     }
 
@@ -173,7 +192,9 @@ impl Ledger {
             records.push(self.target_record(TargetId::new(place), filters, *last_success));
         }
         records.extend(self.label_records(0));
-        records.extend(self.agents.keys().cloned().map(|name| self.agent_record(name)));
+        for name in self.agents.keys() {
+            self.agent_records(name, None, &mut records);
+        }
         records.extend(self.totals.keys().map(|label| self.total_record(*label)));
         records
     }
@@ -189,16 +210,27 @@ impl Ledger {
     }
 
     fn label_records(&self, first: usize) -> impl Iterator<Item = Record> + '_ {
-        self.labels.iter().skip(first).map(|(id, label)| {
-            let name = |name| &**self.names.value(name);
+        self.book.labels.iter().skip(first).map(|(id, label)| {
+            let name = |name| &**self.book.names.value(name);
             Record::put(&Key::Label(id.number()), &(name(label.state), label.skill.map(name)))
         })
     }
 
-    fn agent_record(&self, name: Arc<str>) -> Record {
-        let agent = self.agents.get(&name);
-        let key = Key::Agent(name);
-        agent.map_or_else(|| Record::delete(&key), |agent| Record::put(&key, agent))
+    /// What is to be written of an agent that was `before`.
+    fn agent_records(&self, name: &Arc<str>, before: Option<&Resting>, records: &mut Vec<Record>) {
+        let now = self.agents.get(name);
+        let record = now.map(|agent| agent.record.to_vec());
+        records.push(Record { key: Key::Agent(Arc::clone(name)).to_bytes(), value: record });
+        let chunk = |number, value: Option<&[u8]>| Record {
+            key: Key::Starts(number, Arc::clone(name)).to_bytes(),
+            value: value.map(<[u8]>::to_vec),
+        };
+        let before = || before.into_iter().flat_map(|agent| agent.starts.chunks());
+        let now = || now.into_iter().flat_map(|agent| agent.starts.chunks());
+        let gone = before().filter(|(number, _)| now().all(|(kept, _)| kept != *number));
+        records.extend(gone.map(|(number, _)| chunk(number, None)));
+        let grown = now().filter(|(number, bytes)| !before().any(|known| known == (*number, *bytes)));
+        records.extend(grown.map(|(number, bytes)| chunk(number, Some(bytes))));
     }
 
     fn total_record(&self, label: LabelId) -> Record {
@@ -207,14 +239,23 @@ impl Ledger {
     }
 }
 
-/// Takes records in, in any order, and makes a ledger of them.
+/// Takes records in, in the order of their keys, and makes a ledger of them.
 #[derive(Debug, Default)]
 pub struct Restored {
     head: Option<(Timestamp, Timestamp)>,
     labels: Vec<(u32, String, Option<String>)>,
     targets: HashMap<Filter, SavedTarget>,
-    agents: Vec<(Arc<str>, Box<Agent>)>,
+    agents: Vec<RestoredAgent>,
+    /// Where the agent behind the one whose starts were told last stands.
+    next: usize,
     totals: Vec<(u32, Total)>,
+}
+
+#[derive(Debug)]
+struct RestoredAgent {
+    name: Arc<str>,
+    record: Box<[u8]>,
+    starts: Chunks,
 }
 
 impl Restored {
@@ -235,7 +276,16 @@ impl Restored {
             Key::Target(filter) => {
                 self.targets.insert(filter, Record::value(value)?);
             }
-            Key::Agent(name) => self.agents.push((name, Record::value(value)?)),
+            Key::Agent(name) => self.agents.push(RestoredAgent { name, record: value.into(), starts: Chunks::default() }),
+            Key::Starts(chunk, name) => {
+                // Mostly the next one's: agents are told by name, and so are the starts of each chunk.
+                let place = match self.agents.get(self.next) {
+                    Some(agent) if agent.name == name => self.next,
+                    Some(_) | None => self.agents.binary_search_by(|agent| agent.name.cmp(&name)).map_err(|_| Damaged)?,
+                };
+                self.next = place + 1;
+                self.agents[place].starts.take(chunk, value).then_some(()).ok_or(Damaged)?;
+            }
             Key::Total(number) => self.totals.push((number, Record::value(value)?)),
             Key::Version | Key::Submit(_) | Key::Job(_) | Key::AgentIds => {}
         }
@@ -276,24 +326,32 @@ impl Restored {
         }
         self.labels.sort_unstable_by_key(|(number, _, _)| *number);
         for (number, state, skill) in &self.labels {
-            let state = ledger.names.intern(state);
-            let skill = skill.as_deref().map(|skill| ledger.names.intern(skill));
-            if ledger.labels.restore(Label { state, skill }) != LabelId::from_number(*number) {
+            let names = Arc::make_mut(&mut ledger.book.names);
+            let state = names.intern(state);
+            let skill = skill.as_deref().map(|skill| names.intern(skill));
+            if Arc::make_mut(&mut ledger.book.labels).restore(Label { state, skill }) != LabelId::from_number(*number) {
                 return Err(Damaged);
             }
         }
-        for (number, total) in self.totals {
+        for (number, total) in std::mem::take(&mut self.totals) {
             ledger.totals.insert(ledger.known_label(LabelId::from_number(number))?, total);
         }
-        for (name, mut agent) in self.agents {
+        let moved = !self.same_places(filters);
+        for RestoredAgent { name, record, starts } in std::mem::take(&mut self.agents) {
+            let mut agent: Agent = Record::value(&record)?;
             for label in agent.labels() {
                 ledger.known_label(label)?;
+            }
+            agent.starts = starts.finish();
+            if !agent.starts.chunks().all(|(number, bytes)| is_chunk(number, bytes, agent.series.len())) {
+                return Err(Damaged);
             }
             agent.retarget(|target| places.get(&target.index()).map(|place| TargetId::new(*place)));
             for membership in agent.memberships.iter().filter(|membership| membership.newest) {
                 Arc::make_mut(&mut ledger.targets[membership.target.index()].newest).insert(Arc::clone(&name));
             }
-            ledger.agents.insert(name, agent);
+            let record = if moved { Record::bytes(&agent).into() } else { record };
+            ledger.agents.insert(name, Resting::restored(&agent, record, &ledger.book));
         }
         if let Some((horizon, forget_at)) = self.head {
             (ledger.horizon, ledger.forget_at) = (horizon, forget_at);
@@ -304,7 +362,6 @@ impl Restored {
 
 impl Ledger {
     fn known_label(&self, label: LabelId) -> Result<LabelId, Damaged> {
-        let known = usize::try_from(label.number()).is_ok_and(|place| place < self.labels.len());
-        known.then_some(label).ok_or(Damaged)
+        self.book.labels.knows(label).then_some(label).ok_or(Damaged)
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::agent::Agent;
+use super::book::Book;
 use super::overlay::Lived;
-use super::shown::{Show, Standing};
-use super::{Ledger, TargetId};
-use crate::domain::snapshot::{Fingerprint, Shard};
+use super::rest::{Face, Resting, Standing};
+use super::{Ledger, Show};
+use crate::domain::snapshot::{Agents, Fingerprint, Shard};
 use crate::domain::time::Timestamp;
 
 /// A target with fewer agents shares its shard with the next: every shard costs the page a few bytes and the start of a compression.
@@ -17,43 +17,26 @@ const FEWEST: usize = 128;
 const MOST: usize = 1024;
 
 /// An agent that is shown.
-#[derive(Clone, Copy)]
-pub(super) struct Shown<'a> {
-    pub(super) name: &'a Arc<str>,
-    pub(super) agent: &'a Agent,
-    pub(super) standing: Option<&'a Standing>,
+#[derive(Clone)]
+pub(super) struct Shown {
+    pub(super) name: Arc<str>,
+    pub(super) agent: Arc<Resting>,
     pub(super) stale: bool,
-    /// Its display name, where names are shown.
-    pub(super) agent_name: Option<&'a str>,
-    /// What the live feed says of it, where that is the later observation; then `standing` is `None`.
-    pub(super) live: Option<Lived<'a>>,
+    /// What the live feed says of it, where that is the later observation.
+    pub(super) over: Option<Lived>,
+    /// Its name as the live feed tells it, where names are shown.
+    pub(super) live_name: Option<Arc<str>>,
     /// Whether there is a live feed at all.
     pub(super) has_feed: bool,
 }
 
-impl Shown<'_> {
-    /// The target that told of it first.
-    fn home(&self) -> Option<TargetId> {
-        self.agent.memberships.first().map(|membership| membership.target)
-    }
-
-    /// Its display name, unless all that is known of it is stale.
-    pub(super) fn told_name(&self) -> Option<&str> {
-        self.agent_name.filter(|_| !self.stale || self.live.is_some())
-    }
-
-    /// Up to when it is known.
-    pub(super) fn observed(&self) -> Option<Timestamp> {
-        self.live.as_ref().map(|live| live.observed).or(self.agent.observed.filter(|_| !self.stale))
-    }
-}
-
 /// Parts `agents`, which are in the order of their ids, by their homes.
-pub(super) fn shards<'a>(agents: &'a mut [Shown<'_>]) -> impl Iterator<Item = &'a [Shown<'a>]> {
+pub(super) fn shards(agents: &mut [Shown]) -> impl Iterator<Item = &[Shown]> {
+    let home = |shown: &Shown| shown.agent.face.home();
     // Stable: within a home, the order of the ids stays.
-    agents.sort_by_key(Shown::home);
-    let agents: &[Shown<'_>] = agents;
-    let sizes: Vec<usize> = agents.chunk_by(|a, b| a.home() == b.home()).map(<[_]>::len).collect();
+    agents.sort_by_key(home);
+    let agents: &[Shown] = agents;
+    let sizes: Vec<usize> = agents.chunk_by(|a, b| home(a) == home(b)).map(<[_]>::len).collect();
     let mut rest = agents;
     shard_sizes(&sizes).into_iter().map(move |size| {
         let (shard, behind) = rest.split_at(size);
@@ -85,38 +68,58 @@ fn shard_sizes(homes: &[usize]) -> Vec<usize> {
     sizes
 }
 
-impl Ledger {
-    pub(super) fn shard<'a>(&self, agents: &[Shown<'a>], known: &HashSet<Fingerprint>) -> Shard {
-        // All else that a series shows of an agent follows from these: what reports told of it, whether that is stale, and what the live
-        // feed says of it.
-        let told = |shown: &Shown<'a>| (&**shown.name, shown.agent.revision, shown.stale, shown.live.map(|live| live.revision()));
-        let told: Vec<_> = agents.iter().map(|shown| (told(shown), shown.told_name())).collect();
-        let fingerprint = Fingerprint::of(&told);
-        let observed = agents.iter().filter_map(|shown| Some((Arc::clone(shown.name), shown.observed()?))).collect();
-        Shard {
-            fingerprint,
-            series: agents.iter().map(|agent| self.series(agent)).sum(),
-            agents: (!known.contains(&fingerprint)).then(|| agents.iter().map(|agent| self.agent_series(agent)).collect()),
-            ..Shard::observed(observed, known)
-        }
+impl Shown {
+    /// How many series it has.
+    pub(super) fn series(&self, book: &Book, agent_info: bool) -> u64 {
+        let Face { labels, named, .. } = &self.agent.face;
+        let of_label = if self.stale { 2 } else { 3 };
+        let here =
+            self.standing().map_or(0, |standing| standing.shown(book)) + usize::from(self.over.as_ref().is_some_and(Lived::has_start));
+        let is_named = agent_info && (*named || self.live_name.is_some()) && self.is_known_now();
+        of_label * u64::from(*labels) + u64::try_from(here).unwrap_or(u64::MAX) + u64::from(self.observed().is_some()) + u64::from(is_named)
     }
 
-    /// How many series an agent has.
-    pub(super) fn series(&self, shown: &Shown<'_>) -> u64 {
-        let Shown { agent, standing, stale, .. } = *shown;
-        let view = self.view();
-        let of_label = |label| 2 + u64::from(!stale) + u64::from(standing.is_some_and(|standing| standing.is_under(label, &view)));
-        let labels = agent.series.iter().map(|series| series.label).filter(|label| self.is_shown(*label));
-        let live = shown.live.as_ref().is_some_and(Lived::has_start);
-        let agent = [shown.observed().is_some(), shown.told_name().is_some(), live];
-        labels.map(of_label).sum::<u64>() + agent.into_iter().map(u64::from).sum::<u64>()
+    /// Where it is, by its history.
+    pub(super) fn standing(&self) -> Option<&Standing> {
+        (!self.stale && self.over.is_none()).then_some(&self.agent.face.standing)
+    }
+
+    /// Up to when it is known where it is.
+    pub(super) fn observed(&self) -> Option<Timestamp> {
+        self.over.as_ref().map(|over| over.observed).or(self.agent.face.observed.filter(|_| !self.stale))
+    }
+
+    /// Whether any source of it is fresh.
+    pub(super) fn is_known_now(&self) -> bool {
+        !self.stale || self.over.is_some()
     }
 
     /// How many it has at the most with the same labels.
-    pub(super) fn most_series(&self, shown: &Shown<'_>, show: &Show) -> u64 {
-        let labels = shown.agent.series.iter().filter(|series| self.is_shown(series.label)).count();
+    pub(super) fn most_series(&self, agent_info: bool) -> u64 {
         // Where the live feed says that it is there may be no label yet.
-        4 * u64::try_from(labels).unwrap_or(u64::MAX) + 1 + u64::from(show.agent_info) + u64::from(shown.has_feed)
+        4 * u64::from(self.agent.face.labels) + 1 + u64::from(agent_info) + u64::from(self.has_feed)
+    }
+}
+
+impl Ledger {
+    pub(super) fn shard(&self, agents: &[Shown], show: &Show, known: &HashSet<Fingerprint>) -> Shard {
+        // All else that a series shows of an agent follows from these: what reports told of it, whether that is stale, and what the live
+        // feed says of it.
+        let told =
+            |shown: &Shown| (Arc::clone(&shown.name), shown.agent.revision, shown.stale, shown.over.as_ref().map(|over| over.revision));
+        let told: Vec<_> = agents.iter().map(|shown| (told(shown), shown.live_name.as_deref())).collect();
+        let observed = agents.iter().filter_map(|shown| Some((Arc::clone(&shown.name), shown.observed()?))).collect();
+        let agent_info = show.agent_info;
+        let fingerprint = Fingerprint::of(&(told, agent_info));
+        Shard {
+            fingerprint,
+            series: agents.iter().map(|shown| shown.series(&self.book, agent_info)).sum(),
+            agents: (!known.contains(&fingerprint)).then(|| {
+                let (agents, book) = (agents.to_vec(), self.book.clone());
+                Agents::made_by(move || agents.iter().map(|shown| book.agent_series(shown, agent_info)).collect())
+            }),
+            ..Shard::observed(observed, known)
+        }
     }
 }
 

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::agent::{Agent, View};
+use super::book::Book;
 use super::label::LabelId;
-use super::overlay::{Lived, Overlay};
+use super::overlay::Overlay;
+use super::rest::Face;
 use super::shards::{Shown, shards};
-use super::{Detail, Ledger, view};
+use super::{Detail, Ledger};
 use crate::domain::live::Live;
 use crate::domain::names::NameId;
 use crate::domain::snapshot::{AgentSeries, Fingerprint, LabelSeries, LiveSeries, SkillAgents, Snapshot, StateSeries, TargetSeries};
@@ -40,20 +41,6 @@ pub struct ShownTarget {
     pub stale: bool,
 }
 
-/// Where an agent is: its state, since when, and under which labels.
-pub(super) struct Standing {
-    state: NameId,
-    pub(super) start: Timestamp,
-    labels: Vec<LabelId>,
-}
-
-impl Standing {
-    /// Whether the agent is in what `label` stands for.
-    pub(super) fn is_under(&self, label: LabelId, view: &View<'_>) -> bool {
-        self.labels.iter().any(|own| view.groups_of(*own).contains(&label))
-    }
-}
-
 impl Ledger {
     /// All that one `/metrics` may say of the contact centre.
     #[must_use]
@@ -71,76 +58,71 @@ impl Ledger {
     /// where it is now.
     #[must_use]
     pub fn snapshot_under(&self, live: Option<(&Live, LiveSeries)>, show: &Show, known: &HashSet<Fingerprint>) -> Snapshot {
-        let agents: Vec<(&Arc<str>, &Agent)> = self.agents.iter().map(|(name, agent)| (name, &**agent)).collect();
-        let mut standings: Vec<Option<Standing>> = agents.iter().map(|(_, agent)| self.standing(agent, show)).collect();
         let (live, live_series) = live.unzip();
-        let overlay = live.map(|live| Overlay::new(live, &agents, &mut standings, self.rules.detail == Detail::AgentSkill));
-        let mut snapshot = self.aggregates(&agents, &standings, show);
+        let skills = self.book.rules.detail == Detail::AgentSkill;
+        let faces = self.agents.iter().map(|(name, agent)| (name, &agent.face, is_stale(&agent.face, show)));
+        let overlay = live.map(|live| Overlay::new(live, faces, skills));
+        let mut snapshot = self.aggregates(show, overlay.as_ref());
         if let Some(overlay) = &overlay {
             overlay.add_to(&mut snapshot, show);
         }
         snapshot.series_dropped = live_series.as_ref().map_or(0, |live| live.left_out);
         snapshot.live = live_series;
-        if self.rules.detail == Detail::Aggregate {
+        if self.book.rules.detail == Detail::Aggregate {
             return snapshot;
         }
         let mut room = show.max_series.saturating_sub(snapshot.series());
         let mut full = false;
-        let mut shown = Vec::with_capacity(agents.len());
-        for (place, ((name, agent), standing)) in agents.into_iter().zip(&standings).enumerate() {
-            let live = overlay.as_ref().and_then(|overlay| overlay.over(place));
-            let told_name = overlay.as_ref().and_then(|overlay| overlay.agent_name(place));
-            let agent_name = agent.display_name.as_deref().or(told_name).filter(|_| show.agent_info);
-            let (standing, stale) = (standing.as_ref(), is_stale(agent, show));
-            let agent = Shown { name, agent, standing, stale, agent_name, live, has_feed: overlay.is_some() };
+        let mut shown = Vec::with_capacity(self.agents.len());
+        for (place, (name, agent)) in self.agents.iter().enumerate() {
+            let agent = Shown {
+                name: Arc::clone(name),
+                agent: Arc::clone(agent),
+                stale: is_stale(&agent.face, show),
+                over: overlay.as_ref().and_then(|overlay| overlay.over(place)),
+                live_name: overlay.as_ref().and_then(|overlay| overlay.agent_name(place)).filter(|_| show.agent_info).map(Arc::from),
+                has_feed: overlay.is_some(),
+            };
             // The size is that of an agent that is fully shown, so that nobody comes and goes with another's state.
-            let size = self.most_series(&agent, show);
+            let size = agent.most_series(show.agent_info);
             full = full || size > room;
             if full {
-                snapshot.series_dropped += self.series(&agent);
+                snapshot.series_dropped += agent.series(&self.book, show.agent_info);
             } else {
                 room -= size;
                 shown.push(agent);
             }
         }
-        snapshot.shards = shards(&mut shown).map(|agents| self.shard(agents, known)).collect();
+        snapshot.shards = shards(&mut shown).map(|agents| self.shard(agents, show, known)).collect();
         if let Some(overlay) = &overlay {
             overlay.add_shards(&mut snapshot, if full { 0 } else { room }, show, known);
         }
         snapshot
     }
 
-    /// Where the agent is at its observed time: of the visits that last, those with the latest start, ties by the state's name.
-    fn standing(&self, agent: &Agent, show: &Show) -> Option<Standing> {
-        if is_stale(agent, show) || !agent.in_newest() {
-            return None;
-        }
-        let lasting = agent.lasting(&self.view());
-        let start = lasting.iter().map(|(_, start)| *start).max()?;
-        let latest = || lasting.iter().filter(|(_, began)| *began == start).map(|(label, _)| (*label, self.labels.label(*label).state));
-        let (_, state) = latest().min_by_key(|(_, state)| self.names.value(*state))?;
-        let labels = latest().filter(|(_, other)| *other == state).map(|(label, _)| label).collect();
-        Some(Standing { state, start, labels })
-    }
-
-    fn aggregates(&self, agents: &[(&Arc<str>, &Agent)], standings: &[Option<Standing>], show: &Show) -> Snapshot {
+    /// What all agents are together; where `overlay` says what holds of an agent, that is not counted here.
+    fn aggregates(&self, show: &Show, overlay: Option<&Overlay<'_>>) -> Snapshot {
         let mut by_state: HashMap<NameId, u64> = HashMap::new();
         let mut by_label: HashMap<LabelId, u64> = HashMap::new();
         let mut over: BTreeMap<&Arc<str>, u64> = show.limits.keys().map(|state| (state, 0)).collect();
-        for ((_, agent), standing) in agents.iter().zip(standings) {
-            let Some(standing) = standing else { continue };
-            *by_state.entry(standing.state).or_default() += 1;
+        for (place, agent) in self.agents.values().enumerate() {
+            if is_stale(&agent.face, show) || overlay.is_some_and(|overlay| overlay.holds(place)) {
+                continue;
+            }
+            let Face { observed, standing, .. } = &agent.face;
+            let Some(state) = standing.state(&self.book) else { continue };
+            *by_state.entry(state).or_default() += 1;
             for label in &standing.labels {
                 *by_label.entry(*label).or_default() += 1;
             }
-            let state = self.names.value(standing.state);
-            let lasted = agent.observed.map_or(Duration::ZERO, |observed| observed.since(standing.start));
+            let state = self.book.names.value(state);
+            let lasted = observed.map_or(Duration::ZERO, |observed| observed.since(standing.start));
             if let (Some(limit), Some(count)) = (show.limits.get(state), over.get_mut(state)) {
                 *count += u64::from(lasted > *limit);
             }
         }
         let mut snapshot = Snapshot {
-            agents_seen: u64::try_from(agents.len()).unwrap_or(u64::MAX),
+            agents_seen: u64::try_from(self.agents.len()).unwrap_or(u64::MAX),
             over_limit: over.into_iter().map(|(state, agents)| (Arc::clone(state), agents)).collect(),
             limits: show.limits.iter().map(|(state, limit)| (Arc::clone(state), *limit)).collect(),
             targets: self.shown_targets(show),
@@ -148,13 +130,13 @@ impl Ledger {
             series_limit: show.max_series,
             ..Snapshot::default()
         };
-        for (id, label) in self.labels.iter() {
-            let state = Arc::clone(self.names.value(label.state));
+        for (id, label) in self.book.labels.iter() {
+            let state = Arc::clone(self.book.names.value(label.state));
             let Some(skill) = label.skill else {
                 snapshot.state_agents.push((state, by_state.get(&label.state).copied().unwrap_or(0)));
                 continue;
             };
-            let skill = Arc::clone(self.names.value(skill));
+            let skill = Arc::clone(self.book.names.value(skill));
             let total = self.totals.get(&id).cloned().unwrap_or_default();
             let agents = by_label.get(&id).copied().unwrap_or(0);
             snapshot.skill_agents.push(SkillAgents { skill: Arc::clone(&skill), state: Arc::clone(&state), agents });
@@ -178,46 +160,37 @@ impl Ledger {
         series.sort_unstable_by(|a, b| a.target.cmp(&b.target));
         series
     }
+}
 
-    pub(super) fn agent_series(&self, shown: &Shown<'_>) -> AgentSeries {
-        let Shown { name, agent, standing, stale, .. } = *shown;
-        let view = self.view();
-        let window_entries: HashMap<LabelId, u64> = agent.window_entries(self.rules.lookback, &view).into_iter().collect();
-        let mut labels: Vec<LabelSeries> = agent
-            .series
-            .iter()
-            .filter(|series| self.is_shown(series.label))
-            .map(|series| {
+impl Book {
+    /// The series of one agent.
+    pub(super) fn agent_series(&self, shown: &Shown, agent_info: bool) -> AgentSeries {
+        let agent = shown.agent.wake();
+        let standing = shown.standing();
+        let series = agent.series.iter().zip(agent.window_entries(self)).filter(|(series, _)| self.is_shown(series.label));
+        let mut labels: Vec<LabelSeries> = series
+            .map(|(series, window_entries)| {
                 let label = self.labels.label(series.label);
-                let here = |standing: &&Standing| standing.is_under(series.label, &view);
                 let published = series.published();
                 LabelSeries {
                     state: Arc::clone(self.names.value(label.state)),
                     skill: label.skill.map_or_else(|| Arc::from(""), |skill| Arc::clone(self.names.value(skill))),
-                    start: standing.filter(here).map(|standing| standing.start),
-                    window_entries: (!stale).then(|| window_entries.get(&series.label).copied().unwrap_or(0)),
+                    start: standing.filter(|standing| standing.is_under(series.label, self)).map(|standing| standing.start),
+                    window_entries: Some(window_entries).filter(|_| !shown.stale),
                     entries: published.entries,
                     millis: published.millis,
                 }
             })
             .collect();
         labels.sort_unstable_by(|a, b| (&a.state, &a.skill).cmp(&(&b.state, &b.skill)));
-        let agent_name = shown.told_name().map(Arc::from);
-        let live = shown.live.as_ref().and_then(Lived::start);
-        AgentSeries { agent: Arc::clone(name), agent_name, observed: shown.observed(), labels, live }
-    }
-
-    /// Whether series under this label are shown.
-    pub(super) fn is_shown(&self, label: LabelId) -> bool {
-        self.labels.label(label).skill.is_none() == (self.rules.detail == Detail::Agent)
-    }
-
-    pub(super) fn view(&self) -> View<'_> {
-        view(&self.labels, &self.rules)
+        let told_name = agent.display_name.as_deref().or(shown.live_name.as_deref());
+        let agent_name = told_name.filter(|_| agent_info && shown.is_known_now()).map(Arc::from);
+        let live = shown.over.as_ref().and_then(|over| over.start.clone());
+        AgentSeries { agent: Arc::clone(&shown.name), agent_name, observed: shown.observed(), labels, live }
     }
 }
 
 /// An agent is stale when every target that told of it is.
-fn is_stale(agent: &Agent, show: &Show) -> bool {
-    agent.memberships.iter().all(|membership| show.targets[membership.target.index()].stale)
+fn is_stale(face: &Face, show: &Show) -> bool {
+    face.memberships.iter().all(|membership| show.targets[membership.target.index()].stale)
 }

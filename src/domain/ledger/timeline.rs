@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::label::LabelId;
 use crate::domain::names::NameId;
 use crate::domain::time::{Timestamp, Window};
+
+/// Windows in order, apart from each other.
+type Windows = SmallVec<[Window; 2]>;
 
 /// What is known of one visit: where it began, and up to where it is known to have lasted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +63,7 @@ pub(super) struct Place<'a> {
 
 impl Place<'_> {
     /// The parts of the window that the report is the newest truth about.
-    fn parts(&self) -> Vec<Window> {
+    fn parts(&self) -> Windows {
         uncovered(Window { from: self.window.from.max(self.settled_to), ..self.window }, self.newer)
     }
 }
@@ -282,10 +286,10 @@ fn covered(point: Timestamp, newer: &[Window]) -> bool {
     newer.iter().any(|window| window.contains(point))
 }
 
-/// What the `newer` windows leave of `span`, in order.
-fn uncovered(span: Window, newer: &[Window]) -> Vec<Window> {
-    let mut parts = vec![span];
-    parts.retain(|part| part.from < part.to);
+/// What the `newer` windows leave of `span`, in order: mostly all of it.
+fn uncovered(span: Window, newer: &[Window]) -> Windows {
+    let mut parts = Windows::new();
+    parts.extend(Some(span).filter(|part| part.from < part.to));
     for window in newer {
         parts = parts
             .into_iter()

@@ -17,7 +17,7 @@ pub(super) const MAX_TEAMS: usize = 1_000;
 pub(super) const OTHER: &str = "other";
 
 impl Live {
-    /// Unavailable agents by reason, those known so far at 0 too; past [`MAX_REASONS`] they are [`OTHER`]. Empty when stale.
+    /// Unavailable agents by reason, those known so far at 0 too; past 100 they are `other`. Empty when stale.
     #[must_use]
     pub fn unavailable(&self) -> Vec<(Arc<str>, u64)> {
         if self.observed().is_none() {
@@ -35,7 +35,7 @@ impl Live {
         told.into_iter().collect()
     }
 
-    /// Agents by team and state, pairs known so far at 0 too; teams past [`MAX_TEAMS`] are [`OTHER`]. Empty when stale.
+    /// Agents by team and state, pairs known so far at 0 too; teams past 1,000 are `other`. Empty when stale.
     #[must_use]
     pub fn teams(&self) -> Vec<TeamAgents> {
         if self.observed().is_none() {

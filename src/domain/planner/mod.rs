@@ -1,6 +1,7 @@
 //! What to ask CXone next: targets take turns within the quota, and none holds up the others.
 
 mod rules;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -12,13 +13,12 @@ use super::backoff::{Backoff, Random};
 use super::fetch::{Failure, Fetch, JobId, Outcome, Reply, Step, Trouble, fault_backoff, throttle_backoff};
 use super::ledger::{Asked, Origin, TargetId};
 use super::quota::Quota;
+use super::status::JobEnd;
 use super::time::{Monotonic, Now, Timestamp, Window};
 use super::window::Planned;
 
 pub use rules::{Asking, Rules};
-
-/// A target is stale only after this many of its planned cycles.
-const STALE_CYCLES: u32 = 3;
+pub use standing::Standing;
 
 /// A request to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,21 +44,6 @@ pub struct Ended {
     pub age: Duration,
     /// How it ended.
     pub outcome: Outcome,
-}
-
-/// How a target is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Whether its newest finished job succeeded.
-    pub up: bool,
-    /// When a job of it last succeeded.
-    pub last_success: Option<Now>,
-    /// Why its newest finished job failed.
-    pub last_trouble: Option<Trouble>,
-    /// How long ago the job that CXone works on was submitted.
-    pub job_age: Option<Duration>,
-    /// Whether it has not succeeded for too long.
-    pub stale: bool,
 }
 
 /// A job that CXone works on, as it is kept for a later process.
@@ -99,6 +84,7 @@ struct Target {
     refusals: Backoff,
     up: bool,
     last_success: Option<Now>,
+    last_job: Option<JobEnd>,
     last_trouble: Option<Trouble>,
 }
 
@@ -139,6 +125,7 @@ impl Planner {
             refusals: Backoff::new(Duration::from_secs(60), Duration::from_secs(300)),
             up: false,
             last_success: None,
+            last_job: None,
             last_trouble: None,
         };
         let targets = (0..targets).map(|_| target()).collect();
@@ -301,6 +288,7 @@ impl Planner {
         }
         let outcome = outcome?;
         let job = target.job.take()?;
+        let end = JobEnd { at: now.utc, took: now.instant.since(job.begun) };
         match &outcome {
             Outcome::Completed => target.succeeded(&job, now, self.rules.jittered(&mut self.random)),
             Outcome::Throttled { retry_after } => {
@@ -308,6 +296,9 @@ impl Planner {
                 self.held_until = self.held_until.max(now.instant.plus(wait));
             }
             Outcome::Failed(trouble) => target.failed(trouble, now.instant, &self.rules, &mut self.random),
+        }
+        if !matches!(outcome, Outcome::Throttled { .. }) {
+            self.targets[id.index()].last_job = Some(end);
         }
         Some(Ended { origin, gap: job.planned.gap, behind: job.planned.behind, age: job.fetch.age(now.instant), outcome })
     }
@@ -324,35 +315,10 @@ impl Planner {
         self.quota_wait
     }
 
-    /// How a target is doing.
-    #[must_use]
-    pub fn standing(&self, id: TargetId, now: Monotonic) -> Standing {
-        let target = &self.targets[id.index()];
-        Standing {
-            up: target.up,
-            last_success: target.last_success,
-            last_trouble: target.last_trouble.clone(),
-            job_age: target.job.as_ref().filter(|job| job.fetch.in_flight()).map(|job| job.fetch.age(now)),
-            stale: self.stale_at(target) <= now,
-        }
-    }
-
-    /// The time from one poll of a target to the next, as the quota allows.
-    #[must_use]
-    pub fn cycle(&self) -> Duration {
-        let targets = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
-        self.rules.interval.max(self.quota.period().saturating_mul(targets))
-    }
-
     /// How far each window reaches back behind the watermark.
     #[must_use]
     pub const fn overlap(&self) -> Duration {
         self.rules.windows.overlap
-    }
-
-    fn stale_at(&self, target: &Target) -> Monotonic {
-        let since = target.last_success.map_or(self.started, |now| now.instant);
-        since.plus(self.rules.max_staleness.max(self.cycle().saturating_mul(STALE_CYCLES)))
     }
 }
 

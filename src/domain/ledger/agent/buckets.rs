@@ -3,9 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Agent, AgentReport, View};
+use super::{Agent, AgentReport};
 use crate::domain::ledger::TargetId;
+use crate::domain::ledger::book::Book;
 use crate::domain::ledger::label::LabelId;
+use crate::domain::ledger::starts::Starts;
 use crate::domain::ledger::timeline::Told;
 use crate::domain::time::{Timestamp, Window};
 
@@ -64,13 +66,13 @@ impl Agent {
     }
 
     /// Takes in what a target tells: counts it if the target is the owner, else lets it wait.
-    pub(super) fn take_buckets(&mut self, report: &AgentReport<'_>, view: &View<'_>) {
+    pub(super) fn take_buckets(&mut self, report: &AgentReport<'_>, book: &Book) {
         let is_member = |target| self.memberships.iter().any(|membership| membership.target == target);
         let buckets = match self.buckets.take().filter(|buckets| is_member(buckets.owner)) {
             // Nothing is counted yet, and this target's counting began earlier.
             Some(buckets) if buckets.told_first_window_only() && report.target_epoch < buckets.epoch => {
                 self.settled_to = Timestamp::MIN;
-                self.starts.clear();
+                self.starts = Starts::default();
                 Buckets::new(report.target, report.target_epoch)
             }
             Some(buckets) => buckets,
@@ -81,7 +83,7 @@ impl Agent {
         let buckets = self.buckets.insert(buckets);
         if is_owner {
             buckets.told.push(report.window);
-            self.count_buckets(report.window, report.rows, view);
+            self.count_buckets(report.window, report.rows, book);
         } else {
             buckets.waiting.push(Waiting { target: report.target, window: report.window, rows: report.rows.to_vec() });
         }
@@ -89,7 +91,7 @@ impl Agent {
 
     /// Judges what waits, now that the owner's history is known up to `known_to`. Where the owner told of the agent, it has counted.
     /// Where it did not although another target did, the agent is no longer among the owner's, and the other becomes the owner.
-    pub(in crate::domain::ledger) fn judge_buckets(&mut self, known_to: Timestamp, horizon: Timestamp, view: &View<'_>) {
+    pub(in crate::domain::ledger) fn judge_buckets(&mut self, known_to: Timestamp, horizon: Timestamp, book: &Book) {
         let Some(mut buckets) = self.buckets.take() else { return };
         buckets.waiting.sort_by_key(|waiting| waiting.window.to);
         let known_to = known_to.max(horizon);
@@ -106,24 +108,25 @@ impl Agent {
             owner_changed = true;
             buckets.owner = waiting.target;
             buckets.told.push(waiting.window);
-            self.count_buckets(waiting.window, &waiting.rows, view);
+            self.count_buckets(waiting.window, &waiting.rows, book);
         }
         buckets.told.retain(|window| window.to > horizon);
         self.buckets = Some(buckets);
     }
 
-    fn count_buckets(&mut self, window: Window, rows: &[Told], view: &View<'_>) {
+    fn count_buckets(&mut self, window: Window, rows: &[Told], book: &Book) {
         if window.from < self.settled_to {
             return;
         }
         for row in rows {
-            for label in view.groups_of(row.label) {
+            for label in book.groups_of(row.label) {
                 let counted = if window.from >= self.epoch { row.count } else { 0 };
                 let series = self.series_of(label);
                 series.settled_entries = series.settled_entries.saturating_add(counted);
-                self.add_start(label, row.start.clamp(window.from, window.to), row.count);
             }
         }
+        let start = |row: &Told| row.start.clamp(window.from, window.to);
+        self.add_starts(rows.iter().flat_map(|row| book.groups_of(row.label).map(|label| (label, start(row), row.count))), book);
         self.settled_to = window.to;
     }
 }

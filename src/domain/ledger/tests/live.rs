@@ -39,7 +39,7 @@ type Start = (String, String, i64);
 type Now = BTreeMap<String, (Option<Start>, Option<i64>)>;
 
 fn now(snapshot: &Snapshot) -> Now {
-    let of = |agent: &AgentSeries| {
+    let of = |agent: AgentSeries| {
         let told = agent.labels.iter().filter_map(|label| Some((&label.state, &label.skill, label.start?)));
         let mut starts: Vec<_> = told.chain(agent.live.iter().map(|live| (&live.state, &live.skill, live.start))).collect();
         assert!(starts.len() <= 1, "{agent:?}");
@@ -93,7 +93,7 @@ fn counters_and_window_entries_are_the_historys_alone() {
             let count = |label: &LabelSeries| (label.state.clone(), label.skill.clone(), label.entries, label.millis, label.window_entries);
             agent.labels.iter().map(count).collect::<Vec<_>>()
         };
-        assert_eq!(counts(agent), counts(other));
+        assert_eq!(counts(&agent), counts(&other));
     }
     assert!(both.agents().find(|agent| &*agent.agent == "user-3").expect("known by the live feed").labels.is_empty());
 }
@@ -208,7 +208,7 @@ proptest! {
             lunches += u64::from(state.as_deref() == Some("Lunch") && start.is_some_and(|start| at - start > 2_000));
             state.into_iter().for_each(|state| *states.entry(state).or_default() += 1);
         }
-        let both_starts = |agent: &AgentSeries| agent.labels.iter().filter(|label| label.start.is_some()).count() > 1;
+        let both_starts = |agent: AgentSeries| agent.labels.iter().filter(|label| label.start.is_some()).count() > 1;
         if !history.agents().any(both_starts) {
             prop_assert_eq!(now(&shown), expected);
         }

@@ -3,6 +3,7 @@
 mod buckets;
 mod live;
 mod model;
+mod shown;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -54,7 +55,7 @@ pub(super) fn show(targets: usize) -> Show {
 }
 
 /// The first agent that is shown.
-pub(super) fn first(snapshot: &Snapshot) -> &AgentSeries {
+pub(super) fn first(snapshot: &Snapshot) -> AgentSeries {
     snapshot.agents().next().expect("an agent")
 }
 
@@ -336,7 +337,7 @@ fn the_series_limit_leaves_out_whole_agents_and_keeps_the_aggregates() {
     let agents = ["user-3", "user-1", "user-2"];
     one.read(0, 1_000, &agents.map(|agent| row(agent, "Ready", "", 200, None)));
     let all = one.snapshot();
-    assert_eq!(all.agents().map(|agent| &*agent.agent).collect::<Vec<_>>(), ["user-1", "user-2", "user-3"]);
+    assert_eq!(all.agents().map(|agent| agent.agent.to_string()).collect::<Vec<_>>(), ["user-1", "user-2", "user-3"]);
     let limited = one.ledger.snapshot(&Show { max_series: all.series() - 1, ..show(1) });
     assert_eq!(limited.agents().count(), 2);
     assert_eq!(limited.states, all.states);

@@ -379,7 +379,8 @@ impl Kept {
         }
         self.store.commit(&self.ledger.records(&change, &Self::filters(), None)).expect("there is room");
         if fate == Fate::Restart {
-            let rules = self.ledger.rules.clone();
+            super::shown::check(&self.ledger, &Self::filters());
+            let rules = (*self.ledger.book.rules).clone();
             let checkpoint =
                 crate::checkpoint::read(&mut self.store, rules, &Self::filters(), &crate::domain::privacy::AgentIds::Raw).expect("whole");
             assert_eq!(published(&self.ledger, 2), published(&checkpoint.ledger, 2));
@@ -469,7 +470,7 @@ proptest! {
         for agent in ledger.snapshot(&show(2)).agents() {
             let observed = agent.observed.expect("not stale").millis();
             // That of the target it was first counted from: another's buckets that begin earlier cannot be taken apart.
-            let epoch = ledger.agents[&agent.agent].epoch;
+            let epoch = ledger.agents[&agent.agent].wake().epoch;
             prop_assert!((0..2).any(|target| ledger.epoch(super::super::TargetId::new(target)) == Some(epoch)));
             let epoch = epoch.millis();
             let expected = true_counts(&truth, epoch, observed);

@@ -1,0 +1,54 @@
+//! The parts of `scripts/bench` that have to be fast themselves: it builds this program and calls it, once for each sample.
+//!
+//! | call | does |
+//! |---|---|
+//! | `blast FILE` | a server that answers whatever is asked with these bytes; prints its address |
+//! | `scrape ADDRESS PATH SCRAPERS COUNT` | so many scrapes in all, over one connection each scraper; prints when each began and what it took |
+//! | `scrape ADDRESS PATH SCRAPERS until-told` | as many as come, until its input ends |
+//! | `ingest READER FILE` | reads a report once to be warm, and prints what it takes after that. READER: `report`, `sonic-dom`, `serde-json` or `read` |
+//! | `ingest-memory FILE` | reads a report that arrives in pieces; prints the memory before, after and at the highest |
+//! | `fetch URL FILE` | what `reqwest` makes of a page that it asked for with gzip |
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its results")]
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock that it measures with")]
+
+mod blast;
+mod ingest;
+mod scrape;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        [] => {
+            println!("These are parts of scripts/bench: run that.");
+            Ok(())
+        }
+        ["blast", file] => blast::run(file),
+        ["scrape", address, path, scrapers, count] => scrape::run(address, path, scrapers, count),
+        ["ingest", reader, file] => ingest::speed(reader, file),
+        ["ingest-memory", file] => ingest::memory(file),
+        ["fetch", url, file] => fetch(url, file),
+        _ => Err(format!("wrong arguments: {words:?}").into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("suite: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn fetch(url: &str, file: &str) -> Outcome {
+    rustls::crypto::ring::default_provider().install_default().map_err(|_| "a provider of TLS is there already")?;
+    let answer = reqwest::get(url).await?.error_for_status()?;
+    std::fs::write(file, answer.bytes().await?)?;
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! CXone played in memory: answers in their order, in pieces of a given size, and the requests that came.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use cxone_exporter::cxone::{Response, Transport, TransportError};
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream;
+use http::{HeaderMap, Request, StatusCode};
+
+/// The wall time when the play begins: 2023-10-27T08:00:00Z.
+pub(crate) const EIGHT: i64 = 1_698_393_600_000;
+
+/// What the clients sign in with.
+pub(crate) const SECRET: &str = "s3cret-of-the-client-0123456789";
+
+/// Answers to be given, and the requests so far.
+pub(crate) struct Played {
+    piece: usize,
+    answers: Mutex<VecDeque<(u16, Vec<u8>)>>,
+    requests: Mutex<Vec<Request<Bytes>>>,
+}
+
+impl Played {
+    /// Answers with these statuses and bodies, in pieces of at most `piece` bytes; 404 when there are no more.
+    pub(crate) fn new(piece: usize, answers: impl IntoIterator<Item = (u16, Vec<u8>)>) -> Arc<Self> {
+        Arc::new(Self { piece: piece.max(1), answers: Mutex::new(answers.into_iter().collect()), requests: Mutex::default() })
+    }
+
+    /// The requests so far.
+    pub(crate) fn requests(&self) -> Vec<Request<Bytes>> {
+        self.requests.lock().expect("nobody panicked").clone()
+    }
+}
+
+impl Transport for Played {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response, TransportError>> {
+        self.requests.lock().expect("nobody panicked").push(request);
+        let (status, body) = self.answers.lock().expect("nobody panicked").pop_front().unwrap_or((404, Vec::new()));
+        let pieces: Vec<_> = body.chunks(self.piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let status = StatusCode::from_u16(status).expect("a status");
+        Box::pin(async move { Ok(Response { status, headers: HeaderMap::new(), body: stream::iter(pieces).boxed() }) })
+    }
+}
+
+/// What comes of `future`, in virtual time.
+pub(crate) fn play<T>(future: impl Future<Output = T>) -> T {
+    thread_local! {
+        static RUNTIME: tokio::runtime::Runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime without threads");
+    }
+    RUNTIME.with(|runtime| runtime.block_on(future))
+}

@@ -1,0 +1,91 @@
+//! The way to the API that a configuration names.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use crate::clock::Clock;
+use crate::config::{Config, Dialect, PlatformApi};
+use crate::cxone::platform::Credentials;
+use crate::cxone::{
+    AnyClient, BaseUrl, BaseUrlError, Client, ClientOptions, HttpLimits, HttpTransport, Limits, Observer, PlatformClient, PlatformOptions,
+    Transport, TransportError,
+};
+use crate::domain::fetch::JobTiming;
+
+/// Why the way to CXone cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address is no base.
+    #[error("api.base_url {0}")]
+    BaseUrl(#[from] BaseUrlError),
+    /// There is no transport to it.
+    #[error("cannot prepare connections to CXone: {0}")]
+    Transport(#[from] TransportError),
+}
+
+/// A transport over the network to the API that `config` names.
+///
+/// # Errors
+/// When the address is no base, or the machine lacks certificates.
+pub fn connect(config: &Config) -> Result<Arc<dyn Transport>, ConnectError> {
+    let base = BaseUrl::try_from(config.api.address().clone())?;
+    let limits = HttpLimits::default();
+    let transport = match &config.api.dialect {
+        Dialect::Reports(_) => HttpTransport::new(&base, limits),
+        Dialect::Platform(_) => HttpTransport::http1(&base, limits),
+    };
+    Ok(Arc::new(transport?))
+}
+
+/// The client of the API that `config` names.
+///
+/// # Errors
+/// When the address is no base.
+pub fn client(config: &Config, transport: Arc<dyn Transport>, clock: Clock, observer: Observer) -> Result<AnyClient, ConnectError> {
+    let limits = Limits::default();
+    let hidden = config.metrics.agent_ids.hidden(config.targets.iter().map(|target| &target.filter));
+    let hidden: Vec<SecretString> = hidden.into_iter().map(|id| SecretString::from(id.to_owned())).collect();
+    Ok(match &config.api.dialect {
+        Dialect::Reports(api) => {
+            let (client_id, client_secret) = (api.client.id.clone(), api.client.secret.clone());
+            let options = ClientOptions { base_url: BaseUrl::try_from(api.base_url.clone())?, client_id, client_secret, limits, hidden };
+            AnyClient::Reports(Arc::new(Client::new(transport, clock, options, observer)))
+        }
+        Dialect::Platform(api) => {
+            let options = platform_options(api, config.quota.requests_per_minute, limits, hidden)?;
+            AnyClient::Platform(Arc::new(PlatformClient::new(transport, clock, options, observer)))
+        }
+    })
+}
+
+fn platform_options(
+    api: &PlatformApi,
+    requests_per_minute: u32,
+    limits: Limits,
+    hidden: Vec<SecretString>,
+) -> Result<PlatformOptions, ConnectError> {
+    let issuer = BaseUrl::try_from(api.issuer.clone())?;
+    let credentials = match &api.client {
+        Some(client) => Credentials::Client { id: client.id.clone(), secret: client.secret.clone() },
+        None => Credentials::AccessKey(BaseUrl::try_from(api.access_key_base.clone().unwrap_or_else(|| api.issuer.clone()))?),
+    };
+    Ok(PlatformOptions {
+        issuer,
+        base_url: api.base_url.clone().map(BaseUrl::try_from).transpose()?,
+        version: api.version,
+        access_key_id: api.access_key_id.clone(),
+        access_key_secret: api.access_key_secret.clone(),
+        credentials,
+        limits,
+        hidden,
+        requests_per_minute: NonZeroU32::new(requests_per_minute).unwrap_or(NonZeroU32::MIN),
+    })
+}
+
+/// How jobs are waited for.
+#[must_use]
+pub const fn timing(config: &Config) -> JobTiming {
+    JobTiming { poll_every: config.jobs.poll_every, timeout: config.jobs.timeout }
+}

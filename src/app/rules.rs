@@ -1,0 +1,94 @@
+//! What a configuration means for each part.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::timing;
+use crate::config::{Config, Dialect};
+use crate::domain::backoff::Random;
+use crate::domain::ledger::{self, Show};
+use crate::domain::live::{Live, LivePlan, LiveRules};
+use crate::domain::planner::{self, Asking};
+use crate::domain::privacy::Privacy;
+use crate::domain::time::Monotonic;
+use crate::domain::window::WindowRules;
+use crate::poller::LiveFeeds;
+use crate::server::{QuotaOf, QuotaStatus};
+use crate::telemetry::QuotaFacts;
+
+pub(super) fn quota_facts(config: &Config) -> QuotaFacts {
+    let (limit, reserved) = match config.api.dialect {
+        Dialect::Reports(_) => (config.quota.report_jobs_per_minute, config.quota.reserve),
+        // Each window costs a request at least.
+        Dialect::Platform(_) => (config.quota.requests_per_minute, 0),
+    };
+    let targets = u32::try_from(config.targets.len()).unwrap_or(u32::MAX);
+    let live_a_minute = match config.api.dialect {
+        Dialect::Reports(_) => 0.0,
+        // One request for each of the two feeds.
+        Dialect::Platform(_) => 2.0 * 60.0 / config.poll.live_interval.as_secs_f64(),
+    };
+    let asked_a_minute = f64::from(targets) * 60.0 / config.poll.interval.as_secs_f64() + live_a_minute;
+    QuotaFacts { limit, reserved, demand_ratio: asked_a_minute / f64::from(limit) }
+}
+
+pub(super) fn quota_status(config: &Config, QuotaFacts { limit, reserved, demand_ratio }: QuotaFacts) -> QuotaStatus {
+    let of = match config.api.dialect {
+        Dialect::Reports(_) => QuotaOf::ReportJobs,
+        Dialect::Platform(_) => QuotaOf::Requests,
+    };
+    QuotaStatus { of, limit, reserved, demand_ratio }
+}
+
+pub(super) fn planner_rules(config: &Config) -> planner::Rules {
+    let QuotaFacts { limit, reserved, .. } = quota_facts(config);
+    planner::Rules {
+        interval: config.poll.interval,
+        windows: WindowRules {
+            lookback: config.poll.lookback,
+            overlap: config.poll.overlap,
+            settle_delay: config.poll.settle_delay,
+            retention: config.poll.retention,
+        },
+        timing: timing(config),
+        jobs_per_minute: NonZeroU32::new(limit.saturating_sub(reserved)).unwrap_or(NonZeroU32::MIN),
+        asking: match config.api.dialect {
+            Dialect::Reports(_) => Asking::Jobs,
+            Dialect::Platform(_) => Asking::Pages,
+        },
+        max_staleness: config.metrics.max_staleness,
+    }
+}
+
+/// How often the whole list of agents' states is asked for, and not only what changed: who is gone is in no list of changes.
+const WHOLE_LIST_EVERY: Duration = Duration::from_secs(300);
+
+/// The live feeds of the dialect, if it has any.
+pub(super) fn live_feeds(config: &Config, privacy: &Privacy, random: &Random, now: Monotonic) -> Option<LiveFeeds> {
+    let rules =
+        LiveRules { interval: config.poll.live_interval, full_every: WHOLE_LIST_EVERY, max_staleness: config.metrics.max_staleness };
+    let live = Live::new(config.states.wrap_up.clone(), privacy.clone());
+    match config.api.dialect {
+        Dialect::Reports(_) => None,
+        Dialect::Platform(_) => Some(LiveFeeds::new(LivePlan::new(rules, random.clone().split(), now), live, show(config).limits)),
+    }
+}
+
+pub(super) fn ledger_rules(config: &Config) -> ledger::Rules {
+    ledger::Rules {
+        rows: config.api.rows,
+        lookback: config.poll.lookback,
+        overlap: config.poll.overlap,
+        wrap_up: config.states.wrap_up.clone(),
+        detail: config.metrics.detail,
+    }
+}
+
+pub(super) fn show(config: &Config) -> Show {
+    Show {
+        targets: Vec::new(),
+        limits: config.states.limits.iter().map(|(state, limit)| (state.as_str().into(), *limit)).collect(),
+        max_series: config.metrics.max_series,
+        agent_info: config.metrics.agent_info,
+    }
+}

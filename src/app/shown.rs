@@ -1,0 +1,111 @@
+//! What the pages show beside the metrics: the status page and `/-/ready`.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::Web;
+use crate::clock::Clock;
+use crate::domain::snapshot::Snapshot;
+use crate::domain::status::Standings;
+use crate::exposition::render;
+use crate::poller::{Publish, Tell};
+use crate::server::{QuotaStatus, Readiness, Site, Sources, StatusView};
+use crate::store;
+use crate::telemetry::{Known, Telemetry};
+
+/// What is shown, shared between what polls and what answers.
+#[derive(Clone, Default)]
+pub(super) struct SharedShown(Arc<RwLock<Shown>>);
+
+/// As of the last publication; how everything is doing as of the loop's last turn.
+#[derive(Default)]
+pub(super) struct Shown {
+    /// The address of the API.
+    pub(super) api: String,
+    pub(super) quota: QuotaStatus,
+    pub(super) standings: Standings,
+    /// Whether there is something to show.
+    ready: bool,
+    pub(super) agents_seen: u64,
+    pub(super) series: u64,
+    series_dropped: u64,
+}
+
+impl SharedShown {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Shown> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Shown> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows snapshots on the pages.
+    pub(super) fn publish(&self, site: &Arc<Site>) -> Publish {
+        let (shown, site) = (self.clone(), Arc::clone(site));
+        Arc::new(move |snapshot: Snapshot, ready: bool| {
+            let Snapshot { agents_seen, series_dropped, .. } = snapshot;
+            let rendered = render(snapshot, Some(&site.published()));
+            {
+                let mut shown = shown.write();
+                (shown.ready, shown.agents_seen) = (ready, agents_seen);
+                (shown.series, shown.series_dropped) = (rendered.samples(), series_dropped);
+            }
+            site.publish(rendered);
+        })
+    }
+
+    /// Shows how everything is doing.
+    pub(super) fn tell(&self) -> Tell {
+        let shown = self.clone();
+        Arc::new(move |standings: Standings| shown.write().standings = standings)
+    }
+
+    /// What the pages are made from.
+    pub(super) fn sources(&self, web: Web, clock: &Clock, telemetry: &Arc<Telemetry>) -> Sources {
+        let started = clock.now().utc;
+        let own = Arc::clone(telemetry);
+        let (shown, telemetry, clock) = (self.clone(), Arc::clone(telemetry), clock.clone());
+        let for_readiness = self.clone();
+        Sources {
+            metrics_path: web.telemetry_path,
+            max_requests: web.max_requests,
+            reload: web.reload,
+            own: Box::new(move || own.openmetrics()),
+            readiness: Box::new(move || for_readiness.read().readiness()),
+            status: Box::new(move || {
+                let Known { token_expiry, config_taken, config_refused, certificate_expiry, web_config_is_right, .. } = telemetry.known();
+                let shown = shown.read();
+                StatusView {
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    store_format: store::VERSION,
+                    now: clock.now().utc,
+                    started,
+                    api: shown.api.clone(),
+                    agents_seen: shown.agents_seen,
+                    series: shown.series,
+                    series_dropped: shown.series_dropped,
+                    quota: shown.quota,
+                    standings: shown.standings.clone(),
+                    token_expiry,
+                    config_taken,
+                    config_refused,
+                    web_config_is_right,
+                    certificate_expiry,
+                }
+            }),
+        }
+    }
+}
+
+impl Shown {
+    fn readiness(&self) -> Readiness {
+        if self.ready {
+            return Readiness::Ready;
+        }
+        let error = self.standings.targets.iter().find_map(|target| Some((&target.name, &target.last_error.as_ref()?.message)));
+        Readiness::NotReady(match error {
+            Some((target, error)) => format!("no report yet; target {target}: {error}"),
+            None => "no report yet: the first one is under way".to_owned(),
+        })
+    }
+}

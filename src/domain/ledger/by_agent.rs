@@ -1,0 +1,128 @@
+//! A report's rows agent by agent, in the order of their names: that of the maps, so that what is looked up next is near.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::book::Book;
+use super::label::LabelId;
+use super::timeline::Told;
+use super::{Applied, Origin, Rows, WRAP_UP};
+use crate::domain::names::NameId;
+use crate::domain::report::{Report, Row};
+use crate::domain::time::{Timestamp, Window};
+
+/// The places of a report's rows, sorted by agent: a few bytes a row, for a report may have a million of them.
+pub(super) struct ByAgent<'a> {
+    report: &'a Report,
+    agents: Vec<NameId>,
+    /// For each name, where its rows end among the sorted ones.
+    ends: Vec<usize>,
+    sorted: Vec<u32>,
+    display_names: Vec<Option<NameId>>,
+}
+
+/// What a report tells of one agent.
+pub(super) struct OfAgent<'a> {
+    pub(super) name: &'a Arc<str>,
+    pub(super) display_name: Option<&'a Arc<str>>,
+    report: &'a Report,
+    rows: &'a [u32],
+}
+
+/// What is gathered while a report is read.
+#[derive(Default)]
+pub(super) struct Reading {
+    pub(super) applied: Applied,
+    /// The rows that count of the agent that was read last, as the counts need them.
+    pub(super) rows: Vec<Told>,
+    /// By the report's own places of state and skill.
+    labels: HashMap<(NameId, NameId), LabelId>,
+}
+
+impl<'a> ByAgent<'a> {
+    pub(super) fn new(report: &'a Report) -> Self {
+        let names = report.names();
+        let mut agents = Vec::new();
+        let mut counts = vec![0; names.len()];
+        for agent in report.rows().agents() {
+            if counts[agent.index()] == 0 {
+                agents.push(agent);
+            }
+            counts[agent.index()] += 1;
+        }
+        agents.sort_unstable_by_key(|agent| names.value(*agent));
+        let mut ends = vec![0; names.len()];
+        let mut before = 0;
+        for agent in &agents {
+            ends[agent.index()] = before;
+            before += counts[agent.index()];
+        }
+        let mut sorted = vec![0; before];
+        for (place, agent) in (0..).zip(report.rows().agents()) {
+            let end = &mut ends[agent.index()];
+            sorted[*end] = place;
+            *end += 1;
+        }
+        let mut display_names = Vec::new();
+        for (agent, name) in report.display_names() {
+            display_names.resize(names.len(), None);
+            display_names[agent.index()] = Some(*name);
+        }
+        Self { report, agents, ends, sorted, display_names }
+    }
+
+    /// The agents that it tells of. One with no row that counts is there all the same.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = OfAgent<'_>> {
+        let mut begin = 0;
+        self.agents.iter().map(move |agent| {
+            let end = self.ends[agent.index()];
+            let rows = &self.sorted[begin..end];
+            begin = end;
+            let display_name = self.display_names.get(agent.index()).copied().flatten();
+            OfAgent {
+                name: self.report.names().value(*agent),
+                display_name: display_name.map(|name| self.report.names().value(name)),
+                report: self.report,
+                rows,
+            }
+        })
+    }
+}
+
+impl OfAgent<'_> {
+    /// Reads the rows that count.
+    pub(super) fn read(&self, origin: &Origin, book: &mut Book, reading: &mut Reading) {
+        let is_buckets = book.rules.rows == Rows::Buckets;
+        let mut buckets: HashSet<Row> = HashSet::new();
+        reading.rows.clear();
+        for place in self.rows {
+            let row = self.report.rows().get(*place as usize);
+            // Visits are known again by their start; a bucket that is told twice is known by being the same in everything.
+            if is_buckets && !buckets.insert(row) {
+                continue;
+            }
+            if !is_buckets && row.count > 1 && row.from == origin.window.from {
+                reading.applied.cut_buckets += 1;
+                continue;
+            }
+            if row.count == 0 || (!is_buckets && row.from >= origin.window.to) {
+                continue;
+            }
+            let label = *reading.labels.entry((row.state, row.skill)).or_insert_with(|| {
+                let (state, skill) = (self.report.names().value(row.state), self.report.names().value(row.skill));
+                let is_wrap_up = book.rules.wrap_up.iter().any(|alias| **alias == **state);
+                book.intern(if is_wrap_up { WRAP_UP } else { state }, skill)
+            });
+            let end = end_of(&row, origin.window, book.rules.rows);
+            reading.rows.push(Told { label, start: row.from, end, count: row.count });
+        }
+    }
+}
+
+/// An interval that reaches its window's end has not ended there.
+fn end_of(row: &Row, window: Window, rows: Rows) -> Option<Timestamp> {
+    match rows {
+        Rows::Intervals | Rows::States => row.to.filter(|to| *to < window.to),
+        Rows::Events | Rows::Buckets => row.to,
+    }
+}

@@ -1,0 +1,122 @@
+//! Agents between two reports: as small as their records, with what every page looks at beside them.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::agent::{Agent, Membership};
+use super::book::Book;
+use super::label::LabelId;
+use super::saved::{Damaged, Record};
+use super::starts::Starts;
+use super::{Detail, TargetId};
+use crate::domain::names::NameId;
+use crate::domain::time::Timestamp;
+
+/// An agent at rest. Never changes: a report puts another one in its place, so whoever shows it may take its time.
+#[derive(Debug)]
+pub(super) struct Resting {
+    /// The ledger's revision when something of it last changed.
+    pub(super) revision: u32,
+    pub(super) face: Face,
+    /// All but its starts, as it stands in the store.
+    pub(super) record: Box<[u8]>,
+    pub(super) starts: Starts,
+}
+
+/// What is looked at for every page, also if nothing of the agent changed.
+#[derive(Debug)]
+pub(super) struct Face {
+    pub(super) observed: Option<Timestamp>,
+    /// The end of the latest window that told of it.
+    pub(super) last_told: Timestamp,
+    /// Mostly one.
+    pub(super) memberships: SmallVec<[Membership; 1]>,
+    pub(super) standing: Standing,
+    /// How many of its labels are shown.
+    pub(super) labels: u32,
+    /// Whether its name is known.
+    pub(super) named: bool,
+}
+
+/// Where an agent is at its observed time, and since when; without labels, in no state.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) start: Timestamp,
+    /// The skills that it is in the state for, as many as fit the room of a list elsewhere.
+    pub(super) labels: SmallVec<[LabelId; 4]>,
+}
+
+impl Resting {
+    pub(super) fn new(agent: &Agent, revision: u32, book: &Book) -> Arc<Self> {
+        let record = Record::bytes(agent).into();
+        Arc::new(Self { revision, face: Face::of(agent, book), record, starts: agent.starts.clone() })
+    }
+
+    /// The agent that a store told of.
+    pub(super) fn restored(agent: &Agent, record: Box<[u8]>, book: &Book) -> Arc<Self> {
+        Arc::new(Self { revision: 0, face: Face::of(agent, book), record, starts: agent.starts.clone() })
+    }
+
+    pub(super) fn wake(&self) -> Agent {
+        let agent: Result<Agent, Damaged> = Record::value(&self.record);
+        let mut agent = agent.expect("made of an agent, or read as one at the start");
+        agent.starts.clone_from(&self.starts);
+        agent
+    }
+}
+
+impl Face {
+    fn of(agent: &Agent, book: &Book) -> Self {
+        let labels = agent.series.iter().filter(|series| book.is_shown(series.label)).count();
+        Self {
+            observed: agent.observed,
+            last_told: agent.last_told,
+            memberships: SmallVec::from_slice(&agent.memberships),
+            standing: Standing::of(agent, book),
+            labels: u32::try_from(labels).expect("fewer labels than pairs of names"),
+            named: agent.display_name.is_some(),
+        }
+    }
+
+    /// The target that told of it first.
+    pub(super) fn home(&self) -> Option<TargetId> {
+        self.memberships.first().map(|membership| membership.target)
+    }
+}
+
+impl Standing {
+    /// Of the visits that last, those with the latest start, ties by the state's name; none if no target's newest report told of it.
+    fn of(agent: &Agent, book: &Book) -> Self {
+        let mut standing = Self { start: Timestamp::MIN, labels: SmallVec::new() };
+        if !agent.in_newest() {
+            return standing;
+        }
+        let lasting = agent.lasting(book);
+        let Some(start) = lasting.iter().map(|(_, start)| *start).max() else { return standing };
+        let state_of = |label| book.labels.label(label).state;
+        let latest = || lasting.iter().filter(|(_, began)| *began == start).map(|(label, _)| *label);
+        let state = latest().map(state_of).min_by_key(|state| book.names.value(*state));
+        standing.start = start;
+        standing.labels.extend(latest().filter(|label| Some(state_of(*label)) == state));
+        standing
+    }
+
+    /// The state; `None` when it is in none.
+    pub(super) fn state(&self, book: &Book) -> Option<NameId> {
+        self.labels.first().map(|label| book.labels.label(*label).state)
+    }
+
+    /// Whether the agent is in what `label` stands for.
+    pub(super) fn is_under(&self, label: LabelId, book: &Book) -> bool {
+        self.labels.iter().any(|own| book.groups_of(*own).contains(&label))
+    }
+
+    /// Under how many of the labels that are shown it is.
+    pub(super) fn shown(&self, book: &Book) -> usize {
+        match book.rules.detail {
+            Detail::AgentSkill | Detail::Aggregate => self.labels.len(),
+            Detail::Agent => self.labels.len().min(1),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What somebody should look at.
+
+use std::time::Duration;
+
+use super::words::{Names, Span};
+use super::{Readiness, StatusView};
+use crate::domain::status::{FeedStatus, TargetStatus};
+
+/// A certificate is spoken of when it expires within this time.
+const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// How bad it is: the class of what is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Severity {
+    /// It does what it should.
+    Good,
+    /// It works, and somebody should look at it.
+    Wait,
+    /// Something is missing.
+    Bad,
+}
+
+impl Severity {
+    pub(super) const fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Wait => "wait",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// What is wrong and what to do about it, as HTML.
+pub(super) type Problem = (Severity, String);
+
+/// How it does in a few words, and how bad that is.
+pub(super) fn verdict(view: &StatusView, readiness: &Readiness, problems: &[Problem]) -> (Severity, &'static str) {
+    let targets = &view.standings.targets;
+    let worst = problems.iter().map(|(severity, _)| *severity).max().unwrap_or(Severity::Good);
+    match (readiness, worst) {
+        (Readiness::NotReady(_), Severity::Bad) => (Severity::Bad, "Not ready:"),
+        (Readiness::NotReady(_), Severity::Good | Severity::Wait) => (Severity::Wait, "Not ready:"),
+        (Readiness::Ready, Severity::Good) => (Severity::Good, "It works."),
+        (Readiness::Ready, Severity::Wait) => (Severity::Wait, "It works, but:"),
+        (Readiness::Ready, Severity::Bad) if targets.iter().all(|target| target.up == Some(false)) => {
+            (Severity::Bad, "No reports come in:")
+        }
+        (Readiness::Ready, Severity::Bad) => (Severity::Bad, "Something is wrong:"),
+    }
+}
+
+/// What is wrong, the worst first.
+pub(super) fn problems(view: &StatusView) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let standings = &view.standings;
+    if !standings.store.works {
+        let text = "The store cannot be written to, so nothing is counted until it can: look at the disk's free space and at the rights of the folder.";
+        found.push((Severity::Bad, text.to_owned()));
+    }
+    let named = |wanted: fn(&TargetStatus) -> bool| -> Vec<&str> {
+        standings.targets.iter().filter(|target| wanted(target)).map(|target| &*target.name).collect()
+    };
+    let failing = named(|target| target.up == Some(false) && !target.stale);
+    if !failing.is_empty() {
+        found.push((Severity::Bad, format!("The last job failed: {}.", Names(&failing))));
+    }
+    let stale = named(|target| target.stale);
+    if !stale.is_empty() {
+        let text = format!(
+            "Stale: {}. There was no report for too long (metrics.max_staleness), so gauges of single agents are gone; counters go on later where they ended.",
+            Names(&stale)
+        );
+        found.push((Severity::Bad, text));
+    }
+    let fails = |feed: &&FeedStatus| feed.up == Some(false) || feed.stale;
+    let feeds: Vec<&str> = standings.feeds.iter().filter(fails).map(|feed| feed.name).collect();
+    if !feeds.is_empty() {
+        found.push((Severity::Bad, format!("The live feed does not answer: {}.", Names(&feeds))));
+    }
+    found.extend(settings(view));
+    found.extend(limits(view));
+    found.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
+    found
+}
+
+/// Configurations that became wrong, what has expired or will.
+fn settings(view: &StatusView) -> Vec<Problem> {
+    let mut found = Vec::new();
+    if let Some(refused) = view.config_refused {
+        let ago = Span(view.now.since(refused));
+        let text = format!(
+            "The configuration was read again {ago} ago and is wrong; the one before goes on. The log tells every mistake, and so does <code>check</code>."
+        );
+        found.push((Severity::Bad, text));
+    }
+    if view.web_config_is_right == Some(false) {
+        let text = "The web configuration has changed and is wrong; the one before goes on. The log tells every mistake, and so does <code>check --web.config.file</code>.";
+        found.push((Severity::Bad, text.to_owned()));
+    }
+    if let Some(expiry) = view.certificate_expiry {
+        if expiry <= view.now {
+            found.push((Severity::Bad, "The certificate of this server has expired: replace its file.".to_owned()));
+        } else if expiry.since(view.now) < SOON {
+            found.push((Severity::Wait, format!("The certificate of this server expires in {}.", Span(expiry.since(view.now)))));
+        }
+    }
+    if view.token_expiry.is_some_and(|expiry| expiry <= view.now) {
+        found.push((Severity::Wait, "The access token has expired, and no new one was had since.".to_owned()));
+    }
+    found
+}
+
+/// More was asked for than there may be.
+fn limits(view: &StatusView) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let quota = view.quota;
+    if quota.asked_a_minute() > f64::from(quota.ours()) {
+        let text = format!(
+            "The targets ask for {:.1} {} a minute, and {} are allowed: the data will be older than poll.interval; merge targets or raise poll.interval.",
+            quota.asked_a_minute(),
+            quota.of.plural(),
+            quota.ours()
+        );
+        found.push((Severity::Wait, text));
+    }
+    if view.series_dropped > 0 {
+        let text = format!("{} series of single agents are left out: metrics.max_series allows no more.", view.series_dropped);
+        found.push((Severity::Wait, text));
+    }
+    found
+}

@@ -1,0 +1,159 @@
+//! What the status page tells while things happen.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cxone_exporter::simulator::{Endpoint, Fault, Injection, SimulatorOptions};
+use cxone_exporter::store::Shelf;
+use http::Request;
+
+use crate::direct::Fate;
+use crate::world::{Plan, World, on};
+
+const TWO_TEAMS: &str = "
+poll: {interval: 30s, lookback: 2h, overlap: 10m}
+metrics: {max_staleness: 5m, agent_info: true}
+targets:
+  - filter: {type: team, id: team-1}
+  - filter: {type: team, id: team-2}
+";
+
+fn tenant() -> SimulatorOptions {
+    SimulatorOptions { agents: 8, pace: NonZeroU32::new(6).unwrap(), ..SimulatorOptions::default() }
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+async fn page(world: &World) -> String {
+    world.ask("/").await.1
+}
+
+#[track_caller]
+fn tells(page: &str, all: &[&str]) {
+    for told in all {
+        assert!(page.contains(told), "{told} is missing in\n{page}");
+    }
+}
+
+/// The row of a target.
+fn row<'a>(page: &'a str, target: &str) -> &'a str {
+    let from = page.find(&format!(">{target}</th>")).unwrap();
+    page[from..].split("</tr>").next().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_seen_from_its_submission_to_its_end() {
+    let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
+    tells(&page(&world).await, &["Not ready:", "the first one is under way", "none yet", "0 of 10", "last commit: none since the start"]);
+    world.run_for(seconds(2)).await;
+    tells(row(&page(&world).await, "team:team-1"), &["no report yet", "under way for 1s", "none since the start"]);
+    world.run_for(seconds(20)).await;
+    let well = page(&world).await;
+    tells(&well, &["It works.</strong> 2 of 2 targets up.", "2 of 10", "1 reserved; the targets ask for 4.0 a minute", "expires <time"]);
+    tells(&well, &["None since the start.", "https://cxone.test"]);
+    tells(row(&well, "team:team-1"), &[">up<", "took ", ">in "]);
+    assert!(!well.contains("user-00"), "no agent is named");
+    for agent in world.simulator.floor().agents() {
+        assert!(!well.contains(&*agent.name), "no agent is named");
+    }
+    world.run_for(seconds(300)).await;
+    tells(&page(&world).await, &["4 of 10"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_is_told_until_it_works_and_remembered_after() {
+    let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
+    world.run_for(seconds(60)).await;
+    let of_team_2 = |request: &Request<Bytes>| request.body().windows(6).any(|window| window == b"team-2");
+    world.direct.interfere(Some(Box::new(move |request| if of_team_2(request) { Fate::Dropped } else { Fate::Reaches })));
+    world.run_for(seconds(120)).await;
+    let failing = page(&world).await;
+    tells(&failing, &["Something is wrong:</strong> 1 of 2 targets up.", "The last job failed: <b class=\"told\">team:team-2</b>."]);
+    tells(
+        &failing,
+        &["<b class=\"told\">team:team-2</b> <span class=\"soft\">unreachable, ", " times, the first ", "Check api.base_url, the network"],
+    );
+    tells(row(&failing, "team:team-2"), &[">failing<", "failed after"]);
+    assert_eq!(failing.matches("<li><p>").count(), 1, "repetitions are folded");
+    world.run_for(seconds(300)).await;
+    tells(&page(&world).await, &["Stale: <b class=\"told\">team:team-2</b>."]);
+
+    world.direct.interfere(None);
+    world.run_for(seconds(120)).await;
+    let again = page(&world).await;
+    tells(&again, &["It works.</strong> 2 of 2", "<b class=\"told\">team:team-2</b> <span class=\"soft\">unreachable, "]);
+    assert!(!row(&again, "team:team-2").contains("bad"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn being_throttled_is_an_error_that_fails_no_job() {
+    let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
+    world.run_for(seconds(60)).await;
+    world.simulator.inject(Injection { fault: Fault::Throttle, endpoint: Some(Endpoint::Poll), times: 2 });
+    world.run_for(seconds(60)).await;
+    tells(&page(&world).await, &["2 of 2 targets up.", ">throttled", "CXone allows 10 report jobs a minute"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_targets_than_the_quota_bears_are_told() {
+    let config = "poll: {interval: 10s}\ntargets: [{filter: {type: team, id: team-1}}, {filter: {type: team, id: team-2}}]";
+    let mut world = World::new(Plan { simulator: tenant(), config, ..Plan::default() });
+    world.run_for(seconds(180)).await;
+    tells(&page(&world).await, &["The targets ask for 12.0 report jobs a minute, and 9 are allowed", "9 of 10"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_and_a_wrong_configuration_are_told_until_they_are_mended() {
+    let shelf = Shelf::default();
+    let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, store: on(&shelf), ..Plan::default() });
+    world.run_for(seconds(60)).await;
+    tells(&page(&world).await, &[">works<", ", format 1, last commit: <time", ">right</span><small>read <time"]);
+    shelf.set_full(true);
+    world.run_for(seconds(60)).await;
+    tells(&page(&world).await, &["The store cannot be written to", "no space left", ">store, "]);
+    shelf.set_full(false);
+    world.run_for(seconds(120)).await;
+    let before = page(&world).await;
+    tells(&before, &["It works.</strong>", "no space left"]);
+
+    world.reload(Err("line 3: poll.interval is wrong <i>")).await.unwrap_err();
+    let wrong = page(&world).await;
+    tells(&wrong, &["is wrong; the one before goes on", "read again <time"]);
+    assert!(!wrong.contains("line 3"), "mistakes are for those who may reload");
+    world.reload(Ok(TWO_TEAMS)).await.unwrap();
+    world.run_for(seconds(60)).await;
+    let right = page(&world).await;
+    tells(&right, &["It works.</strong>", ">right</span><small>read <time", "no space left"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_after_a_restart_knows_what_was_known() {
+    let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
+    world.run_for(seconds(120)).await;
+    world.polling = Box::pin(std::future::pending());
+    world.start_again(None);
+    let page = page(&world).await;
+    tells(&page, &["It works.</strong> 2 of 2 targets up."]);
+    tells(row(&page, "team:team-1"), &[">up<", "none since the start"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_platforms_feeds_and_requests_are_told() {
+    let api = "dialect: platform, issuer: 'https://cxone.test', access_key_id: simulated-key, access_key_secret_file: k";
+    let config = "poll: {interval: 40s, lookback: 2h}\nmetrics: {agent_ids: hmac, hmac_key_file: s}\n";
+    let secret = "a key of thirty-two bytes at least, for ids";
+    let mut world = World::new(Plan { simulator: tenant(), api: Some(api), config, secret, ..Plan::default() });
+    world.run_for(seconds(120)).await;
+    let well = page(&world).await;
+    tells(&well, &["1 of 1 targets up, 2 of 2 live feeds.", " requests<svg", ">agent_states</th>", ">skill_activity</th>"]);
+    assert!(!well.contains("dd>0 of "), "the feeds make requests all the time");
+    for agent in world.simulator.floor().agents() {
+        assert!(!well.contains(&agent.id) && !well.contains(&*agent.name));
+    }
+    world.direct.interfere(Some(Box::new(|_| Fate::Dropped)));
+    world.run_for(seconds(60)).await;
+    tells(&page(&world).await, &["The live feed does not answer: ", "live feed agent_states"]);
+}
