@@ -5,7 +5,7 @@
 //! The short form takes about a minute. The long form: `CRASH_KILLS=500 cargo test --release --test crash -- --nocapture`.
 //! `CRASH_SEED=N` repeats the simulated floor, its faults and the plan of kills (moments are real, so not to the microsecond).
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "in a test, a panic is the way to say it")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "in a test, a panic is the way to say it")]
 
 #[path = "support/chance.rs"]
 mod chance;
@@ -15,6 +15,8 @@ mod counted;
 #[allow(dead_code, reason = "what ends by itself, and signals, are for other tests")]
 #[path = "support/process.rs"]
 mod process;
+#[path = "support/stays.rs"]
+mod stays;
 #[path = "support/strict.rs"]
 mod strict;
 
@@ -233,7 +235,7 @@ fn assert_exact(spoken: Spoken, simulator: &Simulator, page: &Page) -> u64 {
             // Agents are observed by the live feed, too, which counts nothing.
             Spoken::Platform => {
                 let window = Window { from: epoch(0), to: target("watermark", spoken.targets()[0]) };
-                (window, counted::happened_on_the_platform(simulator.floor(), &agent, window))
+                (window, stays::happened(simulator.floor(), &agent, window))
             }
         };
         assert_eq!(counted::counted(page, Some(&agent)), truth, "{agent} in {window}");

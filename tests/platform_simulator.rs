@@ -10,6 +10,8 @@ mod direct;
 #[allow(dead_code, reason = "the Reporting API's restarts use more of it")]
 #[path = "support/restarts.rs"]
 mod restarts;
+#[path = "support/stays.rs"]
+mod stays;
 #[path = "support/strict.rs"]
 mod strict;
 #[allow(dead_code, reason = "the Reporting API's tests use more of it")]
@@ -59,7 +61,7 @@ fn epoch(world: &World) -> Timestamp {
 
 /// Entries and milliseconds of one agent in [epoch, observed).
 fn happened(world: &World, agent: &str, observed: Timestamp) -> Sums {
-    counted::happened_on_the_platform(world.simulator.floor(), agent, Window { from: epoch(world), to: observed })
+    stays::happened(world.simulator.floor(), agent, Window { from: epoch(world), to: observed })
 }
 
 /// Up to when the history is counted: agents are observed later than that, by the live feed.

@@ -44,10 +44,11 @@ pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
     let clock = Clock::system();
     let client = app::client(&config, app::connect(&config)?, clock.clone(), Arc::new(|_| {}))?;
     sign_in(&client).await?;
-    if let AnyClient::Platform(client) = &client {
-        check_platform::look_around(client).await?;
-    }
-    report(&client, &config, &clock).await
+    let now = match &client {
+        AnyClient::Platform(client) => check_platform::look_around(client).await?,
+        AnyClient::Reports(_) => check_platform::Live::default(),
+    };
+    report(&client, &config, &clock, &now).await
 }
 
 /// Checks the web configuration at `path`.
@@ -113,7 +114,7 @@ async fn sign_in(client: &AnyClient) -> Result<(), CommandError> {
     }
 }
 
-async fn report(client: &AnyClient, config: &Config, clock: &Clock) -> Result<(), CommandError> {
+async fn report(client: &AnyClient, config: &Config, clock: &Clock, now: &check_platform::Live) -> Result<(), CommandError> {
     let Some(target) = config.targets.first() else { return Ok(()) };
     let to = clock.now().utc;
     let window = Window { from: to.minus(config.poll.lookback), to };
@@ -126,11 +127,17 @@ async fn report(client: &AnyClient, config: &Config, clock: &Clock) -> Result<()
         }
     });
     match fetched.await {
-        Ok(list) => {
+        Ok(mut list) => {
+            if matches!(client, AnyClient::Platform(_)) {
+                list.leave_out_repeats();
+            }
             if throttled > 0 {
                 say("warning quota: something else uses this OAuth client, too; give the exporter a client of its own");
             }
             told_rows(config, &target.name, &list, window);
+            if matches!(client, AnyClient::Platform(_)) && !list.rows.is_empty() {
+                check_platform::told_history(&list, window, target.filter.kind == "all", now);
+            }
             Ok(())
         }
         Err(trouble) => {
@@ -152,9 +159,6 @@ fn told_rows(config: &Config, target: &str, list: &RowList, window: Window) {
     }
     let rows = list.rows.len();
     say(&format!("ok      report of {target}: {rows} rows in the last {}", show_duration(config.poll.lookback)));
-    if matches!(config.api.dialect, Dialect::Platform(_)) {
-        check_platform::told_lasting(list, window);
-    }
     if !list.rejected.is_empty() {
         say(&format!("warning rows: {} more made no sense, the first for `{}`", list.rejected.len(), list.rejected[0].as_str()));
     }

@@ -12,7 +12,7 @@ use crate::app;
 use crate::cli::{HistoryArgs, HistoryFormat, TargetArgs};
 use crate::clock::Clock;
 use crate::config::{TargetsNeeded, show_duration};
-use crate::cxone::{ReportRequest, RowList};
+use crate::cxone::{AnyClient, ReportRequest, RowList};
 use crate::domain::report::{Filter, RawRow, RowRejection};
 use crate::domain::time::{Timestamp, Window};
 
@@ -48,7 +48,10 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
             say(&progress_text(&step, &args.user, window));
         }
     });
-    let list = told.await.map_err(|trouble| CommandError::Failed(trouble.message))?;
+    let mut list = told.await.map_err(|trouble| CommandError::Failed(trouble.message))?;
+    if matches!(client, AnyClient::Platform(_)) {
+        list.leave_out_repeats();
+    }
     if !list.rejected.is_empty() {
         let reasons: Vec<&str> = list.rejected.iter().map(|reason: &RowRejection| reason.as_str()).collect();
         say(&format!("{} rows made no sense and are left out: {}", reasons.len(), reasons.join(", ")));

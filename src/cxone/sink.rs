@@ -1,6 +1,7 @@
 //! Where the rows of a report go while they are read.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use crate::domain::report::{RawRow, Report, RowRejection};
 
@@ -39,6 +40,17 @@ pub struct RowList {
     pub rejected: Vec<RowRejection>,
 }
 
+impl RowList {
+    /// Leaves one row for each visit, as it was told last: a history that is asked for in slices tells of a visit in each that it touches.
+    pub fn leave_out_repeats(&mut self) {
+        let mut seen = HashSet::new();
+        let rows = std::mem::take(&mut self.rows).into_iter().rev();
+        let key = |row: &RawRow<'_>| (row.user_id.clone().into_owned(), row.state_name.to_string(), row.skill_name.to_string(), row.from);
+        self.rows = rows.filter(|row| seen.insert(key(row))).collect();
+        self.rows.reverse();
+    }
+}
+
 impl RowSink for RowList {
     fn row(&mut self, row: &RawRow<'_>) {
         let owned = |text: &Cow<'_, str>| Cow::Owned(text.clone().into_owned());
@@ -61,5 +73,29 @@ impl RowSink for RowList {
     fn append(&mut self, later: Self) {
         self.rows.extend(later.rows);
         self.rejected.extend(later.rejected);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    #[test]
+    fn of_a_visit_that_is_told_in_several_slices_one_row_is_left_as_it_was_told_last() {
+        let row = |agent: &'static str, from, to: Option<i64>| RawRow {
+            user_id: agent.into(),
+            user_name: "".into(),
+            state_name: "Available".into(),
+            state_id: "1".into(),
+            skill_name: "".into(),
+            count: 1,
+            from: Timestamp::from_millis(from),
+            to: to.map(Timestamp::from_millis),
+        };
+        let rows = vec![row("1", 5, None), row("2", 5, Some(9)), row("1", 5, Some(8)), row("1", 8, None)];
+        let mut list = RowList { rows, rejected: Vec::new() };
+        list.leave_out_repeats();
+        assert_eq!(list.rows, [row("2", 5, Some(9)), row("1", 5, Some(8)), row("1", 8, None)]);
     }
 }

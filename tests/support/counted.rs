@@ -73,13 +73,6 @@ pub(crate) fn happened(floor: &Floor, agent: &str, windows: &[Window], millis_to
     sums
 }
 
-/// As [`happened`], in the words of the platform's API.
-pub(crate) fn happened_on_the_platform(floor: &Floor, agent: &str, window: Window) -> Sums {
-    let truths = floor.platform_truth(window).into_iter().filter(|truth| truth.agent == agent);
-    let sums = truths.map(|truth| ((truth.state.to_owned(), truth.skill.unwrap_or("").to_owned()), (truth.entries, truth.millis)));
-    sums.filter(|(_, sums)| *sums != (0, 0)).collect()
-}
-
 /// Adds `more` to `sums`.
 pub(crate) fn add(sums: &mut Sums, more: &Sums) {
     for (label, more) in more {

@@ -3,10 +3,12 @@
 //! Source: NICE's developer documentation of `GET /agents/states` and `GET /skills/activity`, and the polling of its published SDK.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use super::codes::UnavailableCodes;
 use super::history::{UNAVAILABLE_ID, state_name};
 use super::list::{Element, Envelope};
+use super::paging::is_last;
 use super::robust::{self, Object};
 use super::{ApiError, Endpoint, PlatformClient};
 use crate::domain::ledger::WRAP_UP;
@@ -54,6 +56,26 @@ impl PlatformClient {
                 let take = |row: Element<'_>| rows.extend(row.and_then(|row| skill(&row)));
                 let envelope = self.list(Endpoint::Activity, SKILLS_PATH, &query, SKILLS, take).await?;
                 Ok(LivePage::Skills(page(envelope, rows)))
+            }
+        }
+    }
+
+    /// Where all agents are now, as far as the role lets them be seen, by id. Of several rows of an agent the last counts.
+    ///
+    /// # Errors
+    /// When no token was to be had, or an answer is none that can be used.
+    pub async fn agents_now(&self) -> Result<BTreeMap<String, LiveRow>, ApiError> {
+        let codes = self.codes_if_any().await.unwrap_or_default();
+        let (mut agents, mut received) = (BTreeMap::new(), 0);
+        loop {
+            let (before, skip) = (agents.len(), received.to_string());
+            let rows = |row: Element<'_>| {
+                agents.extend(row.and_then(|row| agent(&row, &codes)).map(|row| (row.agent.clone(), row)));
+            };
+            let envelope = self.list(Endpoint::States, STATES_PATH, &[("skip", &*skip)], STATES, rows).await?;
+            received += envelope.rows;
+            if is_last(&envelope, received) || agents.len() == before {
+                return Ok(agents);
             }
         }
     }

@@ -18,7 +18,6 @@ pub mod paging;
 pub mod robust;
 mod sign_in;
 
-use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -339,23 +338,6 @@ impl PlatformClient {
         paging.rows.append(rows);
         self.note_calls(paging.calls());
         Ok(())
-    }
-
-    /// How many agents the API tells of: those that the role of the access key's user lets be seen.
-    ///
-    /// # Errors
-    /// As [`PlatformClient::list`].
-    pub async fn count_agents(&self) -> Result<u64, ApiError> {
-        let (mut known, mut skip) = (BTreeSet::new(), 0);
-        loop {
-            let (page, ids) = self.list_agents(skip).await?;
-            skip += page.rows;
-            let before = known.len();
-            known.extend(ids);
-            if paging::is_last(&page, skip) || known.len() == before {
-                return Ok(u64::try_from(known.len()).unwrap_or(u64::MAX));
-            }
-        }
     }
 
     async fn agents_page<R: RowSink>(&self, paging: &mut Paging<R>, skip: u64) -> Result<(), ApiError> {
