@@ -152,14 +152,21 @@ impl Agent {
         }
     }
 
-    /// Puts other targets in the place of those that it knows, as `place_of` says; those without a place go.
-    pub(super) fn retarget(&mut self, place_of: impl Fn(TargetId) -> Option<TargetId>) {
+    /// Puts other targets in the place of those that it knows, as `place_of` says; those without a place go. Returns whether any of them
+    /// is another one now.
+    pub(super) fn retarget(&mut self, place_of: impl Fn(TargetId) -> Option<TargetId>) -> bool {
+        let stays = |target: TargetId| place_of(target) == Some(target);
+        let of_buckets = self.buckets.iter().flat_map(|buckets| buckets.targets());
+        if self.memberships.iter().map(|membership| membership.target).chain(of_buckets).all(stays) {
+            return false;
+        }
         self.memberships.retain_mut(|membership| {
             let place = place_of(membership.target);
             membership.target = place.unwrap_or(membership.target);
             place.is_some()
         });
         self.buckets = self.buckets.take().and_then(|buckets| buckets.retargeted(place_of));
+        true
     }
 
     /// Whether any target's newest report told of the agent.

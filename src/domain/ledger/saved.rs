@@ -336,7 +336,6 @@ impl Restored {
         for (number, total) in std::mem::take(&mut self.totals) {
             ledger.totals.insert(ledger.known_label(LabelId::from_number(number))?, total);
         }
-        let moved = !self.same_places(filters);
         for RestoredAgent { name, record, starts } in std::mem::take(&mut self.agents) {
             let mut agent: Agent = Record::value(&record)?;
             for label in agent.labels() {
@@ -346,7 +345,7 @@ impl Restored {
             if !agent.starts.chunks().all(|(number, bytes)| is_chunk(number, bytes, agent.series.len())) {
                 return Err(Damaged);
             }
-            agent.retarget(|target| places.get(&target.index()).map(|place| TargetId::new(*place)));
+            let moved = agent.retarget(|target| places.get(&target.index()).map(|place| TargetId::new(*place)));
             for membership in agent.memberships.iter().filter(|membership| membership.newest) {
                 Arc::make_mut(&mut ledger.targets[membership.target.index()].newest).insert(Arc::clone(&name));
             }

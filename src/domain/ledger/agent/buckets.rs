@@ -45,6 +45,11 @@ impl Buckets {
         Some(self)
     }
 
+    /// The owner, and the targets of what waits.
+    pub(super) fn targets(&self) -> impl Iterator<Item = TargetId> + '_ {
+        std::iter::once(self.owner).chain(self.waiting.iter().map(|waiting| waiting.target))
+    }
+
     pub(super) fn labels(&self) -> impl Iterator<Item = LabelId> + '_ {
         self.waiting.iter().flat_map(|waiting| waiting.rows.iter().map(|row| row.label))
     }
