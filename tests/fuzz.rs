@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use cap::Cap;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 /// What all of this process may hold at once; who asks for more ends it.
 const MOST_MEMORY: usize = 256 << 20;
@@ -88,8 +88,14 @@ fn holds(name: &str, cases: u32) {
     paths.sort();
     let seeds: Vec<Vec<u8>> = paths.into_iter().map(|path| fs::read(path).unwrap()).collect();
     seeds.iter().for_each(|seed| bodies::check(name, seed));
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
-    let outcome = TestRunner::new(config).run(&input(seeds), |input| {
+    // The same inputs each time, so that a change is what makes this fail; new ones are what `scripts/fuzz` is for, and `PROPTEST_CASES`.
+    let (config, random) = (Config { cases, failure_persistence: None, ..Config::default() }, std::env::var_os("PROPTEST_CASES").is_some());
+    let mut runner = if random {
+        TestRunner::new(Config { failure_persistence: None, ..Config::default() })
+    } else {
+        TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+    };
+    let outcome = runner.run(&input(seeds), |input| {
         bodies::check(name, &input);
         Ok(())
     });

@@ -12,7 +12,7 @@ use crate::{minutes, tenant};
 
 const HASHED: &str = "
 poll: {interval: 30s, lookback: 2h, overlap: 10m}
-metrics: {agent_ids: hmac, hmac_key_file: k}
+metrics: {agent_ids: hmac, hmac_key_file: id-key}
 targets:
   - filter: {type: team, id: team-1}
   - user: user-002
