@@ -96,7 +96,7 @@ impl Scanner {
         while let Some(&byte) = input.first() {
             if let Place::In(item) = self.place {
                 input = self.within(item, input, found)?;
-            } else if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') || self.between(byte, found)? {
+            } else if self.is_space(byte) || self.between(byte, found)? {
                 input = &input[1..];
             }
         }
@@ -108,6 +108,11 @@ impl Scanner {
         self.place == Place::Done
     }
 
+    /// Whether `byte` means nothing where it stands. Before the object it ends the place of a byte order mark.
+    const fn is_space(&self, byte: u8) -> bool {
+        matches!(byte, b' ' | b'\t' | b'\n' | b'\r') && !matches!(self.place, Place::Before(_))
+    }
+
     /// Decides what `byte`, which is outside of all items, begins or ends; false when it is the first one of an item.
     fn between<F>(&mut self, byte: u8, found: &mut F) -> Result<bool, Fault>
     where
@@ -116,6 +121,7 @@ impl Scanner {
         self.place = match (self.place, byte) {
             (Place::Before(seen), _) if BYTE_ORDER_MARK.get(seen) == Some(&byte) => Place::Before(seen + 1),
             (Place::Before(0 | 3), b'{') => Place::KeyOrEnd,
+            (Place::Before(0 | 3), b' ' | b'\t' | b'\n' | b'\r') => Place::Before(3),
             (Place::KeyOrEnd | Place::Key, b'"') => return self.enter(Item::Key, byte),
             (Place::Colon, b':') => Place::Value,
             (Place::Value, b'[') if self.key.eq_ignore_ascii_case(self.list) => {
@@ -290,6 +296,7 @@ mod tests {
             "{\"\\x\":1}",
             "{\"a\nb\":1}",
             "\u{feff}\u{feff}{}",
+            " \u{feff}{}",
         ] {
             for size in [1, 3, 100] {
                 assert!(pieces(document, size).is_err(), "{document:?} in pieces of {size}");
