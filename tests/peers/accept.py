@@ -249,7 +249,9 @@ def judge_conduct(exporter, tenant, options, samples):
         wrong.append("the client secret stands in the log, the metrics or the status page")
     if any(token in said for token in tenant.tokens):
         wrong.append("a token stands in the log, the metrics or the status page")
-    for name, fault in (("cxone_report_rows_rejected_total", options.bad_rows), ("cxone_report_job_failures_total", options.faults)):
+    # A page that fails is asked for again, so no window need fail.
+    failures = "cxone_api_throttled_total" if options.dialect == "platform" else "cxone_report_job_failures_total"
+    for name, fault in (("cxone_report_rows_rejected_total", options.bad_rows), (failures, options.faults)):
         # The counters of what was seen before the last kill are gone.
         if fault and not options.kills and not sum(Decimal(value) for value in samples.get(name, {}).values()):
             wrong.append(f"{name} is 0, but there were such faults")

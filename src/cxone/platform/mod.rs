@@ -273,10 +273,7 @@ impl PlatformClient {
             }
             Err(error) => return Err(error),
         };
-        if paging.count.saturating_add(page.rows) > self.link.limits.max_rows {
-            let detail = format!("the history has more than {} rows", self.link.limits.max_rows);
-            return Err(ApiError::new(ErrorKind::TooLarge, Endpoint::History, detail));
-        }
+        self.not_too_many(Endpoint::History, paging.count.saturating_add(page.rows))?;
         paging.page(&page)?;
         paging.rows.append(rows);
         self.note_calls(paging.calls());
@@ -285,6 +282,7 @@ impl PlatformClient {
 
     async fn agents_page<R: RowSink>(&self, paging: &mut Paging<R>, skip: u64) -> Result<(), ApiError> {
         let (page, ids) = self.list_agents(skip).await?;
+        self.not_too_many(Endpoint::States, skip.saturating_add(page.rows))?;
         paging.agents(&page, ids);
         Ok(())
     }
@@ -299,6 +297,16 @@ impl PlatformClient {
         });
         let page = page.await?;
         Ok((page, ids))
+    }
+
+    /// # Errors
+    /// When so many rows, over all pages, are more than the limit.
+    fn not_too_many(&self, endpoint: Endpoint, rows: u64) -> Result<(), ApiError> {
+        let most = self.link.limits.max_rows;
+        if rows <= most {
+            return Ok(());
+        }
+        Err(ApiError::new(ErrorKind::TooLarge, endpoint, format!("all pages together have more than {most} rows")))
     }
 
     fn note_calls(&self, calls: Calls) {
