@@ -18,6 +18,8 @@ mod strict;
 #[path = "support/world.rs"]
 mod world;
 
+#[path = "platform_simulator/failures.rs"]
+mod failures;
 #[path = "platform_simulator/now.rs"]
 mod now;
 #[path = "platform_simulator/quota.rs"]
@@ -28,7 +30,7 @@ use std::time::Duration;
 
 use counted::Sums;
 use cxone_exporter::domain::time::{Timestamp, Window};
-use cxone_exporter::simulator::{Endpoint, Fault, Faults, HistoryRows, Injection, SimulatorOptions};
+use cxone_exporter::simulator::{Endpoint, Faults, HistoryRows, SimulatorOptions};
 use world::{Plan, World};
 
 /// Signs in with the access key alone and discovers the rest.
@@ -182,21 +184,6 @@ async fn counts_are_exact_across_restarts() {
     world.simulator.set_faults(Faults::default());
     world.run_for(minutes(12)).await;
     assert!(assert_exact(&world, 8) > 100);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_throttled_call_without_retry_after_and_a_dead_token_cost_no_count() {
-    let mut world = world(tenant("none"));
-    world.run_for(minutes(5)).await;
-    for (fault, endpoint) in
-        [(Fault::ThrottleBare, Endpoint::History), (Fault::Revoke, Endpoint::History), (Fault::ServerError, Endpoint::SignIn)]
-    {
-        world.simulator.inject(Injection { fault, endpoint: Some(endpoint), times: 3 });
-        world.simulator.revoke_tokens();
-        world.run_for(minutes(8)).await;
-        assert!(world.simulator.counters().happened(fault) > 0, "{fault:?}");
-        assert_exact(&world, 8);
-    }
 }
 
 #[tokio::test(start_paused = true)]
