@@ -30,11 +30,11 @@ async fn no_fault_of_any_call_costs_a_count() {
             // What is only slow is not asked for again.
             let times = if fault == Fault::Slow { 1 } else { 2 };
             world.simulator.inject(Injection { fault, endpoint: Some(endpoint), times });
-            match endpoint {
-                Endpoint::SignIn => world.simulator.revoke_tokens(),
-                // Codes are asked for by a new process.
-                Endpoint::Codes => world.restart(Duration::from_secs(1)).await,
-                _ => {}
+            if endpoint == Endpoint::SignIn {
+                world.simulator.revoke_tokens();
+            } else if endpoint == Endpoint::Codes {
+                // A new process asks for the codes.
+                world.restart(Duration::from_secs(1)).await;
             }
             world.run_for(minutes(4)).await;
             assert_eq!(world.simulator.counters().happened(fault), before + u64::from(times), "{fault:?} of {endpoint:?}");
