@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
+#[path = "hostile_cxone/pages.rs"]
+mod pages;
+
 use std::alloc::System;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -74,6 +77,9 @@ impl Dialect {
 /// How one kind of request is answered; it fails when the client has had enough.
 type Answer = Box<dyn Fn(&mut TcpStream) -> io::Result<()> + Send + Sync>;
 
+/// The same, by the request's head.
+type Choice = Box<dyn Fn(&str, &mut TcpStream) -> io::Result<()> + Send + Sync>;
+
 /// A server on this machine: `token` answers where tokens are, `rest` everything else but the unavailable codes, of which there are none;
 /// what was asked is kept.
 struct Hostile {
@@ -83,25 +89,33 @@ struct Hostile {
 
 impl Hostile {
     fn new(token: Answer, rest: Answer) -> Self {
+        Self::choosing(Box::new(move |head, to| match (asks_token(head), head.contains("/unavailable-codes")) {
+            (true, _) => token(to),
+            (_, true) => text(format!("{OK}{{}}"))(to),
+            _ => rest(to),
+        }))
+    }
+
+    /// It gives a token to everyone, and answers every other request with what `told` makes of its head.
+    fn telling(told: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        let token = token();
+        Self::choosing(Box::new(move |head, to| if asks_token(head) { token(to) } else { to.write_all(told(head).as_bytes()) }))
+    }
+
+    fn choosing(choose: Choice) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let heads = Arc::new(Mutex::new(Vec::new()));
-        let (kept, answers) = (Arc::clone(&heads), Arc::new((token, rest)));
+        let (kept, choose) = (Arc::clone(&heads), Arc::new(choose));
         drop(spawn(move || {
             for connection in listener.incoming() {
-                let (kept, answers) = (Arc::clone(&kept), Arc::clone(&answers));
+                let (kept, choose) = (Arc::clone(&kept), Arc::clone(&choose));
                 drop(spawn(move || {
                     let mut connection = connection.unwrap();
                     let head = head(&mut connection);
-                    let asks_token = head.starts_with("POST") && head.contains("token");
-                    let asks_codes = head.contains("/unavailable-codes");
-                    kept.lock().unwrap().push(head);
+                    kept.lock().unwrap().push(head.clone());
                     // That the client hangs up is how the endless ones end.
-                    let _ = match (asks_token, asks_codes) {
-                        (true, _) => answers.0(&mut connection),
-                        (_, true) => text(format!("{OK}{{}}"))(&mut connection),
-                        _ => answers.1(&mut connection),
-                    };
+                    let _ = choose(&head, &mut connection);
                 }));
             }
         }));
@@ -111,6 +125,10 @@ impl Hostile {
     fn requests(&self) -> usize {
         self.heads.lock().unwrap().len()
     }
+}
+
+fn asks_token(head: &str) -> bool {
+    head.starts_with("POST") && head.contains("token")
 }
 
 #[allow(clippy::disallowed_methods, reason = "a server of the test's own; it ends with the test's process")]
@@ -164,40 +182,63 @@ fn bomb(head: &'static str, begin: &'static str, piece: &'static str) -> Answer 
     })
 }
 
+fn transport(server: &Hostile) -> (BaseUrl, Arc<HttpTransport>) {
+    let base: BaseUrl = server.address.parse().unwrap();
+    let limits = HttpLimits { head: Duration::from_secs(1), ..HttpLimits::default() };
+    let transport = Arc::new(HttpTransport::new(&base, limits).unwrap());
+    (base, transport)
+}
+
+fn clock() -> Clock {
+    Clock::starting_at(Timestamp::from_millis(1_698_393_600_000))
+}
+
+fn platform(server: &Hostile) -> PlatformClient {
+    let (base, transport) = transport(server);
+    let options = PlatformOptions {
+        issuer: base.clone(),
+        base_url: Some(base.clone()),
+        version: 30,
+        access_key_id: "KEY".to_owned(),
+        access_key_secret: SecretString::from(SECRET),
+        credentials: Credentials::AccessKey(base),
+        limits: LIMITS,
+        hidden: Vec::new(),
+        requests_per_minute: NonZeroU32::new(6000).unwrap(),
+    };
+    PlatformClient::new(transport, clock(), options, Arc::new(|_| {}))
+}
+
+/// The history of all agents, or of the one with this id.
+fn history(client: &PlatformClient, agent: Option<&str>) -> Paging<Report> {
+    let to = Timestamp::from_millis(1_698_393_600_000);
+    let (kind, id) = agent.map_or(("all", ""), |id| ("user", id));
+    let filter = Filter { kind: kind.to_owned(), id: id.to_owned() };
+    client.history(ReportRequest { window: Window { from: to.minus(Duration::from_secs(1800)), to }, filter })
+}
+
+#[track_caller]
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
 /// The number of rows that come of asking `server`, and of those that make no sense.
 fn ask(dialect: Dialect, server: &Hostile) -> Result<(usize, u64), ApiError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let base: BaseUrl = server.address.parse().unwrap();
-        let limits = HttpLimits { head: Duration::from_secs(1), ..HttpLimits::default() };
-        let transport = Arc::new(HttpTransport::new(&base, limits).unwrap());
-        let (clock, observer) = (Clock::starting_at(Timestamp::from_millis(1_698_393_600_000)), Arc::new(|_: &_| {}));
-        let (client_secret, hidden) = (SecretString::from(SECRET), Vec::new());
+    run(async {
         let report: Report = match dialect {
             Dialect::Reports => {
-                let options = ClientOptions { base_url: base, client_id: "client".to_owned(), client_secret, limits: LIMITS, hidden };
-                let client = Client::new(transport, clock, options, observer);
+                let (base_url, transport) = transport(server);
+                let (client_secret, hidden) = (SecretString::from(SECRET), Vec::new());
+                let options = ClientOptions { base_url, client_id: "client".to_owned(), client_secret, limits: LIMITS, hidden };
+                let client = Client::new(transport, clock(), options, Arc::new(|_| {}));
                 match client.poll(&JobId::parse("job").unwrap()).await? {
                     Poll::Completed(report) => report,
                     other @ (Poll::Pending | Poll::Running | Poll::Failed(_)) => panic!("{other:?}"),
                 }
             }
             Dialect::Platform => {
-                let options = PlatformOptions {
-                    issuer: base.clone(),
-                    base_url: Some(base.clone()),
-                    version: 30,
-                    access_key_id: "KEY".to_owned(),
-                    access_key_secret: client_secret,
-                    credentials: Credentials::AccessKey(base),
-                    limits: LIMITS,
-                    hidden,
-                    requests_per_minute: NonZeroU32::new(6000).unwrap(),
-                };
-                let client = PlatformClient::new(transport, clock, options, observer);
-                let window = Window { from: Timestamp::from_millis(0), to: Timestamp::from_millis(1_698_393_600_000) };
-                let filter = Filter { kind: "all".to_owned(), id: String::new() };
-                let mut paging: Paging<Report> = client.history(ReportRequest { window, filter });
+                let client = platform(server);
+                let mut paging = history(&client, None);
                 client.page(&mut paging).await?;
                 paging.into_rows()
             }
@@ -207,12 +248,17 @@ fn ask(dialect: Dialect, server: &Hostile) -> Result<(usize, u64), ApiError> {
     })
 }
 
+#[track_caller]
+fn assert_told_well(error: &ApiError) {
+    let told = error.to_string();
+    assert!(told.len() < 3_000 && !told.contains(SECRET) && !told.contains(TOKEN), "{} bytes: {told}", told.len());
+}
+
 /// Asks a server whose rows are `rest`, and returns the reason under which its failure is counted.
 #[track_caller]
 fn failure(dialect: Dialect, token: Answer, rest: Answer) -> Option<Failure> {
     let error = ask(dialect, &Hostile::new(token, rest)).expect_err("it is no report");
-    let told = error.to_string();
-    assert!(told.len() < 3_000 && !told.contains(SECRET) && !told.contains(TOKEN), "{} bytes: {told}", told.len());
+    assert_told_well(&error);
     error.kind.failure()
 }
 

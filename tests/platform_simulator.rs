@@ -18,15 +18,19 @@ mod strict;
 #[path = "support/world.rs"]
 mod world;
 
+#[path = "platform_simulator/failures.rs"]
+mod failures;
 #[path = "platform_simulator/now.rs"]
 mod now;
+#[path = "platform_simulator/quota.rs"]
+mod quota;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use counted::Sums;
 use cxone_exporter::domain::time::{Timestamp, Window};
-use cxone_exporter::simulator::{Endpoint, Fault, Faults, HistoryRows, Injection, SimulatorOptions};
+use cxone_exporter::simulator::{Endpoint, Faults, HistoryRows, SimulatorOptions};
 use world::{Plan, World};
 
 /// Signs in with the access key alone and discovers the rest.
@@ -125,6 +129,8 @@ async fn exact_after(faults: &str) -> World {
     }
     let stays = faults.split(',').filter(|fault| fault.starts_with("no-all-history"));
     let mended: Faults = stays.collect::<Vec<_>>().join(",").parse().unwrap();
+    // A list that changes its order between two of its pages loses rows, and nobody can know which.
+    world.run_until_idle().await;
     world.simulator.set_faults(mended);
     world.run_for(minutes(12)).await;
     assert!(assert_exact(&world, 8) > 100);
@@ -178,21 +184,6 @@ async fn counts_are_exact_across_restarts() {
     world.simulator.set_faults(Faults::default());
     world.run_for(minutes(12)).await;
     assert!(assert_exact(&world, 8) > 100);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_throttled_call_without_retry_after_and_a_dead_token_cost_no_count() {
-    let mut world = world(tenant("none"));
-    world.run_for(minutes(5)).await;
-    for (fault, endpoint) in
-        [(Fault::ThrottleBare, Endpoint::History), (Fault::Revoke, Endpoint::History), (Fault::ServerError, Endpoint::SignIn)]
-    {
-        world.simulator.inject(Injection { fault, endpoint: Some(endpoint), times: 3 });
-        world.simulator.revoke_tokens();
-        world.run_for(minutes(8)).await;
-        assert!(world.simulator.counters().happened(fault) > 0, "{fault:?}");
-        assert_exact(&world, 8);
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::domain::time::{Monotonic, Now, Timestamp};
 
 use super::Limits;
-use super::budget::{Budget, Turn};
+use super::budget::{Budget, Place, Turn};
 use super::error::{ApiError, Endpoint, ErrorKind};
 use super::json::BYTE_ORDER_MARK;
 use super::redact::Redactor;
@@ -89,11 +89,26 @@ pub(super) struct Call<'a> {
 }
 
 impl Link {
+    /// A place for a call to `endpoint`, where calls stand in a queue: what a call needs is got when it is its turn soon, and not when it
+    /// would be of no use any longer.
+    pub(super) async fn place(&self, endpoint: Endpoint) -> Option<Place<'_>> {
+        match &self.budget {
+            Some(budget) => Some(budget.place(endpoint).await),
+            None => None,
+        }
+    }
+
     /// A call that may take `limit` from when it has its turn, and whose answer may echo `token`.
     pub(super) async fn call(&self, endpoint: Endpoint, limit: Duration, token: Option<&Token>) -> Call<'_> {
-        let turn = match &self.budget {
-            Some(budget) => Some(budget.turn().await),
-            None => None,
+        let place = self.place(endpoint).await;
+        self.call_from(place, endpoint, limit, token).await
+    }
+
+    /// The same for who has a place in the queue.
+    pub(super) async fn call_from(&self, place: Option<Place<'_>>, endpoint: Endpoint, limit: Duration, token: Option<&Token>) -> Call<'_> {
+        let turn = match (&self.budget, place) {
+            (Some(budget), Some(place)) => Some(budget.turn(place).await),
+            (Some(_) | None, _) => None,
         };
         let redactor = token.into_iter().fold(self.redactor.clone(), |redactor, token| redactor.and(&token.text));
         Call { link: self, endpoint, deadline: self.clock.now().instant.plus(limit), redactor, _turn: turn }

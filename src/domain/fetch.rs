@@ -1,5 +1,6 @@
 //! The retrieval of one window as a state machine: submit, poll until done, give up in time.
 
+mod failure;
 #[cfg(test)]
 mod tests;
 
@@ -9,116 +10,13 @@ use std::time::Duration;
 use super::backoff::{Backoff, Random};
 use super::time::Monotonic;
 
+pub use failure::Failure;
+
+/// So often is a page asked for again whose answer cannot be used: a window of a thousand pages must not be begun anew for one of them.
+const MOST_SPOILT: u8 = 3;
+
 /// The longest job id, in bytes.
 const MAX_ID_BYTES: usize = 256;
-
-/// Why a job came to nothing: the closed set of `cxone_report_job_failures_total{reason}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Failure {
-    /// The client id or the secret is wrong.
-    Credentials,
-    /// The client may not have a token: it lacks permission or is disabled.
-    TokenForbidden,
-    /// Any other refusal of a token.
-    Token,
-    /// The token was refused twice in a row.
-    Unauthorized,
-    /// Scope, capability or licence is missing.
-    Forbidden,
-    /// The dates or the filter were refused.
-    Rejected,
-    /// CXone says that the job failed.
-    Failed,
-    /// The job was not done in time.
-    Timeout,
-    /// The job is gone.
-    Lost,
-    /// The answer is no JSON, lacks its id, has an unknown status or ends early.
-    Malformed,
-    /// The report is larger than the limit.
-    TooLarge,
-    /// A fault of the server.
-    Server,
-    /// No answer.
-    Unreachable,
-    /// A redirect, which is never followed.
-    Redirected,
-    /// What was read, or is to be asked, could not be kept in the store.
-    Store,
-}
-
-impl Failure {
-    /// Every reason.
-    pub const ALL: [Self; 15] = [
-        Self::Credentials,
-        Self::TokenForbidden,
-        Self::Token,
-        Self::Unauthorized,
-        Self::Forbidden,
-        Self::Rejected,
-        Self::Failed,
-        Self::Timeout,
-        Self::Lost,
-        Self::Malformed,
-        Self::TooLarge,
-        Self::Server,
-        Self::Unreachable,
-        Self::Redirected,
-        Self::Store,
-    ];
-
-    /// The value of the label `reason`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Credentials => "credentials",
-            Self::TokenForbidden => "token_forbidden",
-            Self::Token => "token",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::Rejected => "rejected",
-            Self::Failed => "failed",
-            Self::Timeout => "timeout",
-            Self::Lost => "lost",
-            Self::Malformed => "malformed",
-            Self::TooLarge => "too_large",
-            Self::Server => "server",
-            Self::Unreachable => "unreachable",
-            Self::Redirected => "redirected",
-            Self::Store => "store",
-        }
-    }
-
-    /// What to do, beyond what the messages say.
-    #[must_use]
-    pub const fn advice(self) -> &'static [&'static str] {
-        match self {
-            Self::Rejected => &[
-                "The window may reach further back than CXone can tell (poll.lookback), or the filter is one that the tenant does not know:",
-                "the API's documentation shows the type `user` only.",
-            ],
-            Self::Timeout => &["CXone is slow or throttles this client; raise jobs.timeout, or try again later."],
-            Self::Unauthorized => &["A token was given and then refused: the client may have been changed a moment ago; try again."],
-            Self::Credentials
-            | Self::TokenForbidden
-            | Self::Token
-            | Self::Forbidden
-            | Self::Failed
-            | Self::Lost
-            | Self::Malformed
-            | Self::TooLarge
-            | Self::Server
-            | Self::Unreachable
-            | Self::Redirected
-            | Self::Store => &[],
-        }
-    }
-
-    /// A fault that may pass within seconds, so that a job that is under way is asked for again.
-    const fn may_pass(self) -> bool {
-        matches!(self, Self::Server | Self::Unreachable)
-    }
-}
 
 /// What went wrong, and when CXone wants to be asked again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -243,6 +141,8 @@ pub struct Fetch {
     throttled: Duration,
     throttles: Backoff,
     faults: Backoff,
+    /// How many answers to the same page could not be used.
+    spoilt: u8,
 }
 
 impl Fetch {
@@ -258,6 +158,7 @@ impl Fetch {
             throttled: Duration::ZERO,
             throttles: throttle_backoff(),
             faults: fault_backoff(),
+            spoilt: 0,
         }
     }
 
@@ -327,7 +228,7 @@ impl Fetch {
                 None
             }
             Reply::Unfinished => {
-                self.token_renewed = false;
+                (self.token_renewed, self.spoilt) = (false, 0);
                 self.faults.reset();
                 self.throttles.reset();
                 if let Phase::Paged { since, next_at, .. } = &mut self.phase {
@@ -356,12 +257,18 @@ impl Fetch {
                 self.token_renewed = true;
                 None
             }
-            Reply::Trouble(trouble) if self.in_flight() && trouble.failure.may_pass() => {
+            Reply::Trouble(trouble) if self.asks_again(trouble.failure) => {
+                self.spoilt += u8::from(!trouble.failure.may_pass());
                 let wait = self.faults.full_jitter(random).max(self.timing.poll_every);
                 self.poll_after(now, wait, || trouble)
             }
             Reply::Trouble(trouble) => Some(Outcome::Failed(trouble)),
         }
+    }
+
+    fn asks_again(&self, failure: Failure) -> bool {
+        let spoilt = matches!(self.phase, Phase::Paged { .. }) && failure.may_be_chance() && self.spoilt < MOST_SPOILT;
+        spoilt || self.in_flight() && failure.may_pass()
     }
 
     /// Polls again after `wait`, unless the time for the job is over.

@@ -2,6 +2,9 @@
 """Does the exporter tell the truth? It is pointed at cxone_api.py with faults, and its counters are compared with what really was.
 
     accept.py --exporter target/release/cxone-exporter [--rows intervals-cut] [--seconds 120] [--revised] [--keep DIR]
+    accept.py --exporter target/release/cxone-exporter --dialect platform [--seconds 120] [--kills 40]
+
+With `--dialect platform` it is platform_api.py instead: counts up to what the history tells, and where agents are by its live states.
 
 Exit status 0 when nothing differs, 1 with a list of what does. Python's standard library only; loopback only.
 """
@@ -22,6 +25,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import cxone_api
+import platform_api
 from exposition import Malformed, parse
 
 TARGETS = {
@@ -31,26 +35,32 @@ TARGETS = {
     "user:user-003": ("user: user-003", lambda agent, team: agent == "user-003"),
     "user:user-004": ("user: user-004", lambda agent, team: agent == "user-004"),
 }
+# What the exporter asks for when the configuration names nobody.
+PLATFORM_TARGETS = {"all": (None, lambda agent, team: True)}
 QUOTA = 60
+REQUESTS = 240
 SETTLE_DELAY_S = {"buckets": 15}
 SETTLING_S = 180
 DRAIN_S = 5
 
 
 def configuration(options, base, targets):
-    lines = [
-        "api:",
-        f"  base_url: {base}",
-        "  client_id: my-client",
-        "  client_secret_file: client-secret",
-        f"  rows: {options.rows.split('-')[0]}",
-        "targets:",
-    ]
+    lines = ["api:", "  client_id: my-client", "  client_secret_file: client-secret"]
+    if options.dialect == "platform":
+        lines += ["  dialect: platform", f"  issuer: {base}", f"  access_key_id: {platform_api.KEY_ID}"]
+        lines += ["  access_key_secret_file: client-secret"]
+    else:
+        lines += [f"  base_url: {base}", f"  rows: {options.rows.split('-')[0]}", "targets:"]
     for name, (line, _) in targets.items():
+        if line is None:
+            continue
         lines.append(f"  - {line}")
         if not name.startswith("user:"):
             lines.append(f"    name: {name}")
     lines += ["poll:", f"  interval: {options.interval}", "  lookback: 10m"]
+    if options.dialect == "platform":
+        lines += ["  overlap: 30s", "  live_interval: 1s", "jobs: {timeout: 5s}", f"quota: {{requests_per_minute: {REQUESTS}}}"]
+        return "\n".join(lines) + "\n"
     lines.append(f"  settle_delay: {SETTLE_DELAY_S[options.rows]}s" if options.rows in SETTLE_DELAY_S else "  overlap: 30s")
     lines += ["jobs: {poll_every: 200ms, timeout: 5s}", f"quota: {{report_jobs_per_minute: {QUOTA}, reserve: 0}}"]
     return "\n".join(lines) + "\n"
@@ -130,14 +140,20 @@ def millis(value):
 
 
 def spans(samples, floor, targets):
-    """{agent: (epoch, observed)} in milliseconds for every agent whose epoch and observed time are told."""
+    """{agent: (epoch, observed, counted)} in milliseconds for every agent whose epoch and observed time are told.
+
+    Counts go as far as an agent is observed, but for live states, which count nothing: with them, as far as its targets are known.
+    """
     epochs = by_labels(samples, "cxone_target_epoch_timestamp_seconds", "target")
+    marks = by_labels(samples, "cxone_target_watermark_timestamp_seconds", "target")
     observed = by_labels(samples, "cxone_agent_observed_timestamp_seconds", "agent")
     found = {}
     for agent in floor.agents:
-        own = [millis(epochs[name,]) for name, (_, holds) in targets.items() if (name,) in epochs and holds(agent.id, agent.team)]
+        own = [name for name, (_, holds) in targets.items() if (name,) in epochs and holds(agent.id, agent.team)]
         if own and (agent.id,) in observed:
-            found[agent.id] = (int(min(own)), int(millis(observed[agent.id,])))
+            seen = int(millis(observed[agent.id,]))
+            known = max(int(millis(marks[name,])) for name in own) if isinstance(floor, platform_api.PlatformFloor) else seen
+            found[agent.id] = (min(int(millis(epochs[name,])) for name in own), seen, known)
     return found
 
 
@@ -151,8 +167,8 @@ def counters(samples):
 def compare(samples, floor, targets, options, final):
     """What differs from the truth: all of it at the end, only what is too high before."""
     differences, told = [], counters(samples)
-    for agent, (epoch, observed) in spans(samples, floor, targets).items():
-        truth = floor.truth(epoch, observed, agent)[agent]
+    for agent, (epoch, observed, known) in spans(samples, floor, targets).items():
+        truth = floor.truth(epoch, known, agent)[agent]
         true = {(agent, one["state"], one["skill"]): (one["entries"], one["millis"]) for one in truth["sums"]}
         for key in sorted({key for key in told if key[0] == agent} | true.keys()):
             for what, is_, was in zip(("entries", "ms"), told.get(key, (0, 0)), true.get(key, (0, 0))):
@@ -160,9 +176,9 @@ def compare(samples, floor, targets, options, final):
                     continue
                 exact = not options.revised and not (what == "ms" and options.rows == "events" and options.late)
                 if (is_ > was and exact) or (final and is_ < was):
-                    differences.append(f"{key}: {what} told {is_}, true {was}, in [{epoch}, {observed})")
+                    differences.append(f"{key}: {what} told {is_}, true {was}, in [{epoch}, {known})")
         if final and options.rows != "buckets":
-            differences += compare_now(samples, agent, truth["current"])
+            differences += compare_now(samples, agent, floor.truth(observed, observed, agent)[agent]["current"])
     if final:
         missing = {agent.id for agent in floor.agents} - spans(samples, floor, targets).keys()
         differences += [f"{agent}: no observed time or no epoch" for agent in sorted(missing)]
@@ -217,8 +233,9 @@ def judge_conduct(exporter, tenant, options, samples):
     """Quota, tokens, leaks: what the API saw."""
     stats, wrong = tenant.told_stats(), []
     print("the API saw:", json.dumps(stats))
-    if stats["most_submits_in_60s"] > QUOTA or stats["quota_violations"]:
-        wrong.append(f"quota: {stats['most_submits_in_60s']} submits within 60 s, {QUOTA} are allowed; {stats['quota_violations']} refused")
+    limit = REQUESTS if options.dialect == "platform" else QUOTA
+    if stats["most_submits_in_60s"] > limit or stats["quota_violations"]:
+        wrong.append(f"quota: {stats['most_submits_in_60s']} within 60 s, {limit} are allowed; {stats['quota_violations']} refused")
     wrong += [f"requests with a token that is {why}: {stats['token_' + why]}" for why in ("missing", "unknown", "expired") if stats["token_" + why]]
     if stats["most_token_requests_at_once"] > 1:
         wrong.append(f"{stats['most_token_requests_at_once']} token requests at once")
@@ -232,7 +249,9 @@ def judge_conduct(exporter, tenant, options, samples):
         wrong.append("the client secret stands in the log, the metrics or the status page")
     if any(token in said for token in tenant.tokens):
         wrong.append("a token stands in the log, the metrics or the status page")
-    for name, fault in (("cxone_report_rows_rejected_total", options.bad_rows), ("cxone_report_job_failures_total", options.faults)):
+    # A page that fails is asked for again, so no window need fail.
+    failures = "cxone_api_throttled_total" if options.dialect == "platform" else "cxone_report_job_failures_total"
+    for name, fault in (("cxone_report_rows_rejected_total", options.bad_rows), (failures, options.faults)):
         # The counters of what was seen before the last kill are gone.
         if fault and not options.kills and not sum(Decimal(value) for value in samples.get(name, {}).values()):
             wrong.append(f"{name} is 0, but there were such faults")
@@ -275,7 +294,7 @@ def settle(exporter, targets):
 
 
 def run(options, folder):
-    targets = TARGETS
+    targets = PLATFORM_TARGETS if options.dialect == "platform" else TARGETS
     arguments = ["--rows", options.rows, "--seed", options.seed, "--quota", str(QUOTA), "--token-life", str(options.token_life)]
     arguments += ["--client-secret", "secret-" + secrets.token_urlsafe(18), "--faults", str(options.faults)]
     arguments += ["--late", str(options.late), "--bad-rows", str(options.bad_rows)]
@@ -285,7 +304,8 @@ def run(options, folder):
         arguments += ["--short-ends", "0.1"]
     if options.revised:
         arguments += ["--revised-states", "0.1"]
-    tenant, (api, _) = cxone_api.start(cxone_api.parse_options(arguments))
+    peer = (platform_api.Tenant, platform_api.Handler) if options.dialect == "platform" else (cxone_api.Tenant, cxone_api.Handler)
+    tenant, (api, _) = cxone_api.start(cxone_api.parse_options(arguments), *peer)
     (folder / "client-secret").write_text(tenant.options.client_secret + "\n")
     (folder / "client-secret").chmod(0o600)
     (folder / "config.yml").write_text(configuration(options, f"http://127.0.0.1:{api.server_address[1]}", targets))
@@ -321,6 +341,7 @@ def main():
     parser = argparse.ArgumentParser(description="Compare the exporter's counters with the truth of a simulated API with faults.")
     parser.add_argument("--exporter", required=True, type=lambda path: str(Path(path).resolve()))
     parser.add_argument("--rows", choices=("intervals-cut", "intervals-whole", "events", "buckets"), default="intervals-cut")
+    parser.add_argument("--dialect", choices=("reports", "platform"), default="reports")
     parser.add_argument("--seconds", type=float, default=120, help="how long faults go on")
     parser.add_argument("--seed", default="1")
     parser.add_argument("--interval", default="2s", help="poll.interval; by default the targets ask for more than the quota")
@@ -340,13 +361,13 @@ def main():
     for one in wrong[:60]:
         print("DIFFERS", one)
     if wrong:
-        print(f"{len(wrong)} differences (rows {options.rows}, seed {options.seed}); configuration and log are in {folder}")
+        print(f"{len(wrong)} differences ({options.dialect}, rows {options.rows}, seed {options.seed}); configuration and log are in {folder}")
         sys.exit(1)
     if options.keep is None:
         for file in sorted(folder.rglob("*"), reverse=True):
             file.rmdir() if file.is_dir() else file.unlink()
         folder.rmdir()
-    print(f"no difference (rows {options.rows}, seed {options.seed})")
+    print(f"no difference ({options.dialect}, rows {options.rows}, seed {options.seed})")
 
 
 if __name__ == "__main__":

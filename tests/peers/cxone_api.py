@@ -274,15 +274,23 @@ class Handler(BaseHTTPRequestHandler):
             if self.fault():
                 return None
             form = {key: values[0] for key, values in parse_qs(body.decode("utf-8", "replace")).items()}
-            if form.get("grant_type") != "client_credentials":
-                return self.give(400, {"error": "unsupported_grant_type"})
-            if (form.get("client_id"), form.get("client_secret")) != (tenant.options.client_id, tenant.options.client_secret):
-                tenant.count("wrong_credentials")
-                return self.give(401, {"error": "invalid_client"})
-            return self.give(200, {"access_token": tenant.new_token(), "token_type": "Bearer", "expires_in": tenant.options.token_life})
+            return self.give(*(self.refuse_token(form) or (200, self.granted())))
         finally:
             with tenant.lock:
                 tenant.token_requests_now -= 1
+
+    def refuse_token(self, form):
+        """(status, answer) to a request for a token that gets none."""
+        options = self.tenant.options
+        if form.get("grant_type") != "client_credentials":
+            return 400, {"error": "unsupported_grant_type"}
+        if (form.get("client_id"), form.get("client_secret")) != (options.client_id, options.client_secret):
+            self.tenant.count("wrong_credentials")
+            return 401, {"error": "invalid_client"}
+        return None
+
+    def granted(self):
+        return {"access_token": self.tenant.new_token(), "token_type": "Bearer", "expires_in": self.tenant.options.token_life}
 
     def report(self, body):
         tenant = self.tenant
@@ -401,12 +409,12 @@ def parse_options(arguments):
     return options
 
 
-def start(options):
+def start(options, tenant_class=Tenant, handler=Handler):
     """Binds both origins and serves them in threads; (tenant, servers)."""
-    tenant = Tenant(options)
+    tenant = tenant_class(options)
     elsewhere = ThreadingHTTPServer(("127.0.0.1", 0), type("BoundElsewhere", (Elsewhere,), {"tenant": tenant}))
     address = f"http://127.0.0.1:{elsewhere.server_address[1]}"
-    api = ThreadingHTTPServer(("127.0.0.1", options.port), type("BoundHandler", (Handler,), {"tenant": tenant, "elsewhere": address}))
+    api = ThreadingHTTPServer(("127.0.0.1", options.port), type("BoundHandler", (handler,), {"tenant": tenant, "elsewhere": address}))
     servers = (api, elsewhere)
     for server in servers:
         server.daemon_threads = True

@@ -84,6 +84,7 @@ fn assert_now(world: &World, seen: &mut Seen) {
         .iter()
         .map(|(agent, (stay, _))| (plain(agent), (plain(stay.state.platform_label()), plain(stay.skill.unwrap_or("")), stay.start)));
     assert_eq!(starts, expected.collect(), "cxone_agent_state_start_timestamp_seconds");
+    assert!(observed.values().all(|at| *at >= known), "the later of the two sources: {observed:?}, and history up to {known}");
     let live = observed.values().filter(|at| **at > known).count();
     seen.live += u64::try_from(live).unwrap();
     seen.past += u64::try_from(observed.len() - live).unwrap();
@@ -132,7 +133,7 @@ async fn what_is_now_is_the_truth_at_the_live_polls_moment_and_the_counts_are_ex
         let mut world = floor(odd);
         world.run_for(minutes(5)).await;
         let seen = watch(&mut world, 40).await;
-        assert!(seen.live > 300 && seen.past > 12 && seen.over > 20 && seen.sums > 25, "{odd}: {seen:?}");
+        assert!(seen.live > 300 && seen.past > 5 && seen.over > 20 && seen.sums > 25, "{odd}: {seen:?}");
         assert!(assert_exact(&world, 12) > 50);
         assert_budget(&world);
         if odd == "none" {

@@ -48,12 +48,13 @@ pub(crate) struct Direct {
     skew: i64,
     interference: Mutex<Option<Interference>>,
     asked_for: Mutex<Vec<AskedFor>>,
+    sent: Mutex<Vec<(Timestamp, String)>>,
 }
 
 impl Direct {
     /// To a simulator whose clock is so far from `clock`, which no exporter may step.
     pub(crate) fn new(simulator: Arc<Simulator>, clock: Clock, skew_millis: i64) -> Self {
-        Self { simulator, clock, skew: skew_millis, interference: Mutex::new(None), asked_for: Mutex::default() }
+        Self { simulator, clock, skew: skew_millis, interference: Mutex::new(None), asked_for: Mutex::default(), sent: Mutex::default() }
     }
 
     /// From now on `interference` decides what gets through; `None`: everything does.
@@ -64,6 +65,11 @@ impl Direct {
     /// Every submit so far that reached CXone, refused ones included.
     pub(crate) fn asked_for(&self) -> Vec<AskedFor> {
         self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Every request so far, by time and path, those for tokens and those without an answer included.
+    pub(crate) fn sent(&self) -> Vec<(Timestamp, String)> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Now by CXone's clock.
@@ -115,6 +121,7 @@ impl Direct {
 impl Transport for Direct {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response, TransportError>> {
         async move {
+            self.sent.lock().unwrap_or_else(PoisonError::into_inner).push((self.now(), request.uri().path().to_owned()));
             match self.fate(&request) {
                 Fate::Reaches => self.deliver(request).await,
                 Fate::Dropped => Err(closed()),

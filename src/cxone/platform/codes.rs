@@ -11,6 +11,9 @@ pub(super) const PATH: &str = "/unavailable-codes";
 /// The member with the codes.
 pub(super) const LIST: &str = "unavailableCodes";
 
+/// More codes than any tenant has; those past it are left out.
+pub(super) const MOST: usize = 10_000;
+
 /// One code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnavailableCode {
@@ -46,9 +49,14 @@ impl UnavailableCodes {
         self.0.iter().map(|(id, code)| (id.as_str(), code))
     }
 
-    /// Takes in a row; one without an id is none.
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Takes in a row; one without an id is none, nor is one past [`MOST`].
     pub(super) fn take(&mut self, row: Element<'_>) {
-        let Some(row) = row else { return };
+        let Some(row) = row.filter(|_| self.0.len() < MOST) else { return };
         let Some(id) = row.text("id").or_else(|| row.text("outStateId")) else { return };
         let minutes = row.whole("agentTimeout").and_then(|minutes| u64::try_from(minutes).ok()).filter(|minutes| *minutes > 0);
         let code = UnavailableCode {

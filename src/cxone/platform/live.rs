@@ -74,6 +74,7 @@ impl PlatformClient {
             };
             let envelope = self.list(Endpoint::States, STATES_PATH, &[("skip", &*skip)], STATES, rows).await?;
             received += envelope.rows;
+            self.not_too_many(Endpoint::States, received)?;
             if is_last(&envelope, received) || agents.len() == before {
                 return Ok(agents);
             }

@@ -6,12 +6,13 @@
 //! | `sign_in`, `hosts` | the token, and where it and the credentials may go |
 //! | [`robust`] | reading of objects whose makers change their minds |
 //! | [`list`] | an answer with a list of rows, read while it arrives |
-//! | [`codes`] | the unavailable codes |
+//! | [`codes`], `known_codes` | the unavailable codes: what they are, and when they are asked for |
 //! | [`history`], [`paging`] | the state history: its rows, and which page comes next |
 
 pub mod codes;
 pub mod history;
 mod hosts;
+mod known_codes;
 pub mod list;
 mod live;
 pub mod paging;
@@ -43,15 +44,10 @@ pub use paging::Paging;
 pub(super) use sign_in::SignIn;
 
 use hosts::Hosts;
+use known_codes::KnownCodes;
 use list::ListReader;
 use paging::{Calls, Next};
 use sign_in::{Found, Way};
-
-/// How long unavailable codes are good for: an administrator rarely changes them.
-const CODES_LIFE: Duration = Duration::from_secs(3600);
-
-/// How long old codes serve after new ones were asked for in vain.
-const CODES_RETRY: Duration = Duration::from_secs(300);
 
 /// How long a call that is not there is not tried again.
 const CALLS_LIFE: Duration = Duration::from_secs(3600);
@@ -102,7 +98,7 @@ pub enum Credentials {
 pub struct PlatformClient {
     link: Link,
     tokens: Tokens,
-    codes: Mutex<Known>,
+    codes: KnownCodes,
     calls: Mutex<KnownCalls>,
 }
 
@@ -120,13 +116,6 @@ pub enum Progress {
     More,
     /// All has been read.
     Done,
-}
-
-/// The unavailable codes, and when they are asked for again.
-#[derive(Debug, Default)]
-struct Known {
-    codes: Option<Arc<UnavailableCodes>>,
-    renew: Monotonic,
 }
 
 impl PlatformClient {
@@ -169,7 +158,7 @@ impl PlatformClient {
             found: Mutex::new(Found::default()),
         };
         let link = Link { transport, clock, limits, observer, redactor, budget };
-        Self { link, tokens: Tokens::new(Grant::Platform(Box::new(sign_in))), codes: Mutex::default(), calls: Mutex::default() }
+        Self { link, tokens: Tokens::new(Grant::Platform(Box::new(sign_in))), codes: KnownCodes::default(), calls: Mutex::default() }
     }
 
     /// Gets a token, unless there is one that will do, and finds the tenant's API.
@@ -215,9 +204,10 @@ impl PlatformClient {
         list: &'static str,
         element: impl FnMut(Element<'_>) + Send,
     ) -> Result<Envelope, ApiError> {
+        let place = self.link.place(endpoint).await;
         let token = self.tokens.current(&self.link).await?;
         let limits = self.link.limits;
-        let call = self.link.call(endpoint, limits.max_report_time, Some(&token)).await;
+        let call = self.link.call_from(place, endpoint, limits.max_report_time, Some(&token)).await;
         let outcome = async {
             let api = self.api().expect("a token comes with the API's address");
             let mut url = format!("{api}{path}");
@@ -238,53 +228,6 @@ impl PlatformClient {
         };
         let outcome = outcome.await;
         self.tokens.mind(&token, outcome)
-    }
-
-    /// The tenant's unavailable codes; asked for when the ones at hand are more than an hour old.
-    ///
-    /// # Errors
-    /// When there are none at hand, and none to be had.
-    pub async fn codes(&self) -> Result<Arc<UnavailableCodes>, ApiError> {
-        let now = self.link.clock.now().instant;
-        let old = {
-            let known = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-            match &known.codes {
-                Some(codes) if now < known.renew => return Ok(Arc::clone(codes)),
-                Some(_) | None => known.codes.clone(),
-            }
-        };
-        let mut codes = UnavailableCodes::default();
-        let asked = self.list(Endpoint::Codes, codes::PATH, &[], codes::LIST, |row| codes.take(row)).await;
-        let (codes, life) = match (asked, old) {
-            (Ok(_), _) => (Arc::new(codes), CODES_LIFE),
-            (Err(error), Some(old)) => {
-                tracing::warn!("the unavailable codes are not renewed: {error}");
-                (old, CODES_RETRY)
-            }
-            (Err(error), None) => return Err(error),
-        };
-        let mut known = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Known { codes: Some(Arc::clone(&codes)), renew: now.plus(life) };
-        Ok(codes)
-    }
-
-    /// The unavailable codes at hand, however old; nothing is asked for.
-    #[must_use]
-    pub fn known_codes(&self) -> Option<Arc<UnavailableCodes>> {
-        self.codes.lock().unwrap_or_else(PoisonError::into_inner).codes.clone()
-    }
-
-    /// The same, asked for where there are none; not again for a while where that was in vain.
-    async fn codes_if_any(&self) -> Option<Arc<UnavailableCodes>> {
-        let now = self.link.clock.now().instant;
-        {
-            let mut known = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-            if known.codes.is_some() || now < known.renew {
-                return known.codes.clone();
-            }
-            known.renew = now.plus(CODES_RETRY);
-        }
-        self.codes().await.ok()
     }
 
     /// Begins to read what `request` asks for: all agents, or the one agent of a filter of type `user`.
@@ -330,10 +273,7 @@ impl PlatformClient {
             }
             Err(error) => return Err(error),
         };
-        if paging.count.saturating_add(page.rows) > self.link.limits.max_rows {
-            let detail = format!("the history has more than {} rows", self.link.limits.max_rows);
-            return Err(ApiError::new(ErrorKind::TooLarge, Endpoint::History, detail));
-        }
+        self.not_too_many(Endpoint::History, paging.count.saturating_add(page.rows))?;
         paging.page(&page)?;
         paging.rows.append(rows);
         self.note_calls(paging.calls());
@@ -342,6 +282,7 @@ impl PlatformClient {
 
     async fn agents_page<R: RowSink>(&self, paging: &mut Paging<R>, skip: u64) -> Result<(), ApiError> {
         let (page, ids) = self.list_agents(skip).await?;
+        self.not_too_many(Endpoint::States, skip.saturating_add(page.rows))?;
         paging.agents(&page, ids);
         Ok(())
     }
@@ -356,6 +297,16 @@ impl PlatformClient {
         });
         let page = page.await?;
         Ok((page, ids))
+    }
+
+    /// # Errors
+    /// When so many rows, over all pages, are more than the limit.
+    fn not_too_many(&self, endpoint: Endpoint, rows: u64) -> Result<(), ApiError> {
+        let most = self.link.limits.max_rows;
+        if rows <= most {
+            return Ok(());
+        }
+        Err(ApiError::new(ErrorKind::TooLarge, endpoint, format!("all pages together have more than {most} rows")))
     }
 
     fn note_calls(&self, calls: Calls) {

@@ -188,6 +188,33 @@ async fn a_page_that_breaks_off_counts_for_nothing_and_comes_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn codes_are_read_as_far_as_answers_tell_of_more_and_no_further() {
+    let code = |id: u32| format!(r#"{{"id":{id},"isACW":true}}"#);
+    for (second, known) in [(code(12), true), (code(11), false), (String::new(), false)] {
+        let platform = Platform::signed_in();
+        platform.script.next(Answer::ok(format!(r#"{{"totalRecords":2,"unavailableCodes":[{}]}}"#, code(11))));
+        platform.script.next(Answer::ok(format!(r#"{{"_links":{{"next":"x"}},"unavailableCodes":[{second}]}}"#)));
+        platform.script.next(Answer::ok(format!(r#"{{"totalRecords":2,"unavailableCodes":[{second}]}}"#)));
+        let codes = platform.client.codes().await.unwrap();
+        assert_eq!((codes.is_acw("11"), codes.is_acw("12")), (true, known), "{second}");
+        let requests = platform.script.requests();
+        assert!(requests[3].contains("/unavailable-codes [") && requests[4].contains("/unavailable-codes?skip=1 ["), "{requests:?}");
+        assert_eq!(requests.len(), if known { 6 } else { 5 }, "{second}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_needs_the_codes_at_once_waits_for_one_answer_or_one_failure() {
+    for (answer, works) in [(Answer::ok(r#"{"unavailableCodes":[{"id":11}]}"#), true), (Answer::new(500, ""), false)] {
+        let platform = Platform::signed_in();
+        platform.script.next(answer);
+        let all = futures_util::future::join_all((0..50).map(|_| platform.client.codes())).await;
+        assert!(all.iter().all(|codes| codes.is_ok() == works));
+        assert_eq!(platform.script.requests().len(), 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn codes_serve_an_hour_and_old_ones_while_no_new_ones_are_to_be_had() {
     let platform = Platform::signed_in();
     platform.script.next(Answer::ok(r#"{"unavailableCodes":[{"id":11,"isACW":true}]}"#));

@@ -275,3 +275,20 @@ fn a_page_that_fails_is_asked_for_again_until_the_timeout_and_only_then_is_the_w
     let age = planner.standing(TargetId::new(0), second(300)).job_age.expect("every second page comes");
     assert!(age > Duration::from_secs(240), "{age:?}");
 }
+
+#[test]
+fn a_page_that_is_spoilt_now_and_then_costs_itself_and_one_that_is_always_the_window() {
+    let spoilt = |failure| Reply::Trouble(Trouble { failure, retry_after: None, message: String::new() });
+    for failure in [Failure::Malformed, Failure::Redirected, Failure::Token] {
+        let (planner, _) = pages(1, 5, |number| if number % 4 == 0 { Reply::Unfinished } else { spoilt(failure) });
+        let age = planner.standing(TargetId::new(0), second(300)).job_age.expect("every fourth page comes");
+        assert!(age > Duration::from_secs(240), "{failure:?}: {age:?}");
+        let (planner, asked) = pages(1, 1, |_| spoilt(failure));
+        let standing = planner.standing(TargetId::new(0), second(60));
+        assert_eq!((standing.last_trouble.map(|trouble| trouble.failure), standing.up), (Some(failure), false));
+        assert!(asked[3].since(asked[0]) < Duration::from_secs(20), "it is told soon: {asked:?}");
+    }
+    let (planner, asked) = pages(1, 1, |number| if number == 1 { Reply::Unfinished } else { spoilt(Failure::Rejected) });
+    assert_eq!(planner.standing(TargetId::new(0), second(60)).last_trouble.map(|trouble| trouble.failure), Some(Failure::Rejected));
+    assert!(asked[1].since(asked[0]) < Duration::from_millis(10));
+}

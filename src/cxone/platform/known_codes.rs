@@ -1,0 +1,120 @@
+//! When the unavailable codes are asked for, and by whom: one request for all who need them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::codes::{self, UnavailableCodes};
+use super::{ApiError, Endpoint, PlatformClient};
+use crate::domain::time::Monotonic;
+
+/// How long unavailable codes are good for: an administrator rarely changes them.
+const CODES_LIFE: Duration = Duration::from_secs(3600);
+
+/// How long old codes serve after new ones were asked for in vain.
+const CODES_RETRY: Duration = Duration::from_secs(300);
+
+/// The unavailable codes as far as they are known.
+#[derive(Debug, Default)]
+pub(super) struct KnownCodes {
+    state: Mutex<State>,
+    /// Held by the one who asks for them.
+    flight: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    codes: Option<Arc<UnavailableCodes>>,
+    /// When they are asked for again.
+    renew: Monotonic,
+    /// When they were asked for in vain, and why, if there were none before.
+    failed: Option<(Monotonic, ApiError)>,
+}
+
+impl KnownCodes {
+    /// The codes that need not be renewed at `now`, or else those that must be.
+    fn at_hand(&self, now: Monotonic) -> (Option<Arc<UnavailableCodes>>, Option<Arc<UnavailableCodes>>) {
+        let state = self.state();
+        if now < state.renew { (state.codes.clone(), None) } else { (None, state.codes.clone()) }
+    }
+
+    fn failed_since(&self, came: Monotonic) -> Option<ApiError> {
+        self.state().failed.as_ref().filter(|(at, _)| *at >= came).map(|(_, error)| error.clone())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing can panic halfway through a change of it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PlatformClient {
+    /// The tenant's unavailable codes; asked for, by one of all who want them, when the ones at hand are more than an hour old.
+    ///
+    /// # Errors
+    /// When there are none at hand, and none to be had.
+    pub async fn codes(&self) -> Result<Arc<UnavailableCodes>, ApiError> {
+        let came = self.link.clock.now().instant;
+        let (fresh, _) = self.codes.at_hand(came);
+        if let Some(codes) = fresh {
+            return Ok(codes);
+        }
+        let _flight = self.codes.flight.lock().await;
+        // Whoever asked before may have got them by now, or have failed.
+        let now = self.link.clock.now().instant;
+        let old = match self.codes.at_hand(now) {
+            (Some(codes), _) => return Ok(codes),
+            (None, old) => old,
+        };
+        if let Some(error) = self.codes.failed_since(came) {
+            return Err(error);
+        }
+        let (codes, life) = match (self.read_codes().await, old) {
+            (Ok(codes), _) => (Arc::new(codes), CODES_LIFE),
+            (Err(error), Some(old)) => {
+                tracing::warn!("the unavailable codes are not renewed: {error}");
+                (old, CODES_RETRY)
+            }
+            (Err(error), None) => {
+                self.codes.state().failed = Some((self.link.clock.now().instant, error.clone()));
+                return Err(error);
+            }
+        };
+        *self.codes.state() = State { codes: Some(Arc::clone(&codes)), renew: now.plus(life), failed: None };
+        Ok(codes)
+    }
+
+    /// All codes. A code that is missed may be the one that makes Wrap-up, so an answer that tells of more is gone on with.
+    async fn read_codes(&self) -> Result<UnavailableCodes, ApiError> {
+        let (mut codes, mut received) = (UnavailableCodes::default(), 0);
+        loop {
+            let (before, skip) = (codes.len(), received.to_string());
+            // No page size is documented for this call, and no `skip`: the first request has none.
+            let query: &[(&str, &str)] = if received == 0 { &[] } else { &[("skip", &skip)] };
+            let page = self.list(Endpoint::Codes, codes::PATH, query, codes::LIST, |row| codes.take(row)).await?;
+            received += page.rows;
+            let more = page.next.unwrap_or_else(|| page.total.is_some_and(|total| total > received));
+            if !more || codes.len() == before {
+                return Ok(codes);
+            }
+        }
+    }
+
+    /// The unavailable codes at hand, however old; nothing is asked for.
+    #[must_use]
+    pub fn known_codes(&self) -> Option<Arc<UnavailableCodes>> {
+        self.codes.state().codes.clone()
+    }
+
+    /// The same, asked for where there are none; not again for a while where that was in vain.
+    pub(super) async fn codes_if_any(&self) -> Option<Arc<UnavailableCodes>> {
+        let now = self.link.clock.now().instant;
+        {
+            let mut known = self.codes.state();
+            if known.codes.is_some() || now < known.renew {
+                return known.codes.clone();
+            }
+            known.renew = now.plus(CODES_RETRY);
+        }
+        self.codes().await.ok()
+    }
+}

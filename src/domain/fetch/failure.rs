@@ -1,0 +1,114 @@
+//! Why a job came to nothing.
+
+/// Why a job came to nothing: the closed set of `cxone_report_job_failures_total{reason}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Failure {
+    /// The client id or the secret is wrong.
+    Credentials,
+    /// The client may not have a token: it lacks permission or is disabled.
+    TokenForbidden,
+    /// Any other refusal of a token.
+    Token,
+    /// The token was refused twice in a row.
+    Unauthorized,
+    /// Scope, capability or licence is missing.
+    Forbidden,
+    /// The dates or the filter were refused.
+    Rejected,
+    /// CXone says that the job failed.
+    Failed,
+    /// The job was not done in time.
+    Timeout,
+    /// The job is gone.
+    Lost,
+    /// The answer is no JSON, lacks its id, has an unknown status or ends early.
+    Malformed,
+    /// The report is larger than the limit.
+    TooLarge,
+    /// A fault of the server.
+    Server,
+    /// No answer.
+    Unreachable,
+    /// A redirect, which is never followed.
+    Redirected,
+    /// What was read, or is to be asked, could not be kept in the store.
+    Store,
+}
+
+impl Failure {
+    /// Every reason.
+    pub const ALL: [Self; 15] = [
+        Self::Credentials,
+        Self::TokenForbidden,
+        Self::Token,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::Rejected,
+        Self::Failed,
+        Self::Timeout,
+        Self::Lost,
+        Self::Malformed,
+        Self::TooLarge,
+        Self::Server,
+        Self::Unreachable,
+        Self::Redirected,
+        Self::Store,
+    ];
+
+    /// The value of the label `reason`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Credentials => "credentials",
+            Self::TokenForbidden => "token_forbidden",
+            Self::Token => "token",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+            Self::Lost => "lost",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::Server => "server",
+            Self::Unreachable => "unreachable",
+            Self::Redirected => "redirected",
+            Self::Store => "store",
+        }
+    }
+
+    /// What to do, beyond what the messages say.
+    #[must_use]
+    pub const fn advice(self) -> &'static [&'static str] {
+        match self {
+            Self::Rejected => &[
+                "The window may reach further back than CXone can tell (poll.lookback), or the filter is one that the tenant does not know:",
+                "the API's documentation shows the type `user` only.",
+            ],
+            Self::Timeout => &["CXone is slow or throttles this client; raise jobs.timeout, or try again later."],
+            Self::Unauthorized => &["A token was given and then refused: the client may have been changed a moment ago; try again."],
+            Self::Credentials
+            | Self::TokenForbidden
+            | Self::Token
+            | Self::Forbidden
+            | Self::Failed
+            | Self::Lost
+            | Self::Malformed
+            | Self::TooLarge
+            | Self::Server
+            | Self::Unreachable
+            | Self::Redirected
+            | Self::Store => &[],
+        }
+    }
+
+    /// A fault that may pass within seconds, so that a job that is under way is asked for again.
+    pub(super) const fn may_pass(self) -> bool {
+        matches!(self, Self::Server | Self::Unreachable)
+    }
+
+    /// An answer that was spoilt on the way, or by a machine in between: the same page may come whole the next time.
+    pub(super) const fn may_be_chance(self) -> bool {
+        matches!(self, Self::Malformed | Self::Redirected | Self::Token)
+    }
+}

@@ -1,0 +1,119 @@
+//! The platform's calls beside the history, and pages that do not end, lie, or come again.
+
+use cxone_exporter::cxone::ApiError;
+use cxone_exporter::cxone::platform::Progress;
+use cxone_exporter::domain::fetch::Failure;
+use cxone_exporter::domain::live::Ask;
+
+use crate::{Answer, Dialect, Hostile, OK, PACKED, asks_token, assert_told_well, bomb, endless, history, platform, run, text, token};
+
+/// All pages of the history of all agents: how many rows there are.
+fn read(server: &Hostile) -> Result<usize, ApiError> {
+    run(async {
+        let client = platform(server);
+        let mut paging = history(&client, None);
+        while client.page(&mut paging).await? == Progress::More {}
+        Ok(paging.into_rows().rows().len())
+    })
+}
+
+/// The calls beside the history, by the member with their rows: each is asked once.
+const BESIDE: [&str; 3] = ["agentStates", "skillActivity", "unavailableCodes"];
+
+fn ask_beside(member: &str, server: &Hostile) -> ApiError {
+    let error = run(async {
+        let client = platform(server);
+        match member {
+            "agentStates" => client.live(&Ask::States { since: None, skip: 0 }).await.map(drop),
+            "skillActivity" => client.live(&Ask::Skills { skip: 0 }).await.map(drop),
+            _ => client.codes().await.map(drop),
+        }
+    });
+    error.expect_err("it is no list")
+}
+
+#[test]
+fn the_calls_beside_the_history_have_the_same_limits() {
+    for member in BESIDE {
+        let filler = "n".repeat(40);
+        let rows = move |place: u64| {
+            format!(
+                r#"{{"id":{place},"name":"c{place}{filler}","agentId":{place},"agentStateName":"s{place}{filler}","skillName":"k{place}{filler}"}},"#
+            )
+        };
+        let begin: &'static str = format!(r#"{{"{member}":["#).leak();
+        let cases: [(&str, Answer); 5] = [
+            ("names", endless(OK, begin, rows)),
+            ("spaces", endless(OK, begin, |_| " ".repeat(64 << 10))),
+            ("one row", endless(OK, begin, |_| "[".repeat(64 << 10))),
+            ("a bomb", bomb(PACKED, begin, "\0")),
+            ("a bomb of rows", bomb(PACKED, begin, r#"{"agentId":1,"agentStateId":1},"#)),
+        ];
+        for (what, rest) in cases {
+            let token = token();
+            let server = Hostile::choosing(Box::new(move |head, to| {
+                let is_asked = member != "agentStates" || !head.contains("/unavailable-codes");
+                match (asks_token(head), is_asked) {
+                    (true, _) => token(to),
+                    (_, true) => rest(to),
+                    _ => text(format!("{OK}{{}}"))(to),
+                }
+            }));
+            let error = ask_beside(member, &server);
+            assert_eq!(error.kind.failure(), Some(Failure::TooLarge), "{member}: {what}: {error}");
+            assert_told_well(&error);
+        }
+    }
+}
+
+/// Rows of a page that begins at `skip`, as the request's head says.
+fn page(head: &str, rows: u64, row: impl Fn(u64) -> String) -> String {
+    let skip: u64 = head.split(['?', '&', ' ']).find_map(|part| part.strip_prefix("skip=")).map_or(0, |skip| skip.parse().unwrap());
+    (skip..skip + rows).map(row).collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn pages_without_an_end_end_at_the_limit_for_all_of_them_together() {
+    const NEXT: &str = r#""totalRecords":1e999,"_links":{"next":"more"}"#;
+    let endless = Hostile::telling(|head| match head {
+        _ if head.contains("/unavailable-codes") => {
+            format!(r#"{OK}{{{NEXT},"unavailableCodes":[{}]}}"#, page(head, 4_000, |place| format!(r#"{{"id":{place}}}"#)))
+        }
+        _ => format!(r#"{OK}{{{NEXT},"agentStateHistory":[{}]}}"#, page(head, 999, |place| Dialect::Platform.row(place, ""))),
+    });
+    assert_eq!(read(&endless).unwrap_err().kind.failure(), Some(Failure::TooLarge));
+    assert_eq!(endless.requests(), 1 + 4 + 11, "a token, 10,000 codes and what shows that there are more, 10,000 rows and one page");
+
+    let agents = |head: &str| match head {
+        _ if head.contains("/agents/state-history") => "HTTP/1.1 404 No\r\nConnection: close\r\n\r\n".to_owned(),
+        _ if head.contains("/unavailable-codes") => format!("{OK}{{}}"),
+        _ => {
+            let row = |place: u64| format!(r#"{{"agentId":{place},"agentStateId":1}}"#);
+            format!(r#"{OK}{{{NEXT},"agentStates":[{}]}}"#, page(head, 999, row))
+        }
+    };
+    let listed = Hostile::telling(agents);
+    assert_eq!(read(&listed).unwrap_err().kind.failure(), Some(Failure::TooLarge));
+    assert_eq!(listed.requests(), 2 + 1 + 11, "a token, the codes, the call that is not there, and the agents");
+    let now = Hostile::telling(agents);
+    assert_eq!(run(async { platform(&now).agents_now().await }).unwrap_err().kind.failure(), Some(Failure::TooLarge));
+}
+
+#[test]
+fn totals_that_lie_and_pages_that_repeat_themselves_end_and_take_no_row_away() {
+    let row = |place: u64| Dialect::Platform.row(place, "");
+    for total in ["0", "-1", "5", "1e999", "\"many\"", "99999999999999999999"] {
+        // The links say how many there are: 2,500 rows, a thousand at a time.
+        let lying = Hostile::telling(move |head| {
+            let rows = page(head, 1000, |place| if place < 2_500 { row(place) } else { String::new() });
+            let rows = rows.trim_end_matches(',');
+            let next = if rows.matches("agentId").count() == 1000 { r#""x""# } else { "null" };
+            format!(r#"{OK}{{"totalRecords":{total},"_links":{{"next":{next}}},"agentStateHistory":[{rows}]}}"#)
+        });
+        assert_eq!(read(&lying), Ok(2_500), "{total}");
+    }
+    let same = Hostile::telling(move |_| format!(r#"{OK}{{"totalRecords":9000,"agentStateHistory":[{},{}]}}"#, row(1), row(2)));
+    let error = read(&same).unwrap_err();
+    assert_eq!(error.kind.failure(), Some(Failure::Malformed), "{error}");
+    assert_eq!(same.requests(), 4, "a token, the codes, and the page twice");
+}

@@ -1,0 +1,219 @@
+//! The dialect `platform` with many agents: history and live lists in pages of 10,000 rows, read as they arrive and within bounded memory,
+//! and every count right. 2,000 agents here; in full, with a million series:
+//! `MANY_AGENTS=50000 cargo test --release --test many_agents -- --nocapture`.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "in a test, a panic is the way to say it")]
+
+use std::alloc::System;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cap::Cap;
+use cxone_exporter::app::{self, Web};
+use cxone_exporter::clock::Clock;
+use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
+use cxone_exporter::cxone::{Response, Transport, TransportError};
+use cxone_exporter::domain::backoff::Random;
+use cxone_exporter::domain::time::Timestamp;
+use cxone_exporter::store::MemoryStore;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{self, StreamExt};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use tokio_util::sync::CancellationToken;
+
+#[global_allocator]
+static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
+
+/// 2026-06-10 07:30.
+const START: i64 = 1_781_076_600_000;
+
+/// An agent enters another state so often, each at a second of its own.
+const STAY: i64 = 180_000;
+
+/// Nine states and skills, so that an agent has twenty series with the two of where it is now.
+const STATES: [(&str, &str); 9] = [
+    ("Available", ""),
+    ("InboundContact", "Sales"),
+    ("OutboundContact", "Sales"),
+    ("InboundContact", "Service"),
+    ("OutboundContact", "Service"),
+    ("InboundConsult", "Sales"),
+    ("OutboundConsult", "Service"),
+    ("Dialer", "Sales"),
+    ("LoggedIn", ""),
+];
+
+const PAGE: u64 = 10_000;
+
+/// A CXone whose agents' histories need not be kept: everything follows from the numbers of agent and stay.
+struct Cxone {
+    clock: Clock,
+    agents: i64,
+    requests: AtomicUsize,
+    rows: AtomicUsize,
+    /// The most memory that was in use while an answer was read.
+    most: Arc<AtomicUsize>,
+}
+
+/// When the stay with this number begins.
+fn begins(agent: i64, stay: i64) -> i64 {
+    START + stay * STAY + agent % (STAY / 1000) * 1000
+}
+
+/// The number of the stay that an agent is in.
+fn stay(agent: i64, at: i64) -> i64 {
+    (at - begins(agent, 0)).div_euclid(STAY)
+}
+
+fn state(agent: i64, stay: i64) -> (&'static str, &'static str) {
+    STATES[usize::try_from((agent + stay).rem_euclid(9)).unwrap()]
+}
+
+/// Entries of all agents from `from` to before `to`.
+fn entries(agents: i64, from: i64, to: i64) -> i64 {
+    (0..agents).map(|agent| stay(agent, to - 1) - stay(agent, from - 1)).sum()
+}
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+/// The row of an agent's stay as it is known at `now`; live ones tell no duration.
+fn row(agent: i64, stay: i64, now: Option<i64>) -> String {
+    let (name, skill) = state(agent, stay);
+    let mut row = format!(r#"{{"agentId":{agent},"agentStateName":"{name}","skillName":"{skill}","teamName":"t","startDate":"#);
+    let begin = begins(agent, stay);
+    write!(row, r#""{}""#, at(begin)).unwrap();
+    if now.is_some_and(|now| begin + STAY <= now) {
+        write!(row, r#","agentSessionId":1,"stateIndex":{stay},"duration":"PT{}S""#, STAY / 1000).unwrap();
+    }
+    row.push('}');
+    row
+}
+
+impl Cxone {
+    /// A page of `total` rows, of which `tell` makes the one at a place; piece by piece, as it is read.
+    fn page(&self, query: &str, list: &str, total: u64, tell: impl Fn(i64) -> String + Send + 'static) -> Response {
+        let skip: u64 = query.split('&').find_map(|part| part.strip_prefix("skip=")).map_or(0, |skip| skip.parse().unwrap());
+        let end = total.min(skip + PAGE);
+        self.rows.fetch_add(usize::try_from(end.saturating_sub(skip)).unwrap(), Ordering::Relaxed);
+        let now = at(self.clock.now().utc.millis());
+        let head = format!(r#"{{"totalRecords":{total},"lastPollTime":"{now}","{list}":["#);
+        let most = Arc::clone(&self.most);
+        let rows = (skip..end).step_by(100).map(move |first| {
+            most.fetch_max(MEMORY.allocated(), Ordering::Relaxed);
+            let rows = (first..end.min(first + 100)).map(|place| {
+                let comma = if place == skip { "" } else { "," };
+                comma.to_owned() + &tell(i64::try_from(place).unwrap())
+            });
+            rows.collect::<String>()
+        });
+        let pieces = std::iter::once(head).chain(rows).chain(std::iter::once("]}".to_owned()));
+        response(stream::iter(pieces.map(|piece| Ok(Bytes::from(piece)))).boxed())
+    }
+
+    fn history(&self, query: &str) -> Response {
+        let time = |name: &str| {
+            let part = query.split('&').find_map(|part| part.strip_prefix(name)).unwrap().replace("%3A", ":");
+            part.parse::<jiff::Timestamp>().unwrap().as_millisecond()
+        };
+        let (from, to, now) = (time("startDate="), time("endDate="), self.clock.now().utc.millis());
+        // Of every agent as many stays as there can be, in the order of agents; those outside the window tell the same as the first one.
+        let stays = (to - from) / STAY + 2;
+        let total = u64::try_from(self.agents * stays).unwrap();
+        self.page(query, "agentStateHistory", total, move |place| {
+            let agent = place / stays;
+            let (first, last) = (stay(agent, from), stay(agent, to.min(now)));
+            row(agent, (first + place % stays).min(last), Some(now))
+        })
+    }
+}
+
+fn response(body: stream::BoxStream<'static, Result<Bytes, TransportError>>) -> Response {
+    Response { status: StatusCode::OK, headers: HeaderMap::new(), body }
+}
+
+impl Transport for Cxone {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response, TransportError>> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let text = |text: &'static str| response(stream::once(async move { Ok(Bytes::from_static(text.as_bytes())) }).boxed());
+        let query = request.uri().query().unwrap_or_default();
+        let now = self.clock.now().utc.millis();
+        let answer = match request.uri().path().rsplit('/').next().unwrap() {
+            _ if *request.method() == Method::POST => text(r#"{"access_token":"token-1","expires_in":3600}"#),
+            "state-history" => self.history(query),
+            "states" if query.contains("updatedSince") => text("{}"),
+            "states" => {
+                let total = u64::try_from(self.agents).unwrap();
+                self.page(query, "agentStates", total, move |agent| row(agent, stay(agent, now), None))
+            }
+            _ => text("{}"),
+        };
+        async { Ok(answer) }.boxed()
+    }
+}
+
+/// The sum of all samples of a family, and how many there are.
+fn family(page: &str, name: &str) -> (f64, usize) {
+    let lines = page.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{')));
+    lines.fold((0.0, 0), |(sum, count), line| (sum + line.rsplit(' ').next().unwrap().parse::<f64>().unwrap(), count + 1))
+}
+
+/// A time gauge of the one target, in milliseconds.
+fn time(page: &str, name: &str) -> i64 {
+    let series = format!("cxone_target_{name}_timestamp_seconds{{");
+    let (_, seconds) = page.lines().find(|line| line.starts_with(&series)).unwrap().rsplit_once(' ').unwrap();
+    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
+    format!("{whole}{fraction:0<3}").parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_agents_are_read_page_by_page_within_bounded_memory_and_every_count_is_right() {
+    let agents: i64 = std::env::var("MANY_AGENTS").map_or(2_000, |agents| agents.parse().unwrap());
+    let clock = Clock::starting_at(at(START));
+    let cxone =
+        Arc::new(Cxone { clock: clock.clone(), agents, requests: AtomicUsize::new(0), rows: AtomicUsize::new(0), most: Arc::default() });
+    let text = "api: {dialect: platform, issuer: 'http://127.0.0.1:1', base_url: 'http://127.0.0.1:1', access_key_id: k, \
+                access_key_secret_file: k}\npoll: {interval: 5m, live_interval: 5m, lookback: 1h, overlap: 10m}\nmetrics: {max_series: 2000000}\n\
+                quota: {requests_per_minute: 600}\n";
+    let read = |_: &Path| Ok("s3cret".to_owned());
+    let (config, _) = Config::parse(Some(ConfigText { name: "c", text }), &Overrides::default(), TargetsNeeded::Yes, read).unwrap();
+    let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 1, reload: None };
+    let before = MEMORY.allocated();
+    let store = Box::new(MemoryStore::default());
+    let exporter = app::exporter(&config, web, &clock, cxone.clone(), store, Random::from_seed(5)).unwrap();
+    let (polling, site) = exporter.into_parts(CancellationToken::new());
+    let mut polling = Box::pin(polling);
+    tokio::select! {
+        biased;
+        () = &mut polling => panic!("the loop ended"),
+        () = tokio::time::sleep(Duration::from_secs(45 * 60)) => {}
+    }
+    let (after, most) = (MEMORY.allocated() - before, cxone.most.load(Ordering::Relaxed) - before);
+    let request = Request::get("/metrics").header("accept", "application/openmetrics-text;version=1.0.0").body(()).unwrap();
+    let bytes = site.answer(&request).into_body().collect().await.unwrap().to_bytes();
+    let page = std::str::from_utf8(&bytes).unwrap();
+    let (epoch, watermark) = (time(page, "epoch"), time(page, "watermark"));
+    let happened = entries(agents, epoch, watermark);
+    let (told, series) = family(page, "cxone_agent_state_entries_total");
+    assert_eq!(format!("{told}"), happened.to_string(), "entries from {epoch} to {watermark}");
+    assert_eq!(format!("{}", family(page, "cxone_state_entries_total").0), happened.to_string());
+    assert_eq!(format!("{}", family(page, "cxone_agents").0), agents.to_string());
+    assert!(happened > 9 * agents && i64::try_from(series).unwrap() == 9 * agents, "{happened} entries, {series} series");
+    let agents = usize::try_from(agents).unwrap();
+    println!(
+        "{agents} agents, {} lines on the page, {} requests, {} rows: {} MiB while reading, {} MiB at rest",
+        page.lines().count(),
+        cxone.requests.load(Ordering::Relaxed),
+        cxone.rows.load(Ordering::Relaxed),
+        most >> 20,
+        after >> 20
+    );
+    // An answer of 10,000 rows has 2 MB; a window's rows are kept as a few integers each.
+    assert!(most < (16 << 20) + agents * 12_000, "{most} bytes while reading");
+}
