@@ -2,7 +2,8 @@
 //! exporter-toolkit, so that files written for other exporters work unchanged.
 //!
 //! Source of the keys, their defaults and what they mean: `docs/web-configuration.md`, `web/tls_config.go` and `web/handler.go` of
-//! github.com/prometheus/exporter-toolkit at 0089e78. `auth_excluded_paths` is ours.
+//! github.com/prometheus/exporter-toolkit at 0089e78; of its branches that exclude paths, `auth_excluded_paths` (6ea5d3c) and
+//! `basic_auth_excluded_paths` (36bcfdb).
 
 mod clients;
 mod files;
@@ -33,7 +34,7 @@ use crate::domain::time::Timestamp;
 pub use files::{Reading, Seen, read_file};
 
 /// Every key of the web configuration that holds a value; `basic_auth_users` is a map whose keys are the users.
-pub const WEB_KEYS: [&str; 19] = [
+pub const WEB_KEYS: [&str; 20] = [
     "tls_server_config.cert_file",
     "tls_server_config.key_file",
     "tls_server_config.cert",
@@ -53,9 +54,10 @@ pub const WEB_KEYS: [&str; 19] = [
     "rate_limit.interval",
     "rate_limit.burst",
     "auth_excluded_paths",
+    "basic_auth_excluded_paths",
 ];
 
-static TABLE: Table = Table { keys: &WEB_KEYS, advice: &[("basic_auth_excluded_paths", "is called `auth_excluded_paths` here")] };
+static TABLE: Table = Table { keys: &WEB_KEYS, advice: &[], nothing_is_the_default: true };
 
 /// How the server meets its clients. The default is plain HTTP for everybody.
 #[derive(Clone, Debug)]

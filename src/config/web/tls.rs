@@ -38,7 +38,7 @@ pub(super) struct Files<'a> {
 
 /// Reads the section; `None` without TLS, and when something is wrong, which is then told.
 pub(super) fn read(section: &Section<'_>, http2: bool, files: &mut Files<'_>, notes: &mut Notes) -> Option<Tls> {
-    let spoken = suites::read(section, notes);
+    let spoken = suites::read(section, http2, notes);
     let in_order = section.parsed("prefer_server_cipher_suites", true, notes, go::boolean);
     if !TURNS_ON.iter().any(|key| section.filled(key, notes).is_some()) {
         if section.has("client_allowed_sans") {
@@ -173,6 +173,7 @@ fn clients(section: &Section<'_>, spoken: Option<&Spoken>, files: &mut Files<'_>
     if matches!(asked, Asked::Not) {
         return Some(None);
     }
+    let named = authorities.as_ref().map(|(authorities, _)| authorities.clone()).unwrap_or_default();
     let verifier = if asked.verifies() {
         let at = authorities.as_ref().map_or_else(|| section.at("client_auth_type"), |(_, at)| at.clone());
         let roots = match authorities {
@@ -184,7 +185,7 @@ fn clients(section: &Section<'_>, spoken: Option<&Spoken>, files: &mut Files<'_>
     } else {
         None
     };
-    Some(Some(ClientCertificates::new(asked, verifier, sans, provider.signature_verification_algorithms)))
+    Some(Some(ClientCertificates::new(asked, verifier, named, sans, provider.signature_verification_algorithms)))
 }
 
 fn roots(authorities: Vec<CertificateDer<'static>>, at: &Origin, notes: &mut Notes) -> Option<RootCertStore> {

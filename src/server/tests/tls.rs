@@ -112,6 +112,35 @@ async fn every_client_auth_type_lets_in_whom_go_lets_in() {
     }
 }
 
+/// A certificate that is its own authority, as `openssl req -x509` makes them, and its key.
+fn of_its_own(until: i32, purpose: rcgen::ExtendedKeyUsagePurpose) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.extended_key_usages = vec![purpose];
+    params.not_after = rcgen::date_time_ymd(until, 1, 1);
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn a_client_that_is_its_own_authority_is_let_in_while_its_certificate_is_the_one_named_and_fits() {
+    use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+    for (client, expected) in
+        [(of_its_own(2049, ClientAuth), true), (of_its_own(2001, ClientAuth), false), (of_its_own(2049, ServerAuth), false)]
+    {
+        let ours = papers();
+        // What the client knows the server by is another authority than the one that the server knows the client by.
+        let known = Papers { authority: client.0.clone(), server: ours.server.clone(), client: client.clone() };
+        let gate = known.gate("  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n");
+        let server = Server::behind(Some(gate), Limits::default(), hello).await;
+        let answer = ask(&server, ours.client(Some(&client), b"http/1.1")).await;
+        assert_eq!(answer.is_some_and(|text| text.ends_with("hello")), expected);
+        let other = of_its_own(2049, ClientAuth);
+        assert_eq!(ask(&server, ours.client(Some(&other), b"http/1.1")).await, None, "another one of the same kind");
+        server.end().await;
+    }
+}
+
 #[tokio::test]
 async fn a_handshake_that_never_ends_is_cut_off_and_plain_http_gets_no_page() {
     let ours = papers();
