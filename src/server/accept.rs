@@ -23,6 +23,7 @@ use super::connections::{Connections, Place};
 use super::gate::Gate;
 use super::guard::{Answer, Guarded, TimeLimits};
 use super::listen::{Bound, Stream};
+use super::places::Caller;
 use super::streams::{OpenStream, Streams, Verdict};
 
 /// How long the loop waits after the first failure to accept; doubled at each further one.
@@ -220,9 +221,10 @@ where
     F: Future<Output = Result<Response<Body>, Abort>>,
 {
     /// The answer to one request, counted as one that runs until it is sent.
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, stream: Option<OpenStream>) -> Result<Response<Answer>, Abort> {
+    async fn answer(self: Arc<Self>, mut request: Request<Incoming>, stream: Option<OpenStream>) -> Result<Response<Answer>, Abort> {
         let running = self.place.requests.begin();
         self.place.touch();
+        request.extensions_mut().insert(Caller { client: self.client, close: self.place.close.clone() });
         let response = match &self.server.gate {
             None => (self.handler)(request).await?,
             Some(gate) => {

@@ -10,6 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::super::places::Places;
 use super::*;
 use crate::clock::Clock;
 use crate::config::ConfigText;
@@ -198,22 +199,24 @@ async fn a_client_of_http_2_that_grants_no_room_for_the_answer_is_dropped_and_it
     let ours = papers();
     let limits = Limits { answer_time: Duration::from_millis(400), ..Limits::default() };
     let large = Bytes::from(vec![b'x'; 1 << 20]);
-    let site = Arc::new(tokio::sync::Semaphore::new(1));
-    let places = Arc::clone(&site);
-    let server = Server::behind(Some(ours.gate("")), limits, move |_| {
-        let place = Arc::clone(&places).try_acquire_owned().map_err(|_| Abort);
-        let body = place.map(|place| Response::new(Body::full(large.clone()).holding(place)));
-        std::future::ready(body)
+    let places = Places::new(1, Clock::system());
+    let of_server = Arc::clone(&places);
+    let server = Server::behind(Some(ours.gate("")), limits, move |request: Request<Incoming>| {
+        let place = request.extensions().get().cloned().and_then(|caller| of_server.take(caller)).ok_or(Abort);
+        std::future::ready(place.map(|place| Response::new(Body::full(large.clone()).holding(place))))
     })
     .await;
     let (mut client, ended) = multiplexed(&server, ours.client(None, b"h2"), 0).await;
     let (answer, _) = client.send_request(page("/"), true).unwrap();
     let answer = answer.await.unwrap();
-    assert_eq!((answer.status(), site.available_permits()), (StatusCode::OK, 0));
+    assert_eq!((answer.status(), places.taken()), (StatusCode::OK, 1));
     tokio::time::timeout(LONG, ended.cancelled()).await.expect("it is dropped");
-    let back = tokio::time::timeout(LONG, site.acquire()).await;
-    assert!(back.is_ok(), "the place is still taken");
-    drop(back);
+    let given_back = async {
+        while places.taken() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, given_back).await.expect("the place is given back");
     server.end().await;
 }
 
