@@ -11,6 +11,20 @@ use crate::cxone::{BaseUrl, HttpLimits, HttpTransport, Transport};
 /// How long the exporter has for its answer; shorter than the time limit of a container's health check.
 const LIMIT: Duration = Duration::from_secs(3);
 
+/// What lets this command in.
+const EXEMPT: &str = "put /-/healthy into `auth_excluded_paths` of its web configuration";
+
+/// What to do when no answer comes from an exporter that is there.
+fn advice(address: &BaseUrl, error: &str) -> String {
+    if !address.is_https() && error.contains("invalid HTTP version") {
+        "; it may speak TLS: ask by https://".to_owned()
+    } else if error.contains("CertificateRequired") || error.contains("HandshakeFailure") {
+        format!("; it asks for a client certificate: {EXEMPT}")
+    } else {
+        String::new()
+    }
+}
+
 /// Asks `/-/healthy` of the exporter at `address`.
 ///
 /// # Errors
@@ -19,10 +33,14 @@ pub(super) async fn ask(address: &BaseUrl) -> Result<(), CommandError> {
     let url = format!("{address}/-/healthy");
     let failed = |why: String| CommandError::Failed(format!("the exporter is not healthy: {url}: {why}"));
     let limits = HttpLimits { connect: LIMIT, head: LIMIT, idle: LIMIT };
-    let transport = HttpTransport::new(address, limits).map_err(|error| failed(error.to_string()))?;
+    let transport = HttpTransport::for_health(address, limits).map_err(|error| failed(error.to_string()))?;
     let request = Request::get(&url).body(Bytes::new()).map_err(|error| failed(error.to_string()))?;
-    let answer = transport.send(request).await.map_err(|error| failed(error.to_string()))?;
-    if answer.status == StatusCode::OK { Ok(()) } else { Err(failed(format!("it answered {}", answer.status))) }
+    let answer = transport.send(request).await.map_err(|error| failed(format!("{error}{}", advice(address, &error.to_string()))))?;
+    match answer.status {
+        StatusCode::OK => Ok(()),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(failed(format!("it answered {}; {EXEMPT}", answer.status))),
+        other => Err(failed(format!("it answered {other}"))),
+    }
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ pub struct WebConfig {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Who may come in, by name; everybody when it is empty.
     pub users: BTreeMap<String, PasswordHash>,
-    /// Paths that need no password.
+    /// Paths that need neither password nor client certificate.
     pub auth_excluded_paths: BTreeSet<String>,
     /// How often one client may ask; `None` for as often as it likes.
     pub rate_limit: Option<RateLimit>,
@@ -89,6 +89,8 @@ pub struct Tls {
     pub server: Arc<ServerConfig>,
     /// When the first certificate of the chain expires.
     pub expiry: Timestamp,
+    /// Whether a client without a certificate, whom the handshake lets in, is for `auth_excluded_paths` alone.
+    pub certificate_for_pages: bool,
 }
 
 /// A password as bcrypt made it.
@@ -136,14 +138,16 @@ impl WebConfig {
         let folder = Path::new(file.name).parent().unwrap_or(Path::new(""));
         let http = top.section("http_server_config", &mut notes);
         let http2 = http.parsed("http2", true, &mut notes, go::boolean);
+        let auth_excluded_paths = http::excluded_paths(&top, &mut notes);
         let mut files = tls::Files { folder, read: &mut read_file };
-        let tls = tls::read(&top.section("tls_server_config", &mut notes), http2.unwrap_or(true), &mut files, &mut notes);
+        let of_http = tls::OfHttp { http2: http2.unwrap_or(true), exempts: !auth_excluded_paths.is_empty() };
+        let tls = tls::read(&top.section("tls_server_config", &mut notes), of_http, &mut files, &mut notes);
         let config = Self {
             tls,
             http2: http2.unwrap_or(true),
             headers: http::headers(&http, &mut notes),
             users: http::users(&top, &mut notes),
-            auth_excluded_paths: http::excluded_paths(&top, &mut notes),
+            auth_excluded_paths,
             rate_limit: http::rate_limit(&top.section("rate_limit", &mut notes), &mut notes),
         };
         if config.tls.is_none() && !config.users.is_empty() {

@@ -19,6 +19,8 @@ import tempfile
 import time
 
 SCRAPES = 200
+# Between two scrapes: long enough for what came meanwhile to be dealt with, alone and among others alike.
+PAUSE = 0.02
 # Neither is enough for a whole page.
 RECEIVE_BUFFER = 4096
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -81,6 +83,7 @@ def scrapes(port, context, between):
     times, refused, length = [], 0, 0
     for _ in range(SCRAPES):
         between()
+        time.sleep(PAUSE)
         began = time.perf_counter()
         connection.request("GET", "/metrics", headers={"Accept-Encoding": "gzip"})
         answer = connection.getresponse()

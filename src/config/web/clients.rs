@@ -43,6 +43,8 @@ pub(super) struct ClientCertificates {
     authorities: Vec<CertificateDer<'static>>,
     sans: Option<BTreeSet<String>>,
     algorithms: WebPkiSupportedAlgorithms,
+    /// Whether those without a certificate are let in, though one is required: the pages refuse them.
+    left_to_pages: bool,
 }
 
 impl ClientCertificates {
@@ -54,7 +56,17 @@ impl ClientCertificates {
         sans: Option<BTreeSet<String>>,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Self {
-        Self { asked, verifier, authorities, sans, algorithms }
+        Self { asked, verifier, authorities, sans, algorithms, left_to_pages: false }
+    }
+
+    /// Whether those without a certificate are not let in.
+    pub(super) const fn is_required(&self) -> bool {
+        matches!(self.asked, Asked::ForAny | Asked::Verified)
+    }
+
+    /// The same, with the refusal of those without a certificate left to the pages.
+    pub(super) fn left_to_pages(self) -> Self {
+        Self { left_to_pages: true, ..self }
     }
 }
 
@@ -64,7 +76,7 @@ struct NoAllowedName;
 
 impl ClientCertVerifier for ClientCertificates {
     fn client_auth_mandatory(&self) -> bool {
-        matches!(self.asked, Asked::ForAny | Asked::Verified)
+        self.is_required() && !self.left_to_pages
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {

@@ -79,8 +79,12 @@ async fn connect(server: &Server, config: ClientConfig) -> io::Result<TlsStream<
 
 /// What a client with this configuration is answered over HTTP/1.1; nothing when it is not let in.
 async fn ask(server: &Server, config: ClientConfig) -> Option<String> {
+    ask_for(server, config, "/").await
+}
+
+async fn ask_for(server: &Server, config: ClientConfig, path: &str) -> Option<String> {
     let mut stream = connect(server, config).await.ok()?;
-    stream.write_all(get("/").as_bytes()).await.ok()?;
+    stream.write_all(get(path).as_bytes()).await.ok()?;
     let mut answer = Vec::new();
     tokio::time::timeout(LONG, stream.read_to_end(&mut answer)).await.expect("in time").ok()?;
     String::from_utf8(answer).ok()
@@ -121,6 +125,28 @@ fn of_its_own(until: i32, purpose: rcgen::ExtendedKeyUsagePurpose) -> (String, S
     params.extended_key_usages = vec![purpose];
     params.not_after = rcgen::date_time_ymd(until, 1, 1);
     (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn an_excluded_path_needs_no_certificate_every_other_does_and_a_wrong_one_gets_nowhere() {
+    let (ours, others) = (papers(), papers());
+    let sections = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\nauth_excluded_paths: [/-/healthy]\n";
+    let server = Server::behind(Some(ours.gate(sections)), Limits::default(), hello).await;
+    for (who, path, expected) in [
+        (None, "/-/healthy", Some("200")),
+        (None, "/metrics", Some("403")),
+        (None, "/-/healthy/", Some("403")),
+        (Some(&ours.client), "/-/healthy", Some("200")),
+        (Some(&ours.client), "/metrics", Some("200")),
+        (Some(&others.client), "/-/healthy", None),
+    ] {
+        let answer = ask_for(&server, ours.client(who, b"http/1.1"), path).await.filter(|text| !text.is_empty());
+        assert_eq!(answer.as_deref().and_then(|text| text.split(' ').nth(1)), expected, "{path}");
+    }
+    let (mut stranger, _ended) = multiplexed(&server, ours.client(None, b"h2"), 1 << 20).await;
+    let (answer, _) = stranger.send_request(page("/metrics"), true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), StatusCode::FORBIDDEN);
+    server.end().await;
 }
 
 #[tokio::test]
