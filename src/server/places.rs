@@ -32,6 +32,7 @@ pub(super) struct Places {
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
+    cut_off: u64,
     /// Numbers grow, so the first has been answered for the longest.
     taken: BTreeMap<u64, Taken>,
 }
@@ -62,12 +63,18 @@ impl Places {
             let number = table.makes_room(caller.client, since)?;
             if let Some(cut_off) = table.taken.remove(&number) {
                 cut_off.caller.close.cancel();
+                table.cut_off += 1;
             }
         }
         table.next += 1;
         let number = table.next;
         table.taken.insert(number, Taken { caller, since });
         Some(Place { number, places: Arc::clone(self) })
+    }
+
+    /// How many answers were cut off so far.
+    pub(super) fn cut_off(&self) -> u64 {
+        self.lock().cut_off
     }
 
     /// How many are taken.
@@ -144,7 +151,7 @@ mod tests {
         assert!(places.take(caller(1)).is_none());
         tokio::time::advance(GRACE).await;
         assert!(places.take(caller(1)).is_some());
-        assert_eq!(closed(&tokens), [true, false]);
+        assert_eq!((closed(&tokens), places.cut_off()), (vec![true, false], 1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -169,6 +169,7 @@ impl Site {
                 let beside = Beside {
                     metrics_path: &self.sources.metrics_path,
                     refused: self.refused.load(Ordering::Relaxed),
+                    cut_off: self.places.cut_off(),
                     refresh: status_page::refresh(uri.query()),
                 };
                 let html = status_page::html(&view, &readiness, &beside);
