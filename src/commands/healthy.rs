@@ -16,12 +16,14 @@ const EXEMPT: &str = "put /-/healthy into `auth_excluded_paths` of its web confi
 
 /// What to do when no answer comes from an exporter that is there.
 fn advice(address: &BaseUrl, error: &str) -> String {
-    if !address.is_https() && error.contains("invalid HTTP version") {
-        "; it may speak TLS: ask by https://".to_owned()
-    } else if error.contains("CertificateRequired") || error.contains("HandshakeFailure") {
-        format!("; it asks for a client certificate: {EXEMPT}")
-    } else {
-        String::new()
+    let refused = ["CertificateRequired", "HandshakeFailure"].iter().any(|alert| error.contains(alert));
+    // What is said of a connection that was made and then ended depends on who was faster.
+    let ended = error.contains("client error") && !error.contains("(Connect)");
+    match (address.is_https(), refused || ended) {
+        (_, false) => String::new(),
+        (false, true) => "; it may speak TLS: ask by https://".to_owned(),
+        // With TLS 1.3 a client learns only after the handshake that it lacked a certificate, often by the connection's end alone.
+        (true, true) => format!("; it may ask for a client certificate: {EXEMPT}"),
     }
 }
 
