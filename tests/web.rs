@@ -97,13 +97,29 @@ fn curl_gets_in_by_certificate_and_password_and_by_nothing_less() {
     assert_eq!(exporter.status("/metrics", &CERTIFICATE), "2 401");
     assert_eq!(exporter.status("/metrics", &[&CERTIFICATE[..], &["-u", "prometheus:another"]].concat()), "2 401");
     assert_eq!(exporter.status("/-/healthy", &CERTIFICATE), "2 200");
-    let without = exporter.curl(&[&PASSWORD[..], &[&format!("https://{}/metrics", exporter.address)]].concat());
-    assert!(!without.0, "{}", without.1);
+    assert_eq!((exporter.status("/-/healthy", &[]).as_str(), exporter.status("/metrics", &PASSWORD).as_str()), ("2 200", "2 403"));
     let old = exporter.curl(&[&both[..], &["--tls-max", "1.1", &format!("https://{}/", exporter.address)]].concat());
     assert!(!old.0, "{}", old.1);
     let page = exporter.curl(&[&both[..], &[&format!("https://{}/metrics", exporter.address)]].concat()).1;
     assert!(page.contains("\ncxone_exporter_certificate_expiry_timestamp_seconds 2493072000"), "{page}");
     assert!(!exporter.process.stderr().contains("sesame"));
+}
+
+#[test]
+fn check_healthy_asks_over_tls_and_a_certificate_is_in_its_way_only_where_the_path_is_not_excluded() {
+    for (web_config, healthy) in [
+        (TLS.to_owned(), true),
+        (format!("{MUTUAL_TLS}{}", users()), false),
+        (format!("{MUTUAL_TLS}{}auth_excluded_paths: [/-/healthy]\n", users()), true),
+        (format!("{TLS}{}", users()), false),
+    ] {
+        let exporter = Exporter::start(Some(&web_config), &[]);
+        let said = run(&mut command(&["check", &format!("--healthy=https://{}", exporter.address)]));
+        assert_eq!(said.code, Some(i32::from(!healthy)), "{web_config}: {}", said.stderr);
+        assert!(healthy || said.stderr.contains("auth_excluded_paths"), "{}", said.stderr);
+        let plain = run(&mut command(&["check", &format!("--healthy=http://{}", exporter.address)]));
+        assert!(plain.code == Some(1) && plain.stderr.contains("https://"), "{}", plain.stderr);
+    }
 }
 
 #[test]

@@ -11,6 +11,22 @@ use crate::cxone::{BaseUrl, HttpLimits, HttpTransport, Transport};
 /// How long the exporter has for its answer; shorter than the time limit of a container's health check.
 const LIMIT: Duration = Duration::from_secs(3);
 
+/// What lets this command in.
+const EXEMPT: &str = "put /-/healthy into `auth_excluded_paths` of its web configuration";
+
+/// What to do when no answer comes from an exporter that is there.
+fn advice(address: &BaseUrl, error: &str) -> String {
+    let refused = ["CertificateRequired", "HandshakeFailure"].iter().any(|alert| error.contains(alert));
+    // What is said of a connection that was made and then ended depends on who was faster.
+    let ended = error.contains("client error") && !error.contains("(Connect)");
+    match (address.is_https(), refused || ended) {
+        (_, false) => String::new(),
+        (false, true) => "; it may speak TLS: ask by https://".to_owned(),
+        // With TLS 1.3 a client learns only after the handshake that it lacked a certificate, often by the connection's end alone.
+        (true, true) => format!("; it may ask for a client certificate: {EXEMPT}"),
+    }
+}
+
 /// Asks `/-/healthy` of the exporter at `address`.
 ///
 /// # Errors
@@ -19,10 +35,14 @@ pub(super) async fn ask(address: &BaseUrl) -> Result<(), CommandError> {
     let url = format!("{address}/-/healthy");
     let failed = |why: String| CommandError::Failed(format!("the exporter is not healthy: {url}: {why}"));
     let limits = HttpLimits { connect: LIMIT, head: LIMIT, idle: LIMIT };
-    let transport = HttpTransport::new(address, limits).map_err(|error| failed(error.to_string()))?;
+    let transport = HttpTransport::for_health(address, limits).map_err(|error| failed(error.to_string()))?;
     let request = Request::get(&url).body(Bytes::new()).map_err(|error| failed(error.to_string()))?;
-    let answer = transport.send(request).await.map_err(|error| failed(error.to_string()))?;
-    if answer.status == StatusCode::OK { Ok(()) } else { Err(failed(format!("it answered {}", answer.status))) }
+    let answer = transport.send(request).await.map_err(|error| failed(format!("{error}{}", advice(address, &error.to_string()))))?;
+    match answer.status {
+        StatusCode::OK => Ok(()),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(failed(format!("it answered {}; {EXEMPT}", answer.status))),
+        other => Err(failed(format!("it answered {other}"))),
+    }
 }
 
 #[cfg(test)]

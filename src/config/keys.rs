@@ -66,10 +66,12 @@ pub(super) struct Table {
     pub(super) keys: &'static [&'static str],
     /// Keys that are wrong for a reason worth telling.
     pub(super) advice: &'static [(&'static str, &'static str)],
+    /// Whether a key without a value means its default, as Go's YAML reader has it; else it is a mistake.
+    pub(super) nothing_is_the_default: bool,
 }
 
 /// The keys of the configuration file.
-pub(super) static MAIN: Table = Table { keys: &KEYS, advice: &ADVICE };
+pub(super) static MAIN: Table = Table { keys: &KEYS, advice: &ADVICE, nothing_is_the_default: false };
 
 /// The names that may stand under `section` (`poll`, `targets[].filter`, empty for the top).
 pub(super) fn children(table: &Table, section: &str) -> Vec<&'static str> {

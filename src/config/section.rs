@@ -99,7 +99,7 @@ impl<'a> Section<'a> {
         let entry = self.entry(name)?;
         match &entry.value.value {
             Value::List(items) => Some(items),
-            Value::Scalar { .. } | Value::Map(_) if entry.value.is_null() => Some(&[]),
+            Value::Scalar { .. } | Value::Map(_) if entry.value.is_null() => (!self.table.nothing_is_the_default).then_some(&[]),
             Value::Scalar { .. } | Value::Map(_) => {
                 notes.mistake(self.at(name), "must be a list: write each item on a line of its own after `- `");
                 None
@@ -137,6 +137,7 @@ impl<'a> Section<'a> {
             let at = Origin { line: Some(*line), key: format!("{}.{}", self.path_of(name), shown(key)) };
             match &value.value {
                 Value::Scalar { text, .. } if !value.is_null() => texts.push((at, key.as_str(), text.as_str())),
+                Value::Scalar { .. } if self.table.nothing_is_the_default => texts.push((at, key.as_str(), "")),
                 Value::Scalar { .. } | Value::List(_) | Value::Map(_) => notes.mistake(at, "must be a single value"),
             }
         }
@@ -150,6 +151,7 @@ impl<'a> Section<'a> {
         };
         match &entry.value.value {
             Value::Scalar { text, .. } if !entry.value.is_null() => Found::Text(text),
+            Value::Scalar { .. } if self.table.nothing_is_the_default => Found::Absent,
             Value::Scalar { .. } => {
                 notes.mistake(self.at(name), "has no value");
                 Found::Wrong

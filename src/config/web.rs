@@ -2,7 +2,8 @@
 //! exporter-toolkit, so that files written for other exporters work unchanged.
 //!
 //! Source of the keys, their defaults and what they mean: `docs/web-configuration.md`, `web/tls_config.go` and `web/handler.go` of
-//! github.com/prometheus/exporter-toolkit at 0089e78. `auth_excluded_paths` is ours.
+//! github.com/prometheus/exporter-toolkit at 0089e78; of its branches that exclude paths, `auth_excluded_paths` (6ea5d3c) and
+//! `basic_auth_excluded_paths` (36bcfdb).
 
 mod clients;
 mod files;
@@ -33,7 +34,7 @@ use crate::domain::time::Timestamp;
 pub use files::{Reading, Seen, read_file};
 
 /// Every key of the web configuration that holds a value; `basic_auth_users` is a map whose keys are the users.
-pub const WEB_KEYS: [&str; 19] = [
+pub const WEB_KEYS: [&str; 20] = [
     "tls_server_config.cert_file",
     "tls_server_config.key_file",
     "tls_server_config.cert",
@@ -53,9 +54,10 @@ pub const WEB_KEYS: [&str; 19] = [
     "rate_limit.interval",
     "rate_limit.burst",
     "auth_excluded_paths",
+    "basic_auth_excluded_paths",
 ];
 
-static TABLE: Table = Table { keys: &WEB_KEYS, advice: &[("basic_auth_excluded_paths", "is called `auth_excluded_paths` here")] };
+static TABLE: Table = Table { keys: &WEB_KEYS, advice: &[], nothing_is_the_default: true };
 
 /// How the server meets its clients. The default is plain HTTP for everybody.
 #[derive(Clone, Debug)]
@@ -68,7 +70,7 @@ pub struct WebConfig {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Who may come in, by name; everybody when it is empty.
     pub users: BTreeMap<String, PasswordHash>,
-    /// Paths that need no password.
+    /// Paths that need neither password nor client certificate.
     pub auth_excluded_paths: BTreeSet<String>,
     /// How often one client may ask; `None` for as often as it likes.
     pub rate_limit: Option<RateLimit>,
@@ -87,6 +89,8 @@ pub struct Tls {
     pub server: Arc<ServerConfig>,
     /// When the first certificate of the chain expires.
     pub expiry: Timestamp,
+    /// Whether a client without a certificate, whom the handshake lets in, is for `auth_excluded_paths` alone.
+    pub certificate_for_pages: bool,
 }
 
 /// A password as bcrypt made it.
@@ -134,14 +138,16 @@ impl WebConfig {
         let folder = Path::new(file.name).parent().unwrap_or(Path::new(""));
         let http = top.section("http_server_config", &mut notes);
         let http2 = http.parsed("http2", true, &mut notes, go::boolean);
+        let auth_excluded_paths = http::excluded_paths(&top, &mut notes);
         let mut files = tls::Files { folder, read: &mut read_file };
-        let tls = tls::read(&top.section("tls_server_config", &mut notes), http2.unwrap_or(true), &mut files, &mut notes);
+        let of_http = tls::OfHttp { http2: http2.unwrap_or(true), exempts: !auth_excluded_paths.is_empty() };
+        let tls = tls::read(&top.section("tls_server_config", &mut notes), of_http, &mut files, &mut notes);
         let config = Self {
             tls,
             http2: http2.unwrap_or(true),
             headers: http::headers(&http, &mut notes),
             users: http::users(&top, &mut notes),
-            auth_excluded_paths: http::excluded_paths(&top, &mut notes),
+            auth_excluded_paths,
             rate_limit: http::rate_limit(&top.section("rate_limit", &mut notes), &mut notes),
         };
         if config.tls.is_none() && !config.users.is_empty() {

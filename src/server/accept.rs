@@ -23,6 +23,7 @@ use super::connections::{Connections, Place};
 use super::gate::Gate;
 use super::guard::{Answer, Guarded, TimeLimits};
 use super::listen::{Bound, Stream};
+use super::places::Caller;
 use super::streams::{OpenStream, Streams, Verdict};
 
 /// How long the loop waits after the first failure to accept; doubled at each further one.
@@ -203,12 +204,18 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Some(tls) = visit.server.gate.as_ref().and_then(|gate| gate.current().tls.clone()) else {
-        return converse(visit, stream).await;
+        return converse(visit, stream, false).await;
     };
     let handshake = TlsAcceptor::from(tls.server).accept(stream);
     match tokio::time::timeout(visit.server.limits.head_time, handshake).await {
-        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => converse_multiplexed(visit, stream).await,
-        Ok(Ok(stream)) => converse(visit, stream).await,
+        Ok(Ok(stream)) => {
+            let certified = stream.get_ref().1.peer_certificates().is_some();
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                converse_multiplexed(visit, stream, certified).await;
+            } else {
+                converse(visit, stream, certified).await;
+            }
+        }
         Ok(Err(cause)) => tracing::debug!(error = %cause, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
@@ -220,13 +227,19 @@ where
     F: Future<Output = Result<Response<Body>, Abort>>,
 {
     /// The answer to one request, counted as one that runs until it is sent.
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, stream: Option<OpenStream>) -> Result<Response<Answer>, Abort> {
+    async fn answer(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+        certified: bool,
+        stream: Option<OpenStream>,
+    ) -> Result<Response<Answer>, Abort> {
         let running = self.place.requests.begin();
         self.place.touch();
+        request.extensions_mut().insert(Caller { client: self.client, close: self.place.close.clone() });
         let response = match &self.server.gate {
             None => (self.handler)(request).await?,
             Some(gate) => {
-                let mut response = match gate.admit(self.client, request.uri().path(), request.headers()).await {
+                let mut response = match gate.admit(self.client, certified, request.uri().path(), request.headers()).await {
                     Ok(()) => (self.handler)(request).await?,
                     Err(refusal) => refusal,
                 };
@@ -244,7 +257,7 @@ where
 }
 
 /// Serves one connection of HTTP/1 to its end.
-async fn converse<H, F, S>(visit: Arc<Visit<H>>, stream: S)
+async fn converse<H, F, S>(visit: Arc<Visit<H>>, stream: S, certified: bool)
 where
     H: Fn(Request<Incoming>) -> F,
     F: Future<Output = Result<Response<Body>, Abort>>,
@@ -252,7 +265,7 @@ where
 {
     let (limits, stop) = (visit.server.limits, visit.server.stop.clone());
     let io = TokioIo::new(Guarded::new(stream, Arc::clone(&visit.place.requests), visit.times()));
-    let service = service_fn(|request| Arc::clone(&visit).answer(request, None));
+    let service = service_fn(|request| Arc::clone(&visit).answer(request, certified, None));
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -274,7 +287,7 @@ where
 }
 
 /// Serves one connection of HTTP/2 to its end. Its streams can stall without a blocked write, so their time is watched here.
-async fn converse_multiplexed<H, F, S>(visit: Arc<Visit<H>>, stream: S)
+async fn converse_multiplexed<H, F, S>(visit: Arc<Visit<H>>, stream: S, certified: bool)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Body>, Abort>> + Send + 'static,
@@ -284,7 +297,7 @@ where
     let io = TokioIo::new(Guarded::multiplexed(stream, Arc::clone(&visit.place.requests), visit.times()));
     let streams = Streams::new(&limits);
     let (answering, of_connection) = (Arc::clone(&visit), streams.clone());
-    let service = service_fn(move |request| Arc::clone(&answering).answer(request, Some(of_connection.open())));
+    let service = service_fn(move |request| Arc::clone(&answering).answer(request, certified, Some(of_connection.open())));
     let mut builder = http2::Builder::new(Spawning(visit.server.tasks.clone()));
     builder.timer(TokioTimer::new()).max_concurrent_streams(MOST_STREAMS).max_send_buf_size(SEND_BUFFER);
     builder.max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX));

@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::places::Place;
 use crate::exposition::Inflate;
 
 /// A frame is at most this long, so that the time limit of a slow reader is checked often enough.
@@ -23,7 +23,7 @@ pub struct Abort;
 pub struct Body {
     source: Source,
     /// A place among those that may be served at a time; given back when the body is sent, or dropped.
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
 }
 
 #[derive(Debug)]
@@ -67,8 +67,7 @@ impl Body {
     }
 
     /// Keeps `place` taken until the body is sent, or dropped.
-    #[must_use]
-    pub fn holding(self, place: OwnedSemaphorePermit) -> Self {
+    pub(super) fn holding(self, place: Place) -> Self {
         Self { _place: Some(place), ..self }
     }
 

@@ -49,11 +49,15 @@ impl Gate {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 
-    /// Whether a request for `path` may pass; else the refusal.
-    pub(super) async fn admit(&self, client: Client, path: &str, headers: &HeaderMap) -> Result<(), Response<Body>> {
+    /// Whether a request for `path` may pass, on a connection with a client's certificate or without (`certified`); else the refusal.
+    pub(super) async fn admit(&self, client: Client, certified: bool, path: &str, headers: &HeaderMap) -> Result<(), Response<Body>> {
         let config = self.current();
         let mut signed_in = None;
-        if !config.users.is_empty() && !config.auth_excluded_paths.contains(path) {
+        let is_exempt = config.auth_excluded_paths.contains(path);
+        if !certified && !is_exempt && config.tls.as_ref().is_some_and(|tls| tls.certificate_for_pages) {
+            return Err(plain(StatusCode::FORBIDDEN, "a client certificate is needed\n".to_owned()));
+        }
+        if !config.users.is_empty() && !is_exempt {
             match self.passwords.check(&config.users, client, headers).await {
                 Verdict::Right(user) => signed_in = Some(user),
                 Verdict::Wrong => return Err(unauthorized()),

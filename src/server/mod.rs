@@ -10,6 +10,7 @@ mod limiter;
 mod listen;
 pub mod negotiate;
 mod password;
+mod places;
 mod routes;
 mod status_page;
 mod streams;

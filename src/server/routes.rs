@@ -8,12 +8,15 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::exposition::Rendered;
 
 use super::body::{Abort, Body};
+use super::client::Client;
 use super::negotiate;
+use super::places::{Caller, Places};
 use super::status_page::{self, Beside, Readiness, StatusView};
 
 /// The status page.
@@ -56,7 +59,7 @@ pub struct Sources {
 pub struct Site {
     sources: Sources,
     rendered: RwLock<Arc<Rendered>>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     refused: AtomicU64,
 }
 
@@ -70,7 +73,7 @@ impl Site {
     /// Pages that show `rendered` until something else is published.
     #[must_use]
     pub fn new(sources: Sources, rendered: Rendered) -> Self {
-        let places = Arc::new(Semaphore::new(sources.max_requests.min(Semaphore::MAX_PERMITS)));
+        let places = Places::new(sources.max_requests, Clock::system());
         Self { sources, rendered: RwLock::new(Arc::new(rendered)), places, refused: AtomicU64::new(0) }
     }
 
@@ -132,7 +135,10 @@ impl Site {
     }
 
     fn metrics<B>(&self, request: &Request<B>) -> Response<Body> {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+        // Where no server says whose request it is, it is our own.
+        let ours = || Caller { client: Client::Local, close: CancellationToken::new() };
+        let caller = request.extensions().get().cloned().unwrap_or_else(ours);
+        let Some(place) = self.places.take(caller) else {
             self.refused.fetch_add(1, Ordering::Relaxed);
             let text = format!("{} scrapes are being answered already (--web.max-requests)\n", self.sources.max_requests);
             let mut refusal = plain(StatusCode::SERVICE_UNAVAILABLE, text);
@@ -163,6 +169,7 @@ impl Site {
                 let beside = Beside {
                     metrics_path: &self.sources.metrics_path,
                     refused: self.refused.load(Ordering::Relaxed),
+                    cut_off: self.places.cut_off(),
                     refresh: status_page::refresh(uri.query()),
                 };
                 let html = status_page::html(&view, &readiness, &beside);

@@ -84,11 +84,16 @@ fn get(path: &str) -> String {
 }
 
 fn site(max_requests: usize) -> Arc<Site> {
+    site_with(max_requests, "# HELP x X.\n# TYPE x gauge\nx 1\n# EOF\n".to_owned())
+}
+
+/// A site whose own metrics are these.
+fn site_with(max_requests: usize, own: String) -> Arc<Site> {
     let sources = Sources {
         metrics_path: "/metrics".to_owned(),
         reload: None,
         max_requests,
-        own: Box::new(|| "# HELP x X.\n# TYPE x gauge\nx 1\n# EOF\n".to_owned()),
+        own: Box::new(move || own.clone()),
         readiness: Box::new(|| Readiness::NotReady("no report yet".to_owned())),
         status: Box::new(status_page::tests::view),
     };

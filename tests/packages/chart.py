@@ -78,6 +78,8 @@ def check_everything():
             shown.update({name: json.loads(text) for name, text in document["data"].items() if name.endswith(".json")})
     assert shown == dashboards and dashboards
     rules = only(documents, "PrometheusRule")["spec"]
+    ours = [group["name"] for path in sorted((ROOT / "alerts").glob("*.rules.yml")) for group in yaml.safe_load(path.read_text())["groups"]]
+    assert ours and sorted(group["name"] for group in rules["groups"]) == sorted(ours), "the chart has not all of alerts/*.rules.yml"
     runbooks = [rule["annotations"]["runbook_url"] for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
     assert runbooks and all(url.startswith("https://git.example.org/cxone-exporter/docs/runbooks/") for url in runbooks)
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:

@@ -45,6 +45,8 @@ if __name__ == "__main__":
     assert host in compose["services"] and any(listened.endswith(f":{port}") for listened in compose["services"][host]["ports"])
     # The paths are those in the container.
     mounted = dict(reversed(mount.split(":")[:2]) for mount in compose["services"]["prometheus"]["volumes"])
+    ours = sorted(path.name for path in (FOLDER / "../../alerts").glob("*.rules.yml"))
+    assert ours and sorted(prometheus["rule_files"]) == ours, f"{prometheus['rule_files']} are not all of alerts/*.rules.yml"
     for rules in prometheus["rule_files"]:
         quietly("promtool", "check", "rules", str(FOLDER / mounted[f"/etc/prometheus/{rules}"]))
     quietly("promtool", "check", "config", "--syntax-only", str(FOLDER / "prometheus.yml"))
@@ -54,5 +56,6 @@ if __name__ == "__main__":
     assert source["type"] == "prometheus" and source["url"] == "http://prometheus:9090"
     [provider] = yaml.safe_load((FOLDER / "grafana/dashboards.yml").read_text())["providers"]
     assert any(mount.endswith(f":{provider['options']['path']}:ro") for mount in compose["services"]["grafana"]["volumes"])
+    assert "../../dashboards:/dashboards:ro" in compose["services"]["grafana"]["volumes"], "not the whole folder of dashboards"
     assert [json.loads(path.read_text())["uid"] for path in (FOLDER / "../../dashboards").glob("*.json")]
     print("mounts, ports, and the configurations of Prometheus, Alertmanager and Grafana")

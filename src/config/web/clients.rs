@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
 use x509_parser::extensions::GeneralName;
+use x509_parser::time::ASN1Time;
 
 /// Which certificate clients are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,19 +39,34 @@ impl Asked {
 pub(super) struct ClientCertificates {
     asked: Asked,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// The certificates that the verifier takes for authorities.
+    authorities: Vec<CertificateDer<'static>>,
     sans: Option<BTreeSet<String>>,
     algorithms: WebPkiSupportedAlgorithms,
+    /// Whether those without a certificate are let in, though one is required: the pages refuse them.
+    left_to_pages: bool,
 }
 
 impl ClientCertificates {
-    /// `verifier` says whether an authority vouches for a certificate, `sans` which names it must have one of.
+    /// `verifier` says whether one of `authorities` vouches for a certificate, `sans` which names it must have one of.
     pub(super) fn new(
         asked: Asked,
         verifier: Option<Arc<dyn ClientCertVerifier>>,
+        authorities: Vec<CertificateDer<'static>>,
         sans: Option<BTreeSet<String>>,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Self {
-        Self { asked, verifier, sans, algorithms }
+        Self { asked, verifier, authorities, sans, algorithms, left_to_pages: false }
+    }
+
+    /// Whether those without a certificate are not let in.
+    pub(super) const fn is_required(&self) -> bool {
+        matches!(self.asked, Asked::ForAny | Asked::Verified)
+    }
+
+    /// The same, with the refusal of those without a certificate left to the pages.
+    pub(super) fn left_to_pages(self) -> Self {
+        Self { left_to_pages: true, ..self }
     }
 }
 
@@ -60,7 +76,7 @@ struct NoAllowedName;
 
 impl ClientCertVerifier for ClientCertificates {
     fn client_auth_mandatory(&self) -> bool {
-        matches!(self.asked, Asked::ForAny | Asked::Verified)
+        self.is_required() && !self.left_to_pages
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -73,8 +89,12 @@ impl ClientCertVerifier for ClientCertificates {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if let Some(verifier) = &self.verifier {
-            verifier.verify_client_cert(end_entity, intermediates, now)?;
+        if let Some(verifier) = &self.verifier
+            && let Err(why) = verifier.verify_client_cert(end_entity, intermediates, now)
+            // One that is its own authority, as `openssl req -x509` makes them: Go takes it, rustls does not.
+            && !(self.authorities.contains(end_entity) && fits(end_entity, now))
+        {
+            return Err(why);
         }
         match &self.sans {
             Some(allowed) if names(end_entity).is_disjoint(allowed) => {
@@ -105,6 +125,18 @@ impl ClientCertVerifier for ClientCertificates {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+/// Whether a certificate is valid now and may be a client's.
+fn fits(certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else { return false };
+    let now = i64::try_from(now.as_secs()).ok().and_then(|seconds| ASN1Time::from_timestamp(seconds).ok());
+    let is_for_clients = match certificate.extended_key_usage() {
+        Ok(Some(usage)) => usage.value.client_auth || usage.value.any,
+        Ok(None) => true,
+        Err(_) => false,
+    };
+    is_for_clients && now.is_some_and(|now| certificate.validity().is_valid_at(now))
 }
 
 /// The DNS names, e-mail addresses, IP addresses and URIs of a certificate.

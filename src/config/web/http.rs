@@ -79,10 +79,11 @@ fn cost(hash: &str) -> Result<u32, String> {
     if COSTS.contains(&parts.get_cost()) { Ok(parts.get_cost()) } else { Err(wrong()) }
 }
 
-/// The paths that need no password.
+/// The paths that need no password, by either name of the key.
 pub(super) fn excluded_paths(top: &Section<'_>, notes: &mut Notes) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
-    for (at, path) in top.texts("auth_excluded_paths", notes).unwrap_or_default() {
+    let listed = ["auth_excluded_paths", "basic_auth_excluded_paths"].map(|key| top.texts(key, notes).unwrap_or_default());
+    for (at, path) in listed.into_iter().flatten() {
         if path.starts_with('/') {
             paths.insert(path.to_owned());
         } else {

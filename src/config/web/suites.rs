@@ -63,18 +63,25 @@ pub(super) struct Spoken {
 }
 
 /// Reads versions, suites and curves; `None` when something is wrong, which is then told.
-pub(super) fn read(section: &Section<'_>, notes: &mut Notes) -> Option<Spoken> {
+pub(super) fn read(section: &Section<'_>, http2: bool, notes: &mut Notes) -> Option<Spoken> {
     let before = notes.mistakes.len();
     let versions = versions(section, notes);
     let suites = suites(section, notes);
     let curves = curves(section, notes);
-    let (versions, suites, curves) = (versions?, suites?, curves?);
-    let speaks_12 = versions.contains(&&rustls::version::TLS12) && !suites.is_empty();
-    let speaks_13 = versions.contains(&&rustls::version::TLS13);
-    if !speaks_12 && !speaks_13 {
-        notes.mistake(section.at("cipher_suites"), "none of them can be had, and `max_version` leaves out TLS 1.3: nobody could connect");
-    }
+    let (versions, mut suites, curves) = (versions?, suites?, curves?);
     let mut provider = default_provider();
+    if suites.is_empty() && !versions.contains(&&rustls::version::TLS13) {
+        // Go refuses such a list with HTTP/2, which needs a suite of these, and goes by it without.
+        if http2 {
+            let message = "none of them can be had, and `max_version` leaves out TLS 1.3: nobody could connect. Add \
+                           TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 and TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
+            notes.mistake(section.at("cipher_suites"), message);
+        } else {
+            notes.warning(section.at("cipher_suites"), "none of them can be had: all that are not weak are offered instead");
+            suites = provider.cipher_suites.iter().filter(|suite| suite.tls13().is_none()).copied().collect();
+        }
+    }
+    let speaks_12 = versions.contains(&&rustls::version::TLS12) && !suites.is_empty();
     let of_13 = provider.cipher_suites.iter().filter(|suite| suite.tls13().is_some()).copied();
     provider.cipher_suites = of_13.chain(suites).collect();
     provider.kx_groups = curves;
@@ -141,8 +148,8 @@ fn curves(section: &Section<'_>, notes: &mut Notes) -> Option<Vec<&'static dyn r
         }
     }
     if right && curves.is_empty() {
-        right = false;
-        notes.mistake(section.at("curve_preferences"), "none of them can be had: nobody could connect");
+        notes.warning(section.at("curve_preferences"), "none of them can be had: all others are offered instead");
+        curves = default_provider().kx_groups;
     }
     right.then_some(curves)
 }

@@ -36,9 +36,18 @@ pub(super) struct Files<'a> {
     pub(super) read: &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>,
 }
 
+/// What other sections mean for this one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfHttp {
+    /// Whether HTTP/2 is offered.
+    pub(super) http2: bool,
+    /// Whether there are paths that need no certificate, so that the handshake must let in whoever comes without one.
+    pub(super) exempts: bool,
+}
+
 /// Reads the section; `None` without TLS, and when something is wrong, which is then told.
-pub(super) fn read(section: &Section<'_>, http2: bool, files: &mut Files<'_>, notes: &mut Notes) -> Option<Tls> {
-    let spoken = suites::read(section, notes);
+pub(super) fn read(section: &Section<'_>, OfHttp { http2, exempts }: OfHttp, files: &mut Files<'_>, notes: &mut Notes) -> Option<Tls> {
+    let spoken = suites::read(section, http2, notes);
     let in_order = section.parsed("prefer_server_cipher_suites", true, notes, go::boolean);
     if !TURNS_ON.iter().any(|key| section.filled(key, notes).is_some()) {
         if section.has("client_allowed_sans") {
@@ -60,15 +69,17 @@ pub(super) fn read(section: &Section<'_>, http2: bool, files: &mut Files<'_>, no
     let (spoken, in_order, chain, (key_at, key), clients) = (spoken?, in_order?, chain?, key?, clients?);
     let expiry = chain.iter().filter_map(expiry).min()?;
     let builder = ServerConfig::builder_with_provider(spoken.provider).with_protocol_versions(&spoken.versions);
+    let certificate_for_pages = exempts && clients.as_ref().is_some_and(ClientCertificates::is_required);
     let built = builder.map(|builder| match clients {
         None => builder.with_no_client_auth(),
+        Some(clients) if exempts => builder.with_client_cert_verifier(Arc::new(clients.left_to_pages())),
         Some(clients) => builder.with_client_cert_verifier(Arc::new(clients)),
     });
     let mut server =
         built.and_then(|builder| builder.with_single_cert(chain, key)).map_err(|error| notes.mistake(key_at, wrong_key(&error))).ok()?;
     server.ignore_client_order = in_order;
     server.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
-    Some(Tls { server: Arc::new(server), expiry })
+    Some(Tls { server: Arc::new(server), expiry, certificate_for_pages })
 }
 
 fn wrong_key(error: &Error) -> String {
@@ -173,6 +184,7 @@ fn clients(section: &Section<'_>, spoken: Option<&Spoken>, files: &mut Files<'_>
     if matches!(asked, Asked::Not) {
         return Some(None);
     }
+    let named = authorities.as_ref().map(|(authorities, _)| authorities.clone()).unwrap_or_default();
     let verifier = if asked.verifies() {
         let at = authorities.as_ref().map_or_else(|| section.at("client_auth_type"), |(_, at)| at.clone());
         let roots = match authorities {
@@ -184,7 +196,7 @@ fn clients(section: &Section<'_>, spoken: Option<&Spoken>, files: &mut Files<'_>
     } else {
         None
     };
-    Some(Some(ClientCertificates::new(asked, verifier, sans, provider.signature_verification_algorithms)))
+    Some(Some(ClientCertificates::new(asked, verifier, named, sans, provider.signature_verification_algorithms)))
 }
 
 fn roots(authorities: Vec<CertificateDer<'static>>, at: &Origin, notes: &mut Notes) -> Option<RootCertStore> {

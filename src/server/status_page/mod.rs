@@ -104,8 +104,9 @@ pub enum Readiness {
 pub(super) struct Beside<'a> {
     /// The path of the metrics page.
     pub(super) metrics_path: &'a str,
-    /// Scrapes that were refused because too many ran at a time.
+    /// Scrapes that were refused because too many ran at a time, and those that were cut off for others.
     pub(super) refused: u64,
+    pub(super) cut_off: u64,
     /// After how many seconds the page is loaded again, if who reads it asks for that.
     pub(super) refresh: Option<u32>,
 }
@@ -143,7 +144,7 @@ fn write_page(page: &mut String, view: &StatusView, readiness: &Readiness, besid
     write!(page, "<title>cxone-exporter</title>\n<style>{STYLE}</style>\n</head>\n<body>\n")?;
     writeln!(page, "<h1>cxone-exporter <small>{}</small></h1>", Html(&view.version))?;
     write_verdict(page, view, readiness)?;
-    write_facts(page, view, beside.refused)?;
+    write_facts(page, view, beside)?;
     page.push_str("<h2>Targets</h2>\n");
     write_targets(page, view)?;
     if !view.standings.feeds.is_empty() {
@@ -195,7 +196,7 @@ fn fact(page: &mut String, name: &str, value: fmt::Arguments<'_>, more: fmt::Arg
     Ok(())
 }
 
-fn write_facts(page: &mut String, view: &StatusView, refused: u64) -> fmt::Result {
+fn write_facts(page: &mut String, view: &StatusView, beside: &Beside<'_>) -> fmt::Result {
     let now = view.now;
     let store = view.standings.store;
     page.push_str("<dl>\n");
@@ -238,7 +239,7 @@ fn write_facts(page: &mut String, view: &StatusView, refused: u64) -> fmt::Resul
     fact(page, "Agents known", format_args!("{}", view.agents_seen), format_args!(""))?;
     let left_out = format_args!("{} left out by metrics.max_series", view.series_dropped);
     fact(page, "Series on the metrics page", format_args!("{}", view.series), left_out)?;
-    fact(page, "Scrapes refused", format_args!("{refused}"), format_args!("by --web.max-requests"))?;
+    fact(page, "Scrapes refused", format_args!("{}", beside.refused), format_args!("by --web.max-requests; {} cut off", beside.cut_off))?;
     page.push_str("</dl>\n");
     Ok(())
 }

@@ -57,7 +57,7 @@ pub(in crate::server) fn view() -> StatusView {
 }
 
 fn page_of(view: &StatusView, readiness: &Readiness) -> String {
-    html(view, readiness, &Beside { metrics_path: "/metrics", refused: 0, refresh: None })
+    html(view, readiness, &Beside { metrics_path: "/metrics", refused: 0, cut_off: 0, refresh: None })
 }
 
 fn page(view: &StatusView) -> String {
@@ -85,9 +85,9 @@ fn everything_from_outside_is_escaped() {
         TargetStatus { stale: true, ..target(EVIL) },
     ];
     for readiness in [Readiness::Ready, Readiness::NotReady(EVIL.to_owned())] {
-        let page = html(&view, &readiness, &Beside { metrics_path: "/<i>\"", refused: 3, refresh: None });
+        let page = html(&view, &readiness, &Beside { metrics_path: "/<i>\"", refused: 3, cut_off: 7, refresh: None });
         assert!(!page.contains("<i>\"") && !page.contains("\"'&"), "{page}");
-        tells(&page, &["&lt;i&gt;&quot;&#39;&amp;", "href=\"./&lt;i&gt;&quot;\""]);
+        tells(&page, &["&lt;i&gt;&quot;&#39;&amp;", "by --web.max-requests; 7 cut off", "href=\"./&lt;i&gt;&quot;\""]);
     }
 }
 
@@ -206,7 +206,7 @@ fn a_store_a_configuration_a_certificate_or_a_token_that_does_not_do_is_told() {
 fn the_page_loads_itself_again_for_whom_asks_for_it_alone() {
     assert_eq!([None, Some(""), Some("refresh=x"), Some("fresh=9")].map(refresh), [None; 4]);
     assert_eq!([Some("refresh=30"), Some("a=b&refresh=1"), Some("refresh=99999")].map(refresh), [Some(30), Some(5), Some(3600)]);
-    let beside = Beside { metrics_path: "/metrics", refused: 0, refresh: Some(30) };
+    let beside = Beside { metrics_path: "/metrics", refused: 0, cut_off: 0, refresh: Some(30) };
     tells(&html(&view(), &Readiness::Ready, &beside), &["<meta http-equiv=\"refresh\" content=\"30\">", "<a href=\"./\">Stop</a>"]);
     let still = page(&view());
     assert!(!still.contains("http-equiv") && still.contains("href=\"./?refresh=15\""));

@@ -33,7 +33,7 @@ fn signed(user: &str, password: &str) -> HeaderMap {
 }
 
 async fn status(gate: &Gate, client: Client, path: &str, headers: &HeaderMap) -> u16 {
-    gate.admit(client, path, headers).await.map_or_else(|refusal| refusal.status().as_u16(), |()| 200)
+    gate.admit(client, false, path, headers).await.map_or_else(|refusal| refusal.status().as_u16(), |()| 200)
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn the_right_password_opens_and_nothing_else_does() {
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_bytes(text.as_bytes()).unwrap())]);
         assert_eq!(status(&gate, PROMETHEUS, "/metrics", &headers).await, 401, "{text}");
     }
-    let refusal = gate.admit(PROMETHEUS, "/", &HeaderMap::new()).await.unwrap_err();
+    let refusal = gate.admit(PROMETHEUS, false, "/", &HeaderMap::new()).await.unwrap_err();
     assert!(refusal.headers()[header::WWW_AUTHENTICATE].to_str().unwrap().starts_with("Basic realm="));
 }
 
@@ -84,7 +84,7 @@ async fn strangers_do_not_use_up_the_rate_limit_and_refusals_say_when_to_come_ag
     let ann = signed("ann", "a");
     assert_eq!(status(&gate, PROMETHEUS, "/metrics", &ann).await, 200);
     assert_eq!(status(&gate, PROMETHEUS, "/metrics", &ann).await, 200);
-    let refusal = gate.admit(PROMETHEUS, "/metrics", &ann).await.unwrap_err();
+    let refusal = gate.admit(PROMETHEUS, false, "/metrics", &ann).await.unwrap_err();
     assert_eq!(refusal.status(), StatusCode::TOO_MANY_REQUESTS);
     let wait: u32 = refusal.headers()[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
     assert!((3_500..=3_600).contains(&wait), "{wait}");

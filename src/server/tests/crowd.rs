@@ -26,6 +26,39 @@ async fn a_crowd_of_idle_and_slow_clients_keeps_nobody_out() {
     server.end().await;
 }
 
+/// A page of 16 MiB: more than the sockets between take in.
+fn large_site(max_requests: usize) -> Arc<Site> {
+    site_with(max_requests, format!("# HELP x {}\n# TYPE x gauge\nx 1\n# EOF\n", "x".repeat(16 << 20)))
+}
+
+/// A connection from another of this machine's addresses: to the server, another client.
+async fn from_elsewhere(server: &Server) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into()).unwrap();
+    socket.connect(server.address).await.unwrap()
+}
+
+#[tokio::test]
+async fn readers_that_stall_hold_no_place_that_another_client_needs() {
+    let server = Server::start(Limits::default(), large_site(4).handler()).await;
+    let mut stalled = crowd(&server, 4, &get("/metrics")).await;
+    for stream in &mut stalled {
+        // Its answer has begun, so it has its place.
+        let mut first = [0; 1];
+        stream.read_exact(&mut first).await.unwrap();
+    }
+    assert!(server.ask(&get("/metrics")).await.starts_with("HTTP/1.1 503"), "the crowd itself gets no more");
+    for _ in 0..2 {
+        let mut other = from_elsewhere(&server).await;
+        other.write_all(get("/metrics").as_bytes()).await.unwrap();
+        let answer = read_to_end(&mut other).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("x 1\n"), "{} bytes", answer.len());
+    }
+    assert!(read_to_end(&mut stalled[0]).await.len() < 16 << 20, "the first one was cut off");
+    drop(stalled);
+    server.end().await;
+}
+
 #[tokio::test]
 async fn a_request_cut_anywhere_is_an_end_of_its_connection_and_of_nothing_else() {
     let limits = Limits { head_time: Duration::from_millis(500), ..Limits::default() };

@@ -10,6 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::super::places::Places;
 use super::*;
 use crate::clock::Clock;
 use crate::config::ConfigText;
@@ -78,8 +79,12 @@ async fn connect(server: &Server, config: ClientConfig) -> io::Result<TlsStream<
 
 /// What a client with this configuration is answered over HTTP/1.1; nothing when it is not let in.
 async fn ask(server: &Server, config: ClientConfig) -> Option<String> {
+    ask_for(server, config, "/").await
+}
+
+async fn ask_for(server: &Server, config: ClientConfig, path: &str) -> Option<String> {
     let mut stream = connect(server, config).await.ok()?;
-    stream.write_all(get("/").as_bytes()).await.ok()?;
+    stream.write_all(get(path).as_bytes()).await.ok()?;
     let mut answer = Vec::new();
     tokio::time::timeout(LONG, stream.read_to_end(&mut answer)).await.expect("in time").ok()?;
     String::from_utf8(answer).ok()
@@ -108,6 +113,57 @@ async fn every_client_auth_type_lets_in_whom_go_lets_in() {
             let answer = ask(&server, ours.client(who, b"http/1.1")).await;
             assert_eq!(answer.is_some_and(|text| text.ends_with("hello")), expected, "{kind} {sans} {:?}", who.map(|_| "with certificate"));
         }
+        server.end().await;
+    }
+}
+
+/// A certificate that is its own authority, as `openssl req -x509` makes them, and its key.
+fn of_its_own(until: i32, purpose: rcgen::ExtendedKeyUsagePurpose) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.extended_key_usages = vec![purpose];
+    params.not_after = rcgen::date_time_ymd(until, 1, 1);
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn an_excluded_path_needs_no_certificate_every_other_does_and_a_wrong_one_gets_nowhere() {
+    let (ours, others) = (papers(), papers());
+    let sections = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\nauth_excluded_paths: [/-/healthy]\n";
+    let server = Server::behind(Some(ours.gate(sections)), Limits::default(), hello).await;
+    for (who, path, expected) in [
+        (None, "/-/healthy", Some("200")),
+        (None, "/metrics", Some("403")),
+        (None, "/-/healthy/", Some("403")),
+        (Some(&ours.client), "/-/healthy", Some("200")),
+        (Some(&ours.client), "/metrics", Some("200")),
+        (Some(&others.client), "/-/healthy", None),
+    ] {
+        let answer = ask_for(&server, ours.client(who, b"http/1.1"), path).await.filter(|text| !text.is_empty());
+        assert_eq!(answer.as_deref().and_then(|text| text.split(' ').nth(1)), expected, "{path}");
+    }
+    let (mut stranger, _ended) = multiplexed(&server, ours.client(None, b"h2"), 1 << 20).await;
+    let (answer, _) = stranger.send_request(page("/metrics"), true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), StatusCode::FORBIDDEN);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_its_own_authority_is_let_in_while_its_certificate_is_the_one_named_and_fits() {
+    use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+    for (client, expected) in
+        [(of_its_own(2049, ClientAuth), true), (of_its_own(2001, ClientAuth), false), (of_its_own(2049, ServerAuth), false)]
+    {
+        let ours = papers();
+        // What the client knows the server by is another authority than the one that the server knows the client by.
+        let known = Papers { authority: client.0.clone(), server: ours.server.clone(), client: client.clone() };
+        let gate = known.gate("  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n");
+        let server = Server::behind(Some(gate), Limits::default(), hello).await;
+        let answer = ask(&server, ours.client(Some(&client), b"http/1.1")).await;
+        assert_eq!(answer.is_some_and(|text| text.ends_with("hello")), expected);
+        let other = of_its_own(2049, ClientAuth);
+        assert_eq!(ask(&server, ours.client(Some(&other), b"http/1.1")).await, None, "another one of the same kind");
         server.end().await;
     }
 }
@@ -169,22 +225,24 @@ async fn a_client_of_http_2_that_grants_no_room_for_the_answer_is_dropped_and_it
     let ours = papers();
     let limits = Limits { answer_time: Duration::from_millis(400), ..Limits::default() };
     let large = Bytes::from(vec![b'x'; 1 << 20]);
-    let site = Arc::new(tokio::sync::Semaphore::new(1));
-    let places = Arc::clone(&site);
-    let server = Server::behind(Some(ours.gate("")), limits, move |_| {
-        let place = Arc::clone(&places).try_acquire_owned().map_err(|_| Abort);
-        let body = place.map(|place| Response::new(Body::full(large.clone()).holding(place)));
-        std::future::ready(body)
+    let places = Places::new(1, Clock::system());
+    let of_server = Arc::clone(&places);
+    let server = Server::behind(Some(ours.gate("")), limits, move |request: Request<Incoming>| {
+        let place = request.extensions().get().cloned().and_then(|caller| of_server.take(caller)).ok_or(Abort);
+        std::future::ready(place.map(|place| Response::new(Body::full(large.clone()).holding(place))))
     })
     .await;
     let (mut client, ended) = multiplexed(&server, ours.client(None, b"h2"), 0).await;
     let (answer, _) = client.send_request(page("/"), true).unwrap();
     let answer = answer.await.unwrap();
-    assert_eq!((answer.status(), site.available_permits()), (StatusCode::OK, 0));
+    assert_eq!((answer.status(), places.taken()), (StatusCode::OK, 1));
     tokio::time::timeout(LONG, ended.cancelled()).await.expect("it is dropped");
-    let back = tokio::time::timeout(LONG, site.acquire()).await;
-    assert!(back.is_ok(), "the place is still taken");
-    drop(back);
+    let given_back = async {
+        while places.taken() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, given_back).await.expect("the place is given back");
     server.end().await;
 }
 
