@@ -10,7 +10,7 @@ from pathlib import Path
 from dashboard_rules import VARIABLE
 
 FOLDER = Path(__file__).resolve().parents[2] / "dashboards"
-VALUES = {"job": ".+", "instance": ".+", "state": ".*", "skill": ".*", "agent": ".*"}
+VALUES = {"job": ".+", "instance": ".+", "state": ".*", "skill": ".*", "agent": ".*", "fresh": "600"}
 # Three agents: a1 is in Wrap-up since 0:00 with a limit of 5 minutes, a2 since 0:08, a3 ready on two skills since 0:00.
 FLOOR = """
 cxone_agents{{state="Wrap-up",{replica}}} 2x20
