@@ -48,6 +48,10 @@ fn dashboards_say_the_same_by_either_of_cxones_apis() {
     command.args(["--prometheus", &format!("http://{}", prometheus.address), "--patience", &PATIENCE.as_secs().to_string()]);
     let (good, said) = run(&mut command, "");
     assert!(good, "{said}");
+    let [of_reports, of_platform] = exporters.each_ref().map(Running::said);
+    assert!(of_reports.contains("dialect=reports ") && of_reports.contains(" jobs_per_minute=600"), "{of_reports}");
+    assert!(of_platform.contains("dialect=platform ") && of_platform.contains(" requests_per_minute=600"), "{of_platform}");
+    assert_eq!(of_platform.matches("first answer of the live feed read").count(), 2, "{of_platform}");
 }
 
 fn start_exporter(folder: &Path, config: &str, secret: &str) -> Running {

@@ -89,6 +89,14 @@ impl QuotaOf {
             Self::Requests => "requests",
         }
     }
+
+    /// What was done last for a target.
+    const fn last(self) -> &'static str {
+        match self {
+            Self::ReportJobs => "Last job",
+            Self::Requests => "Last read",
+        }
+    }
 }
 
 /// Whether the process has something to show.
@@ -290,19 +298,24 @@ fn heads(page: &mut String, names: &[&str]) -> fmt::Result {
 }
 
 fn write_targets(page: &mut String, view: &StatusView) -> fmt::Result {
-    heads(page, &["Target", "State", "Known up to", "Last job", "Next poll", "Counting since"])?;
+    let last = view.quota.of.last();
+    heads(page, &["Target", "State", "Known up to", last, "Next poll", "Counting since"])?;
     for target in &view.standings.targets {
-        write_target(page, target, view.now)?;
+        write_target(page, target, view.quota.of, view.now)?;
     }
     page.push_str("</tbody>\n</table>\n");
     Ok(())
 }
 
-fn write_target(page: &mut String, target: &TargetStatus, now: Timestamp) -> fmt::Result {
+fn write_target(page: &mut String, target: &TargetStatus, of: QuotaOf, now: Timestamp) -> fmt::Result {
     let when = |time, otherwise| Maybe { time, now, otherwise };
+    let nothing = match of {
+        QuotaOf::ReportJobs => "no report yet",
+        QuotaOf::Requests => "no history yet",
+    };
     let (class, state) = match (target.up, target.stale) {
         (_, true) => ("bad", "stale"),
-        (None, false) => ("wait", "no report yet"),
+        (None, false) => ("wait", nothing),
         (Some(false), false) => ("bad", "failing"),
         (Some(true), false) => ("good", "up"),
     };
@@ -310,11 +323,11 @@ fn write_target(page: &mut String, target: &TargetStatus, now: Timestamp) -> fmt
     cell(page, "State", class, state)?;
     cell(page, "Known up to", "", when(target.watermark, "nothing yet"))?;
     match target.last_job {
-        None => cell(page, "Last job", "soft", "none since the start")?,
+        None => cell(page, of.last(), "soft", "none since the start")?,
         Some(job) => {
             let how = if target.last_error.is_some() { "failed after" } else { "took" };
             let ended = When { time: job.at, now };
-            cell(page, "Last job", "", format_args!("{how} {} <span class=\"soft\">({ended})</span>", Took(job.took)))?;
+            cell(page, of.last(), "", format_args!("{how} {} <span class=\"soft\">({ended})</span>", Took(job.took)))?;
         }
     }
     match target.poll {
