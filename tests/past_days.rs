@@ -41,18 +41,35 @@ targets:
   - {name: team-4, filter: {type: team, id: team-4}}
 ";
 
-const TARGET: &str = "job=\"cxone\",instance=\"cxone-exporter:10962\"";
+/// The same contact centre by the platform's API.
+const PLATFORM_API: &str = "dialect: platform, issuer: 'https://cxone.test', access_key_id: simulated-key, access_key_secret_file: k";
+
+const PLATFORM: &str = "
+poll: {interval: 60s, lookback: 24h, overlap: 15m, live_interval: 30s}
+states: {limits: {Wrap-up: 5m, Unavailable: 45m}}
+metrics: {agent_info: true}
+";
 
 #[tokio::test(start_paused = true)]
-#[ignore = "takes a minute and a gigabyte"]
+#[ignore = "takes minutes and a gigabyte"]
 async fn the_past_days_are_written() {
     let path = std::env::var("PAST_DAYS").expect("PAST_DAYS names the file to write");
     let mut file = BufWriter::new(File::create(path).unwrap());
     let faults = Faults::some().with(Fault::Throttle, 0.01);
     let simulator = SimulatorOptions { agents: 48, faults, ..SimulatorOptions::default() };
-    let mut world = World::new(Plan { simulator, config: CONFIG, ..Plan::default() });
-    let end = START.plus(SPAN);
-    let mut now = START;
+    let platform = Plan { simulator: simulator.clone(), api: Some(PLATFORM_API), config: PLATFORM, ..Plan::default() };
+    write_days("job=\"cxone-platform\",instance=\"cxone-exporter:10963\"", platform, true, &mut file).await;
+    let reports = Plan { simulator, config: CONFIG, ..Plan::default() };
+    write_days("job=\"cxone\",instance=\"cxone-exporter:10962\"", reports, false, &mut file).await;
+    writeln!(file, "# EOF").unwrap();
+    file.flush().unwrap();
+    println!("{}", START.plus(SPAN).millis() / 1000);
+}
+
+/// What one exporter would have been scraped, all of it or the last day only.
+async fn write_days(target: &str, plan: Plan<'_>, last_day_only: bool, file: &mut impl Write) {
+    let mut world = World::new(plan);
+    let (mut now, end) = (START, START.plus(SPAN));
     while now < end {
         let whole = now >= end.minus(LAST_DAY);
         let pause = Duration::from_secs(if whole { 60 } else { 240 });
@@ -63,23 +80,22 @@ async fn the_past_days_are_written() {
             () = world.clock.sleep_until(next) => {}
         }
         now = now.plus(pause);
-        let (_, page) = world.ask("/metrics").await;
-        write_scrape(&mut file, &page, now, whole);
+        if whole || !last_day_only {
+            let (_, page) = world.ask("/metrics").await;
+            write_scrape(file, &page, target, now, whole);
+        }
     }
-    writeln!(file, "# EOF").unwrap();
-    file.flush().unwrap();
-    println!("{}", end.millis() / 1000);
 }
 
-/// The page as one scrape stores it; single agents only when `whole`.
-fn write_scrape(file: &mut impl Write, page: &str, at: Timestamp, whole: bool) {
+/// The page as one scrape of `target` stores it; single agents only when `whole`.
+fn write_scrape(file: &mut impl Write, page: &str, target: &str, at: Timestamp, whole: bool) {
     let at = at.millis() / 1000;
-    writeln!(file, "up{{{TARGET}}} 1 {at}").unwrap();
+    writeln!(file, "up{{{target}}} 1 {at}").unwrap();
     for line in page.lines().filter(|line| !line.starts_with('#') && (whole || !line.starts_with("cxone_agent_"))) {
         let (series, value) = line.rsplit_once(' ').unwrap();
         match series.split_once('{') {
-            Some((name, labels)) => writeln!(file, "{name}{{{TARGET},{labels} {value} {at}").unwrap(),
-            None => writeln!(file, "{series}{{{TARGET}}} {value} {at}").unwrap(),
+            Some((name, labels)) => writeln!(file, "{name}{{{target},{labels} {value} {at}").unwrap(),
+            None => writeln!(file, "{series}{{{target}}} {value} {at}").unwrap(),
         }
     }
 }

@@ -4,6 +4,8 @@
 
 #[path = "support/alertmanager.rs"]
 mod alertmanager;
+#[path = "real_prometheus/dialects.rs"]
+mod dialects;
 #[path = "real_prometheus/notifications.rs"]
 mod notifications;
 #[path = "support/prometheus.rs"]

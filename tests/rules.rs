@@ -159,8 +159,9 @@ fn time_goes_by_only_in_alerts_about_freshness() {
 #[test]
 fn data_are_stale_from_the_age_on_at_which_they_say_nothing_of_agents() {
     let written = fs::read_to_string(repository().join(RULES)).expect("the rules can be read");
-    assert_eq!(written.matches(FRESH).count(), 2);
-    assert_eq!(written.matches("(cxone_target_watermark_timestamp_seconds) > 600").count(), 2);
+    assert_eq!(written.matches(FRESH).count(), 4);
+    assert_eq!(written.matches("(cxone_target_watermark_timestamp_seconds) > 600").count(), 1);
+    assert_eq!(text(&alerts()["CXoneDataStale"], "expr").matches("> 600").count(), 1);
 }
 
 #[test]

@@ -16,20 +16,25 @@ use crate::poller::LiveFeeds;
 use crate::server::{QuotaOf, QuotaStatus};
 use crate::telemetry::QuotaFacts;
 
+/// What the configuration asks of the quota in a minute: report jobs, or the requests that there are at least.
+#[must_use]
+pub fn asked_a_minute(config: &Config) -> f64 {
+    let targets = u32::try_from(config.targets.len()).unwrap_or(u32::MAX);
+    let live = match config.api.dialect {
+        Dialect::Reports(_) => 0.0,
+        // One request for each of the two feeds.
+        Dialect::Platform(_) => 2.0 * 60.0 / config.poll.live_interval.as_secs_f64(),
+    };
+    f64::from(targets) * 60.0 / config.poll.interval.as_secs_f64() + live
+}
+
 pub(super) fn quota_facts(config: &Config) -> QuotaFacts {
     let (limit, reserved) = match config.api.dialect {
         Dialect::Reports(_) => (config.quota.report_jobs_per_minute, config.quota.reserve),
         // Each window costs a request at least.
         Dialect::Platform(_) => (config.quota.requests_per_minute, 0),
     };
-    let targets = u32::try_from(config.targets.len()).unwrap_or(u32::MAX);
-    let live_a_minute = match config.api.dialect {
-        Dialect::Reports(_) => 0.0,
-        // One request for each of the two feeds.
-        Dialect::Platform(_) => 2.0 * 60.0 / config.poll.live_interval.as_secs_f64(),
-    };
-    let asked_a_minute = f64::from(targets) * 60.0 / config.poll.interval.as_secs_f64() + live_a_minute;
-    QuotaFacts { limit, reserved, demand_ratio: asked_a_minute / f64::from(limit) }
+    QuotaFacts { limit, reserved, demand_ratio: asked_a_minute(config) / f64::from(limit) }
 }
 
 pub(super) fn quota_status(config: &Config, QuotaFacts { limit, reserved, demand_ratio }: QuotaFacts) -> QuotaStatus {

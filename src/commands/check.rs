@@ -87,15 +87,15 @@ fn both(config: Result<Loaded, ConfigErrors>, web: Result<(), CommandError>) -> 
 
 fn quota_text(config: &Config) -> String {
     let quota = config.quota;
-    let (ours, what) = match &config.api.dialect {
-        Dialect::Reports(_) => (quota.report_jobs_per_minute - quota.reserve, "report jobs"),
-        Dialect::Platform(_) => (quota.requests_per_minute, "requests or more"),
+    let (ours, who, what) = match &config.api.dialect {
+        Dialect::Reports(_) => (quota.report_jobs_per_minute - quota.reserve, "the targets", "report jobs"),
+        Dialect::Platform(_) => (quota.requests_per_minute, "targets and live feeds", "requests or more"),
     };
-    let asked = f64::from(u32::try_from(config.targets.len()).unwrap_or(u32::MAX)) * 60.0 / config.poll.interval.as_secs_f64();
+    let asked = app::asked_a_minute(config);
     let verdict = if asked <= f64::from(ours) { "ok     " } else { "warning" };
     let more =
         if asked <= f64::from(ours) { "" } else { ": the data will be older than poll.interval; merge targets or raise poll.interval" };
-    format!("{verdict} quota: the targets ask for {asked:.1} {what} a minute, and {ours} are allowed{more}")
+    format!("{verdict} quota: {who} ask for {asked:.1} {what} a minute, and {ours} are allowed{more}")
 }
 
 async fn sign_in(client: &AnyClient) -> Result<(), CommandError> {

@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Cli, Command, EXIT_CONFIG, EXIT_FAILURE};
-use crate::config::{Config, ConfigErrors};
+use crate::config::{Config, ConfigErrors, Dialect};
 use crate::domain::backoff::Random;
 use crate::store::StoreError;
 use crate::{app, logging, tasks};
@@ -106,14 +106,25 @@ fn warn(warnings: &[String]) {
     }
 }
 
-/// The number of targets and where they are asked for, in the log.
+/// What is polled where and how much of it, in the log.
 fn announce(config: &Config) {
-    tracing::info!(
-        api = %config.api.address(),
-        targets = config.targets.len(),
-        jobs_per_minute = config.quota.report_jobs_per_minute,
-        "polling CXone in the background"
-    );
+    let (api, targets) = (config.api.address(), config.targets.len());
+    match config.api.dialect {
+        Dialect::Reports(_) => tracing::info!(
+            dialect = "reports",
+            %api,
+            targets,
+            jobs_per_minute = config.quota.report_jobs_per_minute,
+            "polling CXone in the background"
+        ),
+        Dialect::Platform(_) => tracing::info!(
+            dialect = "platform",
+            %api,
+            targets,
+            requests_per_minute = config.quota.requests_per_minute,
+            "polling CXone in the background"
+        ),
+    }
 }
 
 /// Waits for a signal, or for a task's unexpected end; then lets everything end, in time or at the second signal at once.

@@ -96,9 +96,9 @@ impl LiveFeeds {
         Ok(true)
     }
 
-    /// Takes note of a feed's failure, or of none; whether it is news.
-    fn note(&mut self, feed: Feed, trouble: Option<ErrorKind>) -> bool {
-        self.troubles.insert(feed, trouble).unwrap_or(None) != trouble
+    /// Takes note of a feed's failure, or of none; answers with the one before, if anything was.
+    fn note(&mut self, feed: Feed, trouble: Option<ErrorKind>) -> Option<Option<ErrorKind>> {
+        self.troubles.insert(feed, trouble)
     }
 }
 
@@ -151,10 +151,11 @@ impl Running {
             Arc::make_mut(&mut self.poller.errors).note(now.utc, &whom, kind.failure(), &message);
         }
         match (feeds.note(feed, trouble), trouble) {
-            (true, Some(_)) => tracing::warn!(feed = feed_name, "{message}"),
-            (false, Some(_)) => tracing::debug!(feed = feed_name, "{message}"),
-            (true, None) => tracing::info!(feed = feed_name, "the live feed works again"),
-            (false, None) => tracing::debug!(feed = feed_name, "live feed read"),
+            (Some(before), Some(_)) if before == trouble => tracing::debug!(feed = feed_name, "{message}"),
+            (_, Some(_)) => tracing::warn!(feed = feed_name, "{message}"),
+            (None, None) => tracing::info!(feed = feed_name, "first answer of the live feed read"),
+            (Some(Some(_)), None) => tracing::info!(feed = feed_name, "the live feed works again"),
+            (Some(None), None) => tracing::debug!(feed = feed_name, "live feed read"),
         }
     }
 

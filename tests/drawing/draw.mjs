@@ -1,4 +1,5 @@
 // Draws dashboards into pictures: node draw.mjs PROMETHEUS TO FOLDER NAME[?QUERY]…; TO is the time that is now, in seconds since 1970.
+// The query chooses values of variables (`var-agent=user-001`), and with `as=OTHER` another name for the picture.
 // Started in the folder that holds `dashboards`.
 
 import { readFile } from 'node:fs/promises';
@@ -77,7 +78,8 @@ for (const asked of names) {
   await page.setViewportSize({ width: 1600, height });
   await page.waitForLoadState('networkidle');
   const picture = sharp(await standing(page)).png({ palette: true, quality: 100, effort: 10 });
-  await picture.toFile(join(folder, `dashboard-${name}.png`));
+  const shown = new URLSearchParams(query).get('as') ?? name;
+  await picture.toFile(join(folder, `dashboard-${shown}.png`));
   await page.close();
 }
 await browser.close();

@@ -107,6 +107,7 @@ def main():
     parser.add_argument("--rate-interval", default="1m", help="what $__rate_interval becomes: at least four scrape intervals")
     for name, everything in (("job", ".+"), ("instance", ".+"), ("state", ".*"), ("skill", ".*"), ("agent", ".+")):
         parser.add_argument(f"--{name}", default=everything, help=f"regular expression for ${name}")
+    parser.add_argument("--fresh", default="600", help="seconds for $fresh")
     parser.add_argument("dashboards", nargs="*", type=Path, default=sorted((ROOT / "dashboards").glob("*.json")))
     options = parser.parse_args()
     dashboards = {file: json.loads(file.read_text("utf-8")) for file in options.dashboards}
@@ -115,7 +116,7 @@ def main():
             file.write_text(formatted(dashboard) + "\n", "utf-8")
     faults = list(static_faults(dashboards))
     allowed = may_be_empty(dashboards)
-    values = {name: getattr(options, name) for name in ("job", "instance", "state", "skill", "agent")}
+    values = {name: getattr(options, name) for name in ("job", "instance", "state", "skill", "agent", "fresh")}
     values |= {"__rate_interval": options.rate_interval, "__range": f"{options.seconds}s", "__interval": "15s"}
     queries = 0
     if not options.static:

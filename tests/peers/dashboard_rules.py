@@ -12,7 +12,7 @@ from pathlib import Path
 DATA_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 WITHOUT_QUERIES = ("row", "text", "dashlist", "alertlist", "logs", "news")
 # Of Grafana's units those that are used here; a wrong one shows plain numbers.
-UNITS = {"bool", "bytes", "dateTimeAsIso", "dthms", "none", "percentunit", "reqps", "rowsps", "s", "short"}
+UNITS = {"bool", "bytes", "dateTimeAsIso", "dthms", "none", "percentunit", "reqps", "rowsps", "s", "short", "string"}
 # What all dashboards have alike.
 SHARED = ("annotations", "editable", "fiscalYearStartMonth", "graphTooltip", "id", "links", "refresh", "schemaVersion", "tags", "timezone", "weekStart")
 LABEL_VALUES = re.compile(r"label_values\((.*), *(\w+)\)", re.S)
@@ -82,6 +82,17 @@ def faults_of_query(query, replicas_apart):
         yield "frozen data would look like a stuck agent: observed - start, not time() - start"
 
 
+def text_columns(panel):
+    """The columns of a table that are labels."""
+    for transformation in panel.get("transformations", []):
+        options = transformation["options"]
+        if transformation["id"] == "organize":
+            shown = {name: to for name, to in options["renameByName"].items() if not options["excludeByName"].get(name)}
+            yield from (to for name, to in shown.items() if not name.startswith("Value"))
+        if transformation["id"] == "groupingToMatrix":
+            yield f"{options['rowField']}\\{options['columnField']}"
+
+
 def faults_of_panel(panel, dashboard):
     if not panel.get("title"):
         yield "no title"
@@ -94,6 +105,8 @@ def faults_of_panel(panel, dashboard):
     config = panel["fieldConfig"]
     units = [config["defaults"].get("unit")] + [p["value"] for o in config["overrides"] for p in o["properties"] if p["id"] == "unit"]
     yield from (f"unit {unit}" for unit in units if unit not in UNITS)
+    text = {o["matcher"].get("options") for o in config["overrides"] for p in o["properties"] if p == {"id": "unit", "value": "string"}}
+    yield from (f"{column} is text: an id of digits would be shown as a number" for column in text_columns(panel) if column not in text)
     targets = panel.get("targets", [])
     if not targets:
         yield "no query"

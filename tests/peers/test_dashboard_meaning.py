@@ -10,7 +10,7 @@ from pathlib import Path
 from dashboard_rules import VARIABLE
 
 FOLDER = Path(__file__).resolve().parents[2] / "dashboards"
-VALUES = {"job": ".+", "instance": ".+", "state": ".*", "skill": ".*", "agent": ".*"}
+VALUES = {"job": ".+", "instance": ".+", "state": ".*", "skill": ".*", "agent": ".*", "fresh": "600"}
 # Three agents: a1 is in Wrap-up since 0:00 with a limit of 5 minutes, a2 since 0:08, a3 ready on two skills since 0:00.
 FLOOR = """
 cxone_agents{{state="Wrap-up",{replica}}} 2x20
@@ -85,6 +85,46 @@ class Meaning(unittest.TestCase):
         self.assert_says("floor", "Age of the data", [("{}", 660)], known=FROZEN_AT_1_MINUTE, at="12m")
         self.assert_says("floor", "Targets behind", [("{}", 1)], known=FROZEN_AT_1_MINUTE, at="12m")
         self.assert_says("floor", "Targets behind", [("{}", 0)], at="12m")
+
+    def test_by_skill_is_alike_where_available_names_no_skill_where_it_does_and_where_both_are_told(self):
+        table = ("floor", "By skill and state")
+        sales = '{skill="Sales",state="Available"}'
+        asked = REPLICAS[0]
+        calls = {"series": f'cxone_skill_agents{{skill="Sales",state="InboundContact",{asked}}}', "values": "2x20"}
+        known = {"series": f'cxone_agents{{state="Available",{asked}}}', "values": "3x20"}
+        without = {"series": f'cxone_skill_agents{{skill="",state="Available",{asked}}}', "values": "3x20"}
+        named = {"series": f'cxone_skill_agents{{skill="Sales",state="Available",{asked}}}', "values": "1x20"}
+        feed = {"series": f'cxone_skill_activity_agents{{skill="Sales",activity="available",{asked}}}', "values": "1x20"}
+        idle = {"series": f'cxone_skill_activity_agents{{skill="Sales",activity="idle",{asked}}}', "values": "9x20"}
+        expected = [('{skill="Sales",state="InboundContact"}', 2), (sales, 1)]
+        self.assert_says(*table, expected, floor=[calls, known, without, feed, idle])
+        self.assert_says(*table, expected, floor=[calls, known, named])
+        self.assert_says(*table, expected, floor=[calls, known, named, feed, idle])
+        self.assert_says(*table, expected[:1], floor=[calls, known, without])
+
+    def test_the_live_feed_keeps_the_floor_fresh_while_the_history_stands_still(self):
+        feed = {"series": f'cxone_live_last_success_timestamp_seconds{{feed="agent_states",{REPLICAS[0]}}}', "values": MOVING}
+        skills = {"series": f'cxone_live_last_success_timestamp_seconds{{feed="skill_activity",{REPLICAS[0]}}}', "values": MOVING}
+        frozen = series(FROZEN_AT_1_MINUTE, REPLICAS)
+        self.assert_says("floor", "Over their limit", [("{}", 1)], at="12m", floor=[*frozen, feed])
+        self.assert_says("floor", "Age of the data", [("{}", 0)], at="12m", floor=[*frozen, feed])
+        self.assert_says("floor", "Targets behind", [("{}", 1)], at="12m", floor=[*frozen, feed])
+        self.assert_says("floor", "Over their limit", NOT_KNOWN, at="12m", floor=[*frozen, skills])
+        self.assert_says("floor", "Age of the data", [("{}", 660)], at="12m", floor=[*frozen, skills])
+
+    def test_the_longest_wait_is_as_of_the_feed_and_stands_still_with_it(self):
+        feed = f'cxone_live_last_success_timestamp_seconds{{feed="skill_activity",{REPLICAS[0]}}}'
+        oldest = {"series": f'cxone_skill_queue_oldest_timestamp_seconds{{skill="Sales",{REPLICAS[0]}}}', "values": "60x20"}
+        waits = '{job="cxone",skill="Sales"}'
+        self.assert_says("floor", "Queues", [(waits, 660)], "B", at="12m", floor=[{"series": feed, "values": MOVING}, oldest])
+        self.assert_says("floor", "Queues", [(waits, 60)], "B", at="12m", floor=[{"series": feed, "values": "0 60 120x19"}, oldest])
+
+    def test_what_is_made_of_the_quota_is_jobs_or_requests(self):
+        jobs = {"series": f"cxone_report_jobs_total{{{REPLICAS[0]}}}", "values": "0+2x20"}
+        requests = {"series": f'cxone_api_requests_total{{endpoint="poll",code="200",{REPLICAS[0]}}}', "values": "0+9x20"}
+        feed = {"series": f'cxone_live_up{{feed="agent_states",{REPLICAS[0]}}}', "values": "1x20"}
+        self.assert_says("exporter", "Quota", [("{}", 2)], "D", floor=[jobs, requests])
+        self.assert_says("exporter", "Quota", [("{}", 9)], "D", floor=[jobs, requests, feed])
 
     def test_one_replica_that_froze_is_outvoted_by_its_twin(self):
         mixed = series(FROZEN_AT_1_MINUTE, REPLICAS[:1]) + series(MOVING, REPLICAS[1:])

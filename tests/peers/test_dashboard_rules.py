@@ -54,6 +54,7 @@ class Rules(unittest.TestCase):
         self.assert_complains("no description", lambda d: panel_of(d).pop("description"))
         self.assert_complains("unit seconds", lambda d: panel_of(d)["fieldConfig"]["defaults"].update(unit="seconds"))
         self.assert_complains("unit None", lambda d: panel_of(d)["fieldConfig"]["defaults"].pop("unit"))
+        self.assert_complains("id of digits", lambda d: panel_of(d, "table")["fieldConfig"].update(overrides=[]))
         self.assert_complains("no query", lambda d: panel_of(d).update(targets=[]))
         self.assert_complains("a refId twice", lambda d: panel_of(d)["targets"].append(panel_of(d)["targets"][0]))
         self.assert_complains("data source", lambda d: panel_of(d)["targets"][0].update(datasource={"type": "prometheus", "uid": "P1"}))

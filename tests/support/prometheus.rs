@@ -62,6 +62,16 @@ impl Prometheus {
         Self::start(folder, &config)
     }
 
+    /// Starts it in `folder`, to scrape two exporters that ask by different APIs: the jobs `reports` and `platform`.
+    pub(crate) fn of_each_dialect(folder: &Path, reports: &str, platform: &str) -> Self {
+        let config = format!(
+            "scrape_configs:\n\
+             - {{job_name: reports, static_configs: [{{targets: ['{reports}']}}]}}\n\
+             - {{job_name: platform, static_configs: [{{targets: ['{platform}']}}]}}\n"
+        );
+        Self::start(folder, &config)
+    }
+
     fn start(folder: &Path, config: &str) -> Self {
         let config = format!("global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n{config}");
         fs::write(folder.join("prometheus.yml"), config).expect("the folder is ours");

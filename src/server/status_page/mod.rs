@@ -1,6 +1,7 @@
 //! The status page: what a person looks at first, who wants to know whether it works and why not. Plain HTML that works in the dark, on a
 //! phone and without scripts.
 
+mod quota;
 #[cfg(test)]
 pub(super) mod tests;
 mod verdict;
@@ -11,6 +12,8 @@ use std::fmt::{self, Write as _};
 use crate::domain::status::{FeedStatus, PollStatus, RecentError, Standings, TargetStatus};
 use crate::domain::time::Timestamp;
 
+use quota::write_quota;
+pub use quota::{QuotaOf, QuotaStatus};
 use verdict::{problems, verdict};
 use words::{Bytes, Html, Maybe, Names, Span, Took, When};
 
@@ -47,48 +50,6 @@ pub struct StatusView {
     pub web_config_is_right: Option<bool>,
     /// When the server's certificate expires; `None` without TLS.
     pub certificate_expiry: Option<Timestamp>,
-}
-
-/// What the quota is, and what is asked of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct QuotaStatus {
-    /// What it is a quota of.
-    pub of: QuotaOf,
-    /// So many a minute are allowed.
-    pub limit: u32,
-    /// Of these, left free for `history` and `check`.
-    pub reserved: u32,
-    /// What the targets ask for over the limit: 1 is all of it.
-    pub demand_ratio: f64,
-}
-
-impl QuotaStatus {
-    fn asked_a_minute(self) -> f64 {
-        self.demand_ratio * f64::from(self.limit)
-    }
-
-    const fn ours(self) -> u32 {
-        self.limit.saturating_sub(self.reserved)
-    }
-}
-
-/// What a quota is of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum QuotaOf {
-    /// Report jobs.
-    #[default]
-    ReportJobs,
-    /// Requests.
-    Requests,
-}
-
-impl QuotaOf {
-    const fn plural(self) -> &'static str {
-        match self {
-            Self::ReportJobs => "report jobs",
-            Self::Requests => "requests",
-        }
-    }
 }
 
 /// Whether the process has something to show.
@@ -244,38 +205,6 @@ fn write_facts(page: &mut String, view: &StatusView, beside: &Beside<'_>) -> fmt
     Ok(())
 }
 
-/// How much of the quota was used, as a bar with the reserve at its end.
-fn write_quota(page: &mut String, view: &StatusView) -> fmt::Result {
-    let QuotaStatus { of, limit, reserved, .. } = view.quota;
-    let used = view.standings.used_in_last_minute;
-    let what = of.plural();
-    let share = |count: u32| f64::from(count.min(limit)) / f64::from(limit.max(1)) * 100.0;
-    let bar = format!(
-        "<svg viewBox=\"0 0 100 6\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{used} of {limit} {what} used, {reserved} reserved\">\
-         <rect class=\"track\" width=\"100\" height=\"6\"/><rect class=\"kept\" x=\"{:.1}\" width=\"{:.1}\" height=\"6\"/>\
-         <rect class=\"used\" width=\"{:.1}\" height=\"6\"/></svg>",
-        100.0 - share(reserved),
-        share(reserved),
-        share(used),
-    );
-    let name = "Quota, last minute";
-    let asked = view.quota.asked_a_minute();
-    match of {
-        QuotaOf::ReportJobs => fact(
-            page,
-            name,
-            format_args!("{used} of {limit} {what}{bar}"),
-            format_args!("{reserved} reserved; the targets ask for {asked:.1} a minute"),
-        ),
-        QuotaOf::Requests => fact(
-            page,
-            name,
-            format_args!("{used} of {limit} {what}{bar}"),
-            format_args!("targets and feeds ask for {asked:.1} a minute or more"),
-        ),
-    }
-}
-
 /// A cell; its label is shown where there is no room for columns.
 fn cell(page: &mut String, label: &str, class: &str, content: impl fmt::Display) -> fmt::Result {
     write!(page, "<td data-label=\"{label}\"><span class=\"{class}\">{content}</span></td>")
@@ -291,19 +220,24 @@ fn heads(page: &mut String, names: &[&str]) -> fmt::Result {
 }
 
 fn write_targets(page: &mut String, view: &StatusView) -> fmt::Result {
-    heads(page, &["Target", "State", "Known up to", "Last job", "Next poll", "Counting since"])?;
+    let last = view.quota.of.last();
+    heads(page, &["Target", "State", "Known up to", last, "Next poll", "Counting since"])?;
     for target in &view.standings.targets {
-        write_target(page, target, view.now)?;
+        write_target(page, target, view.quota.of, view.now)?;
     }
     page.push_str("</tbody>\n</table>\n");
     Ok(())
 }
 
-fn write_target(page: &mut String, target: &TargetStatus, now: Timestamp) -> fmt::Result {
+fn write_target(page: &mut String, target: &TargetStatus, of: QuotaOf, now: Timestamp) -> fmt::Result {
     let when = |time, otherwise| Maybe { time, now, otherwise };
+    let nothing = match of {
+        QuotaOf::ReportJobs => "no report yet",
+        QuotaOf::Requests => "no history yet",
+    };
     let (class, state) = match (target.up, target.stale) {
         (_, true) => ("bad", "stale"),
-        (None, false) => ("wait", "no report yet"),
+        (None, false) => ("wait", nothing),
         (Some(false), false) => ("bad", "failing"),
         (Some(true), false) => ("good", "up"),
     };
@@ -311,11 +245,11 @@ fn write_target(page: &mut String, target: &TargetStatus, now: Timestamp) -> fmt
     cell(page, "State", class, state)?;
     cell(page, "Known up to", "", when(target.watermark, "nothing yet"))?;
     match target.last_job {
-        None => cell(page, "Last job", "soft", "none since the start")?,
+        None => cell(page, of.last(), "soft", "none since the start")?,
         Some(job) => {
             let how = if target.last_error.is_some() { "failed after" } else { "took" };
             let ended = When { time: job.at, now };
-            cell(page, "Last job", "", format_args!("{how} {} <span class=\"soft\">({ended})</span>", Took(job.took)))?;
+            cell(page, of.last(), "", format_args!("{how} {} <span class=\"soft\">({ended})</span>", Took(job.took)))?;
         }
     }
     match target.poll {

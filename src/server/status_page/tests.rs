@@ -169,6 +169,24 @@ fn more_than_the_quota_leaves_is_told_with_what_to_do() {
 }
 
 #[test]
+fn where_requests_are_limited_no_job_is_spoken_of() {
+    let mut view = view();
+    view.quota = QuotaStatus { of: QuotaOf::Requests, limit: 60, reserved: 0, demand_ratio: 1.5 };
+    view.standings.targets = vec![TargetStatus { up: Some(false), ..target("all") }];
+    let failing = page(&view);
+    tells(&failing, &["No history comes in:", "The history cannot be read: <b class=\"told\">all</b>.", ">Last read<"]);
+    tells(&failing, &["Targets and feeds ask for 90.0 requests or more a minute, and 60 are allowed", "quota.requests_per_minute"]);
+    view.standings.targets = vec![TargetStatus { stale: true, up: Some(false), ..target("all") }];
+    tells(&page(&view), &["only what the live feed tells is left"]);
+    view.standings.targets = vec![TargetStatus { up: None, last_job: None, ..target("all") }];
+    tells(&page(&view), &[">no history yet<"]);
+    for page in [failing, page(&view)] {
+        let words = page.to_lowercase();
+        assert!(!words.contains(" job") && !words.contains("report"), "{page}");
+    }
+}
+
+#[test]
 fn live_feeds_are_shown_where_there_are_any() {
     let mut view = view();
     assert!(!page(&view).contains("Live feeds"));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::words::{Names, Span};
-use super::{Readiness, StatusView};
+use super::{QuotaOf, Readiness, StatusView};
 use crate::domain::status::{FeedStatus, TargetStatus};
 
 /// A certificate is spoken of when it expires within this time.
@@ -43,7 +43,11 @@ pub(super) fn verdict(view: &StatusView, readiness: &Readiness, problems: &[Prob
         (Readiness::Ready, Severity::Good) => (Severity::Good, "It works."),
         (Readiness::Ready, Severity::Wait) => (Severity::Wait, "It works, but:"),
         (Readiness::Ready, Severity::Bad) if targets.iter().all(|target| target.up == Some(false)) => {
-            (Severity::Bad, "No reports come in:")
+            let words = match view.quota.of {
+                QuotaOf::ReportJobs => "No reports come in:",
+                QuotaOf::Requests => "No history comes in:",
+            };
+            (Severity::Bad, words)
         }
         (Readiness::Ready, Severity::Bad) => (Severity::Bad, "Something is wrong:"),
     }
@@ -62,15 +66,21 @@ pub(super) fn problems(view: &StatusView) -> Vec<Problem> {
     };
     let failing = named(|target| target.up == Some(false) && !target.stale);
     if !failing.is_empty() {
-        found.push((Severity::Bad, format!("The last job failed: {}.", Names(&failing))));
+        let what = match view.quota.of {
+            QuotaOf::ReportJobs => "The last job failed",
+            QuotaOf::Requests => "The history cannot be read",
+        };
+        found.push((Severity::Bad, format!("{what}: {}.", Names(&failing))));
     }
     let stale = named(|target| target.stale);
     if !stale.is_empty() {
-        let text = format!(
-            "Stale: {}. There was no report for too long (metrics.max_staleness), so gauges of single agents are gone; counters go on later where they ended.",
-            Names(&stale)
-        );
-        found.push((Severity::Bad, text));
+        let why = match view.quota.of {
+            QuotaOf::ReportJobs => "There was no report for too long (metrics.max_staleness), so gauges of single agents are gone",
+            QuotaOf::Requests => {
+                "The history could not be read for too long (metrics.max_staleness), so of single agents only what the live feed tells is left"
+            }
+        };
+        found.push((Severity::Bad, format!("Stale: {}. {why}; counters go on later where they ended.", Names(&stale))));
     }
     let fails = |feed: &&FeedStatus| feed.up == Some(false) || feed.stale;
     let feeds: Vec<&str> = standings.feeds.iter().filter(fails).map(|feed| feed.name).collect();
@@ -115,8 +125,14 @@ fn limits(view: &StatusView) -> Vec<Problem> {
     let mut found = Vec::new();
     let quota = view.quota;
     if quota.asked_a_minute() > f64::from(quota.ours()) {
+        let (who, more, mend) = match quota.of {
+            QuotaOf::ReportJobs => ("The targets ask", "", "merge targets or raise poll.interval"),
+            QuotaOf::Requests => {
+                ("Targets and feeds ask", " or more", "raise poll.interval, poll.live_interval or quota.requests_per_minute")
+            }
+        };
         let text = format!(
-            "The targets ask for {:.1} {} a minute, and {} are allowed: the data will be older than poll.interval; merge targets or raise poll.interval.",
+            "{who} for {:.1} {}{more} a minute, and {} are allowed: the data will be older than the configuration promises; {mend}.",
             quota.asked_a_minute(),
             quota.of.plural(),
             quota.ours()

@@ -25,6 +25,9 @@ function variable(told) {
   if (told.type === 'datasource') {
     return new CustomVariable({ name, label, query: `Prometheus : ${SOURCE.uid}`, value: SOURCE.uid, text: 'Prometheus' });
   }
+  if (told.type === 'custom') {
+    return new CustomVariable({ name, label, hide, query: told.query, value: told.current.value, text: told.current.text });
+  }
   const { query, sort, refresh, multi: isMulti, includeAll, allValue } = told;
   const chosen = asked.get(`var-${name}`);
   const value = chosen ?? (includeAll ? '$__all' : '');
