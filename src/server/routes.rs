@@ -10,7 +10,7 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
-use crate::exposition::Rendered;
+use crate::exposition::{Own, Rendered};
 
 use super::body::{Abort, Body};
 use super::negotiate;
@@ -44,8 +44,8 @@ pub struct Sources {
     pub max_requests: usize,
     /// Has the configuration read again, where that may be asked for over the network.
     pub reload: Option<Reload>,
-    /// The exporter's own metrics, as `prometheus_client` encodes them.
-    pub own: Box<dyn Fn() -> String + Send + Sync>,
+    /// The exporter's own metrics.
+    pub own: Box<dyn Fn() -> Own + Send + Sync>,
     /// Whether there is something to show.
     pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
     /// What the status page shows.

@@ -88,7 +88,7 @@ fn site(max_requests: usize) -> Arc<Site> {
         metrics_path: "/metrics".to_owned(),
         reload: None,
         max_requests,
-        own: Box::new(|| "# HELP x X.\n# TYPE x gauge\nx 1\n# EOF\n".to_owned()),
+        own: Box::new(|| "# HELP x X.\n# TYPE x gauge\nx 1\n# EOF\n".into()),
         readiness: Box::new(|| Readiness::NotReady("no report yet".to_owned())),
         status: Box::new(status_page::tests::view),
     };
