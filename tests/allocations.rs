@@ -15,7 +15,7 @@ use cxone_exporter::domain::ledger::{Asked, Detail, Ledger, Origin, Rows, Rules,
 use cxone_exporter::domain::report::{RawRow, Report};
 use cxone_exporter::domain::status::Standings;
 use cxone_exporter::domain::time::{Timestamp, Window};
-use cxone_exporter::exposition::render;
+use cxone_exporter::exposition::{Own, render};
 use cxone_exporter::server::{QuotaOf, QuotaStatus, Readiness, Site, Sources, StatusView};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{self, StreamExt as _};
@@ -90,8 +90,9 @@ fn reading(rows: usize) -> AllocationInfo {
 fn a_row_that_is_read_allocates_nothing() {
     let (few, many) = (reading(5_000), reading(15_000));
     let more = many.count_total - few.count_total;
-    // The list of rows doubles now and then, and the memory of a task that lets others run is taken anew.
-    assert!(more < 20, "10,000 more rows made {more} more allocations");
+    // The list of rows doubles now and then, the memory of a task that lets others run is taken anew, and each of some 35 more pieces ends in
+    // the middle of a row, which is an error to who reads ahead.
+    assert!(more < 80, "10,000 more rows made {more} more allocations");
     assert!(few.count_total < 5_000, "{} allocations for 5,000 rows of 1,000 agents", few.count_total);
 }
 
@@ -123,11 +124,12 @@ fn site(agents: usize) -> Arc<Site> {
         };
         let _applied = ledger.apply(&origin, &visits((target..agents).step_by(TARGETS)));
     }
+    let own: Own = "# HELP x_up Whether.\n# TYPE x_up gauge\nx_up 1\n".into();
     let sources = Sources {
         metrics_path: "/metrics".to_owned(),
         max_requests: 4,
         reload: None,
-        own: Box::new(|| "# HELP x_up Whether.\n# TYPE x_up gauge\nx_up 1\n".to_owned()),
+        own: Box::new(move || own.clone()),
         readiness: Box::new(|| Readiness::Ready),
         status: Box::new(status),
     };
@@ -198,6 +200,6 @@ fn a_scrape_takes_as_much_of_the_allocator_for_ten_thousand_series_as_for_one_th
     assert!(many.count_total < 30, "{} allocations", many.count_total);
     // A longer page may be in more pieces, each of which is a pointer or so.
     assert!(many.bytes_total < few.bytes_total + 1_000, "{} bytes, and {}", many.bytes_total, few.bytes_total);
-    assert!(many.bytes_total < 500_000, "{} bytes", many.bytes_total);
+    assert!(many.bytes_total < 20_000, "{} bytes", many.bytes_total);
     assert_eq!((many.count_current, many.bytes_current), (0, 0));
 }

@@ -111,7 +111,7 @@ fn labels<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> 
 fn a_full_page_is_sound_in_both_formats_and_holds_every_family_of_the_snapshot() {
     let rendered = render(snapshot(&["user-1", "user-2"], &["Ready", "Wrap-up"], "Sales"), None);
     for (format, dialect) in FORMATS {
-        let page = strict::parse(&plain(rendered.page(format, OWN)), dialect).unwrap();
+        let page = strict::parse(&plain(rendered.page(format, &OWN.into())), dialect).unwrap();
         for family in families::ALL.iter().filter(|f| f.source == Source::Snapshot) {
             let name = if dialect == Dialect::OpenMetrics { family.family_name() } else { family.name };
             let (kind, help) = page.families.get(name).unwrap_or_else(|| panic!("{name} is missing"));
@@ -151,7 +151,8 @@ fn a_full_page_is_sound_in_both_formats_and_holds_every_family_of_the_snapshot()
 #[test]
 fn both_formats_tell_the_same_samples() {
     let rendered = render(snapshot(&["user-1"], &["Ready"], ""), None);
-    let [openmetrics, text] = FORMATS.map(|(format, dialect)| strict::parse(&plain(rendered.page(format, OWN)), dialect).unwrap().samples);
+    let [openmetrics, text] =
+        FORMATS.map(|(format, dialect)| strict::parse(&plain(rendered.page(format, &OWN.into())), dialect).unwrap().samples);
     assert_eq!(openmetrics, text);
 }
 
@@ -159,7 +160,7 @@ fn both_formats_tell_the_same_samples() {
 fn an_empty_snapshot_gives_a_sound_page_without_empty_heads() {
     let rendered = render(Snapshot::default(), None);
     for (format, dialect) in FORMATS {
-        let page = strict::parse(&plain(rendered.page(format, "# EOF\n")), dialect).unwrap();
+        let page = strict::parse(&plain(rendered.page(format, &"# EOF\n".into())), dialect).unwrap();
         let mut told: Vec<_> = page.families.keys().map(String::as_str).collect();
         told.sort_unstable();
         assert_eq!(told, ["cxone_agents_seen", "cxone_exporter_series", "cxone_exporter_series_dropped", "cxone_exporter_series_limit"]);
@@ -178,8 +179,8 @@ fn the_stitched_gzip_member_is_one_member_and_equals_the_plain_text() {
     for snapshot in [Snapshot::default(), snapshot(&["user-1"], &["Ready"], ""), large()] {
         let rendered = render(snapshot, None);
         for (format, _) in FORMATS {
-            let packed = gzip(rendered.page(format, OWN));
-            let text = plain(rendered.page(format, OWN));
+            let packed = gzip(rendered.page(format, &OWN.into()));
+            let text = plain(rendered.page(format, &OWN.into()));
             // Reads the first member only, and checks CRC and length.
             let mut decoder = flate2::bufread::GzDecoder::new(packed.as_slice());
             let mut unpacked = String::new();
@@ -193,8 +194,8 @@ fn the_stitched_gzip_member_is_one_member_and_equals_the_plain_text() {
 #[test]
 fn gzip_and_python_unpack_the_page() {
     let rendered = render(large(), None);
-    let packed = gzip(rendered.page(Format::OpenMetrics, OWN));
-    let text = plain(rendered.page(Format::OpenMetrics, OWN));
+    let packed = gzip(rendered.page(Format::OpenMetrics, &OWN.into()));
+    let text = plain(rendered.page(Format::OpenMetrics, &OWN.into()));
     let python = "import sys,zlib;d=zlib.decompressobj(31);sys.stdout.buffer.write(d.decompress(sys.stdin.buffer.read())+d.flush());assert d.eof and not d.unused_data";
     let mut tried = 0;
     for (program, arguments) in [("gzip", vec!["-dc"]), ("python3", vec!["-c", python])] {
@@ -209,7 +210,7 @@ fn gzip_and_python_unpack_the_page() {
 #[test]
 fn promtool_finds_no_fault_in_text_0_0_4() {
     let rendered = render(snapshot(&["user-1", "a\"b\\c\nd", "🎧"], &["Ready", "Wrap-up"], "Sales"), None);
-    let page = plain(rendered.page(Format::Text, OWN));
+    let page = plain(rendered.page(Format::Text, &OWN.into()));
     let Some((ok, output)) = run("promtool", &["check", "metrics"], page.as_bytes()) else {
         assert!(std::env::var_os("CI").is_none(), "promtool is not installed");
         return;
@@ -285,7 +286,7 @@ proptest! {
         let names: Vec<&str> = agents.iter().map(String::as_str).collect();
         let rendered = render(snapshot(&names, &[&state], &skill), None);
         for (format, dialect) in FORMATS {
-            let page = strict::parse(&plain(rendered.page(format, OWN)), dialect).map_err(TestCaseError::fail)?;
+            let page = strict::parse(&plain(rendered.page(format, &OWN.into())), dialect).map_err(TestCaseError::fail)?;
             for agent in &agents {
                 let set = labels([("agent", &*label_value(agent)), ("state", &*label_value(&state)), ("skill", &*label_value(&skill))]);
                 let key = ("cxone_agent_state_entries_total".to_owned(), set);

@@ -9,7 +9,7 @@ from figures import percentile
 from processes import run
 
 # What the window gauges keep of an event: docs/performance.md, "The store".
-BYTES_OF_AN_EVENT = 24
+BYTES_OF_AN_EVENT = 2.3
 
 
 def memory_and_polls(exporter, rounds):

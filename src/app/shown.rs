@@ -70,7 +70,7 @@ impl SharedShown {
             metrics_path: web.telemetry_path,
             max_requests: web.max_requests,
             reload: web.reload,
-            own: Box::new(move || own.openmetrics()),
+            own: Box::new(move || own.own()),
             readiness: Box::new(move || for_readiness.read().readiness()),
             status: Box::new(move || {
                 let Known { token_expiry, config_taken, config_refused, certificate_expiry, web_config_is_right, .. } = telemetry.known();

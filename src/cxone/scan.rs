@@ -33,6 +33,9 @@ pub(super) enum Piece<'a> {
     Member(&'a str, &'a [u8]),
     /// The list of rows begins.
     DataBegins,
+    /// What begins with an element of it that is an object, as far as it has arrived. Whoever reads the element whole says how many bytes
+    /// it has, and it is not told again; whoever does not, or finds fault with it, is told as [`Piece::Element`] where it ends.
+    Ahead(&'a str, &'a mut usize),
     /// An element of it, as written.
     Element(&'a [u8]),
 }
@@ -93,9 +96,15 @@ impl Scanner {
     where
         F: FnMut(Piece<'_>) -> Result<(), Fault>,
     {
+        let (all, text) = (input.len(), valid_beginning(input));
         while let Some(&byte) = input.first() {
             if let Place::In(item) = self.place {
                 input = self.within(item, input, found)?;
+            } else if let (b'{', Place::ElementOrEnd | Place::Element) = (byte, self.place)
+                && let Some(read) = ahead(text.get(all - input.len()..), found)?
+            {
+                self.place = Place::ElementCommaOrEnd;
+                input = &input[read..];
             } else if self.is_space(byte) || self.between(byte, found)? {
                 input = &input[1..];
             }
@@ -226,6 +235,24 @@ impl Scanner {
     }
 }
 
+/// All of `input`, or what stands before the first byte that is no UTF-8, or no whole character yet.
+fn valid_beginning(input: &[u8]) -> &str {
+    std::str::from_utf8(input).unwrap_or_else(|error| std::str::from_utf8(&input[..error.valid_up_to()]).expect("this much is valid"))
+}
+
+/// How many bytes the element has that `text` begins with, if whoever is told reads it whole.
+fn ahead<F>(text: Option<&str>, found: &mut F) -> Result<Option<usize>, Fault>
+where
+    F: FnMut(Piece<'_>) -> Result<(), Fault>,
+{
+    let mut read = 0;
+    // An element in what is longer might be longer than is allowed.
+    if let Some(text) = text.filter(|text| text.len() <= MAX_ITEM_BYTES) {
+        found(Piece::Ahead(text, &mut read))?;
+    }
+    Ok((read > 0).then_some(read))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +263,7 @@ mod tests {
         for chunk in document.as_bytes().chunks(size) {
             scanner.feed(chunk, &mut |piece| {
                 pieces.push(match piece {
+                    Piece::Ahead(..) => return Ok(()),
                     Piece::Member(name, value) => format!("{name}={}", String::from_utf8_lossy(value)),
                     Piece::DataBegins => "data".to_owned(),
                     Piece::Element(text) => format!("- {}", String::from_utf8_lossy(text)),

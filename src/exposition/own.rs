@@ -1,6 +1,53 @@
 //! The exporter's own metrics: from the OpenMetrics text that `prometheus_client` writes to either format.
 
+use std::sync::{Arc, OnceLock};
+
 use super::Format;
+use super::segment::{Segment, SegmentWriter};
+
+/// What stands behind the snapshot on one page.
+#[derive(Clone, Debug)]
+pub struct Own {
+    /// What changes only when something happens.
+    pub counted: Arc<OwnText>,
+    /// What may be different at each scrape, as `prometheus_client` encodes it.
+    pub moving: String,
+}
+
+/// Text of `prometheus_client`, compressed when a page needs it, and once for all pages with it.
+#[derive(Debug)]
+pub struct OwnText {
+    encoded: String,
+    openmetrics: OnceLock<Segment>,
+    text: OnceLock<Segment>,
+}
+
+impl OwnText {
+    /// Of what `prometheus_client::encoding::text::encode` writes.
+    #[must_use]
+    pub const fn new(encoded: String) -> Self {
+        Self { encoded, openmetrics: OnceLock::new(), text: OnceLock::new() }
+    }
+
+    pub(super) fn segment(&self, format: Format) -> &Segment {
+        let known = match format {
+            Format::OpenMetrics => &self.openmetrics,
+            Format::Text => &self.text,
+        };
+        known.get_or_init(|| {
+            let mut writer = SegmentWriter::new();
+            writer.text().extend_from_slice(own_text(&self.encoded, format).as_bytes());
+            writer.finish()
+        })
+    }
+}
+
+/// Metrics that were encoded as they are, with none that move.
+impl From<&str> for Own {
+    fn from(encoded: &str) -> Self {
+        Self { counted: Arc::new(OwnText::new(encoded.to_owned())), moving: String::new() }
+    }
+}
 
 /// `openmetrics`, as `prometheus_client::encoding::text::encode` writes it, without its `# EOF`; in text 0.0.4 with that format's heads.
 ///

@@ -10,6 +10,9 @@ use super::segment::{Inflate, Segment};
 /// The fixed head of a gzip member: deflate, no name, no time, unknown system.
 const GZIP_HEAD: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
+/// How long its tail is: CRC and length.
+const GZIP_TAIL: usize = 8;
+
 /// Segments shorter than this are copied together, up to [`LONG`] bytes: each piece of an answer costs as much to send as some KiB.
 const SHORT: usize = 8 * 1024;
 const LONG: usize = 64 * 1024;
@@ -47,12 +50,17 @@ impl Stitched {
         Self { deflated: deflated.into(), crc, len }
     }
 
-    /// A page that ends in `last`, which has the end mark.
-    pub(super) fn page(&self, last: Segment) -> Page {
+    /// A page with `own` behind it that ends in `last`, which has the end mark.
+    pub(super) fn page(&self, own: &Segment, last: &Segment) -> Page {
         let mut crc = Crc::new();
-        crc.combine(&self.crc);
-        crc.combine(&last.crc);
-        Page { deflated: Arc::clone(&self.deflated), last: last.deflated, crc, len: self.len + last.len }
+        for part in [&self.crc, &own.crc, &last.crc] {
+            crc.combine(part);
+        }
+        // Copied together, with room for the tail of the gzip member: both are short.
+        let mut behind = Vec::with_capacity(own.deflated.len() + last.deflated.len() + GZIP_TAIL);
+        behind.extend_from_slice(&own.deflated);
+        behind.extend_from_slice(&last.deflated);
+        Page { deflated: Arc::clone(&self.deflated), behind, crc, len: self.len + own.len + last.len }
     }
 
     /// How many bytes it has, deflated.
@@ -65,7 +73,7 @@ impl Stitched {
 #[derive(Debug)]
 pub struct Page {
     deflated: Arc<[Bytes]>,
-    last: Bytes,
+    behind: Vec<u8>,
     crc: Crc,
     len: u64,
 }
@@ -73,13 +81,13 @@ pub struct Page {
 impl Page {
     /// The page as one gzip member, in pieces that are not copied.
     #[must_use]
-    pub fn gzip(self) -> Vec<Bytes> {
-        let mut parts = Vec::with_capacity(self.deflated.len() + 3);
+    pub fn gzip(mut self) -> Vec<Bytes> {
+        let mut parts = Vec::with_capacity(self.deflated.len() + 2);
         parts.push(Bytes::from_static(GZIP_HEAD));
         parts.extend_from_slice(&self.deflated);
-        parts.push(self.last);
-        let tail = [self.crc.sum().to_le_bytes(), self.crc.amount().to_le_bytes()].concat();
-        parts.push(tail.into());
+        self.behind.extend_from_slice(&self.crc.sum().to_le_bytes());
+        self.behind.extend_from_slice(&self.crc.amount().to_le_bytes());
+        parts.push(self.behind.into());
         parts
     }
 
@@ -87,7 +95,7 @@ impl Page {
     #[must_use]
     pub fn plain(self) -> Inflate {
         let mut deflated = self.deflated.to_vec();
-        deflated.push(self.last);
+        deflated.push(self.behind.into());
         Inflate::new(deflated, self.len)
     }
 }

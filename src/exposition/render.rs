@@ -9,10 +9,10 @@ use super::Format;
 use super::agents::{FAMILIES, RenderedShard, RenderedTimes, Rendition};
 use super::families;
 use super::live;
-use super::own::own_text;
+use super::own::{Own, own_text};
 use super::page::{Page, Stitched};
 use super::rows::Value;
-use super::segment::{Segment, SegmentWriter, Then};
+use super::segment::Segment;
 use super::writer::{Piece, Writer, point, span};
 
 /// A snapshot's part of the page, compressed.
@@ -43,19 +43,18 @@ impl Rendered {
         self.shards.iter().filter(|own| other.shards.iter().any(|known| Arc::ptr_eq(&own.shard, &known.shard))).count()
     }
 
-    /// One answer to a scrape: this part and, behind it, the exporter's own metrics, which are told as `prometheus_client` encodes them.
+    /// One answer to a scrape: this part and, behind it, the exporter's own metrics.
     #[must_use]
-    pub fn page(&self, format: Format, own_openmetrics: &str) -> Page {
-        let mut last = SegmentWriter::quick();
-        last.text().extend_from_slice(own_text(own_openmetrics, format).as_bytes());
+    pub fn page(&self, format: Format, own: &Own) -> Page {
+        let mut moving = own_text(&own.moving, format);
         if format == Format::OpenMetrics {
-            last.text().extend_from_slice(b"# EOF\n");
+            moving.push_str("# EOF\n");
         }
-        let last = last.finish(Then::End);
-        match format {
-            Format::OpenMetrics => self.openmetrics.page(last),
-            Format::Text => self.text.page(last),
-        }
+        let stitched = match format {
+            Format::OpenMetrics => &self.openmetrics,
+            Format::Text => &self.text,
+        };
+        stitched.page(own.counted.segment(format), &Segment::stored(moving.as_bytes()))
     }
 }
 

@@ -1,10 +1,14 @@
 //! Raw-deflate segments that can be put one behind the other into one gzip member.
 
 use bytes::Bytes;
-use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress, Status};
+use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress};
 
 /// Text is handed to the compressor, and handed out by the inflater, in blocks of this many bytes.
 const BLOCK: usize = 64 * 1024;
+
+/// The longest block without compression, and how many bytes stand before each.
+const STORED: usize = 65_535;
+const STORED_HEAD: usize = 5;
 
 /// A piece of text, deflated. It begins and ends at a byte's edge and refers to nothing before it, so any order of segments is a valid
 /// deflate stream, as long as the one with the end mark comes last.
@@ -18,13 +22,27 @@ pub(super) struct Segment {
     pub(super) len: u64,
 }
 
-/// What comes behind a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
-    /// Another segment.
-    More,
-    /// Nothing: the deflate stream ends here.
-    End,
+impl Segment {
+    /// The last segment of a page, as it is: RFC 1951, 3.2.4, blocks without compression.
+    pub(super) fn stored(text: &[u8]) -> Self {
+        let mut deflated = Vec::with_capacity(text.len() + STORED_HEAD * text.len().div_ceil(STORED).max(1));
+        let mut rest = text;
+        loop {
+            let (block, after) = rest.split_at(rest.len().min(STORED));
+            let len = u16::try_from(block.len()).expect("a block is as long as 16 bits can say");
+            deflated.push(u8::from(after.is_empty()));
+            deflated.extend_from_slice(&len.to_le_bytes());
+            deflated.extend_from_slice(&(!len).to_le_bytes());
+            deflated.extend_from_slice(block);
+            if after.is_empty() {
+                break;
+            }
+            rest = after;
+        }
+        let mut crc = Crc::new();
+        crc.update(text);
+        Self { deflated: deflated.into(), crc, len: u64::try_from(text.len()).expect("a length fits 64 bits") }
+    }
 }
 
 /// Deflates text that is written bit by bit; never holds more than a block of it.
@@ -39,16 +57,7 @@ pub(super) struct SegmentWriter {
 
 impl SegmentWriter {
     pub(super) fn new() -> Self {
-        Self::with(Compression::default())
-    }
-
-    /// One that spends a quarter of the time on a somewhat longer result.
-    pub(super) fn quick() -> Self {
-        Self::with(Compression::fast())
-    }
-
-    fn with(level: Compression) -> Self {
-        let deflate = Compress::new(level, false);
+        let deflate = Compress::new(Compression::default(), false);
         Self { deflate, staged: Vec::new(), deflated: Vec::new(), crc: Crc::new(), len: 0 }
     }
 
@@ -70,12 +79,9 @@ impl SegmentWriter {
     }
 
     /// Ends the segment; the next one can be written at once.
-    pub(super) fn finish(&mut self, then: Then) -> Segment {
-        self.deflate_staged(match then {
-            // Full, not sync: the next segment must not refer to this one.
-            Then::More => FlushCompress::Full,
-            Then::End => FlushCompress::Finish,
-        });
+    pub(super) fn finish(&mut self) -> Segment {
+        // Full, not sync: the next segment must not refer to this one.
+        self.deflate_staged(FlushCompress::Full);
         // Copied into just the bytes it needs; the buffer serves the next one.
         let deflated = Bytes::copy_from_slice(&self.deflated);
         self.deflated.clear();
@@ -89,11 +95,10 @@ impl SegmentWriter {
         loop {
             self.deflated.reserve(1024 + (self.staged.len() - done) / 8);
             let before = self.deflate.total_in();
-            let status = self.deflate.compress_vec(&self.staged[done..], &mut self.deflated, flush).expect("no dictionary is asked for");
+            let _status = self.deflate.compress_vec(&self.staged[done..], &mut self.deflated, flush).expect("no dictionary is asked for");
             done += usize::try_from(self.deflate.total_in() - before).expect("no more is read than is there");
             let has_room = self.deflated.len() < self.deflated.capacity();
-            let ended = status == Status::StreamEnd || flush != FlushCompress::Finish && done == self.staged.len() && has_room;
-            if ended {
+            if done == self.staged.len() && has_room {
                 break;
             }
         }
@@ -153,19 +158,19 @@ impl Iterator for Inflate {
 mod tests {
     use super::*;
 
-    fn segment(writer: &mut SegmentWriter, text: &str, then: Then) -> Segment {
+    fn segment(writer: &mut SegmentWriter, text: &str) -> Segment {
         writer.text().extend_from_slice(text.as_bytes());
-        writer.finish(then)
+        writer.finish()
     }
 
     #[test]
     fn segments_inflate_to_their_texts_in_any_order() {
         let mut writer = SegmentWriter::new();
         let long = "cxone_agents{state=\"Ready\"} 1\n".repeat(10_000);
-        let one = segment(&mut writer, &long, Then::More);
-        let other = segment(&mut writer, "cxone_agents{state=\"Ready\"} 2\n", Then::More);
-        let none = segment(&mut writer, "", Then::More);
-        let end = segment(&mut writer, "# EOF\n", Then::End);
+        let one = segment(&mut writer, &long);
+        let other = segment(&mut writer, "cxone_agents{state=\"Ready\"} 2\n");
+        let none = segment(&mut writer, "");
+        let end = Segment::stored(b"# EOF\n");
         for order in [[&one, &other, &none, &end], [&none, &other, &one, &end], [&other, &other, &other, &end]] {
             let len = order.iter().map(|s| s.len).sum();
             let parts = order.iter().map(|s| s.deflated.clone()).collect();
@@ -178,11 +183,23 @@ mod tests {
     }
 
     #[test]
+    fn text_that_is_stored_is_read_again_whatever_its_length() {
+        for len in [0, 1, STORED - 1, STORED, STORED + 1, 2 * STORED, 2 * STORED + 1] {
+            let text: Vec<u8> = b"cxone_agents 1\n".iter().copied().cycle().take(len).collect();
+            let stored = Segment::stored(&text);
+            let mut inflated = Vec::with_capacity(len + 1);
+            let ended = Decompress::new(false).decompress_vec(&stored.deflated, &mut inflated, FlushDecompress::Finish);
+            assert_eq!((ended.ok(), &inflated), (Some(flate2::Status::StreamEnd), &text), "{len} bytes");
+            assert_eq!(stored.deflated.len(), len + STORED_HEAD * len.div_ceil(STORED).max(1));
+        }
+    }
+
+    #[test]
     fn the_crcs_of_segments_combine_to_the_crc_of_the_whole() {
         let mut writer = SegmentWriter::new();
         let mut crc = Crc::new();
         for text in ["", "one", "", "two two", ""] {
-            crc.combine(&segment(&mut writer, text, Then::More).crc);
+            crc.combine(&segment(&mut writer, text).crc);
         }
         let mut whole = Crc::new();
         whole.update(b"onetwo two");

@@ -112,7 +112,7 @@ impl Floor {
 }
 
 fn text(page: &Rendered, format: Format) -> Vec<u8> {
-    page.page(format, "# EOF\n").plain().collect::<Vec<_>>().concat()
+    page.page(format, &"# EOF\n".into()).plain().collect::<Vec<_>>().concat()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::domain::time::Timestamp;
 use super::Format;
 use super::families::{Family, Kind};
 use super::rows::{Bound, Labels, Value, escape, row};
-use super::segment::{Segment, SegmentWriter, Then};
+use super::segment::{Segment, SegmentWriter};
 
 /// A part of the page. The rows are the same in both formats; the heads of counters and infos are not.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Writer {
 
     /// What was written since the last segment, as one.
     pub(super) fn segment(&mut self) -> Option<Segment> {
-        (!self.open.is_empty()).then(|| self.open.finish(Then::More))
+        (!self.open.is_empty()).then(|| self.open.finish())
     }
 
     /// What was written since the last pieces.
@@ -114,9 +114,9 @@ impl Writer {
             Kind::Counter | Kind::Info => {
                 self.close();
                 head(self.open.text(), family, Format::OpenMetrics);
-                let openmetrics = self.open.finish(Then::More);
+                let openmetrics = self.open.finish();
                 head(self.open.text(), family, Format::Text);
-                let text = self.open.finish(Then::More);
+                let text = self.open.finish();
                 self.pieces.push(Piece::Differs { openmetrics, text });
             }
         }

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::exposition::Rendered;
+use crate::exposition::{Own, Rendered};
 
 use super::body::{Abort, Body};
 use super::client::Client;
@@ -47,8 +47,8 @@ pub struct Sources {
     pub max_requests: usize,
     /// Has the configuration read again, where that may be asked for over the network.
     pub reload: Option<Reload>,
-    /// The exporter's own metrics, as `prometheus_client` encodes them.
-    pub own: Box<dyn Fn() -> String + Send + Sync>,
+    /// The exporter's own metrics.
+    pub own: Box<dyn Fn() -> Own + Send + Sync>,
     /// Whether there is something to show.
     pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
     /// What the status page shows.

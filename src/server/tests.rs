@@ -93,7 +93,7 @@ fn site_with(max_requests: usize, own: String) -> Arc<Site> {
         metrics_path: "/metrics".to_owned(),
         reload: None,
         max_requests,
-        own: Box::new(move || own.clone()),
+        own: Box::new(move || own.as_str().into()),
         readiness: Box::new(|| Readiness::NotReady("no report yet".to_owned())),
         status: Box::new(status_page::tests::view),
     };

@@ -1,8 +1,12 @@
 //! What the process is, read at each scrape: its resources, and how much it has logged.
 
 use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
+use procfs::FromRead as _;
+use procfs::process::Stat;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -13,11 +17,15 @@ use super::{count, encode};
 use crate::exposition::families;
 use crate::logging;
 
+/// The longest `/proc/self/stat`: some fifty numbers.
+const STAT: usize = 2048;
+
 /// What the system knows of the process, read at each scrape.
 #[derive(Debug)]
 pub(super) struct Process {
     /// Open once and for all: to look for it takes as long as to read it.
     process: Option<procfs::process::Process>,
+    stat: Option<File>,
     /// The limit that the process was started with.
     max_fds: Option<u64>,
 }
@@ -30,14 +38,22 @@ impl Process {
             procfs::process::LimitValue::Value(most) => Some(most),
             procfs::process::LimitValue::Unlimited => None,
         });
-        Self { process, max_fds }
+        let stat = process.as_ref().and_then(|process| process.open_relative("stat").ok());
+        Self { process, stat, max_fds }
+    }
+
+    /// As of now: Linux makes the file anew whenever it is read from its beginning.
+    fn stat(&self) -> Option<Stat> {
+        let mut text = [0; STAT];
+        let read = self.stat.as_ref()?.read_at(&mut text, 0).ok()?;
+        Stat::from_read(&text[..read]).ok()
     }
 }
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Some(process) = &self.process else { return Ok(()) };
-        if let Ok(stat) = process.stat() {
+        if let Some(stat) = self.stat() {
             let ticks = Duration::from_secs(1).div_f64(count(procfs::ticks_per_second()));
             let cpu = ticks.mul_f64(count(stat.utime) + count(stat.stime)).as_secs_f64();
             encode(&mut encoder, families::PROCESS_CPU_SECONDS, &ConstCounter::new(cpu))?;

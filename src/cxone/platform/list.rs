@@ -46,7 +46,7 @@ impl<F: FnMut(Element<'_>) + Send> ListReader<F> {
     pub(super) fn feed(&mut self, input: &[u8]) -> Result<(), Fault> {
         let Self { scanner, envelope, max_rows, element } = self;
         scanner.feed(input, &mut |piece| match piece {
-            Piece::DataBegins => Ok(()),
+            Piece::DataBegins | Piece::Ahead(..) => Ok(()),
             Piece::Member(name, value) => member(envelope, name, &String::from_utf8_lossy(value)),
             Piece::Element(value) => {
                 envelope.rows += 1;

@@ -7,6 +7,7 @@ use serde::de::IgnoredAny;
 use crate::cxone::error::ErrorKind;
 use crate::cxone::json;
 use crate::cxone::sink::RowSink;
+use crate::domain::report::{RawRow, RowRejection};
 
 use super::row;
 use crate::cxone::scan::{Fault, Piece, Scanner};
@@ -70,6 +71,14 @@ impl<R: RowSink> Document<R> {
 impl<R: RowSink> Content<R> {
     fn take(&mut self, piece: Piece<'_>) -> Result<(), Fault> {
         match piece {
+            Piece::Ahead(text, read) => {
+                if let Some((row, bytes)) = row::read_beginning(text) {
+                    self.count()?;
+                    self.row(row);
+                    *read = bytes;
+                }
+                Ok(())
+            }
             Piece::Element(element) => self.element(element),
             Piece::DataBegins => {
                 self.restart();
@@ -99,18 +108,28 @@ impl<R: RowSink> Content<R> {
         self.data_is_odd = false;
     }
 
-    fn element(&mut self, element: &[u8]) -> Result<(), Fault> {
+    fn count(&mut self) -> Result<(), Fault> {
         self.row_count += 1;
         if self.row_count > self.max_rows {
             return Err(Fault { kind: ErrorKind::TooLarge, detail: format!("has more than {} rows", self.max_rows) });
         }
+        Ok(())
+    }
+
+    fn element(&mut self, element: &[u8]) -> Result<(), Fault> {
+        self.count()?;
         // Looked at as a whole first: that is several times as fast as piece by piece.
         let element = std::str::from_utf8(element).map_or_else(|_| String::from_utf8_lossy(element), Cow::Borrowed);
-        match row::read(&element).map_err(|_| Fault::malformed(format!("is no JSON in row {}", self.row_count)))? {
+        let row = row::read(&element).map_err(|_| Fault::malformed(format!("is no JSON in row {}", self.row_count)))?;
+        self.row(row);
+        Ok(())
+    }
+
+    fn row(&mut self, row: Result<RawRow<'_>, RowRejection>) {
+        match row {
             Ok(row) => self.rows.row(&row),
             Err(reason) => self.rows.reject(reason),
         }
-        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::cxone::json;
@@ -33,10 +33,21 @@ pub(super) fn read(element: &str) -> Result<Result<RawRow<'_>, RowRejection>, se
         serde_json::from_str::<IgnoredAny>(element)?;
         return Ok(Err(RowRejection::NotAnObject));
     }
-    let mut parser = serde_json::Deserializer::from_str(element);
-    let fields = parser.deserialize_map(FieldsVisitor)?;
-    parser.end()?;
-    Ok(fields.row())
+    Ok(serde_json::from_str::<Fields<'_>>(element)?.row())
+}
+
+/// Reads the object that `text` begins with, and tells how many bytes it has; `None` when it is not there whole, or is no JSON. So nobody
+/// has to look for its end first.
+pub(super) fn read_beginning(text: &str) -> Option<(Result<RawRow<'_>, RowRejection>, usize)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Fields<'_>>();
+    let fields = values.next()?.ok()?;
+    Some((fields.row(), values.byte_offset()))
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
 }
 
 impl<'a> Fields<'a> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::book::Book;
 use super::overlay::Lived;
 use super::rest::{Face, Resting, Standing};
-use super::{Ledger, Show};
+use super::{Ledger, Show, TargetId};
 use crate::domain::snapshot::{Agents, Fingerprint, Shard};
 use crate::domain::time::Timestamp;
 
@@ -17,7 +17,6 @@ const FEWEST: usize = 128;
 const MOST: usize = 1024;
 
 /// An agent that is shown.
-#[derive(Clone)]
 pub(super) struct Shown {
     pub(super) name: Arc<str>,
     pub(super) agent: Arc<Resting>,
@@ -30,13 +29,14 @@ pub(super) struct Shown {
     pub(super) has_feed: bool,
 }
 
-/// Parts `agents`, which are in the order of their ids, by their homes.
-pub(super) fn shards(agents: &mut [Shown]) -> impl Iterator<Item = &[Shown]> {
-    let home = |shown: &Shown| shown.agent.face.home();
-    // Stable: within a home, the order of the ids stays.
-    agents.sort_by_key(home);
-    let agents: &[Shown] = agents;
-    let sizes: Vec<usize> = agents.chunk_by(|a, b| home(a) == home(b)).map(<[_]>::len).collect();
+/// An agent's home, and its place among all agents in the order of their ids.
+pub(super) type Homed = (Option<TargetId>, usize);
+
+/// Parts `agents` by their homes; within a home they are in the order of their ids.
+pub(super) fn shards(agents: &mut [Homed]) -> impl Iterator<Item = &[Homed]> {
+    agents.sort_unstable();
+    let agents: &[Homed] = agents;
+    let sizes: Vec<usize> = agents.chunk_by(|(a, _), (b, _)| a == b).map(<[_]>::len).collect();
     let mut rest = agents;
     shard_sizes(&sizes).into_iter().map(move |size| {
         let (shard, behind) = rest.split_at(size);
@@ -102,7 +102,7 @@ impl Shown {
 }
 
 impl Ledger {
-    pub(super) fn shard(&self, agents: &[Shown], show: &Show, known: &HashSet<Fingerprint>) -> Shard {
+    pub(super) fn shard(&self, agents: Vec<Shown>, show: &Show, known: &HashSet<Fingerprint>) -> Shard {
         // All else that a series shows of an agent follows from these: what reports told of it, whether that is stale, and what the live
         // feed says of it.
         let told =
@@ -115,7 +115,7 @@ impl Ledger {
             fingerprint,
             series: agents.iter().map(|shown| shown.series(&self.book, agent_info)).sum(),
             agents: (!known.contains(&fingerprint)).then(|| {
-                let (agents, book) = (agents.to_vec(), self.book.clone());
+                let book = self.book.clone();
                 Agents::made_by(move || agents.iter().map(|shown| book.agent_series(shown, agent_info)).collect())
             }),
             ..Shard::observed(observed, known)

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::book::Book;
 use super::label::LabelId;
 use super::overlay::Overlay;
-use super::rest::Face;
-use super::shards::{Shown, shards};
+use super::rest::{Face, Resting};
+use super::shards::{Homed, Shown, shards};
 use super::{Detail, Ledger};
 use crate::domain::live::Live;
 use crate::domain::names::NameId;
@@ -73,16 +73,22 @@ impl Ledger {
         }
         let mut room = show.max_series.saturating_sub(snapshot.series());
         let mut full = false;
-        let mut shown = Vec::with_capacity(self.agents.len());
-        for (place, (name, agent)) in self.agents.iter().enumerate() {
-            let agent = Shown {
+        let agents: Vec<(&Arc<str>, &Arc<Resting>)> = self.agents.iter().collect();
+        // Made when its shard is: for all agents at once these would be megabytes.
+        let shown = |place: usize| {
+            let (name, agent) = agents[place];
+            Shown {
                 name: Arc::clone(name),
                 agent: Arc::clone(agent),
                 stale: is_stale(&agent.face, show),
                 over: overlay.as_ref().and_then(|overlay| overlay.over(place)),
                 live_name: overlay.as_ref().and_then(|overlay| overlay.agent_name(place)).filter(|_| show.agent_info).map(Arc::from),
                 has_feed: overlay.is_some(),
-            };
+            }
+        };
+        let mut homes = Vec::with_capacity(agents.len());
+        for place in 0..agents.len() {
+            let agent = shown(place);
             // The size is that of an agent that is fully shown, so that nobody comes and goes with another's state.
             let size = agent.most_series(show.agent_info);
             full = full || size > room;
@@ -90,10 +96,11 @@ impl Ledger {
                 snapshot.series_dropped += agent.series(&self.book, show.agent_info);
             } else {
                 room -= size;
-                shown.push(agent);
+                homes.push((agent.agent.face.home(), place));
             }
         }
-        snapshot.shards = shards(&mut shown).map(|agents| self.shard(agents, show, known)).collect();
+        let of = |places: &[Homed]| places.iter().map(|(_, place)| shown(*place)).collect();
+        snapshot.shards = shards(&mut homes).map(|places| self.shard(of(places), show, known)).collect();
         if let Some(overlay) = &overlay {
             overlay.add_shards(&mut snapshot, if full { 0 } else { room }, show, known);
         }

@@ -1,0 +1,119 @@
+//! What is counted when something happens.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::known::{NowAndThen, Shared};
+use super::{labels, register, with_code};
+use crate::cxone::Endpoint;
+use crate::domain::fetch::Failure;
+use crate::domain::report::RowRejection;
+use crate::exposition::families;
+
+pub(super) type Labels = Vec<(&'static str, String)>;
+type Seconds = Counter<f64, AtomicU64>;
+type HistogramOf = fn() -> Histogram;
+
+/// Upper bounds for the time of one request, in seconds.
+const REQUEST_BUCKETS: [f64; 10] = [0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Upper bounds for the time from submit to data, in seconds.
+const JOB_BUCKETS: [f64; 11] = [1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0];
+
+/// Upper bounds for the time of one commit, in seconds.
+const COMMIT_BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
+
+/// Metrics that change with an event, and not between two of them.
+#[derive(Debug)]
+pub(super) struct Counts {
+    pub(super) up: Gauge,
+    pub(super) rows: Counter,
+    pub(super) rows_revised: Counter,
+    pub(super) rows_late: Counter,
+    pub(super) rows_rejected: Family<Labels, Counter>,
+    pub(super) jobs: Counter,
+    pub(super) job_failures: Family<Labels, Counter>,
+    pub(super) jobs_in_flight: Gauge,
+    pub(super) job_duration: Histogram,
+    pub(super) requests: Family<Labels, Counter>,
+    pub(super) request_duration: Family<Labels, Histogram, HistogramOf>,
+    pub(super) throttled: Family<Labels, Counter>,
+    pub(super) quota_wait: Seconds,
+    pub(super) history_gap: Seconds,
+    pub(super) store_up: Gauge,
+    pub(super) store_commit_failures: Counter,
+    pub(super) store_commit_duration: Histogram,
+    pub(super) store_size: Gauge,
+    pub(super) quota_limit: Gauge<f64, AtomicU64>,
+    pub(super) quota_reserved: Gauge<f64, AtomicU64>,
+    pub(super) quota_demand: Gauge<f64, AtomicU64>,
+    pub(super) config_is_right: Gauge,
+    pub(super) config_taken: Gauge<f64, AtomicU64>,
+    pub(super) token_refreshes: Counter,
+    pub(super) token_refresh_failures: Counter,
+    pub(super) now_and_then: Arc<NowAndThen>,
+}
+
+impl Counts {
+    /// All of them at their beginning, written by `in_registry` from now on.
+    pub(super) fn new(in_registry: &mut Registry) -> Self {
+        let now_and_then = Arc::new(NowAndThen::default());
+        in_registry.register_collector(Box::new(Shared(Arc::clone(&now_and_then))));
+        let counts = Self {
+            up: register(in_registry, families::UP, Gauge::default()),
+            rows: register(in_registry, families::REPORT_ROWS, Counter::default()),
+            rows_revised: register(in_registry, families::REPORT_ROWS_REVISED, Counter::default()),
+            rows_late: register(in_registry, families::REPORT_ROWS_LATE, Counter::default()),
+            rows_rejected: register(in_registry, families::REPORT_ROWS_REJECTED, Family::default()),
+            jobs: register(in_registry, families::REPORT_JOBS, Counter::default()),
+            job_failures: register(in_registry, families::REPORT_JOB_FAILURES, Family::default()),
+            jobs_in_flight: register(in_registry, families::REPORT_JOBS_IN_FLIGHT, Gauge::default()),
+            job_duration: register(in_registry, families::REPORT_JOB_DURATION, Histogram::new(JOB_BUCKETS)),
+            requests: register(in_registry, families::API_REQUESTS, Family::default()),
+            request_duration: register(
+                in_registry,
+                families::API_REQUEST_DURATION,
+                Family::new_with_constructor((|| Histogram::new(REQUEST_BUCKETS)) as HistogramOf),
+            ),
+            throttled: register(in_registry, families::API_THROTTLED, Family::default()),
+            quota_wait: register(in_registry, families::QUOTA_WAIT_SECONDS, Counter::default()),
+            history_gap: register(in_registry, families::HISTORY_GAP_SECONDS, Counter::default()),
+            store_up: register(in_registry, families::STORE_UP, Gauge::default()),
+            store_commit_failures: register(in_registry, families::STORE_COMMIT_FAILURES, Counter::default()),
+            store_commit_duration: register(in_registry, families::STORE_COMMIT_DURATION, Histogram::new(COMMIT_BUCKETS)),
+            store_size: register(in_registry, families::STORE_SIZE, Gauge::default()),
+            quota_limit: register(in_registry, families::QUOTA_REPORT_JOBS_LIMIT, Gauge::default()),
+            quota_reserved: register(in_registry, families::QUOTA_REPORT_JOBS_RESERVED, Gauge::default()),
+            quota_demand: register(in_registry, families::QUOTA_DEMAND_RATIO, Gauge::default()),
+            config_is_right: register(in_registry, families::CONFIG_LAST_RELOAD_SUCCESSFUL, Gauge::default()),
+            config_taken: register(in_registry, families::CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP, Gauge::default()),
+            token_refreshes: register(in_registry, families::TOKEN_REFRESHES, Counter::default()),
+            token_refresh_failures: register(in_registry, families::TOKEN_REFRESH_FAILURES, Counter::default()),
+            now_and_then,
+        };
+        counts.begin_at_zero();
+        counts
+    }
+
+    fn begin_at_zero(&self) {
+        for reason in RowRejection::ALL {
+            let _created = self.rows_rejected.get_or_create(&vec![("reason", reason.as_str().to_owned())]);
+        }
+        for reason in Failure::ALL {
+            let _created = self.job_failures.get_or_create(&vec![("reason", reason.as_str().to_owned())]);
+        }
+        for endpoint in Endpoint::ALL {
+            let _created = self.throttled.get_or_create(&labels(endpoint));
+            let _created = self.request_duration.get_or_create(&labels(endpoint));
+            for code in ["200", "error"] {
+                let _created = self.requests.get_or_create(&with_code(endpoint, code));
+            }
+        }
+    }
+}
