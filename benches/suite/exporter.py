@@ -67,7 +67,7 @@ class Exporter(Process):
 
     def shown(self, name):
         """Up to when the target of this name is known, as the status page tells it: of what is published, not of what is counted."""
-        row = next(row for row in page(f"http://{self.address}/").decode().split("<tr>") if f"<td>{name}<" in row)
+        row = next(row for row in page(f"http://{self.address}/").decode().split("<tr>") if f">{name}</th>" in row)
         return re.search(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d", row)[0]
 
     def samples(self):
