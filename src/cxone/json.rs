@@ -20,7 +20,7 @@ pub(super) fn members(text: &str) -> Option<BTreeMap<String, &RawValue>> {
 /// Halves of surrogate pairs, which some servers leave when they cut a name, become U+FFFD.
 pub(super) fn string(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { unescape(raw).map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    if memchr::memchr(b'\\', inner.as_bytes()).is_some() { unescape(raw).map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
 
 /// Like [`string`], with a number as the text that it was written as.

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
+
 /// The longest label value, in bytes of UTF-8.
 pub const MAX_LABEL_BYTES: usize = 256;
 
@@ -28,7 +30,7 @@ impl NameId {
 /// Label values, each kept once, made safe by [`label_value`] on the way in.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    by_value: HashMap<Arc<str>, NameId>,
+    by_value: HashMap<Arc<str>, NameId, RandomState>,
     values: Vec<Arc<str>>,
 }
 
@@ -38,8 +40,12 @@ impl Names {
     /// # Panics
     /// Past 2³² names; the limits on a report's size keep far below.
     pub fn intern(&mut self, raw: &str) -> NameId {
+        // A value that is kept was made safe, so what equals it is safe as it is.
+        if let Some(id) = self.find(raw) {
+            return id;
+        }
         let value = label_value(raw);
-        if let Some(&id) = self.by_value.get(value.as_ref()) {
+        if let Some(id) = self.find(&value) {
             return id;
         }
         let id = NameId(u32::try_from(self.values.len()).expect("reports are limited to far fewer names"));
@@ -51,7 +57,6 @@ impl Names {
 
     /// The same as [`Names::intern`], with the name that it probably is.
     pub(super) fn intern_near(&mut self, raw: &str, guess: Option<NameId>) -> NameId {
-        // A value that is kept was made safe, so what equals it is safe as it is.
         guess.filter(|guess| *self.values[guess.index()] == *raw).unwrap_or_else(|| self.intern(raw))
     }
 

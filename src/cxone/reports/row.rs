@@ -90,7 +90,9 @@ fn optional(field: Option<&RawValue>) -> Cow<'_, str> {
 }
 
 fn point(raw: &str) -> Option<crate::domain::time::Timestamp> {
-    time::parse(&json::string(raw)?)
+    // What is read as it stands has no escape in it.
+    let plain = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).and_then(time::parse);
+    plain.or_else(|| time::parse(&json::string(raw)?))
 }
 
 /// A JSON number without a fraction (`3`, `3.0`, `3e0`) that fits.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use foldhash::fast::RandomState;
+
 use super::Row;
 use crate::domain::names::NameId;
 use crate::domain::time::Timestamp;
@@ -21,7 +23,7 @@ pub struct RowTable {
     pieces: Vec<Vec<Packed>>,
     /// Pairs of state and skill: a contact centre has few of them.
     labels: Vec<(NameId, NameId)>,
-    places: HashMap<(NameId, NameId), u32>,
+    places: HashMap<(NameId, NameId), u32, RandomState>,
     /// Ends of rows that are too long to be told by their length, by the row's place.
     ends: BTreeMap<usize, Timestamp>,
 }
