@@ -16,6 +16,9 @@ use super::transport::{Response, Transport, TransportError, TransportFault};
 /// that was closed at the other end.
 const KEEP_IDLE: Duration = Duration::from_secs(15);
 
+/// How many connections are kept for the next requests: each keeps what it once needed to read ahead, up to some 400 kB.
+const MOST_IDLE: usize = 4;
+
 /// How long the steps of an exchange may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpLimits {
@@ -83,7 +86,8 @@ impl HttpTransport {
             .referer(false)
             .gzip(true)
             .connect_timeout(limits.connect)
-            .pool_idle_timeout(KEEP_IDLE);
+            .pool_idle_timeout(KEEP_IDLE)
+            .pool_max_idle_per_host(MOST_IDLE);
         if !base.is_https() {
             // Nothing is verified, so a machine without certificates will do.
             builder = builder.tls_certs_only([]);
