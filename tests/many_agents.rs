@@ -215,5 +215,5 @@ async fn many_agents_are_read_page_by_page_within_bounded_memory_and_every_count
         after >> 20
     );
     // An answer of 10,000 rows has 2 MB; a window's rows are kept as a few integers each.
-    assert!(most < (16 << 20) + agents * 12_000, "{most} bytes while reading");
+    assert!(most < (8 << 20) + agents * 3_000, "{most} bytes while reading");
 }
