@@ -14,22 +14,12 @@ from urllib.request import Request, urlopen
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import cxone_api
 from cxone_floor import WRAP_UP_NAMES, utc_text
+from impatient_client import ImpatientClient
 
 
-class Client:
-    """A client without any patience, so that faults are seen."""
-
+class Client(ImpatientClient):
     def __init__(self, test, *arguments):
-        options = cxone_api.parse_options(["--job-seconds", "0", "--quota", "1000", *arguments])
-        self.tenant, self.servers = cxone_api.start(options)
-        test.addCleanup(self.close)
-        self.base = f"http://127.0.0.1:{self.servers[0].server_address[1]}"
-        self.token = None
-
-    def close(self):
-        for server in self.servers:
-            server.shutdown()
-            server.server_close()
+        super().__init__(test, ["--job-seconds", "0", "--quota", "1000", *arguments])
 
     def call(self, path, body=None, token=None):
         headers = {"Authorization": f"Bearer {token}"} if token else {}

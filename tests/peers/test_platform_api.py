@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import cxone_api
 import platform_api
 from cxone_floor import utc_text
+from impatient_client import ImpatientClient
 
 
 def plain(value):
@@ -22,20 +23,9 @@ def plain(value):
     return [plain(one) for one in value] if isinstance(value, list) else value
 
 
-class Client:
-    """A client without any patience, so that faults are seen."""
-
+class Client(ImpatientClient):
     def __init__(self, test, *arguments):
-        options = cxone_api.parse_options(arguments)
-        self.tenant, self.servers = cxone_api.start(options, platform_api.Tenant, platform_api.Handler)
-        test.addCleanup(self.close)
-        self.base = f"http://127.0.0.1:{self.servers[0].server_address[1]}"
-        self.token = None
-
-    def close(self):
-        for server in self.servers:
-            server.shutdown()
-            server.server_close()
+        super().__init__(test, arguments, platform_api.Tenant, platform_api.Handler)
 
     def get(self, path, **query):
         url = self.base + path + ("?" + urlencode(query) if query else "")
