@@ -1,4 +1,5 @@
-//! What it costs to show a million series: all of them, and after one target of many was read. `cargo bench --bench render`.
+//! What it costs to show a million series: all of them, and after one target of many was read.
+//! `cargo bench --bench render`.
 //!
 //! CPU time, medians; the memory is that of the whole process, ledger and store included.
 
@@ -9,7 +10,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cxone_exporter::domain::ledger::{Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
+use cxone_exporter::domain::ledger::{
+    Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+};
 use cxone_exporter::domain::live::{Live, LiveRow};
 use cxone_exporter::domain::report::{Filter, RawRow, Report};
 use cxone_exporter::domain::snapshot::{Fingerprint, LiveSeries};
@@ -19,7 +22,8 @@ use cxone_exporter::store::{DiskStore, Store};
 
 const AGENTS: usize = 50_000;
 const RUNS: usize = 7;
-/// Twenty series an agent: three for each of these, the start of the one that it is in, and up to when it is known.
+/// Twenty series an agent: three for each of these, the start of the one that it is in, and up to
+/// when it is known.
 const LABELS: [(&str, &str); 6] = [
     ("Available", "Sales"),
     ("InboundContact", "Support English"),
@@ -32,7 +36,10 @@ const LABELS: [(&str, &str); 6] = [
 const PAUSE: i64 = 300_000;
 
 fn main() {
-    println!("{:<24} {:>8} {:>8} {:>13} {:>13} {:>13}", "read", "shards", "anew", "snapshot", "render", "together");
+    println!(
+        "{:<24} {:>8} {:>8} {:>13} {:>13} {:>13}",
+        "read", "shards", "anew", "snapshot", "render", "together"
+    );
     for targets in [20, 200] {
         let mut floor = Floor::new(targets);
         for target in (0..targets).chain(0..targets) {
@@ -47,8 +54,15 @@ fn main() {
         println!("  one/all {:.1} %", 100.0 * one.as_secs_f64() / all.as_secs_f64());
         let page = &floor.page;
         println!("  a page of {} samples: {} bytes compressed", page.samples(), page.size());
-        println!("  resident: {before} MB without a page, {after} MB with one, {} MB at the highest", status("VmHWM:"));
-        for (what, changed) in [("live, nobody changed", 0), ("live, 10 agents changed", 10), ("live, 1,000 changed", 1_000)] {
+        println!(
+            "  resident: {before} MB without a page, {after} MB with one, {} MB at the highest",
+            status("VmHWM:")
+        );
+        for (what, changed) in [
+            ("live, nobody changed", 0),
+            ("live, 10 agents changed", 10),
+            ("live, 1,000 changed", 1_000),
+        ] {
             let polls: Vec<Cost> = (0..RUNS).map(|_| floor.poll_and_publish(changed)).collect();
             print_medians(what, polls);
         }
@@ -68,7 +82,9 @@ fn print_medians(what: &str, costs: Vec<Cost>) -> Duration {
     let render = median(costs.iter().map(|cost| cost.render).collect());
     let together = median(costs.iter().map(|cost| cost.snapshot + cost.render).collect());
     let Cost { shards, anew, .. } = costs[0];
-    println!("{what:<24} {shards:>8} {anew:>8} {snapshot:>13.1?} {render:>13.1?} {together:>13.1?}");
+    println!(
+        "{what:<24} {shards:>8} {anew:>8} {snapshot:>13.1?} {render:>13.1?} {together:>13.1?}"
+    );
     together
 }
 
@@ -93,15 +109,37 @@ struct Floor {
 impl Floor {
     fn new(targets: usize) -> Self {
         let (lookback, overlap) = (Duration::from_secs(3600), Duration::from_secs(60));
-        let rules = Rules { rows: Rows::Intervals, lookback, overlap, wrap_up: Vec::new(), detail: Detail::AgentSkill };
-        let target = |place| ShownTarget { name: Arc::from(format!("team:{place}")), up: true, last_success: None, stale: false };
+        let rules = Rules {
+            rows: Rows::Intervals,
+            lookback,
+            overlap,
+            wrap_up: Vec::new(),
+            detail: Detail::AgentSkill,
+        };
+        let target = |place| ShownTarget {
+            name: Arc::from(format!("team:{place}")),
+            up: true,
+            last_success: None,
+            stale: false,
+        };
         let targets: Vec<ShownTarget> = (0..targets).map(target).collect();
         let ledger = Ledger::new(rules, targets.len());
-        let show = Show { targets, limits: BTreeMap::new(), max_series: 2_000_000, agent_info: false };
+        let show =
+            Show { targets, limits: BTreeMap::new(), max_series: 2_000_000, agent_info: false };
         let page = render(ledger.snapshot(&show), None);
         let folder = tempfile::tempdir().expect("a folder");
         let store = DiskStore::open(folder.path()).expect("a new store");
-        Self { ledger, show, reports: 0, live: Live::default(), polls: 0, known: HashSet::new(), page, store, _folder: folder }
+        Self {
+            ledger,
+            show,
+            reports: 0,
+            live: Live::default(),
+            polls: 0,
+            known: HashSet::new(),
+            page,
+            store,
+            _folder: folder,
+        }
     }
 
     /// A report of one target: each of its agents goes through all its labels.
@@ -133,7 +171,9 @@ impl Floor {
         let window = Window { from: Timestamp::from_millis(from), to: Timestamp::from_millis(to) };
         let origin = Origin { target: TargetId::new(target), asked, oldest_awaited: asked, window };
         let (_, change) = self.ledger.apply(&origin, &report);
-        let filters: Vec<Filter> = (0..targets).map(|place| Filter { kind: "team".to_owned(), id: place.to_string() }).collect();
+        let filters: Vec<Filter> = (0..targets)
+            .map(|place| Filter { kind: "team".to_owned(), id: place.to_string() })
+            .collect();
         self.store.commit(&self.ledger.records(&change, &filters, None)).expect("there is room");
     }
 
@@ -154,19 +194,30 @@ impl Floor {
         let row = |agent: usize, turn: i64| {
             let (id, _) = identity(agent, 0);
             let (state, skill) = LABELS[usize::try_from(turn).expect("positive") % LABELS.len()];
-            LiveRow { agent: id, state: state.to_owned(), skill: skill.to_owned(), start: Some(time), ..LiveRow::default() }
+            LiveRow {
+                agent: id,
+                state: state.to_owned(),
+                skill: skill.to_owned(),
+                start: Some(time),
+                ..LiveRow::default()
+            }
         };
         if self.live.observed().is_none() {
             self.live.replace((0..AGENTS).map(|agent| row(agent, 0)).collect(), time);
             self.publish();
         }
-        self.live.update((0..changed).map(|place| row(place * (AGENTS / changed), self.polls)).collect(), time);
+        self.live.update(
+            (0..changed).map(|place| row(place * (AGENTS / changed), self.polls)).collect(),
+            time,
+        );
         self.publish()
     }
 
     fn publish(&mut self) -> Cost {
         let began = cpu();
-        let live = self.live.observed().map(|_| (&self.live, LiveSeries { teams: self.live.teams(), ..LiveSeries::default() }));
+        let live = self.live.observed().map(|_| {
+            (&self.live, LiveSeries { teams: self.live.teams(), ..LiveSeries::default() })
+        });
         let snapshot = self.ledger.snapshot_under(live, &self.show, &self.known);
         let known = std::mem::replace(&mut self.known, snapshot.fingerprints());
         let told = cpu();
@@ -184,16 +235,26 @@ fn identity(agent: usize, time: i64) -> (String, u32) {
         (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb)
     };
     let seed = u64::try_from(agent).expect("small") + 1;
-    let (high, low) = (mix(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)), mix(seed.wrapping_mul(0xd1b5_4a32_d192_ed03)));
-    let id =
-        format!("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", high >> 32, high >> 16 & 0xffff, high & 0xffff, low >> 48, low & 0xffff_ffff_ffff);
+    let (high, low) = (
+        mix(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        mix(seed.wrapping_mul(0xd1b5_4a32_d192_ed03)),
+    );
+    let id = format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xffff,
+        high & 0xffff,
+        low >> 48,
+        low & 0xffff_ffff_ffff
+    );
     let noise = mix(low ^ time.unsigned_abs()) >> 32;
     (id, u32::try_from(noise).expect("32 bits are left"))
 }
 
 /// The CPU time of this thread, the only one.
 fn cpu() -> Duration {
-    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells the time on the CPU");
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat")
+        .expect("Linux tells the time on the CPU");
     let nanos = schedstat.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("a number");
     Duration::from_nanos(nanos)
 }

@@ -1,8 +1,10 @@
-//! How long commits and starts take with 1,000,000 series, and how much memory they need. Run by `cargo bench --bench store`,
-//! or one half of it by `cargo bench --bench store -- quiet` (or `busy`).
+//! How long commits and starts take with 1,000,000 series, and how much memory they need. Run by
+//! `cargo bench --bench store`, or one half of it by `cargo bench --bench store -- quiet` (or
+//! `busy`).
 //!
-//! `docs/performance.md` tells what came of it. Two floors of 50,000 agents each: on the *quiet* one an agent's state changes every four
-//! hours and next to nothing is in the window; on the *busy* one it changes 200 times a day and all of it is in the window of 24 h.
+//! `docs/performance.md` tells what came of it. Two floors of 50,000 agents each: on the *quiet*
+//! one an agent's state changes every four hours and next to nothing is in the window; on the
+//! *busy* one it changes 200 times a day and all of it is in the window of 24 h.
 
 #![allow(clippy::print_stdout, reason = "the figures are what it is for")]
 
@@ -14,7 +16,9 @@ use std::time::Duration;
 use cap::Cap;
 use cxone_exporter::checkpoint;
 use cxone_exporter::clock::Clock;
-use cxone_exporter::domain::ledger::{Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
+use cxone_exporter::domain::ledger::{
+    Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+};
 use cxone_exporter::domain::privacy::AgentIds;
 use cxone_exporter::domain::report::{Filter, RawRow, Report};
 use cxone_exporter::domain::snapshot::Fingerprint;
@@ -47,25 +51,48 @@ struct Floor {
 
 impl Floor {
     fn quiet() -> Self {
-        Self { name: "quiet", period: 4 * HOUR, lookback: Duration::from_secs(3600), targets: vec![28_000, 22_000] }
+        Self {
+            name: "quiet",
+            period: 4 * HOUR,
+            lookback: Duration::from_secs(3600),
+            targets: vec![28_000, 22_000],
+        }
     }
 
     fn busy() -> Self {
         let rest = (AGENTS - 9_400) / 4;
-        Self { name: "busy", period: 432_000, lookback: Duration::from_secs(24 * 3600), targets: vec![9_400, rest, rest, rest, rest] }
+        Self {
+            name: "busy",
+            period: 432_000,
+            lookback: Duration::from_secs(24 * 3600),
+            targets: vec![9_400, rest, rest, rest, rest],
+        }
     }
 
     fn rules(&self) -> Rules {
         let wrap_up = vec!["Wrap-up".to_owned()];
-        Rules { rows: Rows::Intervals, lookback: self.lookback, overlap: Duration::from_secs(900), wrap_up, detail: Detail::AgentSkill }
+        Rules {
+            rows: Rows::Intervals,
+            lookback: self.lookback,
+            overlap: Duration::from_secs(900),
+            wrap_up,
+            detail: Detail::AgentSkill,
+        }
     }
 
     fn filters(&self) -> Vec<Filter> {
-        (0..self.targets.len()).map(|place| Filter { kind: "team".to_owned(), id: format!("team-{place}") }).collect()
+        (0..self.targets.len())
+            .map(|place| Filter { kind: "team".to_owned(), id: format!("team-{place}") })
+            .collect()
     }
 
     fn show(&self) -> Show {
-        let shown = |filter: Filter| ShownTarget { name: filter.id.into(), up: true, last_success: None, stale: false };
+        let shown = |filter: Filter| ShownTarget {
+            name: filter.id.into(),
+            up: true,
+            last_success: None,
+            stale: false,
+        };
         let targets = self.filters().into_iter().map(shown).collect();
         Show {
             targets,
@@ -108,7 +135,8 @@ impl Floor {
     }
 }
 
-/// Six labels an agent make 20 lines each: 6 × (entries, seconds, window), the start and the observed time.
+/// Six labels an agent make 20 lines each: 6 × (entries, seconds, window), the start and the
+/// observed time.
 fn place_of(agent: u64, visit: i64) -> (&'static str, String) {
     let skill = |nth: u64| format!("Skill {}", (agent + nth * 37) % SKILLS);
     match visit.rem_euclid(6) {
@@ -167,7 +195,8 @@ fn timed<T>(times: &mut Vec<Duration>, work: impl FnOnce() -> T) -> T {
 
 /// The CPU time of this thread, the only one.
 fn cpu() -> Duration {
-    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells the time on the CPU");
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat")
+        .expect("Linux tells the time on the CPU");
     let nanos = schedstat.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("a number");
     Duration::from_nanos(nanos)
 }
@@ -202,7 +231,8 @@ fn per(bytes: usize, of: u64) -> String {
 
 /// The commits of one report after another, each a minute on; or of the same one again and again.
 fn commits(bench: &mut Bench, store: &mut dyn Store, end: i64) {
-    let (mut apply, mut records_of, mut commit, mut whole) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut apply, mut records_of, mut commit, mut whole) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut whole_cpu = Vec::new();
     let (mut rows, mut bytes, mut count) = (0, 0, 0);
     for run in 0..RUNS {
@@ -213,7 +243,8 @@ fn commits(bench: &mut Bench, store: &mut dyn Store, end: i64) {
         let (began, began_cpu) = (bench.clock.now().instant, cpu());
         let filters = bench.floor.filters();
         let (_, change) = timed(&mut apply, || bench.ledger.apply(&origin, &report));
-        let records = bench.timed(&mut records_of, || bench.ledger.records(&change, &filters, Some(window.to)));
+        let records = bench
+            .timed(&mut records_of, || bench.ledger.records(&change, &filters, Some(window.to)));
         bench.timed(&mut commit, || store.commit(&records)).expect("there is room");
         whole.push(bench.clock.now().instant.since(began));
         whole_cpu.push(cpu() - began_cpu);
@@ -221,7 +252,14 @@ fn commits(bench: &mut Bench, store: &mut dyn Store, end: i64) {
         bytes = records.iter().map(|record| record.value.as_ref().map_or(0, Vec::len)).sum();
     }
     let floor = &bench.floor;
-    tell(floor, "the report", &format!("{rows} rows, {count} records of {} bytes each", per(bytes, u64::try_from(count).unwrap_or(1))));
+    tell(
+        floor,
+        "the report",
+        &format!(
+            "{rows} rows, {count} records of {} bytes each",
+            per(bytes, u64::try_from(count).unwrap_or(1))
+        ),
+    );
     tell(floor, "`Ledger::apply`", &median(apply));
     tell(floor, "`Ledger::records`", &median(records_of));
     tell(floor, "`Store::commit`", &median(commit));
@@ -254,13 +292,21 @@ fn start(bench: Bench, folder: &Path) {
     // A snapshot shares the agents with the ledger, so only what tells it from others is kept.
     let shown = |ledger: &Ledger| {
         let snapshot = ledger.snapshot(&show);
-        (snapshot.series(), Fingerprint::of(&snapshot.agents().collect::<Vec<_>>()), snapshot.states)
+        (
+            snapshot.series(),
+            Fingerprint::of(&snapshot.agents().collect::<Vec<_>>()),
+            snapshot.states,
+        )
     };
     let expected = shown(&ledger);
     let before = MEMORY.allocated();
     drop(ledger);
     let memory = before - MEMORY.allocated();
-    tell(&floor, "memory of the ledger", &format!("{} bytes a series, {memory} in all", per(memory, expected.0)));
+    tell(
+        &floor,
+        "memory of the ledger",
+        &format!("{} bytes a series, {memory} in all", per(memory, expected.0)),
+    );
     let (mut open, mut read, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     let mut last = None;
     for _ in 0..RUNS {
@@ -268,8 +314,10 @@ fn start(bench: Bench, folder: &Path) {
         let before = MEMORY.allocated();
         let began = clock.now().instant;
         let mut store = timed(&mut open, || DiskStore::open(folder)).expect("a sound store");
-        let checkpoint =
-            timed(&mut read, || checkpoint::read(&mut store, floor.rules(), &floor.filters(), &AgentIds::Raw)).expect("sound records");
+        let checkpoint = timed(&mut read, || {
+            checkpoint::read(&mut store, floor.rules(), &floor.filters(), &AgentIds::Raw)
+        })
+        .expect("sound records");
         whole.push(clock.now().instant.since(began));
         drop(store);
         last = Some((checkpoint, MEMORY.allocated() - before));
@@ -279,14 +327,19 @@ fn start(bench: Bench, folder: &Path) {
     tell(&floor, "**the start in all**", &median(whole));
     let (checkpoint, memory) = last.expect("there were runs");
     assert!(shown(&checkpoint.ledger) == expected, "a start loses nothing");
-    tell(&floor, "memory of the ledger after a start", &format!("{} bytes a series", per(memory, expected.0)));
+    tell(
+        &floor,
+        "memory of the ledger after a start",
+        &format!("{} bytes a series", per(memory, expected.0)),
+    );
 }
 
 fn run(floor: Floor) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = DiskStore::open(folder.path()).expect("a new store");
     let mut bench = Bench::new(floor);
-    // The first window makes the labels, the second one settles it, the third makes the first one's room free.
+    // The first window makes the labels, the second one settles it, the third makes the first one's
+    // room free.
     bench.round(window(NOON - 24 * HOUR, NOON), &mut store);
     bench.round(window(NOON - OVERLAP, NOON + MINUTE), &mut store);
     let end = NOON + 2 * MINUTE;
@@ -298,7 +351,11 @@ fn run(floor: Floor) {
     for _ in 0..5 {
         let snapshot = bench.timed(&mut snapshots, || bench.ledger.snapshot(&show));
         series = snapshot.series();
-        events = snapshot.agents().flat_map(|agent| agent.labels).filter_map(|label| label.window_entries).sum();
+        events = snapshot
+            .agents()
+            .flat_map(|agent| agent.labels)
+            .filter_map(|label| label.window_entries)
+            .sum();
         drop(bench.timed(&mut renders, || render(snapshot, None)));
     }
     tell(&bench.floor, "series; events in the window", &format!("{series}; {events}"));
@@ -314,6 +371,8 @@ fn run(floor: Floor) {
 
 fn main() {
     println!("| floor | what | figure |\n|---|---|---|");
-    let named = |floor: &Floor| !std::env::args().any(|arg| ["quiet", "busy"].contains(&&*arg) && arg != floor.name);
+    let named = |floor: &Floor| {
+        !std::env::args().any(|arg| ["quiet", "busy"].contains(&&*arg) && arg != floor.name)
+    };
     [Floor::quiet(), Floor::busy()].into_iter().filter(named).for_each(run);
 }

@@ -104,7 +104,10 @@ impl Front {
     fn new(web: Web, clock: &Clock) -> Self {
         let telemetry = Arc::new(Telemetry::new(clock.now().utc));
         let shown = SharedShown::default();
-        let site = Arc::new(Site::new(shown.sources(web, clock, &telemetry), render(Snapshot::default(), None)));
+        let site = Arc::new(Site::new(
+            shown.sources(web, clock, &telemetry),
+            render(Snapshot::default(), None),
+        ));
         Self { site, telemetry, clock: clock.clone(), shown }
     }
 
@@ -114,10 +117,16 @@ impl Front {
         let shown = self.shown.read();
         let targets = &shown.standings.targets;
         let up = targets.iter().filter(|target| target.up == Some(true)).count();
-        format!("{up} of {} targets up, {} agents, {} series", targets.len(), shown.agents_seen, shown.series)
+        format!(
+            "{up} of {} targets up, {} agents, {} series",
+            targets.len(),
+            shown.agents_seen,
+            shown.series
+        )
     }
 
-    /// A loop that polls as `config` says, with what is in `store`, and shows on these pages what it knows; nothing runs yet.
+    /// A loop that polls as `config` says, with what is in `store`, and shows on these pages what
+    /// it knows; nothing runs yet.
     ///
     /// # Errors
     /// When the address of the API is no base, or the store does not fit; the store comes back.
@@ -136,14 +145,17 @@ impl Front {
                 server_clock.client_event(event);
             })
         };
-        let privacy = Privacy { ids: config.metrics.agent_ids.clone(), names: config.metrics.agent_info };
-        let targets: Vec<Target> = config.targets.iter().map(|target| poller_target(target, &privacy)).collect();
+        let privacy =
+            Privacy { ids: config.metrics.agent_ids.clone(), names: config.metrics.agent_info };
+        let targets: Vec<Target> =
+            config.targets.iter().map(|target| poller_target(target, &privacy)).collect();
         let filters: Vec<Filter> = targets.iter().map(|target| target.kept_as.clone()).collect();
         let client = match client(config, transport, self.clock.clone(), observer) {
             Ok(client) => client,
             Err(error) => return Err(Refused { error: error.into(), store }),
         };
-        let left = match checkpoint::read(&mut *store, ledger_rules(config), &filters, &privacy.ids) {
+        let left = match checkpoint::read(&mut *store, ledger_rules(config), &filters, &privacy.ids)
+        {
             Ok(left) => left,
             Err(error) => return Err(Refused { error: error.into(), store }),
         };
@@ -160,7 +172,8 @@ impl Front {
         self.telemetry.config_taken(quota, now.utc);
         let errors = {
             let mut shown = self.shown.write();
-            (shown.api, shown.quota) = (config.api.address().to_string(), quota_status(config, quota));
+            (shown.api, shown.quota) =
+                (config.api.address().to_string(), quota_status(config, quota));
             Arc::clone(&shown.standings.errors)
         };
         let store_status = StoreStatus { size_bytes: store.size_bytes(), ..StoreStatus::default() };
@@ -192,12 +205,19 @@ impl Front {
 }
 
 fn poller_target(target: &config::Target, privacy: &Privacy) -> Target {
-    Target { name: target.name.as_str().into(), filter: target.filter.clone(), kept_as: privacy.ids.of_filter(&target.filter) }
+    Target {
+        name: target.name.as_str().into(),
+        filter: target.filter.clone(),
+        kept_as: privacy.ids.of_filter(&target.filter),
+    }
 }
 
 impl Exporter {
     /// The loop as a future that ends when `stop` is cancelled.
-    pub fn into_parts(self, stop: CancellationToken) -> (impl Future<Output = ()> + Send + 'static, Arc<Site>) {
+    pub fn into_parts(
+        self,
+        stop: CancellationToken,
+    ) -> (impl Future<Output = ()> + Send + 'static, Arc<Site>) {
         let polling = async move { drop(self.poller.run(stop).await) };
         (polling, self.front.site)
     }

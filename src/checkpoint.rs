@@ -23,7 +23,9 @@ pub enum RestoreError {
     )]
     OtherIds,
     /// Its records make no sense.
-    #[error("{0}: put back a copy of the store, or move it away; the counters then begin at 0 with a new epoch")]
+    #[error(
+        "{0}: put back a copy of the store, or move it away; the counters then begin at 0 with a new epoch"
+    )]
     Damaged(#[from] Damaged),
 }
 
@@ -41,7 +43,12 @@ pub struct Checkpoint {
 ///
 /// # Errors
 /// When the store cannot be read, or makes no sense.
-pub fn read(store: &mut dyn Store, rules: Rules, filters: &[Filter], ids: &AgentIds) -> Result<Checkpoint, RestoreError> {
+pub fn read(
+    store: &mut dyn Store,
+    rules: Rules,
+    filters: &[Filter],
+    ids: &AgentIds,
+) -> Result<Checkpoint, RestoreError> {
     let mut kept_ids = None;
     let mut is_empty = true;
     let mut restored = Restored::default();
@@ -56,7 +63,13 @@ pub fn read(store: &mut dyn Store, rules: Rules, filters: &[Filter], ids: &Agent
                 Ok(())
             }
             Key::Job(filter) => Record::value(value).map(|job| drop(jobs.insert(filter, job))),
-            key @ (Key::Version | Key::Ledger | Key::Label(_) | Key::Target(_) | Key::Agent(_) | Key::Starts(..) | Key::Total(_)) => {
+            key @ (Key::Version
+            | Key::Ledger
+            | Key::Label(_)
+            | Key::Target(_)
+            | Key::Agent(_)
+            | Key::Starts(..)
+            | Key::Total(_)) => {
                 is_empty = is_empty && key == Key::Version;
                 restored.take(key, value)
             }
@@ -72,17 +85,24 @@ pub fn read(store: &mut dyn Store, rules: Rules, filters: &[Filter], ids: &Agent
         (fingerprint, false) if fingerprint != kept_ids => return Err(RestoreError::OtherIds),
         (_, false) => {}
     }
-    let left = |filter| Left { last_success: restored.target(filter).and_then(|saved| saved.last_success), job: None };
+    let left = |filter| Left {
+        last_success: restored.target(filter).and_then(|saved| saved.last_success),
+        job: None,
+    };
     let targets: Vec<Left> = filters.iter().map(left).collect();
     let removed = restored.removed(filters);
     let moved = !restored.same_places(filters);
     let jobs = filters.iter().map(|filter| jobs.remove(filter)).collect();
     let ledger = restored.into_ledger(rules, filters)?;
     if moved {
-        let last_success: Vec<Option<Timestamp>> = targets.iter().map(|left| left.last_success).collect();
+        let last_success: Vec<Option<Timestamp>> =
+            targets.iter().map(|left| left.last_success).collect();
         let mut records = ledger.all_records(filters, &last_success);
         for filter in removed {
-            records.extend([Record::delete(&Key::Target(filter.clone())), Record::delete(&Key::Job(filter))]);
+            records.extend([
+                Record::delete(&Key::Target(filter.clone())),
+                Record::delete(&Key::Job(filter)),
+            ]);
         }
         store.commit(&records)?;
     }
@@ -90,7 +110,8 @@ pub fn read(store: &mut dyn Store, rules: Rules, filters: &[Filter], ids: &Agent
 }
 
 impl Checkpoint {
-    /// Lets the plan go on from here. Returns the submits that still count, by both clocks, oldest first.
+    /// Lets the plan go on from here. Returns the submits that still count, by both clocks, oldest
+    /// first.
     pub fn resume(&self, planner: &mut Planner, now: Now) -> VecDeque<(Monotonic, Timestamp)> {
         let age = |time: Timestamp| now.utc.since(time);
         let ages: Vec<Duration> = self.submits.iter().map(|submit| age(*submit)).collect();

@@ -1,5 +1,5 @@
-//! The command line: what each command takes, and the exit codes. What is parsed here is well-formed; whether a configuration makes
-//! sense is [`crate::config`]'s matter.
+//! The command line: what each command takes, and the exit codes. What is parsed here is
+//! well-formed; whether a configuration makes sense is [`crate::config`]'s matter.
 
 mod listen;
 mod maintenance;
@@ -124,7 +124,8 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct TargetArgs {
-    /// An agent to ask for, instead of the file's targets; repeatable [env: CXONE_TARGET_USER, with commas between several]
+    /// An agent to ask for, instead of the file's targets; repeatable [env: CXONE_TARGET_USER, with
+    /// commas between several]
     #[arg(long = "target.user", value_name = "ID")]
     pub users: Vec<String>,
 }
@@ -147,7 +148,12 @@ pub struct ServeArgs {
     pub targets: TargetArgs,
 
     /// The folder where the counts are kept, made if it is not there
-    #[arg(long = "storage.path", value_name = "FOLDER", default_value = "data/", help_heading = "Storage")]
+    #[arg(
+        long = "storage.path",
+        value_name = "FOLDER",
+        default_value = "data/",
+        help_heading = "Storage"
+    )]
     pub storage_path: PathBuf,
 
     /// The server.
@@ -210,7 +216,8 @@ pub struct CheckArgs {
     #[arg(long)]
     pub live: bool,
 
-    /// Ask a running exporter's /-/healthy instead; without URL at http://127.0.0.1:10962 (https:// with TLS)
+    /// Ask a running exporter's /-/healthy instead; without URL at http://127.0.0.1:10962 (https://
+    /// with TLS)
     #[arg(
         long,
         value_name = "URL",
@@ -238,7 +245,8 @@ pub struct CheckArgs {
 /// The process ends here, without doing anything: with this text and exit status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stop {
-    /// [`EXIT_OK`] for help and version, whose text goes to stdout; else [`EXIT_USAGE`], whose text goes to stderr.
+    /// [`EXIT_OK`] for help and version, whose text goes to stdout; else [`EXIT_USAGE`], whose text
+    /// goes to stderr.
     pub code: u8,
     /// The text, with its last newline.
     pub text: String,

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use crate::domain::time::{Monotonic, Now, Timestamp};
 
-/// Where now comes from. Both faces are read together, so that no two parts of a decision see different times.
+/// Where now comes from. Both faces are read together, so that no two parts of a decision see
+/// different times.
 #[derive(Clone, Debug)]
 pub struct Clock {
     began: Instant,
@@ -18,8 +19,8 @@ pub struct Clock {
 #[derive(Clone, Debug)]
 enum Wall {
     System,
-    /// Wall time that moves with tokio's time, from a set start: for runs in virtual time. Milliseconds since 1970 at the beginning,
-    /// moved by every step since.
+    /// Wall time that moves with tokio's time, from a set start: for runs in virtual time.
+    /// Milliseconds since 1970 at the beginning, moved by every step since.
     Virtual(Arc<AtomicI64>),
 }
 
@@ -37,8 +38,9 @@ impl Clock {
         Self { began: Instant::now(), wall: Wall::Virtual(Arc::new(AtomicI64::new(utc.millis()))) }
     }
 
-    /// Sets the wall clock, and that of every clone, forth or back by so many milliseconds, as a person or a time server does. Only a
-    /// clock that was started at a set time can be set: the machine's stays as it is.
+    /// Sets the wall clock, and that of every clone, forth or back by so many milliseconds, as a
+    /// person or a time server does. Only a clock that was started at a set time can be set: the
+    /// machine's stays as it is.
     pub fn step(&self, millis: i64) {
         match &self.wall {
             Wall::System => {}
@@ -54,7 +56,9 @@ impl Clock {
         let elapsed = self.began.elapsed();
         let utc = match &self.wall {
             Wall::System => system_time(),
-            Wall::Virtual(start) => Timestamp::from_millis(start.load(Ordering::Relaxed)).plus(elapsed),
+            Wall::Virtual(start) => {
+                Timestamp::from_millis(start.load(Ordering::Relaxed)).plus(elapsed)
+            }
         };
         Now { instant: Monotonic::from_elapsed(elapsed), utc }
     }
@@ -67,7 +71,8 @@ impl Clock {
 
 #[allow(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
 fn system_time() -> Timestamp {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since_1970 =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Timestamp::from_millis(0).plus(since_1970)
 }
 

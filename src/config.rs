@@ -1,7 +1,7 @@
 //! Text → typed configuration, with all mistakes in one run, each with its line and key.
 //!
-//! [`Config::parse`] is pure; [`load`] reads the files and the environment for it. Flags win over the file, the file over the
-//! environment.
+//! [`Config::parse`] is pure; [`load`] reads the files and the environment for it. Flags win over
+//! the file, the file over the environment.
 
 mod api;
 mod credentials;
@@ -118,7 +118,8 @@ pub struct PlatformApi {
     pub access_key_id: String,
     /// The access key's secret; never empty, of one line.
     pub access_key_secret: SecretString,
-    /// The OAuth client; without one, the token comes from the call that wants none. One of this and `access_key_base` is there.
+    /// The OAuth client; without one, the token comes from the call that wants none. One of this
+    /// and `access_key_base` is there.
     pub client: Option<OauthClient>,
 }
 
@@ -147,9 +148,11 @@ pub struct Target {
 pub struct Poll {
     /// How often a target is asked for, quota permitting; at least 1 s.
     pub interval: Duration,
-    /// The first window, the longest window, and the span of the window gauges; 1 minute to 30 days.
+    /// The first window, the longest window, and the span of the window gauges; 1 minute to 30
+    /// days.
     pub lookback: Duration,
-    /// How much is asked again each time; at least 1 s and less than `lookback`; zero with [`Rows::Buckets`].
+    /// How much is asked again each time; at least 1 s and less than `lookback`; zero with
+    /// [`Rows::Buckets`].
     pub overlap: Duration,
     /// How far behind now a window ends.
     pub settle_delay: Duration,
@@ -175,7 +178,8 @@ pub struct Quota {
     pub requests_per_minute: u32,
     /// Report jobs that any rolling 60 s may hold; 1 to 60000.
     pub report_jobs_per_minute: u32,
-    /// How many of them are left free for `history` and `check`; less than `report_jobs_per_minute`.
+    /// How many of them are left free for `history` and `check`; less than
+    /// `report_jobs_per_minute`.
     pub reserve: u32,
 }
 
@@ -184,7 +188,8 @@ pub struct Quota {
 pub struct States {
     /// The names that all become [`WRAP_UP`].
     pub wrap_up: Vec<String>,
-    /// How long an agent should at most be in a state, by the state's name after aliases are resolved.
+    /// How long an agent should at most be in a state, by the state's name after aliases are
+    /// resolved.
     pub limits: BTreeMap<String, Duration>,
 }
 
@@ -212,7 +217,8 @@ pub enum TargetsNeeded {
     No,
 }
 
-/// A configuration file's text and what messages call it; its folder is where relative paths in it begin.
+/// A configuration file's text and what messages call it; its folder is where relative paths in it
+/// begin.
 #[derive(Clone, Copy, Debug)]
 pub struct ConfigText<'a> {
     /// The file's path as the user wrote it.
@@ -222,8 +228,9 @@ pub struct ConfigText<'a> {
 }
 
 impl Config {
-    /// Reads a configuration from `file`, if there is one, and from what was said beside it. Also returns warnings: what is allowed, but
-    /// looks like a slip. `read_secret` is asked for the texts of files with secrets.
+    /// Reads a configuration from `file`, if there is one, and from what was said beside it. Also
+    /// returns warnings: what is allowed, but looks like a slip. `read_secret` is asked for the
+    /// texts of files with secrets.
     ///
     /// # Errors
     /// Every mistake there is, each with its line and key, flag or variable.
@@ -240,14 +247,21 @@ impl Config {
             Some(Some(tree)) => Some(tree),
             None => None,
         };
-        let top = tree.as_ref().map_or_else(|| Section::none(&keys::MAIN), |tree| Section::top(tree, &keys::MAIN, &mut notes));
+        let top = tree.as_ref().map_or_else(
+            || Section::none(&keys::MAIN),
+            |tree| Section::top(tree, &keys::MAIN, &mut notes),
+        );
         let folder = Path::new(name).parent().unwrap_or(Path::new(""));
-        let (api, rows) = api::read(&top.section("api", &mut notes), overrides, folder, &read_secret, &mut notes);
-        let targets = targets::read(&top, overrides, rows, targets_needed == TargetsNeeded::Yes, &mut notes);
+        let (api, rows) =
+            api::read(&top.section("api", &mut notes), overrides, folder, &read_secret, &mut notes);
+        let targets =
+            targets::read(&top, overrides, rows, targets_needed == TargetsNeeded::Yes, &mut notes);
         let settings = settings::read(&top, rows, folder, &read_secret, &mut notes);
         let warnings = notes.warnings.iter().map(|warning| warning.located(name)).collect();
         match (api, settings) {
-            (Some(api), Some(settings)) if notes.mistakes.is_empty() => Ok((settings.with(api, targets), warnings)),
+            (Some(api), Some(settings)) if notes.mistakes.is_empty() => {
+                Ok((settings.with(api, targets), warnings))
+            }
             _ => Err(ConfigErrors::new(name, notes.mistakes)),
         }
     }
@@ -257,7 +271,11 @@ impl Config {
 ///
 /// # Errors
 /// As [`Source::read`].
-pub fn load(path: Option<&Path>, flags: &Flags, targets_needed: TargetsNeeded) -> Result<(Config, Vec<String>), ConfigErrors> {
+pub fn load(
+    path: Option<&Path>,
+    flags: &Flags,
+    targets_needed: TargetsNeeded,
+) -> Result<(Config, Vec<String>), ConfigErrors> {
     Source::read(path, flags, targets_needed).map(|(config, warnings, _)| (config, warnings))
 }
 
@@ -267,7 +285,10 @@ fn read_limited(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     File::open(path)?.take(most).read_to_end(&mut bytes)?;
     if bytes.len() > limit {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes")));
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is larger than {limit} bytes"),
+        ));
     }
     Ok(bytes)
 }

@@ -16,7 +16,8 @@ use crate::cli::{LogArgs, LogFormat, LogLevel};
 use crate::clock::Clock;
 use crate::domain::time::Monotonic;
 
-/// Messages of one kind, that is from one place in the code, that are written within [`FOLDED_WITHIN`]; more of them are only counted.
+/// Messages of one kind, that is from one place in the code, that are written within
+/// [`FOLDED_WITHIN`]; more of them are only counted.
 const MOST_OF_A_KIND: u32 = 30;
 
 /// The time that [`MOST_OF_A_KIND`] is about.
@@ -29,7 +30,8 @@ static MESSAGES: [AtomicU64; LEVELS.len()] = [const { AtomicU64::new(0) }; LEVEL
 static FOLDED: AtomicU64 = AtomicU64::new(0);
 static KINDS: LazyLock<Mutex<HashMap<Identifier, Kind>>> = LazyLock::new(Mutex::default);
 
-/// How many messages there were since the process began, by level as in [`LEVELS`], those that were folded among them.
+/// How many messages there were since the process began, by level as in [`LEVELS`], those that were
+/// folded among them.
 #[must_use]
 pub fn messages() -> [u64; LEVELS.len()] {
     MESSAGES.each_ref().map(|count| count.load(Ordering::Relaxed))
@@ -50,16 +52,27 @@ pub fn begin(args: LogArgs) {
         LogLevel::Error => LevelFilter::ERROR,
     };
     let others = level.min(LevelFilter::WARN);
-    let filter = EnvFilter::builder().with_default_directive(others.into()).parse_lossy(format!("cxone_exporter={level}"));
+    let filter = EnvFilter::builder()
+        .with_default_directive(others.into())
+        .parse_lossy(format!("cxone_exporter={level}"));
     let layer = match args.format {
-        LogFormat::Logfmt => {
-            tracing_logfmt::builder().with_target(false).with_span_name(false).layer().with_writer(std::io::stderr).boxed()
-        }
-        LogFormat::Json => {
-            tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(std::io::stderr).boxed()
-        }
+        LogFormat::Logfmt => tracing_logfmt::builder()
+            .with_target(false)
+            .with_span_name(false)
+            .layer()
+            .with_writer(std::io::stderr)
+            .boxed(),
+        LogFormat::Json => tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            .with_writer(std::io::stderr)
+            .boxed(),
     };
-    tracing_subscriber::registry().with(filter).with(layer.with_filter(Fold { clock: Clock::system() })).init();
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(layer.with_filter(Fold { clock: Clock::system() }))
+        .init();
 }
 
 /// How many messages of one kind there were in its minute.

@@ -10,8 +10,9 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// Has the allocator give memory back to the system when it is freed, not some time later: a poll needs much for a moment, and nothing
-/// may happen for long after it. The first arena is there already; the others begin as the setting says.
+/// Has the allocator give memory back to the system when it is freed, not some time later: a poll
+/// needs much for a moment, and nothing may happen for long after it. The first arena is there
+/// already; the others begin as the setting says.
 fn give_memory_back() {
     for setting in [&b"arenas.dirty_decay_ms\0"[..], b"arena.0.dirty_decay_ms\0"] {
         // The exporter is as right without, and only larger.

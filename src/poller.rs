@@ -1,4 +1,5 @@
-//! The loop: wakes up, asks the planner, makes requests, takes replies in, and publishes what is then known.
+//! The loop: wakes up, asks the planner, makes requests, takes replies in, and publishes what is
+//! then known.
 
 mod keeping;
 mod live;
@@ -94,7 +95,8 @@ enum Reported {
     Live(Ask, Result<LivePage, ApiError>),
 }
 
-/// Whether a token was had, and with it a first look at CXone's clock: no window is planned by a clock that may be wrong.
+/// Whether a token was had, and with it a first look at CXone's clock: no window is planned by a
+/// clock that may be wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SignIn {
     Needed,
@@ -117,8 +119,8 @@ struct Running {
     pagings: Vec<Option<Box<Paging<Report>>>>,
     /// Whether a target's newest finished job failed, and how; to log changes and not repetitions.
     told: Vec<Option<Result<(), Failure>>>,
-    /// Up to where each target's history was told or is counted as a gap, after a slice that CXone refused: short of the watermark, for
-    /// the next window reaches back behind that.
+    /// Up to where each target's history was told or is counted as a gap, after a slice that CXone
+    /// refused: short of the watermark, for the next window reaches back behind that.
     skipped_to: Vec<Option<Timestamp>>,
     stale: Vec<bool>,
     ready: bool,
@@ -126,11 +128,15 @@ struct Running {
 }
 
 impl Poller {
-    /// Runs until `stop` is cancelled; requests under way are dropped then. Gives the store back, in which all is that was counted.
+    /// Runs until `stop` is cancelled; requests under way are dropped then. Gives the store back,
+    /// in which all is that was counted.
     pub async fn run(mut self, stop: CancellationToken) -> Box<dyn Store> {
         let targets = self.targets.len();
         let mut running = Running {
-            store: Some(std::mem::replace(&mut self.store, Box::new(crate::store::MemoryStore::default()))),
+            store: Some(std::mem::replace(
+                &mut self.store,
+                Box::new(crate::store::MemoryStore::default()),
+            )),
             pending: Vec::new(),
             requests: FuturesUnordered::new(),
             sign_in: SignIn::Needed,
@@ -187,7 +193,8 @@ impl Running {
             SignIn::Needed if self.is_due(now) => {
                 self.sign_in = SignIn::UnderWay;
                 let client = self.poller.client.clone();
-                self.requests.push(async move { Reported::SignedIn(client.sign_in().await) }.boxed());
+                self.requests
+                    .push(async move { Reported::SignedIn(client.sign_in().await) }.boxed());
                 return;
             }
             SignIn::Needed | SignIn::Failed | SignIn::Done => {}
@@ -198,7 +205,8 @@ impl Running {
                 Action::Submit(id, window) => self.submit(now, id, window).await,
                 Action::Poll(id, job) => {
                     let client = self.poller.client.of_reports();
-                    self.requests.push(async move { Reported::Polled(id, client.poll(&job).await) }.boxed());
+                    self.requests
+                        .push(async move { Reported::Polled(id, client.poll(&job).await) }.boxed());
                 }
                 Action::Page(id, window) => self.page(now, id, window),
             }
@@ -217,10 +225,18 @@ impl Running {
         self.poller.planner.next(now.instant, cxone_utc, |id| ledger.watermark(id))
     }
 
-    /// Submits a job, once it is in the store that it will be: not even a crash makes more of them than the quota allows.
+    /// Submits a job, once it is in the store that it will be: not even a crash makes more of them
+    /// than the quota allows.
     async fn submit(&mut self, now: Now, id: TargetId, window: Window) {
-        while self.poller.submits.front().is_some_and(|(submit, _)| now.instant.since(*submit) > 2 * MINUTE) {
-            self.pending.extend(self.poller.submits.pop_front().map(|(_, utc)| Record::delete(&Key::Submit(utc))));
+        while self
+            .poller
+            .submits
+            .front()
+            .is_some_and(|(submit, _)| now.instant.since(*submit) > 2 * MINUTE)
+        {
+            self.pending.extend(
+                self.poller.submits.pop_front().map(|(_, utc)| Record::delete(&Key::Submit(utc))),
+            );
         }
         self.poller.submits.push_back((now.instant, now.utc));
         if let Err(error) = self.commit(vec![Record::put(&Key::Submit(now.utc), &())]).await {
@@ -230,7 +246,8 @@ impl Running {
         tracing::debug!(target_name = %target.name, %window, "submitting a report job");
         let request = ReportRequest { window, filter: target.filter.clone() };
         let client = self.poller.client.of_reports();
-        self.requests.push(async move { Reported::Submitted(id, client.submit(&request).await) }.boxed());
+        self.requests
+            .push(async move { Reported::Submitted(id, client.submit(&request).await) }.boxed());
     }
 
     fn wake_at(&self, now: Now) -> Monotonic {
@@ -263,7 +280,16 @@ impl Running {
                 }
                 Ok(Poll::Failed(message)) => {
                     let message = format!("CXone could not make the report: {message}");
-                    self.reply(now, id, Reply::Trouble(Trouble { failure: Failure::Failed, retry_after: None, message })).await;
+                    self.reply(
+                        now,
+                        id,
+                        Reply::Trouble(Trouble {
+                            failure: Failure::Failed,
+                            retry_after: None,
+                            message,
+                        }),
+                    )
+                    .await;
                 }
                 Err(error) => self.reply(now, id, trouble(error)).await,
             },
@@ -291,7 +317,8 @@ impl Running {
         let Some(ended) = ended else { return };
         self.pagings[id.index()] = None;
         if had_job {
-            self.pending.push(Record::delete(&Key::Job(self.poller.targets[id.index()].kept_as.clone())));
+            self.pending
+                .push(Record::delete(&Key::Job(self.poller.targets[id.index()].kept_as.clone())));
         }
         if let Outcome::Failed(trouble) = &ended.outcome {
             self.failed(id, trouble);
@@ -325,7 +352,9 @@ impl Running {
         match self.told[id.index()].replace(Ok(())) {
             Some(Ok(())) => tracing::debug!(target_name = %name, %window, rows, "report read"),
             None => tracing::info!(target_name = %name, %window, rows, "first report read"),
-            Some(Err(_)) => tracing::info!(target_name = %name, %window, rows, "reports work again"),
+            Some(Err(_)) => {
+                tracing::info!(target_name = %name, %window, rows, "reports work again")
+            }
         }
         if ended.gap > Duration::ZERO {
             tracing::warn!(target_name = %name, seconds = ended.gap.as_secs(), "a gap: CXone can no longer tell what happened before the window");
@@ -340,9 +369,13 @@ impl Running {
         let name = &self.poller.targets[id.index()].name;
         let reason = trouble.failure.as_str();
         match self.told[id.index()].replace(Err(trouble.failure)) {
-            Some(Err(before)) if before == trouble.failure => tracing::debug!(target_name = %name, reason, "{}", trouble.message),
+            Some(Err(before)) if before == trouble.failure => {
+                tracing::debug!(target_name = %name, reason, "{}", trouble.message)
+            }
             // The store has spoken for itself.
-            _ if trouble.failure == Failure::Store => tracing::debug!(target_name = %name, reason, "{}", trouble.message),
+            _ if trouble.failure == Failure::Store => {
+                tracing::debug!(target_name = %name, reason, "{}", trouble.message)
+            }
             _ => tracing::warn!(target_name = %name, reason, "{}", trouble.message),
         }
     }
@@ -350,7 +383,11 @@ impl Running {
     fn tick(&mut self, now: Now) {
         let planner = &self.poller.planner;
         let waited = planner.quota_wait() + self.poller.client.budget_wait();
-        self.poller.telemetry.tick(planner.in_flight(), waited, self.poller.server_clock.read().skew_seconds(now));
+        self.poller.telemetry.tick(
+            planner.in_flight(),
+            waited,
+            self.poller.server_clock.read().skew_seconds(now),
+        );
     }
 }
 

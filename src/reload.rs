@@ -1,4 +1,5 @@
-//! The exporter while configurations come and go: pages and connections stay, the loop is built anew from the store, as after a restart.
+//! The exporter while configurations come and go: pages and connections stay, the loop is built
+//! anew from the store, as after a restart.
 
 use std::sync::Arc;
 
@@ -52,7 +53,9 @@ impl Orders {
     /// What is wrong with it; the configuration before goes on then.
     pub async fn give(&self, what: What) -> Result<(), String> {
         let (done, outcome) = oneshot::channel();
-        self.0.try_send(Order { what, done }).map_err(|_| "it is being read again already".to_owned())?;
+        self.0
+            .try_send(Order { what, done })
+            .map_err(|_| "it is being read again already".to_owned())?;
         outcome.await.unwrap_or_else(|_| Err("the exporter is ending".to_owned()))
     }
 }
@@ -73,8 +76,8 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Polls by `poller` until `stop` is cancelled, and carries out what comes into `inbox`. Returns earlier only when the loop cannot
-    /// go on, which is logged.
+    /// Polls by `poller` until `stop` is cancelled, and carries out what comes into `inbox`.
+    /// Returns earlier only when the loop cannot go on, which is logged.
     pub async fn run(mut self, mut poller: Poller, mut inbox: Inbox, stop: CancellationToken) {
         loop {
             let pause = stop.child_token();
@@ -83,11 +86,13 @@ impl Reloader {
                 _store = &mut polling => return,
                 news = self.next(&mut inbox) => news,
             };
-            // What is under way is dropped as at an end; what was counted is in the store, and what was asked for is asked again.
+            // What is under way is dropped as at an end; what was counted is in the store, and what
+            // was asked for is asked again.
             pause.cancel();
             let store = polling.await;
             let (config, transport) = &taken;
-            poller = match self.front.poller(config, Arc::clone(transport), store, (self.random)()) {
+            poller = match self.front.poller(config, Arc::clone(transport), store, (self.random)())
+            {
                 Ok(poller) => {
                     tracing::info!(api = %config.api.address(), targets = config.targets.len(), "the configuration was read again and counts from now on");
                     let _told = done.send(Ok(()));
@@ -97,13 +102,21 @@ impl Reloader {
                 Err(refused) => {
                     self.refuse(done, refused.error.to_string());
                     let (config, transport) = &self.current;
-                    match self.front.poller(config, Arc::clone(transport), refused.store, (self.random)()) {
+                    match self.front.poller(
+                        config,
+                        Arc::clone(transport),
+                        refused.store,
+                        (self.random)(),
+                    ) {
                         Ok(poller) => {
                             self.front.telemetry.config_refused(self.front.clock.now().utc);
                             poller
                         }
                         Err(refused) => {
-                            tracing::error!("the configuration before cannot go on either: {}", refused.error);
+                            tracing::error!(
+                                "the configuration before cannot go on either: {}",
+                                refused.error
+                            );
                             return;
                         }
                     }
@@ -115,7 +128,9 @@ impl Reloader {
     /// Waits for a configuration that is right.
     async fn next(&self, inbox: &mut Inbox) -> (Taken, oneshot::Sender<Result<(), String>>) {
         loop {
-            let Some(Order { what, done }) = inbox.0.recv().await else { return std::future::pending().await };
+            let Some(Order { what, done }) = inbox.0.recv().await else {
+                return std::future::pending().await;
+            };
             let read = Arc::clone(&self.read);
             match off_thread(move || read(what)).await {
                 Ok(taken) => return (taken, done),
@@ -126,7 +141,10 @@ impl Reloader {
 
     fn refuse(&self, done: oneshot::Sender<Result<(), String>>, why: String) {
         self.front.telemetry.config_refused(self.front.clock.now().utc);
-        tracing::error!("the configuration was read again and is wrong; the one before goes on: {}", why.trim_end());
+        tracing::error!(
+            "the configuration was read again and is wrong; the one before goes on: {}",
+            why.trim_end()
+        );
         let _told = done.send(Err(why));
     }
 }

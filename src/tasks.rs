@@ -1,4 +1,5 @@
-//! The only file that spawns: every task has a name, and a task that must not end ends the process when it does.
+//! The only file that spawns: every task has a name, and a task that must not end ends the process
+//! when it does.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -33,10 +34,16 @@ pub struct DeadTask {
 }
 
 impl Tasks {
-    /// No tasks yet. Cancelling `stop` tells all of them to end; from then on an essential task may.
+    /// No tasks yet. Cancelling `stop` tells all of them to end; from then on an essential task
+    /// may.
     #[must_use]
     pub fn new(stop: CancellationToken) -> Self {
-        Self { tracker: TaskTracker::new(), stop, running: Arc::default(), dead: Arc::new(watch::Sender::new(None)) }
+        Self {
+            tracker: TaskTracker::new(),
+            stop,
+            running: Arc::default(),
+            dead: Arc::new(watch::Sender::new(None)),
+        }
     }
 
     /// The token that tells the tasks to end.
@@ -45,11 +52,13 @@ impl Tasks {
         &self.stop
     }
 
-    /// Runs a task without which the process is of no use: if it panics, or ends before `stop` is cancelled, [`Tasks::dead`] tells.
+    /// Runs a task without which the process is of no use: if it panics, or ends before `stop` is
+    /// cancelled, [`Tasks::dead`] tells.
     pub fn essential(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let (stop, dead) = (self.stop.clone(), Arc::clone(&self.dead));
         self.run(name, async move {
-            let panic = AssertUnwindSafe(task).catch_unwind().await.err().map(|cause| panic_text(&*cause));
+            let panic =
+                AssertUnwindSafe(task).catch_unwind().await.err().map(|cause| panic_text(&*cause));
             if panic.is_some() || !stop.is_cancelled() {
                 let mine = DeadTask { name, panic };
                 dead.send_if_modified(|first| first.is_none() && first.replace(mine).is_none());
@@ -57,7 +66,8 @@ impl Tasks {
         });
     }
 
-    /// Runs a task that may end at any time, such as one client's connection. A panic ends it alone and is logged.
+    /// Runs a task that may end at any time, such as one client's connection. A panic ends it alone
+    /// and is logged.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.run(name, async move {
             if let Err(cause) = AssertUnwindSafe(task).catch_unwind().await {
@@ -76,7 +86,8 @@ impl Tasks {
         }
     }
 
-    /// Waits until all tasks have ended, at most for `limit`. Returns the names of those that have not.
+    /// Waits until all tasks have ended, at most for `limit`. Returns the names of those that have
+    /// not.
     pub async fn drain(&self, limit: Duration) -> Vec<&'static str> {
         self.tracker.close();
         let in_time = tokio::time::timeout(limit, self.tracker.wait()).await.is_ok();
@@ -134,16 +145,22 @@ impl Drop for Listed {
 }
 
 /// The list is whole even if a thread panicked while it held it: each change is one step.
-fn lock<'a>(running: &'a Mutex<BTreeMap<&'static str, usize>>) -> MutexGuard<'a, BTreeMap<&'static str, usize>> {
+fn lock<'a>(
+    running: &'a Mutex<BTreeMap<&'static str, usize>>,
+) -> MutexGuard<'a, BTreeMap<&'static str, usize>> {
     running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn panic_text(cause: &(dyn Any + Send)) -> String {
-    let text = cause.downcast_ref::<&str>().copied().or_else(|| cause.downcast_ref::<String>().map(String::as_str));
+    let text = cause
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| cause.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("(no text)").to_owned()
 }
 
-/// The signals that ask the process to end. Once they are listened to, none of them ends it by itself.
+/// The signals that ask the process to end. Once they are listened to, none of them ends it by
+/// itself.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -156,10 +173,14 @@ impl Signals {
     /// # Errors
     /// If the system refuses the handlers.
     pub fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
-    /// Waits for the next signal and gives its name. The first one means to drain and end, the second one to end at once.
+    /// Waits for the next signal and gives its name. The first one means to drain and end, the
+    /// second one to end at once.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             Some(()) = self.terminate.recv() => "SIGTERM",
@@ -169,7 +190,8 @@ impl Signals {
     }
 }
 
-/// The signal that asks for the configuration to be read again. Once it is listened to, it does not end the process.
+/// The signal that asks for the configuration to be read again. Once it is listened to, it does not
+/// end the process.
 #[derive(Debug)]
 pub struct Hangups(Signal);
 
@@ -199,7 +221,10 @@ mod tests {
         let tasks = Tasks::new(CancellationToken::new());
         tasks.spawn("connection", async { panic!("only this connection") });
         tasks.essential("poller", async { panic!("no rows") });
-        assert_eq!(tasks.dead().await, DeadTask { name: "poller", panic: Some("no rows".to_owned()) });
+        assert_eq!(
+            tasks.dead().await,
+            DeadTask { name: "poller", panic: Some("no rows".to_owned()) }
+        );
 
         let tasks = Tasks::new(CancellationToken::new());
         tasks.essential("server", async {});
@@ -232,7 +257,10 @@ mod tests {
     async fn a_signal_is_told_by_name_and_does_not_end_the_process() {
         let mut signals = Signals::listen().unwrap();
         for (flag, name) in [("-TERM", "SIGTERM"), ("-INT", "SIGINT")] {
-            let sent = std::process::Command::new("sh").args(["-c", &format!("kill {flag} {}", std::process::id())]).status().unwrap();
+            let sent = std::process::Command::new("sh")
+                .args(["-c", &format!("kill {flag} {}", std::process::id())])
+                .status()
+                .unwrap();
             assert!(sent.success());
             assert_eq!(signals.next().await, name);
         }

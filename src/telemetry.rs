@@ -66,7 +66,8 @@ impl Telemetry {
         let counts = Watched::new(Counts::new(&mut counted));
         moving.register_collector(Box::new(Process::new()));
         moving.register_collector(Box::new(LogMessages));
-        let told = Told { changes: counts.changes(), text: Arc::new(OwnText::new(encoded(&counted))) };
+        let told =
+            Told { changes: counts.changes(), text: Arc::new(OwnText::new(encoded(&counted))) };
         Self { counts, counted, moving, told: Mutex::new(told) }
     }
 
@@ -88,10 +89,14 @@ impl Telemetry {
         let counts = self.counts.change();
         match event {
             Event::Exchange(exchange) => {
-                let code = exchange.code.map_or_else(|| "error".to_owned(), |code| code.to_string());
+                let code =
+                    exchange.code.map_or_else(|| "error".to_owned(), |code| code.to_string());
                 counts.requests.get_or_create(&with_code(exchange.endpoint, &code)).inc();
                 let took = exchange.answered.instant.since(exchange.sent.instant);
-                counts.request_duration.get_or_create(&labels(exchange.endpoint)).observe(took.as_secs_f64());
+                counts
+                    .request_duration
+                    .get_or_create(&labels(exchange.endpoint))
+                    .observe(took.as_secs_f64());
                 if exchange.code == Some(429) {
                     counts.throttled.get_or_create(&labels(exchange.endpoint)).inc();
                 }
@@ -165,11 +170,15 @@ impl Telemetry {
         counts.rows_late.inc_by(applied.late);
         for reason in RowRejection::ALL {
             let cut = if reason == RowRejection::CutBucket { applied.cut_buckets } else { 0 };
-            counts.rows_rejected.get_or_create(&vec![("reason", reason.as_str().to_owned())]).inc_by(report.rejected(reason) + cut);
+            counts
+                .rows_rejected
+                .get_or_create(&vec![("reason", reason.as_str().to_owned())])
+                .inc_by(report.rejected(reason) + cut);
         }
     }
 
-    /// How many jobs CXone works on, how long jobs have waited for the quota in all, and how far CXone's clock is from ours.
+    /// How many jobs CXone works on, how long jobs have waited for the quota in all, and how far
+    /// CXone's clock is from ours.
     pub fn tick(&self, in_flight: usize, quota_wait: Duration, clock_skew: Option<f64>) {
         let counts = self.counts.change();
         counts.jobs_in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
@@ -181,7 +190,8 @@ impl Telemetry {
         counts.quota_wait.inc_by(grown.as_secs_f64());
     }
 
-    /// The web configuration is right; `certificate_expiry` is that of its certificate, if it has one.
+    /// The web configuration is right; `certificate_expiry` is that of its certificate, if it has
+    /// one.
     pub fn web_config_taken(&self, certificate_expiry: Option<Timestamp>) {
         let counts = self.counts.change();
         let mut known = counts.now_and_then.lock();
@@ -222,7 +232,8 @@ impl Telemetry {
 
 fn encoded(registry: &Registry) -> String {
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, registry).expect("a string takes all that is written");
+    prometheus_client::encoding::text::encode(&mut text, registry)
+        .expect("a string takes all that is written");
     text
 }
 
@@ -233,7 +244,8 @@ fn register<M: Metric + Clone>(registry: &mut Registry, family: families::Family
 
 /// What does not change while the process runs.
 fn register_facts(registry: &mut Registry, started: Timestamp) {
-    register(registry, families::PROCESS_START_TIME, Gauge::<f64, AtomicU64>::default()).set(seconds(started));
+    register(registry, families::PROCESS_START_TIME, Gauge::<f64, AtomicU64>::default())
+        .set(seconds(started));
     let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
     registry.register(families::BUILD_INFO.family_name(), families::BUILD_INFO.help, version);
 }
@@ -246,13 +258,21 @@ fn with_code(endpoint: Endpoint, code: &str) -> Labels {
     vec![("endpoint", endpoint.as_str().to_owned()), ("code", code.to_owned())]
 }
 
-#[allow(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit 53 bits until the year 287396")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "milliseconds since 1970 fit 53 bits until the year 287396"
+)]
 fn seconds(time: Timestamp) -> f64 {
     time.millis() as f64 / 1000.0
 }
 
-fn encode(encoder: &mut DescriptorEncoder<'_>, family: families::Family, metric: &impl EncodeMetric) -> fmt::Result {
-    let encoder = encoder.encode_descriptor(family.family_name(), family.help, None, metric.metric_type())?;
+fn encode(
+    encoder: &mut DescriptorEncoder<'_>,
+    family: families::Family,
+    metric: &impl EncodeMetric,
+) -> fmt::Result {
+    let encoder =
+        encoder.encode_descriptor(family.family_name(), family.help, None, metric.metric_type())?;
     metric.encode(encoder)
 }
 
@@ -294,7 +314,8 @@ mod tests {
         };
         let before = open_files().expect("Linux tells it");
         // Other tests open and close files meanwhile, but not so many.
-        let files: Vec<_> = (0..200).map(|_| std::fs::File::open("/dev/null").expect("it is there")).collect();
+        let files: Vec<_> =
+            (0..200).map(|_| std::fs::File::open("/dev/null").expect("it is there")).collect();
         assert!(open_files().expect("Linux tells it") > before + 100);
         drop(files);
     }

@@ -1,4 +1,5 @@
-//! What a row and a scrape may take from the allocator. Counted, not timed: a loss shows on the busiest machine.
+//! What a row and a scrape may take from the allocator. Counted, not timed: a loss shows on the
+//! busiest machine.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,9 +10,13 @@ use std::time::Duration;
 use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
 use cxone_exporter::clock::Clock;
-use cxone_exporter::cxone::{Client, ClientOptions, Limits, Poll, Response, Transport, TransportError};
+use cxone_exporter::cxone::{
+    Client, ClientOptions, Limits, Poll, Response, Transport, TransportError,
+};
 use cxone_exporter::domain::fetch::JobId;
-use cxone_exporter::domain::ledger::{Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
+use cxone_exporter::domain::ledger::{
+    Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+};
 use cxone_exporter::domain::report::{RawRow, Report};
 use cxone_exporter::domain::status::Standings;
 use cxone_exporter::domain::time::{Timestamp, Window};
@@ -41,8 +46,16 @@ impl Transport for Canned {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response, TransportError>> {
         let token = Bytes::from_static(br#"{"access_token":"t","expires_in":1200}"#);
         let whole = if request.uri().path().ends_with("/token") { token } else { self.0.clone() };
-        let pieces = (0..whole.len().div_ceil(65_536)).map(move |n| Ok(whole.slice(n * 65_536..whole.len().min((n + 1) * 65_536))));
-        async { Ok(Response { status: StatusCode::OK, headers: HeaderMap::new(), body: stream::iter(pieces).boxed() }) }.boxed()
+        let pieces = (0..whole.len().div_ceil(65_536))
+            .map(move |n| Ok(whole.slice(n * 65_536..whole.len().min((n + 1) * 65_536))));
+        async {
+            Ok(Response {
+                status: StatusCode::OK,
+                headers: HeaderMap::new(),
+                body: stream::iter(pieces).boxed(),
+            })
+        }
+        .boxed()
     }
 }
 
@@ -66,7 +79,11 @@ fn report(rows: usize) -> Bytes {
 
 /// What reading such a report takes, once the client is warm.
 fn reading(rows: usize) -> AllocationInfo {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
     let options = ClientOptions {
         base_url: "http://127.0.0.1:1".parse().expect("an address"),
         client_id: "c".to_owned(),
@@ -76,7 +93,8 @@ fn reading(rows: usize) -> AllocationInfo {
     };
     let job = JobId::parse("job").expect("an id");
     let client = runtime.block_on(async {
-        let client = Client::new(Arc::new(Canned(report(rows))), Clock::system(), options, Arc::new(|_| {}));
+        let client =
+            Client::new(Arc::new(Canned(report(rows))), Clock::system(), options, Arc::new(|_| {}));
         client.sign_in().await.expect("a token");
         client
     });
@@ -90,16 +108,22 @@ fn reading(rows: usize) -> AllocationInfo {
 fn a_row_that_is_read_allocates_nothing() {
     let (few, many) = (reading(5_000), reading(15_000));
     let more = many.count_total - few.count_total;
-    // The list of rows doubles now and then, the memory of a task that lets others run is taken anew, and each of some 35 more pieces ends in
-    // the middle of a row, which is an error to who reads ahead.
+    // The list of rows doubles now and then, the memory of a task that lets others run is taken
+    // anew, and each of some 35 more pieces ends in the middle of a row, which is an error to who
+    // reads ahead.
     assert!(more < 80, "10,000 more rows made {more} more allocations");
-    assert!(few.count_total < 5_000, "{} allocations for 5,000 rows of 1,000 agents", few.count_total);
+    assert!(
+        few.count_total < 5_000,
+        "{} allocations for 5,000 rows of 1,000 agents",
+        few.count_total
+    );
 }
 
 #[test]
 fn a_report_keeps_little_more_than_its_rows_while_it_is_read() {
     let read = reading(20_000);
-    // 40 bytes a row, in a list that is twice as long at the worst, and while it grows beside the one before.
+    // 40 bytes a row, in a list that is twice as long at the worst, and while it grows beside the
+    // one before.
     assert!(read.bytes_max < 20_000 * 40 * 3 + 1_000_000, "{} bytes", read.bytes_max);
 }
 
@@ -112,8 +136,18 @@ fn site(agents: usize) -> Arc<Site> {
         wrap_up: Vec::new(),
         detail: Detail::AgentSkill,
     };
-    let target = |place| ShownTarget { name: Arc::from(format!("team:{place}")), up: true, last_success: None, stale: false };
-    let show = Show { targets: (0..TARGETS).map(target).collect(), limits: BTreeMap::new(), max_series: 1_000_000, agent_info: false };
+    let target = |place| ShownTarget {
+        name: Arc::from(format!("team:{place}")),
+        up: true,
+        last_success: None,
+        stale: false,
+    };
+    let show = Show {
+        targets: (0..TARGETS).map(target).collect(),
+        limits: BTreeMap::new(),
+        max_series: 1_000_000,
+        agent_info: false,
+    };
     let mut ledger = Ledger::new(rules, TARGETS);
     for target in 0..TARGETS {
         let origin = Origin {
@@ -178,7 +212,8 @@ fn status() -> StatusView {
 
 /// What one gzip scrape takes, and how many bytes it sends.
 fn scrape(site: &Site) -> (AllocationInfo, usize) {
-    let request = Request::get("/metrics").header("Accept-Encoding", "gzip").body(()).expect("a request");
+    let request =
+        Request::get("/metrics").header("Accept-Encoding", "gzip").body(()).expect("a request");
     let mut sent = 0;
     let taken = measure(|| {
         let mut body = site.answer(&request).into_body();
@@ -199,7 +234,12 @@ fn a_scrape_takes_as_much_of_the_allocator_for_ten_thousand_series_as_for_one_th
     assert_eq!(many.count_total, few.count_total);
     assert!(many.count_total < 30, "{} allocations", many.count_total);
     // A longer page may be in more pieces, each of which is a pointer or so.
-    assert!(many.bytes_total < few.bytes_total + 1_000, "{} bytes, and {}", many.bytes_total, few.bytes_total);
+    assert!(
+        many.bytes_total < few.bytes_total + 1_000,
+        "{} bytes, and {}",
+        many.bytes_total,
+        few.bytes_total
+    );
     assert!(many.bytes_total < 20_000, "{} bytes", many.bytes_total);
     assert_eq!((many.count_current, many.bytes_current), (0, 0));
 }

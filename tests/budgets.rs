@@ -1,4 +1,5 @@
-//! How many allocations the counting and the rendering may make: counted and not timed, so that no noise hides a loss.
+//! How many allocations the counting and the rendering may make: counted and not timed, so that no
+//! noise hides a loss.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
@@ -7,13 +8,16 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use allocation_counter::measure;
-use cxone_exporter::domain::ledger::{Asked, Change, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
+use cxone_exporter::domain::ledger::{
+    Asked, Change, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+};
 use cxone_exporter::domain::report::{Filter, RawRow, Report};
 use cxone_exporter::domain::time::{Timestamp, Window};
 use cxone_exporter::exposition::render;
 
 const MINUTE: i64 = 60_000;
-const LABELS: [(&str, &str); 4] = [("Available", "Sales"), ("Handling contact", "Sales"), ("Wrap-up", "Sales"), ("Break", "")];
+const LABELS: [(&str, &str); 4] =
+    [("Available", "Sales"), ("Handling contact", "Sales"), ("Wrap-up", "Sales"), ("Break", "")];
 
 struct Floor {
     ledger: Ledger,
@@ -26,9 +30,25 @@ impl Floor {
     /// Agents of two targets, of whom half an hour is known.
     fn new(agents: usize) -> Self {
         let (lookback, overlap) = (Duration::from_secs(3600), Duration::from_secs(900));
-        let rules = Rules { rows: Rows::Intervals, lookback, overlap, wrap_up: Vec::new(), detail: Detail::AgentSkill };
-        let targets = ["a", "b"].map(|name| ShownTarget { name: name.into(), up: true, last_success: None, stale: false });
-        let show = Show { targets: targets.into(), limits: BTreeMap::new(), max_series: u64::MAX, agent_info: false };
+        let rules = Rules {
+            rows: Rows::Intervals,
+            lookback,
+            overlap,
+            wrap_up: Vec::new(),
+            detail: Detail::AgentSkill,
+        };
+        let targets = ["a", "b"].map(|name| ShownTarget {
+            name: name.into(),
+            up: true,
+            last_success: None,
+            stale: false,
+        });
+        let show = Show {
+            targets: targets.into(),
+            limits: BTreeMap::new(),
+            max_series: u64::MAX,
+            agent_info: false,
+        };
         let mut floor = Self { ledger: Ledger::new(rules, 2), show, agents, minute: 0 };
         for _ in 0..30 {
             floor.minute += 1;
@@ -92,7 +112,10 @@ fn a_row_that_the_ledger_takes_in_makes_less_than_four_allocations_and_its_recor
         let (origin, report) = floor.report(0);
         let rows = report.rows().len();
         most = most.max(count(|| last = Some(floor.ledger.apply(&origin, &report).1)) * 100 / rows);
-        records = records.max(allocations(|| floor.ledger.records(last.as_ref().unwrap(), &filters, None)) * 100 / rows);
+        records = records.max(
+            allocations(|| floor.ledger.records(last.as_ref().unwrap(), &filters, None)) * 100
+                / rows,
+        );
     }
     println!("{most} allocations for 100 rows of known agents, and {records} for their records");
     assert!(most <= 370 && records <= 40, "{most}, {records}");
@@ -119,7 +142,8 @@ fn what_did_not_change_is_shown_without_an_allocation_for_each_agent() {
 #[test]
 fn five_rows_of_the_page_make_at_most_six_allocations() {
     let floor = Floor::new(100);
-    let shown = allocations(|| render(floor.ledger.snapshot_beside(&floor.show, &HashSet::new()), None));
+    let shown =
+        allocations(|| render(floor.ledger.snapshot_beside(&floor.show, &HashSet::new()), None));
     let rows = usize::try_from(floor.ledger.snapshot(&floor.show).series()).unwrap();
     println!("{} allocations for 100 rows of a page", shown * 100 / rows);
     assert!(shown * 5 <= rows * 6, "{shown} for {rows} rows");

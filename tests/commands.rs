@@ -18,7 +18,8 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 }
 
 fn store_of(folder: &Path, agents: &[&str]) {
-    let records: Vec<Record> = agents.iter().map(|agent| Record::put(&Key::Agent((*agent).into()), &[1_u8; 20])).collect();
+    let records: Vec<Record> =
+        agents.iter().map(|agent| Record::put(&Key::Agent((*agent).into()), &[1_u8; 20])).collect();
     DiskStore::open(folder).unwrap().commit(&records).unwrap();
 }
 
@@ -38,7 +39,11 @@ fn erase_forgets_an_agent_by_its_id_or_by_the_one_in_the_metrics() {
     let config = format!("--config.file={}", config.display());
     let (code, _, complaint) = run(&["erase", "--agent", "user-1", &storage]);
     assert_eq!(code, 1);
-    assert!(complaint.contains("knows no agent user-1; if `metrics.agent_ids` is hmac, give --config.file"), "{complaint}");
+    assert!(
+        complaint
+            .contains("knows no agent user-1; if `metrics.agent_ids` is hmac, give --config.file"),
+        "{complaint}"
+    );
     let (code, said, _) = run(&["erase", "--agent", "user-1", &storage, &config]);
     assert!(code == 0 && said.starts_with("erased: 1 agent, 1 records"), "{said}");
     assert_eq!(run(&["erase", "--agent", &other, &storage]).0, 0);
@@ -62,7 +67,8 @@ fn erase_waits_for_no_exporter_and_makes_no_store() {
 fn every_command_has_a_page_of_the_manual_and_every_shell_its_completions() {
     let (code, page, _) = run(&["man"]);
     assert_eq!(code, 0);
-    for command in ["serve", "demo", "history", "check", "simulate", "erase", "completions", "man"] {
+    for command in ["serve", "demo", "history", "check", "simulate", "erase", "completions", "man"]
+    {
         assert!(page.contains(&format!("cxone\\-exporter\\-{command}(1)")), "{command}");
         let (code, page, _) = run(&["man", command]);
         assert!(code == 0 && page.contains(&format!(".TH cxone-exporter-{command} 1")), "{page}");

@@ -1,4 +1,5 @@
-//! The documentation of the configuration says what the code does, and the example is what the documentation says.
+//! The documentation of the configuration says what the code does, and the example is what the
+//! documentation says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,16 +9,24 @@ use std::time::Duration;
 use clap::CommandFactory;
 use cxone_exporter::cli::Cli;
 use cxone_exporter::config::web::{WEB_KEYS, WebConfig};
-use cxone_exporter::config::{Config, ConfigText, ENVIRONMENT, Flags, KEYS, Overrides, Rows, TargetsNeeded, WRAP_UP, load};
+use cxone_exporter::config::{
+    Config, ConfigText, ENVIRONMENT, Flags, KEYS, Overrides, Rows, TargetsNeeded, WRAP_UP, load,
+};
 
 const DOCUMENT: &str = include_str!("../docs/configuration.md");
 const EXAMPLE: &str = include_str!("../examples/cxone-exporter.yml");
 
 /// The cells of the table under `heading`, a row each, without its head.
 fn table(heading: &str) -> Vec<Vec<String>> {
-    let (_, section) = DOCUMENT.split_once(&format!("\n## {heading}\n")).expect("the heading is there");
-    let rows = section.lines().take_while(|line| !line.starts_with("## ")).filter(|line| line.starts_with('|'));
-    rows.skip(2).map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+    let (_, section) =
+        DOCUMENT.split_once(&format!("\n## {heading}\n")).expect("the heading is there");
+    let rows = section
+        .lines()
+        .take_while(|line| !line.starts_with("## "))
+        .filter(|line| line.starts_with('|'));
+    rows.skip(2)
+        .map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect())
+        .collect()
 }
 
 /// The text between a cell's backticks.
@@ -32,8 +41,8 @@ fn parse(text: &str) -> Config {
         Ok("s3cret\n".to_owned())
     };
     let file = ConfigText { name: "/etc/cxone/exporter.yml", text };
-    let (config, warnings) =
-        Config::parse(Some(file), &overrides, TargetsNeeded::Yes, read_secret).unwrap_or_else(|errors| panic!("{errors}"));
+    let (config, warnings) = Config::parse(Some(file), &overrides, TargetsNeeded::Yes, read_secret)
+        .unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(warnings, Vec::<String>::new());
     config
 }
@@ -43,12 +52,16 @@ const NEEDED: &str = "api: {tenant: acme, client_id: my-client, client_secret_fi
 /// All sections with defaults, as text that can be compared.
 fn settings(config: &Config) -> String {
     let Config { poll, jobs, quota, states, metrics, .. } = config;
-    format!("{poll:#?}{jobs:#?}{quota:#?}{states:#?}{metrics:#?}{:#?}{:#?}", config.api.rows, config.api.dialect)
+    format!(
+        "{poll:#?}{jobs:#?}{quota:#?}{states:#?}{metrics:#?}{:#?}{:#?}",
+        config.api.rows, config.api.dialect
+    )
 }
 
 #[test]
 fn the_documented_keys_are_the_real_ones() {
-    let documented: Vec<String> = table("Keys of the file").iter().map(|row| code(&row[0]).to_owned()).collect();
+    let documented: Vec<String> =
+        table("Keys of the file").iter().map(|row| code(&row[0]).to_owned()).collect();
     assert_eq!(documented, KEYS);
 }
 
@@ -56,10 +69,15 @@ fn the_documented_keys_are_the_real_ones() {
 fn the_documented_defaults_are_the_real_ones() {
     let mut sections: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in table("Keys of the file").iter().filter(|row| !row[2].is_empty()) {
-        let (section, key) = code(&row[0]).split_once('.').expect("every key with a default is in a section");
-        sections.entry(section.to_owned()).or_default().push(format!("  {key}: {}\n", code(&row[2])));
+        let (section, key) =
+            code(&row[0]).split_once('.').expect("every key with a default is in a section");
+        sections
+            .entry(section.to_owned())
+            .or_default()
+            .push(format!("  {key}: {}\n", code(&row[2])));
     }
-    let needed = ["tenant: acme", "client_id: my-client", "client_secret_file: client-secret"].map(|line| format!("  {line}\n"));
+    let needed = ["tenant: acme", "client_id: my-client", "client_secret_file: client-secret"]
+        .map(|line| format!("  {line}\n"));
     sections.entry("api".to_owned()).or_default().extend(needed);
     let mut text = "targets: [{user: user-abc-123}]\n".to_owned();
     for (section, lines) in sections {
@@ -77,7 +95,10 @@ fn the_example_shows_every_key_and_the_defaults() {
     assert_eq!(example.api.rows, Rows::Intervals);
     let names: Vec<&str> = example.targets.iter().map(|target| target.name.as_str()).collect();
     assert_eq!(names, ["user:user-abc-123", "support"]);
-    assert_eq!(example.states.limits, BTreeMap::from([(WRAP_UP.to_owned(), Duration::from_secs(300))]));
+    assert_eq!(
+        example.states.limits,
+        BTreeMap::from([(WRAP_UP.to_owned(), Duration::from_secs(300))])
+    );
     for key in KEYS {
         let name = key.rsplit('.').next().unwrap();
         let name = name.trim_start_matches("targets[].");
@@ -89,14 +110,26 @@ fn the_example_shows_every_key_and_the_defaults() {
 fn the_documented_flags_are_the_real_ones_with_their_defaults() {
     let mut program = Cli::command();
     program.build();
-    let commands: Vec<_> = program.get_subcommands().filter(|command| command.get_name() != "help").collect();
+    let commands: Vec<_> =
+        program.get_subcommands().filter(|command| command.get_name() != "help").collect();
     let mut real = BTreeSet::new();
     for command in &commands {
-        let is_flag = |flag: &&clap::Arg| !flag.is_positional() && !matches!(flag.get_id().as_str(), "help" | "version");
+        let is_flag = |flag: &&clap::Arg| {
+            !flag.is_positional() && !matches!(flag.get_id().as_str(), "help" | "version")
+        };
         for flag in command.get_arguments().filter(is_flag) {
             let takes_value = flag.get_action().takes_values();
-            let default = flag.get_default_values().iter().filter(|_| takes_value).map(|value| value.to_string_lossy()).collect::<String>();
-            real.insert((format!("--{}", flag.get_long().expect("every flag is long")), command.get_name().to_owned(), default));
+            let default = flag
+                .get_default_values()
+                .iter()
+                .filter(|_| takes_value)
+                .map(|value| value.to_string_lossy())
+                .collect::<String>();
+            real.insert((
+                format!("--{}", flag.get_long().expect("every flag is long")),
+                command.get_name().to_owned(),
+                default,
+            ));
         }
     }
     let mut documented = BTreeSet::new();
@@ -106,7 +139,9 @@ fn the_documented_flags_are_the_real_ones_with_their_defaults() {
         } else {
             row[1].split(", ").map(code).collect()
         };
-        documented.extend(named.into_iter().map(|command| (code(&row[0]).to_owned(), command.to_owned(), code(&row[2]).to_owned())));
+        documented.extend(named.into_iter().map(|command| {
+            (code(&row[0]).to_owned(), command.to_owned(), code(&row[2]).to_owned())
+        }));
     }
     assert_eq!(documented, real);
 }
@@ -114,9 +149,17 @@ fn the_documented_flags_are_the_real_ones_with_their_defaults() {
 #[test]
 fn the_documented_variables_are_the_real_ones() {
     let rows = table("Environment variables");
-    let documented: Vec<&str> = rows.iter().flat_map(|row| [code(&row[0]), code(&row[1])]).filter(|name| !name.is_empty()).collect();
+    let documented: Vec<&str> = rows
+        .iter()
+        .flat_map(|row| [code(&row[0]), code(&row[1])])
+        .filter(|name| !name.is_empty())
+        .collect();
     assert_eq!(documented, ENVIRONMENT);
-    let help = Cli::command().find_subcommand_mut("serve").expect("serve is there").render_help().to_string();
+    let help = Cli::command()
+        .find_subcommand_mut("serve")
+        .expect("serve is there")
+        .render_help()
+        .to_string();
     for row in &rows {
         let short = if row[1].is_empty() { &row[0] } else { &row[1] };
         assert!(help.contains(code(short)), "the help of serve does not name {short}");
@@ -129,7 +172,12 @@ fn a_file_is_loaded_with_its_secret_beside_it() {
     let path = folder.path().join("exporter.yml");
     fs::write(&path, EXAMPLE).unwrap();
     let missing = load(Some(&path), &Flags::default(), TargetsNeeded::Yes).unwrap_err().to_string();
-    assert!(missing.contains("exporter.yml:10: api.client_secret_file: the file with the secret cannot be read"), "{missing}");
+    assert!(
+        missing.contains(
+            "exporter.yml:10: api.client_secret_file: the file with the secret cannot be read"
+        ),
+        "{missing}"
+    );
     fs::write(folder.path().join("client-secret"), "s3cret\n").unwrap();
     let (config, warnings) = load(Some(&path), &Flags::default(), TargetsNeeded::Yes).unwrap();
     assert_eq!(warnings, Vec::<String>::new());
@@ -140,8 +188,13 @@ fn a_file_is_loaded_with_its_secret_beside_it() {
 fn a_file_that_is_missing_too_large_or_no_text_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("exporter.yml");
-    let message = || load(Some(&path), &Flags::default(), TargetsNeeded::Yes).unwrap_err().to_string();
-    assert!(message().contains("exporter.yml: the configuration file cannot be read: No such file"), "{}", message());
+    let message =
+        || load(Some(&path), &Flags::default(), TargetsNeeded::Yes).unwrap_err().to_string();
+    assert!(
+        message().contains("exporter.yml: the configuration file cannot be read: No such file"),
+        "{}",
+        message()
+    );
     fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
     assert!(message().ends_with("it is larger than 1048576 bytes"), "{}", message());
     fs::write(&path, b"api:\n  tenant: \xff\n").unwrap();
@@ -152,8 +205,12 @@ fn a_file_that_is_missing_too_large_or_no_text_is_told() {
 fn the_documented_keys_of_the_web_configuration_are_the_real_ones() {
     let document = include_str!("../docs/web-configuration.md");
     let (_, section) = document.split_once("\n## Keys\n").expect("the heading is there");
-    let rows = section.lines().take_while(|line| !line.starts_with("## ")).filter(|line| line.starts_with("| `"));
-    let documented: Vec<&str> = rows.map(|row| code(row.split('|').nth(1).expect("a cell").trim())).collect();
+    let rows = section
+        .lines()
+        .take_while(|line| !line.starts_with("## "))
+        .filter(|line| line.starts_with("| `"));
+    let documented: Vec<&str> =
+        rows.map(|row| code(row.split('|').nth(1).expect("a cell").trim())).collect();
     assert_eq!(documented, WEB_KEYS);
 }
 
@@ -163,8 +220,11 @@ fn the_documented_web_configuration_is_right_as_far_as_it_goes_without_its_files
     let (_, rest) = document.split_once("```yaml\n").expect("the example is there");
     let (text, _) = rest.split_once("```").expect("it ends");
     let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
-    let told = WebConfig::parse(ConfigText { name: "web.yml", text }, none).expect_err("there are no files").to_string();
-    let mistakes: Vec<&str> = told.lines().filter(|line| !line.contains("cannot be read")).collect();
+    let told = WebConfig::parse(ConfigText { name: "web.yml", text }, none)
+        .expect_err("there are no files")
+        .to_string();
+    let mistakes: Vec<&str> =
+        told.lines().filter(|line| !line.contains("cannot be read")).collect();
     assert_eq!(mistakes, Vec::<&str>::new());
     assert_eq!(told.lines().count(), 3, "{told}");
 }

@@ -1,11 +1,18 @@
-//! The real binary, killed with SIGKILL at moments of chance, again and again, among them the middle of commits: afterwards its counters
-//! are what really happened, entry for entry and millisecond for millisecond, and it never asked for more than the quota allows. So with
-//! both of CXone's APIs.
+//! The real binary, killed with SIGKILL at moments of chance, again and again, among them the
+//! middle of commits: afterwards its counters are what really happened, entry for entry and
+//! millisecond for millisecond, and it never asked for more than the quota allows. So with both of
+//! CXone's APIs.
 //!
-//! The short form takes about a minute. The long form: `CRASH_KILLS=500 cargo test --release --test crash -- --nocapture`.
-//! `CRASH_SEED=N` repeats the simulated floor, its faults and the plan of kills (moments are real, so not to the microsecond).
+//! The short form takes about a minute. The long form: `CRASH_KILLS=500 cargo test --release --test
+//! crash -- --nocapture`. `CRASH_SEED=N` repeats the simulated floor, its faults and the plan of
+//! kills (moments are real, so not to the microsecond).
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "in a test, a panic is the way to say it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "in a test, a panic is the way to say it"
+)]
 
 #[path = "support/chance.rs"]
 mod chance;
@@ -53,9 +60,9 @@ enum Spoken {
     Platform,
 }
 
-/// Requests fail as on a bad day, rows are late, repeated and revised more often. Late rows come well within the overlap.
-const FAULTS: &str =
-    "some,late=0.15,repeated=0.15,revised-end=0.15,malformed=0.1,shuffled=0.5,late-by=4s,revised-for=3s,slow-by=300ms,retry-after=1s";
+/// Requests fail as on a bad day, rows are late, repeated and revised more often. Late rows come
+/// well within the overlap.
+const FAULTS: &str = "some,late=0.15,repeated=0.15,revised-end=0.15,malformed=0.1,shuffled=0.5,late-by=4s,revised-for=3s,slow-by=300ms,retry-after=1s";
 
 const REPORTS: &str = "
 poll: {interval: 1s, lookback: 2m, overlap: 10s}
@@ -81,7 +88,9 @@ impl Spoken {
     fn config(self, api: &str) -> String {
         match self {
             Self::Reports => {
-                format!("api: {{base_url: 'http://{api}', client_id: simulated-client, client_secret_file: secret}}\n{REPORTS}")
+                format!(
+                    "api: {{base_url: 'http://{api}', client_id: simulated-client, client_secret_file: secret}}\n{REPORTS}"
+                )
             }
             Self::Platform => format!(
                 "api: {{dialect: platform, issuer: 'http://{api}', access_key_id: simulated-key, access_key_secret_file: key}}\n{PLATFORM}"
@@ -89,7 +98,8 @@ impl Spoken {
         }
     }
 
-    /// How many agents, and how much faster than real ones: each page and each live list costs the simulator the shifts of all.
+    /// How many agents, and how much faster than real ones: each page and each live list costs the
+    /// simulator the shifts of all.
     fn floor(self) -> (u32, NonZeroU32) {
         let (agents, pace) = match self {
             Self::Reports => (120, 300),
@@ -118,7 +128,8 @@ fn number(name: &str) -> Option<u64> {
     env::var(name).ok().map(|value| value.parse().unwrap())
 }
 
-/// A simulated contact centre behind a real socket, and an exporter that is started again and again.
+/// A simulated contact centre behind a real socket, and an exporter that is started again and
+/// again.
 struct Site {
     spoken: Spoken,
     simulator: Arc<Simulator>,
@@ -157,8 +168,13 @@ impl Site {
 
     fn start(&self) -> Running {
         let path = |name: &str| self.folder.path().join(name).to_string_lossy().into_owned();
-        let args = ["serve", "--web.listen-address=127.0.0.1:0", "--log.level=debug", "--config.file"];
-        Running::start(command(&args).args([path("config.yml"), "--storage.path".to_owned(), path("data")]))
+        let args =
+            ["serve", "--web.listen-address=127.0.0.1:0", "--log.level=debug", "--config.file"];
+        Running::start(command(&args).args([
+            path("config.yml"),
+            "--storage.path".to_owned(),
+            path("data"),
+        ]))
     }
 
     /// Lets an exporter live up to a moment of chance. Returns what it said.
@@ -205,13 +221,19 @@ fn page(exporter: &Running) -> Page {
     parse(&get(&address, "/metrics", OPENMETRICS).text(), Dialect::OpenMetrics).unwrap()
 }
 
-/// No counter of agents and states is lower than the process before showed it, and no epoch is another one.
+/// No counter of agents and states is lower than the process before showed it, and no epoch is
+/// another one.
 fn compare(last: &mut Page, page: Page) {
     for (series, before) in &last.samples {
-        let of_ours = ["cxone_agent_state_", "cxone_state_"].iter().any(|prefix| series.0.starts_with(prefix));
+        let of_ours = ["cxone_agent_state_", "cxone_state_"]
+            .iter()
+            .any(|prefix| series.0.starts_with(prefix));
         if of_ours && series.0.ends_with("_total") {
             let now = page.samples.get(series).unwrap_or_else(|| panic!("{series:?} is gone"));
-            assert!(counted::number(now) >= counted::number(before), "{series:?} fell from {before} to {now}");
+            assert!(
+                counted::number(now) >= counted::number(before),
+                "{series:?} fell from {before} to {now}"
+            );
         }
         if series.0 == "cxone_target_epoch_timestamp_seconds" {
             assert_eq!(page.samples.get(series), Some(before), "{series:?}");
@@ -222,7 +244,10 @@ fn compare(last: &mut Page, page: Page) {
 
 /// Compares all counters with what really happened. Returns how many entries there were.
 fn assert_exact(spoken: Spoken, simulator: &Simulator, page: &Page) -> u64 {
-    let target = |name: &str, target| counted::target_time(page, &format!("cxone_target_{name}_timestamp_seconds"), target).unwrap();
+    let target = |name: &str, target| {
+        counted::target_time(page, &format!("cxone_target_{name}_timestamp_seconds"), target)
+            .unwrap()
+    };
     let epoch = |place: usize| target("epoch", spoken.targets()[place]);
     let mut over_all = Sums::new();
     for (agent, observed) in counted::observed(page) {
@@ -234,7 +259,8 @@ fn assert_exact(spoken: Spoken, simulator: &Simulator, page: &Page) -> u64 {
             }
             // Agents are observed by the live feed, too, which counts nothing.
             Spoken::Platform => {
-                let window = Window { from: epoch(0), to: target("watermark", spoken.targets()[0]) };
+                let window =
+                    Window { from: epoch(0), to: target("watermark", spoken.targets()[0]) };
                 (window, stays::happened(simulator.floor(), &agent, window))
             }
         };
@@ -256,7 +282,8 @@ fn nor_is_one_of_the_platforms() {
 }
 
 fn kill_again_and_again(spoken: Spoken, kills: u64) {
-    let seed = number("CRASH_SEED").unwrap_or_else(|| RandomState::new().hash_one(kills) % 1_000_000);
+    let seed =
+        number("CRASH_SEED").unwrap_or_else(|| RandomState::new().hash_one(kills) % 1_000_000);
     println!("CRASH_SEED={seed} CRASH_KILLS={kills}");
     let clock = Clock::system();
     let began = clock.now();
@@ -275,11 +302,17 @@ fn kill_again_and_again(spoken: Spoken, kills: u64) {
     site.simulator.set_faults(Faults::default());
     let calm = Clock::system().now().utc.plus(Duration::from_secs(8));
     let exporter = site.start();
-    let page = wait_for_at_most(Duration::from_secs(60), "reports of the time after the last fault", || {
-        let page = page(&exporter);
-        let watermark = |target| counted::target_time(&page, "cxone_target_watermark_timestamp_seconds", target);
-        spoken.targets().iter().all(|target| watermark(target) > Some(calm)).then_some(page)
-    });
+    let page = wait_for_at_most(
+        Duration::from_secs(60),
+        "reports of the time after the last fault",
+        || {
+            let page = page(&exporter);
+            let watermark = |target| {
+                counted::target_time(&page, "cxone_target_watermark_timestamp_seconds", target)
+            };
+            spoken.targets().iter().all(|target| watermark(target) > Some(calm)).then_some(page)
+        },
+    );
     let entries = assert_exact(spoken, &site.simulator, &page);
     compare(&mut last, page);
     let counters = site.simulator.counters();
@@ -288,14 +321,23 @@ fn kill_again_and_again(spoken: Spoken, kills: u64) {
         clock.now().instant.since(began.instant),
         counters.most_submits_in_a_minute
     );
-    assert!(counters.most_submits_in_a_minute < usize::try_from(QUOTA).unwrap() && counters.over_quota == 0);
+    assert!(
+        counters.most_submits_in_a_minute < usize::try_from(QUOTA).unwrap()
+            && counters.over_quota == 0
+    );
     // Otherwise the test would prove nothing.
-    assert!(u64::try_from(read).unwrap() > kills / 4 && submitted > read / 2 && entries > 2 * kills, "{read} read, {submitted} asked for");
+    assert!(
+        u64::try_from(read).unwrap() > kills / 4 && submitted > read / 2 && entries > 2 * kills,
+        "{read} read, {submitted} asked for"
+    );
     // Pages have no id by which another process could go on with them.
     assert_eq!(taken_up > 0, spoken == Spoken::Reports);
     assert!(store_size(site.folder.path()) > 0);
 }
 
 fn store_size(folder: &Path) -> u64 {
-    fs::read_dir(folder.join("data")).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+    fs::read_dir(folder.join("data"))
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum()
 }

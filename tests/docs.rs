@@ -1,4 +1,5 @@
-//! What the documentation says is so: its links lead somewhere, its command lines are accepted, its tables are the code's.
+//! What the documentation says is so: its links lead somewhere, its command lines are accepted, its
+//! tables are the code's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,12 +19,15 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every file with one of these endings, by its path from the root; build output and hidden folders left out.
+/// Every file with one of these endings, by its path from the root; build output and hidden folders
+/// left out.
 fn files(endings: &[&str]) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root().to_path_buf()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        for entry in
+            fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").path())
+        {
             let name = entry.file_name().expect("a name").to_string_lossy().into_owned();
             if entry.is_dir() {
                 if !name.starts_with('.') && name != "target" && name != "node_modules" {
@@ -31,7 +35,10 @@ fn files(endings: &[&str]) -> BTreeMap<PathBuf, String> {
                 }
             } else if endings.iter().any(|ending| name.ends_with(ending)) {
                 let text = fs::read_to_string(&entry).expect("text");
-                found.insert(entry.strip_prefix(root()).expect("below the root").to_path_buf(), text);
+                found.insert(
+                    entry.strip_prefix(root()).expect("below the root").to_path_buf(),
+                    text,
+                );
             }
         }
     }
@@ -44,7 +51,8 @@ fn blocks<'a>(markdown: &'a str, language: &str) -> Vec<Vec<&'a str>> {
     let mut lines = markdown.lines();
     while let Some(line) = lines.next() {
         if let Some(of) = line.trim_start().strip_prefix("```").filter(|of| !of.is_empty()) {
-            let block: Vec<&str> = lines.by_ref().take_while(|line| line.trim_start() != "```").collect();
+            let block: Vec<&str> =
+                lines.by_ref().take_while(|line| line.trim_start() != "```").collect();
             if of == language {
                 blocks.push(block);
             }
@@ -61,7 +69,11 @@ fn prose(markdown: &str) -> String {
 
 /// The name under which GitHub and others link to a heading.
 fn anchor(heading: &str) -> String {
-    let kept = heading.trim_start_matches('#').trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    let kept = heading
+        .trim_start_matches('#')
+        .trim()
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
@@ -77,12 +89,26 @@ fn every_relative_link_leads_to_a_file_and_a_heading() {
             }
             links += 1;
             let (path, heading) = link.split_once('#').unwrap_or((link, ""));
-            let file = if path.is_empty() { root().join(page) } else { root().join(page).parent().expect("a folder").join(path) };
-            let file = file.canonicalize().unwrap_or_else(|error| panic!("{}: {link}: {error}", page.display()));
+            let file = if path.is_empty() {
+                root().join(page)
+            } else {
+                root().join(page).parent().expect("a folder").join(path)
+            };
+            let file = file
+                .canonicalize()
+                .unwrap_or_else(|error| panic!("{}: {link}: {error}", page.display()));
             if !heading.is_empty() {
                 let target = fs::read_to_string(&file).expect("text");
-                let anchors: Vec<String> = prose(&target).lines().filter(|line| line.starts_with('#')).map(anchor).collect();
-                assert!(anchors.iter().any(|anchor| anchor == heading), "{}: {link}: no such heading among {anchors:?}", page.display());
+                let anchors: Vec<String> = prose(&target)
+                    .lines()
+                    .filter(|line| line.starts_with('#'))
+                    .map(anchor)
+                    .collect();
+                assert!(
+                    anchors.iter().any(|anchor| anchor == heading),
+                    "{}: {link}: no such heading among {anchors:?}",
+                    page.display()
+                );
             }
         }
     }
@@ -91,15 +117,21 @@ fn every_relative_link_leads_to_a_file_and_a_heading() {
 
 #[test]
 fn every_runbook_that_an_alert_names_is_there() {
-    let rules = fs::read_to_string(root().join("alerts/cxone-exporter.rules.yml")).expect("the rules");
-    let named: BTreeSet<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("runbook_url: ")).collect();
+    let rules =
+        fs::read_to_string(root().join("alerts/cxone-exporter.rules.yml")).expect("the rules");
+    let named: BTreeSet<&str> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("runbook_url: ")).collect();
     let pages = files(&[".md"]);
-    let written: BTreeSet<String> =
-        pages.keys().filter(|page| page.starts_with("docs/runbooks")).map(|page| page.display().to_string()).collect();
+    let written: BTreeSet<String> = pages
+        .keys()
+        .filter(|page| page.starts_with("docs/runbooks"))
+        .map(|page| page.display().to_string())
+        .collect();
     assert_eq!(named, written.iter().map(String::as_str).collect());
 }
 
-/// The words of a shell's command line, up to its redirection, pipe or comment; variables stay as they are.
+/// The words of a shell's command line, up to its redirection, pipe or comment; variables stay as
+/// they are.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quote = None;
@@ -120,20 +152,34 @@ fn words(line: &str) -> Vec<String> {
 fn exporter_call(line: &str) -> Option<Vec<String>> {
     let words = words(line);
     let starts = match words.first()?.as_str() {
-        "cargo" if words.get(1).is_some_and(|word| word == "run") => words.iter().position(|word| word == "--")?,
-        "docker" if words.get(1).is_some_and(|word| word == "run") => words.iter().rposition(|word| word == "cxone-exporter")?,
+        "cargo" if words.get(1).is_some_and(|word| word == "run") => {
+            words.iter().position(|word| word == "--")?
+        }
+        "docker" if words.get(1).is_some_and(|word| word == "run") => {
+            words.iter().rposition(|word| word == "cxone-exporter")?
+        }
         program if Path::new(program).file_name()? == "cxone-exporter" => 0,
         _ => return None,
     };
-    Some(std::iter::once("cxone-exporter".to_owned()).chain(words.into_iter().skip(starts + 1)).collect())
+    Some(
+        std::iter::once("cxone-exporter".to_owned())
+            .chain(words.into_iter().skip(starts + 1))
+            .collect(),
+    )
 }
 
 #[test]
 fn a_shells_line_is_read_as_the_exporter_gets_it() {
     let call = |line| exporter_call(line).map(|words| words.join(" "));
-    assert_eq!(call("cxone-exporter history --user 'a b' > c.csv"), Some("cxone-exporter history --user a b".to_owned()));
+    assert_eq!(
+        call("cxone-exporter history --user 'a b' > c.csv"),
+        Some("cxone-exporter history --user a b".to_owned())
+    );
     assert_eq!(call("cargo run --release -- demo | head"), Some("cxone-exporter demo".to_owned()));
-    assert_eq!(call("docker run -v \"$PWD/cxone-exporter:/x\" cxone-exporter serve # there"), Some("cxone-exporter serve".to_owned()));
+    assert_eq!(
+        call("docker run -v \"$PWD/cxone-exporter:/x\" cxone-exporter serve # there"),
+        Some("cxone-exporter serve".to_owned())
+    );
     assert_eq!(call("docker build -t cxone-exporter ."), None);
     assert_eq!(call("curl -s http://127.0.0.1/cxone-exporter"), None);
 }
@@ -150,7 +196,8 @@ fn every_command_line_in_the_documentation_is_accepted() {
             calls.insert(call.get(1).cloned().unwrap_or_default());
         }
     }
-    let commands = ["--version", "check", "demo", "history", "serve", "simulate"].map(str::to_owned);
+    let commands =
+        ["--version", "check", "demo", "history", "serve", "simulate"].map(str::to_owned);
     assert!(calls.is_superset(&BTreeSet::from(commands)), "{calls:?}");
 }
 
@@ -158,12 +205,20 @@ fn every_command_line_in_the_documentation_is_accepted() {
 fn every_configuration_in_the_documentation_is_right() {
     let mut seen = 0;
     for (page, text) in files(&[".md"]) {
-        for block in blocks(&text, "yaml").into_iter().filter(|block| block.first() == Some(&"api:")) {
+        for block in
+            blocks(&text, "yaml").into_iter().filter(|block| block.first() == Some(&"api:"))
+        {
             seen += 1;
             let text = block.join("\n");
             let file = ConfigText { name: "cxone-exporter.yml", text: &text };
-            let read = Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, |_| Ok("s3cret".to_owned()));
-            assert!(read.is_ok_and(|(_, warnings)| warnings.is_empty()), "{}:\n{text}", page.display());
+            let read = Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, |_| {
+                Ok("s3cret".to_owned())
+            });
+            assert!(
+                read.is_ok_and(|(_, warnings)| warnings.is_empty()),
+                "{}:\n{text}",
+                page.display()
+            );
         }
     }
     assert!(seen > 0);
@@ -179,7 +234,12 @@ fn rows<'a>(markdown: &'a str, head: &str) -> Vec<Vec<&'a str>> {
         } else if !line.starts_with('|') {
             within = false;
         } else if within && !line.starts_with("|---") {
-            rows.push(line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect());
+            rows.push(
+                line.trim_matches('|')
+                    .split('|')
+                    .map(|cell| cell.trim().trim_matches('`'))
+                    .collect(),
+            );
         }
     }
     rows
@@ -187,27 +247,38 @@ fn rows<'a>(markdown: &'a str, head: &str) -> Vec<Vec<&'a str>> {
 
 #[test]
 fn the_documented_metrics_are_the_real_ones_with_their_types_and_labels() {
-    let documented: BTreeSet<(&str, &str, String)> =
-        rows(METRICS, "| name | type | labels |").iter().map(|row| (row[0], row[1], row[2].to_owned())).collect();
+    let documented: BTreeSet<(&str, &str, String)> = rows(METRICS, "| name | type | labels |")
+        .iter()
+        .map(|row| (row[0], row[1], row[2].to_owned()))
+        .collect();
     let kind = |kind| match kind {
         Kind::Gauge => "gauge",
         Kind::Counter => "counter",
         Kind::Histogram => "histogram",
         Kind::Info => "info",
     };
-    let real: BTreeSet<(&str, &str, String)> =
-        ALL.iter().map(|family| (family.name, kind(family.kind), family.labels.join(", "))).collect();
+    let real: BTreeSet<(&str, &str, String)> = ALL
+        .iter()
+        .map(|family| (family.name, kind(family.kind), family.labels.join(", ")))
+        .collect();
     assert_eq!(documented, real);
 }
 
 #[test]
 fn the_documented_meaning_of_a_metric_begins_with_its_help() {
-    let documented: BTreeMap<&str, &str> = rows(METRICS, "| name | type | labels |").iter().map(|row| (row[0], row[3])).collect();
+    let documented: BTreeMap<&str, &str> =
+        rows(METRICS, "| name | type | labels |").iter().map(|row| (row[0], row[3])).collect();
     for family in ALL {
         let help = family.help.split("; cached").next().expect("a split has a first part");
         let rest = documented[family.name].strip_prefix(help);
-        let more = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([';', ',', ':']) || rest.starts_with(" ("));
-        assert!(more, "{}: HELP is {help:?}, the documentation says {:?}", family.name, documented[family.name]);
+        let more = rest.is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with([';', ',', ':']) || rest.starts_with(" (")
+        });
+        assert!(
+            more,
+            "{}: HELP is {help:?}, the documentation says {:?}",
+            family.name, documented[family.name]
+        );
     }
 }
 
@@ -221,19 +292,24 @@ fn the_example_of_a_metric_uses_it() {
 #[test]
 fn the_documented_reasons_are_the_real_ones() {
     let documented: BTreeSet<&str> = rows(METRICS, "| reason |").iter().map(|row| row[0]).collect();
-    let real = Failure::ALL.map(Failure::as_str).into_iter().chain(RowRejection::ALL.map(RowRejection::as_str));
+    let real = Failure::ALL
+        .map(Failure::as_str)
+        .into_iter()
+        .chain(RowRejection::ALL.map(RowRejection::as_str));
     assert_eq!(documented, real.collect());
 }
 
-/// The metrics that a text names, without a histogram's endings; names of other things that begin alike are left out, and so are those of
-/// recording rules, which have colons.
+/// The metrics that a text names, without a histogram's endings; names of other things that begin
+/// alike are left out, and so are those of recording rules, which have colons.
 fn named(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (start, _) in text.match_indices("cxone_") {
         let before = text[..start].chars().next_back();
-        let name: String = text[start..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        let name: String =
+            text[start..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
         let after = &text[start + name.len()..];
-        let whole = !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '/' | '-' | ':'));
+        let whole =
+            !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '/' | '-' | ':'));
         // A pattern such as `^cxone_agent` or `cxone_*` names many.
         let pattern = before == Some('^') || name.ends_with('_');
         if whole && !pattern && !after.starts_with(".py") && !after.starts_with("::") {
@@ -247,7 +323,9 @@ fn named(text: &str) -> BTreeSet<String> {
 fn documentation_alerts_and_dashboards_name_no_metric_that_is_not_there() {
     let mut known: BTreeSet<String> = ALL.iter().map(|family| family.name.to_owned()).collect();
     for histogram in ALL.iter().filter(|family| family.kind == Kind::Histogram) {
-        known.extend(["_bucket", "_sum", "_count"].map(|ending| format!("{}{ending}", histogram.name)));
+        known.extend(
+            ["_bucket", "_sum", "_count"].map(|ending| format!("{}{ending}", histogram.name)),
+        );
     }
     let mut seen = BTreeSet::new();
     for (file, text) in files(&[".md", ".yml", ".yaml", ".json"]) {
@@ -262,15 +340,21 @@ fn documentation_alerts_and_dashboards_name_no_metric_that_is_not_there() {
 #[test]
 fn the_documented_faults_are_the_real_ones_with_their_probabilities() {
     let (some, many) = (Faults::some(), Faults::many());
-    let of_requests = Fault::ALL.map(|fault| (fault.name(), some.probability(fault), many.probability(fault)));
-    let of_rows = RowFault::ALL.map(|fault| (fault.name(), some.row_probability(fault), many.row_probability(fault)));
-    let oddities = Oddity::ALL.map(|oddity| (oddity.name(), some.oddity_probability(oddity), many.oddity_probability(oddity)));
+    let of_requests =
+        Fault::ALL.map(|fault| (fault.name(), some.probability(fault), many.probability(fault)));
+    let of_rows = RowFault::ALL
+        .map(|fault| (fault.name(), some.row_probability(fault), many.row_probability(fault)));
+    let oddities = Oddity::ALL.map(|oddity| {
+        (oddity.name(), some.oddity_probability(oddity), many.oddity_probability(oddity))
+    });
     let real = of_requests
         .into_iter()
         .chain(of_rows)
         .chain(oddities)
         .map(|(name, some, many)| vec![name.to_owned(), some.to_string(), many.to_string()]);
-    let documented = rows(SIMULATOR, "| fault |").into_iter().map(|row| row[..3].iter().map(|cell| (*cell).to_owned()).collect());
+    let documented = rows(SIMULATOR, "| fault |")
+        .into_iter()
+        .map(|row| row[..3].iter().map(|cell| (*cell).to_owned()).collect());
     assert_eq!(documented.collect::<Vec<Vec<String>>>(), real.collect::<Vec<_>>());
 }
 
@@ -283,8 +367,11 @@ fn the_documented_spans_of_faults_are_the_real_ones() {
         ("late-by", faults.late_by),
         ("revised-for", faults.revised_for),
     ];
-    let real = real.map(|(name, span)| vec![name.to_owned(), humantime::format_duration(span).to_string()]);
-    let documented = rows(SIMULATOR, "| name | default |").into_iter().map(|row| row[..2].iter().map(|cell| (*cell).to_owned()).collect());
+    let real = real
+        .map(|(name, span)| vec![name.to_owned(), humantime::format_duration(span).to_string()]);
+    let documented = rows(SIMULATOR, "| name | default |")
+        .into_iter()
+        .map(|row| row[..2].iter().map(|cell| (*cell).to_owned()).collect());
     assert_eq!(documented.collect::<Vec<Vec<String>>>(), real);
 }
 

@@ -1,4 +1,5 @@
-//! The loop that ships, from CXone's answers to `/metrics`, against the simulator: hours of virtual time, no sockets.
+//! The loop that ships, from CXone's answers to `/metrics`, against the simulator: hours of virtual
+//! time, no sockets.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 

@@ -1,4 +1,5 @@
-//! The page as its readers see it: sound in both formats, under hostile names too, and whole after any way of unpacking it.
+//! The page as its readers see it: sound in both formats, under hostile names too, and whole after
+//! any way of unpacking it.
 
 #[path = "support/strict.rs"]
 mod strict;
@@ -12,8 +13,8 @@ use std::time::Duration;
 use cxone_exporter::domain::live::Feed;
 use cxone_exporter::domain::names::label_value;
 use cxone_exporter::domain::snapshot::{
-    AgentSeries, FeedSeries, LabelSeries, LiveSeries, Shard, SkillAgents, SkillSeries, Snapshot, StateSeries, TargetSeries, TeamAgents,
-    VisitDurations,
+    AgentSeries, FeedSeries, LabelSeries, LiveSeries, Shard, SkillAgents, SkillSeries, Snapshot,
+    StateSeries, TargetSeries, TeamAgents, VisitDurations,
 };
 use cxone_exporter::domain::time::Timestamp;
 use cxone_exporter::exposition::families::{self, Kind, Source};
@@ -21,7 +22,8 @@ use cxone_exporter::exposition::{Format, Page, render};
 use proptest::prelude::*;
 use strict::Dialect;
 
-const FORMATS: [(Format, Dialect); 2] = [(Format::OpenMetrics, Dialect::OpenMetrics), (Format::Text, Dialect::Text)];
+const FORMATS: [(Format, Dialect); 2] =
+    [(Format::OpenMetrics, Dialect::OpenMetrics), (Format::Text, Dialect::Text)];
 
 const OWN: &str = "# HELP cxone_report_jobs Report jobs.\n# TYPE cxone_report_jobs counter\ncxone_report_jobs_total 3\n\
     # HELP cxone_exporter_build Build.\n# TYPE cxone_exporter_build info\ncxone_exporter_build_info{version=\"1\"} 1\n# EOF\n";
@@ -29,7 +31,8 @@ const OWN: &str = "# HELP cxone_report_jobs Report jobs.\n# TYPE cxone_report_jo
 fn snapshot(agents: &[&str], states: &[&str], skill: &str) -> Snapshot {
     let time = |millis| Some(Timestamp::from_millis(millis));
     let name = |text: &str| Arc::<str>::from(label_value(text));
-    let unique = |names: &[&str]| names.iter().map(|n| name(n)).collect::<std::collections::BTreeSet<_>>();
+    let unique =
+        |names: &[&str]| names.iter().map(|n| name(n)).collect::<std::collections::BTreeSet<_>>();
     let (agents, states) = (unique(agents), unique(states));
     let mut visits = VisitDurations::default();
     visits.observe(Duration::from_millis(4_999));
@@ -61,10 +64,19 @@ fn snapshot(agents: &[&str], states: &[&str], skill: &str) -> Snapshot {
         state_agents: states.iter().map(|state| (Arc::clone(state), 1)).collect(),
         over_limit: states.iter().map(|state| (Arc::clone(state), 0)).collect(),
         limits: states.iter().map(|state| (Arc::clone(state), Duration::from_secs(300))).collect(),
-        skill_agents: states.iter().map(|state| SkillAgents { skill: name(skill), state: Arc::clone(state), agents: 1 }).collect(),
+        skill_agents: states
+            .iter()
+            .map(|state| SkillAgents { skill: name(skill), state: Arc::clone(state), agents: 1 })
+            .collect(),
         states: states
             .iter()
-            .map(|state| StateSeries { state: Arc::clone(state), skill: name(skill), entries: 3, millis: 61_500, visits: visits.clone() })
+            .map(|state| StateSeries {
+                state: Arc::clone(state),
+                skill: name(skill),
+                entries: 3,
+                millis: 61_500,
+                visits: visits.clone(),
+            })
             .collect(),
         targets: vec![TargetSeries {
             target: name("user:u1"),
@@ -74,9 +86,16 @@ fn snapshot(agents: &[&str], states: &[&str], skill: &str) -> Snapshot {
             epoch: time(-1),
         }],
         live: Some(LiveSeries {
-            feeds: vec![FeedSeries { feed: Feed::AgentStates, up: true, last_success: time(1_700_000_060_000) }],
+            feeds: vec![FeedSeries {
+                feed: Feed::AgentStates,
+                up: true,
+                last_success: time(1_700_000_060_000),
+            }],
             unavailable: states.iter().map(|state| (Arc::clone(state), 1)).collect(),
-            teams: states.iter().map(|state| TeamAgents { team: name(skill), state: Arc::clone(state), agents: 1 }).collect(),
+            teams: states
+                .iter()
+                .map(|state| TeamAgents { team: name(skill), state: Arc::clone(state), agents: 1 })
+                .collect(),
             skills: vec![SkillSeries {
                 skill: name(skill),
                 queue: Some(2),
@@ -113,8 +132,10 @@ fn a_full_page_is_sound_in_both_formats_and_holds_every_family_of_the_snapshot()
     for (format, dialect) in FORMATS {
         let page = strict::parse(&plain(rendered.page(format, &OWN.into())), dialect).unwrap();
         for family in families::ALL.iter().filter(|f| f.source == Source::Snapshot) {
-            let name = if dialect == Dialect::OpenMetrics { family.family_name() } else { family.name };
-            let (kind, help) = page.families.get(name).unwrap_or_else(|| panic!("{name} is missing"));
+            let name =
+                if dialect == Dialect::OpenMetrics { family.family_name() } else { family.name };
+            let (kind, help) =
+                page.families.get(name).unwrap_or_else(|| panic!("{name} is missing"));
             assert_eq!(*help, format!("{}.", family.help));
             let wanted = match family.kind {
                 Kind::Counter => "counter",
@@ -126,7 +147,10 @@ fn a_full_page_is_sound_in_both_formats_and_holds_every_family_of_the_snapshot()
         }
         let of = |name: &str, set| page.samples.get(&(name.to_owned(), set)).map(String::as_str);
         let agent = || labels([("agent", "user-1"), ("state", "Wrap-up"), ("skill", "Sales")]);
-        assert_eq!(of("cxone_agent_state_start_timestamp_seconds", agent()), Some("1699999999.007"));
+        assert_eq!(
+            of("cxone_agent_state_start_timestamp_seconds", agent()),
+            Some("1699999999.007")
+        );
         assert_eq!(of("cxone_agent_state_seconds_total", agent()), Some("61.500"));
         assert_eq!(of("cxone_agent_state_entries_total", agent()), Some("3"));
         let bucket = |le| labels([("state", "Ready"), ("skill", "Sales"), ("le", le)]);
@@ -135,24 +159,51 @@ fn a_full_page_is_sound_in_both_formats_and_holds_every_family_of_the_snapshot()
             [of(visits, bucket("5.0")), of(visits, bucket("7200.0")), of(visits, bucket("+Inf"))],
             [Some("1"), Some("1"), Some("2")]
         );
-        assert_eq!(of("cxone_state_visit_duration_seconds_sum", labels([("state", "Ready"), ("skill", "Sales")])), Some("9004.999"));
-        assert_eq!(of("cxone_target_epoch_timestamp_seconds", labels([("target", "user:u1")])), Some("-0.001"));
+        assert_eq!(
+            of(
+                "cxone_state_visit_duration_seconds_sum",
+                labels([("state", "Ready"), ("skill", "Sales")])
+            ),
+            Some("9004.999")
+        );
+        assert_eq!(
+            of("cxone_target_epoch_timestamp_seconds", labels([("target", "user:u1")])),
+            Some("-0.001")
+        );
         assert_eq!(of("cxone_report_jobs_total", labels([])), Some("3"));
-        assert_eq!(of("cxone_skill_service_level_ratio", labels([("skill", "Sales")])), Some("0.805"));
-        assert_eq!(of("cxone_skill_service_level_contacts", labels([("skill", "Sales"), ("result", "outside")])), Some("2"));
-        let activity = |activity| of("cxone_skill_activity_agents", labels([("skill", "Sales"), ("activity", activity)]));
-        assert_eq!([activity("acw"), activity("idle"), activity("logged_in")], [Some("1"), None, Some("3")]);
+        assert_eq!(
+            of("cxone_skill_service_level_ratio", labels([("skill", "Sales")])),
+            Some("0.805")
+        );
+        assert_eq!(
+            of(
+                "cxone_skill_service_level_contacts",
+                labels([("skill", "Sales"), ("result", "outside")])
+            ),
+            Some("2")
+        );
+        let activity = |activity| {
+            of("cxone_skill_activity_agents", labels([("skill", "Sales"), ("activity", activity)]))
+        };
+        assert_eq!(
+            [activity("acw"), activity("idle"), activity("logged_in")],
+            [Some("1"), None, Some("3")]
+        );
         assert_eq!(of("cxone_exporter_build_info", labels([("version", "1")])), Some("1"));
         // All samples but the three of the exporter's series and the two of its own part.
-        assert_eq!(of("cxone_exporter_series", labels([])), Some((page.samples.len() - 5).to_string().as_str()));
+        assert_eq!(
+            of("cxone_exporter_series", labels([])),
+            Some((page.samples.len() - 5).to_string().as_str())
+        );
     }
 }
 
 #[test]
 fn both_formats_tell_the_same_samples() {
     let rendered = render(snapshot(&["user-1"], &["Ready"], ""), None);
-    let [openmetrics, text] =
-        FORMATS.map(|(format, dialect)| strict::parse(&plain(rendered.page(format, &OWN.into())), dialect).unwrap().samples);
+    let [openmetrics, text] = FORMATS.map(|(format, dialect)| {
+        strict::parse(&plain(rendered.page(format, &OWN.into())), dialect).unwrap().samples
+    });
     assert_eq!(openmetrics, text);
 }
 
@@ -160,10 +211,19 @@ fn both_formats_tell_the_same_samples() {
 fn an_empty_snapshot_gives_a_sound_page_without_empty_heads() {
     let rendered = render(Snapshot::default(), None);
     for (format, dialect) in FORMATS {
-        let page = strict::parse(&plain(rendered.page(format, &"# EOF\n".into())), dialect).unwrap();
+        let page =
+            strict::parse(&plain(rendered.page(format, &"# EOF\n".into())), dialect).unwrap();
         let mut told: Vec<_> = page.families.keys().map(String::as_str).collect();
         told.sort_unstable();
-        assert_eq!(told, ["cxone_agents_seen", "cxone_exporter_series", "cxone_exporter_series_dropped", "cxone_exporter_series_limit"]);
+        assert_eq!(
+            told,
+            [
+                "cxone_agents_seen",
+                "cxone_exporter_series",
+                "cxone_exporter_series_dropped",
+                "cxone_exporter_series_limit"
+            ]
+        );
     }
 }
 
@@ -209,7 +269,8 @@ fn gzip_and_python_unpack_the_page() {
 
 #[test]
 fn promtool_finds_no_fault_in_text_0_0_4() {
-    let rendered = render(snapshot(&["user-1", "a\"b\\c\nd", "🎧"], &["Ready", "Wrap-up"], "Sales"), None);
+    let rendered =
+        render(snapshot(&["user-1", "a\"b\\c\nd", "🎧"], &["Ready", "Wrap-up"], "Sales"), None);
     let page = plain(rendered.page(Format::Text, &OWN.into()));
     let Some((ok, output)) = run("promtool", &["check", "metrics"], page.as_bytes()) else {
         assert!(std::env::var_os("CI").is_none(), "promtool is not installed");
@@ -218,13 +279,20 @@ fn promtool_finds_no_fault_in_text_0_0_4() {
     assert!(ok, "{}", String::from_utf8_lossy(&output));
 }
 
-/// Feeds `input` to a program; its success and what it wrote to both streams. `None` when it is not installed.
+/// Feeds `input` to a program; its success and what it wrote to both streams. `None` when it is not
+/// installed.
 fn run(program: &str, arguments: &[&str], input: &[u8]) -> Option<(bool, Vec<u8>)> {
-    let mut child =
-        Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .ok()?;
     let mut stdin = child.stdin.take().expect("stdin is a pipe");
     let input = input.to_vec();
-    let writer = std::thread::Builder::new().spawn(move || stdin.write_all(&input)).expect("a thread");
+    let writer =
+        std::thread::Builder::new().spawn(move || stdin.write_all(&input)).expect("a thread");
     let output = child.wait_with_output().expect("the program ends");
     writer.join().expect("no panic").expect("the program reads its input");
     Some((output.status.success(), [output.stdout, output.stderr].concat()))
@@ -246,15 +314,24 @@ fn the_strict_reader_finds_faults() {
         format!("{head}x_total -1\n"),
         "# HELP x X.\n# TYPE x counter\nx 1\n".to_owned(),
         "# TYPE y gauge\ny 1\n".to_owned(),
-        format!("{histogram}h_bucket{{le=\"5\"}} 1\nh_bucket{{le=\"+Inf\"}} 1\nh_sum 1\nh_count 1\n"),
+        format!(
+            "{histogram}h_bucket{{le=\"5\"}} 1\nh_bucket{{le=\"+Inf\"}} 1\nh_sum 1\nh_count 1\n"
+        ),
         format!("{histogram}h_bucket{{le=\"5.0\"}} 1\nh_sum 1\nh_count 1\n"),
-        format!("{histogram}h_bucket{{le=\"5.0\"}} 2\nh_bucket{{le=\"+Inf\"}} 1\nh_sum 1\nh_count 1\n"),
+        format!(
+            "{histogram}h_bucket{{le=\"5.0\"}} 2\nh_bucket{{le=\"+Inf\"}} 1\nh_sum 1\nh_count 1\n"
+        ),
         format!("{other}# EOF\n"),
     ];
     for fault in faults {
         assert!(strict::parse(&fault, Dialect::Text).is_err(), "let pass:\n{fault}");
     }
-    for fault in [other.to_owned(), format!("{other}# EOF"), format!("{head}x_total 1\n# EOF\n"), format!("# EOF\n{other}# EOF\n")] {
+    for fault in [
+        other.to_owned(),
+        format!("{other}# EOF"),
+        format!("{head}x_total 1\n# EOF\n"),
+        format!("# EOF\n{other}# EOF\n"),
+    ] {
         assert!(strict::parse(&fault, Dialect::OpenMetrics).is_err(), "let pass:\n{fault}");
     }
     assert!(strict::parse(&format!("{head}x_total 1\n{other}"), Dialect::Text).is_ok());

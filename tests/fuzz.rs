@@ -1,5 +1,5 @@
-//! The fuzz targets as property tests: `fuzz/bodies` with changes of the seeds, and with bytes that mean nothing. `scripts/fuzz` looks
-//! longer and deeper.
+//! The fuzz targets as property tests: `fuzz/bodies` with changes of the seeds, and with bytes that
+//! mean nothing. `scripts/fuzz` looks longer and deeper.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
@@ -63,19 +63,24 @@ struct Edit {
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
-    let put = prop_oneof![select(&WORDS[..]).prop_map(<[u8]>::to_vec), prop::collection::vec(any::<u8>(), 0..4)];
-    (any::<Index>(), prop_oneof![4 => 0_usize..4, 1 => 0_usize..200], put).prop_map(|(at, cut, put)| Edit { at, cut, put })
+    let put = prop_oneof![
+        select(&WORDS[..]).prop_map(<[u8]>::to_vec),
+        prop::collection::vec(any::<u8>(), 0..4)
+    ];
+    (any::<Index>(), prop_oneof![4 => 0_usize..4, 1 => 0_usize..200], put)
+        .prop_map(|(at, cut, put)| Edit { at, cut, put })
 }
 
 fn input(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
-    let changed = (select(seeds), prop::collection::vec(edit(), 0..5)).prop_map(|(mut input, edits)| {
-        for Edit { at, cut, put } in edits {
-            let at = at.index(input.len() + 1);
-            let end = (at + cut).min(input.len());
-            input.splice(at..end, put);
-        }
-        input
-    });
+    let changed =
+        (select(seeds), prop::collection::vec(edit(), 0..5)).prop_map(|(mut input, edits)| {
+            for Edit { at, cut, put } in edits {
+                let at = at.index(input.len() + 1);
+                let end = (at + cut).min(input.len());
+                input.splice(at..end, put);
+            }
+            input
+        });
     prop_oneof![9 => changed, 1 => prop::collection::vec(any::<u8>(), 0..200)]
 }
 
@@ -84,12 +89,19 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn holds(name: &str, cases: u32) {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder("seeds").join(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder("seeds").join(name))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     paths.sort();
     let seeds: Vec<Vec<u8>> = paths.into_iter().map(|path| fs::read(path).unwrap()).collect();
     seeds.iter().for_each(|seed| bodies::check(name, seed));
-    // The same inputs each time, so that a change is what makes this fail; new ones are what `scripts/fuzz` is for, and `PROPTEST_CASES`.
-    let (config, random) = (Config { cases, failure_persistence: None, ..Config::default() }, std::env::var_os("PROPTEST_CASES").is_some());
+    // The same inputs each time, so that a change is what makes this fail; new ones are what
+    // `scripts/fuzz` is for, and `PROPTEST_CASES`.
+    let (config, random) = (
+        Config { cases, failure_persistence: None, ..Config::default() },
+        std::env::var_os("PROPTEST_CASES").is_some(),
+    );
     let mut runner = if random {
         TestRunner::new(Config { failure_persistence: None, ..Config::default() })
     } else {
@@ -147,8 +159,13 @@ fn every_target_has_its_seeds_its_program_and_is_known_to_cargo_fuzz() {
     let manifest = fs::read_to_string(folder("Cargo.toml")).unwrap();
     for (name, _) in bodies::TARGETS {
         assert!(folder("seeds").join(name).read_dir().unwrap().next().is_some());
-        let program = fs::read_to_string(folder("fuzz_targets").join(format!("{name}.rs"))).unwrap();
-        assert!(program.contains(&format!("check(\"{name}\", data)")) && manifest.contains(&format!("name = \"{name}\"")), "{name}");
+        let program =
+            fs::read_to_string(folder("fuzz_targets").join(format!("{name}.rs"))).unwrap();
+        assert!(
+            program.contains(&format!("check(\"{name}\", data)"))
+                && manifest.contains(&format!("name = \"{name}\"")),
+            "{name}"
+        );
     }
     assert_eq!(manifest.matches("[[bin]]").count(), bodies::TARGETS.len());
 }

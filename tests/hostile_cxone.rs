@@ -1,5 +1,7 @@
-//! A CXone that means harm, over real sockets and in both dialects: what never ends is ended, what is too large is refused within bounded
-//! memory and told by the reason that `cxone_report_job_failures_total` counts it under, and neither a token nor a secret goes elsewhere.
+//! A CXone that means harm, over real sockets and in both dialects: what never ends is ended, what
+//! is too large is refused within bounded memory and told by the reason that
+//! `cxone_report_job_failures_total` counts it under, and neither a token nor a secret goes
+//! elsewhere.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
@@ -18,8 +20,8 @@ use cap::Cap;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::platform::Credentials;
 use cxone_exporter::cxone::{
-    ApiError, BaseUrl, Client, ClientOptions, HttpLimits, HttpTransport, Limits, Paging, PlatformClient, PlatformOptions, Poll,
-    ReportRequest,
+    ApiError, BaseUrl, Client, ClientOptions, HttpLimits, HttpTransport, Limits, Paging,
+    PlatformClient, PlatformOptions, Poll, ReportRequest,
 };
 use cxone_exporter::domain::fetch::{Failure, JobId};
 use cxone_exporter::domain::report::{Filter, Report};
@@ -28,7 +30,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use secrecy::SecretString;
 
-/// What all of this process may hold at once; who asks for more ends it. Most of it is for one row of 16 MiB in each dialect.
+/// What all of this process may hold at once; who asks for more ends it. Most of it is for one row
+/// of 16 MiB in each dialect.
 const MOST_MEMORY: usize = 160 << 20;
 
 #[global_allocator]
@@ -80,8 +83,8 @@ type Answer = Box<dyn Fn(&mut TcpStream) -> io::Result<()> + Send + Sync>;
 /// The same, by the request's head.
 type Choice = Box<dyn Fn(&str, &mut TcpStream) -> io::Result<()> + Send + Sync>;
 
-/// A server on this machine: `token` answers where tokens are, `rest` everything else but the unavailable codes, of which there are none;
-/// what was asked is kept.
+/// A server on this machine: `token` answers where tokens are, `rest` everything else but the
+/// unavailable codes, of which there are none; what was asked is kept.
 struct Hostile {
     address: String,
     heads: Arc<Mutex<Vec<String>>>,
@@ -89,17 +92,22 @@ struct Hostile {
 
 impl Hostile {
     fn new(token: Answer, rest: Answer) -> Self {
-        Self::choosing(Box::new(move |head, to| match (asks_token(head), head.contains("/unavailable-codes")) {
-            (true, _) => token(to),
-            (_, true) => text(format!("{OK}{{}}"))(to),
-            _ => rest(to),
+        Self::choosing(Box::new(move |head, to| {
+            match (asks_token(head), head.contains("/unavailable-codes")) {
+                (true, _) => token(to),
+                (_, true) => text(format!("{OK}{{}}"))(to),
+                _ => rest(to),
+            }
         }))
     }
 
-    /// It gives a token to everyone, and answers every other request with what `told` makes of its head.
+    /// It gives a token to everyone, and answers every other request with what `told` makes of its
+    /// head.
     fn telling(told: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         let token = token();
-        Self::choosing(Box::new(move |head, to| if asks_token(head) { token(to) } else { to.write_all(told(head).as_bytes()) }))
+        Self::choosing(Box::new(move |head, to| {
+            if asks_token(head) { token(to) } else { to.write_all(told(head).as_bytes()) }
+        }))
     }
 
     fn choosing(choose: Choice) -> Self {
@@ -131,7 +139,10 @@ fn asks_token(head: &str) -> bool {
     head.starts_with("POST") && head.contains("token")
 }
 
-#[allow(clippy::disallowed_methods, reason = "a server of the test's own; it ends with the test's process")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a server of the test's own; it ends with the test's process"
+)]
 fn spawn(run: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
     thread::spawn(run)
 }
@@ -161,7 +172,11 @@ fn token() -> Answer {
 }
 
 /// `begin`, and then what `piece` makes of 0, 1, 2 … without an end.
-fn endless(head: &'static str, begin: &'static str, piece: impl Fn(u64) -> String + Send + Sync + 'static) -> Answer {
+fn endless(
+    head: &'static str,
+    begin: &'static str,
+    piece: impl Fn(u64) -> String + Send + Sync + 'static,
+) -> Answer {
     Box::new(move |to| {
         to.write_all(head.as_bytes())?;
         to.write_all(begin.as_bytes())?;
@@ -214,7 +229,10 @@ fn history(client: &PlatformClient, agent: Option<&str>) -> Paging<Report> {
     let to = Timestamp::from_millis(1_698_393_600_000);
     let (kind, id) = agent.map_or(("all", ""), |id| ("user", id));
     let filter = Filter { kind: kind.to_owned(), id: id.to_owned() };
-    client.history(ReportRequest { window: Window { from: to.minus(Duration::from_secs(1800)), to }, filter })
+    client.history(ReportRequest {
+        window: Window { from: to.minus(Duration::from_secs(1800)), to },
+        filter,
+    })
 }
 
 #[track_caller]
@@ -229,11 +247,19 @@ fn ask(dialect: Dialect, server: &Hostile) -> Result<(usize, u64), ApiError> {
             Dialect::Reports => {
                 let (base_url, transport) = transport(server);
                 let (client_secret, hidden) = (SecretString::from(SECRET), Vec::new());
-                let options = ClientOptions { base_url, client_id: "client".to_owned(), client_secret, limits: LIMITS, hidden };
+                let options = ClientOptions {
+                    base_url,
+                    client_id: "client".to_owned(),
+                    client_secret,
+                    limits: LIMITS,
+                    hidden,
+                };
                 let client = Client::new(transport, clock(), options, Arc::new(|_| {}));
                 match client.poll(&JobId::parse("job").unwrap()).await? {
                     Poll::Completed(report) => report,
-                    other @ (Poll::Pending | Poll::Running | Poll::Failed(_)) => panic!("{other:?}"),
+                    other @ (Poll::Pending | Poll::Running | Poll::Failed(_)) => {
+                        panic!("{other:?}")
+                    }
                 }
             }
             Dialect::Platform => {
@@ -243,7 +269,10 @@ fn ask(dialect: Dialect, server: &Hostile) -> Result<(usize, u64), ApiError> {
                 paging.into_rows()
             }
         };
-        let rejected = cxone_exporter::domain::report::RowRejection::ALL.into_iter().map(|reason| report.rejected(reason)).sum();
+        let rejected = cxone_exporter::domain::report::RowRejection::ALL
+            .into_iter()
+            .map(|reason| report.rejected(reason))
+            .sum();
         Ok((report.rows().len(), rejected))
     })
 }
@@ -251,7 +280,11 @@ fn ask(dialect: Dialect, server: &Hostile) -> Result<(usize, u64), ApiError> {
 #[track_caller]
 fn assert_told_well(error: &ApiError) {
     let told = error.to_string();
-    assert!(told.len() < 3_000 && !told.contains(SECRET) && !told.contains(TOKEN), "{} bytes: {told}", told.len());
+    assert!(
+        told.len() < 3_000 && !told.contains(SECRET) && !told.contains(TOKEN),
+        "{} bytes: {told}",
+        told.len()
+    );
 }
 
 /// Asks a server whose rows are `rest`, and returns the reason under which its failure is counted.
@@ -267,21 +300,45 @@ fn bodies_that_never_end_are_ended_at_the_limits() {
     for dialect in BOTH {
         let begin = dialect.around().0;
         let spaces = endless(OK, begin, |_| " ".repeat(64 << 10));
-        assert_eq!(failure(dialect, token(), spaces), Some(Failure::TooLarge), "{dialect:?}: bytes");
+        assert_eq!(
+            failure(dialect, token(), spaces),
+            Some(Failure::TooLarge),
+            "{dialect:?}: bytes"
+        );
         let rows = endless(OK, begin, |_| "7,".repeat(1000));
         assert_eq!(failure(dialect, token(), rows), Some(Failure::TooLarge), "{dialect:?}: rows");
         let member = endless(OK, "{\"x\":\"", |_| "x".repeat(64 << 10));
-        assert_eq!(failure(dialect, token(), member), Some(Failure::TooLarge), "{dialect:?}: one member");
-        let refusal = endless("HTTP/1.1 422 No\r\nConnection: close\r\n\r\n", TOKEN, |_| format!("{TOKEN} {SECRET} ").repeat(1000));
-        assert_eq!(failure(dialect, token(), refusal), Some(Failure::Rejected), "{dialect:?}: a refusal");
-        let head = endless("HTTP/1.1 200 OK\r\n", "", |place| format!("X-{place}: {}\r\n", "x".repeat(1000)));
-        assert_eq!(failure(dialect, token(), head), Some(Failure::Unreachable), "{dialect:?}: headers");
+        assert_eq!(
+            failure(dialect, token(), member),
+            Some(Failure::TooLarge),
+            "{dialect:?}: one member"
+        );
+        let refusal = endless("HTTP/1.1 422 No\r\nConnection: close\r\n\r\n", TOKEN, |_| {
+            format!("{TOKEN} {SECRET} ").repeat(1000)
+        });
+        assert_eq!(
+            failure(dialect, token(), refusal),
+            Some(Failure::Rejected),
+            "{dialect:?}: a refusal"
+        );
+        let head = endless("HTTP/1.1 200 OK\r\n", "", |place| {
+            format!("X-{place}: {}\r\n", "x".repeat(1000))
+        });
+        assert_eq!(
+            failure(dialect, token(), head),
+            Some(Failure::Unreachable),
+            "{dialect:?}: headers"
+        );
         let interim = endless("", "", |_| {
             // Otherwise the debug build is busy for long after its time is up.
             thread::sleep(Duration::from_millis(1));
             "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(10)
         });
-        assert_eq!(failure(dialect, token(), interim), Some(Failure::Unreachable), "{dialect:?}: answers before the answer");
+        assert_eq!(
+            failure(dialect, token(), interim),
+            Some(Failure::Unreachable),
+            "{dialect:?}: answers before the answer"
+        );
     }
 }
 
@@ -289,13 +346,33 @@ fn bodies_that_never_end_are_ended_at_the_limits() {
 fn bombs_are_defused_at_the_limits() {
     for dialect in BOTH {
         let begin = dialect.around().0;
-        assert_eq!(failure(dialect, token(), bomb(PACKED, begin, " ")), Some(Failure::TooLarge), "{dialect:?}: spaces");
-        assert_eq!(failure(dialect, token(), bomb(PACKED, begin, "\0")), Some(Failure::TooLarge), "{dialect:?}: zeros");
-        assert_eq!(failure(dialect, token(), bomb(PACKED, begin, "[")), Some(Failure::TooLarge), "{dialect:?}: depth");
+        assert_eq!(
+            failure(dialect, token(), bomb(PACKED, begin, " ")),
+            Some(Failure::TooLarge),
+            "{dialect:?}: spaces"
+        );
+        assert_eq!(
+            failure(dialect, token(), bomb(PACKED, begin, "\0")),
+            Some(Failure::TooLarge),
+            "{dialect:?}: zeros"
+        );
+        assert_eq!(
+            failure(dialect, token(), bomb(PACKED, begin, "[")),
+            Some(Failure::TooLarge),
+            "{dialect:?}: depth"
+        );
         let refusal = "HTTP/1.1 422 No\r\nConnection: close\r\nContent-Encoding: gzip\r\n\r\n";
-        assert_eq!(failure(dialect, token(), bomb(refusal, "no", "\0")), Some(Failure::Rejected), "{dialect:?}: a refusal");
+        assert_eq!(
+            failure(dialect, token(), bomb(refusal, "no", "\0")),
+            Some(Failure::Rejected),
+            "{dialect:?}: a refusal"
+        );
         let granted = bomb(PACKED, r#"{"access_token":""#, "x");
-        assert_eq!(failure(dialect, granted, token()), Some(Failure::TooLarge), "{dialect:?}: a token");
+        assert_eq!(
+            failure(dialect, granted, token()),
+            Some(Failure::TooLarge),
+            "{dialect:?}: a token"
+        );
     }
 }
 
@@ -316,12 +393,17 @@ fn names_without_number_take_no_more_memory_than_the_limits_let_them() {
 #[test]
 fn numbers_out_of_range_cost_their_rows() {
     let begin = Dialect::Reports.around().0;
-    let with = |members: &str| format!(r#"{{"userId":"u","stateName":"s","dateFrom":"2023-10-27T07:00:00Z",{members}}}"#);
-    let odd = ["1e999", "-1", "4294967296", "0.5", "99999999999999999999"].map(|count| with(&format!("\"count\":{count}")));
-    let times = ["\"99999-01-01T00:00:00Z\"", "253402300800000", "\"2023-10-27T25:00:00Z\"", "1e400"]
-        .map(|time| with(&format!("\"dateTo\":{time}")));
+    let with = |members: &str| {
+        format!(r#"{{"userId":"u","stateName":"s","dateFrom":"2023-10-27T07:00:00Z",{members}}}"#)
+    };
+    let odd = ["1e999", "-1", "4294967296", "0.5", "99999999999999999999"]
+        .map(|count| with(&format!("\"count\":{count}")));
+    let times =
+        ["\"99999-01-01T00:00:00Z\"", "253402300800000", "\"2023-10-27T25:00:00Z\"", "1e400"]
+            .map(|time| with(&format!("\"dateTo\":{time}")));
     let rows = [odd.join(","), times.join(",")].join(",");
-    let server = Hostile::new(token(), text(format!("{OK}{begin}{rows},{}]}}", with("\"count\":2"))));
+    let server =
+        Hostile::new(token(), text(format!("{OK}{begin}{rows},{}]}}", with("\"count\":2"))));
     assert_eq!(ask(Dialect::Reports, &server), Ok((1, 9)));
 
     let with = |members: &str| format!(r#"{{"agentId":9e999,"agentStateId":1,{members}}}"#);
@@ -339,7 +421,10 @@ fn numbers_out_of_range_cost_their_rows() {
 
     for life in ["1e999", "-1", "99999999999999999999", "1e-999"] {
         let token = text(format!(r#"{OK}{{"access_token":"{TOKEN}","expires_in":{life}}}"#));
-        let server = Hostile::new(token, text(format!("{OK}{}{}", Dialect::Reports.around().0, Dialect::Reports.around().1)));
+        let server = Hostile::new(
+            token,
+            text(format!("{OK}{}{}", Dialect::Reports.around().0, Dialect::Reports.around().1)),
+        );
         assert_eq!(ask(Dialect::Reports, &server), Ok((0, 0)), "{life}");
     }
 }
@@ -350,12 +435,28 @@ fn redirects_are_not_followed_wherever_they_lead() {
     for dialect in BOTH {
         for code in ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"] {
             for to in [elsewhere.address.as_str(), "/again?token", ""] {
-                let redirect = || text(format!("HTTP/1.1 {code}\r\nConnection: close\r\nContent-Length: 0\r\nLocation: {to}\r\n\r\n"));
+                let redirect = || {
+                    text(format!(
+                        "HTTP/1.1 {code}\r\nConnection: close\r\nContent-Length: 0\r\nLocation: {to}\r\n\r\n"
+                    ))
+                };
                 let server = Hostile::new(token(), redirect());
-                assert_eq!(ask(dialect, &server).unwrap_err().kind.failure(), Some(Failure::Redirected), "{dialect:?} {code} {to}");
-                assert_eq!(server.requests(), if dialect == Dialect::Reports { 2 } else { 3 }, "a token, the codes, and the one request");
+                assert_eq!(
+                    ask(dialect, &server).unwrap_err().kind.failure(),
+                    Some(Failure::Redirected),
+                    "{dialect:?} {code} {to}"
+                );
+                assert_eq!(
+                    server.requests(),
+                    if dialect == Dialect::Reports { 2 } else { 3 },
+                    "a token, the codes, and the one request"
+                );
                 let server = Hostile::new(redirect(), token());
-                assert_eq!(ask(dialect, &server).unwrap_err().kind.failure(), Some(Failure::Redirected), "{dialect:?} {code} {to}");
+                assert_eq!(
+                    ask(dialect, &server).unwrap_err().kind.failure(),
+                    Some(Failure::Redirected),
+                    "{dialect:?} {code} {to}"
+                );
                 assert_eq!(server.requests(), 1);
             }
         }
@@ -368,14 +469,22 @@ fn addresses_in_answers_lead_no_token_away() {
     let elsewhere = Hostile::new(token(), token());
     let away = &elsewhere.address;
     let (begin, _) = Dialect::Platform.around();
-    let links = text(format!(r#"{OK}{begin}],"_links":{{"next":"{away}/2"}},"statusUrl":"{away}","api_endpoint":"{away}"}}"#));
-    let granted =
-        text(format!(r#"{OK}{{"access_token":"{TOKEN}","resource_server_base_uri":"{away}","refresh_token_server_uri":"{away}"}}"#));
+    let links = text(format!(
+        r#"{OK}{begin}],"_links":{{"next":"{away}/2"}},"statusUrl":"{away}","api_endpoint":"{away}"}}"#
+    ));
+    let granted = text(format!(
+        r#"{OK}{{"access_token":"{TOKEN}","resource_server_base_uri":"{away}","refresh_token_server_uri":"{away}"}}"#
+    ));
     let server = Hostile::new(granted, links);
     assert_eq!(ask(Dialect::Platform, &server), Ok((0, 0)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let discovered = runtime.block_on(async {
-        let server = Hostile::new(token(), text(format!(r#"{OK}{{"token_endpoint":"{away}/auth/token","api_endpoint":"{away}"}}"#)));
+        let server = Hostile::new(
+            token(),
+            text(format!(
+                r#"{OK}{{"token_endpoint":"{away}/auth/token","api_endpoint":"{away}"}}"#
+            )),
+        );
         let base: BaseUrl = server.address.parse().unwrap();
         let options = PlatformOptions {
             issuer: base.clone(),
@@ -383,7 +492,10 @@ fn addresses_in_answers_lead_no_token_away() {
             version: 30,
             access_key_id: "KEY".to_owned(),
             access_key_secret: SecretString::from(SECRET),
-            credentials: Credentials::Client { id: "client".to_owned(), secret: SecretString::from(SECRET) },
+            credentials: Credentials::Client {
+                id: "client".to_owned(),
+                secret: SecretString::from(SECRET),
+            },
             limits: LIMITS,
             hidden: Vec::new(),
             requests_per_minute: NonZeroU32::new(6000).unwrap(),

@@ -1,4 +1,5 @@
-//! The live feeds in the exporter that ships, in virtual time: a hand-made CXone tells states, skills, codes and a little history.
+//! The live feeds in the exporter that ships, in virtual time: a hand-made CXone tells states,
+//! skills, codes and a little history.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
@@ -64,7 +65,8 @@ impl Cxone {
             return (200, r#"{"access_token":"token-1","expires_in":3600}"#.to_owned());
         }
         let now = self.clock.now();
-        let path = request.uri().path().strip_prefix(BASE).expect("below the API's base").to_owned();
+        let path =
+            request.uri().path().strip_prefix(BASE).expect("below the API's base").to_owned();
         let query = request.uri().query().unwrap_or_default().to_owned();
         self.told(|told| {
             told.queries.push((now.instant.elapsed(), format!("{path}?{query}")));
@@ -90,7 +92,10 @@ impl Cxone {
 fn states(told: &mut Told, query: &str, now: Timestamp) -> (u16, String) {
     let document = |rows: &[String], next: bool| {
         let next = if next { r#""next":"http://127.0.0.1:1/elsewhere""# } else { r#""next":null"# };
-        format!(r#"{{"_links":{{{next}}},"lastPollTime":"{now}","agentStates":[{}]}}"#, rows.join(","))
+        format!(
+            r#"{{"_links":{{{next}}},"lastPollTime":"{now}","agentStates":[{}]}}"#,
+            rows.join(",")
+        )
     };
     if query.contains("updatedSince") {
         let (status, rows) = told.changes.pop_front().unwrap_or((204, Vec::new()));
@@ -142,10 +147,22 @@ impl World {
              access_key_secret_file: key}}\nmetrics: {{agent_info: true}}\n{more}"
         );
         let file = ConfigText { name: "c.yml", text: &text };
-        let (config, _) = Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, |_| Ok("s3cret".to_owned())).unwrap();
+        let (config, _) =
+            Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, |_| {
+                Ok("s3cret".to_owned())
+            })
+            .unwrap();
         let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 10, reload: None };
         let transport = Arc::clone(&cxone);
-        let exporter = app::exporter(&config, web, &clock, transport, Box::new(MemoryStore::default()), Random::from_seed(5)).unwrap();
+        let exporter = app::exporter(
+            &config,
+            web,
+            &clock,
+            transport,
+            Box::new(MemoryStore::default()),
+            Random::from_seed(5),
+        )
+        .unwrap();
         let (polling, site) = exporter.into_parts(CancellationToken::new());
         Self { clock, cxone, site, polling: Box::pin(polling) }
     }
@@ -161,19 +178,25 @@ impl World {
 
     /// Every sample on the page, as `name{label=value,…}` without quotes.
     async fn page(&self) -> Page {
-        let request = Request::get("/metrics").header("accept", "application/openmetrics-text;version=1.0.0").body(()).unwrap();
+        let request = Request::get("/metrics")
+            .header("accept", "application/openmetrics-text;version=1.0.0")
+            .body(())
+            .unwrap();
         let (_, body) = self.site.answer(&request).into_parts();
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         let page = strict::parse(&text, Dialect::OpenMetrics).unwrap();
         let of = |((name, labels), value): (&(String, BTreeMap<String, String>), &String)| {
-            let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let labels: Vec<String> =
+                labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
             (format!("{name}{{{}}}", labels.join(",")), value.clone())
         };
         page.samples.iter().map(of).collect()
     }
 
     fn queries(&self, of: &str) -> Vec<(Duration, String)> {
-        self.cxone.told(|told| told.queries.iter().filter(|(_, query)| query.starts_with(of)).cloned().collect())
+        self.cxone.told(|told| {
+            told.queries.iter().filter(|(_, query)| query.starts_with(of)).cloned().collect()
+        })
     }
 }
 
@@ -193,7 +216,9 @@ fn available(id: u32, since: i64) -> String {
 fn visit(id: u32, state: u32, since: i64, lasted: Option<i64>) -> String {
     let duration = lasted.map_or("null".to_owned(), |lasted| format!("\"PT{lasted}S\""));
     let start = Timestamp::from_millis(START.millis() + since * 1_000);
-    format!(r#"{{"agentId":{id},"agentStateId":{state},"agentSessionId":1,"stateIndex":1,"startDate":"{start}","duration":{duration}}}"#)
+    format!(
+        r#"{{"agentId":{id},"agentStateId":{state},"agentSessionId":1,"stateIndex":1,"startDate":"{start}","duration":{duration}}}"#
+    )
 }
 
 #[track_caller]
@@ -212,10 +237,16 @@ fn time(page: &Page, series: &str) -> f64 {
 
 #[tokio::test(start_paused = true)]
 async fn live_states_make_what_is_now_and_history_the_counters() {
-    let wrap_up = agent(2, r#""agentStateId":2,"agentStateName":"Unavailable","isACW":"True","skillName":"Sales""#, -20);
-    let lunch = agent(3, r#""agentStateId":2,"outStateId":12,"outStateDescription":"Lunch""#, -3_000);
+    let wrap_up = agent(
+        2,
+        r#""agentStateId":2,"agentStateName":"Unavailable","isACW":"True","skillName":"Sales""#,
+        -20,
+    );
+    let lunch =
+        agent(3, r#""agentStateId":2,"outStateId":12,"outStateDescription":"Lunch""#, -3_000);
     let all = vec![vec![available(1, -60), wrap_up], vec![lunch]];
-    let mut world = World::new(HOUR, Told { all, history: vec![visit(1, 1, -60, None)], ..Told::default() });
+    let mut world =
+        World::new(HOUR, Told { all, history: vec![visit(1, 1, -60, None)], ..Told::default() });
     world.run_for(10).await;
     let page = world.page().await;
     is(&page, "cxone_agents{state=Available}", Some("1"));
@@ -227,31 +258,55 @@ async fn live_states_make_what_is_now_and_history_the_counters() {
     is(&page, "cxone_team_agents{state=Available,team=North}", Some("1"));
     is(&page, "cxone_live_up{feed=agent_states}", Some("1"));
     is(&page, "cxone_agent_info{agent=1,agent_name=Ann 1}", Some("1"));
-    assert_eq!(time(&page, "cxone_agent_state_start_timestamp_seconds{agent=2,skill=Sales,state=Wrap-up}"), -20.0);
+    assert_eq!(
+        time(&page, "cxone_agent_state_start_timestamp_seconds{agent=2,skill=Sales,state=Wrap-up}"),
+        -20.0
+    );
     is(&page, "cxone_agent_state_entries_total{agent=1,skill=,state=Available}", Some("0"));
-    assert!(!page.keys().any(|series| series.starts_with("cxone_agent_state_entries_total{agent=2")), "no history yet");
+    assert!(
+        !page.keys().any(|series| series.starts_with("cxone_agent_state_entries_total{agent=2")),
+        "no history yet"
+    );
 
-    let inbound = agent(1, r#""agentStateId":3,"agentStateName":"InboundContact","skillName":"Sales""#, 12);
+    let inbound =
+        agent(1, r#""agentStateId":3,"agentStateName":"InboundContact","skillName":"Sales""#, 12);
     world.cxone.told(|told| told.changes.extend([(304, vec![]), (200, vec![inbound])]));
     world.run_for(40).await;
     let page = world.page().await;
     is(&page, "cxone_agents{state=Available}", Some("0"));
     is(&page, "cxone_agents{state=InboundContact}", Some("1"));
-    assert_eq!(time(&page, "cxone_agent_state_start_timestamp_seconds{agent=1,skill=Sales,state=InboundContact}"), 12.0);
+    assert_eq!(
+        time(
+            &page,
+            "cxone_agent_state_start_timestamp_seconds{agent=1,skill=Sales,state=InboundContact}"
+        ),
+        12.0
+    );
     assert!(time(&page, "cxone_agent_observed_timestamp_seconds{agent=1}") > 30.0);
     is(&page, "cxone_state_entries_total{skill=,state=Available}", Some("0"));
-    assert!(!page.contains_key("cxone_state_entries_total{skill=Sales,state=InboundContact}"), "the history has not told it");
+    assert!(
+        !page.contains_key("cxone_state_entries_total{skill=Sales,state=InboundContact}"),
+        "the history has not told it"
+    );
 
     world.cxone.told(|told| told.history = vec![visit(1, 1, -60, Some(72)), visit(1, 3, 12, None)]);
     world.run_for(60).await;
     let page = world.page().await;
     is(&page, "cxone_agent_state_entries_total{agent=1,skill=,state=InboundContact}", Some("1"));
     is(&page, "cxone_state_entries_total{skill=,state=InboundContact}", Some("1"));
-    assert_eq!(page.keys().filter(|series| series.starts_with("cxone_agent_state_start_timestamp_seconds{agent=1,")).count(), 1);
+    assert_eq!(
+        page.keys()
+            .filter(
+                |series| series.starts_with("cxone_agent_state_start_timestamp_seconds{agent=1,")
+            )
+            .count(),
+        1
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_whole_list_comes_in_pages_at_the_start_and_every_five_minutes_and_changes_in_between() {
+async fn the_whole_list_comes_in_pages_at_the_start_and_every_five_minutes_and_changes_in_between()
+{
     let all = vec![vec![available(1, -60)], vec![available(2, -60)], vec![available(3, -60)]];
     let mut world = World::new(HOUR, Told { all, ..Told::default() });
     world.run_for(280).await;
@@ -260,10 +315,18 @@ async fn the_whole_list_comes_in_pages_at_the_start_and_every_five_minutes_and_c
     world.run_for(100).await;
     is(&world.page().await, "cxone_agents{state=Available}", Some("2"));
     let asked = world.queries("/agents/states");
-    let whole: Vec<&str> = asked.iter().map(|(_, query)| query.as_str()).filter(|query| !query.contains("updatedSince")).collect();
+    let whole: Vec<&str> = asked
+        .iter()
+        .map(|(_, query)| query.as_str())
+        .filter(|query| !query.contains("updatedSince"))
+        .collect();
     let pages = ["/agents/states?", "/agents/states?skip=1", "/agents/states?skip=2"];
     assert_eq!(whole, [&pages[..], &pages[..2]].concat());
-    let changes: Vec<Duration> = asked.iter().filter(|(_, query)| query.contains("updatedSince=2026-06-10T")).map(|(at, _)| *at).collect();
+    let changes: Vec<Duration> = asked
+        .iter()
+        .filter(|(_, query)| query.contains("updatedSince=2026-06-10T"))
+        .map(|(at, _)| *at)
+        .collect();
     let minute = asked.iter().filter(|(at, _)| *at < Duration::from_secs(60)).count();
     assert!(changes.len() > 20 && (3..=8).contains(&minute), "{} {minute}", changes.len());
 }
@@ -285,7 +348,11 @@ async fn a_feed_that_fails_freezes_what_was_observed_and_then_goes_and_nobody_lo
         world.cxone.told(|told| told.fails = Some(status));
         world.run_for(240).await;
         let page = world.page().await;
-        assert_eq!(time(&page, "cxone_agent_observed_timestamp_seconds{agent=1}"), observed, "{status}");
+        assert_eq!(
+            time(&page, "cxone_agent_observed_timestamp_seconds{agent=1}"),
+            observed,
+            "{status}"
+        );
         is(&page, "cxone_agents_over_limit{state=Wrap-up}", Some("0"));
         is(&page, "cxone_live_up{feed=agent_states}", Some("0"));
         is(&page, "cxone_live_up{feed=skill_activity}", Some("0"));
@@ -331,8 +398,13 @@ async fn the_live_feeds_work_without_the_history_and_the_history_without_them() 
 #[tokio::test(start_paused = true)]
 async fn the_tenants_timeouts_are_limits_where_the_configuration_sets_none() {
     let lunch = agent(3, r#""agentStateId":2,"outStateId":12"#, -3_650);
-    for (more, wrap_up) in [("", "300"), ("states: {limits: {}}\n", "1800"), ("states: {limits: {Ready: 1m}}\n", "1800")] {
-        let mut world = World::new(more, Told { all: vec![vec![lunch.clone()]], ..Told::default() });
+    for (more, wrap_up) in [
+        ("", "300"),
+        ("states: {limits: {}}\n", "1800"),
+        ("states: {limits: {Ready: 1m}}\n", "1800"),
+    ] {
+        let mut world =
+            World::new(more, Told { all: vec![vec![lunch.clone()]], ..Told::default() });
         world.run_for(40).await;
         let page = world.page().await;
         is(&page, "cxone_state_duration_limit_seconds{state=Wrap-up}", Some(wrap_up));
@@ -346,13 +418,18 @@ async fn the_tenants_timeouts_are_limits_where_the_configuration_sets_none() {
 #[tokio::test(start_paused = true)]
 async fn live_requests_stay_within_the_budget() {
     let told = Told { all: vec![vec![available(1, -60)]], ..Told::default() };
-    let mut world = World::new("poll: {live_interval: 1s}\nquota: {requests_per_minute: 12}\n", told);
+    let mut world =
+        World::new("poll: {live_interval: 1s}\nquota: {requests_per_minute: 12}\n", told);
     world.run_for(600).await;
     let asked = world.queries("/");
     for (place, (first, _)) in asked.iter().enumerate() {
-        let within = asked[place..].iter().filter(|(at, _)| *at < *first + Duration::from_secs(60)).count();
+        let within =
+            asked[place..].iter().filter(|(at, _)| *at < *first + Duration::from_secs(60)).count();
         assert!(within <= 12, "{within} requests in the minute from {first:?}");
     }
     let count = |of: &str| world.queries(of).len();
-    assert!(count("/agents/state-history") >= 5 && count("/skills/activity") > 20, "everybody has a turn");
+    assert!(
+        count("/agents/state-history") >= 5 && count("/skills/activity") > 20,
+        "everybody has a turn"
+    );
 }

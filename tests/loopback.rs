@@ -1,6 +1,10 @@
 //! The binary as its users run it: real processes, real sockets on this machine, real signals.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "in a test, a panic is the way to say it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "in a test, a panic is the way to say it"
+)]
 
 #[allow(dead_code, reason = "the crash test is the one that kills")]
 #[path = "support/process.rs"]
@@ -17,12 +21,14 @@ use process::{Answer, PATIENCE, Running, Said, command, get, request, run, wait_
 use strict::{Dialect, Page, parse};
 use tempfile::TempDir;
 
-const OPENMETRICS: &str = "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5\r\n";
+const OPENMETRICS: &str =
+    "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5\r\n";
 const SECRET: &str = "a-secret-that-nobody-may-see";
 
 /// A simulated contact centre, and where it is.
 fn simulate(more: &[&str]) -> (Running, String) {
-    let args = ["simulate", "--web.listen-address=127.0.0.1:0", "--client-secret", SECRET, "--quota=600"];
+    let args =
+        ["simulate", "--web.listen-address=127.0.0.1:0", "--client-secret", SECRET, "--quota=600"];
     let simulator = Running::start(&mut command(&[&args, more].concat()));
     let address = simulator.told("address:       ");
     (simulator, address)
@@ -31,15 +37,25 @@ fn simulate(more: &[&str]) -> (Running, String) {
 /// A command that knows the simulator by flags and environment only.
 fn client(args: &[&str], api: &str) -> Command {
     let mut client = command(args);
-    client.env("CXONE_BASE_URL", api).env("CXONE_CLIENT_ID", "simulated-client").env("CXONE_CLIENT_SECRET", SECRET);
+    client
+        .env("CXONE_BASE_URL", api)
+        .env("CXONE_CLIENT_ID", "simulated-client")
+        .env("CXONE_CLIENT_SECRET", SECRET);
     client
 }
 
-/// An exporter of some of the simulator's agents, where it is, and the folder of its store, which goes with the last of them.
+/// An exporter of some of the simulator's agents, where it is, and the folder of its store, which
+/// goes with the last of them.
 fn serve(api: &str, more: &[&str]) -> (Running, String, TempDir) {
     let store = tempfile::tempdir().unwrap();
     let storage = format!("--storage.path={}", store.path().display());
-    let args = ["serve", "--web.listen-address=127.0.0.1:0", "--target.user=user-001", "--target.user=user-002", &storage];
+    let args = [
+        "serve",
+        "--web.listen-address=127.0.0.1:0",
+        "--target.user=user-001",
+        "--target.user=user-002",
+        &storage,
+    ];
     let exporter = Running::start(&mut client(&[&args, more].concat(), api));
     let address = exporter.told(" address=");
     (exporter, address, store)
@@ -50,7 +66,11 @@ fn ready(address: &str) {
 }
 
 fn value(page: &Page, name: &str) -> Option<f64> {
-    page.samples.iter().filter(|(series, _)| series.0 == name).map(|(_, value)| value.parse::<f64>().unwrap()).reduce(|a, b| a + b)
+    page.samples
+        .iter()
+        .filter(|(series, _)| series.0 == name)
+        .map(|(_, value)| value.parse::<f64>().unwrap())
+        .reduce(|a, b| a + b)
 }
 
 fn inflated(answer: &Answer) -> String {
@@ -66,7 +86,11 @@ fn serve_is_scraped_in_both_formats_and_both_codings_and_never_shows_the_secret(
     let (mut exporter, address, _store) = serve(&api, &["--log.level=debug"]);
     ready(&address);
     let openmetrics = get(&address, "/metrics", OPENMETRICS);
-    assert!(openmetrics.head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{}", openmetrics.head);
+    assert!(
+        openmetrics.head.contains("content-type: application/openmetrics-text; version=1.0.0"),
+        "{}",
+        openmetrics.head
+    );
     let page = parse(&openmetrics.text(), Dialect::OpenMetrics).unwrap();
     assert!(value(&page, "cxone_agents_seen").unwrap() >= 1.0);
     assert!(value(&page, "cxone_report_rows_total").unwrap() > 0.0);
@@ -79,7 +103,14 @@ fn serve_is_scraped_in_both_formats_and_both_codings_and_never_shows_the_secret(
     assert!(parse(&inflated(&zipped), Dialect::Text).unwrap().samples.len() > 100);
 
     let status_page = get(&address, "/", "");
-    assert_eq!((status_page.status, get(&address, "/-/healthy", "").status, get(&address, "/nowhere", "").status), (200, 200, 404));
+    assert_eq!(
+        (
+            status_page.status,
+            get(&address, "/-/healthy", "").status,
+            get(&address, "/nowhere", "").status
+        ),
+        (200, 200, 404)
+    );
     exporter.signal("TERM");
     assert_eq!(exporter.ended().0.code(), Some(0));
     for text in [openmetrics.text(), status_page.text(), exporter.stdout(), exporter.stderr()] {
@@ -87,7 +118,10 @@ fn serve_is_scraped_in_both_formats_and_both_codings_and_never_shows_the_secret(
         assert!(!text.contains("Bearer"), "{text}");
     }
     assert_eq!(exporter.stdout(), "");
-    assert!(simulator.stdout().contains(&format!("client secret: {SECRET}")), "a client of it must know");
+    assert!(
+        simulator.stdout().contains(&format!("client secret: {SECRET}")),
+        "a client of it must know"
+    );
 }
 
 #[test]
@@ -95,7 +129,8 @@ fn sigterm_ends_serve_in_good_order_while_a_report_job_is_in_flight() {
     let (_simulator, api) = simulate(&["--job-time=30s"]);
     let (mut exporter, address, _store) = serve(&api, &[]);
     wait_for("a job in flight", || {
-        let page = parse(&get(&address, "/metrics", OPENMETRICS).text(), Dialect::OpenMetrics).unwrap();
+        let page =
+            parse(&get(&address, "/metrics", OPENMETRICS).text(), Dialect::OpenMetrics).unwrap();
         (value(&page, "cxone_report_jobs_in_flight") > Some(0.0)).then_some(())
     });
     exporter.signal("TERM");
@@ -122,7 +157,10 @@ fn a_client_that_does_not_read_holds_up_the_end_for_less_than_five_seconds() {
     let _stalled = stalled_reader(&address);
     exporter.signal("INT");
     let (status, took) = exporter.ended();
-    assert!(status.code() == Some(0) && took > Duration::from_secs(2) && took < Duration::from_secs(5), "{status} after {took:?}");
+    assert!(
+        status.code() == Some(0) && took > Duration::from_secs(2) && took < Duration::from_secs(5),
+        "{status} after {took:?}"
+    );
 }
 
 #[test]
@@ -132,23 +170,33 @@ fn a_second_signal_ends_serve_at_once() {
     ready(&address);
     let _stalled = stalled_reader(&address);
     exporter.signal("TERM");
-    wait_for("the first signal", || exporter.stderr().contains("a second signal ends at once").then_some(()));
+    wait_for("the first signal", || {
+        exporter.stderr().contains("a second signal ends at once").then_some(())
+    });
     exporter.signal("TERM");
     let (status, took) = exporter.ended();
-    assert!(status.code() == Some(0) && took < Duration::from_millis(1500), "{status} after {took:?}");
+    assert!(
+        status.code() == Some(0) && took < Duration::from_millis(1500),
+        "{status} after {took:?}"
+    );
     assert!(exporter.stderr().contains("ended at once"));
 }
 
 #[test]
 fn history_prints_records_in_three_formats_and_nothing_else_on_stdout() {
     let (_simulator, api) = simulate(&["--job-time=100ms"]);
-    let history = |more: &[&str]| run(&mut client(&[&["history", "--user=user-001"], more].concat(), &api));
+    let history =
+        |more: &[&str]| run(&mut client(&[&["history", "--user=user-001"], more].concat(), &api));
     let Said { code, stdout, stderr } = history(&[]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(stdout.starts_with("FROM ") && stdout.lines().count() > 20, "{stdout}");
-    let json: serde_json::Value = serde_json::from_str(&history(&["--format=json"]).stdout).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&history(&["--format=json"]).stdout).unwrap();
     let rows = json.as_array().unwrap();
-    assert!(rows.len() > 20 && rows.iter().all(|row| row["userId"] == "user-001" && row["dateFrom"].is_string()));
+    assert!(
+        rows.len() > 20
+            && rows.iter().all(|row| row["userId"] == "user-001" && row["dateFrom"].is_string())
+    );
     let from: Vec<&str> = rows.iter().map(|row| row["dateFrom"].as_str().unwrap()).collect();
     assert!(from.is_sorted(), "the oldest first");
     let csv = history(&["--format=csv", "--last=2h"]).stdout;
@@ -166,7 +214,8 @@ fn history_says_why_there_may_be_no_records() {
     assert!(stderr.contains("No records for user-999") && stderr.contains("7d"), "{stderr}");
     let Said { code, stderr, .. } = history("ann@example.org");
     assert!(code == Some(0) && stderr.contains("an e-mail address is no id"), "{stderr}");
-    let Said { stdout, .. } = run(&mut client(&["history", "--user=user-999", "--format=json"], &api));
+    let Said { stdout, .. } =
+        run(&mut client(&["history", "--user=user-999", "--format=json"], &api));
     assert_eq!(stdout, "[]\n");
 }
 
@@ -178,7 +227,11 @@ fn history_ends_quietly_when_nobody_reads_it_any_more() {
         let mut child = history.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
-        assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""), "{format}");
+        assert_eq!(
+            (output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()),
+            (Some(0), ""),
+            "{format}"
+        );
     }
 }
 
@@ -187,18 +240,37 @@ fn check_tells_what_it_finds_and_how_to_mend_it() {
     let (_simulator, api) = simulate(&["--job-time=100ms"]);
     let check = |args: &[&str]| run(&mut client(&[&["check"], args].concat(), &api));
     let Said { code, stdout, .. } = check(&["--target.user=user-001"]);
-    assert!(code == Some(0) && stdout.contains("ok      configuration") && stdout.contains("--live"), "{stdout}");
+    assert!(
+        code == Some(0) && stdout.contains("ok      configuration") && stdout.contains("--live"),
+        "{stdout}"
+    );
     let Said { code, stdout, .. } = check(&["--target.user=user-001", "--live"]);
-    assert!(code == Some(0) && stdout.contains("ok      credentials") && stdout.contains("ok      report of user:user-001"), "{stdout}");
+    assert!(
+        code == Some(0)
+            && stdout.contains("ok      credentials")
+            && stdout.contains("ok      report of user:user-001"),
+        "{stdout}"
+    );
     let Said { code, stdout, .. } = check(&["--target.user=ann@example.org", "--live"]);
-    assert!(code == Some(0) && stdout.contains("it is empty") && stdout.contains("an e-mail address is no id"), "{stdout}");
+    assert!(
+        code == Some(0)
+            && stdout.contains("it is empty")
+            && stdout.contains("an e-mail address is no id"),
+        "{stdout}"
+    );
 
     let wrong = "another-secret-to-hide";
     let live = ["check", "--live", "--target.user=user-001", "--log.level=debug"];
     let Said { code, stdout, stderr } = run(client(&live, &api).env("CXONE_CLIENT_SECRET", wrong));
-    assert!(code == Some(1) && stdout.contains("FAILED  credentials") && stdout.contains("OAuth Clients"), "{stdout}{stderr}");
+    assert!(
+        code == Some(1)
+            && stdout.contains("FAILED  credentials")
+            && stdout.contains("OAuth Clients"),
+        "{stdout}{stderr}"
+    );
     assert!(!stdout.contains(wrong) && !stderr.contains(wrong));
-    let Said { code, stdout, .. } = run(client(&live, &api).env("CXONE_BASE_URL", "http://127.0.0.1:1"));
+    let Said { code, stdout, .. } =
+        run(client(&live, &api).env("CXONE_BASE_URL", "http://127.0.0.1:1"));
     assert!(code == Some(1) && stdout.contains("FAILED  credentials"), "{stdout}");
 }
 
@@ -213,18 +285,36 @@ fn a_wrong_configuration_is_told_whole_and_starts_nothing() {
     for name in ["serve", "check"] {
         let Said { code, stdout, stderr } = run(&mut command(&[name, &flag]));
         assert_eq!((code, stdout.as_str()), (Some(78), ""), "{stderr}");
-        for mistake in [":4: api.client_secret_file", ":7: targets[1]", ":9: poll.interval", ":10: poll.overlpa", ":11: metrics.detail"] {
+        for mistake in [
+            ":4: api.client_secret_file",
+            ":7: targets[1]",
+            ":9: poll.interval",
+            ":10: poll.overlpa",
+            ":11: metrics.detail",
+        ] {
             assert!(stderr.contains(mistake), "{mistake} is not in\n{stderr}");
         }
-        assert!(stderr.contains("did you mean `overlap`") && !stderr.contains("listening"), "{stderr}");
+        assert!(
+            stderr.contains("did you mean `overlap`") && !stderr.contains("listening"),
+            "{stderr}"
+        );
     }
     let Said { code, stderr, .. } = run(&mut command(&["serve"]));
-    assert!(code == Some(78) && stderr.contains("tenant") && stderr.contains("client_id"), "{stderr}");
+    assert!(
+        code == Some(78) && stderr.contains("tenant") && stderr.contains("client_id"),
+        "{stderr}"
+    );
 }
 
 #[test]
 fn a_wrong_command_line_ends_with_64_and_an_address_in_use_with_1() {
-    for args in [&["serve", "--web.listen-adress=:0"][..], &["fly"], &[], &["history"], &["simulate", "--faults=unheard-of=1"]] {
+    for args in [
+        &["serve", "--web.listen-adress=:0"][..],
+        &["fly"],
+        &[],
+        &["history"],
+        &["simulate", "--faults=unheard-of=1"],
+    ] {
         let Said { code, stdout, stderr } = run(&mut command(args));
         assert_eq!((code, stdout.as_str()), (Some(64), ""), "{args:?}: {stderr}");
     }
@@ -239,9 +329,18 @@ fn a_wrong_command_line_ends_with_64_and_an_address_in_use_with_1() {
 fn demo_shows_agents_within_seconds() {
     // Ten seconds of what users run; the tests' own build is slower, and not alone on the machine.
     let within = if cfg!(debug_assertions) { PATIENCE } else { Duration::from_secs(10) };
-    let mut demo = Running::start(&mut command(&["demo", "--web.listen-address=127.0.0.1:0", "--simulate.listen-address=127.0.0.1:0"]));
+    let mut demo = Running::start(&mut command(&[
+        "demo",
+        "--web.listen-address=127.0.0.1:0",
+        "--simulate.listen-address=127.0.0.1:0",
+    ]));
     let address = demo.told("status page: http://").trim_end_matches('/').to_owned();
-    let agents = || value(&parse(&get(&address, "/metrics", OPENMETRICS).text(), Dialect::OpenMetrics).unwrap(), "cxone_agents");
+    let agents = || {
+        value(
+            &parse(&get(&address, "/metrics", OPENMETRICS).text(), Dialect::OpenMetrics).unwrap(),
+            "cxone_agents",
+        )
+    };
     process::wait_for_at_most(within, "agents", || (agents() > Some(10.0)).then_some(()));
     demo.signal("INT");
     assert_eq!(demo.ended().0.code(), Some(0));
@@ -251,9 +350,15 @@ fn demo_shows_agents_within_seconds() {
 fn a_client_that_shares_no_code_with_us_gets_on_with_the_simulator() {
     let (_simulator, api) = simulate(&["--job-time=1s"]);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/seed_client.py");
-    let Said { code, stdout, stderr } =
-        run(Command::new("python3").args([script, &api, "simulated-client", "user-001"]).env("CXONE_CLIENT_SECRET", SECRET));
+    let Said { code, stdout, stderr } = run(Command::new("python3")
+        .args([script, &api, "simulated-client", "user-001"])
+        .env("CXONE_CLIENT_SECRET", SECRET));
     assert_eq!(code, Some(0), "{stderr}");
-    let rows: Vec<serde_json::Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(rows.len() > 20 && rows.iter().all(|row| row["userId"] == "user-001" && row["stateName"].is_string()), "{stderr}");
+    let rows: Vec<serde_json::Value> =
+        stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(
+        rows.len() > 20
+            && rows.iter().all(|row| row["userId"] == "user-001" && row["stateName"].is_string()),
+        "{stderr}"
+    );
 }

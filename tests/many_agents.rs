@@ -1,8 +1,12 @@
-//! The dialect `platform` with many agents: history and live lists in pages of 10,000 rows, read as they arrive and within bounded memory,
-//! and every count right. 2,000 agents here; in full, with a million series:
-//! `MANY_AGENTS=50000 cargo test --release --test many_agents -- --nocapture`.
+//! The dialect `platform` with many agents: history and live lists in pages of 10,000 rows, read as
+//! they arrive and within bounded memory, and every count right. 2,000 agents here; in full, with a
+//! million series: `MANY_AGENTS=50000 cargo test --release --test many_agents -- --nocapture`.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "in a test, a panic is the way to say it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "in a test, a panic is the way to say it"
+)]
 
 use std::alloc::System;
 use std::fmt::Write as _;
@@ -50,7 +54,8 @@ const STATES: [(&str, &str); 9] = [
 
 const PAGE: u64 = 10_000;
 
-/// A CXone whose agents' histories need not be kept: everything follows from the numbers of agent and stay.
+/// A CXone whose agents' histories need not be kept: everything follows from the numbers of agent
+/// and stay.
 struct Cxone {
     clock: Clock,
     agents: i64,
@@ -86,20 +91,33 @@ fn at(millis: i64) -> Timestamp {
 /// The row of an agent's stay as it is known at `now`; live ones tell no duration.
 fn row(agent: i64, stay: i64, now: Option<i64>) -> String {
     let (name, skill) = state(agent, stay);
-    let mut row = format!(r#"{{"agentId":{agent},"agentStateName":"{name}","skillName":"{skill}","teamName":"t","startDate":"#);
+    let mut row = format!(
+        r#"{{"agentId":{agent},"agentStateName":"{name}","skillName":"{skill}","teamName":"t","startDate":"#
+    );
     let begin = begins(agent, stay);
     write!(row, r#""{}""#, at(begin)).unwrap();
     if now.is_some_and(|now| begin + STAY <= now) {
-        write!(row, r#","agentSessionId":1,"stateIndex":{stay},"duration":"PT{}S""#, STAY / 1000).unwrap();
+        write!(row, r#","agentSessionId":1,"stateIndex":{stay},"duration":"PT{}S""#, STAY / 1000)
+            .unwrap();
     }
     row.push('}');
     row
 }
 
 impl Cxone {
-    /// A page of `total` rows, of which `tell` makes the one at a place; piece by piece, as it is read.
-    fn page(&self, query: &str, list: &str, total: u64, tell: impl Fn(i64) -> String + Send + 'static) -> Response {
-        let skip: u64 = query.split('&').find_map(|part| part.strip_prefix("skip=")).map_or(0, |skip| skip.parse().unwrap());
+    /// A page of `total` rows, of which `tell` makes the one at a place; piece by piece, as it is
+    /// read.
+    fn page(
+        &self,
+        query: &str,
+        list: &str,
+        total: u64,
+        tell: impl Fn(i64) -> String + Send + 'static,
+    ) -> Response {
+        let skip: u64 = query
+            .split('&')
+            .find_map(|part| part.strip_prefix("skip="))
+            .map_or(0, |skip| skip.parse().unwrap());
         let end = total.min(skip + PAGE);
         self.rows.fetch_add(usize::try_from(end.saturating_sub(skip)).unwrap(), Ordering::Relaxed);
         let now = at(self.clock.now().utc.millis());
@@ -119,11 +137,16 @@ impl Cxone {
 
     fn history(&self, query: &str) -> Response {
         let time = |name: &str| {
-            let part = query.split('&').find_map(|part| part.strip_prefix(name)).unwrap().replace("%3A", ":");
+            let part = query
+                .split('&')
+                .find_map(|part| part.strip_prefix(name))
+                .unwrap()
+                .replace("%3A", ":");
             part.parse::<jiff::Timestamp>().unwrap().as_millisecond()
         };
         let (from, to, now) = (time("startDate="), time("endDate="), self.clock.now().utc.millis());
-        // Of every agent as many stays as there can be, in the order of agents; those outside the window tell the same as the first one.
+        // Of every agent as many stays as there can be, in the order of agents; those outside the
+        // window tell the same as the first one.
         let stays = (to - from) / STAY + 2;
         let total = u64::try_from(self.agents * stays).unwrap();
         self.page(query, "agentStateHistory", total, move |place| {
@@ -141,16 +164,22 @@ fn response(body: stream::BoxStream<'static, Result<Bytes, TransportError>>) -> 
 impl Transport for Cxone {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response, TransportError>> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let text = |text: &'static str| response(stream::once(async move { Ok(Bytes::from_static(text.as_bytes())) }).boxed());
+        let text = |text: &'static str| {
+            response(stream::once(async move { Ok(Bytes::from_static(text.as_bytes())) }).boxed())
+        };
         let query = request.uri().query().unwrap_or_default();
         let now = self.clock.now().utc.millis();
         let answer = match request.uri().path().rsplit('/').next().unwrap() {
-            _ if *request.method() == Method::POST => text(r#"{"access_token":"token-1","expires_in":3600}"#),
+            _ if *request.method() == Method::POST => {
+                text(r#"{"access_token":"token-1","expires_in":3600}"#)
+            }
             "state-history" => self.history(query),
             "states" if query.contains("updatedSince") => text("{}"),
             "states" => {
                 let total = u64::try_from(self.agents).unwrap();
-                self.page(query, "agentStates", total, move |agent| row(agent, stay(agent, now), None))
+                self.page(query, "agentStates", total, move |agent| {
+                    row(agent, stay(agent, now), None)
+                })
             }
             _ => text("{}"),
         };
@@ -160,14 +189,19 @@ impl Transport for Cxone {
 
 /// The sum of all samples of a family, and how many there are.
 fn family(page: &str, name: &str) -> (f64, usize) {
-    let lines = page.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{')));
-    lines.fold((0.0, 0), |(sum, count), line| (sum + line.rsplit(' ').next().unwrap().parse::<f64>().unwrap(), count + 1))
+    let lines = page
+        .lines()
+        .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{')));
+    lines.fold((0.0, 0), |(sum, count), line| {
+        (sum + line.rsplit(' ').next().unwrap().parse::<f64>().unwrap(), count + 1)
+    })
 }
 
 /// A time gauge of the one target, in milliseconds.
 fn time(page: &str, name: &str) -> i64 {
     let series = format!("cxone_target_{name}_timestamp_seconds{{");
-    let (_, seconds) = page.lines().find(|line| line.starts_with(&series)).unwrap().rsplit_once(' ').unwrap();
+    let (_, seconds) =
+        page.lines().find(|line| line.starts_with(&series)).unwrap().rsplit_once(' ').unwrap();
     let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
     format!("{whole}{fraction:0<3}").parse().unwrap()
 }
@@ -176,17 +210,29 @@ fn time(page: &str, name: &str) -> i64 {
 async fn many_agents_are_read_page_by_page_within_bounded_memory_and_every_count_is_right() {
     let agents: i64 = std::env::var("MANY_AGENTS").map_or(2_000, |agents| agents.parse().unwrap());
     let clock = Clock::starting_at(at(START));
-    let cxone =
-        Arc::new(Cxone { clock: clock.clone(), agents, requests: AtomicUsize::new(0), rows: AtomicUsize::new(0), most: Arc::default() });
+    let cxone = Arc::new(Cxone {
+        clock: clock.clone(),
+        agents,
+        requests: AtomicUsize::new(0),
+        rows: AtomicUsize::new(0),
+        most: Arc::default(),
+    });
     let text = "api: {dialect: platform, issuer: 'http://127.0.0.1:1', base_url: 'http://127.0.0.1:1', access_key_id: k, \
                 access_key_secret_file: k}\npoll: {interval: 5m, live_interval: 5m, lookback: 1h, overlap: 10m}\nmetrics: {max_series: 2000000}\n\
                 quota: {requests_per_minute: 600}\n";
     let read = |_: &Path| Ok("s3cret".to_owned());
-    let (config, _) = Config::parse(Some(ConfigText { name: "c", text }), &Overrides::default(), TargetsNeeded::Yes, read).unwrap();
+    let (config, _) = Config::parse(
+        Some(ConfigText { name: "c", text }),
+        &Overrides::default(),
+        TargetsNeeded::Yes,
+        read,
+    )
+    .unwrap();
     let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 1, reload: None };
     let before = MEMORY.allocated();
     let store = Box::new(MemoryStore::default());
-    let exporter = app::exporter(&config, web, &clock, cxone.clone(), store, Random::from_seed(5)).unwrap();
+    let exporter =
+        app::exporter(&config, web, &clock, cxone.clone(), store, Random::from_seed(5)).unwrap();
     let (polling, site) = exporter.into_parts(CancellationToken::new());
     let mut polling = Box::pin(polling);
     tokio::select! {
@@ -195,7 +241,10 @@ async fn many_agents_are_read_page_by_page_within_bounded_memory_and_every_count
         () = tokio::time::sleep(Duration::from_secs(45 * 60)) => {}
     }
     let (after, most) = (MEMORY.allocated() - before, cxone.most.load(Ordering::Relaxed) - before);
-    let request = Request::get("/metrics").header("accept", "application/openmetrics-text;version=1.0.0").body(()).unwrap();
+    let request = Request::get("/metrics")
+        .header("accept", "application/openmetrics-text;version=1.0.0")
+        .body(())
+        .unwrap();
     let bytes = site.answer(&request).into_body().collect().await.unwrap().to_bytes();
     let page = std::str::from_utf8(&bytes).unwrap();
     let (epoch, watermark) = (time(page, "epoch"), time(page, "watermark"));
@@ -204,7 +253,10 @@ async fn many_agents_are_read_page_by_page_within_bounded_memory_and_every_count
     assert_eq!(format!("{told}"), happened.to_string(), "entries from {epoch} to {watermark}");
     assert_eq!(format!("{}", family(page, "cxone_state_entries_total").0), happened.to_string());
     assert_eq!(format!("{}", family(page, "cxone_agents").0), agents.to_string());
-    assert!(happened > 9 * agents && i64::try_from(series).unwrap() == 9 * agents, "{happened} entries, {series} series");
+    assert!(
+        happened > 9 * agents && i64::try_from(series).unwrap() == 9 * agents,
+        "{happened} entries, {series} series"
+    );
     let agents = usize::try_from(agents).unwrap();
     println!(
         "{agents} agents, {} lines on the page, {} requests, {} rows: {} MiB while reading, {} MiB at rest",

@@ -1,5 +1,6 @@
-//! Days of what Prometheus would have scraped, as OpenMetrics text with timestamps, for dashboards to be drawn over: the exporter that
-//! ships and a simulated contact centre in virtual time. `scripts/draw-dashboards` runs it.
+//! Days of what Prometheus would have scraped, as OpenMetrics text with timestamps, for dashboards
+//! to be drawn over: the exporter that ships and a simulated contact centre in virtual time.
+//! `scripts/draw-dashboards` runs it.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
@@ -57,8 +58,19 @@ async fn the_past_days_are_written() {
     let mut file = BufWriter::new(File::create(path).unwrap());
     let faults = Faults::some().with(Fault::Throttle, 0.01);
     let simulator = SimulatorOptions { agents: 48, faults, ..SimulatorOptions::default() };
-    let platform = Plan { simulator: simulator.clone(), api: Some(PLATFORM_API), config: PLATFORM, ..Plan::default() };
-    write_days("job=\"cxone-platform\",instance=\"cxone-exporter:10963\"", platform, true, &mut file).await;
+    let platform = Plan {
+        simulator: simulator.clone(),
+        api: Some(PLATFORM_API),
+        config: PLATFORM,
+        ..Plan::default()
+    };
+    write_days(
+        "job=\"cxone-platform\",instance=\"cxone-exporter:10963\"",
+        platform,
+        true,
+        &mut file,
+    )
+    .await;
     let reports = Plan { simulator, config: CONFIG, ..Plan::default() };
     write_days("job=\"cxone\",instance=\"cxone-exporter:10962\"", reports, false, &mut file).await;
     writeln!(file, "# EOF").unwrap();
@@ -91,10 +103,15 @@ async fn write_days(target: &str, plan: Plan<'_>, last_day_only: bool, file: &mu
 fn write_scrape(file: &mut impl Write, page: &str, target: &str, at: Timestamp, whole: bool) {
     let at = at.millis() / 1000;
     writeln!(file, "up{{{target}}} 1 {at}").unwrap();
-    for line in page.lines().filter(|line| !line.starts_with('#') && (whole || !line.starts_with("cxone_agent_"))) {
+    for line in page
+        .lines()
+        .filter(|line| !line.starts_with('#') && (whole || !line.starts_with("cxone_agent_")))
+    {
         let (series, value) = line.rsplit_once(' ').unwrap();
         match series.split_once('{') {
-            Some((name, labels)) => writeln!(file, "{name}{{{target},{labels} {value} {at}").unwrap(),
+            Some((name, labels)) => {
+                writeln!(file, "{name}{{{target},{labels} {value} {at}").unwrap()
+            }
             None => writeln!(file, "{series}{{{target}}} {value} {at}").unwrap(),
         }
     }

@@ -1,4 +1,5 @@
-//! The loop that ships against a tenant that speaks the platform's documented calls: hours of virtual time, no sockets.
+//! The loop that ships against a tenant that speaks the platform's documented calls: hours of
+//! virtual time, no sockets.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
@@ -37,11 +38,12 @@ const START: Timestamp = Timestamp::from_millis(1_781_076_600_000);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-const CREDENTIALS: &str =
-    "api: {dialect: platform, access_key_id: KEY==, access_key_secret_file: key, client_id: app, client_secret_file: s}\n";
+const CREDENTIALS: &str = "api: {dialect: platform, access_key_id: KEY==, access_key_secret_file: key, client_id: app, client_secret_file: s}\n";
 
-/// A day tells where everyone is, also those who are resting; and requests are free. The tenant tells no live states.
-const QUICK: &str = "poll: {lookback: 24h, overlap: 10m, live_interval: 1h}\nquota: {requests_per_minute: 6000}\n";
+/// A day tells where everyone is, also those who are resting; and requests are free. The tenant
+/// tells no live states.
+const QUICK: &str =
+    "poll: {lookback: 24h, overlap: 10m, live_interval: 1h}\nquota: {requests_per_minute: 6000}\n";
 
 const SCRAPE_EVERY: Duration = Duration::from_secs(170);
 
@@ -58,12 +60,15 @@ struct World {
 impl World {
     fn new(habits: Habits, more: &str) -> Self {
         let clock = Clock::starting_at(START);
-        let floor = Floor::new(FloorOptions { seed: 5, agents: 8, pace: NonZeroU32::new(6).unwrap() });
+        let floor =
+            Floor::new(FloorOptions { seed: 5, agents: 8, pace: NonZeroU32::new(6).unwrap() });
         let tenant = Arc::new(Tenant::new(floor, clock.clone(), habits));
         let text = format!("{CREDENTIALS}{more}");
-        let read = |path: &Path| Ok(if path == Path::new("key") { "key/s3cret=" } else { "s" }.to_owned());
+        let read =
+            |path: &Path| Ok(if path == Path::new("key") { "key/s3cret=" } else { "s" }.to_owned());
         let file = ConfigText { name: "test", text: &text };
-        let (config, warnings) = Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, read).unwrap();
+        let (config, warnings) =
+            Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, read).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
         let shelf = Shelf::default();
         let (polling, site) = start(&config, &clock, &tenant, &shelf);
@@ -93,28 +98,41 @@ impl World {
 
     /// Reads `/metrics`, and checks that no counter falls.
     async fn scrape(&mut self) {
-        let request = Request::get("/metrics").header("accept", "application/openmetrics-text;version=1.0.0").body(()).unwrap();
+        let request = Request::get("/metrics")
+            .header("accept", "application/openmetrics-text;version=1.0.0")
+            .body(())
+            .unwrap();
         let bytes = self.site.answer(&request).into_body().collect().await.unwrap().to_bytes();
-        let page = strict::parse(std::str::from_utf8(&bytes).unwrap(), Dialect::OpenMetrics).unwrap();
+        let page =
+            strict::parse(std::str::from_utf8(&bytes).unwrap(), Dialect::OpenMetrics).unwrap();
         for (series, before) in
-            self.last.samples.iter().filter(|(series, _)| series.0.starts_with("cxone_") && series.0.contains("_state_"))
+            self.last.samples.iter().filter(|(series, _)| {
+                series.0.starts_with("cxone_") && series.0.contains("_state_")
+            })
         {
             if series.0.ends_with("_total") {
                 let now = page.samples.get(series).unwrap_or_else(|| panic!("{series:?} is gone"));
-                assert!(counted::number(now) >= counted::number(before), "{series:?} fell from {before} to {now}");
+                assert!(
+                    counted::number(now) >= counted::number(before),
+                    "{series:?} fell from {before} to {now}"
+                );
             }
         }
         self.last = page;
     }
 
     fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        let labels: BTreeMap<String, String> = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let labels: BTreeMap<String, String> =
+            labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         self.last.samples.get(&(name.to_owned(), labels)).map(|value| counted::number(value))
     }
 
-    /// Compares the counters of every agent, and those over all, with what really happened in [epoch, observed).
+    /// Compares the counters of every agent, and those over all, with what really happened in
+    /// [epoch, observed).
     fn assert_exact(&self, target: &str) -> u64 {
-        let epoch = counted::target_time(&self.last, "cxone_target_epoch_timestamp_seconds", target).unwrap();
+        let epoch =
+            counted::target_time(&self.last, "cxone_target_epoch_timestamp_seconds", target)
+                .unwrap();
         let observed = counted::observed(&self.last);
         assert!(!observed.is_empty(), "no agents are shown");
         let mut over_all = Sums::new();
@@ -138,16 +156,26 @@ impl World {
 fn as_told(truth: &Sums) -> Sums {
     let mut told = Sums::new();
     for ((state, skill), sums) in truth {
-        let state = if matches!(state.as_str(), "Break" | "Lunch" | "Training") { "Unavailable" } else { state };
+        let state = if matches!(state.as_str(), "Break" | "Lunch" | "Training") {
+            "Unavailable"
+        } else {
+            state
+        };
         counted::add(&mut told, &Sums::from([((state.to_owned(), skill.clone()), *sums)]));
     }
     told
 }
 
-fn start(config: &Config, clock: &Clock, tenant: &Arc<Tenant>, shelf: &Shelf) -> (Pin<Box<dyn Future<Output = ()>>>, Arc<Site>) {
+fn start(
+    config: &Config,
+    clock: &Clock,
+    tenant: &Arc<Tenant>,
+    shelf: &Shelf,
+) -> (Pin<Box<dyn Future<Output = ()>>>, Arc<Site>) {
     let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 1, reload: None };
     let store = Box::new(MemoryStore::on(shelf.clone()));
-    let exporter = app::exporter(config, web, clock, tenant.clone(), store, Random::from_seed(7)).unwrap();
+    let exporter =
+        app::exporter(config, web, clock, tenant.clone(), store, Random::from_seed(7)).unwrap();
     let (polling, site) = exporter.into_parts(CancellationToken::new());
     (Box::pin(polling), site)
 }
@@ -174,16 +202,22 @@ async fn exact(habits: Habits, more: &str, target: &str) -> World {
 async fn the_counts_are_exact_whether_or_not_rows_that_lasted_into_the_window_are_told() {
     for overlapping in [false, true] {
         for open in [Open::Null, Open::Growing] {
-            let world = exact(Habits { open, overlapping, ..Habits::default() }, QUICK, "all").await;
+            let world =
+                exact(Habits { open, overlapping, ..Habits::default() }, QUICK, "all").await;
             assert_eq!(world.failures(), 0.0, "{open:?} {overlapping}");
-            assert_eq!(world.value("cxone_report_rows_late_total", &[]), Some(0.0), "{open:?} {overlapping}");
+            assert_eq!(
+                world.value("cxone_report_rows_late_total", &[]),
+                Some(0.0),
+                "{open:?} {overlapping}"
+            );
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn odd_rows_and_changing_page_sizes_count_the_same() {
-    let habits = Habits { odd: true, page_sizes: vec![5, 17, 1, 40, 3], links: false, ..Habits::default() };
+    let habits =
+        Habits { odd: true, page_sizes: vec![5, 17, 1, 40, 3], links: false, ..Habits::default() };
     let world = exact(habits, QUICK, "all").await;
     assert_eq!(world.failures(), 0.0);
 }
@@ -195,7 +229,11 @@ async fn faults_and_dying_tokens_in_the_midst_of_a_window_cost_no_count() {
     let world = exact(habits, QUICK, "all").await;
     assert!(world.value("cxone_api_throttled_total", &[("endpoint", "history")]).unwrap() > 0.0);
     // Whichever request comes first finds that the token is dead.
-    let refused = |endpoint| world.value("cxone_api_requests_total", &[("endpoint", endpoint), ("code", "401")]).unwrap_or(0.0);
+    let refused = |endpoint| {
+        world
+            .value("cxone_api_requests_total", &[("endpoint", endpoint), ("code", "401")])
+            .unwrap_or(0.0)
+    };
     assert!(refused("history") + refused("states") + refused("activity") > 0.0);
     assert!(world.tenant.asked_for("/auth/token") > 10);
     assert_eq!(world.tenant.asked_for("/openid-configuration"), 3, "once a process");
@@ -225,16 +263,25 @@ async fn a_target_of_one_agent_is_asked_for_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn no_minute_holds_more_requests_than_the_budget_and_the_polls_are_not_in_step() {
-    let mut world = World::new(Habits::default(), "poll: {live_interval: 1h}\nquota: {requests_per_minute: 10}\n");
+    let mut world = World::new(
+        Habits::default(),
+        "poll: {live_interval: 1h}\nquota: {requests_per_minute: 10}\n",
+    );
     world.run_for(90 * MINUTE).await;
     assert!(world.assert_exact("all") > 0);
     let asked = world.tenant.asked();
     for (place, (first, _)) in asked.iter().enumerate() {
-        let within = asked[place..].iter().filter(|(later, _)| later.since(*first) <= MINUTE).count();
+        let within =
+            asked[place..].iter().filter(|(later, _)| later.since(*first) <= MINUTE).count();
         assert!(within <= 10, "{within} requests in a minute");
     }
-    let polls: Vec<Timestamp> = asked.iter().filter(|(_, what)| what.ends_with("/state-history")).map(|(at, _)| *at).collect();
-    let apart: Vec<u64> = polls.windows(2).skip(40).map(|pair| pair[1].since(pair[0]).as_secs()).collect();
+    let polls: Vec<Timestamp> = asked
+        .iter()
+        .filter(|(_, what)| what.ends_with("/state-history"))
+        .map(|(at, _)| *at)
+        .collect();
+    let apart: Vec<u64> =
+        polls.windows(2).skip(40).map(|pair| pair[1].since(pair[0]).as_secs()).collect();
     let (least, most) = (apart.iter().min().unwrap(), apart.iter().max().unwrap());
     assert!(*least >= 52 && *most <= 68 && most - least >= 5, "{apart:?}");
     assert!(world.value("cxone_quota_wait_seconds_total", &[]).unwrap() > 60.0);

@@ -1,4 +1,5 @@
-//! The dialect `platform`, from sign-in to `/metrics`, against the simulator: hours of virtual time, no sockets.
+//! The dialect `platform`, from sign-in to `/metrics`, against the simulator: hours of virtual
+//! time, no sockets.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
@@ -42,13 +43,21 @@ const PASSWORD: &str = "dialect: platform, issuer: 'https://cxone.test', access_
 
 const CONFIG: &str = "poll: {interval: 40s, lookback: 2h, overlap: 10m}";
 
-/// Of a stay that began before the first window, some histories know nothing: a long one holds the beginning of every rest.
+/// Of a stay that began before the first window, some histories know nothing: a long one holds the
+/// beginning of every rest.
 const LONG: &str = "poll: {interval: 40s, lookback: 90h, overlap: 10m}";
 
 fn tenant(faults: &str) -> SimulatorOptions {
     let faults: Faults = faults.parse().unwrap();
     let pace = NonZeroU32::new(6).unwrap();
-    SimulatorOptions { agents: 8, pace, faults, calls_per_minute: NonZeroU32::new(60), page_rows: 50, ..SimulatorOptions::default() }
+    SimulatorOptions {
+        agents: 8,
+        pace,
+        faults,
+        calls_per_minute: NonZeroU32::new(60),
+        page_rows: 50,
+        ..SimulatorOptions::default()
+    }
 }
 
 fn world(simulator: SimulatorOptions) -> World {
@@ -93,21 +102,33 @@ fn assert_not_too_high(world: &World) {
         let truth = happened(world, &agent, counted_up_to(world));
         for (label, told) in counted::counted(&world.last, Some(&agent)) {
             let most = truth.get(&label).copied().unwrap_or_default();
-            assert!(told.0 <= most.0 && told.1 <= most.1, "{agent} {label:?}: {told:?} but at most {most:?}");
+            assert!(
+                told.0 <= most.0 && told.1 <= most.1,
+                "{agent} {label:?}: {told:?} but at most {most:?}"
+            );
         }
     }
 }
 
 fn assert_budget(world: &World) {
     let counters = world.simulator.counters();
-    assert!(counters.most_calls_in_a_minute <= 60 && counters.calls_over_quota == 0, "{} calls", counters.most_calls_in_a_minute);
+    assert!(
+        counters.most_calls_in_a_minute <= 60 && counters.calls_over_quota == 0,
+        "{} calls",
+        counters.most_calls_in_a_minute
+    );
     assert!(!counters.calls.is_empty());
-    assert_eq!((counters.requests_to(Endpoint::Token), counters.requests_to(Endpoint::Submit)), (0, 0));
+    assert_eq!(
+        (counters.requests_to(Endpoint::Token), counters.requests_to(Endpoint::Submit)),
+        (0, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn counts_are_exact_whichever_rows_the_history_has_and_however_one_signs_in() {
-    for (api, history, config) in [(KEY_ALONE, HistoryRows::Touching, CONFIG), (PASSWORD, HistoryRows::Starting, LONG)] {
+    for (api, history, config) in
+        [(KEY_ALONE, HistoryRows::Touching, CONFIG), (PASSWORD, HistoryRows::Starting, LONG)]
+    {
         let simulator = SimulatorOptions { history, ..tenant("none") };
         let mut world = World::new(Plan { simulator, api: Some(api), config, ..Plan::default() });
         let mut entries = 0;
@@ -120,7 +141,8 @@ async fn counts_are_exact_whichever_rows_the_history_has_and_however_one_signs_i
     }
 }
 
-/// Counts stay true while things go wrong: never too high, and exact when they have gone right for a while.
+/// Counts stay true while things go wrong: never too high, and exact when they have gone right for
+/// a while.
 async fn exact_after(faults: &str) -> World {
     let mut world = world(tenant(faults));
     for _ in 0..4 {
@@ -168,7 +190,10 @@ async fn hidden_agents_are_missing_and_the_others_are_exact() {
     world.run_for(minutes(5)).await;
     let seen = world.observed().len();
     assert!((2..8).contains(&seen), "{seen} of 8");
-    assert_eq!(world.value("cxone_agents_seen", &[]), Some(f64::from(u32::try_from(seen).unwrap())));
+    assert_eq!(
+        world.value("cxone_agents_seen", &[]),
+        Some(f64::from(u32::try_from(seen).unwrap()))
+    );
     world.run_for(minutes(30)).await;
     assert_exact(&world, seen);
 }
@@ -187,7 +212,8 @@ async fn counts_are_exact_across_restarts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stay_that_is_told_only_when_it_has_ended_counts_then_if_it_was_no_longer_than_the_overlap() {
+async fn a_stay_that_is_told_only_when_it_has_ended_counts_then_if_it_was_no_longer_than_the_overlap()
+ {
     let mut world = world(tenant("open-untold=1"));
     for _ in 0..6 {
         world.run_for(minutes(10)).await;
@@ -204,7 +230,11 @@ async fn a_stay_that_is_told_only_when_it_has_ended_counts_then_if_it_was_no_lon
             sums
         };
         let truth = short(happened(&world, &agent, known));
-        assert_eq!(short(counted::counted(&world.last, Some(&agent))), truth, "{agent} up to {known}");
+        assert_eq!(
+            short(counted::counted(&world.last, Some(&agent))),
+            truth,
+            "{agent} up to {known}"
+        );
         compared += truth.len();
     }
     assert!(compared > 10);

@@ -1,6 +1,7 @@
-//! A real Prometheus scrapes the exporter, which polls the simulator: three processes on loopback. Prometheus must store exactly what
-//! the page says, the page must say exactly what the simulated agents did, and the alert must name exactly who is stuck. With a real
-//! Alertmanager, the right people must be told of it, and be left alone when the data are stale.
+//! A real Prometheus scrapes the exporter, which polls the simulator: three processes on loopback.
+//! Prometheus must store exactly what the page says, the page must say exactly what the simulated
+//! agents did, and the alert must name exactly who is stuck. With a real Alertmanager, the right
+//! people must be told of it, and be left alone when the data are stale.
 
 #[path = "support/alertmanager.rs"]
 mod alertmanager;
@@ -57,7 +58,9 @@ fn prometheus_stores_the_truth_and_names_who_is_stuck() {
     within(Duration::from_secs(10), || ready(&address)).expect("the exporter is ready");
     let prometheus = Prometheus::with_two_jobs(folder.path(), &address);
 
-    let compared = within(Duration::from_secs(10), || compare_with_the_floor(&prometheus.newest_scrape("cxone")?, &floor));
+    let compared = within(Duration::from_secs(10), || {
+        compare_with_the_floor(&prometheus.newest_scrape("cxone")?, &floor)
+    });
     compared.unwrap_or_else(|difference| panic!("{difference}"));
     let alerts = within(Duration::from_secs(20), || compare_alerts(&prometheus, &floor));
     alerts.unwrap_or_else(|difference| panic!("{difference}"));
@@ -66,10 +69,15 @@ fn prometheus_stores_the_truth_and_names_who_is_stuck() {
     let documented = within(PATIENCE, || run_documented_queries(&prometheus));
     documented.unwrap_or_else(|said| panic!("{said}"));
 
-    // From now on the page stands still, but for the exporter's own metrics, so that it can be compared with what was scraped.
+    // From now on the page stands still, but for the exporter's own metrics, so that it can be
+    // compared with what was scraped.
     simulator.kill();
-    for (job, accept, dialect) in [("cxone", OPENMETRICS, Dialect::OpenMetrics), ("cxone-text", TEXT, Dialect::Text)] {
-        let same = within(Duration::from_secs(10), || compare_with_the_page(&prometheus, job, &address, accept, dialect));
+    for (job, accept, dialect) in
+        [("cxone", OPENMETRICS, Dialect::OpenMetrics), ("cxone-text", TEXT, Dialect::Text)]
+    {
+        let same = within(Duration::from_secs(10), || {
+            compare_with_the_page(&prometheus, job, &address, accept, dialect)
+        });
         same.unwrap_or_else(|difference| panic!("{job}: {difference}"));
     }
     let (_, page) = get(&address, "/metrics", TEXT).expect("the exporter answers");
@@ -78,10 +86,15 @@ fn prometheus_stores_the_truth_and_names_who_is_stuck() {
     assert_eq!(prometheus.complaints(), Vec::<String>::new());
 }
 
-/// What the agents do follows from a seed alone: one with which somebody is in Wrap-up from before the start of the test until its end.
+/// What the agents do follows from a seed alone: one with which somebody is in Wrap-up from before
+/// the start of the test until its end.
 fn floor_on_which_somebody_gets_stuck() -> Floor {
     let now = Clock::system().now().utc;
-    let stuck = |visit: &Visit| visit.state == State::WrapUp && visit.start < now && visit.end > now.plus(Duration::from_secs(90));
+    let stuck = |visit: &Visit| {
+        visit.state == State::WrapUp
+            && visit.start < now
+            && visit.end > now.plus(Duration::from_secs(90))
+    };
     let floors = (1..).map(|seed| Floor::new(FloorOptions { seed, agents: AGENTS, pace: PACE }));
     floors.into_iter().find(|floor| floor.at(now).iter().any(stuck)).expect("there are many seeds")
 }
@@ -89,13 +102,23 @@ fn floor_on_which_somebody_gets_stuck() -> Floor {
 fn start_simulator(floor: &Floor, folder: &Path) -> Running {
     let FloorOptions { seed, agents, pace } = floor.options();
     let mut command = Command::new(EXPORTER);
-    command.args(["simulate", "--web.listen-address=127.0.0.1:0", "--quota=600", "--job-time=300ms"]);
-    command.args([format!("--seed={seed}"), format!("--agents={agents}"), format!("--pace={pace}")]);
+    command.args([
+        "simulate",
+        "--web.listen-address=127.0.0.1:0",
+        "--quota=600",
+        "--job-time=300ms",
+    ]);
+    command.args([
+        format!("--seed={seed}"),
+        format!("--agents={agents}"),
+        format!("--pace={pace}"),
+    ]);
     Running::start(&mut command, folder.join("simulator.log"))
 }
 
 fn start_exporter(api: &str, folder: &Path) -> Running {
-    let teams: String = (1..=4).map(|team| format!("  - filter: {{type: team, id: team-{team}}}\n")).collect();
+    let teams: String =
+        (1..=4).map(|team| format!("  - filter: {{type: team, id: team-{team}}}\n")).collect();
     let (limit, lookback) = (LIMIT.as_secs(), LOOKBACK.as_secs());
     let config = format!(
         "api: {{base_url: 'http://{api}', client_id: simulated-client, client_secret_file: client-secret}}\n\
@@ -109,14 +132,19 @@ fn start_exporter(api: &str, folder: &Path) -> Running {
     fs::write(folder.join("exporter.yml"), config).expect("the folder is ours");
     fs::write(folder.join("client-secret"), "simulated-secret\n").expect("the folder is ours");
     let mut command = Command::new(EXPORTER);
-    command.args(["serve", "--config.file=exporter.yml", "--web.listen-address=127.0.0.1:0"]).current_dir(folder);
+    command
+        .args(["serve", "--config.file=exporter.yml", "--web.listen-address=127.0.0.1:0"])
+        .current_dir(folder);
     Running::start(&mut command, folder.join("exporter.log"))
 }
 
 /// Whether every target has had its first report.
 fn ready(address: &str) -> Result<(), String> {
     let (status, page) = get(address, "/metrics", TEXT).map_err(|error| error.to_string())?;
-    let up = page.lines().filter(|line| line.starts_with("cxone_target_up{") && line.ends_with(" 1")).count();
+    let up = page
+        .lines()
+        .filter(|line| line.starts_with("cxone_target_up{") && line.ends_with(" 1"))
+        .count();
     if status == 200 && up == 4 { Ok(()) } else { Err(page) }
 }
 
@@ -126,17 +154,28 @@ fn compare_with_the_floor(scrape: &Scrape, floor: &Floor) -> Result<(), String> 
     let mut seen = 0.0;
     let mut now: BTreeMap<String, f64> = BTreeMap::new();
     for (index, agent) in floor.agents().enumerate() {
-        let epoch = millis(scrape.value("cxone_target_epoch_timestamp_seconds", &[("target", &format!("team:{}", agent.team))])?);
+        let epoch = millis(scrape.value(
+            "cxone_target_epoch_timestamp_seconds",
+            &[("target", &format!("team:{}", agent.team))],
+        )?);
         let known_from = Timestamp::from_millis(epoch).minus(LOOKBACK);
-        let Ok(observed) = scrape.value("cxone_agent_observed_timestamp_seconds", &[("agent", &agent.id)]) else {
+        let Ok(observed) =
+            scrape.value("cxone_agent_observed_timestamp_seconds", &[("agent", &agent.id)])
+        else {
             let until = millis(scrape.only("cxone_data_watermark_timestamp_seconds")?);
-            let visits = floor.visits(index, Window { from: known_from, to: Timestamp::from_millis(until) });
+            let visits =
+                floor.visits(index, Window { from: known_from, to: Timestamp::from_millis(until) });
             same(&format!("visits of {}, of whom nothing is told", agent.id), visits.len(), 0)?;
             continue;
         };
         seen += 1.0;
         let observed = Timestamp::from_millis(millis(observed));
-        compare_counters(scrape, floor, &agent.id, Window { from: Timestamp::from_millis(epoch), to: observed })?;
+        compare_counters(
+            scrape,
+            floor,
+            &agent.id,
+            Window { from: Timestamp::from_millis(epoch), to: observed },
+        )?;
         if let Some(visit) = current(floor, index, observed) {
             *now.entry(visit.state.name().to_owned()).or_default() += 1.0;
         }
@@ -151,10 +190,19 @@ fn compare_with_the_floor(scrape: &Scrape, floor: &Floor) -> Result<(), String> 
 }
 
 /// One agent's counters for [epoch, observed).
-fn compare_counters(scrape: &Scrape, floor: &Floor, agent: &str, window: Window) -> Result<(), String> {
+fn compare_counters(
+    scrape: &Scrape,
+    floor: &Floor,
+    agent: &str,
+    window: Window,
+) -> Result<(), String> {
     let told = |name: &str, scale: f64| -> BTreeMap<(String, String), i64> {
-        let own = scrape.family(name).filter(|(labels, value)| labels["agent"] == agent && *value != 0.0);
-        own.map(|(labels, value)| ((labels["state"].clone(), skill(labels)), millis(value * scale / 1000.0))).collect()
+        let own =
+            scrape.family(name).filter(|(labels, value)| labels["agent"] == agent && *value != 0.0);
+        own.map(|(labels, value)| {
+            ((labels["state"].clone(), skill(labels)), millis(value * scale / 1000.0))
+        })
+        .collect()
     };
     let (mut entries, mut spent) = (BTreeMap::new(), BTreeMap::new());
     for truth in floor.truth(window).into_iter().filter(|truth| truth.agent == agent) {
@@ -164,27 +212,48 @@ fn compare_counters(scrape: &Scrape, floor: &Floor, agent: &str, window: Window)
     }
     entries.retain(|_, entries| *entries != 0);
     spent.retain(|_, millis| *millis != 0);
-    same(&format!("entries of {agent} in {window}"), told("cxone_agent_state_entries_total", 1.0), entries)?;
-    same(&format!("milliseconds of {agent} in {window}"), told("cxone_agent_state_seconds_total", 1000.0), spent)
+    same(
+        &format!("entries of {agent} in {window}"),
+        told("cxone_agent_state_entries_total", 1.0),
+        entries,
+    )?;
+    same(
+        &format!("milliseconds of {agent} in {window}"),
+        told("cxone_agent_state_seconds_total", 1000.0),
+        spent,
+    )
 }
 
 /// The visit that the agent is in, as it is known up to `observed`.
 fn current(floor: &Floor, index: usize, observed: Timestamp) -> Option<Visit> {
     let before = Window { from: observed.minus(Duration::from_millis(1)), to: observed };
-    floor.visits(index, before).into_iter().filter(|visit| visit.end >= observed).max_by_key(|visit| visit.start)
+    floor
+        .visits(index, before)
+        .into_iter()
+        .filter(|visit| visit.end >= observed)
+        .max_by_key(|visit| visit.start)
 }
 
 /// The alert fires for exactly those that are longer than the limit in Wrap-up, and there are some.
 fn compare_alerts(prometheus: &Prometheus, floor: &Floor) -> Result<(), String> {
     let alerts = "timestamp(ALERTS{alertname=\"CXoneAgentStuck\",alertstate=\"firing\",state=\"Wrap-up\",job=\"cxone\"})";
     let firing = prometheus.query(alerts, None)?;
-    let Some(evaluated) = firing.first().map(|(_, at)| *at) else { return Err("nobody is called stuck".to_owned()) };
-    let alerted: BTreeSet<String> = firing.iter().map(|(labels, _)| labels["agent"].clone()).collect();
-    let observed = prometheus.query("cxone_agent_observed_timestamp_seconds{job=\"cxone\"}", Some(evaluated))?;
-    let observed: BTreeMap<String, i64> = observed.into_iter().map(|(labels, value)| (labels["agent"].clone(), millis(value))).collect();
+    let Some(evaluated) = firing.first().map(|(_, at)| *at) else {
+        return Err("nobody is called stuck".to_owned());
+    };
+    let alerted: BTreeSet<String> =
+        firing.iter().map(|(labels, _)| labels["agent"].clone()).collect();
+    let observed = prometheus
+        .query("cxone_agent_observed_timestamp_seconds{job=\"cxone\"}", Some(evaluated))?;
+    let observed: BTreeMap<String, i64> = observed
+        .into_iter()
+        .map(|(labels, value)| (labels["agent"].clone(), millis(value)))
+        .collect();
     let mut stuck = BTreeSet::new();
     for (index, agent) in floor.agents().enumerate() {
-        let Some(observed) = observed.get(&agent.id).copied().map(Timestamp::from_millis) else { continue };
+        let Some(observed) = observed.get(&agent.id).copied().map(Timestamp::from_millis) else {
+            continue;
+        };
         let visit = current(floor, index, observed).filter(|visit| visit.state == State::WrapUp);
         if visit.is_some_and(|visit| observed.since(visit.start) > LIMIT) {
             stuck.insert(agent.id.clone());
@@ -197,12 +266,19 @@ fn compare_alerts(prometheus: &Prometheus, floor: &Floor) -> Result<(), String> 
 fn run_dashboards(prometheus: &Prometheus) -> Result<(), String> {
     let mut command = Command::new("python3");
     command.arg("-B").arg(repository().join("tests/peers/dashboard_queries.py"));
-    command.args(["--prometheus", &format!("http://{}", prometheus.address), "--job=cxone", "--seconds=10", "--rate-interval=10s"]);
+    command.args([
+        "--prometheus",
+        &format!("http://{}", prometheus.address),
+        "--job=cxone",
+        "--seconds=10",
+        "--rate-interval=10s",
+    ]);
     let (good, said) = run(&mut command, "");
     if good { Ok(()) } else { Err(said) }
 }
 
-/// Families that this exporter does not show: they need the dialect `platform`, or a web configuration.
+/// Families that this exporter does not show: they need the dialect `platform`, or a web
+/// configuration.
 const NOT_SHOWN_HERE: [&str; 8] = [
     "cxone_live_",
     "cxone_unavailable_agents",
@@ -214,17 +290,23 @@ const NOT_SHOWN_HERE: [&str; 8] = [
     "cxone_exporter_web_config_",
 ];
 
-/// Every example in the documentation works, and finds something but for the comparison at its end. So does what runbooks say to look at,
-/// where it does not ask for what was a week ago.
+/// Every example in the documentation works, and finds something but for the comparison at its end.
+/// So does what runbooks say to look at, where it does not ask for what was a week ago.
 fn run_documented_queries(prometheus: &Prometheus) -> Result<(), String> {
     for query in queries::examples().into_iter().chain(queries::runbooks()) {
         let failed = |why: &str| format!("{}: {}: {why}", query.place, query.text);
         let found = prometheus.query(&query.text, None).map_err(|error| failed(&error))?;
-        if !found.is_empty() || query.text.contains("offset 1w") || NOT_SHOWN_HERE.iter().any(|family| query.text.contains(family)) {
+        if !found.is_empty()
+            || query.text.contains("offset 1w")
+            || NOT_SHOWN_HERE.iter().any(|family| query.text.contains(family))
+        {
             continue;
         }
-        let comparison = [" > ", " == "].iter().find_map(|operator| query.text.rsplit_once(operator));
-        let all = comparison.filter(|(_, bound)| bound.parse::<f64>().is_ok()).map_or(&*query.text, |(all, _)| all);
+        let comparison =
+            [" > ", " == "].iter().find_map(|operator| query.text.rsplit_once(operator));
+        let all = comparison
+            .filter(|(_, bound)| bound.parse::<f64>().is_ok())
+            .map_or(&*query.text, |(all, _)| all);
         if prometheus.query(all, None).map_err(|error| failed(&error))?.is_empty() {
             return Err(failed("finds nothing"));
         }
@@ -232,13 +314,22 @@ fn run_documented_queries(prometheus: &Prometheus) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a scrape and the page have the same series with the same values, types and help. Values that move from page to page (the
-/// exporter's own) are left out; those of agents do not move any more.
-fn compare_with_the_page(prometheus: &Prometheus, job: &str, address: &str, accept: &str, dialect: Dialect) -> Result<(), String> {
+/// Whether a scrape and the page have the same series with the same values, types and help. Values
+/// that move from page to page (the exporter's own) are left out; those of agents do not move any
+/// more.
+fn compare_with_the_page(
+    prometheus: &Prometheus,
+    job: &str,
+    address: &str,
+    accept: &str,
+    dialect: Dialect,
+) -> Result<(), String> {
     let before = page(address, accept, dialect)?;
     let old = prometheus.newest_scrape(job)?;
     let scrape = within(Duration::from_secs(3), || {
-        prometheus.newest_scrape(job).and_then(|new| (new.at > old.at).then_some(new).ok_or("no scrape".into()))
+        prometheus
+            .newest_scrape(job)
+            .and_then(|new| (new.at > old.at).then_some(new).ok_or("no scrape".into()))
     })?;
     let after = page(address, accept, dialect)?;
     let mut differences = Vec::new();
@@ -252,15 +343,27 @@ fn compare_with_the_page(prometheus: &Prometheus, job: &str, address: &str, acce
         let number: f64 = value.parse().map_err(|_| format!("{value} is no number"))?;
         match scrape.samples.get(series) {
             Some(stored) if moves || same(name, *stored, number).is_ok() => {}
-            stored => differences.push(format!("{name}{labels:?}: the page says {value}, Prometheus {stored:?}")),
+            stored => differences
+                .push(format!("{name}{labels:?}: the page says {value}, Prometheus {stored:?}")),
         }
     }
-    let own: Vec<_> = scrape.samples.keys().filter(|(name, _)| name.starts_with("cxone_") || name.starts_with("process_")).collect();
-    differences
-        .extend(own.iter().filter(|series| !after.samples.contains_key(**series)).map(|series| format!("not on the page: {series:?}")));
+    let own: Vec<_> = scrape
+        .samples
+        .keys()
+        .filter(|(name, _)| name.starts_with("cxone_") || name.starts_with("process_"))
+        .collect();
+    differences.extend(
+        own.iter()
+            .filter(|series| !after.samples.contains_key(**series))
+            .map(|series| format!("not on the page: {series:?}")),
+    );
     differences.truncate(5);
     same("differences", differences, Vec::new())?;
-    same("how many samples were scraped", scrape.only("scrape_samples_scraped")?, count(own.len()))?;
+    same(
+        "how many samples were scraped",
+        scrape.only("scrape_samples_scraped")?,
+        count(own.len()),
+    )?;
     same("types and help", prometheus.metadata(job)?, after.families)
 }
 

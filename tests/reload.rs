@@ -1,6 +1,11 @@
-//! The real binary reads its configuration again: at SIGHUP, at `POST /-/reload`, and its secrets when their files change.
+//! The real binary reads its configuration again: at SIGHUP, at `POST /-/reload`, and its secrets
+//! when their files change.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "in a test, a panic is the way to say it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "in a test, a panic is the way to say it"
+)]
 
 #[allow(dead_code, reason = "other tests need more of it")]
 #[path = "support/process.rs"]
@@ -35,7 +40,11 @@ fn serve(folder: &Path, more: &[&str]) -> (Running, String) {
 
 fn post_reload(address: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+    stream
+        .write_all(
+            b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        )
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
@@ -43,7 +52,13 @@ fn post_reload(address: &str) -> (u16, String) {
 
 /// Waits until a line of the metrics begins so.
 fn shows(address: &str, line: &str) {
-    wait_for(line, || get(address, "/metrics", "").text().lines().any(|shown| shown.starts_with(line)).then_some(()));
+    wait_for(line, || {
+        get(address, "/metrics", "")
+            .text()
+            .lines()
+            .any(|shown| shown.starts_with(line))
+            .then_some(())
+    });
 }
 
 #[test]
@@ -72,7 +87,11 @@ fn a_signal_a_request_and_a_new_secret_are_heeded_without_a_restart() {
     write_config(folder.path(), &api, "targets: [{user: user-001}]\nquotas: {}\npoll2: 1");
     let (status, answer) = post_reload(&address);
     assert_eq!(status, 500);
-    assert!(answer.contains("c.yml:5: quotas: unknown key") && answer.contains("c.yml:6: poll2: unknown key"), "{answer}");
+    assert!(
+        answer.contains("c.yml:5: quotas: unknown key")
+            && answer.contains("c.yml:6: poll2: unknown key"),
+        "{answer}"
+    );
     shows(&address, "cxone_exporter_config_last_reload_successful 0");
     shows(&address, "cxone_target_up{target=\"user:user-002\"} 1");
 
@@ -80,7 +99,9 @@ fn a_signal_a_request_and_a_new_secret_are_heeded_without_a_restart() {
     assert_eq!(post_reload(&address).0, 200);
     shows(&address, "cxone_exporter_config_last_reload_successful 1");
     shows(&address, "cxone_target_up{target=\"user:user-003\"} 1");
-    assert!(!get(&address, "/metrics", "").text().contains("cxone_target_up{target=\"user:user-002\"}"));
+    assert!(
+        !get(&address, "/metrics", "").text().contains("cxone_target_up{target=\"user:user-002\"}")
+    );
     assert_eq!(get(&address, "/-/reload", "").status, 405);
     let said = exporter.stdout() + &exporter.stderr();
     assert!(!said.contains(SECRET) && said.contains("the one before goes on"), "{said}");
@@ -107,12 +128,15 @@ fn systemd_is_told_of_readiness_life_reload_and_end() {
     let config = format!("--config.file={}", folder.path().join("c.yml").display());
     let storage = format!("--storage.path={}", folder.path().join("data").display());
     let mut serve = command(&["serve", "--web.listen-address=127.0.0.1:0", &config, &storage]);
-    let mut exporter = Running::start(serve.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000"));
+    let mut exporter =
+        Running::start(serve.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000"));
     let hear = |wanted: &str| {
         let mut heard = Vec::new();
         loop {
             let mut news = [0; 1024];
-            let length = socket.recv(&mut news).unwrap_or_else(|cause| panic!("{cause}: {wanted} is not in {heard:?}"));
+            let length = socket
+                .recv(&mut news)
+                .unwrap_or_else(|cause| panic!("{cause}: {wanted} is not in {heard:?}"));
             heard.push(String::from_utf8(news[..length].to_vec()).unwrap());
             if heard.last().unwrap().contains(wanted) {
                 return;

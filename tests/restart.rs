@@ -1,7 +1,8 @@
-//! Restarts at any moment, outages of disk and clock, changed configurations: the counts go on as if nothing had happened. Hours and days
-//! of virtual time against the simulator, without sockets.
+//! Restarts at any moment, outages of disk and clock, changed configurations: the counts go on as
+//! if nothing had happened. Hours and days of virtual time against the simulator, without sockets.
 //!
-//! The soak's long form: `SOAK_DAYS=30 SOAK_AGENTS=200 cargo test --release --test restart soak -- --nocapture`.
+//! The soak's long form: `SOAK_DAYS=30 SOAK_AGENTS=200 cargo test --release --test restart soak --
+//! --nocapture`.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 

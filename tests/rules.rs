@@ -1,5 +1,5 @@
-//! The alerts load, do what they promise, and the part for Alertmanager is well-formed: said by Prometheus's and Alertmanager's own tools.
-//! Every alert is tested, explained and labelled alike.
+//! The alerts load, do what they promise, and the part for Alertmanager is well-formed: said by
+//! Prometheus's and Alertmanager's own tools. Every alert is tested, explained and labelled alike.
 
 #[path = "support/queries.rs"]
 mod queries;
@@ -23,13 +23,15 @@ const BY_JOB: [&str; 2] = ["CXoneExporterDown", "CXoneExporterAbsent"];
 const JOB: &str = "job=~\".*cxone.*\"";
 
 /// The alerts that ask how old something is. No other may let time go by.
-const OF_FRESHNESS: [&str; 4] = ["CXoneDataStale", "CXoneTargetStale", "CXoneTokenRefreshFailing", "CXoneCertificateExpiring"];
+const OF_FRESHNESS: [&str; 4] =
+    ["CXoneDataStale", "CXoneTargetStale", "CXoneTokenRefreshFailing", "CXoneCertificateExpiring"];
 
 /// The age from which on data say nothing of now.
 const FRESH: &str = ">= time() - 600";
 
 fn yaml(path: &Path) -> Value {
-    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text =
+        fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -43,20 +45,29 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 
 /// Every rule, alerts and recordings.
 fn rules() -> Vec<Value> {
-    list(&yaml(&repository().join(RULES)), "groups").iter().flat_map(|group| list(group, "rules")).cloned().collect()
+    list(&yaml(&repository().join(RULES)), "groups")
+        .iter()
+        .flat_map(|group| list(group, "rules"))
+        .cloned()
+        .collect()
 }
 
 /// The alerts by name.
 fn alerts() -> BTreeMap<String, Value> {
-    let alerts: BTreeMap<String, Value> =
-        rules().into_iter().filter(|rule| rule["alert"].is_string()).map(|rule| (text(&rule, "alert").to_owned(), rule)).collect();
+    let alerts: BTreeMap<String, Value> = rules()
+        .into_iter()
+        .filter(|rule| rule["alert"].is_string())
+        .map(|rule| (text(&rule, "alert").to_owned(), rule))
+        .collect();
     assert!(alerts.len() > 20, "only {} alerts", alerts.len());
     alerts
 }
 
 fn test_files() -> Vec<PathBuf> {
-    let folder = fs::read_dir(repository().join("alerts/tests")).expect("there are tests of the rules");
-    let files: Vec<PathBuf> = folder.map(|file| file.expect("the folder can be read").path()).collect();
+    let folder =
+        fs::read_dir(repository().join("alerts/tests")).expect("there are tests of the rules");
+    let files: Vec<PathBuf> =
+        folder.map(|file| file.expect("the folder can be read").path()).collect();
     assert!(!files.is_empty(), "there are tests of the rules");
     files
 }
@@ -83,7 +94,11 @@ fn the_alerts_fire_and_keep_silent_as_their_tests_say() {
 #[test]
 fn alertmanager_accepts_routes_and_inhibitions() {
     if are_here(&["amtool"]) {
-        succeeds("amtool", &["check-config"], &[repository().join("alerts/alertmanager-inhibit.yml")]);
+        succeeds(
+            "amtool",
+            &["check-config"],
+            &[repository().join("alerts/alertmanager-inhibit.yml")],
+        );
     }
 }
 
@@ -108,33 +123,55 @@ fn every_alert_says_for_whom_it_is_how_bad_it_is_and_what_to_do() {
     for (name, alert) in alerts() {
         assert!(name.starts_with("CXone"), "{name}");
         assert!(["critical", "warning"].contains(&text(&alert["labels"], "severity")), "{name}");
-        assert!(["supervisors", "operators"].contains(&text(&alert["labels"], "audience")), "{name}");
+        assert!(
+            ["supervisors", "operators"].contains(&text(&alert["labels"], "audience")),
+            "{name}"
+        );
         assert_eq!(alert["labels"].as_object().map(serde_json::Map::len), Some(2), "{name}");
-        let (summary, description) = (text(&alert["annotations"], "summary"), text(&alert["annotations"], "description"));
+        let (summary, description) =
+            (text(&alert["annotations"], "summary"), text(&alert["annotations"], "description"));
         assert!(!summary.ends_with('.') && summary.len() > 15, "{name}: {summary}");
         assert!(description.ends_with('.') && description.len() > 40, "{name}: {description}");
         let runbook = text(&alert["annotations"], "runbook_url");
         assert_eq!(runbook, format!("docs/runbooks/{name}.md"));
-        let page = fs::read_to_string(repository().join(runbook)).unwrap_or_else(|error| panic!("{runbook}: {error}"));
+        let page = fs::read_to_string(repository().join(runbook))
+            .unwrap_or_else(|error| panic!("{runbook}: {error}"));
         assert!(page.starts_with(&format!("# {name}\n")), "{runbook}");
         let headings: Vec<&str> = page.lines().filter(|line| line.starts_with("## ")).collect();
-        assert_eq!(headings, ["## What it means", "## What to look at", "## What to do"], "{runbook}");
+        assert_eq!(
+            headings,
+            ["## What it means", "## What to look at", "## What to do"],
+            "{runbook}"
+        );
         assert!(page.contains("```promql\n"), "{runbook}: no query to look at");
         runbooks.insert(runbook.to_owned());
     }
     let folder = fs::read_dir(repository().join("docs/runbooks")).expect("there are runbooks");
-    let written = folder.map(|file| format!("docs/runbooks/{}", file.expect("a file").file_name().to_string_lossy()));
+    let written = folder.map(|file| {
+        format!("docs/runbooks/{}", file.expect("a file").file_name().to_string_lossy())
+    });
     assert_eq!(written.collect::<BTreeSet<String>>(), runbooks, "runbooks that belong to an alert");
 }
 
 #[test]
 fn the_table_of_alerts_is_the_rules() {
     let page = fs::read_to_string(repository().join("alerts/README.md")).expect("it is there");
-    let cells = |row: &str| row.trim_matches('|').split('|').take(3).map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
-    let told: BTreeSet<Vec<String>> = page.lines().filter(|line| line.starts_with("| [CXone")).map(cells).collect();
+    let cells = |row: &str| {
+        row.trim_matches('|')
+            .split('|')
+            .take(3)
+            .map(|cell| cell.trim().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let told: BTreeSet<Vec<String>> =
+        page.lines().filter(|line| line.starts_with("| [CXone")).map(cells).collect();
     let real = alerts().into_iter().map(|(name, alert)| {
         let labels = &alert["labels"];
-        vec![format!("[{name}](../docs/runbooks/{name}.md)"), text(labels, "audience").to_owned(), text(labels, "severity").to_owned()]
+        vec![
+            format!("[{name}](../docs/runbooks/{name}.md)"),
+            text(labels, "audience").to_owned(),
+            text(labels, "severity").to_owned(),
+        ]
     });
     assert_eq!(told, real.collect());
 }
@@ -179,17 +216,33 @@ fn recordings_are_named_by_level_metric_and_operation_and_somebody_reads_them() 
 #[test]
 fn every_query_in_the_documentation_is_promql() {
     let (examples, runbooks) = (queries::examples(), queries::runbooks());
-    assert!(examples.len() > 50 && runbooks.len() > 40, "{} and {} queries", examples.len(), runbooks.len());
+    assert!(
+        examples.len() > 50 && runbooks.len() > 40,
+        "{} and {} queries",
+        examples.len(),
+        runbooks.len()
+    );
     for query in examples.iter().chain(&runbooks) {
-        assert!(query.text.contains("cxone_") || query.text.contains("process_") || query.text.contains("up"), "{}", query.place);
+        assert!(
+            query.text.contains("cxone_")
+                || query.text.contains("process_")
+                || query.text.contains("up"),
+            "{}",
+            query.place
+        );
     }
     if !are_here(&["promtool"]) {
         return;
     }
     // promtool parses a query when it is a rule's.
-    let rules: Vec<Value> = examples.iter().chain(&runbooks).map(|query| json!({"record": "x:y:z", "expr": query.text})).collect();
+    let rules: Vec<Value> = examples
+        .iter()
+        .chain(&runbooks)
+        .map(|query| json!({"record": "x:y:z", "expr": query.text}))
+        .collect();
     let folder = tempfile::tempdir().expect("a folder can be made");
     let file = folder.path().join("queries.yml");
-    fs::write(&file, json!({"groups": [{"name": "queries", "rules": rules}]}).to_string()).expect("the folder is ours");
+    fs::write(&file, json!({"groups": [{"name": "queries", "rules": rules}]}).to_string())
+        .expect("the folder is ours");
     succeeds("promtool", &["check", "rules", "--lint=none"], &[file]);
 }

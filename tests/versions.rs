@@ -1,6 +1,8 @@
-//! A store that an older version made is taken up with all that it holds, and counting goes on from there.
+//! A store that an older version made is taken up with all that it holds, and counting goes on from
+//! there.
 //!
-//! `tests/versions/*.redb.gz` were written by [`history`] with the version that they are named after, by `keep_a_store_of_this_version`.
+//! `tests/versions/*.redb.gz` were written by [`history`] with the version that they are named
+//! after, by `keep_a_store_of_this_version`.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
@@ -11,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cxone_exporter::checkpoint;
-use cxone_exporter::domain::ledger::{Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
+use cxone_exporter::domain::ledger::{
+    Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+};
 use cxone_exporter::domain::privacy::AgentIds;
 use cxone_exporter::domain::report::{Filter, RawRow, Report};
 use cxone_exporter::domain::snapshot::{AgentSeries, Snapshot};
@@ -38,7 +42,8 @@ fn filters() -> Vec<Filter> {
     ["support", "sales"].map(|id| Filter { kind: "team".to_owned(), id: id.to_owned() }).to_vec()
 }
 
-/// Both targets' reports of one round: eight agents, the fourth and the fifth in both, on one skill or on three at once.
+/// Both targets' reports of one round: eight agents, the fourth and the fifth in both, on one skill
+/// or on three at once.
 fn reports(rows: Rows, round: i64) -> [(Origin, Report); TARGETS] {
     std::array::from_fn(|target| {
         let asked = Asked(u64::try_from(round).unwrap() * 2 + u64::try_from(target).unwrap() + 1);
@@ -56,17 +61,21 @@ fn reports(rows: Rows, round: i64) -> [(Origin, Report); TARGETS] {
 
 /// An agent's rows: a state lasts for 7 to 29 minutes.
 fn tell(rows: Rows, agent: i64, window: Window, report: &mut Report) {
-    let length = |visit: i64| (7 + (agent * 5 + visit * 11).rem_euclid(23)) * MINUTE + agent * 1_001;
+    let length =
+        |visit: i64| (7 + (agent * 5 + visit * 11).rem_euclid(23)) * MINUTE + agent * 1_001;
     let mut start = NOON - 3 * 24 * 60 * MINUTE;
     for visit in 0.. {
         let end = start + length(visit);
         if start >= window.to.millis() {
             break;
         }
-        let skills: &[&str] = if (agent + visit) % 3 == 0 { &["English", "Spanish", "Français"] } else { &[""] };
-        let state = ["Available", "Handling contact", "ACW", "Wrap-up", "Break"][usize::try_from(visit % 5).unwrap()];
+        let skills: &[&str] =
+            if (agent + visit) % 3 == 0 { &["English", "Spanish", "Français"] } else { &[""] };
+        let state = ["Available", "Handling contact", "ACW", "Wrap-up", "Break"]
+            [usize::try_from(visit % 5).unwrap()];
         for (nth, skill) in (0..).zip(skills) {
-            // Of those on several skills at once, one begins a little later: the state over all skills has one entry less.
+            // Of those on several skills at once, one begins a little later: the state over all
+            // skills has one entry less.
             let began = start + if nth == 2 { 61_000 } else { 0 };
             let (from, to) = (Timestamp::from_millis(began), Timestamp::from_millis(end));
             let row = |from, to, count| RawRow {
@@ -80,11 +89,17 @@ fn tell(rows: Rows, agent: i64, window: Window, report: &mut Report) {
                 to,
             };
             match rows {
-                Rows::Intervals if from < window.to && to > window.from => report.push(&row(from, (to < window.to).then_some(to), 1)),
-                Rows::Events | Rows::States if window.contains(from) => report.push(&row(from, None, 1)),
-                Rows::Buckets if window.contains(from) => {
-                    report.push(&row(window.from, Some(window.to), 1 + u32::try_from(visit % 3).unwrap()))
+                Rows::Intervals if from < window.to && to > window.from => {
+                    report.push(&row(from, (to < window.to).then_some(to), 1))
                 }
+                Rows::Events | Rows::States if window.contains(from) => {
+                    report.push(&row(from, None, 1))
+                }
+                Rows::Buckets if window.contains(from) => report.push(&row(
+                    window.from,
+                    Some(window.to),
+                    1 + u32::try_from(visit % 3).unwrap(),
+                )),
                 Rows::Intervals | Rows::Events | Rows::States | Rows::Buckets => {}
             }
         }
@@ -103,10 +118,16 @@ fn history(ledger: &mut Ledger, rows: Rows, first: i64, end: i64, store: &mut dy
 }
 
 fn shown(ledger: &Ledger) -> (Snapshot, Vec<AgentSeries>) {
-    let target = |filter: Filter| ShownTarget { name: filter.id.into(), up: true, last_success: None, stale: false };
+    let target = |filter: Filter| ShownTarget {
+        name: filter.id.into(),
+        up: true,
+        last_success: None,
+        stale: false,
+    };
     let targets = filters().into_iter().map(target).collect();
     let limits = std::iter::once(("Wrap-up".into(), Duration::from_secs(300))).collect();
-    let mut snapshot = ledger.snapshot(&Show { targets, limits, max_series: u64::MAX, agent_info: true });
+    let mut snapshot =
+        ledger.snapshot(&Show { targets, limits, max_series: u64::MAX, agent_info: true });
     let agents = snapshot.agents().collect();
     // Fingerprints mean nothing to another ledger.
     snapshot.shards.clear();
@@ -114,7 +135,8 @@ fn shown(ledger: &Ledger) -> (Snapshot, Vec<AgentSeries>) {
 }
 
 fn file(version: u32, rows: Rows) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/versions/{version}-{rows:?}.redb.gz").to_lowercase())
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("tests/versions/{version}-{rows:?}.redb.gz").to_lowercase())
 }
 
 const KINDS: [Rows; 3] = [Rows::Intervals, Rows::Events, Rows::Buckets];
@@ -144,11 +166,19 @@ fn a_store_of_version_1_is_taken_up_and_counting_goes_on_as_if_nothing_had_happe
 
         let mut expected = Ledger::new(rules(rows), TARGETS);
         history(&mut expected, rows, 0, HELD, &mut MemoryStore::default());
-        assert!(shown(&expected).1.iter().flat_map(|agent| &agent.labels).any(|label| label.entries > 2 && label.window_entries > Some(2)));
+        assert!(
+            shown(&expected)
+                .1
+                .iter()
+                .flat_map(|agent| &agent.labels)
+                .any(|label| label.entries > 2 && label.window_entries > Some(2))
+        );
         // Opened twice: the second time it is of this version.
         for rounds in [HELD..HELD + 3, HELD + 3..HELD + 40] {
             let mut store = DiskStore::open(folder.path()).unwrap();
-            let mut ledger = checkpoint::read(&mut store, rules(rows), &filters(), &AgentIds::Raw).unwrap().ledger;
+            let mut ledger = checkpoint::read(&mut store, rules(rows), &filters(), &AgentIds::Raw)
+                .unwrap()
+                .ledger;
             assert_eq!(shown(&ledger), shown(&expected), "{rows:?}");
             history(&mut ledger, rows, rounds.start, rounds.end, &mut store);
             history(&mut expected, rows, rounds.start, rounds.end, &mut MemoryStore::default());

@@ -1,7 +1,12 @@
-//! The server as its users meet it: the real binary, with curl and a real Prometheus as clients, over TLS with passwords and client
-//! certificates, on every kind of listener, and with thousands of clients in the way.
+//! The server as its users meet it: the real binary, with curl and a real Prometheus as clients,
+//! over TLS with passwords and client certificates, on every kind of listener, and with thousands
+//! of clients in the way.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "in a test, a panic is the way to say it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "in a test, a panic is the way to say it"
+)]
 
 #[path = "support/papers.rs"]
 mod papers;
@@ -45,7 +50,12 @@ struct Exporter {
 
 impl Exporter {
     fn start(web_config: Option<&str>, more: &[&str]) -> Self {
-        let simulator = Running::start(&mut command(&["simulate", "--web.listen-address=127.0.0.1:0", "--job-time=100ms", "--quota=600"]));
+        let simulator = Running::start(&mut command(&[
+            "simulate",
+            "--web.listen-address=127.0.0.1:0",
+            "--job-time=100ms",
+            "--quota=600",
+        ]));
         let api = simulator.told("address:       ");
         let folder = tempfile::tempdir().unwrap();
         papers::write(folder.path());
@@ -59,13 +69,17 @@ impl Exporter {
         }
         let mut serve = command(&[&args, more].concat());
         serve.current_dir(folder.path());
-        serve.env("CXONE_BASE_URL", api).env("CXONE_CLIENT_ID", "simulated-client").env("CXONE_CLIENT_SECRET", "simulated-secret");
+        serve
+            .env("CXONE_BASE_URL", api)
+            .env("CXONE_CLIENT_ID", "simulated-client")
+            .env("CXONE_CLIENT_SECRET", "simulated-secret");
         let process = Running::start(&mut serve);
         let address = process.told(" address=");
         Self { _simulator: simulator, process, folder, address }
     }
 
-    /// What curl says with these arguments after those that every call has: whether it succeeded, and the text.
+    /// What curl says with these arguments after those that every call has: whether it succeeded,
+    /// and the text.
     fn curl(&self, args: &[&str]) -> (bool, String) {
         curl(self.folder.path(), args)
     }
@@ -73,12 +87,21 @@ impl Exporter {
     /// The status that a path answers with these arguments for curl, HTTP's version before it.
     fn status(&self, path: &str, args: &[&str]) -> String {
         let url = format!("https://{}{path}", self.address);
-        self.curl(&[&["-o", "/dev/null", "-w", "%{http_version} %{http_code}", &url], args].concat()).1
+        self.curl(
+            &[&["-o", "/dev/null", "-w", "%{http_version} %{http_code}", &url], args].concat(),
+        )
+        .1
     }
 }
 
 fn curl(folder: &Path, args: &[&str]) -> (bool, String) {
-    tools::run(Command::new("curl").args(["-sS", "--max-time", "10", "--cacert", "ca.crt"]).args(args).current_dir(folder), "")
+    tools::run(
+        Command::new("curl")
+            .args(["-sS", "--max-time", "10", "--cacert", "ca.crt"])
+            .args(args)
+            .current_dir(folder),
+        "",
+    )
 }
 
 const CERTIFICATE: [&str; 4] = ["--cert", "client.crt", "--key", "client.key"];
@@ -89,24 +112,46 @@ fn curl_gets_in_by_certificate_and_password_and_by_nothing_less() {
     if !tools::are_here(&["curl"]) {
         return;
     }
-    let exporter = Exporter::start(Some(&format!("{MUTUAL_TLS}{}auth_excluded_paths: [/-/healthy]\n", users())), &[]);
+    let exporter = Exporter::start(
+        Some(&format!("{MUTUAL_TLS}{}auth_excluded_paths: [/-/healthy]\n", users())),
+        &[],
+    );
     let both = [&CERTIFICATE[..], &PASSWORD].concat();
     assert_eq!(exporter.status("/metrics", &both), "2 200");
     assert_eq!(exporter.status("/metrics", &[&both[..], &["--http1.1"]].concat()), "1.1 200");
-    assert_eq!(exporter.status("/metrics", &[&both[..], &["--tlsv1.2", "--tls-max", "1.2"]].concat()), "2 200");
+    assert_eq!(
+        exporter.status("/metrics", &[&both[..], &["--tlsv1.2", "--tls-max", "1.2"]].concat()),
+        "2 200"
+    );
     assert_eq!(exporter.status("/metrics", &CERTIFICATE), "2 401");
-    assert_eq!(exporter.status("/metrics", &[&CERTIFICATE[..], &["-u", "prometheus:another"]].concat()), "2 401");
+    assert_eq!(
+        exporter.status("/metrics", &[&CERTIFICATE[..], &["-u", "prometheus:another"]].concat()),
+        "2 401"
+    );
     assert_eq!(exporter.status("/-/healthy", &CERTIFICATE), "2 200");
-    assert_eq!((exporter.status("/-/healthy", &[]).as_str(), exporter.status("/metrics", &PASSWORD).as_str()), ("2 200", "2 403"));
-    let old = exporter.curl(&[&both[..], &["--tls-max", "1.1", &format!("https://{}/", exporter.address)]].concat());
+    assert_eq!(
+        (
+            exporter.status("/-/healthy", &[]).as_str(),
+            exporter.status("/metrics", &PASSWORD).as_str()
+        ),
+        ("2 200", "2 403")
+    );
+    let old = exporter.curl(
+        &[&both[..], &["--tls-max", "1.1", &format!("https://{}/", exporter.address)]].concat(),
+    );
     assert!(!old.0, "{}", old.1);
-    let page = exporter.curl(&[&both[..], &[&format!("https://{}/metrics", exporter.address)]].concat()).1;
-    assert!(page.contains("\ncxone_exporter_certificate_expiry_timestamp_seconds 2493072000"), "{page}");
+    let page =
+        exporter.curl(&[&both[..], &[&format!("https://{}/metrics", exporter.address)]].concat()).1;
+    assert!(
+        page.contains("\ncxone_exporter_certificate_expiry_timestamp_seconds 2493072000"),
+        "{page}"
+    );
     assert!(!exporter.process.stderr().contains("sesame"));
 }
 
 #[test]
-fn check_healthy_asks_over_tls_and_a_certificate_is_in_its_way_only_where_the_path_is_not_excluded() {
+fn check_healthy_asks_over_tls_and_a_certificate_is_in_its_way_only_where_the_path_is_not_excluded()
+{
     for (web_config, healthy) in [
         (TLS.to_owned(), true),
         (format!("{MUTUAL_TLS}{}", users()), false),
@@ -114,10 +159,12 @@ fn check_healthy_asks_over_tls_and_a_certificate_is_in_its_way_only_where_the_pa
         (format!("{TLS}{}", users()), false),
     ] {
         let exporter = Exporter::start(Some(&web_config), &[]);
-        let said = run(&mut command(&["check", &format!("--healthy=https://{}", exporter.address)]));
+        let said =
+            run(&mut command(&["check", &format!("--healthy=https://{}", exporter.address)]));
         assert_eq!(said.code, Some(i32::from(!healthy)), "{web_config}: {}", said.stderr);
         assert!(healthy || said.stderr.contains("auth_excluded_paths"), "{}", said.stderr);
-        let plain = run(&mut command(&["check", &format!("--healthy=http://{}", exporter.address)]));
+        let plain =
+            run(&mut command(&["check", &format!("--healthy=http://{}", exporter.address)]));
         assert!(plain.code == Some(1) && plain.stderr.contains("https://"), "{}", plain.stderr);
     }
 }
@@ -136,10 +183,23 @@ fn prometheus_scrapes_over_tls_with_a_password_and_a_client_certificate() {
         )
     };
     let certificate = ", cert_file: client.crt, key_file: client.key";
-    let jobs = [job("right", certificate, "sesame"), job("stranger", "", "sesame"), job("guess", certificate, "guess")].concat();
-    fs::write(exporter.folder.path().join("prometheus.yml"), format!("global: {{scrape_interval: 1s}}\nscrape_configs:\n{jobs}")).unwrap();
+    let jobs = [
+        job("right", certificate, "sesame"),
+        job("stranger", "", "sesame"),
+        job("guess", certificate, "guess"),
+    ]
+    .concat();
+    fs::write(
+        exporter.folder.path().join("prometheus.yml"),
+        format!("global: {{scrape_interval: 1s}}\nscrape_configs:\n{jobs}"),
+    )
+    .unwrap();
     let mut command = Command::new("prometheus");
-    command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=prometheus", "--web.listen-address=127.0.0.1:0"]);
+    command.args([
+        "--config.file=prometheus.yml",
+        "--storage.tsdb.path=prometheus",
+        "--web.listen-address=127.0.0.1:0",
+    ]);
     let log = exporter.folder.path().join("prometheus.log");
     let mut prometheus = tools::Running::start(command.current_dir(exporter.folder.path()), log);
     let address = prometheus.word_after("msg=\"Listening on\" address=");
@@ -148,7 +208,8 @@ fn prometheus_scrapes_over_tls_with_a_password_and_a_client_certificate() {
         let answer: serde_json::Value = serde_json::from_str(&body).ok()?;
         let targets = answer["data"]["activeTargets"].as_array()?.clone();
         let found = targets.into_iter().find(|target| target["labels"]["job"] == job)?;
-        (found["health"] != "unknown").then(|| format!("{} {}", found["health"], found["lastError"]))
+        (found["health"] != "unknown")
+            .then(|| format!("{} {}", found["health"], found["lastError"]))
     };
     assert_eq!(wait_for("a scrape", || health("right")), "\"up\" \"\"");
     assert!(wait_for("a refusal", || health("guess")).contains("401"));
@@ -166,24 +227,43 @@ fn a_changed_web_configuration_counts_without_a_restart_and_a_wrong_one_changes_
     assert_eq!(exporter.status("/", &PASSWORD), "2 200");
     let file = exporter.folder.path().join("web.yml");
     let metric = |args: &[&str]| {
-        let page = exporter.curl(&[args, &[&format!("https://{}/metrics", exporter.address)]].concat()).1;
-        page.lines().find_map(|line| line.strip_prefix("cxone_exporter_web_config_last_reload_successful ").map(str::to_owned))
+        let page =
+            exporter.curl(&[args, &[&format!("https://{}/metrics", exporter.address)]].concat()).1;
+        page.lines().find_map(|line| {
+            line.strip_prefix("cxone_exporter_web_config_last_reload_successful ")
+                .map(str::to_owned)
+        })
     };
     assert_eq!(metric(&PASSWORD).as_deref(), Some("1.0"));
     fs::write(&file, format!("{TLS}  min_version: SSL3\nbasic_auth_user: {{}}\n")).unwrap();
     wait_for("the refusal", || (metric(&PASSWORD).as_deref() == Some("0.0")).then_some(()));
     let log = exporter.process.stderr();
-    assert!(log.contains("web.yml:4: tls_server_config.min_version") && log.contains("web.yml:5: basic_auth_user"), "{log}");
+    assert!(
+        log.contains("web.yml:4: tls_server_config.min_version")
+            && log.contains("web.yml:5: basic_auth_user"),
+        "{log}"
+    );
     fs::write(&file, "").unwrap();
-    wait_for("the refusal", || exporter.process.stderr().contains("TLS is not turned off").then_some(()));
+    wait_for("the refusal", || {
+        exporter.process.stderr().contains("TLS is not turned off").then_some(())
+    });
     assert_eq!(exporter.status("/", &PASSWORD), "2 200");
 
     papers::write(exporter.folder.path());
     let hash = bcrypt::hash("changed", 6).unwrap();
-    fs::write(&file, format!("{TLS}basic_auth_users: {{prometheus: {hash}}}\nhttp_server_config: {{http2: false}}\n")).unwrap();
+    fs::write(
+        &file,
+        format!(
+            "{TLS}basic_auth_users: {{prometheus: {hash}}}\nhttp_server_config: {{http2: false}}\n"
+        ),
+    )
+    .unwrap();
     let new = ["-u", "prometheus:changed"];
     wait_for("the new file", || (exporter.status("/", &new) == "1.1 200").then_some(()));
-    assert_eq!((exporter.status("/", &PASSWORD).as_str(), metric(&new).as_deref()), ("1.1 401", Some("1.0")));
+    assert_eq!(
+        (exporter.status("/", &PASSWORD).as_str(), metric(&new).as_deref()),
+        ("1.1 401", Some("1.0"))
+    );
     assert_eq!(exporter.process.stderr().matches("SSL3").count(), 1, "a mistake is logged once");
 }
 
@@ -192,7 +272,11 @@ fn check_and_serve_tell_the_mistakes_of_both_configurations() {
     let folder = tempfile::tempdir().unwrap();
     papers::write(folder.path());
     fs::write(folder.path().join("right.yml"), format!("{TLS}{}", users())).unwrap();
-    fs::write(folder.path().join("wrong.yml"), "basic_auth_users: {ann: sesame}\nrate_limits: {}\n").unwrap();
+    fs::write(
+        folder.path().join("wrong.yml"),
+        "basic_auth_users: {ann: sesame}\nrate_limits: {}\n",
+    )
+    .unwrap();
     fs::write(folder.path().join("main.yml"), "poll: {interval: 0s}\n").unwrap();
     let said = |args: &[&str]| run(command(args).current_dir(folder.path()));
     let right = said(&["check", "--web.config.file=right.yml"]);
@@ -203,15 +287,31 @@ fn check_and_serve_tell_the_mistakes_of_both_configurations() {
         right.stdout
     );
     for (args, expected) in [
-        (&["check", "--web.config.file=wrong.yml"][..], &["wrong.yml:1: basic_auth_users.ann", "wrong.yml:2: rate_limits"][..]),
-        (&["check", "--config.file=main.yml", "--web.config.file=wrong.yml"], &["main.yml:1: poll.interval", "wrong.yml:1: basic_auth"]),
-        (&["serve", "--config.file=main.yml", "--web.config.file=wrong.yml"], &["main.yml:1: poll.interval", "wrong.yml:1: basic_auth"]),
-        (&["serve", "--config.file=main.yml", "--web.config.file=absent.yml"], &["main.yml:1: poll.interval", "absent.yml: the web conf"]),
+        (
+            &["check", "--web.config.file=wrong.yml"][..],
+            &["wrong.yml:1: basic_auth_users.ann", "wrong.yml:2: rate_limits"][..],
+        ),
+        (
+            &["check", "--config.file=main.yml", "--web.config.file=wrong.yml"],
+            &["main.yml:1: poll.interval", "wrong.yml:1: basic_auth"],
+        ),
+        (
+            &["serve", "--config.file=main.yml", "--web.config.file=wrong.yml"],
+            &["main.yml:1: poll.interval", "wrong.yml:1: basic_auth"],
+        ),
+        (
+            &["serve", "--config.file=main.yml", "--web.config.file=absent.yml"],
+            &["main.yml:1: poll.interval", "absent.yml: the web conf"],
+        ),
     ] {
         let wrong = said(args);
         assert_eq!(wrong.code, Some(78), "{args:?}: {}", wrong.stderr);
         for mistake in expected {
-            assert!(wrong.stderr.contains(mistake), "{args:?}: {mistake} is not in {}", wrong.stderr);
+            assert!(
+                wrong.stderr.contains(mistake),
+                "{args:?}: {mistake} is not in {}",
+                wrong.stderr
+            );
         }
         assert!(!wrong.stderr.contains("sesame"));
     }
@@ -220,7 +320,19 @@ fn check_and_serve_tell_the_mistakes_of_both_configurations() {
 #[test]
 fn passwords_without_tls_are_warned_of_at_the_start() {
     let exporter = Exporter::start(Some(&users()), &[]);
-    assert!(exporter.process.stderr().contains("passwords travel unencrypted"), "{}", exporter.process.stderr());
+    assert!(
+        exporter.process.stderr().contains("passwords travel unencrypted"),
+        "{}",
+        exporter.process.stderr()
+    );
     assert_eq!(process::get(&exporter.address, "/metrics", "").status, 401);
-    assert_eq!(process::get(&exporter.address, "/metrics", "Authorization: Basic cHJvbWV0aGV1czpzZXNhbWU=\r\n").status, 200);
+    assert_eq!(
+        process::get(
+            &exporter.address,
+            "/metrics",
+            "Authorization: Basic cHJvbWV0aGV1czpzZXNhbWU=\r\n"
+        )
+        .status,
+        200
+    );
 }

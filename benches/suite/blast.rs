@@ -1,4 +1,5 @@
-//! The limit of what a server can do: bytes that lie ready, written to a socket. It reads no more of a request than where it ends.
+//! The limit of what a server can do: bytes that lie ready, written to a socket. It reads no more
+//! of a request than where it ends.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +9,10 @@ use super::Outcome;
 
 pub(super) fn run(file: &str) -> Outcome {
     let body = std::fs::read(file)?;
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     let answer: Arc<[u8]> = [head.into_bytes(), body].concat().into();
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", listener.local_addr()?);

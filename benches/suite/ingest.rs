@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cxone_exporter::clock::Clock;
-use cxone_exporter::cxone::{Client, ClientOptions, Limits, Poll, Response, Transport, TransportError, TransportFault};
+use cxone_exporter::cxone::{
+    Client, ClientOptions, Limits, Poll, Response, Transport, TransportError, TransportFault,
+};
 use cxone_exporter::domain::fetch::JobId;
 use cxone_exporter::domain::report::Report;
 use futures_util::future::{BoxFuture, FutureExt as _};
@@ -39,7 +41,8 @@ impl Canned {
         Ok(match &self.0 {
             Source::Memory(whole) => {
                 let whole = whole.clone();
-                let pieces = (0..whole.len().div_ceil(PIECE)).map(move |n| whole.slice(n * PIECE..whole.len().min((n + 1) * PIECE)));
+                let pieces = (0..whole.len().div_ceil(PIECE))
+                    .map(move |n| whole.slice(n * PIECE..whole.len().min((n + 1) * PIECE)));
                 stream::iter(pieces.map(Ok)).boxed()
             }
             Source::File(path) => {
@@ -73,7 +76,8 @@ impl Transport for Canned {
         } else {
             self.pieces().map_err(|error| cut(&error))
         };
-        async { Ok(Response { status: StatusCode::OK, headers: HeaderMap::new(), body: body? }) }.boxed()
+        async { Ok(Response { status: StatusCode::OK, headers: HeaderMap::new(), body: body? }) }
+            .boxed()
     }
 }
 
@@ -125,7 +129,9 @@ pub(super) fn speed(reader: &str, path: &str) -> Outcome {
                 .and_then(|data| sonic_rs::JsonContainerTrait::as_array(data).map(|d| d.len()));
             Ok(rows.ok_or("no data")?)
         }),
-        "serde-json" => measured(|| Ok(serde_json::from_slice::<OwnedDocument>(&whole)?.data.len())),
+        "serde-json" => {
+            measured(|| Ok(serde_json::from_slice::<OwnedDocument>(&whole)?.data.len()))
+        }
         _ => Err(format!("there is no reader {reader}").into()),
     }
 }
@@ -152,7 +158,10 @@ pub(super) fn memory(path: &str) -> Outcome {
     let before = status("VmRSS:")?;
     let report = runtime.block_on(read_report(&client))?;
     let (after, highest) = (status("VmRSS:")?, status("VmHWM:")?);
-    println!("{{\"rows\":{},\"before_kb\":{before},\"after_kb\":{after},\"highest_kb\":{highest}}}", report.rows().len());
+    println!(
+        "{{\"rows\":{},\"before_kb\":{before},\"after_kb\":{after},\"highest_kb\":{highest}}}",
+        report.rows().len()
+    );
     Ok(())
 }
 
@@ -175,7 +184,9 @@ async fn read_report(client: &Client) -> Result<Report, Box<dyn std::error::Erro
     let job = JobId::parse("job").ok_or("a job id")?;
     match client.poll::<Report>(&job).await? {
         Poll::Completed(report) => Ok(report),
-        Poll::Pending | Poll::Running | Poll::Failed(_) => Err("the report is not that of a completed job".into()),
+        Poll::Pending | Poll::Running | Poll::Failed(_) => {
+            Err("the report is not that of a completed job".into())
+        }
     }
 }
 

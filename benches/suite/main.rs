@@ -1,4 +1,5 @@
-//! The parts of `scripts/bench` that have to be fast themselves: it builds this program and calls it, once for each sample.
+//! The parts of `scripts/bench` that have to be fast themselves: it builds this program and calls
+//! it, once for each sample.
 //!
 //! | call | does |
 //! |---|---|
@@ -22,7 +23,8 @@ use std::process::ExitCode;
 type Outcome = Result<(), Box<dyn Error>>;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         [] => {
@@ -47,7 +49,9 @@ fn main() -> ExitCode {
 
 #[tokio::main(flavor = "current_thread")]
 async fn fetch(url: &str, file: &str) -> Outcome {
-    rustls::crypto::ring::default_provider().install_default().map_err(|_| "a provider of TLS is there already")?;
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| "a provider of TLS is there already")?;
     let answer = reqwest::get(url).await?.error_for_status()?;
     std::fs::write(file, answer.bytes().await?)?;
     Ok(())

@@ -1,4 +1,5 @@
-//! Scrapers: each asks for a gzip page over one connection, reads it to its end, throws it away, and asks again.
+//! Scrapers: each asks for a gzip page over one connection, reads it to its end, throws it away,
+//! and asks again.
 
 use std::io::{Read, Write as _};
 use std::net::TcpStream;
@@ -26,13 +27,17 @@ struct Until {
 pub(super) fn run(address: &str, path: &str, scrapers: &str, count: &str) -> Outcome {
     let until_told = count == "until-told";
     let left = if until_told { usize::MAX } else { count.parse()? };
-    let until = Until { left: AtomicUsize::new(left), told: AtomicBool::new(false), began: Instant::now() };
+    let until =
+        Until { left: AtomicUsize::new(left), told: AtomicBool::new(false), began: Instant::now() };
     let scrapers: usize = scrapers.parse()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: gzip\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: gzip\r\n\r\n");
     let mut bytes = 0;
     let mut all: Vec<Taken> = Vec::new();
     std::thread::scope(|scope| -> Outcome {
-        let work: Vec<_> = (0..scrapers).map(|_| scope.spawn(|| scrape(address, &request, &until).map_err(|e| e.to_string()))).collect();
+        let work: Vec<_> = (0..scrapers)
+            .map(|_| scope.spawn(|| scrape(address, &request, &until).map_err(|e| e.to_string())))
+            .collect();
         if until_told {
             let mut nothing = Vec::new();
             std::io::stdin().read_to_end(&mut nothing)?;
@@ -53,7 +58,11 @@ pub(super) fn run(address: &str, path: &str, scrapers: &str, count: &str) -> Out
 
 impl Until {
     fn another(&self) -> bool {
-        let left = || self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+        let left = || {
+            self.left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                .is_ok()
+        };
         !self.told.load(Ordering::Relaxed) && self.began.elapsed().as_secs() < LONGEST && left()
     }
 }
@@ -101,16 +110,26 @@ fn read_answer(connection: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result
     let head = String::from_utf8_lossy(&buffer[..head_end]).to_ascii_lowercase();
     let keeps_open = head.starts_with("http/1.1 200");
     // Python's server is of the old kind, and ends each connection.
-    if !keeps_open && !head.starts_with("http/1.0 200") || !head.contains("content-encoding: gzip") {
+    if !keeps_open && !head.starts_with("http/1.0 200") || !head.contains("content-encoding: gzip")
+    {
         return Err(std::io::Error::other(format!("this is no gzip page: {head}")));
     }
     let rest = filled - head_end;
-    match head.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next()).and_then(|length| length.parse::<usize>().ok()) {
+    match head
+        .split("content-length: ")
+        .nth(1)
+        .and_then(|rest| rest.split('\r').next())
+        .and_then(|length| length.parse::<usize>().ok())
+    {
         Some(length) => {
             let mut left = length.saturating_sub(rest);
             while left > 0 {
                 match connection.read(buffer)? {
-                    0 => return Err(std::io::Error::other("the connection ended in the middle of an answer")),
+                    0 => {
+                        return Err(std::io::Error::other(
+                            "the connection ended in the middle of an answer",
+                        ));
+                    }
                     read => left = left.saturating_sub(read),
                 }
             }
@@ -123,8 +142,14 @@ fn read_answer(connection: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result
     }
 }
 
-/// Reads to the last chunk: Go answers without a length. The sizes are looked at, so that no bytes of a body are taken for the end.
-fn read_chunks(connection: &mut TcpStream, buffer: &mut [u8], from: usize, to: usize) -> std::io::Result<usize> {
+/// Reads to the last chunk: Go answers without a length. The sizes are looked at, so that no bytes
+/// of a body are taken for the end.
+fn read_chunks(
+    connection: &mut TcpStream,
+    buffer: &mut [u8],
+    from: usize,
+    to: usize,
+) -> std::io::Result<usize> {
     let mut input = buffer[from..to].to_vec();
     let mut bytes = 0;
     loop {

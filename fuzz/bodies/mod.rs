@@ -1,5 +1,6 @@
-//! What each fuzz target checks, through the public interface alone. cargo-fuzz runs these with inputs that it finds (`fuzz_targets`,
-//! `scripts/fuzz`), and `tests/fuzz.rs` as property tests with changes of the inputs in `seeds`.
+//! What each fuzz target checks, through the public interface alone. cargo-fuzz runs these with
+//! inputs that it finds (`fuzz_targets`, `scripts/fuzz`), and `tests/fuzz.rs` as property tests
+//! with changes of the inputs in `seeds`.
 
 mod accept;
 mod config;
@@ -28,7 +29,8 @@ pub(crate) const TARGETS: [(&str, Check); 8] = [
 
 /// Runs the target `name` once.
 pub(crate) fn check(name: &str, data: &[u8]) {
-    let (_, check) = TARGETS.iter().find(|(known, _)| *known == name).expect("there is such a target");
+    let (_, check) =
+        TARGETS.iter().find(|(known, _)| *known == name).expect("there is such a target");
     check(data);
 }
 
@@ -37,8 +39,9 @@ fn parts(data: &[u8], most: usize) -> impl Iterator<Item = &[u8]> {
     data.splitn(most, |byte| *byte == 0xFF)
 }
 
-/// Whether `body` is JSON as a reader without a limit on depth has it: what is no UTF-8 in a string does not matter, nor does a control
-/// character in one, which serde_json lets through in the names of members that are read as bytes.
+/// Whether `body` is JSON as a reader without a limit on depth has it: what is no UTF-8 in a string
+/// does not matter, nor does a control character in one, which serde_json lets through in the names
+/// of members that are read as bytes.
 fn is_json(body: &[u8]) -> bool {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let tame = |byte: &u8| match byte {

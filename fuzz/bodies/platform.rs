@@ -1,11 +1,14 @@
-//! The lists of the platform's calls. The input: which call, the size of the pieces, where to cut, and the body.
+//! The lists of the platform's calls. The input: which call, the size of the pieces, where to cut,
+//! and the body.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::platform::Credentials;
-use cxone_exporter::cxone::{ApiError, Limits, Paging, PlatformClient, PlatformOptions, ReportRequest, RowList};
+use cxone_exporter::cxone::{
+    ApiError, Limits, Paging, PlatformClient, PlatformOptions, ReportRequest, RowList,
+};
 use cxone_exporter::domain::live::Ask;
 use cxone_exporter::domain::report::Filter;
 use cxone_exporter::domain::time::{Timestamp, Window};
@@ -28,7 +31,8 @@ enum Call {
 
 pub(crate) fn check(data: &[u8]) {
     let [call, piece, cut, body @ ..] = data else { return };
-    let call = [Call::History, Call::AgentsHistory, Call::States, Call::Skills, Call::Codes][usize::from(*call) % 5];
+    let call = [Call::History, Call::AgentsHistory, Call::States, Call::Skills, Call::Codes]
+        [usize::from(*call) % 5];
     let whole = ask(call, body, usize::MAX);
     assert_eq!(whole, ask(call, body, usize::from(*piece)), "however it is cut into pieces");
     if whole.is_err() {
@@ -54,29 +58,45 @@ fn ask(call: Call, body: &[u8], piece: usize) -> Result<String, ApiError> {
         hidden: Vec::new(),
         requests_per_minute: NonZeroU32::new(60_000).expect("some"),
     };
-    let codes = (call != Call::Codes).then(|| (200, CODES.to_vec())).filter(|_| call != Call::Skills);
+    let codes =
+        (call != Call::Codes).then(|| (200, CODES.to_vec())).filter(|_| call != Call::Skills);
     let answers = [(200, TOKEN.to_vec())].into_iter().chain(codes).chain([(200, body.to_vec())]);
     play(async {
         let clock = Clock::starting_at(Timestamp::from_millis(EIGHT));
-        let client = PlatformClient::new(Played::new(piece, answers), clock, options, Arc::new(|_| {}));
+        let client =
+            PlatformClient::new(Played::new(piece, answers), clock, options, Arc::new(|_| {}));
         match call {
             Call::History => history(&client, "user").await,
             Call::AgentsHistory => history(&client, "all").await,
-            Call::States => client.live(&Ask::States { since: None, skip: 0 }).await.map(|page| format!("{page:?}")),
-            Call::Skills => client.live(&Ask::Skills { skip: 0 }).await.map(|page| format!("{page:?}")),
+            Call::States => client
+                .live(&Ask::States { since: None, skip: 0 })
+                .await
+                .map(|page| format!("{page:?}")),
+            Call::Skills => {
+                client.live(&Ask::Skills { skip: 0 }).await.map(|page| format!("{page:?}"))
+            }
             Call::Codes => client.codes().await.map(|codes| format!("{codes:?}")),
         }
     })
 }
 
 async fn history(client: &PlatformClient, kind: &str) -> Result<String, ApiError> {
-    let window = Window { from: Timestamp::from_millis(EIGHT - 600_000), to: Timestamp::from_millis(EIGHT) };
+    let window =
+        Window { from: Timestamp::from_millis(EIGHT - 600_000), to: Timestamp::from_millis(EIGHT) };
     let filter = Filter { kind: kind.to_owned(), id: "7".to_owned() };
     let mut paging: Paging<RowList> = client.history(ReportRequest { window, filter });
     let progress = client.page(&mut paging).await?;
     let count = paging.count();
     let list = paging.into_rows();
-    assert!(list.rows.iter().all(|row| !row.user_id.trim().is_empty() && !row.state_name.trim().is_empty()), "agent and state are told");
-    assert!(list.rows.iter().all(|row| row.to.is_none_or(|to| row.from <= to)), "nothing ends before it begins");
+    assert!(
+        list.rows
+            .iter()
+            .all(|row| !row.user_id.trim().is_empty() && !row.state_name.trim().is_empty()),
+        "agent and state are told"
+    );
+    assert!(
+        list.rows.iter().all(|row| row.to.is_none_or(|to| row.from <= to)),
+        "nothing ends before it begins"
+    );
     Ok(format!("{progress:?} {count} {list:?}"))
 }

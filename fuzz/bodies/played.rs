@@ -1,4 +1,5 @@
-//! CXone played in memory: answers in their order, in pieces of a given size, and the requests that came.
+//! CXone played in memory: answers in their order, in pieces of a given size, and the requests that
+//! came.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -24,9 +25,17 @@ pub(crate) struct Played {
 }
 
 impl Played {
-    /// Answers with these statuses and bodies, in pieces of at most `piece` bytes; 404 when there are no more.
-    pub(crate) fn new(piece: usize, answers: impl IntoIterator<Item = (u16, Vec<u8>)>) -> Arc<Self> {
-        Arc::new(Self { piece: piece.max(1), answers: Mutex::new(answers.into_iter().collect()), requests: Mutex::default() })
+    /// Answers with these statuses and bodies, in pieces of at most `piece` bytes; 404 when there
+    /// are no more.
+    pub(crate) fn new(
+        piece: usize,
+        answers: impl IntoIterator<Item = (u16, Vec<u8>)>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            piece: piece.max(1),
+            answers: Mutex::new(answers.into_iter().collect()),
+            requests: Mutex::default(),
+        })
     }
 
     /// The requests so far.
@@ -38,10 +47,14 @@ impl Played {
 impl Transport for Played {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response, TransportError>> {
         self.requests.lock().expect("nobody panicked").push(request);
-        let (status, body) = self.answers.lock().expect("nobody panicked").pop_front().unwrap_or((404, Vec::new()));
-        let pieces: Vec<_> = body.chunks(self.piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let (status, body) =
+            self.answers.lock().expect("nobody panicked").pop_front().unwrap_or((404, Vec::new()));
+        let pieces: Vec<_> =
+            body.chunks(self.piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         let status = StatusCode::from_u16(status).expect("a status");
-        Box::pin(async move { Ok(Response { status, headers: HeaderMap::new(), body: stream::iter(pieces).boxed() }) })
+        Box::pin(async move {
+            Ok(Response { status, headers: HeaderMap::new(), body: stream::iter(pieces).boxed() })
+        })
     }
 }
 

@@ -1,11 +1,14 @@
-//! The store's records. The input: how the rows are counted, and either records (even), each as the lengths of key and value, key and
-//! value; or changes of the records of a ledger (odd), each as a record's place, a byte's place and the byte.
+//! The store's records. The input: how the rows are counted, and either records (even), each as the
+//! lengths of key and value, key and value; or changes of the records of a ledger (odd), each as a
+//! record's place, a byte's place and the byte.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use cxone_exporter::checkpoint;
-use cxone_exporter::domain::ledger::{Asked, Key, Ledger, Origin, Record, Restored, Rows, Rules, Show, ShownTarget, TargetId};
+use cxone_exporter::domain::ledger::{
+    Asked, Key, Ledger, Origin, Record, Restored, Rows, Rules, Show, ShownTarget, TargetId,
+};
 use cxone_exporter::domain::privacy::AgentIds;
 use cxone_exporter::domain::report::{Filter, RawRow, Report};
 use cxone_exporter::domain::time::{Timestamp, Window};
@@ -19,11 +22,18 @@ pub(crate) fn check(data: &[u8]) {
     let records = if mode % 2 == 0 { told(rest) } else { changed(saved(rows), rest) };
     for (key, value) in &records {
         if let Ok(key) = Key::from_bytes(key) {
-            assert_eq!(Key::from_bytes(&key.to_bytes()), Ok(key.clone()), "a key is what it is written as");
+            assert_eq!(
+                Key::from_bytes(&key.to_bytes()),
+                Ok(key.clone()),
+                "a key is what it is written as"
+            );
             let _ = Restored::default().take(key, value);
         }
     }
-    let Ok(left) = checkpoint::read(&mut Shelf(records), rules(rows), &filters(), &AgentIds::Raw) else { return };
+    let Ok(left) = checkpoint::read(&mut Shelf(records), rules(rows), &filters(), &AgentIds::Raw)
+    else {
+        return;
+    };
     let once = all(&left.ledger);
     let mut again = restored(&once, rows);
     assert_eq!(once, all(&again), "what is kept is what is read");
@@ -95,7 +105,10 @@ fn saved(rows: Rows) -> Pairs {
 
 fn all(ledger: &Ledger) -> Pairs {
     let records = ledger.all_records(&filters(), &[Some(Timestamp::from_millis(EIGHT)), None]);
-    let mut pairs: Pairs = records.into_iter().map(|record| (record.key, record.value.expect("nothing is deleted"))).collect();
+    let mut pairs: Pairs = records
+        .into_iter()
+        .map(|record| (record.key, record.value.expect("nothing is deleted")))
+        .collect();
     pairs.sort();
     pairs
 }
@@ -152,6 +165,12 @@ fn rules(rows: Rows) -> Rules {
 }
 
 fn show() -> Show {
-    let target = |name: &str| ShownTarget { name: name.into(), up: true, last_success: None, stale: false };
-    Show { targets: vec![target("1"), target("2")], limits: Default::default(), max_series: 1000, agent_info: true }
+    let target =
+        |name: &str| ShownTarget { name: name.into(), up: true, last_success: None, stale: false };
+    Show {
+        targets: vec![target("1"), target("2")],
+        limits: Default::default(),
+        max_series: 1000,
+        agent_info: true,
+    }
 }

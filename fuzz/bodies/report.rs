@@ -1,4 +1,5 @@
-//! The answer to a poll of the Reporting API. The input: the size of the pieces, where to cut, and the body.
+//! The answer to a poll of the Reporting API. The input: the size of the pieces, where to cut, and
+//! the body.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +7,9 @@ use std::time::Duration;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::{ApiError, Client, ClientOptions, Limits, Poll, RowList, RowSink};
 use cxone_exporter::domain::fetch::JobId;
-use cxone_exporter::domain::ledger::{Asked, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
+use cxone_exporter::domain::ledger::{
+    Asked, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+};
 use cxone_exporter::domain::report::Report;
 use cxone_exporter::domain::time::{Timestamp, Window};
 use secrecy::SecretString;
@@ -24,15 +27,30 @@ pub(crate) fn check(data: &[u8]) {
     assert!(is_json(body), "what is taken is JSON");
     let end = body.trim_ascii_end().len();
     let cut = end * usize::from(*cut) / 256;
-    assert!(poll::<RowList>(&body[..cut], usize::MAX).is_err(), "a report cut short counts for nothing");
+    assert!(
+        poll::<RowList>(&body[..cut], usize::MAX).is_err(),
+        "a report cut short counts for nothing"
+    );
     let Poll::Completed(list) = told else { return };
-    assert!(list.rows.iter().all(|row| !row.user_id.is_empty() && !row.state_name.is_empty()), "agent and state are told");
-    assert!(list.rows.iter().all(|row| row.to.is_none_or(|to| row.from <= to)), "nothing ends before it begins");
+    assert!(
+        list.rows.iter().all(|row| !row.user_id.is_empty() && !row.state_name.is_empty()),
+        "agent and state are told"
+    );
+    assert!(
+        list.rows.iter().all(|row| row.to.is_none_or(|to| row.from <= to)),
+        "nothing ends before it begins"
+    );
     assert!(list.rows.len() + list.rejected.len() <= body.len(), "every row takes room");
     if let Some(rows) = elements(body) {
-        assert_eq!(list.rows.len() + list.rejected.len(), rows, "every element is a row or a rejection");
+        assert_eq!(
+            list.rows.len() + list.rejected.len(),
+            rows,
+            "every element is a row or a rejection"
+        );
     }
-    let Ok(Poll::Completed(report)) = poll::<Report>(body, usize::MAX) else { panic!("the same for the core") };
+    let Ok(Poll::Completed(report)) = poll::<Report>(body, usize::MAX) else {
+        panic!("the same for the core")
+    };
     assert_eq!(report.rows().len(), list.rows.len());
     for rows in [Rows::Intervals, Rows::Events, Rows::Buckets, Rows::States] {
         count(rows, &report);
@@ -55,11 +73,16 @@ fn poll<R: RowSink>(body: &[u8], piece: usize) -> Result<Poll<R>, ApiError> {
     })
 }
 
-/// How many elements another reader finds in the list `data`, where it is read as here and there is no doubt which list is meant.
+/// How many elements another reader finds in the list `data`, where it is read as here and there is
+/// no doubt which list is meant.
 fn elements(body: &[u8]) -> Option<usize> {
-    let serde_json::Value::Object(members) = serde_json::from_slice(body).ok()? else { return None };
+    let serde_json::Value::Object(members) = serde_json::from_slice(body).ok()? else {
+        return None;
+    };
     let mut lists = members.iter().filter(|(name, _)| name.eq_ignore_ascii_case("data"));
-    let (Some((_, serde_json::Value::Array(list))), None) = (lists.next(), lists.next()) else { return None };
+    let (Some((_, serde_json::Value::Array(list))), None) = (lists.next(), lists.next()) else {
+        return None;
+    };
     let text = String::from_utf8_lossy(body).to_ascii_lowercase();
     // Of several members with one name, the last one counts in both; in different cases, only here.
     (text.matches("data\"").count() == 1).then_some(list.len())
@@ -75,7 +98,12 @@ fn count(rows: Rows, report: &Report) {
         detail: Default::default(),
     };
     let show = Show {
-        targets: vec![ShownTarget { name: "target".into(), up: true, last_success: None, stale: false }],
+        targets: vec![ShownTarget {
+            name: "target".into(),
+            up: true,
+            last_success: None,
+            stale: false,
+        }],
         limits: Default::default(),
         max_series: 1000,
         agent_info: true,
@@ -84,7 +112,12 @@ fn count(rows: Rows, report: &Report) {
     for asked in 1..=3 {
         let to = Timestamp::from_millis(EIGHT).plus(Duration::from_secs(60 * (asked / 2)));
         let window = Window { from: to.minus(Duration::from_secs(86_400)), to };
-        let origin = Origin { target: TargetId::new(0), asked: Asked(asked), oldest_awaited: Asked(asked), window };
+        let origin = Origin {
+            target: TargetId::new(0),
+            asked: Asked(asked),
+            oldest_awaited: Asked(asked),
+            window,
+        };
         let (applied, _) = ledger.apply(&origin, report);
         assert_eq!(applied.rows, u64::try_from(report.rows().len()).expect("rows are in memory"));
         let _ = ledger.snapshot(&show);

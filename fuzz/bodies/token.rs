@@ -1,4 +1,5 @@
-//! What a sign-in is answered. The input: how the client signs in, the status of the token's answer, and the answers, cut at 0xFF.
+//! What a sign-in is answered. The input: how the client signs in, the status of the token's
+//! answer, and the answers, cut at 0xFF.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -6,7 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::platform::Credentials;
-use cxone_exporter::cxone::{ApiError, Client, ClientOptions, Limits, PlatformClient, PlatformOptions, Poll, RowList};
+use cxone_exporter::cxone::{
+    ApiError, Client, ClientOptions, Limits, PlatformClient, PlatformOptions, Poll, RowList,
+};
 use cxone_exporter::domain::fetch::JobId;
 use cxone_exporter::domain::time::Timestamp;
 use http::Request;
@@ -41,7 +44,10 @@ fn reports(status: u16, answer: &[u8]) {
         limits: Limits::default(),
         hidden: Vec::new(),
     };
-    let played = Played::new(usize::MAX, [(status, answer.to_vec()), (200, br#"{"status":"RUNNING"}"#.to_vec())]);
+    let played = Played::new(
+        usize::MAX,
+        [(status, answer.to_vec()), (200, br#"{"status":"RUNNING"}"#.to_vec())],
+    );
     let outcome = play(async {
         let clock = Clock::starting_at(Timestamp::from_millis(EIGHT));
         let client = Client::new(played.clone(), clock, options, Arc::new(|_| {}));
@@ -52,8 +58,12 @@ fn reports(status: u16, answer: &[u8]) {
         Ok(told) => {
             assert_eq!(told, Poll::Running);
             let header = requests[1].headers().get("authorization").expect("a token");
-            let token = header.to_str().expect("ASCII").strip_prefix("Bearer ").expect("a bearer token");
-            assert!(!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()), "it cannot break out of its header");
+            let token =
+                header.to_str().expect("ASCII").strip_prefix("Bearer ").expect("a bearer token");
+            assert!(
+                !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()),
+                "it cannot break out of its header"
+            );
             assert!(header.is_sensitive(), "nobody shows it");
         }
         Err(error) => silent(&error, status < 300),
@@ -79,7 +89,10 @@ fn platform(issuer: &str, with_client: bool, status: u16, answers: &[&[u8]]) {
         requests_per_minute: NonZeroU32::new(60_000).expect("some"),
     };
     let token = usize::from(with_client);
-    let answers = answers.iter().enumerate().map(|(place, body)| (if place == token { status } else { 200 }, body.to_vec()));
+    let answers = answers
+        .iter()
+        .enumerate()
+        .map(|(place, body)| (if place == token { status } else { 200 }, body.to_vec()));
     let played = Played::new(usize::MAX, answers.chain([(200, b"{}".to_vec())]));
     let outcome = play(async {
         let clock = Clock::starting_at(Timestamp::from_millis(EIGHT));
@@ -99,12 +112,19 @@ fn silent(error: &ApiError, granted: bool) {
     assert!(!granted || !told.contains(MARK), "a token: {told}");
 }
 
-/// No request leaves for another place than the configured origin and, encrypted, CXone's own hosts.
+/// No request leaves for another place than the configured origin and, encrypted, CXone's own
+/// hosts.
 fn safe(requests: &[Request<Bytes>]) {
     for uri in requests.iter().map(Request::uri) {
         let host = uri.host().expect("an absolute address").to_ascii_lowercase();
-        let is_cxone = ["niceincontact.com", "nice-incontact.com"].iter().any(|own| host == *own || host.ends_with(&format!(".{own}")));
-        let is_configured = uri.scheme_str() == Some("http") && uri.authority().is_some_and(|authority| authority == "127.0.0.1:8080");
-        assert!(is_configured || (is_cxone && uri.scheme_str() == Some("https")), "nothing goes to {uri}");
+        let is_cxone = ["niceincontact.com", "nice-incontact.com"]
+            .iter()
+            .any(|own| host == *own || host.ends_with(&format!(".{own}")));
+        let is_configured = uri.scheme_str() == Some("http")
+            && uri.authority().is_some_and(|authority| authority == "127.0.0.1:8080");
+        assert!(
+            is_configured || (is_cxone && uri.scheme_str() == Some("https")),
+            "nothing goes to {uri}"
+        );
     }
 }

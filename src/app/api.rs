@@ -9,8 +9,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Dialect, PlatformApi};
 use crate::cxone::platform::Credentials;
 use crate::cxone::{
-    AnyClient, BaseUrl, BaseUrlError, Client, ClientOptions, HttpLimits, HttpTransport, Limits, Observer, PlatformClient, PlatformOptions,
-    Transport, TransportError,
+    AnyClient, BaseUrl, BaseUrlError, Client, ClientOptions, HttpLimits, HttpTransport, Limits,
+    Observer, PlatformClient, PlatformOptions, Transport, TransportError,
 };
 use crate::domain::fetch::JobTiming;
 
@@ -43,14 +43,27 @@ pub fn connect(config: &Config) -> Result<Arc<dyn Transport>, ConnectError> {
 ///
 /// # Errors
 /// When the address is no base.
-pub fn client(config: &Config, transport: Arc<dyn Transport>, clock: Clock, observer: Observer) -> Result<AnyClient, ConnectError> {
+pub fn client(
+    config: &Config,
+    transport: Arc<dyn Transport>,
+    clock: Clock,
+    observer: Observer,
+) -> Result<AnyClient, ConnectError> {
     let limits = Limits::default();
-    let hidden = config.metrics.agent_ids.hidden(config.targets.iter().map(|target| &target.filter));
-    let hidden: Vec<SecretString> = hidden.into_iter().map(|id| SecretString::from(id.to_owned())).collect();
+    let hidden =
+        config.metrics.agent_ids.hidden(config.targets.iter().map(|target| &target.filter));
+    let hidden: Vec<SecretString> =
+        hidden.into_iter().map(|id| SecretString::from(id.to_owned())).collect();
     Ok(match &config.api.dialect {
         Dialect::Reports(api) => {
             let (client_id, client_secret) = (api.client.id.clone(), api.client.secret.clone());
-            let options = ClientOptions { base_url: BaseUrl::try_from(api.base_url.clone())?, client_id, client_secret, limits, hidden };
+            let options = ClientOptions {
+                base_url: BaseUrl::try_from(api.base_url.clone())?,
+                client_id,
+                client_secret,
+                limits,
+                hidden,
+            };
             AnyClient::Reports(Arc::new(Client::new(transport, clock, options, observer)))
         }
         Dialect::Platform(api) => {
@@ -68,8 +81,12 @@ fn platform_options(
 ) -> Result<PlatformOptions, ConnectError> {
     let issuer = BaseUrl::try_from(api.issuer.clone())?;
     let credentials = match &api.client {
-        Some(client) => Credentials::Client { id: client.id.clone(), secret: client.secret.clone() },
-        None => Credentials::AccessKey(BaseUrl::try_from(api.access_key_base.clone().unwrap_or_else(|| api.issuer.clone()))?),
+        Some(client) => {
+            Credentials::Client { id: client.id.clone(), secret: client.secret.clone() }
+        }
+        None => Credentials::AccessKey(BaseUrl::try_from(
+            api.access_key_base.clone().unwrap_or_else(|| api.issuer.clone()),
+        )?),
     };
     Ok(PlatformOptions {
         issuer,

@@ -16,7 +16,8 @@ use crate::poller::LiveFeeds;
 use crate::server::{QuotaOf, QuotaStatus};
 use crate::telemetry::QuotaFacts;
 
-/// What the configuration asks of the quota in a minute: report jobs, or the requests that there are at least.
+/// What the configuration asks of the quota in a minute: report jobs, or the requests that there
+/// are at least.
 #[must_use]
 pub fn asked_a_minute(config: &Config) -> f64 {
     let targets = u32::try_from(config.targets.len()).unwrap_or(u32::MAX);
@@ -37,7 +38,10 @@ pub(super) fn quota_facts(config: &Config) -> QuotaFacts {
     QuotaFacts { limit, reserved, demand_ratio: asked_a_minute(config) / f64::from(limit) }
 }
 
-pub(super) fn quota_status(config: &Config, QuotaFacts { limit, reserved, demand_ratio }: QuotaFacts) -> QuotaStatus {
+pub(super) fn quota_status(
+    config: &Config,
+    QuotaFacts { limit, reserved, demand_ratio }: QuotaFacts,
+) -> QuotaStatus {
     let of = match config.api.dialect {
         Dialect::Reports(_) => QuotaOf::ReportJobs,
         Dialect::Platform(_) => QuotaOf::Requests,
@@ -65,17 +69,30 @@ pub(super) fn planner_rules(config: &Config) -> planner::Rules {
     }
 }
 
-/// How often the whole list of agents' states is asked for, and not only what changed: who is gone is in no list of changes.
+/// How often the whole list of agents' states is asked for, and not only what changed: who is gone
+/// is in no list of changes.
 const WHOLE_LIST_EVERY: Duration = Duration::from_secs(300);
 
 /// The live feeds of the dialect, if it has any.
-pub(super) fn live_feeds(config: &Config, privacy: &Privacy, random: &Random, now: Monotonic) -> Option<LiveFeeds> {
-    let rules =
-        LiveRules { interval: config.poll.live_interval, full_every: WHOLE_LIST_EVERY, max_staleness: config.metrics.max_staleness };
+pub(super) fn live_feeds(
+    config: &Config,
+    privacy: &Privacy,
+    random: &Random,
+    now: Monotonic,
+) -> Option<LiveFeeds> {
+    let rules = LiveRules {
+        interval: config.poll.live_interval,
+        full_every: WHOLE_LIST_EVERY,
+        max_staleness: config.metrics.max_staleness,
+    };
     let live = Live::new(config.states.wrap_up.clone(), privacy.clone());
     match config.api.dialect {
         Dialect::Reports(_) => None,
-        Dialect::Platform(_) => Some(LiveFeeds::new(LivePlan::new(rules, random.clone().split(), now), live, show(config).limits)),
+        Dialect::Platform(_) => Some(LiveFeeds::new(
+            LivePlan::new(rules, random.clone().split(), now),
+            live,
+            show(config).limits,
+        )),
     }
 }
 
@@ -92,7 +109,12 @@ pub(super) fn ledger_rules(config: &Config) -> ledger::Rules {
 pub(super) fn show(config: &Config) -> Show {
     Show {
         targets: Vec::new(),
-        limits: config.states.limits.iter().map(|(state, limit)| (state.as_str().into(), *limit)).collect(),
+        limits: config
+            .states
+            .limits
+            .iter()
+            .map(|(state, limit)| (state.as_str().into(), *limit))
+            .collect(),
         max_series: config.metrics.max_series,
         agent_info: config.metrics.agent_info,
     }

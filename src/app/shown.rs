@@ -73,7 +73,14 @@ impl SharedShown {
             own: Box::new(move || own.own()),
             readiness: Box::new(move || for_readiness.read().readiness()),
             status: Box::new(move || {
-                let Known { token_expiry, config_taken, config_refused, certificate_expiry, web_config_is_right, .. } = telemetry.known();
+                let Known {
+                    token_expiry,
+                    config_taken,
+                    config_refused,
+                    certificate_expiry,
+                    web_config_is_right,
+                    ..
+                } = telemetry.known();
                 let shown = shown.read();
                 StatusView {
                     version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -102,7 +109,11 @@ impl Shown {
         if self.ready {
             return Readiness::Ready;
         }
-        let error = self.standings.targets.iter().find_map(|target| Some((&target.name, &target.last_error.as_ref()?.message)));
+        let error = self
+            .standings
+            .targets
+            .iter()
+            .find_map(|target| Some((&target.name, &target.last_error.as_ref()?.message)));
         Readiness::NotReady(match error {
             Some((target, error)) => format!("no report yet; target {target}: {error}"),
             None => "no report yet: the first one is under way".to_owned(),

@@ -26,16 +26,17 @@ pub enum ListenAddress {
 }
 
 impl ListenAddress {
-    /// What to bind, in order of preference: the first that can be bound is the one. [`ListenAddress::AnyInterface`] is `[::]`, and
-    /// `0.0.0.0` where there is no IPv6.
+    /// What to bind, in order of preference: the first that can be bound is the one.
+    /// [`ListenAddress::AnyInterface`] is `[::]`, and `0.0.0.0` where there is no IPv6.
     ///
     /// # Errors
     /// When the name cannot be looked up.
     pub fn candidates(&self) -> io::Result<Vec<SocketAddr>> {
         match self {
-            Self::AnyInterface { port } => {
-                Ok(vec![(IpAddr::V6(Ipv6Addr::UNSPECIFIED), *port).into(), (IpAddr::V4(Ipv4Addr::UNSPECIFIED), *port).into()])
-            }
+            Self::AnyInterface { port } => Ok(vec![
+                (IpAddr::V6(Ipv6Addr::UNSPECIFIED), *port).into(),
+                (IpAddr::V4(Ipv4Addr::UNSPECIFIED), *port).into(),
+            ]),
             Self::Address(address) => Ok(vec![*address]),
             Self::Name { host, port } => Ok((host.as_str(), *port).to_socket_addrs()?.collect()),
         }
@@ -49,16 +50,24 @@ impl FromStr for ListenAddress {
         if let Ok(address) = text.parse() {
             return Ok(Self::Address(address));
         }
-        let form = || "write it like `:10962`, `127.0.0.1:10962`, `[::1]:10962` or `localhost:10962`".to_owned();
+        let form = || {
+            "write it like `:10962`, `127.0.0.1:10962`, `[::1]:10962` or `localhost:10962`"
+                .to_owned()
+        };
         let (host, port) = text.rsplit_once(':').ok_or_else(form)?;
         let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         let port = if digits { port.parse().ok() } else { None }.ok_or_else(form)?;
-        let is_name = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+        let is_name = host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
         // What is made of digits and dots alone was meant as an address, and is none.
-        let is_broken_address = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let is_broken_address =
+            !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         match host {
             "" => Ok(Self::AnyInterface { port }),
-            _ if is_name && !is_broken_address && host.len() <= 253 => Ok(Self::Name { host: host.to_owned(), port }),
+            _ if is_name && !is_broken_address && host.len() <= 253 => {
+                Ok(Self::Name { host: host.to_owned(), port })
+            }
             _ => Err(form()),
         }
     }
@@ -78,7 +87,10 @@ impl FromStr for Listen {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.strip_prefix("unix:") {
-            None => text.parse().map(Self::Tcp).map_err(|form: String| format!("{form}, or `unix:PATH`")),
+            None => text
+                .parse()
+                .map(Self::Tcp)
+                .map_err(|form: String| format!("{form}, or `unix:PATH`")),
             Some("") => Err("a path follows after `unix:`".to_owned()),
             Some(path) => Ok(Self::Unix(PathBuf::from(path))),
         }
@@ -106,7 +118,9 @@ mod tests {
             assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
         }
         assert_eq!(":1".parse(), Ok(ListenAddress::AnyInterface { port: 1 }));
-        for text in ["", "10962", ":", ":x", ":+1", ":65536", "::1:80", "1.2.3:80", "a b:80", "http://h:80"] {
+        for text in
+            ["", "10962", ":", ":x", ":+1", ":65536", "::1:80", "1.2.3:80", "a b:80", "http://h:80"]
+        {
             assert!(text.parse::<ListenAddress>().is_err(), "{text}");
         }
     }
@@ -116,7 +130,10 @@ mod tests {
         assert_eq!("unix:/run/x.sock".parse(), Ok(Listen::Unix("/run/x.sock".into())));
         assert_eq!("unix:x.sock".parse(), Ok(Listen::Unix("x.sock".into())));
         assert_eq!(":1".parse(), Ok(Listen::Tcp(ListenAddress::AnyInterface { port: 1 })));
-        assert!("unix:".parse::<Listen>().is_err() && "/run/x.sock".parse::<Listen>().unwrap_err().contains("unix:PATH"));
+        assert!(
+            "unix:".parse::<Listen>().is_err()
+                && "/run/x.sock".parse::<Listen>().unwrap_err().contains("unix:PATH")
+        );
     }
 
     #[test]

@@ -21,7 +21,12 @@ pub struct EraseArgs {
     pub agent: String,
 
     /// The folder where the counts are kept
-    #[arg(long = "storage.path", value_name = "FOLDER", default_value = "data/", help_heading = "Storage")]
+    #[arg(
+        long = "storage.path",
+        value_name = "FOLDER",
+        default_value = "data/",
+        help_heading = "Storage"
+    )]
     pub storage_path: PathBuf,
 
     /// The configuration file; needed where ids are hashed

@@ -22,7 +22,11 @@ pub struct DemoArgs {
     pub listen_address: ListenAddress,
 
     /// The address that the simulated contact centre listens on
-    #[arg(long = "simulate.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long = "simulate.listen-address",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080"
+    )]
     pub simulate_listen_address: ListenAddress,
 
     /// Which of CXone's APIs the two speak with each other: reports or platform
@@ -57,7 +61,8 @@ pub struct SimulateArgs {
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen_address: ListenAddress,
 
-    /// Which agents there are and what they do when: the same number gives the same days on every run
+    /// Which agents there are and what they do when: the same number gives the same days on every
+    /// run
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
@@ -69,11 +74,13 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "N", default_value = "1")]
     pub pace: NonZeroU32,
 
-    /// What the rows of a report are: intervals, cut-intervals, events, events-without-end or buckets
+    /// What the rows of a report are: intervals, cut-intervals, events, events-without-end or
+    /// buckets
     #[arg(long, value_name = "ROWS", default_value_t = Rows::WholeIntervals)]
     pub rows: Rows,
 
-    /// What goes wrong on purpose: none, some, many, or NAME=PROBABILITY, with commas between several; a wrong name lists all names
+    /// What goes wrong on purpose: none, some, many, or NAME=PROBABILITY, with commas between
+    /// several; a wrong name lists all names
     #[arg(long, value_name = "FAULTS", default_value = "none")]
     pub faults: Faults,
 
@@ -93,7 +100,8 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "ROWS", default_value_t = HistoryRows::Touching)]
     pub history_rows: HistoryRows,
 
-    /// How many calls of the platform's API a minute it allows before it answers 429; without it, all
+    /// How many calls of the platform's API a minute it allows before it answers 429; without it,
+    /// all
     #[arg(long, value_name = "N")]
     pub calls: Option<NonZeroU32>,
 

@@ -11,7 +11,8 @@ use crate::config::{Config, ConfigErrors, ENVIRONMENT, Flags, Loaded, Source, Ta
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct ConfigArgs {
-    /// The configuration file (YAML); without one, the flags below or their CXONE_… environment variables are enough
+    /// The configuration file (YAML); without one, the flags below or their CXONE_… environment
+    /// variables are enough
     #[arg(long = "config.file", value_name = "FILE")]
     pub file: Option<PathBuf>,
 
@@ -27,7 +28,8 @@ pub struct ConfigArgs {
     #[arg(long = "api.client-id", value_name = "ID")]
     pub client_id: Option<String>,
 
-    /// The file that holds the OAuth client's secret [env: CXONE_CLIENT_SECRET_FILE, or the secret itself in CXONE_CLIENT_SECRET]
+    /// The file that holds the OAuth client's secret [env: CXONE_CLIENT_SECRET_FILE, or the secret
+    /// itself in CXONE_CLIENT_SECRET]
     #[arg(long = "api.client-secret-file", value_name = "FILE")]
     pub client_secret_file: Option<String>,
 
@@ -47,18 +49,23 @@ pub struct ConfigArgs {
     #[arg(long = "api.access-key-id", value_name = "ID")]
     pub access_key_id: Option<String>,
 
-    /// Platform: the file that holds the access key's secret [env: CXONE_ACCESS_KEY_SECRET_FILE, or the secret itself in
-    /// CXONE_ACCESS_KEY_SECRET]
+    /// Platform: the file that holds the access key's secret [env: CXONE_ACCESS_KEY_SECRET_FILE, or
+    /// the secret itself in CXONE_ACCESS_KEY_SECRET]
     #[arg(long = "api.access-key-secret-file", value_name = "FILE")]
     pub access_key_secret_file: Option<String>,
 }
 
 impl ConfigArgs {
-    /// Reads the configuration that these flags, their file and the environment describe; also returns warnings, and how to read it again.
+    /// Reads the configuration that these flags, their file and the environment describe; also
+    /// returns warnings, and how to read it again.
     ///
     /// # Errors
     /// Every mistake in it; the process then ends with [`EXIT_CONFIG`](super::EXIT_CONFIG).
-    pub fn read(&self, targets: &TargetArgs, needed: TargetsNeeded) -> Result<Loaded, ConfigErrors> {
+    pub fn read(
+        &self,
+        targets: &TargetArgs,
+        needed: TargetsNeeded,
+    ) -> Result<Loaded, ConfigErrors> {
         let flags = Flags {
             tenant: self.tenant.clone(),
             base_url: self.base_url.clone(),
@@ -78,22 +85,36 @@ impl ConfigArgs {
     ///
     /// # Errors
     /// As [`ConfigArgs::read`].
-    pub fn load(&self, targets: &TargetArgs, needed: TargetsNeeded) -> Result<(Config, Vec<String>), ConfigErrors> {
+    pub fn load(
+        &self,
+        targets: &TargetArgs,
+        needed: TargetsNeeded,
+    ) -> Result<(Config, Vec<String>), ConfigErrors> {
         self.read(targets, needed).map(|(config, warnings, _)| (config, warnings))
     }
 }
 
 impl CheckArgs {
-    /// Whether neither flags nor the environment say anything of CXone, so that there is no configuration to check.
+    /// Whether neither flags nor the environment say anything of CXone, so that there is no
+    /// configuration to check.
     #[must_use]
     pub fn says_nothing_of_cxone(&self) -> bool {
         let given = &self.config;
         let reports = [&given.tenant, &given.base_url, &given.client_id, &given.client_secret_file];
-        let platform = [&given.dialect, &given.issuer, &given.area, &given.access_key_id, &given.access_key_secret_file];
+        let platform = [
+            &given.dialect,
+            &given.issuer,
+            &given.area,
+            &given.access_key_id,
+            &given.access_key_secret_file,
+        ];
         let flags = self.live
             || given.file.is_some()
             || reports.iter().chain(&platform).any(|text| text.is_some())
             || !self.targets.users.is_empty();
-        !flags && ENVIRONMENT.iter().all(|name| std::env::var_os(name).is_none_or(|value| value.is_empty()))
+        !flags
+            && ENVIRONMENT
+                .iter()
+                .all(|name| std::env::var_os(name).is_none_or(|value| value.is_empty()))
     }
 }

@@ -14,8 +14,14 @@ fn the_commands_definition_is_sound() {
 
 #[test]
 fn serve_has_prometheus_defaults() {
-    let Command::Serve(serve) = parse("cxone-exporter serve --config.file=c.yml").unwrap().command else { panic!("serve") };
-    assert_eq!(serve.web.listen_address, [Listen::Tcp(ListenAddress::AnyInterface { port: 10_962 })]);
+    let Command::Serve(serve) = parse("cxone-exporter serve --config.file=c.yml").unwrap().command
+    else {
+        panic!("serve")
+    };
+    assert_eq!(
+        serve.web.listen_address,
+        [Listen::Tcp(ListenAddress::AnyInterface { port: 10_962 })]
+    );
     assert_eq!((serve.web.telemetry_path.as_str(), serve.web.max_requests), ("/metrics", 40));
     assert_eq!(serve.config.file, Some(PathBuf::from("c.yml")));
 }
@@ -30,9 +36,17 @@ fn addresses_and_users_are_repeatable() {
 #[test]
 fn log_flags_go_before_and_after_every_command() {
     for command in ["serve", "demo", "history --user u", "check", "simulate"] {
-        for line in [format!("--log.level=debug --log.format json {command}"), format!("{command} --log.level=debug --log.format=json")] {
-            let cli = parse(&format!("cxone-exporter {line}")).unwrap_or_else(|stop| panic!("{line}: {}", stop.text));
-            assert_eq!((cli.log.level, cli.log.format), (LogLevel::Debug, LogFormat::Json), "{line}");
+        for line in [
+            format!("--log.level=debug --log.format json {command}"),
+            format!("{command} --log.level=debug --log.format=json"),
+        ] {
+            let cli = parse(&format!("cxone-exporter {line}"))
+                .unwrap_or_else(|stop| panic!("{line}: {}", stop.text));
+            assert_eq!(
+                (cli.log.level, cli.log.format),
+                (LogLevel::Debug, LogFormat::Json),
+                "{line}"
+            );
         }
     }
 }
@@ -67,7 +81,11 @@ fn a_wrong_command_line_is_64() {
     ] {
         let stop = parse(&format!("cxone-exporter {line}")).unwrap_err();
         assert_eq!(stop.code, EXIT_USAGE, "{line}");
-        assert!(stop.text.ends_with('\n') && stop.text.contains("--help") || line.is_empty(), "{line}: {}", stop.text);
+        assert!(
+            stop.text.ends_with('\n') && stop.text.contains("--help") || line.is_empty(),
+            "{line}: {}",
+            stop.text
+        );
     }
 }
 
@@ -75,7 +93,11 @@ fn a_wrong_command_line_is_64() {
 fn help_and_version_are_no_failure() {
     let stop = parse("cxone-exporter --version").unwrap_err();
     assert_eq!(stop.code, EXIT_OK);
-    assert!(stop.text.starts_with(concat!("cxone-exporter, version ", env!("CARGO_PKG_VERSION"), "\n")), "{}", stop.text);
+    assert!(
+        stop.text.starts_with(concat!("cxone-exporter, version ", env!("CARGO_PKG_VERSION"), "\n")),
+        "{}",
+        stop.text
+    );
     assert_eq!(parse("cxone-exporter serve --version").unwrap_err(), stop);
     for command in ["", "serve", "demo", "history", "check", "simulate"] {
         let stop = parse(&format!("cxone-exporter {command} --help")).unwrap_err();
@@ -92,16 +114,27 @@ fn the_simulators_secret_is_not_in_debug_output() {
 
 #[test]
 fn history_reads_its_span_and_format() {
-    let Command::History(history) = parse("cxone-exporter history --user user-1 --last 7d --format csv").unwrap().command else {
+    let Command::History(history) =
+        parse("cxone-exporter history --user user-1 --last 7d --format csv").unwrap().command
+    else {
         panic!("history")
     };
-    assert_eq!((history.last, history.format), (Duration::from_secs(7 * 86_400), HistoryFormat::Csv));
+    assert_eq!(
+        (history.last, history.format),
+        (Duration::from_secs(7 * 86_400), HistoryFormat::Csv)
+    );
 }
 
 #[test]
 fn check_asks_an_exporter_for_its_health_at_the_usual_place_or_where_told() {
-    for (line, address) in [("--healthy", "http://127.0.0.1:10962"), ("--healthy=http://10.0.0.7:9/cxone/", "http://10.0.0.7:9/cxone")] {
-        let Command::Check(check) = parse(&format!("cxone-exporter check {line}")).unwrap().command else { panic!("check") };
+    for (line, address) in [
+        ("--healthy", "http://127.0.0.1:10962"),
+        ("--healthy=http://10.0.0.7:9/cxone/", "http://10.0.0.7:9/cxone"),
+    ] {
+        let Command::Check(check) = parse(&format!("cxone-exporter check {line}")).unwrap().command
+        else {
+            panic!("check")
+        };
         assert_eq!(check.healthy.map(|url| url.to_string()).as_deref(), Some(address));
     }
     for wrong in [
@@ -111,6 +144,10 @@ fn check_asks_an_exporter_for_its_health_at_the_usual_place_or_where_told() {
         "--healthy --live",
         "--healthy --config.file=c.yml",
     ] {
-        assert_eq!(parse(&format!("cxone-exporter check {wrong}")).unwrap_err().code, EXIT_USAGE, "{wrong}");
+        assert_eq!(
+            parse(&format!("cxone-exporter check {wrong}")).unwrap_err().code,
+            EXIT_USAGE,
+            "{wrong}"
+        );
     }
 }

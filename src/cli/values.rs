@@ -11,7 +11,9 @@ const RESERVED_PATHS: [&str; 3] = ["/", "/-/healthy", "/-/ready"];
 
 /// A path for the metrics.
 pub(super) fn telemetry_path(text: &str) -> Result<String, String> {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'<' | b'>' | b'\\');
+    let plain = |byte: u8| {
+        byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'<' | b'>' | b'\\')
+    };
     if !text.starts_with('/') || !text.bytes().all(plain) {
         Err("a path begins with `/` and holds no spaces, `?` or `#`".to_owned())
     } else if RESERVED_PATHS.contains(&text) {

@@ -11,7 +11,8 @@ use super::values::{count, telemetry_path};
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Web")]
 pub struct WebArgs {
-    /// An address to listen on, `:PORT` for every interface, `unix:PATH` for a Unix socket; repeatable
+    /// An address to listen on, `:PORT` for every interface, `unix:PATH` for a Unix socket;
+    /// repeatable
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10962")]
     pub listen_address: Vec<Listen>,
 
@@ -19,7 +20,8 @@ pub struct WebArgs {
     #[arg(long = "web.systemd-socket")]
     pub systemd_socket: bool,
 
-    /// The web configuration file (YAML) for TLS, passwords and more, as Prometheus's exporters have it; read again when it changes
+    /// The web configuration file (YAML) for TLS, passwords and more, as Prometheus's exporters
+    /// have it; read again when it changes
     #[arg(long = "web.config.file", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
 

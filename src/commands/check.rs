@@ -17,7 +17,8 @@ use crate::domain::time::Window;
 /// Checks, and prints what it finds.
 ///
 /// # Errors
-/// When the configuration is wrong, with `--live` CXone does not give a report, or with `--healthy` the exporter is not.
+/// When the configuration is wrong, with `--live` CXone does not give a report, or with `--healthy`
+/// the exporter is not.
 pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
     if let Some(address) = &args.healthy {
         healthy::ask(address).await?;
@@ -26,8 +27,12 @@ pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
     }
     let loaded = match (&args.web_config_file, args.says_nothing_of_cxone()) {
         (Some(path), true) => return web_config(path),
-        (Some(path), false) => both(args.config.load(&args.targets, TargetsNeeded::Yes), web_config(path)),
-        (None, _) => args.config.load(&args.targets, TargetsNeeded::Yes).map_err(CommandError::Config),
+        (Some(path), false) => {
+            both(args.config.load(&args.targets, TargetsNeeded::Yes), web_config(path))
+        }
+        (None, _) => {
+            args.config.load(&args.targets, TargetsNeeded::Yes).map_err(CommandError::Config)
+        }
     };
     let (config, warnings) = loaded?;
     warn(&warnings);
@@ -38,7 +43,9 @@ pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
     say(&format!("ok      configuration: {targets} at {}", config.api.address()));
     say(&quota_text(&config));
     if !args.live {
-        say("        Nothing was asked of CXone; --live checks the credentials and one report, too.");
+        say(
+            "        Nothing was asked of CXone; --live checks the credentials and one report, too.",
+        );
         return Ok(());
     }
     let clock = Clock::system();
@@ -55,7 +62,10 @@ pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
 fn web_config(path: &Path) -> Result<(), CommandError> {
     let (config, warnings) = read_file(path).outcome?;
     warn(&warnings);
-    let tls = config.tls.as_ref().map_or_else(|| "no TLS".to_owned(), |tls| format!("TLS with a certificate until {}", tls.expiry));
+    let tls = config.tls.as_ref().map_or_else(
+        || "no TLS".to_owned(),
+        |tls| format!("TLS with a certificate until {}", tls.expiry),
+    );
     let users = match config.users.len() {
         0 => "no passwords".to_owned(),
         1 => "1 user".to_owned(),
@@ -68,7 +78,10 @@ fn web_config(path: &Path) -> Result<(), CommandError> {
 type Loaded = (Config, Vec<String>);
 
 /// The mistakes of both, where both have some.
-fn both(config: Result<Loaded, ConfigErrors>, web: Result<(), CommandError>) -> Result<Loaded, CommandError> {
+fn both(
+    config: Result<Loaded, ConfigErrors>,
+    web: Result<(), CommandError>,
+) -> Result<Loaded, CommandError> {
     match (config, web) {
         (Ok(loaded), Ok(())) => Ok(loaded),
         (Err(errors), Ok(())) => Err(errors.into()),
@@ -88,14 +101,23 @@ fn both(config: Result<Loaded, ConfigErrors>, web: Result<(), CommandError>) -> 
 fn quota_text(config: &Config) -> String {
     let quota = config.quota;
     let (ours, who, what) = match &config.api.dialect {
-        Dialect::Reports(_) => (quota.report_jobs_per_minute - quota.reserve, "the targets", "report jobs"),
-        Dialect::Platform(_) => (quota.requests_per_minute, "targets and live feeds", "requests or more"),
+        Dialect::Reports(_) => {
+            (quota.report_jobs_per_minute - quota.reserve, "the targets", "report jobs")
+        }
+        Dialect::Platform(_) => {
+            (quota.requests_per_minute, "targets and live feeds", "requests or more")
+        }
     };
     let asked = app::asked_a_minute(config);
     let verdict = if asked <= f64::from(ours) { "ok     " } else { "warning" };
-    let more =
-        if asked <= f64::from(ours) { "" } else { ": the data will be older than poll.interval; merge targets or raise poll.interval" };
-    format!("{verdict} quota: {who} ask for {asked:.1} {what} a minute, and {ours} are allowed{more}")
+    let more = if asked <= f64::from(ours) {
+        ""
+    } else {
+        ": the data will be older than poll.interval; merge targets or raise poll.interval"
+    };
+    format!(
+        "{verdict} quota: {who} ask for {asked:.1} {what} a minute, and {ours} are allowed{more}"
+    )
 }
 
 async fn sign_in(client: &AnyClient) -> Result<(), CommandError> {
@@ -106,15 +128,24 @@ async fn sign_in(client: &AnyClient) -> Result<(), CommandError> {
         }
         Err(error) => {
             say(&format!("FAILED  credentials: {error}"));
-            if matches!(error.kind, ErrorKind::Credentials | ErrorKind::Token) && matches!(client, AnyClient::Reports(_)) {
-                say("        Look at Admin > Security > OAuth Clients; a secret is shown only once, so make a new one if in doubt.");
+            if matches!(error.kind, ErrorKind::Credentials | ErrorKind::Token)
+                && matches!(client, AnyClient::Reports(_))
+            {
+                say(
+                    "        Look at Admin > Security > OAuth Clients; a secret is shown only once, so make a new one if in doubt.",
+                );
             }
             Err(CommandError::Told)
         }
     }
 }
 
-async fn report(client: &AnyClient, config: &Config, clock: &Clock, now: &check_platform::Live) -> Result<(), CommandError> {
+async fn report(
+    client: &AnyClient,
+    config: &Config,
+    clock: &Clock,
+    now: &check_platform::Live,
+) -> Result<(), CommandError> {
     let Some(target) = config.targets.first() else { return Ok(()) };
     let to = clock.now().utc;
     let window = Window { from: to.minus(config.poll.lookback), to };
@@ -132,7 +163,9 @@ async fn report(client: &AnyClient, config: &Config, clock: &Clock, now: &check_
                 list.leave_out_repeats();
             }
             if throttled > 0 {
-                say("warning quota: something else uses this OAuth client, too; give the exporter a client of its own");
+                say(
+                    "warning quota: something else uses this OAuth client, too; give the exporter a client of its own",
+                );
             }
             told_rows(config, &target.name, &list, window);
             if matches!(client, AnyClient::Platform(_)) && !list.rows.is_empty() {
@@ -152,15 +185,28 @@ async fn report(client: &AnyClient, config: &Config, clock: &Clock, now: &check_
 
 fn told_rows(config: &Config, target: &str, list: &RowList, window: Window) {
     if list.rows.is_empty() {
-        let user = config.targets.first().filter(|target| target.filter.kind == "user").map(|target| target.filter.id.as_str());
+        let user = config
+            .targets
+            .first()
+            .filter(|target| target.filter.kind == "user")
+            .map(|target| target.filter.id.as_str());
         say(&format!("warning report of {target}: it came, and it is empty for {window}"));
-        empty_causes(config, user, config.poll.lookback).iter().for_each(|cause| say(&format!("        {cause}")));
+        empty_causes(config, user, config.poll.lookback)
+            .iter()
+            .for_each(|cause| say(&format!("        {cause}")));
         return;
     }
     let rows = list.rows.len();
-    say(&format!("ok      report of {target}: {rows} rows in the last {}", show_duration(config.poll.lookback)));
+    say(&format!(
+        "ok      report of {target}: {rows} rows in the last {}",
+        show_duration(config.poll.lookback)
+    ));
     if !list.rejected.is_empty() {
-        say(&format!("warning rows: {} more made no sense, the first for `{}`", list.rejected.len(), list.rejected[0].as_str()));
+        say(&format!(
+            "warning rows: {} more made no sense, the first for `{}`",
+            list.rejected.len(),
+            list.rejected[0].as_str()
+        ));
     }
 }
 

@@ -20,18 +20,28 @@ pub(super) async fn look_around(client: &PlatformClient) -> Result<Live, Command
     let codes = client.codes().await.map_err(|error| failed("unavailable codes", &error))?;
     let (all, acw) = (codes.iter().count(), codes.iter().filter(|(_, code)| code.is_acw).count());
     if acw == 0 {
-        say(&format!("warning unavailable codes: {all}, and none of them is flagged as work after a contact (ACW)"));
-        say("        No agent is ever in the state Wrap-up then: its alerts stay silent. Look at Admin > Unavailable Codes.");
+        say(&format!(
+            "warning unavailable codes: {all}, and none of them is flagged as work after a contact (ACW)"
+        ));
+        say(
+            "        No agent is ever in the state Wrap-up then: its alerts stay silent. Look at Admin > Unavailable Codes.",
+        );
     } else {
-        say(&format!("ok      unavailable codes: {all}, of which {acw} are work after a contact, shown as state Wrap-up"));
+        say(&format!(
+            "ok      unavailable codes: {all}, of which {acw} are work after a contact, shown as state Wrap-up"
+        ));
     }
     let agents = client.agents_now().await.map_err(|error| failed("live states", &error))?;
     let verdict = if agents.is_empty() { "warning" } else { "ok     " };
     say(&format!("{verdict} live states: of {} agents{}", agents.len(), by_state(&agents)));
-    say("        If there are more, the role of the access key's user hides them: CXone leaves them out without an error.");
+    say(
+        "        If there are more, the role of the access key's user hides them: CXone leaves them out without an error.",
+    );
     say("        Look at Admin > Security > Roles & Permissions.");
     match client.live(&Ask::Skills { skip: 0 }).await {
-        Ok(LivePage::Skills(page)) => say(&format!("ok      skills: CXone tells what goes on in {}", page.rows.len())),
+        Ok(LivePage::Skills(page)) => {
+            say(&format!("ok      skills: CXone tells what goes on in {}", page.rows.len()))
+        }
         Ok(LivePage::States(_)) => {}
         Err(error) => {
             say(&format!("warning skills: {error}"));
@@ -47,12 +57,13 @@ fn by_state(agents: &Live) -> String {
     for agent in agents.values() {
         *states.entry(&agent.state).or_default() += 1;
     }
-    let told: Vec<String> = states.into_iter().map(|(state, agents)| format!("{agents} {state}")).collect();
+    let told: Vec<String> =
+        states.into_iter().map(|(state, agents)| format!("{agents} {state}")).collect();
     if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) }
 }
 
-/// Tells whether the history knows the agents of the live list, and whether it has the visits that still last: whether `poll.overlap` is
-/// long enough depends on it.
+/// Tells whether the history knows the agents of the live list, and whether it has the visits that
+/// still last: whether `poll.overlap` is long enough depends on it.
 pub(super) fn told_history(list: &RowList, window: Window, of_all: bool, now: &Live) {
     // By agent, the visit that began last, and whether it lasts.
     let mut newest: BTreeMap<&str, (Timestamp, bool)> = BTreeMap::new();
@@ -63,11 +74,17 @@ pub(super) fn told_history(list: &RowList, window: Window, of_all: bool, now: &L
     }
     let unseen = newest.keys().filter(|agent| !now.contains_key(**agent)).count();
     if unseen > 0 {
-        say(&format!("warning agents: the live states leave out {unseen} whom the history tells of; the role may hide them there"));
+        say(&format!(
+            "warning agents: the live states leave out {unseen} whom the history tells of; the role may hide them there"
+        ));
     }
     if of_all {
         let silent = now.keys().filter(|agent| !newest.contains_key(agent.as_str())).count();
-        let more = if silent > 0 { format!("; {silent} more are in the live states only") } else { String::new() };
+        let more = if silent > 0 {
+            format!("; {silent} more are in the live states only")
+        } else {
+            String::new()
+        };
         say(&format!("ok      agents: the history tells of {}{more}", newest.len()));
     }
     let lasting = newest.values().filter(|(_, lasts)| *lasts).count();
@@ -77,7 +94,9 @@ pub(super) fn told_history(list: &RowList, window: Window, of_all: bool, now: &L
             newest.len()
         ));
     } else {
-        say("warning open states: the history tells of none that still lasts, so perhaps of each only when it is over");
+        say(
+            "warning open states: the history tells of none that still lasts, so perhaps of each only when it is over",
+        );
         say(
             "        If that is so while agents are at work, a state that lasts longer than poll.overlap is not counted: raise it above the",
         );

@@ -45,30 +45,52 @@ pub async fn run(args: DemoArgs) -> Result<(), CommandError> {
     };
     let transport = app::connect(&config)?;
     let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 40, ..Web::default() };
-    let exporter = app::exporter(&config, web, &clock, transport, Box::new(MemoryStore::default()), random())?;
-    let signals = Signals::listen().map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
-    introduce(&args, &api, &metrics).map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;
+    let exporter =
+        app::exporter(&config, web, &clock, transport, Box::new(MemoryStore::default()), random())?;
+    let signals = Signals::listen()
+        .map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
+    introduce(&args, &api, &metrics)
+        .map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;
     let stop = CancellationToken::new();
     let tasks = Tasks::new(stop.clone());
-    let simulating = serve(simulated, simulate::handler(simulator, clock), Limits::default(), tasks.clone(), stop.clone());
+    let simulating = serve(
+        simulated,
+        simulate::handler(simulator, clock),
+        Limits::default(),
+        tasks.clone(),
+        stop.clone(),
+    );
     tasks.essential("simulator", simulating);
-    start(exporter, vec![exported], &Server::new(Limits::default(), tasks.clone(), stop.clone()), &tasks);
+    start(
+        exporter,
+        vec![exported],
+        &Server::new(Limits::default(), tasks.clone(), stop.clone()),
+        &tasks,
+    );
     until_told_to_end(&tasks, &stop, signals).await
 }
 
 fn introduce(args: &DemoArgs, api: &Address, metrics: &Address) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "A simulated contact centre with {} agents, and the exporter beside it. Ctrl-C ends both.", args.agents)?;
+    writeln!(
+        out,
+        "A simulated contact centre with {} agents, and the exporter beside it. Ctrl-C ends both.",
+        args.agents
+    )?;
     writeln!(out, "status page: http://{metrics}/")?;
     writeln!(out, "metrics:     http://{metrics}/metrics")?;
     writeln!(out, "CXone API:   http://{api}")?;
     writeln!(out, "Within seconds:    curl -s http://{metrics}/metrics | grep ^cxone_agents")?;
-    writeln!(out, "Within 2 minutes:  curl -s http://{metrics}/metrics | grep ^cxone_agents_over_limit")?;
+    writeln!(
+        out,
+        "Within 2 minutes:  curl -s http://{metrics}/metrics | grep ^cxone_agents_over_limit"
+    )?;
     out.flush()
 }
 
 /// What is shown in both dialects: a limit that somebody passes soon.
-const SHOWN: &str = "states: {limits: {Wrap-up: 1m}}\nmetrics: {agent_info: true, max_staleness: 1m}\n";
+const SHOWN: &str =
+    "states: {limits: {Wrap-up: 1m}}\nmetrics: {agent_info: true, max_staleness: 1m}\n";
 
 /// A configuration like a user's, but for a faster pace and a quota to match it.
 fn reports(simulator: &Simulator, api: &Address) -> Result<Config, CommandError> {
@@ -104,7 +126,12 @@ fn platform(simulator: &Simulator, api: &Address) -> Result<Config, CommandError
 
 fn parse(text: &str, secret: &SecretString) -> Result<Config, CommandError> {
     let read = |_: &std::path::Path| Ok(secret.expose_secret().to_owned());
-    let (config, _) = Config::parse(Some(ConfigText { name: "demo", text }), &Overrides::default(), TargetsNeeded::Yes, read)?;
+    let (config, _) = Config::parse(
+        Some(ConfigText { name: "demo", text }),
+        &Overrides::default(),
+        TargetsNeeded::Yes,
+        read,
+    )?;
     Ok(config)
 }
 

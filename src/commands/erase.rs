@@ -6,17 +6,20 @@ use crate::config::{AgentIds, Flags, TargetsNeeded, load};
 use crate::domain::ledger::Key;
 use crate::store::DiskStore;
 
-/// Forgets the agent, and says so. The store is written anew, so that nothing of the agent is left in its file.
+/// Forgets the agent, and says so. The store is written anew, so that nothing of the agent is left
+/// in its file.
 ///
 /// # Errors
-/// When the configuration is wrong, the store cannot be used (it cannot while an exporter runs on it), or knows no such agent.
+/// When the configuration is wrong, the store cannot be used (it cannot while an exporter runs on
+/// it), or knows no such agent.
 #[allow(clippy::print_stdout, reason = "what was done is the command's result")]
 pub fn run(args: &EraseArgs) -> Result<(), CommandError> {
     let ids = match &args.config_file {
         Some(file) => load(Some(file), &Flags::default(), TargetsNeeded::No)?.0.metrics.agent_ids,
         None => AgentIds::Raw,
     };
-    // What the metrics call the agent will do as well: with hashed ids it may be all that a person has.
+    // What the metrics call the agent will do as well: with hashed ids it may be all that a person
+    // has.
     let names = [AgentIds::Raw.of(&args.agent), ids.of(&args.agent)];
     let mut agents = 0;
     let records = DiskStore::rewrite(&args.storage_path, |key| {
@@ -31,7 +34,11 @@ pub fn run(args: &EraseArgs) -> Result<(), CommandError> {
         };
         return Err(CommandError::Failed(format!("the store knows no agent {}{hint}", args.agent)));
     }
-    println!("erased: {agents} agent, {records} records; what all agents together did stays counted");
-    println!("CXone still knows the agent: if a target covers it, it comes back with the next report");
+    println!(
+        "erased: {agents} agent, {records} records; what all agents together did stays counted"
+    );
+    println!(
+        "CXone still knows the agent: if a target covers it, it comes back with the next report"
+    );
     Ok(())
 }

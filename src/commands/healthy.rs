@@ -8,7 +8,8 @@ use http::{Request, StatusCode};
 use super::CommandError;
 use crate::cxone::{BaseUrl, HttpLimits, HttpTransport, Transport};
 
-/// How long the exporter has for its answer; shorter than the time limit of a container's health check.
+/// How long the exporter has for its answer; shorter than the time limit of a container's health
+/// check.
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// What lets this command in.
@@ -16,13 +17,15 @@ const EXEMPT: &str = "put /-/healthy into `auth_excluded_paths` of its web confi
 
 /// What to do when no answer comes from an exporter that is there.
 fn advice(address: &BaseUrl, error: &str) -> String {
-    let refused = ["CertificateRequired", "HandshakeFailure"].iter().any(|alert| error.contains(alert));
+    let refused =
+        ["CertificateRequired", "HandshakeFailure"].iter().any(|alert| error.contains(alert));
     // What is said of a connection that was made and then ended depends on who was faster.
     let ended = error.contains("client error") && !error.contains("(Connect)");
     match (address.is_https(), refused || ended) {
         (_, false) => String::new(),
         (false, true) => "; it may speak TLS: ask by https://".to_owned(),
-        // With TLS 1.3 a client learns only after the handshake that it lacked a certificate, often by the connection's end alone.
+        // With TLS 1.3 a client learns only after the handshake that it lacked a certificate, often
+        // by the connection's end alone.
         (true, true) => format!("; it may ask for a client certificate: {EXEMPT}"),
     }
 }
@@ -33,14 +36,22 @@ fn advice(address: &BaseUrl, error: &str) -> String {
 /// When it does not answer within 3 s, or anything but 200.
 pub(super) async fn ask(address: &BaseUrl) -> Result<(), CommandError> {
     let url = format!("{address}/-/healthy");
-    let failed = |why: String| CommandError::Failed(format!("the exporter is not healthy: {url}: {why}"));
+    let failed =
+        |why: String| CommandError::Failed(format!("the exporter is not healthy: {url}: {why}"));
     let limits = HttpLimits { connect: LIMIT, head: LIMIT, idle: LIMIT };
-    let transport = HttpTransport::for_health(address, limits).map_err(|error| failed(error.to_string()))?;
-    let request = Request::get(&url).body(Bytes::new()).map_err(|error| failed(error.to_string()))?;
-    let answer = transport.send(request).await.map_err(|error| failed(format!("{error}{}", advice(address, &error.to_string()))))?;
+    let transport =
+        HttpTransport::for_health(address, limits).map_err(|error| failed(error.to_string()))?;
+    let request =
+        Request::get(&url).body(Bytes::new()).map_err(|error| failed(error.to_string()))?;
+    let answer = transport
+        .send(request)
+        .await
+        .map_err(|error| failed(format!("{error}{}", advice(address, &error.to_string()))))?;
     match answer.status {
         StatusCode::OK => Ok(()),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(failed(format!("it answered {}; {EXEMPT}", answer.status))),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Err(failed(format!("it answered {}; {EXEMPT}", answer.status)))
+        }
         other => Err(failed(format!("it answered {other}"))),
     }
 }
@@ -65,7 +76,10 @@ mod tests {
             *answer.status_mut() = if known { status } else { StatusCode::NOT_FOUND };
             Ok::<_, Abort>(answer)
         };
-        tasks.essential("server", serve(bound, answer, Limits::default(), tasks.clone(), stop.clone()));
+        tasks.essential(
+            "server",
+            serve(bound, answer, Limits::default(), tasks.clone(), stop.clone()),
+        );
         let said = ask(&address).await.map_err(|error| error.to_string());
         stop.cancel();
         assert_eq!(tasks.drain(Duration::from_secs(5)).await, Vec::<&str>::new());
@@ -86,7 +100,10 @@ mod tests {
         drop(bound);
         let told = ask(&address).await.unwrap_err();
         assert_eq!(told.exit_code(), crate::cli::EXIT_FAILURE);
-        assert!(told.to_string().starts_with("the exporter is not healthy: http://127.0.0.1:"), "{told}");
+        assert!(
+            told.to_string().starts_with("the exporter is not healthy: http://127.0.0.1:"),
+            "{told}"
+        );
     }
 
     #[tokio::test]

@@ -41,7 +41,8 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
     let client = app::client(&config, app::connect(&config)?, clock.clone(), Arc::new(|_| {}))?;
     let to = clock.now().utc;
     let window = Window { from: to.minus(args.last), to };
-    let request = ReportRequest { window, filter: Filter { kind: "user".to_owned(), id: args.user.clone() } };
+    let request =
+        ReportRequest { window, filter: Filter { kind: "user".to_owned(), id: args.user.clone() } };
     let progress = io::stderr().is_terminal();
     let told = fetch::<RowList>(&client, &config, &clock, &request, |step| {
         if progress || matches!(step, Progress::Throttled(_)) {
@@ -53,8 +54,13 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
         list.leave_out_repeats();
     }
     if !list.rejected.is_empty() {
-        let reasons: Vec<&str> = list.rejected.iter().map(|reason: &RowRejection| reason.as_str()).collect();
-        say(&format!("{} rows made no sense and are left out: {}", reasons.len(), reasons.join(", ")));
+        let reasons: Vec<&str> =
+            list.rejected.iter().map(|reason: &RowRejection| reason.as_str()).collect();
+        say(&format!(
+            "{} rows made no sense and are left out: {}",
+            reasons.len(),
+            reasons.join(", ")
+        ));
     }
     if list.rows.is_empty() {
         say(&format!("No records for {} in {window}.", args.user));
@@ -67,7 +73,8 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
     match write_records(&rows, args.format, &mut io::stdout().lock()) {
         // Whoever reads has seen enough.
         Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(|cause| CommandError::Failed(format!("cannot write the records: {cause}"))),
+        result => result
+            .map_err(|cause| CommandError::Failed(format!("cannot write the records: {cause}"))),
     }
 }
 
@@ -76,7 +83,10 @@ fn progress_text(step: &Progress<'_>, user: &str, window: Window) -> String {
         Progress::Submitting => format!("Submitting a report job for {user}, {window} …"),
         Progress::Submitted(job) => format!("Job {job}: waiting for CXone …"),
         Progress::Read(rows) => format!("{rows} rows so far …"),
-        Progress::Throttled(wait) => format!("CXone has too many requests; going on in {} …", show_duration(whole_seconds(*wait))),
+        Progress::Throttled(wait) => format!(
+            "CXone has too many requests; going on in {} …",
+            show_duration(whole_seconds(*wait))
+        ),
     }
 }
 
@@ -89,7 +99,11 @@ fn say(text: &str) {
     eprintln!("{text}");
 }
 
-fn write_records(rows: &[RawRow<'_>], format: HistoryFormat, out: &mut impl Write) -> io::Result<()> {
+fn write_records(
+    rows: &[RawRow<'_>],
+    format: HistoryFormat,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let records = rows.iter().map(|row| Record {
         user_id: &row.user_id,
         user_name: &row.user_name,
@@ -109,7 +123,16 @@ fn write_records(rows: &[RawRow<'_>], format: HistoryFormat, out: &mut impl Writ
         HistoryFormat::Csv => {
             let mut csv = csv::Writer::from_writer(&mut *out);
             if rows.is_empty() {
-                let head = ["userId", "userName", "stateName", "stateId", "skillName", "count", "dateFrom", "dateTo"];
+                let head = [
+                    "userId",
+                    "userName",
+                    "stateName",
+                    "stateId",
+                    "skillName",
+                    "count",
+                    "dateFrom",
+                    "dateTo",
+                ];
                 csv.write_record(head).map_err(of_writing)?;
             }
             for record in records {
@@ -123,7 +146,11 @@ fn write_records(rows: &[RawRow<'_>], format: HistoryFormat, out: &mut impl Writ
 
 /// The cause as it was, so that a reader that has gone away is known as such.
 fn of_writing(error: csv::Error) -> io::Error {
-    if let csv::ErrorKind::Io(cause) = error.into_kind() { cause } else { io::Error::other("a record is no line of CSV") }
+    if let csv::ErrorKind::Io(cause) = error.into_kind() {
+        cause
+    } else {
+        io::Error::other("a record is no line of CSV")
+    }
 }
 
 fn write_table(rows: &[RawRow<'_>], out: &mut impl Write) -> io::Result<()> {
@@ -142,9 +169,12 @@ fn write_table(rows: &[RawRow<'_>], out: &mut impl Write) -> io::Result<()> {
         ]
     });
     let table: Vec<[String; 6]> = std::iter::once(head).chain(lines).collect();
-    let widths: Vec<usize> = (0..6).map(|column| table.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..6)
+        .map(|column| table.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
+        .collect();
     for line in &table {
-        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> =
+            line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
     Ok(())
@@ -177,7 +207,10 @@ mod tests {
             from: Timestamp::from_millis(from),
             to: to.map(Timestamp::from_millis),
         };
-        vec![row("Ready", "English \"A\"", 1_698_393_600_000, Some(1_698_397_200_000)), row("Wrap\u{1b}[31m", "", 1_698_397_200_000, None)]
+        vec![
+            row("Ready", "English \"A\"", 1_698_393_600_000, Some(1_698_397_200_000)),
+            row("Wrap\u{1b}[31m", "", 1_698_397_200_000, None),
+        ]
     }
 
     fn written(format: HistoryFormat, rows: &[RawRow<'_>]) -> String {
@@ -198,7 +231,8 @@ mod tests {
 
     #[test]
     fn json_and_csv_have_the_apis_field_names() {
-        let json: serde_json::Value = serde_json::from_str(&written(HistoryFormat::Json, &rows())).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_str(&written(HistoryFormat::Json, &rows())).unwrap();
         assert_eq!(json[0]["dateTo"], "2023-10-27T09:00:00.000Z");
         assert_eq!(json[1]["dateTo"], serde_json::Value::Null);
         assert_eq!(written(HistoryFormat::Json, &[]), "[]\n");
@@ -209,6 +243,9 @@ mod tests {
             ),
             "{csv}"
         );
-        assert_eq!(written(HistoryFormat::Csv, &[]), "userId,userName,stateName,stateId,skillName,count,dateFrom,dateTo\n");
+        assert_eq!(
+            written(HistoryFormat::Csv, &[]),
+            "userId,userName,stateName,stateId,skillName,count,dateFrom,dateTo\n"
+        );
     }
 }

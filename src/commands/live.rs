@@ -69,7 +69,11 @@ pub(super) async fn fetch<R: RowSink>(
                     }
                     Ok(Poll::Failed(message)) => {
                         let message = format!("CXone could not make the report: {message}");
-                        Reply::Trouble(Trouble { failure: Failure::Failed, retry_after: None, message })
+                        Reply::Trouble(Trouble {
+                            failure: Failure::Failed,
+                            retry_after: None,
+                            message,
+                        })
                     }
                     Err(error) => trouble(error),
                 }
@@ -102,14 +106,20 @@ pub(super) async fn fetch<R: RowSink>(
         };
         let refusal = match &reply {
             Reply::Throttled { message, .. } => message.clone(),
-            Reply::Submitted(_) | Reply::Unfinished | Reply::Completed | Reply::Trouble(_) => String::new(),
+            Reply::Submitted(_) | Reply::Unfinished | Reply::Completed | Reply::Trouble(_) => {
+                String::new()
+            }
         };
         match (fetch.reply(clock.now().instant, reply, &mut random), rows) {
             (Some(Outcome::Completed), Some(rows)) => return Ok(rows),
             (Some(Outcome::Failed(trouble)), _) => return Err(trouble),
             (Some(Outcome::Throttled { retry_after }), _) => {
                 if submits >= MAX_SUBMITS {
-                    return Err(Trouble { failure: Failure::Timeout, retry_after, message: refusal });
+                    return Err(Trouble {
+                        failure: Failure::Timeout,
+                        retry_after,
+                        message: refusal,
+                    });
                 }
                 let wait = retry_after.unwrap_or_else(|| throttles.at_least(&mut random));
                 tell(Progress::Throttled(wait));
@@ -146,7 +156,10 @@ pub(super) fn empty_causes(config: &Config, user: Option<&str>, asked: Duration)
         }
     }
     if asked < WEEK {
-        causes.push("To see whether there is any data at all, ask for 7 days: `history --last 7d`.".to_owned());
+        causes.push(
+            "To see whether there is any data at all, ask for 7 days: `history --last 7d`."
+                .to_owned(),
+        );
     }
     causes
 }

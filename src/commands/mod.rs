@@ -56,7 +56,9 @@ impl CommandError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::BothConfigs(..) => EXIT_CONFIG,
-            Self::Connect(_) | Self::Start(_) | Self::Store(_) | Self::Failed(_) | Self::Told => EXIT_FAILURE,
+            Self::Connect(_) | Self::Start(_) | Self::Store(_) | Self::Failed(_) | Self::Told => {
+                EXIT_FAILURE
+            }
         }
     }
 }
@@ -127,8 +129,13 @@ fn announce(config: &Config) {
     }
 }
 
-/// Waits for a signal, or for a task's unexpected end; then lets everything end, in time or at the second signal at once.
-async fn until_told_to_end(running: &tasks::Tasks, stop: &CancellationToken, mut signals: tasks::Signals) -> Result<(), CommandError> {
+/// Waits for a signal, or for a task's unexpected end; then lets everything end, in time or at the
+/// second signal at once.
+async fn until_told_to_end(
+    running: &tasks::Tasks,
+    stop: &CancellationToken,
+    mut signals: tasks::Signals,
+) -> Result<(), CommandError> {
     let ended = tokio::select! {
         signal = signals.next() => {
             tracing::info!(signal, "ending; a second signal ends at once");

@@ -28,20 +28,32 @@ pub fn man(args: &ManArgs) -> Result<(), CommandError> {
         None => program,
         Some(name) => {
             let known: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
-            let unknown = || CommandError::Failed(format!("there is no command {name}, but {}", known.join(", ")));
-            let command = program.get_subcommands().find(|command| command.get_name() == name).ok_or_else(unknown)?;
+            let unknown = || {
+                CommandError::Failed(format!(
+                    "there is no command {name}, but {}",
+                    known.join(", ")
+                ))
+            };
+            let command = program
+                .get_subcommands()
+                .find(|command| command.get_name() == name)
+                .ok_or_else(unknown)?;
             command.clone()
         }
     };
     let mut text = Vec::new();
-    clap_mangen::Man::new(page).render(&mut text).map_err(|cause| CommandError::Failed(format!("cannot make the page: {cause}")))?;
+    clap_mangen::Man::new(page)
+        .render(&mut text)
+        .map_err(|cause| CommandError::Failed(format!("cannot make the page: {cause}")))?;
     print(&text)
 }
 
 fn print(text: &[u8]) -> Result<(), CommandError> {
     match io::stdout().write_all(text) {
         // A reader that has seen enough is no failure.
-        Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Failed(format!("cannot write: {cause}"))),
+        Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CommandError::Failed(format!("cannot write: {cause}")))
+        }
         Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -14,7 +14,9 @@ use crate::clock::Clock;
 use crate::config::web::{Reading, Seen, WebConfig, read_file};
 use crate::config::{Config, Source, TargetsNeeded};
 use crate::reload::{self, Orders, Reloader, Taken, What};
-use crate::server::{Bound, Changed, Gate, Limits, Reload, Server, Site, bind, bind_unix, from_systemd, watch};
+use crate::server::{
+    Bound, Changed, Gate, Limits, Reload, Server, Site, bind, bind_unix, from_systemd, watch,
+};
 use crate::store::DiskStore;
 use crate::tasks::{Hangups, Signals, Tasks, off_thread};
 use crate::telemetry::Telemetry;
@@ -39,8 +41,10 @@ pub async fn run(args: ServeArgs) -> Result<(), CommandError> {
     let bound = bind_all(&args.web).await?;
     let store = Box::new(DiskStore::open(&args.storage_path)?);
     let exporter = app::exporter(&config, web, &clock, Arc::clone(&transport), store, random())?;
-    let hangups = Hangups::listen().map_err(|cause| CommandError::Failed(format!("cannot listen for SIGHUP: {cause}")))?;
-    let signals = Signals::listen().map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
+    let hangups = Hangups::listen()
+        .map_err(|cause| CommandError::Failed(format!("cannot listen for SIGHUP: {cause}")))?;
+    let signals = Signals::listen()
+        .map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
     announce(&config);
     let tls = web_file.as_ref().is_some_and(|web| web.config.tls.is_some());
     for bound in &bound {
@@ -56,9 +60,17 @@ pub async fn run(args: ServeArgs) -> Result<(), CommandError> {
     let Exporter { poller, front } = exporter;
     let site = Arc::clone(&front.site);
     let source = Arc::new(Mutex::new(source));
-    let reloader = Reloader { front: front.clone(), current: (config, transport), read: read_again(Arc::clone(&source)), random };
+    let reloader = Reloader {
+        front: front.clone(),
+        current: (config, transport),
+        read: read_again(Arc::clone(&source)),
+        random,
+    };
     tasks.essential("poller", reloader.run(poller, inbox, stop.clone()));
-    tasks.essential("reload", watch_for_reload(hangups, orders, source, clock.clone(), stop.clone()));
+    tasks.essential(
+        "reload",
+        watch_for_reload(hangups, orders, source, clock.clone(), stop.clone()),
+    );
     let status = move || front.summary();
     tasks.essential("systemd", systemd::stay_in_touch(status, clock.clone(), stop.clone()));
     answer(&site, bound, &server, &tasks);
@@ -82,8 +94,11 @@ fn over_the_network(orders: &Orders) -> Reload {
     })
 }
 
-/// Reads the configuration from where it was read before; what is right becomes what is read the next time.
-fn read_again(source: Arc<Mutex<Source>>) -> Arc<dyn Fn(What) -> Result<Taken, String> + Send + Sync> {
+/// Reads the configuration from where it was read before; what is right becomes what is read the
+/// next time.
+fn read_again(
+    source: Arc<Mutex<Source>>,
+) -> Arc<dyn Fn(What) -> Result<Taken, String> + Send + Sync> {
     Arc::new(move |what| {
         let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = match what {
@@ -97,8 +112,15 @@ fn read_again(source: Arc<Mutex<Source>>) -> Arc<dyn Fn(What) -> Result<Taken, S
     })
 }
 
-/// Has the configuration read again at SIGHUP, and the secrets when their files change, until `stop` is cancelled.
-async fn watch_for_reload(mut hangups: Hangups, orders: Orders, source: Arc<Mutex<Source>>, clock: Clock, stop: CancellationToken) {
+/// Has the configuration read again at SIGHUP, and the secrets when their files change, until
+/// `stop` is cancelled.
+async fn watch_for_reload(
+    mut hangups: Hangups,
+    orders: Orders,
+    source: Arc<Mutex<Source>>,
+    clock: Clock,
+    stop: CancellationToken,
+) {
     while !stop.is_cancelled() {
         let look = clock.now().instant.plus(LOOK_AT_SECRETS_EVERY);
         let what = tokio::select! {
@@ -171,7 +193,10 @@ fn guard(web: WebFile, clock: Clock, telemetry: &Arc<Telemetry>, tasks: &Tasks) 
             telemetry.web_config_refused();
         }
     };
-    tasks.essential("web configuration", watch(path, seen, Arc::clone(&gate), tell, tasks.stop().clone()));
+    tasks.essential(
+        "web configuration",
+        watch(path, seen, Arc::clone(&gate), tell, tasks.stop().clone()),
+    );
     gate
 }
 
@@ -208,7 +233,8 @@ async fn bind_all(web: &WebArgs) -> Result<Vec<Bound>, CommandError> {
 pub(super) async fn bind_first(address: &ListenAddress) -> Result<Bound, CommandError> {
     let name = address.clone();
     let candidates = crate::tasks::off_thread(move || name.candidates()).await;
-    let candidates = candidates.map_err(|cause| CommandError::Failed(format!("cannot look up {address}: {cause}")))?;
+    let candidates = candidates
+        .map_err(|cause| CommandError::Failed(format!("cannot look up {address}: {cause}")))?;
     let mut failure = format!("{address} is no address");
     for candidate in candidates {
         match bind(candidate).await {

@@ -49,18 +49,30 @@ pub async fn run(args: SimulateArgs) -> Result<(), CommandError> {
         ..SimulatorOptions::default()
     }));
     let bound = bind_first(&args.listen_address).await?;
-    let signals = Signals::listen().map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
-    introduce(&simulator, bound.address().to_string()).map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;
+    let signals = Signals::listen()
+        .map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
+    introduce(&simulator, bound.address().to_string())
+        .map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;
     let stop = CancellationToken::new();
     let tasks = Tasks::new(stop.clone());
-    tasks.essential("simulator", serve(bound, handler(simulator, Clock::system()), Limits::default(), tasks.clone(), stop.clone()));
+    tasks.essential(
+        "simulator",
+        serve(
+            bound,
+            handler(simulator, Clock::system()),
+            Limits::default(),
+            tasks.clone(),
+            stop.clone(),
+        ),
+    );
     until_told_to_end(&tasks, &stop, signals).await
 }
 
 /// Tells all that a client of it needs to know.
 fn introduce(simulator: &Simulator, address: String) -> std::io::Result<()> {
     let options = simulator.options();
-    let users: Vec<&str> = simulator.floor().agents().take(SHOWN_USERS).map(|agent| &*agent.id).collect();
+    let users: Vec<&str> =
+        simulator.floor().agents().take(SHOWN_USERS).map(|agent| &*agent.id).collect();
     let mut out = std::io::stdout().lock();
     writeln!(out, "A simulated contact centre with {} agents.", options.agents)?;
     writeln!(out, "address:       http://{address}")?;
@@ -77,14 +89,25 @@ fn introduce(simulator: &Simulator, address: String) -> std::io::Result<()> {
 pub fn handler(
     simulator: Arc<Simulator>,
     clock: Clock,
-) -> impl Fn(Request<Incoming>) -> futures_util::future::BoxFuture<'static, Result<Response<Body>, Abort>> + Clone + Send + Sync + 'static {
+) -> impl Fn(
+    Request<Incoming>,
+) -> futures_util::future::BoxFuture<'static, Result<Response<Body>, Abort>>
++ Clone
++ Send
++ Sync
++ 'static {
     move |request| {
         let (simulator, clock) = (Arc::clone(&simulator), clock.clone());
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            let body = tokio::time::timeout(MAX_REQUEST_TIME, Limited::new(body, MAX_REQUEST_BYTES).collect()).await;
+            let body = tokio::time::timeout(
+                MAX_REQUEST_TIME,
+                Limited::new(body, MAX_REQUEST_BYTES).collect(),
+            )
+            .await;
             let Ok(Ok(body)) = body else {
-                let mut refusal = Response::new(Body::full("the request is too long or too slow\n"));
+                let mut refusal =
+                    Response::new(Body::full("the request is too long or too slow\n"));
                 *refusal.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
                 return Ok(refusal);
             };
@@ -95,7 +118,9 @@ pub fn handler(
             match answer.delivery {
                 Delivery::Dropped => Err(Abort),
                 Delivery::Whole => Ok(answer.response.map(Body::full)),
-                Delivery::CutAfter(bytes) => Ok(answer.response.map(|body| Body::cut_short(body.slice(..bytes.min(body.len()))))),
+                Delivery::CutAfter(bytes) => Ok(answer
+                    .response
+                    .map(|body| Body::cut_short(body.slice(..bytes.min(body.len()))))),
             }
         })
     }

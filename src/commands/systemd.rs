@@ -1,4 +1,5 @@
-//! Word to systemd, if it started the process and wants to know (`Type=notify`, `WatchdogSec`). Without it nothing is said.
+//! Word to systemd, if it started the process and wants to know (`Type=notify`, `WatchdogSec`).
+//! Without it nothing is said.
 
 use std::time::Duration;
 
@@ -29,14 +30,22 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// Tells now and then that the process is alive, and what it does, until `stop` is cancelled; and logs how many messages were folded.
-pub(super) async fn stay_in_touch(status: impl Fn() -> String + Send, clock: Clock, stop: CancellationToken) {
+/// Tells now and then that the process is alive, and what it does, until `stop` is cancelled; and
+/// logs how many messages were folded.
+pub(super) async fn stay_in_touch(
+    status: impl Fn() -> String + Send,
+    clock: Clock,
+    stop: CancellationToken,
+) {
     let every = watchdog_enabled().map_or(STATUS_EVERY, |limit| (limit / 2).min(STATUS_EVERY));
     while !stop.is_cancelled() {
         tell(&[NotifyState::Watchdog, NotifyState::Status(&status())]);
         let folded = logging::take_folded();
         if folded > 0 {
-            tracing::info!(messages = folded, "messages were left out that repeat others of the same minute");
+            tracing::info!(
+                messages = folded,
+                "messages were left out that repeat others of the same minute"
+            );
         }
         let next = clock.now().instant.plus(every);
         let _stopped = stop.run_until_cancelled(clock.sleep_until(next)).await;

@@ -15,7 +15,8 @@ use super::{Api, Dialect, ReportsApi, Rows, platform};
 const REPORTS_KEYS: [&str; 2] = ["tenant", "rows"];
 
 /// Keys that only the dialect `platform` uses.
-const PLATFORM_KEYS: [&str; 5] = ["issuer", "version", "area", "access_key_id", "access_key_secret_file"];
+const PLATFORM_KEYS: [&str; 5] =
+    ["issuer", "version", "area", "access_key_id", "access_key_secret_file"];
 
 /// The word in `dialect`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,8 @@ enum Word {
     Platform,
 }
 
-/// Reads the section; `None` when something is wrong, which is then told. Also returns what the rows are, as far as is known.
+/// Reads the section; `None` when something is wrong, which is then told. Also returns what the
+/// rows are, as far as is known.
 pub(super) fn read(
     section: &Section<'_>,
     overrides: &Overrides,
@@ -32,7 +34,8 @@ pub(super) fn read(
     read_secret: impl Fn(&Path) -> io::Result<String>,
     notes: &mut Notes,
 ) -> (Option<Api>, Rows) {
-    let choices = [("intervals", Rows::Intervals), ("events", Rows::Events), ("buckets", Rows::Buckets)];
+    let choices =
+        [("intervals", Rows::Intervals), ("events", Rows::Events), ("buckets", Rows::Buckets)];
     let rows = section.choice("rows", Rows::Intervals, &choices, notes);
     let version = section.number("version", platform::DEFAULT_VERSION, platform::VERSIONS, notes);
     let file = from_file(section, notes);
@@ -55,11 +58,17 @@ pub(super) fn read(
         Word::Reports => {
             let base_url = base_url(&levels, &section.at("tenant"), notes);
             let client = client(&levels, section, folder, read_secret, notes);
-            let api = base_url.zip(client).map(|(base_url, client)| Dialect::Reports(ReportsApi { base_url, client }));
-            (told.and(api).zip(rows).map(|(dialect, rows)| Api { dialect, rows }), rows.unwrap_or_default())
+            let api = base_url
+                .zip(client)
+                .map(|(base_url, client)| Dialect::Reports(ReportsApi { base_url, client }));
+            (
+                told.and(api).zip(rows).map(|(dialect, rows)| Api { dialect, rows }),
+                rows.unwrap_or_default(),
+            )
         }
         Word::Platform => {
-            let api = platform::read(section, &levels, version, folder, read_secret, notes).map(|api| Dialect::Platform(Box::new(api)));
+            let api = platform::read(section, &levels, version, folder, read_secret, notes)
+                .map(|api| Dialect::Platform(Box::new(api)));
             (told.and(api).map(|dialect| Api { dialect, rows: Rows::States }), Rows::States)
         }
     }
@@ -68,7 +77,10 @@ pub(super) fn read(
 /// A key that does nothing is a mistake: whoever wrote it expects that it does.
 pub(super) fn tell_unused(section: &Section<'_>, keys: &[&str], dialect: &str, notes: &mut Notes) {
     for key in keys.iter().filter(|key| section.has(key)) {
-        notes.mistake(section.at(key), format!("is not used with `dialect: {dialect}`: remove it, or change `api.dialect`"));
+        notes.mistake(
+            section.at(key),
+            format!("is not used with `dialect: {dialect}`: remove it, or change `api.dialect`"),
+        );
     }
 }
 
@@ -76,7 +88,15 @@ fn tell_unused_of(dialect: Word, section: &Section<'_>, flags: &Level, notes: &m
     let (name, unused) = match dialect {
         Word::Reports => {
             tell_unused(section, &PLATFORM_KEYS, "reports", notes);
-            ("reports", vec![&flags.issuer, &flags.area, &flags.access_key_id, &flags.access_key_secret_file])
+            (
+                "reports",
+                vec![
+                    &flags.issuer,
+                    &flags.area,
+                    &flags.access_key_id,
+                    &flags.access_key_secret_file,
+                ],
+            )
         }
         Word::Platform => {
             tell_unused(section, &REPORTS_KEYS, "platform", notes);
@@ -126,9 +146,12 @@ fn from_file(section: &Section<'_>, notes: &mut Notes) -> Level {
     }
 }
 
-/// The address of the first source that gives a tenant or an address; there, the address replaces the tenant.
+/// The address of the first source that gives a tenant or an address; there, the address replaces
+/// the tenant.
 fn base_url(levels: &[&Level; 3], missing: &Origin, notes: &mut Notes) -> Option<Url> {
-    let Some(level) = levels.iter().find(|level| level.tenant.is_some() || level.base_url.is_some()) else {
+    let Some(level) =
+        levels.iter().find(|level| level.tenant.is_some() || level.base_url.is_some())
+    else {
         let message = "is missing: write `tenant` or `base_url` under `api`, or give --api.tenant, --api.base-url, \
                        CXONE_TENANT or CXONE_BASE_URL";
         notes.mistake(missing.clone(), message);
@@ -145,7 +168,10 @@ fn base_url(levels: &[&Level; 3], missing: &Origin, notes: &mut Notes) -> Option
 pub(super) fn address(given: &Given, notes: &mut Notes) -> Option<Url> {
     let url = parse_given(given, notes, check_base_url)?;
     if is_unencrypted(&url) {
-        notes.warning(given.at.clone(), "is http to another machine: the client secret travels unencrypted");
+        notes.warning(
+            given.at.clone(),
+            "is http to another machine: the client secret travels unencrypted",
+        );
     }
     Some(url)
 }
@@ -153,7 +179,10 @@ pub(super) fn address(given: &Given, notes: &mut Notes) -> Option<Url> {
 fn tenant_url(tenant: &Given, notes: &mut Notes) -> Option<Url> {
     parse_given(tenant, notes, |text| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        let is_label = (1..=63).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-') && !text.ends_with('-');
+        let is_label = (1..=63).contains(&text.len())
+            && text.bytes().all(allowed)
+            && !text.starts_with('-')
+            && !text.ends_with('-');
         let wrong = || {
             format!(
                 "{} is no tenant: write the name alone, such as `acme` for https://acme.api.cxone.com (1 to 63 letters, digits or `-`); \
@@ -170,7 +199,9 @@ fn tenant_url(tenant: &Given, notes: &mut Notes) -> Option<Url> {
 
 /// `text` as an address. The messages do not repeat it: it may hold a password.
 fn check_base_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("is no URL ({error}): write it like `https://acme.api.cxone.com`"))?;
+    let url = Url::parse(text).map_err(|error| {
+        format!("is no URL ({error}): write it like `https://acme.api.cxone.com`")
+    })?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("must begin with `https://` or `http://`".to_owned());
     }

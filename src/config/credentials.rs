@@ -33,15 +33,18 @@ pub(super) fn client(
     read_secret: impl Fn(&Path) -> io::Result<String>,
     notes: &mut Notes,
 ) -> Option<OauthClient> {
-    const ID: Wanted =
-        Wanted { key: "client_id", missing: "is missing: write `client_id` under `api`, or give --api.client-id or CXONE_CLIENT_ID" };
+    const ID: Wanted = Wanted {
+        key: "client_id",
+        missing: "is missing: write `client_id` under `api`, or give --api.client-id or CXONE_CLIENT_ID",
+    };
     const SECRET: Wanted = Wanted {
         key: "client_secret_file",
         missing: "is missing: write the secret into a file and name it in `client_secret_file` under `api` or --api.client-secret-file, \
                   or put it into CXONE_CLIENT_SECRET",
     };
     let id = id(levels, |level| level.client_id.as_ref(), &ID, section, notes);
-    let secret_in: SecretIn = |level| (level.client_secret_file.as_ref(), level.client_secret.as_ref());
+    let secret_in: SecretIn =
+        |level| (level.client_secret_file.as_ref(), level.client_secret.as_ref());
     let secret = secret(levels, secret_in, &SECRET, section, folder, read_secret, notes);
     Some(OauthClient { id: id?, secret: secret? })
 }
@@ -85,21 +88,29 @@ pub(super) fn secret(
     notes: &mut Notes,
 ) -> Option<SecretString> {
     let sources = levels.map(of);
-    let found = sources.iter().enumerate().find(|(_, (file, secret))| file.is_some() || secret.is_some());
+    let found =
+        sources.iter().enumerate().find(|(_, (file, secret))| file.is_some() || secret.is_some());
     let Some((index, source)) = found else {
         notes.mistake(section.at(wanted.key), wanted.missing);
         return None;
     };
     let (at, secret) = match source {
         (Some(file), Some((at, _))) => {
-            notes.mistake(at.clone(), format!("and {} are both set: unset one of them", file.at.key));
+            notes.mistake(
+                at.clone(),
+                format!("and {} are both set: unset one of them", file.at.key),
+            );
             return None;
         }
         (Some(file), None) => {
-            let path = parse_given(file, notes, |text| if text.is_empty() { Err("is empty".to_owned()) } else { Ok(PathBuf::from(text)) })?;
+            let path = parse_given(file, notes, |text| {
+                if text.is_empty() { Err("is empty".to_owned()) } else { Ok(PathBuf::from(text)) }
+            })?;
             let path = if index == FILE_LEVEL { folder.join(path) } else { path };
             // The path is not repeated: it may be the secret itself, written into the wrong place.
-            let text = read_secret(&path).map_err(|error| notes.mistake(file.at.clone(), cannot_read(&error, index, folder))).ok()?;
+            let text = read_secret(&path)
+                .map_err(|error| notes.mistake(file.at.clone(), cannot_read(&error, index, folder)))
+                .ok()?;
             (file.at.clone(), SecretString::from(text))
         }
         (None, Some((at, secret))) => (at.clone(), secret.clone()?),
@@ -115,7 +126,10 @@ fn cannot_read(error: &io::Error, level: usize, folder: &Path) -> String {
     let message = format!("the file with the secret cannot be read: {error}");
     if level == FILE_LEVEL {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        format!("{message} (a relative path begins at the configuration file's folder, {})", quote(&folder.display().to_string()))
+        format!(
+            "{message} (a relative path begins at the configuration file's folder, {})",
+            quote(&folder.display().to_string())
+        )
     } else {
         message
     }
@@ -130,7 +144,11 @@ fn check_secret(secret: &SecretString) -> Result<SecretString, String> {
 }
 
 /// What was given, as `parse` reads it; `None` when it is wrong, which is then told.
-pub(super) fn parse_given<T>(given: &Given, notes: &mut Notes, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+pub(super) fn parse_given<T>(
+    given: &Given,
+    notes: &mut Notes,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Option<T> {
     let text = given.text.as_deref()?;
     parse(text).map_err(|message| notes.mistake(given.at.clone(), message)).ok()
 }

@@ -2,8 +2,8 @@
 
 use super::mistake::quote;
 
-/// Every key of the configuration file that holds a value. `[]` stands for each item of a list; `states.limits` is a map whose keys
-/// are the states. What is not here is an unknown key.
+/// Every key of the configuration file that holds a value. `[]` stands for each item of a list;
+/// `states.limits` is a map whose keys are the states. What is not here is an unknown key.
 pub const KEYS: [&str; 34] = [
     "api.dialect",
     "api.tenant",
@@ -66,18 +66,24 @@ pub(super) struct Table {
     pub(super) keys: &'static [&'static str],
     /// Keys that are wrong for a reason worth telling.
     pub(super) advice: &'static [(&'static str, &'static str)],
-    /// Whether a key without a value means its default, as Go's YAML reader has it; else it is a mistake.
+    /// Whether a key without a value means its default, as Go's YAML reader has it; else it is a
+    /// mistake.
     pub(super) nothing_is_the_default: bool,
 }
 
 /// The keys of the configuration file.
-pub(super) static MAIN: Table = Table { keys: &KEYS, advice: &ADVICE, nothing_is_the_default: false };
+pub(super) static MAIN: Table =
+    Table { keys: &KEYS, advice: &ADVICE, nothing_is_the_default: false };
 
 /// The names that may stand under `section` (`poll`, `targets[].filter`, empty for the top).
 pub(super) fn children(table: &Table, section: &str) -> Vec<&'static str> {
     let mut names = Vec::new();
     for key in table.keys.iter().copied() {
-        let rest = if section.is_empty() { Some(key) } else { key.strip_prefix(section).and_then(|rest| rest.strip_prefix('.')) };
+        let rest = if section.is_empty() {
+            Some(key)
+        } else {
+            key.strip_prefix(section).and_then(|rest| rest.strip_prefix('.'))
+        };
         if let Some(rest) = rest {
             let name = rest.split(['.', '[']).next().unwrap_or(rest);
             if names.last() != Some(&name) {
@@ -96,7 +102,10 @@ pub(super) fn unknown(table: &Table, section: &str, name: &str) -> String {
     }
     let known = children(table, section);
     if name.len() <= MAX_COMPARED {
-        let near = known.iter().map(|known| (strsim::damerau_levenshtein(&name.to_lowercase(), known), known)).min();
+        let near = known
+            .iter()
+            .map(|known| (strsim::damerau_levenshtein(&name.to_lowercase(), known), known))
+            .min();
         if let Some((distance, near)) = near
             && distance <= (name.chars().count() / 3).max(1)
         {
@@ -117,18 +126,28 @@ mod tests {
 
     #[test]
     fn children_of_a_section_are_those_of_the_table() {
-        assert_eq!(children(&MAIN, ""), ["api", "targets", "poll", "jobs", "quota", "states", "metrics"]);
+        assert_eq!(
+            children(&MAIN, ""),
+            ["api", "targets", "poll", "jobs", "quota", "states", "metrics"]
+        );
         assert_eq!(children(&MAIN, "targets[]"), ["user", "filter", "name"]);
         assert_eq!(children(&MAIN, "targets[].filter"), ["type", "id"]);
-        assert_eq!(children(&MAIN, "poll"), ["interval", "lookback", "overlap", "settle_delay", "retention", "live_interval"]);
+        assert_eq!(
+            children(&MAIN, "poll"),
+            ["interval", "lookback", "overlap", "settle_delay", "retention", "live_interval"]
+        );
     }
 
     #[test]
     fn an_unknown_key_is_answered_with_the_nearest_one() {
         assert_eq!(unknown(&MAIN, "poll", "overlpa"), "unknown key; did you mean `overlap`?");
-        assert_eq!(unknown(&MAIN, "poll", "settleDelay"), "unknown key; did you mean `settle_delay`?");
+        assert_eq!(
+            unknown(&MAIN, "poll", "settleDelay"),
+            "unknown key; did you mean `settle_delay`?"
+        );
         assert_eq!(unknown(&MAIN, "", "interval"), "unknown key; did you mean `poll.interval`?");
-        let known = "unknown key; known here: `report_jobs_per_minute`, `reserve`, `requests_per_minute`";
+        let known =
+            "unknown key; known here: `report_jobs_per_minute`, `reserve`, `requests_per_minute`";
         assert_eq!(unknown(&MAIN, "quota", "xyzzy"), known);
     }
 }

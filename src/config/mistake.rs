@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// More mistakes than this are counted, not shown: a file of rubbish is not worth megabytes of messages.
+/// More mistakes than this are counted, not shown: a file of rubbish is not worth megabytes of
+/// messages.
 const MAX_SHOWN: usize = 500;
 
 /// The longest piece of the user's text that a message repeats, in characters.
@@ -11,9 +12,11 @@ const MAX_QUOTED: usize = 60;
 /// One mistake: where it is, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// Line of the configuration file, from 1; `None` for a flag, an environment variable or the file as a whole.
+    /// Line of the configuration file, from 1; `None` for a flag, an environment variable or the
+    /// file as a whole.
     pub line: Option<usize>,
-    /// The key's path (`poll.interval`, `targets[0].user`), the flag (`--api.tenant`) or the variable (`CXONE_TENANT`).
+    /// The key's path (`poll.interval`, `targets[0].user`), the flag (`--api.tenant`) or the
+    /// variable (`CXONE_TENANT`).
     pub key: String,
     /// What is wrong with it. Never holds a secret.
     pub message: String,
@@ -27,7 +30,8 @@ pub struct ConfigErrors {
 }
 
 impl ConfigErrors {
-    /// The mistakes of the file named `file` and of what was given beside it; sorted by line, those without a line first.
+    /// The mistakes of the file named `file` and of what was given beside it; sorted by line, those
+    /// without a line first.
     pub(super) fn new(file: &str, mut mistakes: Vec<Mistake>) -> Self {
         mistakes.sort_by_key(|mistake| mistake.line);
         Self { file: file.to_owned(), mistakes }

@@ -6,7 +6,8 @@ use secrecy::SecretString;
 
 use super::mistake::{Mistake, Notes, Origin};
 
-/// The environment variables that are read, each long form followed by its short one; an empty one counts as not set.
+/// The environment variables that are read, each long form followed by its short one; an empty one
+/// counts as not set.
 pub const ENVIRONMENT: [&str; 23] = [
     "CXONE_API_TENANT",
     "CXONE_TENANT",
@@ -109,13 +110,19 @@ fn from_flags(flags: &Flags) -> Level {
         tenant: flags.tenant.as_ref().map(|text| given("--api.tenant", text)),
         base_url: flags.base_url.as_ref().map(|text| given("--api.base-url", text)),
         client_id: flags.client_id.as_ref().map(|text| given("--api.client-id", text)),
-        client_secret_file: flags.client_secret_file.as_ref().map(|text| given("--api.client-secret-file", text)),
+        client_secret_file: flags
+            .client_secret_file
+            .as_ref()
+            .map(|text| given("--api.client-secret-file", text)),
         client_secret: None,
         dialect: flags.dialect.as_ref().map(|text| given("--api.dialect", text)),
         issuer: flags.issuer.as_ref().map(|text| given("--api.issuer", text)),
         area: flags.area.as_ref().map(|text| given("--api.area", text)),
         access_key_id: flags.access_key_id.as_ref().map(|text| given("--api.access-key-id", text)),
-        access_key_secret_file: flags.access_key_secret_file.as_ref().map(|text| given("--api.access-key-secret-file", text)),
+        access_key_secret_file: flags
+            .access_key_secret_file
+            .as_ref()
+            .map(|text| given("--api.access-key-secret-file", text)),
         access_key_secret: None,
         users: flags.users.iter().map(|text| given("--target.user", text)).collect(),
     }
@@ -123,9 +130,12 @@ fn from_flags(flags: &Flags) -> Level {
 
 fn from_environment(variable: impl Fn(&str) -> Option<OsString>, notes: &mut Notes) -> Level {
     let mut given = |names: &[&str]| {
-        let (name, value) = names.iter().find_map(|name| variable(name).filter(|value| !value.is_empty()).map(|value| (*name, value)))?;
+        let (name, value) = names.iter().find_map(|name| {
+            variable(name).filter(|value| !value.is_empty()).map(|value| (*name, value))
+        })?;
         let at = outside(name);
-        let text = value.into_string().map_err(|_| notes.mistake(at.clone(), "is not UTF-8 text")).ok();
+        let text =
+            value.into_string().map_err(|_| notes.mistake(at.clone(), "is not UTF-8 text")).ok();
         Some(Given { at, text })
     };
     let tenant = given(&["CXONE_API_TENANT", "CXONE_TENANT"]);
@@ -137,10 +147,12 @@ fn from_environment(variable: impl Fn(&str) -> Option<OsString>, notes: &mut Not
     let issuer = given(&["CXONE_API_ISSUER", "CXONE_ISSUER"]);
     let area = given(&["CXONE_API_AREA", "CXONE_AREA"]);
     let access_key_id = given(&["CXONE_API_ACCESS_KEY_ID", "CXONE_ACCESS_KEY_ID"]);
-    let access_key_secret_file = given(&["CXONE_API_ACCESS_KEY_SECRET_FILE", "CXONE_ACCESS_KEY_SECRET_FILE"]);
+    let access_key_secret_file =
+        given(&["CXONE_API_ACCESS_KEY_SECRET_FILE", "CXONE_ACCESS_KEY_SECRET_FILE"]);
     let access_key_secret = given(&["CXONE_API_ACCESS_KEY_SECRET", "CXONE_ACCESS_KEY_SECRET"]);
     let users = given(&["CXONE_TARGET_USER"]);
-    let secret = |given: Option<Given>| given.map(|Given { at, text }| (at, text.map(SecretString::from)));
+    let secret =
+        |given: Option<Given>| given.map(|Given { at, text }| (at, text.map(SecretString::from)));
     Level {
         tenant,
         base_url,

@@ -44,33 +44,45 @@ pub(super) fn read(
 ) -> Option<PlatformApi> {
     let before = notes.mistakes.len();
     let access_key_id = id(levels, |level| level.access_key_id.as_ref(), &KEY_ID, section, notes);
-    let secret_in: SecretIn = |level| (level.access_key_secret_file.as_ref(), level.access_key_secret.as_ref());
-    let access_key_secret = secret(levels, secret_in, &KEY_SECRET, section, folder, &read_secret, notes);
+    let secret_in: SecretIn =
+        |level| (level.access_key_secret_file.as_ref(), level.access_key_secret.as_ref());
+    let access_key_secret =
+        secret(levels, secret_in, &KEY_SECRET, section, folder, &read_secret, notes);
     let given_issuer = levels.iter().find_map(|level| level.issuer.as_ref());
     let given_base = levels.iter().find_map(|level| level.base_url.as_ref());
     let given_area = levels.iter().find_map(|level| level.area.as_ref());
     let issuer = given_issuer.and_then(|given| address(given, notes));
     let base_url = given_base.and_then(|given| address(given, notes));
     let area_base = given_area.and_then(|given| parse_given(given, notes, area_url));
-    let has_client =
-        levels.iter().any(|level| level.client_id.is_some() || level.client_secret_file.is_some() || level.client_secret.is_some());
-    let client = if has_client { Some(client(levels, section, folder, &read_secret, notes)?) } else { None };
+    let has_client = levels.iter().any(|level| {
+        level.client_id.is_some()
+            || level.client_secret_file.is_some()
+            || level.client_secret.is_some()
+    });
+    let client =
+        if has_client { Some(client(levels, section, folder, &read_secret, notes)?) } else { None };
     if notes.mistakes.len() > before {
         return None;
     }
-    // Credentials go only where the user sent them: an address that is not CXone's own stands for all of CXone.
+    // Credentials go only where the user sent them: an address that is not CXone's own stands for
+    // all of CXone.
     let foreign = base_url.as_ref().filter(|url| !is_cxone(url));
     let issuer = issuer.or_else(|| foreign.cloned()).or_else(|| Url::parse(DEFAULT_ISSUER).ok())?;
-    if let (Some(base_url), Some(at)) = (&base_url, given_base.or(given_issuer).map(|given| given.at.clone()))
+    if let (Some(base_url), Some(at)) =
+        (&base_url, given_base.or(given_issuer).map(|given| given.at.clone()))
         && base_url.scheme() != issuer.scheme()
     {
         notes.mistake(at, "must be https or http like the issuer's address");
         return None;
     }
-    let access_key_base = area_base.or_else(|| Some(&issuer).filter(|issuer| !is_cxone(issuer)).cloned());
+    let access_key_base =
+        area_base.or_else(|| Some(&issuer).filter(|issuer| !is_cxone(issuer)).cloned());
     match (&client, &access_key_base, given_area) {
         (Some(_), _, Some(area)) => {
-            notes.mistake(area.at.clone(), "is used without `client_id` only: remove one of the two");
+            notes.mistake(
+                area.at.clone(),
+                "is used without `client_id` only: remove one of the two",
+            );
             None
         }
         (None, None, _) => {
@@ -82,7 +94,15 @@ pub(super) fn read(
         (Some(_) | None, _, _) => {
             let access_key_base = if client.is_some() { None } else { access_key_base };
             let (access_key_id, access_key_secret) = (access_key_id?, access_key_secret?);
-            Some(PlatformApi { issuer, base_url, version: version?, access_key_base, access_key_id, access_key_secret, client })
+            Some(PlatformApi {
+                issuer,
+                base_url,
+                version: version?,
+                access_key_base,
+                access_key_id,
+                access_key_secret,
+                client,
+            })
         }
     }
 }
@@ -93,7 +113,8 @@ fn is_cxone(url: &Url) -> bool {
 
 fn area_url(text: &str) -> Result<Url, String> {
     let wrong = || format!("{} is no area: write it like `na1`", quote(text));
-    let is_label = (1..=63).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_label =
+        (1..=63).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if !is_label {
         return Err(wrong());
     }

@@ -41,24 +41,44 @@ impl<'a> Section<'a> {
 
     /// A file that is not there.
     pub(super) fn none(table: &'static Table) -> Self {
-        Self { table, path: String::new(), table_path: String::new(), line: None, entries: &[], broken: false }
+        Self {
+            table,
+            path: String::new(),
+            table_path: String::new(),
+            line: None,
+            entries: &[],
+            broken: false,
+        }
     }
 
-    fn new(node: &'a Node, table: &'static Table, path: String, table_path: String, notes: &mut Notes) -> Self {
+    fn new(
+        node: &'a Node,
+        table: &'static Table,
+        path: String,
+        table_path: String,
+        notes: &mut Notes,
+    ) -> Self {
         let line = Some(node.line);
         let entries = match &node.value {
             Value::Map(entries) => entries.as_slice(),
             Value::Scalar { .. } | Value::List(_) if node.is_null() => &[],
             Value::Scalar { .. } | Value::List(_) => {
-                let known: Vec<String> = keys::children(table, &table_path).into_iter().map(quote).collect();
-                notes.mistake(Origin { line, key: path.clone() }, format!("must be a map with the keys {}", known.join(", ")));
+                let known: Vec<String> =
+                    keys::children(table, &table_path).into_iter().map(quote).collect();
+                notes.mistake(
+                    Origin { line, key: path.clone() },
+                    format!("must be a map with the keys {}", known.join(", ")),
+                );
                 return Self { table, path, table_path, line, entries: &[], broken: true };
             }
         };
         let section = Self { table, path, table_path, line, entries, broken: false };
         let known = keys::children(table, &section.table_path);
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-            notes.mistake(section.at(&entry.key), keys::unknown(table, &section.table_path, &entry.key));
+            notes.mistake(
+                section.at(&entry.key),
+                keys::unknown(table, &section.table_path, &entry.key),
+            );
         }
         section
     }
@@ -68,7 +88,13 @@ impl<'a> Section<'a> {
         match self.entry(name) {
             Some(entry) => Section {
                 line: Some(entry.line),
-                ..Self::new(&entry.value, self.table, self.path_of(name), self.table_path_of(name), notes)
+                ..Self::new(
+                    &entry.value,
+                    self.table,
+                    self.path_of(name),
+                    self.table_path_of(name),
+                    notes,
+                )
             },
             None => Section {
                 table: self.table,
@@ -84,8 +110,15 @@ impl<'a> Section<'a> {
     /// The maps in the list at `name`; `None` when there is no list.
     pub(super) fn sections(&self, name: &str, notes: &mut Notes) -> Option<Vec<Section<'a>>> {
         let items = self.list(name, notes)?;
-        let section =
-            |(index, item)| Self::new(item, self.table, self.item_path(name, index), format!("{}[]", self.table_path_of(name)), notes);
+        let section = |(index, item)| {
+            Self::new(
+                item,
+                self.table,
+                self.item_path(name, index),
+                format!("{}[]", self.table_path_of(name)),
+                notes,
+            )
+        };
         Some(items.iter().enumerate().map(section).collect())
     }
 
@@ -94,14 +127,20 @@ impl<'a> Section<'a> {
         format!("{}[{index}]", self.path_of(name))
     }
 
-    /// The items of the list at `name`. `None` when the key is not there, or is no list, which is then told.
+    /// The items of the list at `name`. `None` when the key is not there, or is no list, which is
+    /// then told.
     fn list(&self, name: &str, notes: &mut Notes) -> Option<&'a [Node]> {
         let entry = self.entry(name)?;
         match &entry.value.value {
             Value::List(items) => Some(items),
-            Value::Scalar { .. } | Value::Map(_) if entry.value.is_null() => (!self.table.nothing_is_the_default).then_some(&[]),
+            Value::Scalar { .. } | Value::Map(_) if entry.value.is_null() => {
+                (!self.table.nothing_is_the_default).then_some(&[])
+            }
             Value::Scalar { .. } | Value::Map(_) => {
-                notes.mistake(self.at(name), "must be a list: write each item on a line of its own after `- `");
+                notes.mistake(
+                    self.at(name),
+                    "must be a list: write each item on a line of its own after `- `",
+                );
                 None
             }
         }
@@ -115,14 +154,21 @@ impl<'a> Section<'a> {
             let at = Origin { line: Some(item.line), key: self.item_path(name, index) };
             match &item.value {
                 Value::Scalar { text, .. } if !item.is_null() => texts.push((at, text.as_str())),
-                Value::Scalar { .. } | Value::List(_) | Value::Map(_) => notes.mistake(at, "must be text"),
+                Value::Scalar { .. } | Value::List(_) | Value::Map(_) => {
+                    notes.mistake(at, "must be text")
+                }
             }
         }
         Some(texts)
     }
 
-    /// The map at `name`, whatever its keys, as (place of the key, key, text); `None` when there is none.
-    pub(super) fn free_map(&self, name: &str, notes: &mut Notes) -> Option<Vec<(Origin, &'a str, &'a str)>> {
+    /// The map at `name`, whatever its keys, as (place of the key, key, text); `None` when there is
+    /// none.
+    pub(super) fn free_map(
+        &self,
+        name: &str,
+        notes: &mut Notes,
+    ) -> Option<Vec<(Origin, &'a str, &'a str)>> {
         let entry = self.entry(name)?;
         let entries = match &entry.value.value {
             Value::Map(entries) => entries.as_slice(),
@@ -134,11 +180,18 @@ impl<'a> Section<'a> {
         };
         let mut texts = Vec::new();
         for Entry { key, line, value } in entries {
-            let at = Origin { line: Some(*line), key: format!("{}.{}", self.path_of(name), shown(key)) };
+            let at =
+                Origin { line: Some(*line), key: format!("{}.{}", self.path_of(name), shown(key)) };
             match &value.value {
-                Value::Scalar { text, .. } if !value.is_null() => texts.push((at, key.as_str(), text.as_str())),
-                Value::Scalar { .. } if self.table.nothing_is_the_default => texts.push((at, key.as_str(), "")),
-                Value::Scalar { .. } | Value::List(_) | Value::Map(_) => notes.mistake(at, "must be a single value"),
+                Value::Scalar { text, .. } if !value.is_null() => {
+                    texts.push((at, key.as_str(), text.as_str()))
+                }
+                Value::Scalar { .. } if self.table.nothing_is_the_default => {
+                    texts.push((at, key.as_str(), ""))
+                }
+                Value::Scalar { .. } | Value::List(_) | Value::Map(_) => {
+                    notes.mistake(at, "must be a single value")
+                }
             }
         }
         Some(texts)
@@ -163,7 +216,8 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The text at `name`; `None` when it is not there, is nothing or empty, or is no single value, which is then told.
+    /// The text at `name`; `None` when it is not there, is nothing or empty, or is no single value,
+    /// which is then told.
     pub(super) fn filled(&self, name: &str, notes: &mut Notes) -> Option<&'a str> {
         let entry = self.entry(name).filter(|entry| !entry.value.is_null())?;
         match &entry.value.value {
@@ -175,33 +229,67 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The value at `name` as `parse` reads it, `default` when it is not there, `None` when it is wrong, which is then told.
-    pub(super) fn parsed<T>(&self, name: &str, default: T, notes: &mut Notes, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+    /// The value at `name` as `parse` reads it, `default` when it is not there, `None` when it is
+    /// wrong, which is then told.
+    pub(super) fn parsed<T>(
+        &self,
+        name: &str,
+        default: T,
+        notes: &mut Notes,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
         match self.text(name, notes) {
             Found::Absent => Some(default),
             Found::Wrong => None,
-            Found::Text(text) => parse(text).map_err(|message| notes.mistake(self.at(name), message)).ok(),
+            Found::Text(text) => {
+                parse(text).map_err(|message| notes.mistake(self.at(name), message)).ok()
+            }
         }
     }
 
     /// The duration at `name`, within `bounds`.
-    pub(super) fn duration(&self, name: &str, default: Duration, bounds: RangeInclusive<Duration>, notes: &mut Notes) -> Option<Duration> {
+    pub(super) fn duration(
+        &self,
+        name: &str,
+        default: Duration,
+        bounds: RangeInclusive<Duration>,
+        notes: &mut Notes,
+    ) -> Option<Duration> {
         self.parsed(name, default, notes, |text| within(text, parse_duration(text)?, &bounds))
     }
 
     /// The whole number at `name`, within `bounds`.
-    pub(super) fn number<N>(&self, name: &str, default: N, bounds: RangeInclusive<N>, notes: &mut Notes) -> Option<N>
+    pub(super) fn number<N>(
+        &self,
+        name: &str,
+        default: N,
+        bounds: RangeInclusive<N>,
+        notes: &mut Notes,
+    ) -> Option<N>
     where
         N: FromStr + PartialOrd + Display,
     {
         self.parsed(name, default, notes, |text| {
             let number = text.parse().ok().filter(|number| bounds.contains(number));
-            number.ok_or_else(|| format!("{} is no whole number from {} to {}", quote(text), bounds.start(), bounds.end()))
+            number.ok_or_else(|| {
+                format!(
+                    "{} is no whole number from {} to {}",
+                    quote(text),
+                    bounds.start(),
+                    bounds.end()
+                )
+            })
         })
     }
 
     /// The value at `name` by its name among `choices`.
-    pub(super) fn choice<T: Copy>(&self, name: &str, default: T, choices: &[(&str, T)], notes: &mut Notes) -> Option<T> {
+    pub(super) fn choice<T: Copy>(
+        &self,
+        name: &str,
+        default: T,
+        choices: &[(&str, T)],
+        notes: &mut Notes,
+    ) -> Option<T> {
         self.parsed(name, default, notes, |text| {
             let found = choices.iter().find(|(choice, _)| *choice == text);
             found.map(|(_, value)| *value).ok_or_else(|| {
@@ -223,7 +311,10 @@ impl<'a> Section<'a> {
 
     /// The place of `name`; where it is not there, that of the section.
     pub(super) fn at(&self, name: &str) -> Origin {
-        Origin { line: self.entry(name).map(|entry| entry.line).or(self.line), key: self.path_of(name) }
+        Origin {
+            line: self.entry(name).map(|entry| entry.line).or(self.line),
+            key: self.path_of(name),
+        }
     }
 
     /// The place of the section itself.
@@ -240,6 +331,10 @@ impl<'a> Section<'a> {
     }
 
     fn table_path_of(&self, name: &str) -> String {
-        if self.table_path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.table_path) }
+        if self.table_path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.table_path)
+        }
     }
 }

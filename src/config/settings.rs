@@ -10,7 +10,9 @@ use super::duration::{parse_duration, show_duration, within};
 use super::mistake::{Notes, quote};
 use super::section::{Found, Section};
 use super::targets::default_name;
-use super::{AgentIds, Api, Config, Detail, IdKey, Jobs, Metrics, Poll, Quota, Rows, States, Target, WRAP_UP};
+use super::{
+    AgentIds, Api, Config, Detail, IdKey, Jobs, Metrics, Poll, Quota, Rows, States, Target, WRAP_UP,
+};
 use crate::domain::names::{MAX_LABEL_BYTES, label_value};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -18,7 +20,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// The longest of every duration that has no narrower bound: beyond it is a slip, and sums stay far from the end of all types.
+/// The longest of every duration that has no narrower bound: beyond it is a slip, and sums stay far
+/// from the end of all types.
 const MONTH: Duration = Duration::from_secs(30 * 86_400);
 
 /// The longest `poll.retention`.
@@ -30,7 +33,8 @@ const MAX_JOBS_PER_MINUTE: u32 = 60_000;
 /// Our own choice, for no quota of the platform's calls is published: one a second.
 const REQUESTS_PER_MINUTE: u32 = 60;
 
-/// The dialect `platform` tells a visit that lasts with its length so far: a window must have ended for CXone, too, when it is asked for.
+/// The dialect `platform` tells a visit that lasts with its length so far: a window must have ended
+/// for CXone, too, when it is asked for.
 const LEAST_PLATFORM_DELAY: Duration = Duration::from_secs(3);
 
 /// The largest `metrics.max_series`.
@@ -49,7 +53,8 @@ impl Settings {
     /// The whole configuration.
     pub(super) fn with(self, api: Api, mut targets: Vec<Target>) -> Config {
         let Self { poll, jobs, quota, states, metrics } = self;
-        // A name that was given is the user's; one that is made of an agent's id is told as that is.
+        // A name that was given is the user's; one that is made of an agent's id is told as that
+        // is.
         for Target { name, filter } in &mut targets {
             if *name == default_name(filter) {
                 *name = default_name(&metrics.agent_ids.of_filter(filter));
@@ -79,31 +84,48 @@ fn poll(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Poll> {
     let interval = section.duration("interval", MINUTE, SECOND..=MONTH, notes);
     let lookback = section.duration("lookback", DAY, MINUTE..=MONTH, notes);
     let overlap = match rows {
-        Rows::Intervals | Rows::Events | Rows::States => section.duration("overlap", 15 * MINUTE, SECOND..=MONTH, notes),
+        Rows::Intervals | Rows::Events | Rows::States => {
+            section.duration("overlap", 15 * MINUTE, SECOND..=MONTH, notes)
+        }
         Rows::Buckets => section.duration("overlap", Duration::ZERO, Duration::ZERO..=MONTH, notes),
     };
     if rows != Rows::States {
         tell_unused(section, &["live_interval"], "reports", notes);
     }
-    let live_interval = section.duration("live_interval", 15 * SECOND, SECOND..=3_600 * SECOND, notes);
-    let (usual_delay, least_delay) =
-        if rows == Rows::States { (5 * SECOND, LEAST_PLATFORM_DELAY) } else { (Duration::ZERO, Duration::ZERO) };
+    let live_interval =
+        section.duration("live_interval", 15 * SECOND, SECOND..=3_600 * SECOND, notes);
+    let (usual_delay, least_delay) = if rows == Rows::States {
+        (5 * SECOND, LEAST_PLATFORM_DELAY)
+    } else {
+        (Duration::ZERO, Duration::ZERO)
+    };
     let settle_delay = section.duration("settle_delay", usual_delay, least_delay..=MONTH, notes);
     let retention = section.duration("retention", MONTH, MINUTE..=TEN_YEARS, notes);
     if rows == Rows::Buckets {
         if overlap.is_some_and(|overlap| !overlap.is_zero()) {
-            notes.warning(section.at("overlap"), "has no effect with `rows: buckets`, whose windows never overlap");
+            notes.warning(
+                section.at("overlap"),
+                "has no effect with `rows: buckets`, whose windows never overlap",
+            );
         }
     } else if let (Some(overlap), Some(lookback)) = (overlap, lookback)
         && overlap >= lookback
     {
-        let message = format!("{} is not less than poll.lookback, {}", show_duration(overlap), show_duration(lookback));
+        let message = format!(
+            "{} is not less than poll.lookback, {}",
+            show_duration(overlap),
+            show_duration(lookback)
+        );
         notes.mistake(section.at("overlap"), message);
     }
     if let (Some(lookback), Some(retention)) = (lookback, retention)
         && lookback > retention
     {
-        let message = format!("{} is more than poll.retention, {}", show_duration(lookback), show_duration(retention));
+        let message = format!(
+            "{} is more than poll.retention, {}",
+            show_duration(lookback),
+            show_duration(retention)
+        );
         notes.mistake(section.at("lookback"), message);
     }
     let overlap = if rows == Rows::Buckets { overlap.map(|_| Duration::ZERO) } else { overlap };
@@ -126,7 +148,11 @@ fn jobs(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Jobs> {
     if let (Some(poll_every), Some(timeout)) = (poll_every, timeout)
         && timeout < poll_every
     {
-        let message = format!("{} is less than jobs.poll_every, {}", show_duration(timeout), show_duration(poll_every));
+        let message = format!(
+            "{} is less than jobs.poll_every, {}",
+            show_duration(timeout),
+            show_duration(poll_every)
+        );
         notes.mistake(section.at("timeout"), message);
     }
     Some(Jobs { poll_every: poll_every?, timeout: timeout? })
@@ -138,8 +164,10 @@ fn quota(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Quota> 
     } else {
         tell_unused(section, &["requests_per_minute"], "reports", notes);
     }
-    let requests_per_minute = section.number("requests_per_minute", REQUESTS_PER_MINUTE, 1..=MAX_JOBS_PER_MINUTE, notes);
-    let report_jobs_per_minute = section.number("report_jobs_per_minute", 10, 1..=MAX_JOBS_PER_MINUTE, notes);
+    let requests_per_minute =
+        section.number("requests_per_minute", REQUESTS_PER_MINUTE, 1..=MAX_JOBS_PER_MINUTE, notes);
+    let report_jobs_per_minute =
+        section.number("report_jobs_per_minute", 10, 1..=MAX_JOBS_PER_MINUTE, notes);
     let reserve = section.number("reserve", 1, 0..=MAX_JOBS_PER_MINUTE, notes);
     if let (Some(jobs), Some(reserve)) = (report_jobs_per_minute, reserve)
         && reserve >= jobs
@@ -149,7 +177,11 @@ fn quota(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Quota> 
         );
         notes.mistake(section.at("reserve"), message);
     }
-    Some(Quota { requests_per_minute: requests_per_minute?, report_jobs_per_minute: report_jobs_per_minute?, reserve: reserve? })
+    Some(Quota {
+        requests_per_minute: requests_per_minute?,
+        report_jobs_per_minute: report_jobs_per_minute?,
+        reserve: reserve?,
+    })
 }
 
 fn states(section: &Section<'_>, notes: &mut Notes) -> Option<States> {
@@ -174,38 +206,66 @@ fn states(section: &Section<'_>, notes: &mut Notes) -> Option<States> {
     (notes.mistakes.len() == before).then_some(States { wrap_up, limits })
 }
 
-fn limits(section: &Section<'_>, wrap_up: &[String], notes: &mut Notes) -> BTreeMap<String, Duration> {
+fn limits(
+    section: &Section<'_>,
+    wrap_up: &[String],
+    notes: &mut Notes,
+) -> BTreeMap<String, Duration> {
     let Some(entries) = section.free_map("limits", notes) else {
         return BTreeMap::from([(WRAP_UP.to_owned(), 5 * MINUTE)]);
     };
     let mut limits = BTreeMap::new();
     for (at, name, text) in entries {
-        let state = if wrap_up.iter().any(|alias| alias == name) { WRAP_UP.into() } else { label_value(name) };
-        let limit = match parse_duration(text).and_then(|limit| within(text, limit, &(SECOND..=MONTH))) {
-            Ok(limit) => limit,
-            Err(message) => {
-                notes.mistake(at, message);
-                continue;
-            }
+        let state = if wrap_up.iter().any(|alias| alias == name) {
+            WRAP_UP.into()
+        } else {
+            label_value(name)
         };
+        let limit =
+            match parse_duration(text).and_then(|limit| within(text, limit, &(SECOND..=MONTH))) {
+                Ok(limit) => limit,
+                Err(message) => {
+                    notes.mistake(at, message);
+                    continue;
+                }
+            };
         if state.is_empty() {
             notes.mistake(at, "a state's name is not empty");
         } else if limits.insert(state.clone().into_owned(), limit).is_some() {
-            notes.mistake(at, format!("the state {} has a limit already, under another of its names", quote(&state)));
+            notes.mistake(
+                at,
+                format!(
+                    "the state {} has a limit already, under another of its names",
+                    quote(&state)
+                ),
+            );
         }
     }
     limits
 }
 
-fn metrics(section: &Section<'_>, folder: &Path, read_secret: impl Fn(&Path) -> io::Result<String>, notes: &mut Notes) -> Option<Metrics> {
-    let details = [("agent-skill", Detail::AgentSkill), ("agent", Detail::Agent), ("aggregate", Detail::Aggregate)];
+fn metrics(
+    section: &Section<'_>,
+    folder: &Path,
+    read_secret: impl Fn(&Path) -> io::Result<String>,
+    notes: &mut Notes,
+) -> Option<Metrics> {
+    let details = [
+        ("agent-skill", Detail::AgentSkill),
+        ("agent", Detail::Agent),
+        ("aggregate", Detail::Aggregate),
+    ];
     let detail = section.choice("detail", Detail::AgentSkill, &details, notes);
     let max_series = section.number("max_series", 200_000, 1..=MAX_SERIES, notes);
-    let agent_info = section.choice("agent_info", false, &[("true", true), ("false", false)], notes);
+    let agent_info =
+        section.choice("agent_info", false, &[("true", true), ("false", false)], notes);
     let is_hashed = section.choice("agent_ids", false, &[("raw", false), ("hmac", true)], notes);
     let id_key = id_key(section, is_hashed, folder, read_secret, notes);
     if (is_hashed, agent_info) == (Some(true), Some(true)) {
-        notes.mistake(section.at("agent_info"), "shows whom `agent_ids: hmac` hides: choose one of them");
+        notes.mistake(
+            section.at("agent_info"),
+            "shows whom `agent_ids: hmac` hides: choose one of them",
+        );
     }
     let max_staleness = section.duration("max_staleness", 15 * MINUTE, SECOND..=MONTH, notes);
     Some(Metrics {
@@ -217,7 +277,8 @@ fn metrics(section: &Section<'_>, folder: &Path, read_secret: impl Fn(&Path) -> 
     })
 }
 
-/// The key of hashed ids, from its file; `None` when there is none, or it is wrong, which is then told.
+/// The key of hashed ids, from its file; `None` when there is none, or it is wrong, which is then
+/// told.
 fn id_key(
     section: &Section<'_>,
     is_hashed: Option<bool>,
@@ -239,7 +300,8 @@ fn id_key(
         (Found::Absent, false) | (Found::Wrong, _) => return None,
     };
     // The path is not repeated: it may be the key itself, written into the wrong place.
-    let text = read_secret(&folder.join(path)).map_err(|error| format!("the file with the key cannot be read: {error}"));
+    let text = read_secret(&folder.join(path))
+        .map_err(|error| format!("the file with the key cannot be read: {error}"));
     let key = text.and_then(|text| {
         let too_short = || format!("the key has less than {} bytes", IdKey::FEWEST_BYTES);
         IdKey::new(text.trim_end_matches(['\r', '\n']).as_bytes()).ok_or_else(too_short)

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::web::Seen;
 use super::{
-    Config, ConfigErrors, ConfigText, Flags, MAX_FILE_BYTES, MAX_SECRET_FILE_BYTES, Mistake, Overrides, TargetsNeeded, read_limited,
+    Config, ConfigErrors, ConfigText, Flags, MAX_FILE_BYTES, MAX_SECRET_FILE_BYTES, Mistake,
+    Overrides, TargetsNeeded, read_limited,
 };
 
 /// The file, the flags and the environment that a configuration was read from.
@@ -28,10 +29,21 @@ impl Source {
     /// Reads the file at `path`, if there is one, beside `flags` and the process's environment.
     ///
     /// # Errors
-    /// As [`Config::parse`], and when the file cannot be read, is larger than 1 MiB or is not UTF-8.
-    pub fn read(path: Option<&Path>, flags: &Flags, needed: TargetsNeeded) -> Result<Loaded, ConfigErrors> {
+    /// As [`Config::parse`], and when the file cannot be read, is larger than 1 MiB or is not
+    /// UTF-8.
+    pub fn read(
+        path: Option<&Path>,
+        flags: &Flags,
+        needed: TargetsNeeded,
+    ) -> Result<Loaded, ConfigErrors> {
         let text = path.map(file_text).transpose()?;
-        let mut source = Self { path: path.map(Path::to_owned), flags: flags.clone(), needed, text, secrets: Seen::default() };
+        let mut source = Self {
+            path: path.map(Path::to_owned),
+            flags: flags.clone(),
+            needed,
+            text,
+            secrets: Seen::default(),
+        };
         let (config, warnings) = source.read_secrets_again()?;
         Ok((config, warnings, source))
     }
@@ -41,13 +53,14 @@ impl Source {
     /// # Errors
     /// As [`Source::read`]; what was read before then goes on.
     pub fn read_again(&mut self) -> Result<(Config, Vec<String>), ConfigErrors> {
-        let (config, warnings, source) = Self::read(self.path.as_deref(), &self.flags, self.needed)?;
+        let (config, warnings, source) =
+            Self::read(self.path.as_deref(), &self.flags, self.needed)?;
         *self = source;
         Ok((config, warnings))
     }
 
-    /// Reads the secrets again, beside the file as it was read: what is half written there does not count by chance. Also returns
-    /// warnings.
+    /// Reads the secrets again, beside the file as it was read: what is half written there does not
+    /// count by chance. Also returns warnings.
     ///
     /// # Errors
     /// As [`Config::parse`].
@@ -56,7 +69,8 @@ impl Source {
         let read_secret = |path: &Path| {
             let bytes = read_limited(path, MAX_SECRET_FILE_BYTES);
             seen.borrow_mut().note(path, &bytes);
-            String::from_utf8(bytes?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
+            String::from_utf8(bytes?)
+                .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
         };
         let name = self.path.as_ref().map_or_else(String::new, |path| path.display().to_string());
         let overrides = Overrides::new(&self.flags, |name| std::env::var_os(name));
@@ -75,11 +89,21 @@ impl Source {
 }
 
 fn file_text(path: &Path) -> Result<String, ConfigErrors> {
-    let whole = |line, message: String| ConfigErrors::new(&path.display().to_string(), vec![Mistake { line, key: String::new(), message }]);
-    let bytes =
-        read_limited(path, MAX_FILE_BYTES).map_err(|error| whole(None, format!("the configuration file cannot be read: {error}")))?;
+    let whole = |line, message: String| {
+        ConfigErrors::new(
+            &path.display().to_string(),
+            vec![Mistake { line, key: String::new(), message }],
+        )
+    };
+    let bytes = read_limited(path, MAX_FILE_BYTES)
+        .map_err(|error| whole(None, format!("the configuration file cannot be read: {error}")))?;
     String::from_utf8(bytes).map_err(|error| {
-        let lines = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|byte| **byte == b'\n').count();
+        let lines = error
+            .as_bytes()
+            .iter()
+            .take(error.utf8_error().valid_up_to())
+            .filter(|byte| **byte == b'\n')
+            .count();
         whole(Some(lines + 1), "not UTF-8 text".to_owned())
     })
 }

@@ -12,7 +12,8 @@ use crate::domain::names::MAX_LABEL_BYTES;
 /// The filter type of `user: ID`.
 const USER: &str = "user";
 
-/// The filter type, and the name, of the target that stands for all agents, where the dialect `platform` is given none.
+/// The filter type, and the name, of the target that stands for all agents, where the dialect
+/// `platform` is given none.
 pub const ALL_AGENTS: &str = "all";
 
 /// A target, with the place that a mistake about it names.
@@ -21,12 +22,19 @@ struct Placed {
     target: Target,
 }
 
-/// Reads the targets: those of the flags, else of the file, else of the environment. That there is none is a mistake if `needed`,
-/// but for [`Rows::States`]: there it stands for all agents.
-pub(super) fn read(file: &Section<'_>, overrides: &Overrides, rows: Rows, needed: bool, notes: &mut Notes) -> Vec<Target> {
+/// Reads the targets: those of the flags, else of the file, else of the environment. That there is
+/// none is a mistake if `needed`, but for [`Rows::States`]: there it stands for all agents.
+pub(super) fn read(
+    file: &Section<'_>,
+    overrides: &Overrides,
+    rows: Rows,
+    needed: bool,
+    notes: &mut Notes,
+) -> Vec<Target> {
     let before = notes.mistakes.len();
     let sections = file.sections("targets", notes);
-    let mut placed: Vec<Placed> = sections.iter().flatten().filter_map(|section| read_one(section, rows, notes)).collect();
+    let mut placed: Vec<Placed> =
+        sections.iter().flatten().filter_map(|section| read_one(section, rows, notes)).collect();
     let outside = if !overrides.flags.users.is_empty() {
         placed.clear();
         &overrides.flags.users
@@ -42,7 +50,9 @@ pub(super) fn read(file: &Section<'_>, overrides: &Overrides, rows: Rows, needed
     }
     check_twice(&placed, notes);
     if rows == Rows::States {
-        for Placed { at, target } in placed.iter().filter(|placed| placed.target.filter.kind != USER) {
+        for Placed { at, target } in
+            placed.iter().filter(|placed| placed.target.filter.kind != USER)
+        {
             let message = format!(
                 "the filter type {} is not used with `dialect: platform`: write `user: ID`, or no targets at all for all agents",
                 quote(&target.filter.kind)
@@ -53,7 +63,12 @@ pub(super) fn read(file: &Section<'_>, overrides: &Overrides, rows: Rows, needed
             let all = Filter { kind: ALL_AGENTS.to_owned(), id: String::new() };
             return vec![Target { name: ALL_AGENTS.to_owned(), filter: all }];
         }
-    } else if needed && placed.is_empty() && outside.is_empty() && !file.is_broken() && notes.mistakes.len() == before {
+    } else if needed
+        && placed.is_empty()
+        && outside.is_empty()
+        && !file.is_broken()
+        && notes.mistakes.len() == before
+    {
         let message = "there is none: write at least one under `targets` (`- user: user-…`), or give --target.user or CXONE_TARGET_USER";
         notes.mistake(file.at("targets"), message);
     }
@@ -64,7 +79,9 @@ fn read_one(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Plac
     if section.is_broken() {
         return None;
     }
-    let name = section.parsed("name", None, notes, |text| check_id(text, MAX_LABEL_BYTES).map(|()| Some(text.to_owned())))?;
+    let name = section.parsed("name", None, notes, |text| {
+        check_id(text, MAX_LABEL_BYTES).map(|()| Some(text.to_owned()))
+    })?;
     match (section.has("user"), section.has("filter")) {
         (true, false) => {
             let id = required(section, "user", notes)?;
@@ -102,9 +119,19 @@ fn required(section: &Section<'_>, key: &str, notes: &mut Notes) -> Option<Strin
     checked.map_err(|message| notes.mistake(section.at(key), message)).ok()
 }
 
-fn user_target(id: &str, name: Option<String>, at: Origin, rows: Rows, notes: &mut Notes) -> Option<Placed> {
+fn user_target(
+    id: &str,
+    name: Option<String>,
+    at: Origin,
+    rows: Rows,
+    notes: &mut Notes,
+) -> Option<Placed> {
     if let Some(doubt) = user_id_doubt(id) {
-        let doubt = if rows == Rows::States { "is an e-mail address; the platform's calls want the agent's number" } else { doubt };
+        let doubt = if rows == Rows::States {
+            "is an e-mail address; the platform's calls want the agent's number"
+        } else {
+            doubt
+        };
         notes.warning(at.clone(), doubt);
     }
     if let Err(message) = check_id(id, MAX_LABEL_BYTES) {
@@ -134,10 +161,18 @@ fn check_twice(targets: &[Placed], notes: &mut Notes) {
     let mut names: HashMap<&str, &Origin> = HashMap::new();
     for Placed { at, target: Target { name, filter } } in targets {
         if let Some(first) = filters.insert(filter, at) {
-            let message = format!("{} {} is a target already{}", filter.kind, quote(&filter.id), place(first));
+            let message = format!(
+                "{} {} is a target already{}",
+                filter.kind,
+                quote(&filter.id),
+                place(first)
+            );
             notes.mistake(at.clone(), message);
         } else if let Some(first) = names.insert(name, at) {
-            notes.mistake(at.clone(), format!("the name {} is taken already{}", quote(name), place(first)));
+            notes.mistake(
+                at.clone(),
+                format!("the name {} is taken already{}", quote(name), place(first)),
+            );
         }
     }
 }
@@ -146,8 +181,10 @@ fn place(first: &Origin) -> String {
     first.line.map_or_else(String::new, |line| format!(", on line {line}"))
 }
 
-/// What looks wrong with `id` as a user id, if anything: CXone answers it with an empty report, not with an error.
+/// What looks wrong with `id` as a user id, if anything: CXone answers it with an empty report, not
+/// with an error.
 #[must_use]
 pub fn user_id_doubt(id: &str) -> Option<&'static str> {
-    id.contains('@').then_some("is an e-mail address; CXone wants the internal id, which begins with `user-`")
+    id.contains('@')
+        .then_some("is an e-mail address; CXone wants the internal id, which begins with `user-`")
 }

@@ -17,7 +17,10 @@ use super::*;
 const HEAD: &str = "api:\n  tenant: acme\n  client_id: my-client\n  client_secret_file: secret\n";
 const TARGETS: &str = "targets: [{user: user-1}]\n";
 
-fn parse_with(text: Option<&str>, overrides: &Overrides) -> Result<(Config, Vec<String>), ConfigErrors> {
+fn parse_with(
+    text: Option<&str>,
+    overrides: &Overrides,
+) -> Result<(Config, Vec<String>), ConfigErrors> {
     let file = text.map(|text| ConfigText { name: "c.yml", text });
     Config::parse(file, overrides, TargetsNeeded::Yes, |path| match path.to_str() {
         Some("absent") => Err(io::ErrorKind::NotFound.into()),
@@ -52,7 +55,13 @@ fn the_least_file_gives_the_defaults() {
     assert_eq!(warnings, Vec::<String>::new());
     assert_eq!(config.api.address().as_str(), "https://acme.api.cxone.com/");
     assert_eq!(oauth(&config).secret.expose_secret(), "s3cret");
-    assert_eq!(config.targets, [Target { name: "user:user-1".into(), filter: Filter { kind: "user".into(), id: "user-1".into() } }]);
+    assert_eq!(
+        config.targets,
+        [Target {
+            name: "user:user-1".into(),
+            filter: Filter { kind: "user".into(), id: "user-1".into() }
+        }]
+    );
     let seconds = Duration::from_secs;
     let poll = Poll {
         interval: seconds(60),
@@ -64,7 +73,10 @@ fn the_least_file_gives_the_defaults() {
     };
     assert_eq!(config.poll, poll);
     assert_eq!(config.jobs, Jobs { poll_every: seconds(2), timeout: seconds(60) });
-    assert_eq!(config.quota, Quota { requests_per_minute: 60, report_jobs_per_minute: 10, reserve: 1 });
+    assert_eq!(
+        config.quota,
+        Quota { requests_per_minute: 60, report_jobs_per_minute: 10, reserve: 1 }
+    );
     assert_eq!(config.states.wrap_up, ["Wrap-up", "ACW", "After Contact Work"]);
     assert_eq!(config.states.limits, BTreeMap::from([("Wrap-up".into(), seconds(300))]));
     let metrics = Metrics {
@@ -79,12 +91,18 @@ fn the_least_file_gives_the_defaults() {
 
 #[test]
 fn a_targets_default_name_hides_its_agent_where_ids_are_hashed() {
-    let targets = "targets: [{user: user-1}, {user: user-2, name: Bo}, {filter: {type: team, id: t}}]\n";
-    let (config, _) = parse(&format!("{HEAD}{targets}metrics: {{agent_ids: hmac, hmac_key_file: id-key}}\n")).unwrap();
+    let targets =
+        "targets: [{user: user-1}, {user: user-2, name: Bo}, {filter: {type: team, id: t}}]\n";
+    let (config, _) =
+        parse(&format!("{HEAD}{targets}metrics: {{agent_ids: hmac, hmac_key_file: id-key}}\n"))
+            .unwrap();
     let key = IdKey::new(b"sixteen bytes or more").unwrap();
     assert_eq!(config.metrics.agent_ids, AgentIds::Hmac(key));
     let names: Vec<&str> = config.targets.iter().map(|target| target.name.as_str()).collect();
-    assert_eq!(names, [&*format!("user:{}", config.metrics.agent_ids.of("user-1")), "Bo", "team:t"]);
+    assert_eq!(
+        names,
+        [&*format!("user:{}", config.metrics.agent_ids.of("user-1")), "Bo", "team:t"]
+    );
     assert_eq!(config.targets[0].filter.id, "user-1", "what CXone is asked for is its own id");
 }
 
@@ -126,27 +144,57 @@ fn every_bound_is_kept() {
         ("poll: {overlap: 24h}", "c.yml:6: poll.overlap: 1d is not less than poll.lookback, 1d"),
         ("poll: {settle_delay: -1s}", "c.yml:6: poll.settle_delay: `-1s` is negative"),
         ("poll: {retention: 1h}", "c.yml:6: poll.lookback: 1d is more than poll.retention, 1h"),
-        ("poll:\n  lookback: 25h\n  retention: 1d", "c.yml:7: poll.lookback: 1d 1h is more than poll.retention, 1d"),
+        (
+            "poll:\n  lookback: 25h\n  retention: 1d",
+            "c.yml:7: poll.lookback: 1d 1h is more than poll.retention, 1d",
+        ),
         ("jobs: {poll_every: 99ms}", "c.yml:6: jobs.poll_every: 99ms is less than 100ms"),
         ("jobs: {poll_every: 61s}", "c.yml:6: jobs.poll_every: 61s is more than 1m"),
-        ("jobs: {poll_every: 10s, timeout: 9s}", "c.yml:6: jobs.timeout: 9s is less than jobs.poll_every, 10s"),
-        ("quota: {report_jobs_per_minute: 0}", "c.yml:6: quota.report_jobs_per_minute: `0` is no whole number from 1 to 60000"),
-        ("quota: {report_jobs_per_minute: 60001}", "c.yml:6: quota.report_jobs_per_minute: `60001` is no whole number from 1 to 60000"),
+        (
+            "jobs: {poll_every: 10s, timeout: 9s}",
+            "c.yml:6: jobs.timeout: 9s is less than jobs.poll_every, 10s",
+        ),
+        (
+            "quota: {report_jobs_per_minute: 0}",
+            "c.yml:6: quota.report_jobs_per_minute: `0` is no whole number from 1 to 60000",
+        ),
+        (
+            "quota: {report_jobs_per_minute: 60001}",
+            "c.yml:6: quota.report_jobs_per_minute: `60001` is no whole number from 1 to 60000",
+        ),
         (
             "quota: {report_jobs_per_minute: 1}",
             "c.yml:6: quota.reserve: 1 is not less than quota.report_jobs_per_minute, 1: nothing would be left for the targets; \
              lower `reserve`",
         ),
-        ("metrics: {max_series: 0}", "c.yml:6: metrics.max_series: `0` is no whole number from 1 to 10000000"),
-        ("metrics: {max_series: 1e6}", "c.yml:6: metrics.max_series: `1e6` is no whole number from 1 to 10000000"),
-        ("metrics: {agent_info: yes}", "c.yml:6: metrics.agent_info: `yes` is none of `true`, `false`"),
-        ("metrics: {agent_ids: hash}", "c.yml:6: metrics.agent_ids: `hash` is none of `raw`, `hmac`"),
+        (
+            "metrics: {max_series: 0}",
+            "c.yml:6: metrics.max_series: `0` is no whole number from 1 to 10000000",
+        ),
+        (
+            "metrics: {max_series: 1e6}",
+            "c.yml:6: metrics.max_series: `1e6` is no whole number from 1 to 10000000",
+        ),
+        (
+            "metrics: {agent_info: yes}",
+            "c.yml:6: metrics.agent_info: `yes` is none of `true`, `false`",
+        ),
+        (
+            "metrics: {agent_ids: hash}",
+            "c.yml:6: metrics.agent_ids: `hash` is none of `raw`, `hmac`",
+        ),
         (
             "metrics: {agent_ids: hmac}",
             "c.yml:6: metrics.hmac_key_file: is missing: `head -c 32 /dev/urandom | base64 > agent-id-key` makes a key; name its file here",
         ),
-        ("metrics: {hmac_key_file: key}", "c.yml:6: metrics.hmac_key_file: is only used with `agent_ids: hmac`"),
-        ("metrics: {agent_ids: hmac, hmac_key_file: client-secret}", "c.yml:6: metrics.hmac_key_file: the key has less than 16 bytes"),
+        (
+            "metrics: {hmac_key_file: key}",
+            "c.yml:6: metrics.hmac_key_file: is only used with `agent_ids: hmac`",
+        ),
+        (
+            "metrics: {agent_ids: hmac, hmac_key_file: client-secret}",
+            "c.yml:6: metrics.hmac_key_file: the key has less than 16 bytes",
+        ),
         (
             "metrics: {agent_ids: hmac, hmac_key_file: absent}",
             "c.yml:6: metrics.hmac_key_file: the file with the key cannot be read: entity not found",
@@ -155,15 +203,24 @@ fn every_bound_is_kept() {
             "metrics: {agent_ids: hmac, hmac_key_file: id-key, agent_info: true}",
             "c.yml:6: metrics.agent_info: shows whom `agent_ids: hmac` hides: choose one of them",
         ),
-        ("metrics: {detail: skill}", "c.yml:6: metrics.detail: `skill` is none of `agent-skill`, `agent`, `aggregate`"),
+        (
+            "metrics: {detail: skill}",
+            "c.yml:6: metrics.detail: `skill` is none of `agent-skill`, `agent`, `aggregate`",
+        ),
         ("metrics: {max_staleness: 0s}", "c.yml:6: metrics.max_staleness: 0s is less than 1s"),
         ("states: {limits: {Break: 0s}}", "c.yml:6: states.limits.Break: 0s is less than 1s"),
         (
             "states: {limits: {ACW: 1m, Wrap-up: 2m}}",
             "c.yml:6: states.limits.Wrap-up: the state `Wrap-up` has a limit already, under another of its names",
         ),
-        ("states: {wrap_up: [ACW, ACW]}", "c.yml:6: states.wrap_up[1]: `ACW` is in the list already"),
-        ("states: {wrap_up: ['']}", "c.yml:6: states.wrap_up[0]: a state's name has 1 to 256 bytes"),
+        (
+            "states: {wrap_up: [ACW, ACW]}",
+            "c.yml:6: states.wrap_up[1]: `ACW` is in the list already",
+        ),
+        (
+            "states: {wrap_up: ['']}",
+            "c.yml:6: states.wrap_up[0]: a state's name has 1 to 256 bytes",
+        ),
     ] {
         assert_eq!(mistakes(more), expected, "{more}");
     }
@@ -176,16 +233,31 @@ fn every_wrong_shape_is_told() {
             "poll: 60s",
             "c.yml:6: poll: must be a map with the keys `interval`, `lookback`, `overlap`, `settle_delay`, `retention`, `live_interval`",
         ),
-        ("poll:\n  interval: [60s]", "c.yml:7: poll.interval: must be a single value, not a list or a map"),
+        (
+            "poll:\n  interval: [60s]",
+            "c.yml:7: poll.interval: must be a single value, not a list or a map",
+        ),
         ("poll:\n  interval:", "c.yml:7: poll.interval: has no value"),
-        ("poll: {interval: 1s}\npoll: {overlap: 1s}", "c.yml:7: poll: given twice, first on line 6"),
-        ("poll: {interval: 1s, interval: 2s}", "c.yml:6: poll.interval: given twice, first on line 6"),
-        ("states: {wrap_up: ACW}", "c.yml:6: states.wrap_up: must be a list: write each item on a line of its own after `- `"),
+        (
+            "poll: {interval: 1s}\npoll: {overlap: 1s}",
+            "c.yml:7: poll: given twice, first on line 6",
+        ),
+        (
+            "poll: {interval: 1s, interval: 2s}",
+            "c.yml:6: poll.interval: given twice, first on line 6",
+        ),
+        (
+            "states: {wrap_up: ACW}",
+            "c.yml:6: states.wrap_up: must be a list: write each item on a line of its own after `- `",
+        ),
         ("states: {wrap_up: [[a]]}", "c.yml:6: states.wrap_up[0]: must be text"),
         ("states: {limits: [a]}", "c.yml:6: states.limits: must be a map"),
         ("? [a]\n: b", "c.yml:6: a key must be plain text, not a list or a map"),
         ("poll: !fast {interval: 1s}", "c.yml:6: poll: the tag `!fast` means nothing here"),
-        ("stroage: {}", "c.yml:6: stroage: unknown key; known here: `api`, `targets`, `poll`, `jobs`, `quota`, `states`, `metrics`"),
+        (
+            "stroage: {}",
+            "c.yml:6: stroage: unknown key; known here: `api`, `targets`, `poll`, `jobs`, `quota`, `states`, `metrics`",
+        ),
         (
             "a\u{1b}[31m: 1",
             "c.yml:6: a\\u{1b}[31m: unknown key; known here: `api`, `targets`, `poll`, `jobs`, `quota`, `states`, `metrics`",
@@ -197,29 +269,59 @@ fn every_wrong_shape_is_told() {
         ("poll: &p [*p]", "c.yml:6: this alias stands inside of what it names"),
     ] {
         let message = mistakes(more);
-        assert!(message == expected || (expected.contains("not YAML") && message.starts_with(expected)), "{more}: {message}");
+        assert!(
+            message == expected || (expected.contains("not YAML") && message.starts_with(expected)),
+            "{more}: {message}"
+        );
     }
-    assert_eq!(mistakes(&format!("poll: {}", "[".repeat(100))), "c.yml:6: nested deeper than 32 levels");
+    assert_eq!(
+        mistakes(&format!("poll: {}", "[".repeat(100))),
+        "c.yml:6: nested deeper than 32 levels"
+    );
 }
 
 #[test]
 fn targets_are_told_apart() {
     let targets = |text: &str| parse(&format!("{HEAD}targets:\n{text}"));
-    let (config, _) = targets("  - {filter: {type: team, id: 007}, name: support}\n  - filter: {type: user, id: u}\n").unwrap();
+    let (config, _) = targets(
+        "  - {filter: {type: team, id: 007}, name: support}\n  - filter: {type: user, id: u}\n",
+    )
+    .unwrap();
     let names: Vec<&str> = config.targets.iter().map(|target| target.name.as_str()).collect();
     assert_eq!(names, ["support", "user:u"]);
     assert_eq!(config.targets[0].filter, Filter { kind: "team".into(), id: "007".into() });
     let long = format!("  - {{user: {}}}\n", "x".repeat(252));
     for (text, expected) in [
-        ("  - user: a\n  - filter: {type: user, id: a}\n", "c.yml:7: targets[1].filter.id: user `a` is a target already, on line 6"),
-        ("  - user: a\n  - {user: b, name: 'user:a'}\n", "c.yml:7: targets[1].user: the name `user:a` is taken already, on line 6"),
-        ("  - {user: a, filter: {type: team, id: b}}\n", "c.yml:6: targets[0]: has both `user` and `filter`: a target has one of them"),
+        (
+            "  - user: a\n  - filter: {type: user, id: a}\n",
+            "c.yml:7: targets[1].filter.id: user `a` is a target already, on line 6",
+        ),
+        (
+            "  - user: a\n  - {user: b, name: 'user:a'}\n",
+            "c.yml:7: targets[1].user: the name `user:a` is taken already, on line 6",
+        ),
+        (
+            "  - {user: a, filter: {type: team, id: b}}\n",
+            "c.yml:6: targets[0]: has both `user` and `filter`: a target has one of them",
+        ),
         ("  - {filter: {id: b}}\n", "c.yml:6: targets[0].filter.type: is missing"),
         ("  - {user: a, name: ''}\n", "c.yml:6: targets[0].name: is empty"),
-        ("  - {user: \"a\\nb\"}\n", "c.yml:6: targets[0].user: holds control characters or more than one line"),
-        ("  - user-1\n", "c.yml:6: targets[0]: must be a map with the keys `user`, `filter`, `name`"),
-        ("  - team: t\n    user: a\n", "c.yml:6: targets[0].team: is not a key: write `filter: {type: team, id: …}`"),
-        (&long, "c.yml:6: targets[0].user: the label `target` made of it is longer than 256 bytes: give the target a `name`"),
+        (
+            "  - {user: \"a\\nb\"}\n",
+            "c.yml:6: targets[0].user: holds control characters or more than one line",
+        ),
+        (
+            "  - user-1\n",
+            "c.yml:6: targets[0]: must be a map with the keys `user`, `filter`, `name`",
+        ),
+        (
+            "  - team: t\n    user: a\n",
+            "c.yml:6: targets[0].team: is not a key: write `filter: {type: team, id: …}`",
+        ),
+        (
+            &long,
+            "c.yml:6: targets[0].user: the label `target` made of it is longer than 256 bytes: give the target a `name`",
+        ),
         (
             "  []\n",
             "c.yml:5: targets: there is none: write at least one under `targets` (`- user: user-…`), or give --target.user or \
@@ -233,25 +335,49 @@ fn targets_are_told_apart() {
 #[test]
 fn an_email_address_for_an_id_is_a_warning() {
     let (_, warnings) = parse(&format!("{HEAD}targets:\n  - user: jo@example.com\n")).unwrap();
-    assert_eq!(warnings, ["c.yml:6: targets[0].user: is an e-mail address; CXone wants the internal id, which begins with `user-`"]);
+    assert_eq!(
+        warnings,
+        [
+            "c.yml:6: targets[0].user: is an e-mail address; CXone wants the internal id, which begins with `user-`"
+        ]
+    );
 }
 
 #[test]
 fn the_address_is_checked_and_a_password_in_it_is_not_repeated() {
     for (url, expected) in [
         ("ftp://h", "must begin with `https://` or `http://`"),
-        ("https://me:hunter2@h", "must not hold a user name or a password; credentials are `client_id` and `client_secret_file`"),
+        (
+            "https://me:hunter2@h",
+            "must not hold a user name or a password; credentials are `client_id` and `client_secret_file`",
+        ),
         ("https://h/?token=hunter2", "must end before any `?` or `#`"),
-        ("hunter2", "is no URL (relative URL without a base): write it like `https://acme.api.cxone.com`"),
+        (
+            "hunter2",
+            "is no URL (relative URL without a base): write it like `https://acme.api.cxone.com`",
+        ),
     ] {
-        let text = format!("api: {{base_url: '{url}', client_id: c, client_secret_file: f}}\n{TARGETS}");
-        assert_eq!(parse(&text).unwrap_err().to_string(), format!("c.yml:1: api.base_url: {expected}"));
+        let text =
+            format!("api: {{base_url: '{url}', client_id: c, client_secret_file: f}}\n{TARGETS}");
+        assert_eq!(
+            parse(&text).unwrap_err().to_string(),
+            format!("c.yml:1: api.base_url: {expected}")
+        );
     }
-    let base_url = |url: &str| parse(&format!("api: {{tenant: acme, base_url: '{url}', client_id: c, client_secret_file: f}}\n{TARGETS}"));
+    let base_url = |url: &str| {
+        parse(&format!(
+            "api: {{tenant: acme, base_url: '{url}', client_id: c, client_secret_file: f}}\n{TARGETS}"
+        ))
+    };
     let (config, warnings) = base_url("http://127.0.0.1:8080/proxy").unwrap();
     assert_eq!((config.api.address().as_str(), warnings.len()), ("http://127.0.0.1:8080/proxy", 0));
     let (_, warnings) = base_url("http://cxone.example").unwrap();
-    assert_eq!(warnings, ["c.yml:1: api.base_url: is http to another machine: the client secret travels unencrypted"]);
+    assert_eq!(
+        warnings,
+        [
+            "c.yml:1: api.base_url: is http to another machine: the client secret travels unencrypted"
+        ]
+    );
 }
 
 #[test]
@@ -259,15 +385,25 @@ fn buckets_have_no_overlap() {
     let head = HEAD.replace("api:", "api:\n  rows: buckets");
     let (config, warnings) = parse(&format!("{head}{TARGETS}")).unwrap();
     assert_eq!((config.poll.overlap, warnings.len()), (Duration::ZERO, 0));
-    let (config, warnings) = parse(&format!("{head}{TARGETS}poll: {{overlap: 15m, lookback: 10m}}\n")).unwrap();
+    let (config, warnings) =
+        parse(&format!("{head}{TARGETS}poll: {{overlap: 15m, lookback: 10m}}\n")).unwrap();
     assert_eq!(config.poll.overlap, Duration::ZERO);
-    assert_eq!(warnings, ["c.yml:7: poll.overlap: has no effect with `rows: buckets`, whose windows never overlap"]);
+    assert_eq!(
+        warnings,
+        ["c.yml:7: poll.overlap: has no effect with `rows: buckets`, whose windows never overlap"]
+    );
 }
 
 #[test]
 fn a_limit_under_an_alias_is_that_of_wrap_up() {
-    let (config, _) = parse(&format!("{HEAD}{TARGETS}states: {{limits: {{ACW: 90s, Break: 15m}}}}\n")).unwrap();
-    let limits: Vec<(&str, u64)> = config.states.limits.iter().map(|(state, limit)| (state.as_str(), limit.as_secs())).collect();
+    let (config, _) =
+        parse(&format!("{HEAD}{TARGETS}states: {{limits: {{ACW: 90s, Break: 15m}}}}\n")).unwrap();
+    let limits: Vec<(&str, u64)> = config
+        .states
+        .limits
+        .iter()
+        .map(|(state, limit)| (state.as_str(), limit.as_secs()))
+        .collect();
     assert_eq!(limits, [("Break", 900), ("Wrap-up", 90)]);
 }
 
@@ -300,7 +436,10 @@ fn the_secret_is_looked_for_beside_the_file_and_never_shown() {
         (&"x".repeat(8193), "is longer than 8192 bytes"),
     ] {
         let message = read(&text, Ok(answer.into())).unwrap_err().to_string();
-        assert_eq!(message, format!("/etc/cxone/c.yml:4: api.client_secret_file: the secret {expected}"));
+        assert_eq!(
+            message,
+            format!("/etc/cxone/c.yml:4: api.client_secret_file: the secret {expected}")
+        );
     }
 }
 
@@ -312,7 +451,11 @@ fn flags_or_variables_are_enough_without_a_file() {
         users: vec!["user-1".into(), "user-2".into()],
         ..Flags::default()
     };
-    let (config, _) = parse_with(None, &Overrides::new(&flags, environment(&[("CXONE_CLIENT_SECRET", "from-variable")]))).unwrap();
+    let (config, _) = parse_with(
+        None,
+        &Overrides::new(&flags, environment(&[("CXONE_CLIENT_SECRET", "from-variable")])),
+    )
+    .unwrap();
     assert_eq!((config.targets.len(), oauth(&config).secret.expose_secret()), (2, "from-variable"));
     let variables = environment(&[
         ("CXONE_TENANT", "short"),
@@ -323,7 +466,10 @@ fn flags_or_variables_are_enough_without_a_file() {
         ("CXONE_TARGET_USER", "user-1, user-2,"),
     ]);
     let (config, _) = parse_with(None, &Overrides::new(&Flags::default(), variables)).unwrap();
-    assert_eq!((config.api.address().as_str(), config.targets.len()), ("https://long.api.cxone.com/", 2));
+    assert_eq!(
+        (config.api.address().as_str(), config.targets.len()),
+        ("https://long.api.cxone.com/", 2)
+    );
 }
 
 #[test]
@@ -335,36 +481,71 @@ fn flags_win_over_the_file_and_the_file_over_variables() {
         ("CXONE_CLIENT_SECRET", "v"),
         ("CXONE_TARGET_USER", "user-9"),
     ];
-    let (config, _) = parse_with(Some(&text), &Overrides::new(&Flags::default(), environment(variables))).unwrap();
-    assert_eq!((config.api.address().host_str(), oauth(&config).id.as_str()), (Some("acme.api.cxone.com"), "my-client"));
-    assert_eq!((config.targets[0].filter.id.as_str(), oauth(&config).secret.expose_secret()), ("user-1", "s3cret"));
-    let flags = Flags { tenant: Some("other".into()), client_id: Some("flag".into()), users: vec!["user-7".into()], ..Flags::default() };
-    let (config, _) = parse_with(Some(&text), &Overrides::new(&flags, environment(variables))).unwrap();
-    assert_eq!((config.api.address().host_str(), oauth(&config).id.as_str()), (Some("other.api.cxone.com"), "flag"));
+    let (config, _) =
+        parse_with(Some(&text), &Overrides::new(&Flags::default(), environment(variables)))
+            .unwrap();
+    assert_eq!(
+        (config.api.address().host_str(), oauth(&config).id.as_str()),
+        (Some("acme.api.cxone.com"), "my-client")
+    );
+    assert_eq!(
+        (config.targets[0].filter.id.as_str(), oauth(&config).secret.expose_secret()),
+        ("user-1", "s3cret")
+    );
+    let flags = Flags {
+        tenant: Some("other".into()),
+        client_id: Some("flag".into()),
+        users: vec!["user-7".into()],
+        ..Flags::default()
+    };
+    let (config, _) =
+        parse_with(Some(&text), &Overrides::new(&flags, environment(variables))).unwrap();
+    assert_eq!(
+        (config.api.address().host_str(), oauth(&config).id.as_str()),
+        (Some("other.api.cxone.com"), "flag")
+    );
     assert_eq!((config.targets.len(), config.targets[0].name.as_str()), (1, "user:user-7"));
 }
 
 #[test]
 fn a_mistake_outside_the_file_names_its_flag_or_variable() {
-    let flags = Flags { base_url: Some("ftp://h".into()), users: vec![String::new()], ..Flags::default() };
-    let variables = environment(&[("CXONE_CLIENT_ID", "a\nb"), ("CXONE_CLIENT_SECRET", "hunter2"), ("CXONE_CLIENT_SECRET_FILE", "f")]);
+    let flags =
+        Flags { base_url: Some("ftp://h".into()), users: vec![String::new()], ..Flags::default() };
+    let variables = environment(&[
+        ("CXONE_CLIENT_ID", "a\nb"),
+        ("CXONE_CLIENT_SECRET", "hunter2"),
+        ("CXONE_CLIENT_SECRET_FILE", "f"),
+    ]);
     let expected = "\
 --api.base-url: must begin with `https://` or `http://`
 CXONE_CLIENT_ID: holds control characters or more than one line
 CXONE_CLIENT_SECRET: and CXONE_CLIENT_SECRET_FILE are both set: unset one of them
 --target.user: is empty";
-    assert_eq!(parse_with(None, &Overrides::new(&flags, variables)).unwrap_err().to_string(), expected);
+    assert_eq!(
+        parse_with(None, &Overrides::new(&flags, variables)).unwrap_err().to_string(),
+        expected
+    );
 }
 
 #[test]
 fn nothing_at_all_tells_everything_that_is_needed() {
     for text in [None, Some(""), Some("# nothing\n"), Some("---\n")] {
         let errors = parse_with(text, &Overrides::default()).unwrap_err();
-        let keys: Vec<&str> = errors.mistakes().iter().map(|mistake| mistake.key.as_str()).collect();
-        assert_eq!(keys, ["api.tenant", "api.client_id", "api.client_secret_file", "targets"], "{text:?}");
-        assert!(errors.mistakes().iter().all(|mistake| mistake.line == text.map(|_| 1)), "{errors}");
+        let keys: Vec<&str> =
+            errors.mistakes().iter().map(|mistake| mistake.key.as_str()).collect();
+        assert_eq!(
+            keys,
+            ["api.tenant", "api.client_id", "api.client_secret_file", "targets"],
+            "{text:?}"
+        );
+        assert!(
+            errors.mistakes().iter().all(|mistake| mistake.line == text.map(|_| 1)),
+            "{errors}"
+        );
     }
-    let history = Config::parse(None, &Overrides::default(), TargetsNeeded::No, |_| Ok(String::new())).unwrap_err();
+    let history =
+        Config::parse(None, &Overrides::default(), TargetsNeeded::No, |_| Ok(String::new()))
+            .unwrap_err();
     assert!(!history.to_string().contains("targets"));
 }
 
@@ -381,8 +562,12 @@ fn each_key_is_read() {
         };
         let errors = parse(&text).unwrap_err();
         let path = key.replace("[]", "[0]");
-        let told = |mistake: &&Mistake| mistake.key == path && mistake.message.starts_with("must be");
-        assert!(key == "states.wrap_up" || errors.mistakes().iter().any(|mistake| told(&mistake)), "{key}: {errors}");
+        let told =
+            |mistake: &&Mistake| mistake.key == path && mistake.message.starts_with("must be");
+        assert!(
+            key == "states.wrap_up" || errors.mistakes().iter().any(|mistake| told(&mistake)),
+            "{key}: {errors}"
+        );
     }
 }
 

@@ -1,8 +1,10 @@
-//! The web configuration (`--web.config.file`): TLS, basic authentication, headers and rate limit, with the schema of Prometheus's
-//! exporter-toolkit, so that files written for other exporters work unchanged.
+//! The web configuration (`--web.config.file`): TLS, basic authentication, headers and rate limit,
+//! with the schema of Prometheus's exporter-toolkit, so that files written for other exporters work
+//! unchanged.
 //!
-//! Source of the keys, their defaults and what they mean: `docs/web-configuration.md`, `web/tls_config.go` and `web/handler.go` of
-//! github.com/prometheus/exporter-toolkit at 0089e78; of its branches that exclude paths, `auth_excluded_paths` (6ea5d3c) and
+//! Source of the keys, their defaults and what they mean: `docs/web-configuration.md`,
+//! `web/tls_config.go` and `web/handler.go` of github.com/prometheus/exporter-toolkit at 0089e78;
+//! of its branches that exclude paths, `auth_excluded_paths` (6ea5d3c) and
 //! `basic_auth_excluded_paths` (36bcfdb).
 
 mod clients;
@@ -33,7 +35,8 @@ use crate::domain::time::Timestamp;
 
 pub use files::{Reading, Seen, read_file};
 
-/// Every key of the web configuration that holds a value; `basic_auth_users` is a map whose keys are the users.
+/// Every key of the web configuration that holds a value; `basic_auth_users` is a map whose keys
+/// are the users.
 pub const WEB_KEYS: [&str; 20] = [
     "tls_server_config.cert_file",
     "tls_server_config.key_file",
@@ -78,7 +81,14 @@ pub struct WebConfig {
 
 impl Default for WebConfig {
     fn default() -> Self {
-        Self { tls: None, http2: true, headers: Vec::new(), users: BTreeMap::new(), auth_excluded_paths: BTreeSet::new(), rate_limit: None }
+        Self {
+            tls: None,
+            http2: true,
+            headers: Vec::new(),
+            users: BTreeMap::new(),
+            auth_excluded_paths: BTreeSet::new(),
+            rate_limit: None,
+        }
     }
 }
 
@@ -89,7 +99,8 @@ pub struct Tls {
     pub server: Arc<ServerConfig>,
     /// When the first certificate of the chain expires.
     pub expiry: Timestamp,
-    /// Whether a client without a certificate, whom the handshake lets in, is for `auth_excluded_paths` alone.
+    /// Whether a client without a certificate, whom the handshake lets in, is for
+    /// `auth_excluded_paths` alone.
     pub certificate_for_pages: bool,
 }
 
@@ -122,7 +133,8 @@ pub struct RateLimit {
 }
 
 impl WebConfig {
-    /// Reads a web configuration. Also returns warnings. `read_file` is asked for each certificate, key and authority that it names.
+    /// Reads a web configuration. Also returns warnings. `read_file` is asked for each certificate,
+    /// key and authority that it names.
     ///
     /// # Errors
     /// Every mistake there is, each with its line and key.
@@ -140,8 +152,14 @@ impl WebConfig {
         let http2 = http.parsed("http2", true, &mut notes, go::boolean);
         let auth_excluded_paths = http::excluded_paths(&top, &mut notes);
         let mut files = tls::Files { folder, read: &mut read_file };
-        let of_http = tls::OfHttp { http2: http2.unwrap_or(true), exempts: !auth_excluded_paths.is_empty() };
-        let tls = tls::read(&top.section("tls_server_config", &mut notes), of_http, &mut files, &mut notes);
+        let of_http =
+            tls::OfHttp { http2: http2.unwrap_or(true), exempts: !auth_excluded_paths.is_empty() };
+        let tls = tls::read(
+            &top.section("tls_server_config", &mut notes),
+            of_http,
+            &mut files,
+            &mut notes,
+        );
         let config = Self {
             tls,
             http2: http2.unwrap_or(true),
@@ -151,7 +169,10 @@ impl WebConfig {
             rate_limit: http::rate_limit(&top.section("rate_limit", &mut notes), &mut notes),
         };
         if config.tls.is_none() && !config.users.is_empty() {
-            notes.warning(top.at("basic_auth_users"), "passwords travel unencrypted without `tls_server_config`");
+            notes.warning(
+                top.at("basic_auth_users"),
+                "passwords travel unencrypted without `tls_server_config`",
+            );
         }
         if !notes.mistakes.is_empty() {
             return Err(ConfigErrors::new(file.name, notes.mistakes));

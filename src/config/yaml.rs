@@ -1,4 +1,5 @@
-//! YAML text as a tree that knows its lines. Built from the parser's events without recursion, so that no text can exhaust the stack.
+//! YAML text as a tree that knows its lines. Built from the parser's events without recursion, so
+//! that no text can exhaust the stack.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +10,8 @@ use super::mistake::{Mistake, Notes, Origin, quote, shown};
 /// The deepest nesting; the configuration itself needs five levels.
 const MAX_DEPTH: usize = 32;
 
-/// How much aliases may copy, in nodes and bytes of text together: enough for any real use, far too little for a bomb.
+/// How much aliases may copy, in nodes and bytes of text together: enough for any real use, far too
+/// little for a bomb.
 const MAX_COPIED: usize = 1 << 20;
 
 /// A value and the line that it begins on, from 1.
@@ -42,7 +44,9 @@ impl Node {
     /// Whether this is YAML's nothing: an empty value, `~` or `null`.
     pub(super) fn is_null(&self) -> bool {
         match &self.value {
-            Value::Scalar { text, plain } => *plain && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"),
+            Value::Scalar { text, plain } => {
+                *plain && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+            }
             Value::List(_) | Value::Map(_) => false,
         }
     }
@@ -52,7 +56,12 @@ impl Node {
         match &self.value {
             Value::Scalar { text, .. } => 1 + text.len(),
             Value::List(items) => 1 + items.iter().map(Self::weight).sum::<usize>(),
-            Value::Map(entries) => 1 + entries.iter().map(|entry| entry.key.len() + entry.value.weight()).sum::<usize>(),
+            Value::Map(entries) => {
+                1 + entries
+                    .iter()
+                    .map(|entry| entry.key.len() + entry.value.weight())
+                    .sum::<usize>()
+            }
         }
     }
 
@@ -67,15 +76,25 @@ impl Node {
     }
 }
 
-/// Reads `text`, one YAML document. `None` when it cannot be read; then `notes` says why. An empty text is an empty map.
+/// Reads `text`, one YAML document. `None` when it cannot be read; then `notes` says why. An empty
+/// text is an empty map.
 pub(super) fn read(text: &str, notes: &mut Notes) -> Option<Node> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut builder = Builder { notes, frames: Vec::new(), root: None, documents: 0, anchors: HashMap::new(), copied: 0 };
+    let mut builder = Builder {
+        notes,
+        frames: Vec::new(),
+        root: None,
+        documents: 0,
+        anchors: HashMap::new(),
+        copied: 0,
+    };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let done = match event {
             Ok((event, span)) => builder.take(event, span),
-            Err(error) => Err(at_line(error.marker().line(), format!("not YAML: {}", shown(error.info())))),
+            Err(error) => {
+                Err(at_line(error.marker().line(), format!("not YAML: {}", shown(error.info()))))
+            }
         };
         if let Err(mistake) = done {
             builder.notes.mistakes.push(mistake);
@@ -132,13 +151,17 @@ impl Builder<'_> {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return Err(at_line(line, "a second YAML document begins here; a configuration is one".to_owned()));
+                    return Err(at_line(
+                        line,
+                        "a second YAML document begins here; a configuration is one".to_owned(),
+                    ));
                 }
                 Ok(())
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.check_tag(tag.as_deref(), line);
-                let value = Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
+                let value =
+                    Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
                 self.finish(Node { line, value }, anchor)
             }
             Event::SequenceStart(anchor, tag) => {
@@ -147,7 +170,11 @@ impl Builder<'_> {
             }
             Event::MappingStart(anchor, tag) => {
                 self.check_tag(tag.as_deref(), line);
-                let content = Content::Map { entries: Vec::new(), first_lines: BTreeMap::new(), pending: Pending::None };
+                let content = Content::Map {
+                    entries: Vec::new(),
+                    first_lines: BTreeMap::new(),
+                    pending: Pending::None,
+                };
                 self.open(Frame { line, anchor, content })
             }
             Event::SequenceEnd | Event::MappingEnd => {
@@ -165,7 +192,8 @@ impl Builder<'_> {
     fn check_tag(&mut self, tag: Option<&Tag>, line: usize) {
         if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
             let at = Origin { line: Some(line), key: self.path() };
-            self.notes.mistake(at, format!("the tag {} means nothing here", quote(&tag.to_string())));
+            self.notes
+                .mistake(at, format!("the tag {} means nothing here", quote(&tag.to_string())));
         }
     }
 
@@ -208,11 +236,13 @@ impl Builder<'_> {
         };
         match &mut frame.content {
             Content::List(items) => items.push(node),
-            Content::Map { entries, first_lines, pending } => match std::mem::replace(pending, Pending::None) {
-                Pending::Key { key, line } => entries.push(Entry { key, line, value: node }),
-                Pending::Refused => {}
-                Pending::None => *pending = take_key(self.notes, node, &path, first_lines),
-            },
+            Content::Map { entries, first_lines, pending } => {
+                match std::mem::replace(pending, Pending::None) {
+                    Pending::Key { key, line } => entries.push(Entry { key, line, value: node }),
+                    Pending::Refused => {}
+                    Pending::None => *pending = take_key(self.notes, node, &path, first_lines),
+                }
+            }
         }
         Ok(())
     }
@@ -237,15 +267,26 @@ impl Builder<'_> {
 }
 
 /// `node` as a key of the map at `path`, unless it is there already or can be none.
-fn take_key(notes: &mut Notes, node: Node, path: &str, first_lines: &mut BTreeMap<String, usize>) -> Pending {
+fn take_key(
+    notes: &mut Notes,
+    node: Node,
+    path: &str,
+    first_lines: &mut BTreeMap<String, usize>,
+) -> Pending {
     let line = node.line;
     let Value::Scalar { text: key, .. } = node.value else {
-        notes.mistake(Origin { line: Some(line), key: path.to_owned() }, "a key must be plain text, not a list or a map");
+        notes.mistake(
+            Origin { line: Some(line), key: path.to_owned() },
+            "a key must be plain text, not a list or a map",
+        );
         return Pending::Refused;
     };
     if let Some(first) = first_lines.get(&key) {
         let full = if path.is_empty() { shown(&key) } else { format!("{path}.{}", shown(&key)) };
-        notes.mistake(Origin { line: Some(line), key: full }, format!("given twice, first on line {first}"));
+        notes.mistake(
+            Origin { line: Some(line), key: full },
+            format!("given twice, first on line {first}"),
+        );
         return Pending::Refused;
     }
     first_lines.insert(key.clone(), line);

@@ -30,7 +30,8 @@ pub(super) enum Grant {
 pub(super) struct Tokens {
     grant: Grant,
     state: Mutex<TokenState>,
-    /// Held by the one who asks for a token. Whoever is dropped while holding it leaves it to the next.
+    /// Held by the one who asks for a token. Whoever is dropped while holding it leaves it to the
+    /// next.
     flight: tokio::sync::Mutex<()>,
 }
 
@@ -67,9 +68,16 @@ impl Tokens {
         self.state().forget(refused);
     }
 
-    /// Drops a token that was refused. One that was forbidden too: rights that were mended since come with a new token only.
-    pub(super) fn mind<T>(&self, token: &Arc<Token>, outcome: Result<T, ApiError>) -> Result<T, ApiError> {
-        if outcome.as_ref().is_err_and(|error| matches!(error.kind, ErrorKind::Unauthorized | ErrorKind::Forbidden)) {
+    /// Drops a token that was refused. One that was forbidden too: rights that were mended since
+    /// come with a new token only.
+    pub(super) fn mind<T>(
+        &self,
+        token: &Arc<Token>,
+        outcome: Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        if outcome.as_ref().is_err_and(|error| {
+            matches!(error.kind, ErrorKind::Unauthorized | ErrorKind::Forbidden)
+        }) {
             self.forget(token);
         }
         outcome
@@ -139,6 +147,8 @@ fn decode(call: &Call<'_>, body: &str) -> Result<(Token, Duration), ApiError> {
     let members = json::members(body).ok_or_else(|| malformed("the answer is no JSON object"))?;
     let text = members.get("access_token").and_then(|raw| json::string(raw.get()));
     let text = text.ok_or_else(|| malformed("the answer has no access_token"))?;
-    let token = Token::new(&text).ok_or_else(|| malformed("the access_token in the answer is empty or cannot stand in a header"))?;
+    let token = Token::new(&text).ok_or_else(|| {
+        malformed("the access_token in the answer is empty or cannot stand in a header")
+    })?;
     Ok((token, life(members.get("expires_in").map(|raw| raw.get()))))
 }

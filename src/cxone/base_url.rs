@@ -96,7 +96,8 @@ impl fmt::Display for BaseUrl {
     }
 }
 
-/// `text` as one segment of a path: everything but the characters that a segment may hold as they are is percent-encoded.
+/// `text` as one segment of a path: everything but the characters that a segment may hold as they
+/// are is percent-encoded.
 pub(super) fn path_segment(text: &str) -> String {
     let mut segment = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -117,7 +118,10 @@ mod tests {
     fn a_base_may_have_a_port_and_a_path() {
         let base: BaseUrl = "http://127.0.0.1:8080/cxone/eu/".parse().unwrap();
         assert_eq!(base.at("/oauth/token"), "http://127.0.0.1:8080/cxone/eu/oauth/token");
-        assert_eq!("https://acme.api.cxone.com".parse::<BaseUrl>().unwrap().at("/x"), "https://acme.api.cxone.com/x");
+        assert_eq!(
+            "https://acme.api.cxone.com".parse::<BaseUrl>().unwrap().at("/x"),
+            "https://acme.api.cxone.com/x"
+        );
     }
 
     #[test]
@@ -138,7 +142,9 @@ mod tests {
 
     #[test]
     fn this_machine_is_known_by_its_names() {
-        for text in ["http://127.0.0.1:1", "http://localhost", "http://[::1]:80", "http://a.localhost"] {
+        for text in
+            ["http://127.0.0.1:1", "http://localhost", "http://[::1]:80", "http://a.localhost"]
+        {
             assert!(text.parse::<BaseUrl>().unwrap().is_loopback(), "{text}");
         }
         assert!(!"http://localhost.example.org".parse::<BaseUrl>().unwrap().is_loopback());

@@ -1,4 +1,5 @@
-//! How many requests may be made in a minute: each waits for its turn, and no kind of request keeps another one waiting for long.
+//! How many requests may be made in a minute: each waits for its turn, and no kind of request keeps
+//! another one waiting for long.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -14,8 +15,9 @@ use crate::domain::time::Monotonic;
 
 /// Turns to make a request, shared by all who make them.
 ///
-/// Requests of one lane stand in one queue, in the order in which they came; whoever is first there stands in the queue of the lanes, so
-/// these take turns. Hundreds of histories that are due hold up neither the token nor the live states, nor these the histories.
+/// Requests of one lane stand in one queue, in the order in which they came; whoever is first there
+/// stands in the queue of the lanes, so these take turns. Hundreds of histories that are due hold
+/// up neither the token nor the live states, nor these the histories.
 pub(super) struct Budget {
     clock: Clock,
     state: Mutex<State>,
@@ -26,7 +28,8 @@ pub(super) struct Budget {
 
 const LANES: usize = 4;
 
-/// The lane of requests to `endpoint`. Who waits for a turn may need a token or the codes first: these have lanes of their own.
+/// The lane of requests to `endpoint`. Who waits for a turn may need a token or the codes first:
+/// these have lanes of their own.
 const fn lane(endpoint: Endpoint) -> usize {
     match endpoint {
         Endpoint::Token | Endpoint::Discovery => 0,
@@ -51,13 +54,19 @@ struct State {
 pub(super) struct Turn<'a>(&'a Budget);
 
 impl Budget {
-    /// What requests an earlier process, or this one under an earlier configuration, made is nowhere kept: the first one waits as if one
-    /// had been made just now, so that not even those of a process that crashes again and again come closer to each other.
+    /// What requests an earlier process, or this one under an earlier configuration, made is
+    /// nowhere kept: the first one waits as if one had been made just now, so that not even those
+    /// of a process that crashes again and again come closer to each other.
     pub(super) fn new(requests_per_minute: NonZeroU32, clock: Clock) -> Self {
         let mut quota = Quota::new(requests_per_minute);
         quota.remember(clock.now().instant, &[Duration::ZERO]);
         let state = Mutex::new(State { quota, waited: Duration::ZERO });
-        Self { clock, state, lanes: std::array::from_fn(|_| Queue::default()), gate: Queue::default() }
+        Self {
+            clock,
+            state,
+            lanes: std::array::from_fn(|_| Queue::default()),
+            gate: Queue::default(),
+        }
     }
 
     /// Waits until no other request of the same lane is before this one.
@@ -137,7 +146,10 @@ mod tests {
     #[track_caller]
     fn assert_within(sent: &[Monotonic], limit: usize) {
         for (place, first) in sent.iter().enumerate() {
-            let within = sent[place..].iter().filter(|later| later.since(*first) <= Duration::from_secs(60)).count();
+            let within = sent[place..]
+                .iter()
+                .filter(|later| later.since(*first) <= Duration::from_secs(60))
+                .count();
             assert!(within <= limit, "{within} in a minute");
         }
     }
@@ -179,7 +191,10 @@ mod tests {
         assert_eq!(budget.used(), 1);
         drop(turn(&budget, Endpoint::History).await);
         let waited = budget.waited() - first;
-        assert!(waited >= Duration::from_secs(60) && waited < Duration::from_secs(63), "{waited:?}");
+        assert!(
+            waited >= Duration::from_secs(60) && waited < Duration::from_secs(63),
+            "{waited:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -204,7 +219,9 @@ mod tests {
         };
         join_all(histories.chain([live.boxed_local(), token.boxed_local()])).await;
         let sent = sent.into_inner().unwrap();
-        let of = |endpoint| sent.iter().filter(move |(kind, _)| *kind == endpoint).map(|(_, number)| *number);
+        let of = |endpoint| {
+            sent.iter().filter(move |(kind, _)| *kind == endpoint).map(|(_, number)| *number)
+        };
         assert!(of(Endpoint::History).eq(0..300), "in the order in which they came");
         let last_live = sent.iter().rposition(|(kind, _)| *kind == Endpoint::States).unwrap();
         assert!((98..=104).contains(&last_live), "by turns with the histories: {last_live}");

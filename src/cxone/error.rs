@@ -31,8 +31,16 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 8] =
-        [Self::Token, Self::Submit, Self::Poll, Self::Discovery, Self::History, Self::States, Self::Codes, Self::Activity];
+    pub const ALL: [Self; 8] = [
+        Self::Token,
+        Self::Submit,
+        Self::Poll,
+        Self::Discovery,
+        Self::History,
+        Self::States,
+        Self::Codes,
+        Self::Activity,
+    ];
 
     /// The value of the label `endpoint`.
     #[must_use]
@@ -80,10 +88,11 @@ pub enum ErrorKind {
     TokenForbidden,
     /// Any other refusal of a token.
     Token,
-    /// 401 to a submit or a poll: the token expired or was revoked. It has been dropped, so the next request gets a new one.
+    /// 401 to a submit or a poll: the token expired or was revoked. It has been dropped, so the
+    /// next request gets a new one.
     Unauthorized,
-    /// 403 to a submit or a poll: scope, capability or licence is missing. The token has been dropped, since a mended client needs
-    /// a new one.
+    /// 403 to a submit or a poll: scope, capability or licence is missing. The token has been
+    /// dropped, since a mended client needs a new one.
     Forbidden,
     /// 404 or 410 to a poll: the job is gone.
     Lost,
@@ -104,7 +113,8 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// What it is to the job that the request was for; `None` for 429, which is no failure of the job.
+    /// What it is to the job that the request was for; `None` for 429, which is no failure of the
+    /// job.
     #[must_use]
     pub const fn failure(self) -> Option<Failure> {
         Some(match self {
@@ -156,21 +166,33 @@ impl ErrorKind {
                 "The client id or the client secret is wrong: check api.client_id and api.client_secret_file, and with `dialect: platform` \
                  api.access_key_id and api.access_key_secret_file."
             }
-            Self::TokenForbidden => "The OAuth client lacks permission or is disabled: look at Admin > Security > OAuth Clients.",
+            Self::TokenForbidden => {
+                "The OAuth client lacks permission or is disabled: look at Admin > Security > OAuth Clients."
+            }
             Self::Token => "Check api.base_url (or api.tenant, or api.issuer) and api.client_id.",
-            Self::Unauthorized => "The token expired or was revoked; the next request gets a new one.",
+            Self::Unauthorized => {
+                "The token expired or was revoked; the next request gets a new one."
+            }
             Self::Forbidden => {
                 "Look at Admin > Security > OAuth Clients: Reports must be checked under Capabilities and reports:read under Scopes, \
                  and the tenant needs the Reporting module; what was mended there works with the next token."
             }
             Self::Lost => "The job is gone and has to be submitted again.",
-            Self::Rejected => "The same request will not be accepted later either: check the dates, the filter and api.base_url.",
-            Self::Throttled => "CXone allows 10 report jobs a minute for each OAuth client; other programs that use the client count too.",
+            Self::Rejected => {
+                "The same request will not be accepted later either: check the dates, the filter and api.base_url."
+            }
+            Self::Throttled => {
+                "CXone allows 10 report jobs a minute for each OAuth client; other programs that use the client count too."
+            }
             Self::Server => "This is a fault at CXone, and as a rule a passing one.",
             Self::Unreachable => "Check api.base_url, the network and the proxy.",
-            Self::Redirected => "Redirects are never followed, so that the token goes nowhere else: check api.base_url.",
+            Self::Redirected => {
+                "Redirects are never followed, so that the token goes nowhere else: check api.base_url."
+            }
             Self::Malformed => "Nothing of this answer was used.",
-            Self::TooLarge => "Nothing of this answer was used; a shorter window or smaller targets make smaller reports.",
+            Self::TooLarge => {
+                "Nothing of this answer was used; a shorter window or smaller targets make smaller reports."
+            }
         }
     }
 }
@@ -180,11 +202,13 @@ impl ErrorKind {
 pub struct ApiError {
     /// What went wrong.
     pub kind: ErrorKind,
-    /// What the request was for; [`Endpoint::Token`] also when a submit or a poll failed for want of a token.
+    /// What the request was for; [`Endpoint::Token`] also when a submit or a poll failed for want
+    /// of a token.
     pub endpoint: Endpoint,
     /// The status of the answer; `None` when there was none.
     pub status: Option<StatusCode>,
-    /// How long the server asks to be left alone, at most an hour; for a token that is not to be had, when it is next asked for.
+    /// How long the server asks to be left alone, at most an hour; for a token that is not to be
+    /// had, when it is next asked for.
     pub retry_after: Option<Duration>,
     /// What happened, cleaned and cut.
     pub(super) detail: String,
@@ -197,14 +221,25 @@ impl ApiError {
     }
 
     /// An answer with a status that is no success; `said` is the cleaned beginning of its body.
-    pub(super) fn refused(endpoint: Endpoint, status: StatusCode, retry_after: Option<Duration>, said: &str) -> Self {
+    pub(super) fn refused(
+        endpoint: Endpoint,
+        status: StatusCode,
+        retry_after: Option<Duration>,
+        said: &str,
+    ) -> Self {
         debug_assert!(said.chars().count() <= SHOWN_CHARS, "the body was cut");
         let mut detail = format!("CXone answered {status}");
         if !said.is_empty() {
             detail.push_str(" and said: ");
             detail.push_str(said);
         }
-        Self { kind: ErrorKind::of_status(endpoint, status), endpoint, status: Some(status), retry_after, detail }
+        Self {
+            kind: ErrorKind::of_status(endpoint, status),
+            endpoint,
+            status: Some(status),
+            retry_after,
+            detail,
+        }
     }
 
     /// The same, telling more of what happened.
@@ -262,13 +297,22 @@ mod tests {
             (301, Token, Kind::Redirected),
         ];
         for (code, endpoint, kind) in table {
-            assert_eq!(ErrorKind::of_status(endpoint, StatusCode::from_u16(code).unwrap()), kind, "{code} {endpoint:?}");
+            assert_eq!(
+                ErrorKind::of_status(endpoint, StatusCode::from_u16(code).unwrap()),
+                kind,
+                "{code} {endpoint:?}"
+            );
         }
     }
 
     #[test]
     fn an_error_tells_what_happened_and_what_to_do() {
-        let error = ApiError::refused(Endpoint::Poll, StatusCode::FORBIDDEN, Some(Duration::from_millis(1500)), "no scope");
+        let error = ApiError::refused(
+            Endpoint::Poll,
+            StatusCode::FORBIDDEN,
+            Some(Duration::from_millis(1500)),
+            "no scope",
+        );
         assert_eq!(
             error.to_string(),
             "asking for a report: CXone answered 403 Forbidden and said: no scope (again in 2 s). Look at Admin > Security > OAuth \

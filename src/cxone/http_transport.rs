@@ -12,11 +12,12 @@ use http::Request;
 use super::base_url::BaseUrl;
 use super::transport::{Response, Transport, TransportError, TransportFault};
 
-/// How long a connection that is not used is kept; shorter than servers and balancers keep theirs, so that a submit rarely meets one
-/// that was closed at the other end.
+/// How long a connection that is not used is kept; shorter than servers and balancers keep theirs,
+/// so that a submit rarely meets one that was closed at the other end.
 const KEEP_IDLE: Duration = Duration::from_secs(15);
 
-/// How many connections are kept for the next requests: each keeps what it once needed to read ahead, up to some 400 kB.
+/// How many connections are kept for the next requests: each keeps what it once needed to read
+/// ahead, up to some 400 kB.
 const MOST_IDLE: usize = 4;
 
 /// How long the steps of an exchange may take.
@@ -32,14 +33,19 @@ pub struct HttpLimits {
 
 impl Default for HttpLimits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(10), head: Duration::from_secs(30), idle: Duration::from_secs(30) }
+        Self {
+            connect: Duration::from_secs(10),
+            head: Duration::from_secs(30),
+            idle: Duration::from_secs(30),
+        }
     }
 }
 
 /// HTTP/1.1 and HTTP/2 over TCP and TLS, with the machine's certificates.
 ///
-/// A proxy from the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) is used for `https` only, where it sees no more than the
-/// host's name. Plain `http` and this machine's own addresses are always reached directly, so that no proxy ever reads the secret.
+/// A proxy from the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) is used for `https` only,
+/// where it sees no more than the host's name. Plain `http` and this machine's own addresses are
+/// always reached directly, so that no proxy ever reads the secret.
 #[derive(Clone, Debug)]
 pub struct HttpTransport {
     client: reqwest::Client,
@@ -55,7 +61,8 @@ impl HttpTransport {
         Self::with(base, limits, |builder| builder)
     }
 
-    /// A transport to `base` that never speaks HTTP/2: some of the platform's hosts give no token over it.
+    /// A transport to `base` that never speaks HTTP/2: some of the platform's hosts give no token
+    /// over it.
     ///
     /// # Errors
     /// As [`HttpTransport::new`].
@@ -63,13 +70,16 @@ impl HttpTransport {
         Self::with(base, limits, reqwest::ClientBuilder::http1_only)
     }
 
-    /// A transport for health checks: whether it is who it says is not asked of this machine itself, which few certificates name.
+    /// A transport for health checks: whether it is who it says is not asked of this machine
+    /// itself, which few certificates name.
     ///
     /// # Errors
     /// As [`HttpTransport::new`].
     pub fn for_health(base: &BaseUrl, limits: HttpLimits) -> Result<Self, TransportError> {
         let is_ours = base.is_loopback();
-        Self::with(base, limits, |builder| if is_ours { builder.tls_danger_accept_invalid_certs(true) } else { builder })
+        Self::with(base, limits, |builder| {
+            if is_ours { builder.tls_danger_accept_invalid_certs(true) } else { builder }
+        })
     }
 
     fn with(
@@ -95,16 +105,24 @@ impl HttpTransport {
         if !base.is_https() || base.is_loopback() {
             builder = builder.no_proxy();
         }
-        let client = set(builder).build().map_err(|error| TransportError::new(TransportFault::Connect, causes(&error.without_url())))?;
+        let client = set(builder).build().map_err(|error| {
+            TransportError::new(TransportFault::Connect, causes(&error.without_url()))
+        })?;
         Ok(Self { client, limits })
     }
 
     async fn exchange(&self, request: Request<Bytes>) -> Result<Response, TransportError> {
         let request = reqwest::Request::try_from(request).map_err(broken)?;
-        let answer = match tokio::time::timeout(self.limits.head, self.client.execute(request)).await {
-            Ok(answer) => answer.map_err(broken)?,
-            Err(_) => return Err(TransportError::new(TransportFault::Timeout, Slow("headers", self.limits.head).to_string())),
-        };
+        let answer =
+            match tokio::time::timeout(self.limits.head, self.client.execute(request)).await {
+                Ok(answer) => answer.map_err(broken)?,
+                Err(_) => {
+                    return Err(TransportError::new(
+                        TransportFault::Timeout,
+                        Slow("headers", self.limits.head).to_string(),
+                    ));
+                }
+            };
         let (status, headers) = (answer.status(), answer.headers().clone());
         Ok(Response { status, headers, body: body(answer, self.limits.idle) })
     }
@@ -117,7 +135,10 @@ impl Transport for HttpTransport {
 }
 
 /// The answer's body, with a limit on the time between two pieces.
-fn body(answer: reqwest::Response, idle: Duration) -> BoxStream<'static, Result<Bytes, TransportError>> {
+fn body(
+    answer: reqwest::Response,
+    idle: Duration,
+) -> BoxStream<'static, Result<Bytes, TransportError>> {
     let pieces = Some(answer.bytes_stream().boxed());
     stream::unfold(pieces, move |pieces| async move {
         let mut pieces = pieces?;
@@ -125,7 +146,13 @@ fn body(answer: reqwest::Response, idle: Duration) -> BoxStream<'static, Result<
             Ok(None) => None,
             Ok(Some(Ok(piece))) => Some((Ok(piece), Some(pieces))),
             Ok(Some(Err(error))) => Some((Err(broken(error)), None)),
-            Err(_) => Some((Err(TransportError::new(TransportFault::Timeout, Slow("more of the body", idle).to_string())), None)),
+            Err(_) => Some((
+                Err(TransportError::new(
+                    TransportFault::Timeout,
+                    Slow("more of the body", idle).to_string(),
+                )),
+                None,
+            )),
         }
     })
     .boxed()

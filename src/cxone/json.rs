@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 /// What some servers put before a document, though it is no JSON.
 pub(super) const BYTE_ORDER_MARK: &[u8; 3] = b"\xef\xbb\xbf";
 
-/// The members of the object `text`, the last one of those with the same name; `None` when it is no object or no JSON.
+/// The members of the object `text`, the last one of those with the same name; `None` when it is no
+/// object or no JSON.
 pub(super) fn members(text: &str) -> Option<BTreeMap<String, &RawValue>> {
     serde_json::from_str(text).ok()
 }
@@ -20,7 +21,11 @@ pub(super) fn members(text: &str) -> Option<BTreeMap<String, &RawValue>> {
 /// Halves of surrogate pairs, which some servers leave when they cut a name, become U+FFFD.
 pub(super) fn string(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if memchr::memchr(b'\\', inner.as_bytes()).is_some() { unescape(raw).map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    if memchr::memchr(b'\\', inner.as_bytes()).is_some() {
+        unescape(raw).map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
 }
 
 /// Like [`string`], with a number as the text that it was written as.
@@ -75,7 +80,10 @@ mod tests {
 
     #[test]
     fn a_number_is_its_own_text() {
-        assert_eq!(string_or_number("123456789012345678901234567890"), Some("123456789012345678901234567890".into()));
+        assert_eq!(
+            string_or_number("123456789012345678901234567890"),
+            Some("123456789012345678901234567890".into())
+        );
         assert_eq!(string_or_number("-1"), Some("-1".into()));
         assert_eq!(string_or_number("true"), None);
     }
@@ -85,6 +93,10 @@ mod tests {
         let members = members(r#" {"a": 1, "\u0061": [2], "b": 1e999} "#).unwrap();
         assert_eq!(members["a"].get(), "[2]");
         assert_eq!(members["b"].get(), "1e999");
-        assert!(super::members("[1]").is_none() && super::members(r#"{"a":1"#).is_none() && super::members("{}x").is_none());
+        assert!(
+            super::members("[1]").is_none()
+                && super::members(r#"{"a":1"#).is_none()
+                && super::members("{}x").is_none()
+        );
     }
 }

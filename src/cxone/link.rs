@@ -1,4 +1,5 @@
-//! One exchange after another, each with its time limit, its size limit, and word of what came of it.
+//! One exchange after another, each with its time limit, its size limit, and word of what came of
+//! it.
 
 use std::fmt;
 use std::future::Future;
@@ -63,7 +64,8 @@ pub struct Exchange {
     pub date: Option<Timestamp>,
 }
 
-/// Who is told of [`Event`]s. It is called between a request and what follows from it, so it must not wait.
+/// Who is told of [`Event`]s. It is called between a request and what follows from it, so it must
+/// not wait.
 pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// The way to CXone, and all that is needed to use it.
@@ -89,8 +91,8 @@ pub(super) struct Call<'a> {
 }
 
 impl Link {
-    /// A place for a call to `endpoint`, where calls stand in a queue: what a call needs is got when it is its turn soon, and not when it
-    /// would be of no use any longer.
+    /// A place for a call to `endpoint`, where calls stand in a queue: what a call needs is got
+    /// when it is its turn soon, and not when it would be of no use any longer.
     pub(super) async fn place(&self, endpoint: Endpoint) -> Option<Place<'_>> {
         match &self.budget {
             Some(budget) => Some(budget.place(endpoint).await),
@@ -99,19 +101,38 @@ impl Link {
     }
 
     /// A call that may take `limit` from when it has its turn, and whose answer may echo `token`.
-    pub(super) async fn call(&self, endpoint: Endpoint, limit: Duration, token: Option<&Token>) -> Call<'_> {
+    pub(super) async fn call(
+        &self,
+        endpoint: Endpoint,
+        limit: Duration,
+        token: Option<&Token>,
+    ) -> Call<'_> {
         let place = self.place(endpoint).await;
         self.call_from(place, endpoint, limit, token).await
     }
 
     /// The same for who has a place in the queue.
-    pub(super) async fn call_from(&self, place: Option<Place<'_>>, endpoint: Endpoint, limit: Duration, token: Option<&Token>) -> Call<'_> {
+    pub(super) async fn call_from(
+        &self,
+        place: Option<Place<'_>>,
+        endpoint: Endpoint,
+        limit: Duration,
+        token: Option<&Token>,
+    ) -> Call<'_> {
         let turn = match (&self.budget, place) {
             (Some(budget), Some(place)) => Some(budget.turn(place).await),
             (Some(_) | None, _) => None,
         };
-        let redactor = token.into_iter().fold(self.redactor.clone(), |redactor, token| redactor.and(&token.text));
-        Call { link: self, endpoint, deadline: self.clock.now().instant.plus(limit), redactor, _turn: turn }
+        let redactor = token
+            .into_iter()
+            .fold(self.redactor.clone(), |redactor, token| redactor.and(&token.text));
+        Call {
+            link: self,
+            endpoint,
+            deadline: self.clock.now().instant.plus(limit),
+            redactor,
+            _turn: turn,
+        }
     }
 
     pub(super) fn tell(&self, event: &Event) {
@@ -132,22 +153,39 @@ impl Call<'_> {
     }
 
     /// A request that leaves `body` at `url`.
-    pub(super) fn post(&self, url: &str, media: &'static str, token: Option<&Token>, body: Bytes) -> Result<Request<Bytes>, ApiError> {
+    pub(super) fn post(
+        &self,
+        url: &str,
+        media: &'static str,
+        token: Option<&Token>,
+        body: Bytes,
+    ) -> Result<Request<Bytes>, ApiError> {
         self.request(Request::post(url).header(CONTENT_TYPE, media), token, body)
     }
 
-    fn request(&self, builder: http::request::Builder, token: Option<&Token>, body: Bytes) -> Result<Request<Bytes>, ApiError> {
-        let builder = token.into_iter().fold(builder, |builder, token| builder.header(AUTHORIZATION, token.header.clone()));
+    fn request(
+        &self,
+        builder: http::request::Builder,
+        token: Option<&Token>,
+        body: Bytes,
+    ) -> Result<Request<Bytes>, ApiError> {
+        let builder = token
+            .into_iter()
+            .fold(builder, |builder, token| builder.header(AUTHORIZATION, token.header.clone()));
         let request = builder.header(ACCEPT, "application/json").body(body);
-        request.map_err(|error| self.error(ErrorKind::Unreachable, &format!("api.base_url cannot be used: {error}")))
+        request.map_err(|error| {
+            self.error(ErrorKind::Unreachable, &format!("api.base_url cannot be used: {error}"))
+        })
     }
 
-    /// Sends `request`. A status that is no success is an error that shows the beginning of the body.
+    /// Sends `request`. A status that is no success is an error that shows the beginning of the
+    /// body.
     pub(super) async fn send(&self, request: Request<Bytes>) -> Result<Response, ApiError> {
         self.send_expecting(request, StatusCode::is_success).await
     }
 
-    /// Sends `request`. A status that is not `wanted` is an error that shows the beginning of the body.
+    /// Sends `request`. A status that is not `wanted` is an error that shows the beginning of the
+    /// body.
     pub(super) async fn send_expecting(
         &self,
         request: Request<Bytes>,
@@ -156,7 +194,9 @@ impl Call<'_> {
         let sent = self.link.clock.now();
         let answer = match self.within(self.deadline, self.link.transport.send(request)).await {
             Some(answer) => answer,
-            None => Err(TransportError::new(TransportFault::Timeout, "no answer within the time limit")),
+            None => {
+                Err(TransportError::new(TransportFault::Timeout, "no answer within the time limit"))
+            }
         };
         let answered = self.link.clock.now();
         let head = answer.as_ref().ok();
@@ -167,7 +207,8 @@ impl Call<'_> {
             answered,
             date: head.and_then(|answer| date(&answer.headers)),
         }));
-        let answer = answer.map_err(|error| self.error(ErrorKind::Unreachable, &format!("no answer: {error}")))?;
+        let answer = answer
+            .map_err(|error| self.error(ErrorKind::Unreachable, &format!("no answer: {error}")))?;
         if wanted(&answer.status) { Ok(answer) } else { Err(self.refusal(answer, answered).await) }
     }
 
@@ -185,19 +226,31 @@ impl Call<'_> {
     }
 
     /// Gives the body to `take` in pieces of at most [`STEP_BYTES`], up to `limit` bytes.
-    pub(super) async fn body<F>(&self, answer: Response, limit: u64, take: &mut F) -> Result<(), ApiError>
+    pub(super) async fn body<F>(
+        &self,
+        answer: Response,
+        limit: u64,
+        take: &mut F,
+    ) -> Result<(), ApiError>
     where
         F: FnMut(&[u8]) -> Result<(), ApiError>,
     {
         let mut body = answer.body;
         let mut left = limit;
         let mut taken = 0;
-        while let Some(piece) = self.within(self.deadline, body.next()).await.ok_or_else(|| self.slow())? {
+        while let Some(piece) =
+            self.within(self.deadline, body.next()).await.ok_or_else(|| self.slow())?
+        {
             let piece = piece.map_err(|error| self.broken(&error))?;
             left = u64::try_from(piece.len())
                 .ok()
                 .and_then(|size| left.checked_sub(size))
-                .ok_or_else(|| self.error(ErrorKind::TooLarge, &format!("the answer has more than {limit} bytes")))?;
+                .ok_or_else(|| {
+                    self.error(
+                        ErrorKind::TooLarge,
+                        &format!("the answer has more than {limit} bytes"),
+                    )
+                })?;
             for step in piece.chunks(STEP_BYTES) {
                 take(step)?;
                 taken += step.len();
@@ -236,31 +289,46 @@ impl Call<'_> {
     async fn refusal(&self, answer: Response, answered: Now) -> ApiError {
         let status = answer.status;
         let wait = match status {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => retry_after(&answer.headers, answered.utc),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                retry_after(&answer.headers, answered.utc)
+            }
             _ => None,
         };
-        let described = answer.headers.get(STATUS_DESCRIPTION).and_then(|text| text.to_str().ok()).map(str::to_owned);
-        let location = answer.headers.get(LOCATION).and_then(|to| to.to_str().ok()).map(str::to_owned);
+        let described = answer
+            .headers
+            .get(STATUS_DESCRIPTION)
+            .and_then(|text| text.to_str().ok())
+            .map(str::to_owned);
+        let location =
+            answer.headers.get(LOCATION).and_then(|to| to.to_str().ok()).map(str::to_owned);
         let (body, cut) = self.beginning(answer).await;
-        let error = ApiError::refused(self.endpoint, status, wait, &self.redactor.show_bytes(&body, cut));
+        let error =
+            ApiError::refused(self.endpoint, status, wait, &self.redactor.show_bytes(&body, cut));
         let error = match described {
-            Some(text) if !text.trim().is_empty() => error.adding(&self.show(&format!("icStatusDescription: {text}"))),
+            Some(text) if !text.trim().is_empty() => {
+                error.adding(&self.show(&format!("icStatusDescription: {text}")))
+            }
             Some(_) | None => error,
         };
         match location {
-            Some(to) if status.is_redirection() => error.adding(&self.show(&format!("it redirects to {to}"))),
+            Some(to) if status.is_redirection() => {
+                error.adding(&self.show(&format!("it redirects to {to}")))
+            }
             Some(_) | None => error,
         }
     }
 
-    /// The first bytes of a body, and whether there are more; a body that breaks off is as good as its beginning.
+    /// The first bytes of a body, and whether there are more; a body that breaks off is as good as
+    /// its beginning.
     async fn beginning(&self, answer: Response) -> (Vec<u8>, bool) {
         let deadline = self.deadline.min(self.link.clock.now().instant.plus(REFUSAL_TIME));
         let mut pieces = answer.body;
         let mut body = Vec::new();
         while body.len() <= REFUSAL_BYTES {
             match self.within(deadline, pieces.next()).await {
-                Some(Some(Ok(piece))) => body.extend_from_slice(&piece[..piece.len().min(REFUSAL_BYTES + 1)]),
+                Some(Some(Ok(piece))) => {
+                    body.extend_from_slice(&piece[..piece.len().min(REFUSAL_BYTES + 1)])
+                }
                 Some(None) => return (body, false),
                 Some(Some(Err(_))) | None => break,
             }

@@ -1,5 +1,5 @@
-//! The client of CXone's API. One call is one exchange, and tells precisely what came of it; whether and when it is repeated is
-//! decided elsewhere.
+//! The client of CXone's API. One call is one exchange, and tells precisely what came of it;
+//! whether and when it is repeated is decided elsewhere.
 //!
 //! | module | what it is for |
 //! |---|---|
@@ -120,7 +120,8 @@ pub enum AnyClient {
 }
 
 impl AnyClient {
-    /// Gets a token, unless there is one that will do: whether the credentials are right, and what CXone's clock says.
+    /// Gets a token, unless there is one that will do: whether the credentials are right, and what
+    /// CXone's clock says.
     ///
     /// # Errors
     /// When none is to be had.
@@ -165,7 +166,8 @@ impl AnyClient {
     }
 }
 
-/// The client for one OAuth client of one tenant. Its calls may run side by side; they share one token.
+/// The client for one OAuth client of one tenant. Its calls may run side by side; they share one
+/// token.
 #[derive(Debug)]
 pub struct Client {
     link: Link,
@@ -176,15 +178,25 @@ pub struct Client {
 impl Client {
     /// A client that speaks over `transport` and tells `observer` of every exchange.
     #[must_use]
-    pub fn new(transport: Arc<dyn Transport>, clock: Clock, options: ClientOptions, observer: Observer) -> Self {
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        clock: Clock,
+        options: ClientOptions,
+        observer: Observer,
+    ) -> Self {
         let ClientOptions { base_url, client_id, client_secret, limits, hidden } = options;
         let redactor = hidden.iter().fold(Redactor::default().and(&client_secret), Redactor::and);
         let link = Link { transport, clock, limits, observer, redactor, budget: None };
-        let tokens = Tokens::new(Grant::Client { base: base_url.clone(), id: client_id, secret: client_secret });
+        let tokens = Tokens::new(Grant::Client {
+            base: base_url.clone(),
+            id: client_id,
+            secret: client_secret,
+        });
         Self { link, base: base_url, tokens }
     }
 
-    /// Gets a token, unless there is one that will do: whether the credentials are right, and what CXone's clock says.
+    /// Gets a token, unless there is one that will do: whether the credentials are right, and what
+    /// CXone's clock says.
     ///
     /// # Errors
     /// When none is to be had.
@@ -192,16 +204,22 @@ impl Client {
         self.tokens.current(&self.link).await.map(drop)
     }
 
-    /// Submits a report job, once: it counts against the quota whatever comes of it, unless the error's endpoint is
-    /// [`Endpoint::Token`].
+    /// Submits a report job, once: it counts against the quota whatever comes of it, unless the
+    /// error's endpoint is [`Endpoint::Token`].
     ///
     /// # Errors
     /// When no token was to be had, or the answer is no job id.
     pub async fn submit(&self, request: &ReportRequest) -> Result<JobId, ApiError> {
         let token = self.tokens.current(&self.link).await?;
-        let call = self.link.call(Endpoint::Submit, self.link.limits.max_answer_time, Some(&token)).await;
+        let call =
+            self.link.call(Endpoint::Submit, self.link.limits.max_answer_time, Some(&token)).await;
         let outcome = async {
-            let message = call.post(&self.base.at(JOBS_PATH), "application/json", Some(&token), Bytes::from(reports::encode(request)))?;
+            let message = call.post(
+                &self.base.at(JOBS_PATH),
+                "application/json",
+                Some(&token),
+                Bytes::from(reports::encode(request)),
+            )?;
             let answer = call.send(message).await?;
             let body = call.text(answer).await?;
             reports::decode_submitted(&body).map_err(|fault| at_fault(&call, &fault))
@@ -209,28 +227,39 @@ impl Client {
         let outcome = self.tokens.mind(&token, outcome.await);
         outcome.map_err(|error| {
             let shows_request = error.kind == ErrorKind::Rejected;
-            if shows_request { error.adding(&call.show(&format!("sent was {request}"))) } else { error }
+            if shows_request {
+                error.adding(&call.show(&format!("sent was {request}")))
+            } else {
+                error
+            }
         })
     }
 
-    /// Asks for a report job, once. The rows go to an `R` of their own while they arrive, and count only in [`Poll::Completed`]:
-    /// `poll::<Report>` for the core, `poll::<RowList>` for showing them.
+    /// Asks for a report job, once. The rows go to an `R` of their own while they arrive, and count
+    /// only in [`Poll::Completed`]: `poll::<Report>` for the core, `poll::<RowList>` for showing
+    /// them.
     ///
     /// # Errors
-    /// When no token was to be had, or the answer is none that tells of a job; nothing of it has been counted then.
+    /// When no token was to be had, or the answer is none that tells of a job; nothing of it has
+    /// been counted then.
     pub async fn poll<R: RowSink>(&self, job: &JobId) -> Result<Poll<R>, ApiError> {
         let token = self.tokens.current(&self.link).await?;
-        let call = self.link.call(Endpoint::Poll, self.link.limits.max_report_time, Some(&token)).await;
+        let call =
+            self.link.call(Endpoint::Poll, self.link.limits.max_report_time, Some(&token)).await;
         let outcome = async {
-            let answer = call.send(call.get(&self.base.at(&reports::job_path(job)), Some(&token))?).await?;
+            let answer =
+                call.send(call.get(&self.base.at(&reports::job_path(job)), Some(&token))?).await?;
             let mut document = Document::<R>::new(self.link.limits.max_rows);
-            let mut feed = |piece: &[u8]| document.feed(piece).map_err(|fault| at_fault(&call, &fault));
+            let mut feed =
+                |piece: &[u8]| document.feed(piece).map_err(|fault| at_fault(&call, &fault));
             call.body(answer, self.link.limits.max_report_bytes, &mut feed).await?;
             match document.finish().map_err(|fault| at_fault(&call, &fault))? {
                 Told::Pending => Ok(Poll::Pending),
                 Told::Running => Ok(Poll::Running),
                 Told::Completed(rows) => Ok(Poll::Completed(rows)),
-                Told::Failed(message) => Ok(Poll::Failed(call.show(message.as_deref().unwrap_or("Unknown error")))),
+                Told::Failed(message) => {
+                    Ok(Poll::Failed(call.show(message.as_deref().unwrap_or("Unknown error"))))
+                }
             }
         };
         self.tokens.mind(&token, outcome.await)

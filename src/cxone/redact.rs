@@ -28,7 +28,8 @@ impl Redactor {
         let json = serde_json::to_string(plain).unwrap_or_default();
         let json = json.trim_start_matches('"').trim_end_matches('"').to_owned();
         let slashes = json.replace('/', "\\/");
-        self.needles.extend([plain.to_owned(), form, percent, json, slashes].map(SecretString::from));
+        self.needles
+            .extend([plain.to_owned(), form, percent, json, slashes].map(SecretString::from));
         // Longest first, so that no form is hidden only in part.
         self.needles.sort_by_key(|needle| std::cmp::Reverse(needle.expose_secret().len()));
         self.needles.dedup_by(|one, other| one.expose_secret() == other.expose_secret());
@@ -56,7 +57,9 @@ impl Redactor {
         if hidden.is_none() {
             return text.to_owned();
         }
-        self.needles.iter().fold(text.to_owned(), |text, needle| text.replace(needle.expose_secret(), HIDDEN))
+        self.needles
+            .iter()
+            .fold(text.to_owned(), |text, needle| text.replace(needle.expose_secret(), HIDDEN))
     }
 }
 
@@ -66,8 +69,8 @@ impl fmt::Debug for Redactor {
     }
 }
 
-/// `text` on one line: control characters, and those that turn the direction of writing, become spaces; runs of spaces become one;
-/// what is longer than `max` characters ends in `…`.
+/// `text` on one line: control characters, and those that turn the direction of writing, become
+/// spaces; runs of spaces become one; what is longer than `max` characters ends in `…`.
 pub(super) fn clean(text: &str, max: usize) -> String {
     let mut clean = String::new();
     let mut chars = 0;
@@ -102,7 +105,9 @@ mod tests {
 
     #[test]
     fn a_secret_is_hidden_in_every_form_that_an_answer_may_echo() {
-        let shown = redactor("s3 cr/et\"+").show(r#"s3 cr/et"+ | s3+cr%2Fet%22%2B | s3%20cr%2Fet%22%2B | s3 cr/et\"+ | s3 cr\/et\"+"#);
+        let shown = redactor("s3 cr/et\"+").show(
+            r#"s3 cr/et"+ | s3+cr%2Fet%22%2B | s3%20cr%2Fet%22%2B | s3 cr/et\"+ | s3 cr\/et\"+"#,
+        );
         assert_eq!(shown, "*** | *** | *** | *** | ***");
     }
 

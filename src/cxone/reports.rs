@@ -40,7 +40,11 @@ pub struct ReportRequest {
 impl fmt::Display for ReportRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { window, filter } = self;
-        write!(f, "dateFrom {}, dateTo {}, filter type \"{}\", id \"{}\"", window.from, window.to, filter.kind, filter.id)
+        write!(
+            f,
+            "dateFrom {}, dateTo {}, filter type \"{}\", id \"{}\"",
+            window.from, window.to, filter.kind, filter.id
+        )
     }
 }
 
@@ -77,7 +81,8 @@ pub(super) fn encode(request: &ReportRequest) -> Vec<u8> {
     serde_json::to_vec(&body).expect("strings and lists of them are JSON")
 }
 
-/// The job's id in the answer to a submit. Its `statusUrl` is not looked at: where a job is asked for follows from its id.
+/// The job's id in the answer to a submit. Its `statusUrl` is not looked at: where a job is asked
+/// for follows from its id.
 pub(super) fn decode_submitted(body: &str) -> Result<JobId, Fault> {
     let members = json::members(body).ok_or_else(|| Fault::malformed("is no JSON object"))?;
     let id = members.get("id").and_then(|raw| json::string_or_number(raw.get()));

@@ -10,9 +10,11 @@ use crate::domain::time::Timestamp;
 /// The longest wait that is believed; a server that asks for more is asked again after this.
 pub const LONGEST: Duration = Duration::from_secs(3600);
 
-/// How long the server asks to be left alone: seconds, or an HTTP date less the answer's own `Date` (less `now` without one).
+/// How long the server asks to be left alone: seconds, or an HTTP date less the answer's own `Date`
+/// (less `now` without one).
 ///
-/// A time that has passed is no wait, one over [`LONGEST`] is cut to it, and what cannot be read is `None`.
+/// A time that has passed is no wait, one over [`LONGEST`] is cut to it, and what cannot be read is
+/// `None`.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -95,7 +97,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_none() {
-        for value in ["", "-", "soon", "1.5", "1e3", "+3", "5s", "0x10", "Fri, 99 Oct 2023 08:00:00 GMT"] {
+        for value in
+            ["", "-", "soon", "1.5", "1e3", "+3", "5s", "0x10", "Fri, 99 Oct 2023 08:00:00 GMT"]
+        {
             assert_eq!(asked(value, None), None, "{value}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), EIGHT), None);

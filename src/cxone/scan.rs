@@ -1,6 +1,8 @@
-//! Cuts a report, as it arrives in pieces, into the members of its object and the elements of its list of rows.
+//! Cuts a report, as it arrives in pieces, into the members of its object and the elements of its
+//! list of rows.
 //!
-//! Only what stands between these is judged here; whether a member or an element is JSON in itself is for whoever reads it.
+//! Only what stands between these is judged here; whether a member or an element is JSON in itself
+//! is for whoever reads it.
 
 use super::error::ErrorKind;
 use super::json::{self, BYTE_ORDER_MARK};
@@ -33,8 +35,9 @@ pub(super) enum Piece<'a> {
     Member(&'a str, &'a [u8]),
     /// The list of rows begins.
     DataBegins,
-    /// What begins with an element of it that is an object, as far as it has arrived. Whoever reads the element whole says how many bytes
-    /// it has, and it is not told again; whoever does not, or finds fault with it, is told as [`Piece::Element`] where it ends.
+    /// What begins with an element of it that is an object, as far as it has arrived. Whoever reads
+    /// the element whole says how many bytes it has, and it is not told again; whoever does not, or
+    /// finds fault with it, is told as [`Piece::Element`] where it ends.
     Ahead(&'a str, &'a mut usize),
     /// An element of it, as written.
     Element(&'a [u8]),
@@ -88,7 +91,13 @@ pub(super) struct Scanner {
 impl Scanner {
     /// A document of which nothing has arrived; its rows are in the member named `list`.
     pub(super) fn new(list: &'static str) -> Self {
-        Self { list, place: Place::Before(0), extent: Extent::Word, carry: Vec::new(), key: String::new() }
+        Self {
+            list,
+            place: Place::Before(0),
+            extent: Extent::Word,
+            carry: Vec::new(),
+            key: String::new(),
+        }
     }
 
     /// Takes in the next piece of the document; every whole item in it goes to `found`.
@@ -117,18 +126,22 @@ impl Scanner {
         self.place == Place::Done
     }
 
-    /// Whether `byte` means nothing where it stands. Before the object it ends the place of a byte order mark.
+    /// Whether `byte` means nothing where it stands. Before the object it ends the place of a byte
+    /// order mark.
     const fn is_space(&self, byte: u8) -> bool {
         matches!(byte, b' ' | b'\t' | b'\n' | b'\r') && !matches!(self.place, Place::Before(_))
     }
 
-    /// Decides what `byte`, which is outside of all items, begins or ends; false when it is the first one of an item.
+    /// Decides what `byte`, which is outside of all items, begins or ends; false when it is the
+    /// first one of an item.
     fn between<F>(&mut self, byte: u8, found: &mut F) -> Result<bool, Fault>
     where
         F: FnMut(Piece<'_>) -> Result<(), Fault>,
     {
         self.place = match (self.place, byte) {
-            (Place::Before(seen), _) if BYTE_ORDER_MARK.get(seen) == Some(&byte) => Place::Before(seen + 1),
+            (Place::Before(seen), _) if BYTE_ORDER_MARK.get(seen) == Some(&byte) => {
+                Place::Before(seen + 1)
+            }
             (Place::Before(0 | 3), b'{') => Place::KeyOrEnd,
             (Place::Before(0 | 3), b' ' | b'\t' | b'\n' | b'\r') => Place::Before(3),
             (Place::KeyOrEnd | Place::Key, b'"') => return self.enter(Item::Key, byte),
@@ -145,7 +158,15 @@ impl Scanner {
             (Place::ElementCommaOrEnd, b',') => Place::Element,
             (Place::Before(_), _) => return Err(Fault::malformed("is no JSON object")),
             (Place::Done, _) => return Err(Fault::malformed("goes on after its end")),
-            (Place::KeyOrEnd | Place::Key | Place::Colon | Place::CommaOrEnd | Place::ElementCommaOrEnd | Place::In(_), _) => {
+            (
+                Place::KeyOrEnd
+                | Place::Key
+                | Place::Colon
+                | Place::CommaOrEnd
+                | Place::ElementCommaOrEnd
+                | Place::In(_),
+                _,
+            ) => {
                 return Err(Fault::malformed("is no JSON"));
             }
         };
@@ -157,20 +178,30 @@ impl Scanner {
             return Err(Fault::malformed("is no JSON"));
         }
         self.place = Place::In(item);
-        self.extent =
-            if matches!(byte, b'"' | b'[' | b'{') { Extent::Nested { depth: 0, quoted: false, escaped: false } } else { Extent::Word };
+        self.extent = if matches!(byte, b'"' | b'[' | b'{') {
+            Extent::Nested { depth: 0, quoted: false, escaped: false }
+        } else {
+            Extent::Word
+        };
         Ok(false)
     }
 
     /// Reads on in an item, and tells it when it is whole; what is left of the input comes back.
-    fn within<'a, F>(&mut self, item: Item, input: &'a [u8], found: &mut F) -> Result<&'a [u8], Fault>
+    fn within<'a, F>(
+        &mut self,
+        item: Item,
+        input: &'a [u8],
+        found: &mut F,
+    ) -> Result<&'a [u8], Fault>
     where
         F: FnMut(Piece<'_>) -> Result<(), Fault>,
     {
         let end = self.end_of_item(input);
         let (here, rest) = input.split_at(end.unwrap_or(input.len()));
         if self.carry.len() + here.len() > MAX_ITEM_BYTES {
-            return Err(Fault::too_large(format!("has a row or member of more than {MAX_ITEM_BYTES} bytes")));
+            return Err(Fault::too_large(format!(
+                "has a row or member of more than {MAX_ITEM_BYTES} bytes"
+            )));
         }
         if end.is_none() {
             self.carry.extend_from_slice(here);
@@ -185,8 +216,10 @@ impl Scanner {
         self.place = match item {
             Item::Key => {
                 let text = std::str::from_utf8(whole).ok();
-                let checked = text.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
-                let name = checked.and_then(json::string).ok_or_else(|| Fault::malformed("is no JSON"))?;
+                let checked =
+                    text.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
+                let name =
+                    checked.and_then(json::string).ok_or_else(|| Fault::malformed("is no JSON"))?;
                 self.key.clear();
                 self.key.push_str(&name);
                 Place::Colon
@@ -221,7 +254,8 @@ impl Scanner {
                 match byte {
                     b'"' => quoted = true,
                     b'[' | b'{' => depth += 1,
-                    // A bracket that closes none ends the item as well; it is then no JSON to whoever reads it.
+                    // A bracket that closes none ends the item as well; it is then no JSON to
+                    // whoever reads it.
                     b']' | b'}' => depth = depth.saturating_sub(1),
                     _ => continue,
                 }
@@ -235,9 +269,12 @@ impl Scanner {
     }
 }
 
-/// All of `input`, or what stands before the first byte that is no UTF-8, or no whole character yet.
+/// All of `input`, or what stands before the first byte that is no UTF-8, or no whole character
+/// yet.
 fn valid_beginning(input: &[u8]) -> &str {
-    std::str::from_utf8(input).unwrap_or_else(|error| std::str::from_utf8(&input[..error.valid_up_to()]).expect("this much is valid"))
+    std::str::from_utf8(input).unwrap_or_else(|error| {
+        std::str::from_utf8(&input[..error.valid_up_to()]).expect("this much is valid")
+    })
 }
 
 /// How many bytes the element has that `text` begins with, if whoever is told reads it whole.
@@ -264,7 +301,9 @@ mod tests {
             scanner.feed(chunk, &mut |piece| {
                 pieces.push(match piece {
                     Piece::Ahead(..) => return Ok(()),
-                    Piece::Member(name, value) => format!("{name}={}", String::from_utf8_lossy(value)),
+                    Piece::Member(name, value) => {
+                        format!("{name}={}", String::from_utf8_lossy(value))
+                    }
                     Piece::DataBegins => "data".to_owned(),
                     Piece::Element(text) => format!("- {}", String::from_utf8_lossy(text)),
                 });
@@ -337,7 +376,8 @@ mod tests {
         let mut scanner = Scanner::new("data");
         let chunk = [b'x'; 65536];
         scanner.feed(b"{\"a\":\"", &mut |_| Ok(())).unwrap();
-        let fault = (0..=MAX_ITEM_BYTES / chunk.len()).find_map(|_| scanner.feed(&chunk, &mut |_| Ok(())).err());
+        let fault = (0..=MAX_ITEM_BYTES / chunk.len())
+            .find_map(|_| scanner.feed(&chunk, &mut |_| Ok(())).err());
         assert_eq!(fault.map(|fault| fault.kind), Some(ErrorKind::TooLarge));
     }
 }

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 
 use crate::domain::report::{RawRow, Report, RowRejection};
 
-/// Takes the rows of one report. It is made empty for every report, and given out only when the report was read whole.
+/// Takes the rows of one report. It is made empty for every report, and given out only when the
+/// report was read whole.
 pub trait RowSink: Default + Send {
     /// Takes a row that makes sense.
     fn row(&mut self, row: &RawRow<'_>);
@@ -41,11 +42,19 @@ pub struct RowList {
 }
 
 impl RowList {
-    /// Leaves one row for each visit, as it was told last: a history that is asked for in slices tells of a visit in each that it touches.
+    /// Leaves one row for each visit, as it was told last: a history that is asked for in slices
+    /// tells of a visit in each that it touches.
     pub fn leave_out_repeats(&mut self) {
         let mut seen = HashSet::new();
         let rows = std::mem::take(&mut self.rows).into_iter().rev();
-        let key = |row: &RawRow<'_>| (row.user_id.clone().into_owned(), row.state_name.to_string(), row.skill_name.to_string(), row.from);
+        let key = |row: &RawRow<'_>| {
+            (
+                row.user_id.clone().into_owned(),
+                row.state_name.to_string(),
+                row.skill_name.to_string(),
+                row.from,
+            )
+        };
         self.rows = rows.filter(|row| seen.insert(key(row))).collect();
         self.rows.reverse();
     }
@@ -93,7 +102,8 @@ mod tests {
             from: Timestamp::from_millis(from),
             to: to.map(Timestamp::from_millis),
         };
-        let rows = vec![row("1", 5, None), row("2", 5, Some(9)), row("1", 5, Some(8)), row("1", 8, None)];
+        let rows =
+            vec![row("1", 5, None), row("2", 5, Some(9)), row("1", 5, Some(8)), row("1", 8, None)];
         let mut list = RowList { rows, rejected: Vec::new() };
         list.leave_out_repeats();
         assert_eq!(list.rows, [row("2", 5, Some(9)), row("1", 5, Some(8)), row("1", 8, None)]);

@@ -14,13 +14,15 @@ use super::error::{ApiError, ErrorKind};
 /// The life of a token of which nothing is said: what CXone gives as a rule.
 const USUAL_LIFE: Duration = Duration::from_secs(1200);
 
-/// The life of a token of which nonsense is said; a token that dies earlier is dropped when it is refused.
+/// The life of a token of which nonsense is said; a token that dies earlier is dropped when it is
+/// refused.
 const DOUBTFUL_LIFE: Duration = Duration::from_secs(60);
 
 /// The longest life that is believed.
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
 
-/// How long before its end a token is renewed; one that lives at most twice as long, at half of its life.
+/// How long before its end a token is renewed; one that lives at most twice as long, at half of its
+/// life.
 const MARGIN: Duration = Duration::from_secs(60);
 
 /// The first wait after a failure, and the first after a 429 that asks for none.
@@ -42,7 +44,8 @@ impl Token {
     /// A token for `text`, unless it cannot stand in a header.
     pub(super) fn new(text: &str) -> Option<Self> {
         let is_safe = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-        let mut header = HeaderValue::from_str(&format!("Bearer {text}")).ok().filter(|_| is_safe)?;
+        let mut header =
+            HeaderValue::from_str(&format!("Bearer {text}")).ok().filter(|_| is_safe)?;
         header.set_sensitive(true);
         Some(Self { text: SecretString::from(text), header })
     }
@@ -59,7 +62,8 @@ pub(super) fn life(expires_in: Option<&str>) -> Duration {
     let Some(written) = expires_in.filter(|raw| *raw != "null") else {
         return USUAL_LIFE;
     };
-    let seconds: Option<f64> = super::json::string_or_number(written).and_then(|text| text.trim().parse().ok());
+    let seconds: Option<f64> =
+        super::json::string_or_number(written).and_then(|text| text.trim().parse().ok());
     match seconds {
         Some(seconds) if seconds >= LONGEST_LIFE.as_secs_f64() => LONGEST_LIFE,
         Some(seconds) if seconds > 0.0 => Duration::from_secs_f64(seconds),
@@ -109,9 +113,10 @@ impl TokenState {
         let spare = alive.map(|current| Arc::clone(&current.token));
         match (&self.failure, spare) {
             (Some(failure), Some(spare)) if now < failure.until => Decision::Use(spare),
-            (Some(failure), None) if now < failure.until => {
-                Decision::Refuse(ApiError { retry_after: Some(failure.until.since(now)), ..failure.error.clone() })
-            }
+            (Some(failure), None) if now < failure.until => Decision::Refuse(ApiError {
+                retry_after: Some(failure.until.since(now)),
+                ..failure.error.clone()
+            }),
             (Some(_) | None, spare) => Decision::Refresh(spare),
         }
     }
@@ -120,15 +125,22 @@ impl TokenState {
     pub(super) fn grant(&mut self, token: Token, asked: Monotonic, life: Duration) -> Arc<Token> {
         let renew = if life <= 2 * MARGIN { life / 2 } else { life.saturating_sub(MARGIN) };
         let token = Arc::new(token);
-        self.current = Some(Current { token: Arc::clone(&token), renew: asked.plus(renew), expires: asked.plus(life) });
+        self.current = Some(Current {
+            token: Arc::clone(&token),
+            renew: asked.plus(renew),
+            expires: asked.plus(life),
+        });
         self.failure = None;
         token
     }
 
     /// No token came, which was known at `now`.
     pub(super) fn fail(&mut self, error: ApiError, now: Monotonic) {
-        let attempts = self.failure.as_ref().map_or(0, |failure| failure.attempts).saturating_add(1);
-        let wait = error.retry_after.map_or_else(|| backoff(error.kind, attempts), |asked| asked.max(FIRST_WAIT));
+        let attempts =
+            self.failure.as_ref().map_or(0, |failure| failure.attempts).saturating_add(1);
+        let wait = error
+            .retry_after
+            .map_or_else(|| backoff(error.kind, attempts), |asked| asked.max(FIRST_WAIT));
         self.failure = Some(Failure { error, attempts, until: now.plus(wait) });
     }
 
@@ -144,7 +156,9 @@ impl TokenState {
 fn backoff(kind: ErrorKind, attempts: u32) -> Duration {
     let (first, longest) = match kind {
         ErrorKind::Throttled => (FIRST_WAIT_THROTTLED, LONGEST_PASSING_WAIT),
-        ErrorKind::Server | ErrorKind::Unreachable | ErrorKind::Malformed | ErrorKind::TooLarge => (FIRST_WAIT, LONGEST_PASSING_WAIT),
+        ErrorKind::Server | ErrorKind::Unreachable | ErrorKind::Malformed | ErrorKind::TooLarge => {
+            (FIRST_WAIT, LONGEST_PASSING_WAIT)
+        }
         ErrorKind::Credentials
         | ErrorKind::TokenForbidden
         | ErrorKind::Token
@@ -154,7 +168,9 @@ fn backoff(kind: ErrorKind, attempts: u32) -> Duration {
         | ErrorKind::Lost
         | ErrorKind::Rejected => (FIRST_WAIT, LONGEST_WAIT),
     };
-    2_u32.checked_pow(attempts.saturating_sub(1)).map_or(longest, |factor| first.saturating_mul(factor).min(longest))
+    2_u32
+        .checked_pow(attempts.saturating_sub(1))
+        .map_or(longest, |factor| first.saturating_mul(factor).min(longest))
 }
 
 #[cfg(test)]
@@ -220,10 +236,16 @@ mod tests {
     #[test]
     fn a_wait_that_the_server_asks_for_is_kept() {
         let mut state = TokenState::default();
-        state.fail(ApiError { retry_after: Some(Duration::from_secs(90)), ..error(ErrorKind::Throttled) }, at(0));
+        state.fail(
+            ApiError { retry_after: Some(Duration::from_secs(90)), ..error(ErrorKind::Throttled) },
+            at(0),
+        );
         assert_matches!(state.decide(at(89)), Decision::Refuse(_));
         assert_matches!(state.decide(at(90)), Decision::Refresh(None));
-        state.fail(ApiError { retry_after: Some(Duration::ZERO), ..error(ErrorKind::Throttled) }, at(90));
+        state.fail(
+            ApiError { retry_after: Some(Duration::ZERO), ..error(ErrorKind::Throttled) },
+            at(90),
+        );
         assert_matches!(state.decide(at(90)), Decision::Refuse(_));
     }
 

@@ -9,7 +9,8 @@ use http::{HeaderMap, Request, StatusCode};
 
 /// Sends requests. One call is one exchange: nothing is repeated and no redirect is followed.
 ///
-/// A request's body may hold the client secret and its `Authorization` a token; neither may be logged.
+/// A request's body may hold the client secret and its `Authorization` a token; neither may be
+/// logged.
 pub trait Transport: Send + Sync {
     /// Sends `request`; the answer's body follows as it arrives, decompressed.
     ///

@@ -60,7 +60,8 @@ impl Backoff {
         random.up_to(wait)
     }
 
-    /// The next wait, and up to half of it more: for where `first` is the least that must be waited.
+    /// The next wait, and up to half of it more: for where `first` is the least that must be
+    /// waited.
     pub fn at_least(&mut self, random: &mut Random) -> Duration {
         let wait = self.grow();
         wait + random.up_to(wait / 2)
@@ -92,7 +93,11 @@ mod tests {
     #[test]
     fn full_jitter_reaches_over_the_whole_wait() {
         let mut random = Random::from_seed(1);
-        let waits: Vec<Duration> = (0..200).map(|_| random.up_to(Duration::from_secs(10))).collect();
-        assert!(waits.iter().any(|wait| *wait < Duration::from_secs(1)) && waits.iter().any(|wait| *wait > Duration::from_secs(9)));
+        let waits: Vec<Duration> =
+            (0..200).map(|_| random.up_to(Duration::from_secs(10))).collect();
+        assert!(
+            waits.iter().any(|wait| *wait < Duration::from_secs(1))
+                && waits.iter().any(|wait| *wait > Duration::from_secs(9))
+        );
     }
 }

@@ -12,7 +12,8 @@ use super::time::Monotonic;
 
 pub use failure::Failure;
 
-/// So often is a page asked for again whose answer cannot be used: a window of a thousand pages must not be begun anew for one of them.
+/// So often is a page asked for again whose answer cannot be used: a window of a thousand pages
+/// must not be begun anew for one of them.
 const MOST_SPOILT: u8 = 3;
 
 /// The longest job id, in bytes.
@@ -37,7 +38,11 @@ impl JobId {
     /// `id`, if it may be one.
     #[must_use]
     pub fn parse(id: &str) -> Option<Self> {
-        let fits = !id.is_empty() && id.len() <= MAX_ID_BYTES && id != "." && id != ".." && !id.contains(char::is_control);
+        let fits = !id.is_empty()
+            && id.len() <= MAX_ID_BYTES
+            && id != "."
+            && id != ".."
+            && !id.contains(char::is_control);
         fits.then(|| Self(id.into()))
     }
 
@@ -103,7 +108,8 @@ pub enum Reply {
 pub enum Outcome {
     /// Its report was read whole.
     Completed,
-    /// It was not submitted, for there are too many requests: nothing failed, but all submits must wait.
+    /// It was not submitted, for there are too many requests: nothing failed, but all submits must
+    /// wait.
     Throttled {
         /// The wait that the answer asked for.
         retry_after: Option<Duration>,
@@ -165,10 +171,14 @@ impl Fetch {
     /// A job that an earlier process submitted so long ago; it is asked for at once.
     #[must_use]
     pub fn resumed(timing: JobTiming, id: JobId, now: Monotonic, age: Duration) -> Self {
-        Self { phase: Phase::Submitted { id, since: now.before(age), poll_at: now }, ..Self::new(timing) }
+        Self {
+            phase: Phase::Submitted { id, since: now.before(age), poll_at: now },
+            ..Self::new(timing)
+        }
     }
 
-    /// What is read in pages, from `now` on: it is given up when no page comes for the whole timeout.
+    /// What is read in pages, from `now` on: it is given up when no page comes for the whole
+    /// timeout.
     #[must_use]
     pub fn paged(timing: JobTiming, now: Monotonic) -> Self {
         Self { phase: Phase::Paged { begun: now, since: now, next_at: now }, ..Self::new(timing) }
@@ -218,13 +228,18 @@ impl Fetch {
         self.sent_at = now;
     }
 
-    /// Takes the reply to the request that was under way; the outcome when the job has ended with it.
+    /// Takes the reply to the request that was under way; the outcome when the job has ended with
+    /// it.
     pub fn reply(&mut self, now: Monotonic, reply: Reply, random: &mut Random) -> Option<Outcome> {
         self.busy = false;
         match reply {
             Reply::Submitted(id) => {
                 self.token_renewed = false;
-                self.phase = Phase::Submitted { id, since: self.sent_at, poll_at: now.plus(self.timing.poll_every) };
+                self.phase = Phase::Submitted {
+                    id,
+                    since: self.sent_at,
+                    poll_at: now.plus(self.timing.poll_every),
+                };
                 None
             }
             Reply::Unfinished => {
@@ -247,13 +262,23 @@ impl Fetch {
                 })
             }
             Reply::Completed => Some(Outcome::Completed),
-            Reply::Throttled { retry_after, .. } if !self.in_flight() => Some(Outcome::Throttled { retry_after }),
-            Reply::Throttled { retry_after, message } => {
-                let wait = retry_after.unwrap_or_else(|| self.throttles.at_least(random)).max(self.timing.poll_every);
-                self.throttled += wait;
-                self.poll_after(now, wait, || Trouble { failure: Failure::Timeout, retry_after: None, message })
+            Reply::Throttled { retry_after, .. } if !self.in_flight() => {
+                Some(Outcome::Throttled { retry_after })
             }
-            Reply::Trouble(trouble) if trouble.failure == Failure::Unauthorized && !self.token_renewed => {
+            Reply::Throttled { retry_after, message } => {
+                let wait = retry_after
+                    .unwrap_or_else(|| self.throttles.at_least(random))
+                    .max(self.timing.poll_every);
+                self.throttled += wait;
+                self.poll_after(now, wait, || Trouble {
+                    failure: Failure::Timeout,
+                    retry_after: None,
+                    message,
+                })
+            }
+            Reply::Trouble(trouble)
+                if trouble.failure == Failure::Unauthorized && !self.token_renewed =>
+            {
                 self.token_renewed = true;
                 None
             }
@@ -267,12 +292,19 @@ impl Fetch {
     }
 
     fn asks_again(&self, failure: Failure) -> bool {
-        let spoilt = matches!(self.phase, Phase::Paged { .. }) && failure.may_be_chance() && self.spoilt < MOST_SPOILT;
+        let spoilt = matches!(self.phase, Phase::Paged { .. })
+            && failure.may_be_chance()
+            && self.spoilt < MOST_SPOILT;
         spoilt || self.in_flight() && failure.may_pass()
     }
 
     /// Polls again after `wait`, unless the time for the job is over.
-    fn poll_after(&mut self, now: Monotonic, wait: Duration, over: impl FnOnce() -> Trouble) -> Option<Outcome> {
+    fn poll_after(
+        &mut self,
+        now: Monotonic,
+        wait: Duration,
+        over: impl FnOnce() -> Trouble,
+    ) -> Option<Outcome> {
         let (since, next_at) = match &mut self.phase {
             Phase::Unsubmitted => return Some(Outcome::Failed(over())),
             Phase::Submitted { since, poll_at, .. } => (since, poll_at),
@@ -284,7 +316,8 @@ impl Fetch {
     }
 }
 
-/// The wait after a 429 that does not say how long: from 5 s, since that is what the API's documentation asks for.
+/// The wait after a 429 that does not say how long: from 5 s, since that is what the API's
+/// documentation asks for.
 #[must_use]
 pub const fn throttle_backoff() -> Backoff {
     Backoff::new(Duration::from_secs(5), Duration::from_secs(60))

@@ -1,13 +1,16 @@
 //! Which hosts are CXone's own.
 
-/// The domains that CXone's hosts are in. Source: NICE's developer documentation names hosts in both.
+/// The domains that CXone's hosts are in. Source: NICE's developer documentation names hosts in
+/// both.
 const DOMAINS: [&str; 2] = ["niceincontact.com", "nice-incontact.com"];
 
 /// Whether `host` is one of CXone's domains or below one.
 #[must_use]
 pub fn is_cxone(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
-    DOMAINS.iter().any(|domain| host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+    DOMAINS.iter().any(|domain| {
+        host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    })
 }
 
 #[cfg(test)]
@@ -25,9 +28,15 @@ mod tests {
         ] {
             assert!(is_cxone(host), "{host}");
         }
-        for host in
-            ["evilniceincontact.com", "niceincontact.com.evil.org", "niceincontact.co", "", ".", "nice.incontact.com", "incontact.com"]
-        {
+        for host in [
+            "evilniceincontact.com",
+            "niceincontact.com.evil.org",
+            "niceincontact.co",
+            "",
+            ".",
+            "nice.incontact.com",
+            "incontact.com",
+        ] {
             assert!(!is_cxone(host), "{host}");
         }
     }

@@ -1,4 +1,5 @@
-//! The pure core: what is counted and what is asked for. No clock, no socket, no task; time and randomness are arguments.
+//! The pure core: what is counted and what is asked for. No clock, no socket, no task; time and
+//! randomness are arguments.
 
 pub mod backoff;
 pub mod fetch;

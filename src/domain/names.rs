@@ -48,7 +48,9 @@ impl Names {
         if let Some(id) = self.find(&value) {
             return id;
         }
-        let id = NameId(u32::try_from(self.values.len()).expect("reports are limited to far fewer names"));
+        let id = NameId(
+            u32::try_from(self.values.len()).expect("reports are limited to far fewer names"),
+        );
         let value: Arc<str> = Arc::from(value);
         self.values.push(Arc::clone(&value));
         self.by_value.insert(value, id);
@@ -57,7 +59,9 @@ impl Names {
 
     /// The same as [`Names::intern`], with the name that it probably is.
     pub(super) fn intern_near(&mut self, raw: &str, guess: Option<NameId>) -> NameId {
-        guess.filter(|guess| *self.values[guess.index()] == *raw).unwrap_or_else(|| self.intern(raw))
+        guess
+            .filter(|guess| *self.values[guess.index()] == *raw)
+            .unwrap_or_else(|| self.intern(raw))
     }
 
     /// The place of `value`, if it is known.
@@ -90,8 +94,9 @@ impl Names {
     }
 }
 
-/// `raw` as a label value: control characters but the newline become U+FFFD; what is longer than [`MAX_LABEL_BYTES`] is cut at a
-/// character's edge and ends in `…` and 8 hex digits of the hash of the whole, so that two names stay two.
+/// `raw` as a label value: control characters but the newline become U+FFFD; what is longer than
+/// [`MAX_LABEL_BYTES`] is cut at a character's edge and ends in `…` and 8 hex digits of the hash of
+/// the whole, so that two names stay two.
 #[must_use]
 pub fn label_value(raw: &str) -> Cow<'_, str> {
     if raw.len() <= MAX_LABEL_BYTES && raw.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
@@ -99,7 +104,10 @@ pub fn label_value(raw: &str) -> Cow<'_, str> {
     }
     let unsafe_char = |c: char| c.is_control() && c != '\n';
     let clean: Cow<'_, str> = if raw.contains(unsafe_char) {
-        raw.chars().map(|c| if unsafe_char(c) { char::REPLACEMENT_CHARACTER } else { c }).collect::<String>().into()
+        raw.chars()
+            .map(|c| if unsafe_char(c) { char::REPLACEMENT_CHARACTER } else { c })
+            .collect::<String>()
+            .into()
     } else {
         raw.into()
     };
@@ -110,9 +118,12 @@ pub fn label_value(raw: &str) -> Cow<'_, str> {
     format!("{}{CUT_MARK}{:08x}", &clean[..end], fnv1a(raw)).into()
 }
 
-/// FNV-1a, folded to 32 bits: the same on every run and machine, unlike the standard library's hasher.
+/// FNV-1a, folded to 32 bits: the same on every run and machine, unlike the standard library's
+/// hasher.
 fn fnv1a(text: &str) -> u32 {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     let folded = (hash >> 32) ^ (hash & 0xffff_ffff);
     u32::try_from(folded).expect("the upper half was folded away")
 }

@@ -8,10 +8,12 @@ use ring::hmac;
 use super::names::label_value;
 use super::report::{Filter, Report};
 
-/// Bytes of the hash that an id becomes: 128 bits, so that no two agents of any contact centre share one.
+/// Bytes of the hash that an id becomes: 128 bits, so that no two agents of any contact centre
+/// share one.
 const ID_BYTES: usize = 16;
 
-/// What [`AgentIds::fingerprint`] hashes. No agent has this id: label values hold no such character.
+/// What [`AgentIds::fingerprint`] hashes. No agent has this id: label values hold no such
+/// character.
 const FINGERPRINT_OF: &[u8] = b"\0fingerprint";
 
 /// How agents are told apart in metrics, in the store and in messages.
@@ -20,7 +22,8 @@ pub enum AgentIds {
     /// By the id that CXone has for them.
     #[default]
     Raw,
-    /// By its HMAC-SHA-256 with this key, in 32 hex digits: the same in every process that has the key.
+    /// By its HMAC-SHA-256 with this key, in 32 hex digits: the same in every process that has the
+    /// key.
     Hmac(IdKey),
 }
 
@@ -35,7 +38,8 @@ impl IdKey {
     /// The key made of `secret`; `None` when that is shorter than [`IdKey::FEWEST_BYTES`].
     #[must_use]
     pub fn new(secret: &[u8]) -> Option<Self> {
-        (secret.len() >= Self::FEWEST_BYTES).then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, secret)))
+        (secret.len() >= Self::FEWEST_BYTES)
+            .then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, secret)))
     }
 
     fn digits(&self, text: &[u8]) -> String {
@@ -143,7 +147,8 @@ mod tests {
         report
     }
 
-    /// RFC 4231 has no case with this key; `printf user-1 | openssl dgst -sha256 -hmac 0123456789abcdef` says the same.
+    /// RFC 4231 has no case with this key; `printf user-1 | openssl dgst -sha256 -hmac
+    /// 0123456789abcdef` says the same.
     #[test]
     fn an_id_becomes_the_beginning_of_its_hmac() {
         assert_eq!(hmac().of("user-1"), "9671a70114c638eedd26dab7f09610ba");

@@ -12,8 +12,8 @@ use governor::{Quota as Rate, RateLimiter};
 
 use super::time::Monotonic;
 
-/// Jobs are spread over this time and not over a minute, so that one that takes a second longer to arrive than those after it does not
-/// make a minute of theirs too full.
+/// Jobs are spread over this time and not over a minute, so that one that takes a second longer to
+/// arrive than those after it does not make a minute of theirs too full.
 const SPREAD: Duration = Duration::from_secs(61);
 
 /// The span that the rule speaks of.
@@ -24,10 +24,12 @@ const SLOW_ANSWER: Duration = Duration::from_secs(10);
 
 /// Submits, each let through or told when to come again.
 ///
-/// When a submit reaches CXone is not known, only that it is between its sending and its answer: one that waited for a token, or on the
-/// way, arrives among later ones. So a minute is counted from the answer.
+/// When a submit reaches CXone is not known, only that it is between its sending and its answer:
+/// one that waited for a token, or on the way, arrives among later ones. So a minute is counted
+/// from the answer.
 ///
-/// A burst of B jobs refilled every T lets B + ⌊60 s / T⌋ through in a minute, so there are no bursts: one job every 61 s ÷ the limit.
+/// A burst of B jobs refilled every T lets B + ⌊60 s / T⌋ through in a minute, so there are no
+/// bursts: one job every 61 s ÷ the limit.
 #[derive(Debug)]
 pub struct Quota {
     limiter: RateLimiter<NotKeyed, InMemoryState, FakeRelativeClock, NoOpMiddleware<Nanos>>,
@@ -48,10 +50,19 @@ impl Quota {
     pub fn new(jobs_per_minute: NonZeroU32) -> Self {
         let clock = FakeRelativeClock::default();
         let period = SPREAD / jobs_per_minute.get();
-        let rate = Rate::with_period(period).expect("a share of 61 s by a 32-bit number is not zero");
+        let rate =
+            Rate::with_period(period).expect("a share of 61 s by a 32-bit number is not zero");
         let limiter = RateLimiter::direct_with_clock(rate, clock.clone());
         let limit = usize::try_from(jobs_per_minute.get()).unwrap_or(usize::MAX);
-        Self { limiter, clock, told: Monotonic::default(), period, limit, under_way: 0, answered: VecDeque::new() }
+        Self {
+            limiter,
+            clock,
+            told: Monotonic::default(),
+            period,
+            limit,
+            under_way: 0,
+            answered: VecDeque::new(),
+        }
     }
 
     /// The time from one job to the next.
@@ -71,10 +82,15 @@ impl Quota {
             self.answered.pop_front();
         }
         if self.under_way + self.answered.len() >= self.limit {
-            let room = self.answered.front().map_or(now.plus(self.period), |answered| answered.plus(MINUTE));
+            let room = self
+                .answered
+                .front()
+                .map_or(now.plus(self.period), |answered| answered.plus(MINUTE));
             return Err(room.plus(Duration::from_millis(1)));
         }
-        self.limiter.check().map_err(|refused| now.plus(refused.wait_time_from(self.clock.now())))?;
+        self.limiter
+            .check()
+            .map_err(|refused| now.plus(refused.wait_time_from(self.clock.now())))?;
         self.under_way += 1;
         Ok(())
     }
@@ -88,12 +104,18 @@ impl Quota {
     /// How many were let through in the last minute, as the rule counts them.
     #[must_use]
     pub fn used(&self, now: Monotonic) -> usize {
-        self.under_way + self.answered.iter().filter(|answered| answered.plus(MINUTE) >= now).count()
+        self.under_way
+            + self.answered.iter().filter(|answered| answered.plus(MINUTE) >= now).count()
     }
 
-    /// Takes note of submits that an earlier process sent so long ago, in any order. When they were answered is not known.
+    /// Takes note of submits that an earlier process sent so long ago, in any order. When they were
+    /// answered is not known.
     pub fn remember(&mut self, now: Monotonic, ages: &[Duration]) {
-        let mut ages: Vec<Duration> = ages.iter().map(|age| age.saturating_sub(SLOW_ANSWER)).filter(|age| *age <= MINUTE).collect();
+        let mut ages: Vec<Duration> = ages
+            .iter()
+            .map(|age| age.saturating_sub(SLOW_ANSWER))
+            .filter(|age| *age <= MINUTE)
+            .collect();
         ages.sort_unstable_by(|a, b| b.cmp(a));
         self.clock.advance(now.since(self.told));
         self.told = self.told.max(now);
@@ -166,8 +188,18 @@ mod tests {
     fn submits_of_an_earlier_process_count() {
         let mut quota = Quota::new(NonZeroU32::new(3).expect("three"));
         let now = Monotonic::from_elapsed(Duration::from_secs(1));
-        quota.remember(now, &[Duration::from_secs(60), Duration::from_secs(80), Duration::from_secs(50), Duration::from_secs(55)]);
-        let again = quota.take(now).expect_err("three were made in the last minute, each answered up to 10 s later");
+        quota.remember(
+            now,
+            &[
+                Duration::from_secs(60),
+                Duration::from_secs(80),
+                Duration::from_secs(50),
+                Duration::from_secs(55),
+            ],
+        );
+        let again = quota
+            .take(now)
+            .expect_err("three were made in the last minute, each answered up to 10 s later");
         assert_eq!(again, now.plus(Duration::from_millis(10_001)));
         assert_eq!(quota.take(again), Ok(()));
         assert!(quota.take(again.plus(Duration::from_secs(1))).is_err());

@@ -73,14 +73,22 @@ pub enum RowRejection {
     EndsBeforeStart,
     /// `count` is negative, no whole number, or larger than 4,294,967,295.
     BadCount,
-    /// A `count` above 1 that starts at its window's start: how much of it lies before the window cannot be told.
+    /// A `count` above 1 that starts at its window's start: how much of it lies before the window
+    /// cannot be told.
     CutBucket,
 }
 
 impl RowRejection {
     /// Every reason, in the order of its label values' exposition.
-    pub const ALL: [Self; 7] =
-        [Self::NotAnObject, Self::NoAgent, Self::NoState, Self::BadTime, Self::EndsBeforeStart, Self::BadCount, Self::CutBucket];
+    pub const ALL: [Self; 7] = [
+        Self::NotAnObject,
+        Self::NoAgent,
+        Self::NoState,
+        Self::BadTime,
+        Self::EndsBeforeStart,
+        Self::BadCount,
+        Self::CutBucket,
+    ];
 
     /// The value of the label `reason`.
     #[must_use]
@@ -131,7 +139,9 @@ impl Report {
         let agent = self.names.intern_near(&row.user_id, self.newest);
         self.newest = Some(agent);
         if !row.user_name.is_empty() {
-            let name = self.names.intern_near(&row.user_name, self.display_names.last().map(|(_, name)| *name));
+            let name = self
+                .names
+                .intern_near(&row.user_name, self.display_names.last().map(|(_, name)| *name));
             if self.display_names.last() != Some(&(agent, name)) {
                 self.display_names.push((agent, name));
             }
@@ -180,9 +190,15 @@ impl Report {
         let names: Vec<NameId> = later.names.values().map(|name| self.names.intern(name)).collect();
         let place = |id: NameId| names[id.index()];
         for row in later.rows.iter() {
-            self.rows.push(Row { agent: place(row.agent), state: place(row.state), skill: place(row.skill), ..row });
+            self.rows.push(Row {
+                agent: place(row.agent),
+                state: place(row.state),
+                skill: place(row.skill),
+                ..row
+            });
         }
-        self.display_names.extend(later.display_names.iter().map(|(agent, name)| (place(*agent), place(*name))));
+        self.display_names
+            .extend(later.display_names.iter().map(|(agent, name)| (place(*agent), place(*name))));
         for (mine, more) in self.rejected.iter_mut().zip(later.rejected) {
             *mine += more;
         }

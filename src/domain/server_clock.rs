@@ -34,7 +34,8 @@ impl ServerClock {
         }
     }
 
-    /// Now, by CXone's clock where it differs from ours by more than 2 s; never later than CXone's now.
+    /// Now, by CXone's clock where it differs from ours by more than 2 s; never later than CXone's
+    /// now.
     #[must_use]
     pub fn now(&self, now: Now) -> Timestamp {
         let Some((earliest, latest)) = self.bounds(now.instant) else { return now.utc };
@@ -46,7 +47,9 @@ impl ServerClock {
     #[must_use]
     pub fn skew_seconds(&self, now: Now) -> Option<f64> {
         let (earliest, latest) = self.bounds(now.instant)?;
-        let seconds = |later: Timestamp, earlier: Timestamp| later.since(earlier).as_secs_f64() - earlier.since(later).as_secs_f64();
+        let seconds = |later: Timestamp, earlier: Timestamp| {
+            later.since(earlier).as_secs_f64() - earlier.since(later).as_secs_f64()
+        };
         Some(seconds(earliest, now.utc).midpoint(seconds(latest, now.utc)))
     }
 
@@ -62,7 +65,10 @@ mod tests {
     use super::*;
 
     fn now(instant: u64, utc: i64) -> Now {
-        Now { instant: Monotonic::from_elapsed(Duration::from_millis(instant)), utc: Timestamp::from_millis(utc) }
+        Now {
+            instant: Monotonic::from_elapsed(Duration::from_millis(instant)),
+            utc: Timestamp::from_millis(utc),
+        }
     }
 
     fn clock(date: i64) -> ServerClock {
@@ -74,7 +80,11 @@ mod tests {
     #[test]
     fn our_clock_is_good_enough_when_the_dates_agree() {
         for date in [999_000, 1_000_000, 1_002_000] {
-            assert_eq!(clock(date).now(now(500, 1_000_500)), Timestamp::from_millis(1_000_500), "{date}");
+            assert_eq!(
+                clock(date).now(now(500, 1_000_500)),
+                Timestamp::from_millis(1_000_500),
+                "{date}"
+            );
         }
         let skew = clock(1_000_000).skew_seconds(now(100, 1_000_100)).expect("a date was told");
         assert!(skew.abs() < 1.0, "{skew}");

@@ -14,7 +14,8 @@ use super::time::Timestamp;
 /// Upper bounds of `cxone_state_visit_duration_seconds`, in seconds; `+Inf` comes after them.
 pub const VISIT_BUCKETS: [u32; 13] = [5, 10, 15, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 7200];
 
-/// The state of the floor and of its counters at one moment. Every list but the agents' is sorted by its labels and has no two equal ones.
+/// The state of the floor and of its counters at one moment. Every list but the agents' is sorted
+/// by its labels and has no two equal ones.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// The agents whose series are shown, each once; empty with `metrics.detail: aggregate`.
@@ -49,14 +50,28 @@ impl Snapshot {
     pub fn series(&self) -> u64 {
         let agents: u64 = self.shards.iter().map(|shard| shard.series).sum();
         let targets = self.targets.iter().map(|target| {
-            1 + u64::from(target.last_success.is_some()) + u64::from(target.watermark.is_some()) + u64::from(target.epoch.is_some())
+            1 + u64::from(target.last_success.is_some())
+                + u64::from(target.watermark.is_some())
+                + u64::from(target.epoch.is_some())
         });
-        let lists = [self.state_agents.len(), self.over_limit.len(), self.limits.len(), self.skill_agents.len()];
+        let lists = [
+            self.state_agents.len(),
+            self.over_limit.len(),
+            self.limits.len(),
+            self.skill_agents.len(),
+        ];
         let lists: u64 = lists.into_iter().map(count).sum();
-        // Each histogram has its buckets, the one of all, a sum and a count; beside it stand two counters.
+        // Each histogram has its buckets, the one of all, a sum and a count; beside it stand two
+        // counters.
         let states = count(self.states.len()) * (count(VISIT_BUCKETS.len()) + 5);
         let live = self.live.as_ref().map_or(0, LiveSeries::series);
-        agents + targets.sum::<u64>() + lists + states + live + 1 + u64::from(self.data_watermark.is_some())
+        agents
+            + targets.sum::<u64>()
+            + lists
+            + states
+            + live
+            + 1
+            + u64::from(self.data_watermark.is_some())
     }
 
     /// The agents that it tells in full, in the order of the page.
@@ -67,7 +82,10 @@ impl Snapshot {
     /// The fingerprints of its shards.
     #[must_use]
     pub fn fingerprints(&self) -> HashSet<Fingerprint> {
-        self.shards.iter().flat_map(|shard| [shard.fingerprint, shard.observed_fingerprint]).collect()
+        self.shards
+            .iter()
+            .flat_map(|shard| [shard.fingerprint, shard.observed_fingerprint])
+            .collect()
     }
 }
 
@@ -75,19 +93,21 @@ fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-/// Agents whose series stand together on the page, in the order of their ids: those that a report is likely to change together.
+/// Agents whose series stand together on the page, in the order of their ids: those that a report
+/// is likely to change together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// Within a process, shards with the same one have the same series, but for the observed times.
     pub fingerprint: Fingerprint,
-    /// Shards with the same one have the same observed times. They have one of their own because a live poll moves them all, and as a
-    /// rule little else.
+    /// Shards with the same one have the same observed times. They have one of their own because a
+    /// live poll moves them all, and as a rule little else.
     pub observed_fingerprint: Fingerprint,
     /// How many series it has.
     pub series: u64,
     /// `None` when whoever asked knows them from a snapshot before.
     pub agents: Option<Agents>,
-    /// Each agent's `cxone_agent_observed_timestamp_seconds`, those without one left out; `None` as above.
+    /// Each agent's `cxone_agent_observed_timestamp_seconds`, those without one left out; `None` as
+    /// above.
     pub observed: Option<Vec<(Arc<str>, Timestamp)>>,
 }
 
@@ -95,8 +115,10 @@ impl Shard {
     /// A shard of these agents, known by all that they show.
     #[must_use]
     pub fn of(agents: Vec<AgentSeries>) -> Self {
-        let observed: Vec<(Arc<str>, Timestamp)> =
-            agents.iter().filter_map(|agent| Some((Arc::clone(&agent.agent), agent.observed?))).collect();
+        let observed: Vec<(Arc<str>, Timestamp)> = agents
+            .iter()
+            .filter_map(|agent| Some((Arc::clone(&agent.agent), agent.observed?)))
+            .collect();
         Self {
             fingerprint: Fingerprint::of(&agents),
             series: agents.iter().map(AgentSeries::series).sum(),
@@ -105,17 +127,25 @@ impl Shard {
         }
     }
 
-    /// A shard with these observed times and nothing else, for someone who has those with the fingerprints in `known`.
+    /// A shard with these observed times and nothing else, for someone who has those with the
+    /// fingerprints in `known`.
     #[must_use]
     pub fn observed(observed: Vec<(Arc<str>, Timestamp)>, known: &HashSet<Fingerprint>) -> Self {
         // Told apart from the fingerprints of what else a shard has.
         let fingerprint = Fingerprint::of(&("observed", &observed));
         let observed = (!known.contains(&fingerprint)).then_some(observed);
-        Self { fingerprint, observed_fingerprint: fingerprint, series: 0, agents: Some(Agents::of(Vec::new())), observed }
+        Self {
+            fingerprint,
+            observed_fingerprint: fingerprint,
+            series: 0,
+            agents: Some(Agents::of(Vec::new())),
+            observed,
+        }
     }
 }
 
-/// The agents of a shard. Their series are made when they are asked for: those of all shards together would take more room than all else.
+/// The agents of a shard. Their series are made when they are asked for: those of all shards
+/// together would take more room than all else.
 #[derive(Clone)]
 pub struct Agents(Arc<dyn Fn() -> Vec<AgentSeries> + Send + Sync>);
 
@@ -152,7 +182,8 @@ impl PartialEq for Agents {
 
 impl Eq for Agents {}
 
-/// What tells a shard from others, and from itself at another time. Means nothing to another process.
+/// What tells a shard from others, and from itself at another time. Means nothing to another
+/// process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(u64);
 
@@ -170,7 +201,8 @@ impl Fingerprint {
 pub struct AgentSeries {
     /// The label `agent`.
     pub agent: Arc<str>,
-    /// The label `agent_name` of `cxone_agent_info`; `None` when it is not wanted, not known or stale.
+    /// The label `agent_name` of `cxone_agent_info`; `None` when it is not wanted, not known or
+    /// stale.
     pub agent_name: Option<Arc<str>>,
     /// `cxone_agent_observed_timestamp_seconds`; `None` when stale.
     pub observed: Option<Timestamp>,
@@ -184,7 +216,9 @@ impl AgentSeries {
     /// How many series it has.
     #[must_use]
     pub fn series(&self) -> u64 {
-        let labels = self.labels.iter().map(|label| 2 + u64::from(label.start.is_some()) + u64::from(label.window_entries.is_some()));
+        let labels = self.labels.iter().map(|label| {
+            2 + u64::from(label.start.is_some()) + u64::from(label.window_entries.is_some())
+        });
         let agent = [self.observed.is_some(), self.agent_name.is_some(), self.live.is_some()];
         labels.sum::<u64>() + agent.into_iter().map(u64::from).sum::<u64>()
     }
@@ -247,7 +281,8 @@ pub struct StateSeries {
 /// A histogram of visits' lengths.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VisitDurations {
-    /// How many fell into each bucket (not cumulated): one more than [`VISIT_BUCKETS`], the last for longer ones.
+    /// How many fell into each bucket (not cumulated): one more than [`VISIT_BUCKETS`], the last
+    /// for longer ones.
     pub buckets: [u64; VISIT_BUCKETS.len() + 1],
     /// The sum of the lengths, in milliseconds.
     pub sum_millis: u64,
@@ -256,7 +291,8 @@ pub struct VisitDurations {
 impl VisitDurations {
     /// Takes in one finished visit.
     pub fn observe(&mut self, length: Duration) {
-        let bucket = VISIT_BUCKETS.partition_point(|&bound| length > Duration::from_secs(u64::from(bound)));
+        let bucket =
+            VISIT_BUCKETS.partition_point(|&bound| length > Duration::from_secs(u64::from(bound)));
         self.buckets[bucket] += 1;
         let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
         self.sum_millis = self.sum_millis.saturating_add(millis);
@@ -303,7 +339,10 @@ impl LiveSeries {
     fn series(&self) -> u64 {
         let feeds = self.feeds.iter().map(|feed| 1 + u64::from(feed.last_success.is_some()));
         let skills = self.skills.iter().map(SkillSeries::series);
-        feeds.sum::<u64>() + skills.sum::<u64>() + count(self.unavailable.len()) + count(self.teams.len())
+        feeds.sum::<u64>()
+            + skills.sum::<u64>()
+            + count(self.unavailable.len())
+            + count(self.teams.len())
     }
 }
 
@@ -355,6 +394,7 @@ impl SkillSeries {
     #[must_use]
     pub fn series(&self) -> u64 {
         let numbers = [self.queue, self.inside, self.outside, self.level, self.goal];
-        count(numbers.iter().chain(&self.agents).flatten().count()) + u64::from(self.oldest.is_some())
+        count(numbers.iter().chain(&self.agents).flatten().count())
+            + u64::from(self.oldest.is_some())
     }
 }

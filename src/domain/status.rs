@@ -1,4 +1,5 @@
-//! How the exporter is doing, as a person is told: plain data on its way from the loop to the status page.
+//! How the exporter is doing, as a person is told: plain data on its way from the loop to the
+//! status page.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,8 @@ pub struct Standings {
     pub targets: Vec<TargetStatus>,
     /// The live feeds, where the dialect has any.
     pub feeds: Vec<FeedStatus>,
-    /// What was taken from the quota in the last minute: report jobs, or requests where those are what is limited.
+    /// What was taken from the quota in the last minute: report jobs, or requests where those are
+    /// what is limited.
     pub used_in_last_minute: u32,
     /// Where the counts are kept.
     pub store: StoreStatus,
@@ -118,10 +120,12 @@ pub struct RecentError {
 }
 
 impl RecentError {
-    /// Whether this is the same error again. How long to wait, or a number in what CXone says, does not make it another.
+    /// Whether this is the same error again. How long to wait, or a number in what CXone says, does
+    /// not make it another.
     fn is(&self, whom: &str, failure: Option<Failure>, message: &str) -> bool {
         let is_only_ones = self.befell.len() == 1 && !self.befell_more && &*self.befell[0] == whom;
-        self.failure == failure && (is_only_ones || without_digits(&self.message).eq(without_digits(message)))
+        self.failure == failure
+            && (is_only_ones || without_digits(&self.message).eq(without_digits(message)))
     }
 }
 
@@ -135,7 +139,13 @@ pub struct RecentErrors(Vec<RecentError>);
 
 impl RecentErrors {
     /// Takes note of an error that befell `whom`.
-    pub fn note(&mut self, at: Timestamp, whom: &Arc<str>, failure: Option<Failure>, message: &str) {
+    pub fn note(
+        &mut self,
+        at: Timestamp,
+        whom: &Arc<str>,
+        failure: Option<Failure>,
+        message: &str,
+    ) {
         let known = self.0.iter().position(|error| error.is(whom, failure, message));
         let mut error = known.map(|place| self.0.remove(place)).unwrap_or_else(|| RecentError {
             failure,
@@ -192,10 +202,18 @@ mod tests {
         let mut errors = RecentErrors::default();
         for number in 0..50 {
             let whom = Arc::from(format!("team:{number}"));
-            errors.note(at(number), &whom, Some(Failure::Credentials), &format!("CXone answered 401 (again in {number} s)"));
+            errors.note(
+                at(number),
+                &whom,
+                Some(Failure::Credentials),
+                &format!("CXone answered 401 (again in {number} s)"),
+            );
         }
         let told: Vec<_> = errors.newest_first().collect();
-        assert_eq!((told.len(), told[0].times, told[0].befell.len(), told[0].befell_more), (1, 50, MOST_NAMED, true));
+        assert_eq!(
+            (told.len(), told[0].times, told[0].befell.len(), told[0].befell_more),
+            (1, 50, MOST_NAMED, true)
+        );
         errors.note(at(60), &Arc::from("team:1"), None, "CXone answered 401 (again in 1 s)");
         assert_eq!(errors.newest_first().len(), 2, "another failure with the same words");
     }
@@ -205,7 +223,12 @@ mod tests {
         let mut errors = RecentErrors::default();
         for number in 0..u8::try_from(3 * MOST_ERRORS).unwrap() {
             let whom = Arc::from(format!("target {number}"));
-            errors.note(at(i64::from(number)), &whom, Some(Failure::Rejected), &"x".repeat(usize::from(number)));
+            errors.note(
+                at(i64::from(number)),
+                &whom,
+                Some(Failure::Rejected),
+                &"x".repeat(usize::from(number)),
+            );
         }
         let lengths: Vec<usize> = errors.newest_first().map(|error| error.message.len()).collect();
         assert_eq!(lengths, (2 * MOST_ERRORS..3 * MOST_ERRORS).rev().collect::<Vec<_>>());

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// A point of event or wall time in whole milliseconds since 1970-01-01T00:00:00Z.
 ///
-/// The Reporting API tells all times in UTC with three digits of milliseconds, so this loses nothing.
+/// The Reporting API tells all times in UTC with three digits of milliseconds, so this loses
+/// nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Timestamp(i64);
 
@@ -70,8 +71,8 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// A point on a clock that never steps: the time since the process began. Points before that can be told, too: an earlier process
-/// may have made them.
+/// A point on a clock that never steps: the time since the process began. Points before that can be
+/// told, too: an earlier process may have made them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Monotonic(Duration);
 
@@ -160,8 +161,14 @@ mod tests {
 
     #[test]
     fn a_timestamp_is_told_with_three_digits_and_a_literal_z() {
-        assert_eq!(Timestamp::from_millis(1_698_393_600_000).to_string(), "2023-10-27T08:00:00.000Z");
-        assert_eq!(Timestamp::from_millis(1_698_393_600_007).to_string(), "2023-10-27T08:00:00.007Z");
+        assert_eq!(
+            Timestamp::from_millis(1_698_393_600_000).to_string(),
+            "2023-10-27T08:00:00.000Z"
+        );
+        assert_eq!(
+            Timestamp::from_millis(1_698_393_600_007).to_string(),
+            "2023-10-27T08:00:00.007Z"
+        );
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::time::{Timestamp, Window};
 
-/// What CXone is about to forget is not asked for: by the time that it reads the request, it would refuse the whole window.
+/// What CXone is about to forget is not asked for: by the time that it reads the request, it would
+/// refuse the whole window.
 const FORGETTING: Duration = Duration::from_secs(60);
 
 /// What windows depend on.
@@ -32,7 +33,8 @@ pub struct Planned {
 }
 
 impl WindowRules {
-    /// The window that follows `watermark` at CXone's time `now`; `None` while there is nothing new to ask for.
+    /// The window that follows `watermark` at CXone's time `now`; `None` while there is nothing new
+    /// to ask for.
     #[must_use]
     pub fn next(&self, watermark: Option<Timestamp>, now: Timestamp) -> Option<Planned> {
         let end = now.minus(self.settle_delay);
@@ -58,7 +60,12 @@ mod tests {
 
     fn rules() -> WindowRules {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-        WindowRules { lookback: minutes(24 * 60), overlap: minutes(15), settle_delay: Duration::ZERO, retention: minutes(30 * 24 * 60) }
+        WindowRules {
+            lookback: minutes(24 * 60),
+            overlap: minutes(15),
+            settle_delay: Duration::ZERO,
+            retention: minutes(30 * 24 * 60),
+        }
     }
 
     fn at(millis: i64) -> Timestamp {
@@ -97,7 +104,11 @@ mod tests {
         let planned = rules().next(Some(at(0)), now).expect("a window");
         assert_eq!(planned.window.from, at((1_000 - 720) * HOUR + 60_000));
         assert_eq!(planned.gap, Duration::from_secs(280 * 3600 + 60));
-        let shortest = WindowRules { lookback: Duration::from_secs(3600), retention: Duration::from_secs(3600), ..rules() };
+        let shortest = WindowRules {
+            lookback: Duration::from_secs(3600),
+            retention: Duration::from_secs(3600),
+            ..rules()
+        };
         let planned = shortest.next(None, now).expect("a window");
         assert_eq!(planned.window, Window { from: at(999 * HOUR + 60_000), to: now });
     }

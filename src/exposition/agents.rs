@@ -23,7 +23,8 @@ pub(super) const FAMILIES: [Family; 6] = [
 /// The place of the family that changes without the others.
 const OBSERVED: usize = 1;
 
-/// A shard's rows, which need neither be written nor compressed again until its fingerprint is another.
+/// A shard's rows, which need neither be written nor compressed again until its fingerprint is
+/// another.
 #[derive(Debug)]
 pub(super) struct RenderedShard {
     pub(super) fingerprint: Fingerprint,
@@ -54,13 +55,21 @@ impl Rendition {
 
     /// The rows of the family at `place`.
     pub(super) fn segment(&self, place: usize) -> Option<&Segment> {
-        if place == OBSERVED { self.times.segment.as_ref() } else { self.shard.segments[place].as_ref() }
+        if place == OBSERVED {
+            self.times.segment.as_ref()
+        } else {
+            self.shard.segments[place].as_ref()
+        }
     }
 }
 
 impl RenderedTimes {
     /// Writes and compresses `observed`. `page` must have nothing open.
-    pub(super) fn new(page: &mut Writer, fingerprint: Fingerprint, observed: &[(Arc<str>, Timestamp)]) -> Self {
+    pub(super) fn new(
+        page: &mut Writer,
+        fingerprint: Fingerprint,
+        observed: &[(Arc<str>, Timestamp)],
+    ) -> Self {
         let before = page.samples;
         page.rows_of(&FAMILIES[OBSERVED]);
         for (agent, observed) in observed {
@@ -92,7 +101,11 @@ impl RenderedShard {
     }
 }
 
-fn by_label(page: &mut Writer, agents: &[AgentSeries], value: impl Fn(&LabelSeries) -> Option<Value>) {
+fn by_label(
+    page: &mut Writer,
+    agents: &[AgentSeries],
+    value: impl Fn(&LabelSeries) -> Option<Value>,
+) {
     for agent in agents {
         for series in &agent.labels {
             page.sample_if([&*agent.agent, &series.state, &series.skill], value(series));

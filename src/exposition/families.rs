@@ -1,4 +1,5 @@
-//! The table of every metric family that `/metrics` may show: the one place where a name, a type, a label or a HELP text stands.
+//! The table of every metric family that `/metrics` may show: the one place where a name, a type, a
+//! label or a HELP text stands.
 
 /// What a family measures, as Prometheus tells types apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,8 @@ pub struct Family {
 }
 
 impl Family {
-    /// The name as OpenMetrics and `prometheus_client` want it for the family: without `_total` or `_info`.
+    /// The name as OpenMetrics and `prometheus_client` want it for the family: without `_total` or
+    /// `_info`.
     #[must_use]
     pub fn family_name(&self) -> &'static str {
         let suffix = match self.kind {
@@ -59,7 +61,8 @@ macro_rules! help {
     };
 }
 
-/// `Cached` and `Page` come from the snapshot; `Cached` ones are what CXone said, and their HELP says so.
+/// `Cached` and `Page` come from the snapshot; `Cached` ones are what CXone said, and their HELP
+/// says so.
 macro_rules! source {
     (Own) => {
         Source::Own
@@ -249,7 +252,11 @@ mod tests {
             let labels: HashSet<_> = family.labels.iter().collect();
             assert_eq!(labels.len(), family.labels.len(), "{}: a label twice", family.name);
             for label in family.labels {
-                assert!(is_name(label) && !label.starts_with("__") && *label != "le", "{}: {label}", family.name);
+                assert!(
+                    is_name(label) && !label.starts_with("__") && *label != "le",
+                    "{}: {label}",
+                    family.name
+                );
             }
         }
     }
@@ -257,8 +264,18 @@ mod tests {
     #[test]
     fn counters_end_in_total_infos_in_info_and_nothing_else_does() {
         for family in ALL {
-            assert_eq!(family.name.ends_with("_total"), family.kind == Kind::Counter, "{}", family.name);
-            assert_eq!(family.name.ends_with("_info"), family.kind == Kind::Info, "{}", family.name);
+            assert_eq!(
+                family.name.ends_with("_total"),
+                family.kind == Kind::Counter,
+                "{}",
+                family.name
+            );
+            assert_eq!(
+                family.name.ends_with("_info"),
+                family.kind == Kind::Info,
+                "{}",
+                family.name
+            );
         }
     }
 
@@ -282,7 +299,10 @@ mod tests {
     #[test]
     fn every_help_is_one_plain_line_without_a_full_stop_and_names_the_unit() {
         for Family { name, help, .. } in ALL {
-            assert!(!help.contains(['\n', '\\', '"']) && !help.ends_with('.') && help.len() > 10, "{name}: {help}");
+            assert!(
+                !help.contains(['\n', '\\', '"']) && !help.ends_with('.') && help.len() > 10,
+                "{name}: {help}"
+            );
             if name.contains("_seconds") {
                 assert!(help.contains("in seconds") || help.contains("Time"), "{name}: {help}");
             }
@@ -292,8 +312,14 @@ mod tests {
     #[test]
     fn the_help_of_what_cxone_said_says_that_it_is_cached() {
         for family in ALL.iter().filter(|f| f.source == Source::Snapshot) {
-            let of_the_page = family.name.starts_with("cxone_exporter_") || *family == STATE_DURATION_LIMIT;
-            assert_eq!(family.help.ends_with("; cached: read from CXone in the background"), !of_the_page, "{}", family.name);
+            let of_the_page =
+                family.name.starts_with("cxone_exporter_") || *family == STATE_DURATION_LIMIT;
+            assert_eq!(
+                family.help.ends_with("; cached: read from CXone in the background"),
+                !of_the_page,
+                "{}",
+                family.name
+            );
         }
     }
 }

@@ -46,7 +46,12 @@ fn skills(page: &mut Writer, skills: &[SkillSeries]) {
     by_skill(page, &families::SKILL_SERVICE_LEVEL_GOAL, skills, |skill| skill.goal.map(span));
 }
 
-fn by_skill(page: &mut Writer, family: &Family, skills: &[SkillSeries], value: impl Fn(&SkillSeries) -> Option<Value>) {
+fn by_skill(
+    page: &mut Writer,
+    family: &Family,
+    skills: &[SkillSeries],
+    value: impl Fn(&SkillSeries) -> Option<Value>,
+) {
     page.family(family);
     for skill in skills {
         page.sample_if([&*skill.skill], value(skill));

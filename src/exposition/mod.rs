@@ -1,7 +1,9 @@
-//! The table of metric families, and a snapshot as bytes. No state: the same snapshot gives the same page.
+//! The table of metric families, and a snapshot as bytes. No state: the same snapshot gives the
+//! same page.
 //!
-//! A page is one gzip member stitched from segments: those of the snapshot are deflated when their part of the data changes, and the
-//! exporter's own metrics are put behind them. Of these, what may be different at each scrape is not deflated: to send it is less work.
+//! A page is one gzip member stitched from segments: those of the snapshot are deflated when their
+//! part of the data changes, and the exporter's own metrics are put behind them. Of these, what may
+//! be different at each scrape is not deflated: to send it is less work.
 
 mod agents;
 pub mod families;

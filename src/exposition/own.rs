@@ -1,4 +1,5 @@
-//! The exporter's own metrics: from the OpenMetrics text that `prometheus_client` writes to either format.
+//! The exporter's own metrics: from the OpenMetrics text that `prometheus_client` writes to either
+//! format.
 
 use std::sync::{Arc, OnceLock};
 
@@ -49,10 +50,12 @@ impl From<&str> for Own {
     }
 }
 
-/// `openmetrics`, as `prometheus_client::encoding::text::encode` writes it, without its `# EOF`; in text 0.0.4 with that format's heads.
+/// `openmetrics`, as `prometheus_client::encoding::text::encode` writes it, without its `# EOF`; in
+/// text 0.0.4 with that format's heads.
 ///
-/// A line that is neither a head nor a sample of the family above it is left out (a HELP with a newline in it would make one, since
-/// `prometheus_client` does not escape HELP), and so is a head without samples.
+/// A line that is neither a head nor a sample of the family above it is left out (a HELP with a
+/// newline in it would make one, since `prometheus_client` does not escape HELP), and so is a head
+/// without samples.
 #[must_use]
 pub fn own_text(openmetrics: &str, format: Format) -> String {
     let mut out = String::with_capacity(openmetrics.len());
@@ -70,7 +73,8 @@ pub fn own_text(openmetrics: &str, format: Format) -> String {
                 family.kind = Some(kind);
             }
         } else if let Some(rest) = line.strip_prefix("# UNIT ") {
-            family.unit = rest.split_once(' ').filter(|(name, _)| *name == family.name).map(|(_, unit)| unit);
+            family.unit =
+                rest.split_once(' ').filter(|(name, _)| *name == family.name).map(|(_, unit)| unit);
         } else if family.owns(line) {
             family.write(&mut out, format);
             out.push_str(line);
@@ -91,7 +95,8 @@ struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// Whether `line` is a sample of this family: its name, one of the endings of its type, then labels or a value.
+    /// Whether `line` is a sample of this family: its name, one of the endings of its type, then
+    /// labels or a value.
     fn owns(&self, line: &str) -> bool {
         let endings: &[&str] = match self.kind {
             Some("counter") => &["_total"],
@@ -100,8 +105,12 @@ impl Head<'_> {
             Some(_) => &[""],
             None => return false,
         };
-        let Some(rest) = line.strip_prefix(self.name).filter(|_| !self.name.is_empty()) else { return false };
-        endings.iter().any(|ending| rest.strip_prefix(ending).is_some_and(|rest| rest.starts_with(['{', ' '])))
+        let Some(rest) = line.strip_prefix(self.name).filter(|_| !self.name.is_empty()) else {
+            return false;
+        };
+        endings.iter().any(|ending| {
+            rest.strip_prefix(ending).is_some_and(|rest| rest.starts_with(['{', ' ']))
+        })
     }
 
     fn write(&mut self, out: &mut String, format: Format) {
@@ -118,7 +127,9 @@ impl Head<'_> {
             (Format::Text, kind) => ("", kind),
         };
         let name = self.name;
-        for part in ["# HELP ", name, ending, " ", self.help, "\n# TYPE ", name, ending, " ", kind, "\n"] {
+        for part in
+            ["# HELP ", name, ending, " ", self.help, "\n# TYPE ", name, ending, " ", kind, "\n"]
+        {
             out.push_str(part);
         }
         if let (Format::OpenMetrics, Some(unit)) = (format, self.unit) {
@@ -144,10 +155,21 @@ mod tests {
     fn registry() -> Registry {
         let mut registry = Registry::default();
         let requests = Family::<Vec<(String, String)>, Counter>::default();
-        requests.get_or_create(&vec![("code".to_owned(), "# TYPE x gauge\n# EOF\n\"\\".to_owned())]).inc();
+        requests
+            .get_or_create(&vec![("code".to_owned(), "# TYPE x gauge\n# EOF\n\"\\".to_owned())])
+            .inc();
         registry.register("x_requests", "Requests", requests);
-        registry.register("x_up", "Whether\n# TYPE x_up counter\nx_evil 1\nx_upper 1", Gauge::<i64>::default());
-        registry.register_with_unit("x_wait", "Wait", Unit::Seconds, Counter::<f64, std::sync::atomic::AtomicU64>::default());
+        registry.register(
+            "x_up",
+            "Whether\n# TYPE x_up counter\nx_evil 1\nx_upper 1",
+            Gauge::<i64>::default(),
+        );
+        registry.register_with_unit(
+            "x_wait",
+            "Wait",
+            Unit::Seconds,
+            Counter::<f64, std::sync::atomic::AtomicU64>::default(),
+        );
         registry.register("x_build", "Build", Info::new([("version", "1")]));
         registry.register("x_lasted", "Lasted", Histogram::new([0.5, 5.0]));
         registry.register("x_none", "None", Family::<Vec<(String, String)>, Gauge>::default());

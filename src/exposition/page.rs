@@ -13,7 +13,8 @@ const GZIP_HEAD: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// How long its tail is: CRC and length.
 const GZIP_TAIL: usize = 8;
 
-/// Segments shorter than this are copied together, up to [`LONG`] bytes: each piece of an answer costs as much to send as some KiB.
+/// Segments shorter than this are copied together, up to [`LONG`] bytes: each piece of an answer
+/// costs as much to send as some KiB.
 const SHORT: usize = 8 * 1024;
 const LONG: usize = 64 * 1024;
 
@@ -60,7 +61,12 @@ impl Stitched {
         let mut behind = Vec::with_capacity(own.deflated.len() + last.deflated.len() + GZIP_TAIL);
         behind.extend_from_slice(&own.deflated);
         behind.extend_from_slice(&last.deflated);
-        Page { deflated: Arc::clone(&self.deflated), behind, crc, len: self.len + own.len + last.len }
+        Page {
+            deflated: Arc::clone(&self.deflated),
+            behind,
+            crc,
+            len: self.len + own.len + last.len,
+        }
     }
 
     /// How many bytes it has, deflated.

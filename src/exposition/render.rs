@@ -1,4 +1,5 @@
-//! A snapshot as segments: what did not change since the snapshot before is taken over from its page.
+//! A snapshot as segments: what did not change since the snapshot before is taken over from its
+//! page.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,10 +38,14 @@ impl Rendered {
         self.text.size()
     }
 
-    /// How many of its shards are `other`'s, but for the observed times: taken over, and neither written nor compressed again.
+    /// How many of its shards are `other`'s, but for the observed times: taken over, and neither
+    /// written nor compressed again.
     #[must_use]
     pub fn shards_shared_with(&self, other: &Self) -> usize {
-        self.shards.iter().filter(|own| other.shards.iter().any(|known| Arc::ptr_eq(&own.shard, &known.shard))).count()
+        self.shards
+            .iter()
+            .filter(|own| other.shards.iter().any(|known| Arc::ptr_eq(&own.shard, &known.shard)))
+            .count()
     }
 
     /// One answer to a scrape: this part and, behind it, the exporter's own metrics.
@@ -58,7 +63,8 @@ impl Rendered {
     }
 }
 
-/// Writes and compresses `snapshot`, but for the shards that `before` has. Done once when the data changes, not at each scrape.
+/// Writes and compresses `snapshot`, but for the shards that `before` has. Done once when the data
+/// changes, not at each scrape.
 ///
 /// # Panics
 /// When the snapshot leaves out agents of a shard that `before` has not.
@@ -95,27 +101,42 @@ pub fn render(snapshot: Snapshot, before: Option<&Rendered>) -> Rendered {
                 segments.extend(head.iter().map(|piece| piece.segment(format)).chain(rows));
             }
         }
-        Stitched::of(segments.into_iter().chain(below.iter().map(|piece: &Piece| piece.segment(format))))
+        Stitched::of(
+            segments.into_iter().chain(below.iter().map(|piece: &Piece| piece.segment(format))),
+        )
     };
-    Rendered { openmetrics: stitched(Format::OpenMetrics), text: stitched(Format::Text), shards, samples }
+    Rendered {
+        openmetrics: stitched(Format::OpenMetrics),
+        text: stitched(Format::Text),
+        shards,
+        samples,
+    }
 }
 
-fn render_shards(page: &mut Writer, shards: Vec<Shard>, before: Option<&Rendered>) -> Vec<Rendition> {
+fn render_shards(
+    page: &mut Writer,
+    shards: Vec<Shard>,
+    before: Option<&Rendered>,
+) -> Vec<Rendition> {
     let before = || before.iter().flat_map(|before| &before.shards);
-    let known: HashMap<Fingerprint, &Arc<RenderedShard>> = before().map(|known| (known.shard.fingerprint, &known.shard)).collect();
-    let times: HashMap<Fingerprint, &Arc<RenderedTimes>> = before().map(|known| (known.times.fingerprint, &known.times)).collect();
+    let known: HashMap<Fingerprint, &Arc<RenderedShard>> =
+        before().map(|known| (known.shard.fingerprint, &known.shard)).collect();
+    let times: HashMap<Fingerprint, &Arc<RenderedTimes>> =
+        before().map(|known| (known.times.fingerprint, &known.times)).collect();
     // Each shard's series are released once they are bytes.
     let render = |told: Shard| {
         let shard = known.get(&told.fingerprint).map_or_else(
             || {
-                let agents = told.agents.expect("a snapshot leaves out only what the page before has");
+                let agents =
+                    told.agents.expect("a snapshot leaves out only what the page before has");
                 Arc::new(RenderedShard::new(page, told.fingerprint, &agents.series()))
             },
             |known| Arc::clone(known),
         );
         let times = times.get(&told.observed_fingerprint).map_or_else(
             || {
-                let observed = told.observed.expect("a snapshot leaves out only what the page before has");
+                let observed =
+                    told.observed.expect("a snapshot leaves out only what the page before has");
                 Arc::new(RenderedTimes::new(page, told.observed_fingerprint, &observed))
             },
             |known| Arc::clone(known),

@@ -1,6 +1,8 @@
-//! Sample lines as bytes, written without the standard formatter: a page has up to a million of them.
+//! Sample lines as bytes, written without the standard formatter: a page has up to a million of
+//! them.
 
-/// Appends `name{labels} value\n`. `le` is a histogram's bucket; `suffix` what follows the family's name.
+/// Appends `name{labels} value\n`. `le` is a histogram's bucket; `suffix` what follows the family's
+/// name.
 pub(super) fn row(out: &mut Vec<u8>, name: (&str, &str), labels: Labels<'_>, value: Value) {
     out.extend_from_slice(name.0.as_bytes());
     out.extend_from_slice(name.1.as_bytes());
@@ -18,7 +20,8 @@ pub(super) fn row(out: &mut Vec<u8>, name: (&str, &str), labels: Labels<'_>, val
         open = b',';
         out.extend_from_slice(b"le=\"");
         match bound {
-            // OpenMetrics wants bounds as floats ("5.0"), and text 0.0.4 does not mind: so the rows are the same in both.
+            // OpenMetrics wants bounds as floats ("5.0"), and text 0.0.4 does not mind: so the rows
+            // are the same in both.
             Bound::Seconds(seconds) => {
                 whole(out, u64::from(seconds));
                 out.extend_from_slice(b".0");
@@ -72,7 +75,8 @@ pub(super) enum Value {
     },
 }
 
-/// Appends `text` with backslash and newline escaped, and the quote too where the text stands in quotes.
+/// Appends `text` with backslash and newline escaped, and the quote too where the text stands in
+/// quotes.
 pub(super) fn escape(out: &mut Vec<u8>, text: &str, in_quotes: bool) {
     let bytes = text.as_bytes();
     let mut kept = 0;
@@ -148,10 +152,14 @@ mod tests {
     #[test]
     fn label_values_are_escaped_and_bounds_are_floats() {
         let mut out = Vec::new();
-        let labels = Labels { names: &["a", "b"], values: &["\\\"\n", ""], le: Some(Bound::Seconds(60)) };
+        let labels =
+            Labels { names: &["a", "b"], values: &["\\\"\n", ""], le: Some(Bound::Seconds(60)) };
         row(&mut out, ("x", "_bucket"), labels, Value::Whole(1));
         let labels = Labels { names: &[], values: &[], le: Some(Bound::Infinite) };
         row(&mut out, ("x", "_bucket"), labels, Value::Whole(1));
-        assert_eq!(String::from_utf8(out).unwrap(), "x_bucket{a=\"\\\\\\\"\\n\",b=\"\",le=\"60.0\"} 1\nx_bucket{le=\"+Inf\"} 1\n");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "x_bucket{a=\"\\\\\\\"\\n\",b=\"\",le=\"60.0\"} 1\nx_bucket{le=\"+Inf\"} 1\n"
+        );
     }
 }

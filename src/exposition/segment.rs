@@ -10,8 +10,9 @@ const BLOCK: usize = 64 * 1024;
 const STORED: usize = 65_535;
 const STORED_HEAD: usize = 5;
 
-/// A piece of text, deflated. It begins and ends at a byte's edge and refers to nothing before it, so any order of segments is a valid
-/// deflate stream, as long as the one with the end mark comes last.
+/// A piece of text, deflated. It begins and ends at a byte's edge and refers to nothing before it,
+/// so any order of segments is a valid deflate stream, as long as the one with the end mark comes
+/// last.
 #[derive(Debug)]
 pub(super) struct Segment {
     /// The deflated text.
@@ -25,7 +26,8 @@ pub(super) struct Segment {
 impl Segment {
     /// The last segment of a page, as it is: RFC 1951, 3.2.4, blocks without compression.
     pub(super) fn stored(text: &[u8]) -> Self {
-        let mut deflated = Vec::with_capacity(text.len() + STORED_HEAD * text.len().div_ceil(STORED).max(1));
+        let mut deflated =
+            Vec::with_capacity(text.len() + STORED_HEAD * text.len().div_ceil(STORED).max(1));
         let mut rest = text;
         loop {
             let (block, after) = rest.split_at(rest.len().min(STORED));
@@ -41,7 +43,11 @@ impl Segment {
         }
         let mut crc = Crc::new();
         crc.update(text);
-        Self { deflated: deflated.into(), crc, len: u64::try_from(text.len()).expect("a length fits 64 bits") }
+        Self {
+            deflated: deflated.into(),
+            crc,
+            len: u64::try_from(text.len()).expect("a length fits 64 bits"),
+        }
     }
 }
 
@@ -61,7 +67,8 @@ impl SegmentWriter {
         Self { deflate, staged: Vec::new(), deflated: Vec::new(), crc: Crc::new(), len: 0 }
     }
 
-    /// The text not yet deflated, to be appended to. Call [`SegmentWriter::relieve`] after a line or so.
+    /// The text not yet deflated, to be appended to. Call [`SegmentWriter::relieve`] after a line
+    /// or so.
     pub(super) fn text(&mut self) -> &mut Vec<u8> {
         &mut self.staged
     }
@@ -95,8 +102,12 @@ impl SegmentWriter {
         loop {
             self.deflated.reserve(1024 + (self.staged.len() - done) / 8);
             let before = self.deflate.total_in();
-            let _status = self.deflate.compress_vec(&self.staged[done..], &mut self.deflated, flush).expect("no dictionary is asked for");
-            done += usize::try_from(self.deflate.total_in() - before).expect("no more is read than is there");
+            let _status = self
+                .deflate
+                .compress_vec(&self.staged[done..], &mut self.deflated, flush)
+                .expect("no dictionary is asked for");
+            done += usize::try_from(self.deflate.total_in() - before)
+                .expect("no more is read than is there");
             let has_room = self.deflated.len() < self.deflated.capacity();
             if done == self.staged.len() && has_room {
                 break;
@@ -118,7 +129,12 @@ pub struct Inflate {
 impl Inflate {
     /// `segments` in order, the last one with the end mark; `len` is the length of their text.
     pub(super) fn new(segments: Vec<Bytes>, len: u64) -> Self {
-        Self { inflate: Decompress::new(false), segments: segments.into_iter(), input: Bytes::new(), left: len }
+        Self {
+            inflate: Decompress::new(false),
+            segments: segments.into_iter(),
+            input: Bytes::new(),
+            left: len,
+        }
     }
 
     /// How many bytes of text are still to come.
@@ -145,8 +161,11 @@ impl Iterator for Inflate {
                 }
             }
             let before = self.inflate.total_in();
-            self.inflate.decompress_vec(&self.input, &mut block, FlushDecompress::None).expect("segments were deflated by this module");
-            let used = usize::try_from(self.inflate.total_in() - before).expect("no more is read than is there");
+            self.inflate
+                .decompress_vec(&self.input, &mut block, FlushDecompress::None)
+                .expect("segments were deflated by this module");
+            let used = usize::try_from(self.inflate.total_in() - before)
+                .expect("no more is read than is there");
             drop(self.input.split_to(used));
         }
         self.left -= u64::try_from(block.len()).expect("a length fits 64 bits").min(self.left);
@@ -171,7 +190,11 @@ mod tests {
         let other = segment(&mut writer, "cxone_agents{state=\"Ready\"} 2\n");
         let none = segment(&mut writer, "");
         let end = Segment::stored(b"# EOF\n");
-        for order in [[&one, &other, &none, &end], [&none, &other, &one, &end], [&other, &other, &other, &end]] {
+        for order in [
+            [&one, &other, &none, &end],
+            [&none, &other, &one, &end],
+            [&other, &other, &other, &end],
+        ] {
             let len = order.iter().map(|s| s.len).sum();
             let parts = order.iter().map(|s| s.deflated.clone()).collect();
             let blocks: Vec<Bytes> = Inflate::new(parts, len).collect();
@@ -188,8 +211,16 @@ mod tests {
             let text: Vec<u8> = b"cxone_agents 1\n".iter().copied().cycle().take(len).collect();
             let stored = Segment::stored(&text);
             let mut inflated = Vec::with_capacity(len + 1);
-            let ended = Decompress::new(false).decompress_vec(&stored.deflated, &mut inflated, FlushDecompress::Finish);
-            assert_eq!((ended.ok(), &inflated), (Some(flate2::Status::StreamEnd), &text), "{len} bytes");
+            let ended = Decompress::new(false).decompress_vec(
+                &stored.deflated,
+                &mut inflated,
+                FlushDecompress::Finish,
+            );
+            assert_eq!(
+                (ended.ok(), &inflated),
+                (Some(flate2::Status::StreamEnd), &text),
+                "{len} bytes"
+            );
             assert_eq!(stored.deflated.len(), len + STORED_HEAD * len.div_ceil(STORED).max(1));
         }
     }

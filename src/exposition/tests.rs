@@ -1,4 +1,5 @@
-//! Rendering on change: whatever happens, the page is the one that would be made from scratch, and only what changed is made again.
+//! Rendering on change: whatever happens, the page is the one that would be made from scratch, and
+//! only what changed is made again.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -8,7 +9,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{Format, Rendered, render};
-use crate::domain::ledger::{Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
+use crate::domain::ledger::{
+    Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+};
 use crate::domain::live::{Live, LiveRow};
 use crate::domain::privacy::Privacy;
 use crate::domain::report::{RawRow, Report};
@@ -35,25 +38,46 @@ impl Floor {
     fn new(detail: Detail, agent_info: bool) -> Self {
         let (lookback, overlap) = (Duration::from_secs(3600), Duration::from_secs(1));
         let rules = Rules { rows: Rows::Intervals, lookback, overlap, wrap_up: Vec::new(), detail };
-        let target = |place| ShownTarget { name: Arc::from(format!("t{place}")), up: true, last_success: None, stale: false };
+        let target = |place| ShownTarget {
+            name: Arc::from(format!("t{place}")),
+            up: true,
+            last_success: None,
+            stale: false,
+        };
         let targets = (0..OWN.len()).map(target).collect();
         let ledger = Ledger::new(rules, OWN.len());
         let show = Show { targets, limits: BTreeMap::new(), max_series: 200_000, agent_info };
         let snapshot = ledger.snapshot(&show);
-        Self { ledger, show, now: 10_000, live: None, polls: 0, known: snapshot.fingerprints(), page: render(snapshot, None) }
+        Self {
+            ledger,
+            show,
+            now: 10_000,
+            live: None,
+            polls: 0,
+            known: snapshot.fingerprints(),
+            page: render(snapshot, None),
+        }
     }
 
     /// A live poll that tells of every `step`th agent, a moment before or after the newest report.
     fn poll(&mut self, is_all: bool, step: usize, offset: i64) {
         self.polls += 1;
-        let own = OWN.into_iter().enumerate().flat_map(|(target, own)| (0..own).map(move |agent| format!("t{target}-{agent}")));
+        let own = OWN
+            .into_iter()
+            .enumerate()
+            .flat_map(|(target, own)| (0..own).map(move |agent| format!("t{target}-{agent}")));
         let alone = (0..1_500).map(|agent| format!("alone-{agent}"));
         let rows = own.chain(alone).zip(0_i64..).step_by(step).map(|(agent, number)| LiveRow {
             agent,
             agent_name: if number % 3 == 0 { "Bob".to_owned() } else { String::new() },
-            state: if number % 4 == 0 { "Meeting".to_owned() } else { STATES[usize::try_from(number % 3).expect("small")].to_owned() },
+            state: if number % 4 == 0 {
+                "Meeting".to_owned()
+            } else {
+                STATES[usize::try_from(number % 3).expect("small")].to_owned()
+            },
             skill: if number % 5 == 0 { String::new() } else { "Sales".to_owned() },
-            start: (number % 7 != 3).then(|| Timestamp::from_millis(self.polls / 2 * 1_000 + number)),
+            start: (number % 7 != 3)
+                .then(|| Timestamp::from_millis(self.polls / 2 * 1_000 + number)),
             ..LiveRow::default()
         });
         let (rows, observed) = (rows.collect(), Timestamp::from_millis(self.now + offset));
@@ -85,7 +109,10 @@ impl Floor {
         }
         let asked = Asked(u64::try_from(to).expect("positive"));
         let window = Window { from: Timestamp::from_millis(from), to: Timestamp::from_millis(to) };
-        let (_, change) = self.ledger.apply(&Origin { target: TargetId::new(target), asked, oldest_awaited: asked, window }, &report);
+        let (_, change) = self.ledger.apply(
+            &Origin { target: TargetId::new(target), asked, oldest_awaited: asked, window },
+            &report,
+        );
         if !is_kept {
             self.ledger.take_back(change);
         }
@@ -93,7 +120,9 @@ impl Floor {
 
     /// The live states, and what is added up of them.
     fn over(&self) -> Option<(&Live, LiveSeries)> {
-        self.live.as_ref().map(|live| (live, LiveSeries { teams: live.teams(), ..LiveSeries::default() }))
+        self.live
+            .as_ref()
+            .map(|live| (live, LiveSeries { teams: live.teams(), ..LiveSeries::default() }))
     }
 
     /// Shows what is known now. How many shards there are, and how many of them were made anew.
@@ -126,7 +155,11 @@ fn a_report_has_only_the_shards_of_its_target_rendered_anew() {
     assert_eq!(floor.publish(), (6, 0), "nothing was read");
     for (target, shards) in [(1, 2), (2, 3), (3, 2), (4, 2)] {
         floor.read(target, 0, true);
-        assert_eq!(floor.publish(), (6, shards), "its own, and the first target's, where the agents are that all have");
+        assert_eq!(
+            floor.publish(),
+            (6, shards),
+            "its own, and the first target's, where the agents are that all have"
+        );
     }
     floor.read(0, 0, true);
     assert_eq!(floor.publish(), (6, 1));

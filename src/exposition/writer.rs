@@ -8,7 +8,8 @@ use super::families::{Family, Kind};
 use super::rows::{Bound, Labels, Value, escape, row};
 use super::segment::{Segment, SegmentWriter};
 
-/// A part of the page. The rows are the same in both formats; the heads of counters and infos are not.
+/// A part of the page. The rows are the same in both formats; the heads of counters and infos are
+/// not.
 #[derive(Debug)]
 pub(super) enum Piece {
     Both(Segment),
@@ -26,8 +27,8 @@ impl Piece {
     }
 }
 
-/// Writes families one after the other. A family's head comes with its first sample: a head over nothing would tell Prometheus of a
-/// metric that cannot be queried.
+/// Writes families one after the other. A family's head comes with its first sample: a head over
+/// nothing would tell Prometheus of a metric that cannot be queried.
 pub(super) struct Writer {
     open: SegmentWriter,
     pieces: Vec<Piece>,
@@ -39,7 +40,13 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new() -> Self {
-        Self { open: SegmentWriter::new(), pieces: Vec::new(), family: None, head_written: false, samples: 0 }
+        Self {
+            open: SegmentWriter::new(),
+            pieces: Vec::new(),
+            family: None,
+            head_written: false,
+            samples: 0,
+        }
     }
 
     pub(super) fn family(&mut self, family: &Family) {
@@ -86,7 +93,8 @@ impl Writer {
     }
 
     pub(super) fn histogram(&mut self, values: &[&str], visits: &VisitDurations) {
-        let bounds = VISIT_BUCKETS.iter().map(|&seconds| Bound::Seconds(seconds)).chain([Bound::Infinite]);
+        let bounds =
+            VISIT_BUCKETS.iter().map(|&seconds| Bound::Seconds(seconds)).chain([Bound::Infinite]);
         let mut cumulated = 0;
         for (bound, count) in bounds.zip(visits.buckets) {
             cumulated += count;
@@ -103,7 +111,12 @@ impl Writer {
             self.write_head(&family);
             self.head_written = true;
         }
-        row(self.open.text(), (family.name, suffix), Labels { names: family.labels, values, le }, value);
+        row(
+            self.open.text(),
+            (family.name, suffix),
+            Labels { names: family.labels, values, le },
+            value,
+        );
         self.open.relieve();
         self.samples += 1;
     }
@@ -141,7 +154,8 @@ fn head(out: &mut Vec<u8>, family: &Family, format: Format) {
     for part in ["# HELP ", name, " "] {
         out.extend_from_slice(part.as_bytes());
     }
-    // OpenMetrics wants quotes in HELP escaped and text 0.0.4 forbids it; the table has none, which its tests hold.
+    // OpenMetrics wants quotes in HELP escaped and text 0.0.4 forbids it; the table has none, which
+    // its tests hold.
     escape(out, family.help, false);
     for part in [".\n# TYPE ", name, " ", kind, "\n"] {
         out.extend_from_slice(part.as_bytes());

@@ -10,7 +10,8 @@ use crate::store::StoreError;
 use crate::tasks::off_thread;
 
 impl Running {
-    /// A later process takes the job up rather than submit it anew. If it cannot be kept, that is all that is lost.
+    /// A later process takes the job up rather than submit it anew. If it cannot be kept, that is
+    /// all that is lost.
     pub(super) async fn keep_job(&mut self, now: Now, id: TargetId) {
         let key = Key::Job(self.poller.targets[id.index()].kept_as.clone());
         if let Some(job) = self.poller.planner.job(id) {
@@ -20,7 +21,8 @@ impl Running {
 
     /// The records of a change, and the end of its target's job.
     pub(super) fn records(&self, change: &Change, last_success: Option<Timestamp>) -> Vec<Record> {
-        let filters: Vec<Filter> = self.poller.targets.iter().map(|target| target.kept_as.clone()).collect();
+        let filters: Vec<Filter> =
+            self.poller.targets.iter().map(|target| target.kept_as.clone()).collect();
         let mut records = self.poller.ledger.records(change, &filters, last_success);
         records.push(Record::delete(&Key::Job(filters[change.target().index()].clone())));
         records
@@ -31,14 +33,16 @@ impl Running {
         let id = ended.origin.target;
         let Some(watermark) = self.poller.ledger.watermark(id) else { return };
         let now = self.poller.clock.now();
-        let last_success = self.poller.planner.standing(id, now.instant).last_success.map(|now| now.utc);
+        let last_success =
+            self.poller.planner.standing(id, now.instant).last_success.map(|now| now.utc);
         let change = self.poller.ledger.skip_to(id, ended.origin.window.to);
         let records = self.records(&change, last_success);
         if self.commit(records).await.is_err() {
             return self.poller.ledger.take_back(change);
         }
         let next_from = ended.origin.window.to.minus(self.poller.planner.overlap());
-        let gap = next_from.since(self.skipped_to[id.index()].replace(next_from).unwrap_or(watermark));
+        let gap =
+            next_from.since(self.skipped_to[id.index()].replace(next_from).unwrap_or(watermark));
         self.poller.telemetry.history_gap(gap);
         let name = &self.poller.targets[id.index()].name;
         tracing::warn!(target_name = %name, window = %ended.origin.window, seconds = gap.as_secs(), "a gap: CXone refuses to tell of this time");
@@ -66,7 +70,9 @@ impl Running {
         }
         match &result {
             Ok(()) => self.pending.clear(),
-            Err(error) if worked => tracing::error!("{error}; nothing is counted until it works again"),
+            Err(error) if worked => {
+                tracing::error!("{error}; nothing is counted until it works again")
+            }
             Err(_) => {}
         }
         if result.is_ok() && !worked {
@@ -77,5 +83,9 @@ impl Running {
 }
 
 pub(super) fn store_trouble(error: &StoreError) -> Reply {
-    Reply::Trouble(Trouble { failure: Failure::Store, retry_after: None, message: error.to_string() })
+    Reply::Trouble(Trouble {
+        failure: Failure::Store,
+        retry_after: None,
+        message: error.to_string(),
+    })
 }

@@ -32,7 +32,14 @@ impl LiveFeeds {
     /// Feeds of which nothing is known yet; `limits` are those of the configuration.
     #[must_use]
     pub fn new(plan: LivePlan, live: Live, limits: BTreeMap<Arc<str>, Duration>) -> Self {
-        Self { plan, live, skills: Skills::default(), codes: None, limits, troubles: BTreeMap::new() }
+        Self {
+            plan,
+            live,
+            skills: Skills::default(),
+            codes: None,
+            limits,
+            troubles: BTreeMap::new(),
+        }
     }
 
     /// When the feeds are asked for.
@@ -52,7 +59,11 @@ impl LiveFeeds {
     pub fn series(&self, now: Now) -> LiveSeries {
         let feeds = Feed::ALL.map(|feed| {
             let standing = self.plan.standing(feed, now.instant);
-            FeedSeries { feed, up: standing.up == Some(true), last_success: standing.last_success.map(|success| success.utc) }
+            FeedSeries {
+                feed,
+                up: standing.up == Some(true),
+                last_success: standing.last_success.map(|success| success.utc),
+            }
         });
         LiveSeries {
             feeds: feeds.into(),
@@ -69,10 +80,16 @@ impl LiveFeeds {
             return;
         }
         let active = || codes.iter().map(|(_, code)| code).filter(|code| code.is_active);
-        let timeouts = active().filter_map(|code| Some(CodeTimeout { is_acw: code.is_acw, timeout: code.agent_timeout? }));
+        let timeouts = active().filter_map(|code| {
+            Some(CodeTimeout { is_acw: code.is_acw, timeout: code.agent_timeout? })
+        });
         show.limits = tenant_limits(timeouts);
         show.limits.extend(self.limits.iter().map(|(state, limit)| (Arc::clone(state), *limit)));
-        self.live.know_reasons(active().filter(|code| !code.is_acw && !code.name.trim().is_empty()).map(|code| code.name.trim()));
+        self.live.know_reasons(
+            active()
+                .filter(|code| !code.is_acw && !code.name.trim().is_empty())
+                .map(|code| code.name.trim()),
+        );
         self.codes = Some(codes);
     }
 
@@ -106,12 +123,21 @@ impl Running {
     /// Whether anything is to be asked for, by the plan or by a live feed.
     pub(super) fn is_due(&self, now: Now) -> bool {
         let live = self.poller.feeds.as_ref().and_then(|feeds| feeds.plan.wake_at());
-        self.poller.planner.wake_at(now.instant).into_iter().chain(live).any(|wake| wake <= now.instant)
+        self.poller
+            .planner
+            .wake_at(now.instant)
+            .into_iter()
+            .chain(live)
+            .any(|wake| wake <= now.instant)
     }
 
     /// Makes the requests of the live feeds that are due.
     pub(super) fn ask_live(&mut self, now: Now, cxone_utc: Timestamp) {
-        let (AnyClient::Platform(client), Some(feeds)) = (&self.poller.client, &mut self.poller.feeds) else { return };
+        let (AnyClient::Platform(client), Some(feeds)) =
+            (&self.poller.client, &mut self.poller.feeds)
+        else {
+            return;
+        };
         while let Some(ask) = feeds.plan.next(now.instant, cxone_utc) {
             let client = Arc::clone(client);
             let asking = async move {
@@ -151,7 +177,9 @@ impl Running {
             Arc::make_mut(&mut self.poller.errors).note(now.utc, &whom, kind.failure(), &message);
         }
         match (feeds.note(feed, trouble), trouble) {
-            (Some(before), Some(_)) if before == trouble => tracing::debug!(feed = feed_name, "{message}"),
+            (Some(before), Some(_)) if before == trouble => {
+                tracing::debug!(feed = feed_name, "{message}")
+            }
             (_, Some(_)) => tracing::warn!(feed = feed_name, "{message}"),
             (None, None) => tracing::info!(feed = feed_name, "first answer of the live feed read"),
             (Some(Some(_)), None) => tracing::info!(feed = feed_name, "the live feed works again"),
@@ -168,7 +196,10 @@ impl Running {
         for ((feed, is_news), stale) in Feed::ALL.into_iter().zip(news).zip([states, skills]) {
             self.changed |= is_news;
             if is_news && stale {
-                tracing::warn!(feed = feed.as_str(), "stale: no answer for too long, so what this live feed told is gone");
+                tracing::warn!(
+                    feed = feed.as_str(),
+                    "stale: no answer for too long, so what this live feed told is gone"
+                );
             }
         }
     }

@@ -11,7 +11,8 @@ use crate::domain::report::Report;
 use crate::domain::time::{Now, Window};
 
 impl Running {
-    /// Asks for the next page of a window. What has been read is in memory only: a later process begins the window anew.
+    /// Asks for the next page of a window. What has been read is in memory only: a later process
+    /// begins the window anew.
     pub(super) fn page(&mut self, now: Now, id: TargetId, window: Window) {
         let client = self.poller.client.of_platform();
         let mut paging = self.pagings[id.index()].take().unwrap_or_else(|| {
@@ -30,7 +31,13 @@ impl Running {
     }
 
     /// Takes what came of a request for a page.
-    pub(super) async fn paged(&mut self, now: Now, id: TargetId, paging: Box<Paging<Report>>, result: Result<Progress, ApiError>) {
+    pub(super) async fn paged(
+        &mut self,
+        now: Now,
+        id: TargetId,
+        paging: Box<Paging<Report>>,
+        result: Result<Progress, ApiError>,
+    ) {
         if result == Ok(Progress::Done) {
             return self.completed(now, id, paging.into_rows()).await;
         }

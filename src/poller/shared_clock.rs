@@ -15,7 +15,11 @@ impl SharedServerClock {
         if let Event::Exchange(exchange) = event
             && let Some(date) = exchange.date
         {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).observe(exchange.sent, exchange.answered, date);
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).observe(
+                exchange.sent,
+                exchange.answered,
+                date,
+            );
         }
     }
 

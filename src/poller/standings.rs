@@ -13,15 +13,17 @@ use crate::domain::status::{FeedStatus, PollStatus, Standings, TargetStatus};
 use crate::domain::time::Now;
 use crate::tasks::off_thread;
 
-/// Takes what there is to show, and whether a report was read, or what an earlier process left is fresh; called off the loop's thread, so
-/// it may take its time. The snapshot leaves out the agents of shards that were in the one before.
+/// Takes what there is to show, and whether a report was read, or what an earlier process left is
+/// fresh; called off the loop's thread, so it may take its time. The snapshot leaves out the agents
+/// of shards that were in the one before.
 pub type Publish = Arc<dyn Fn(Snapshot, bool) + Send + Sync>;
 
 /// Takes how everything is doing, in every turn of the loop; must not take its time.
 pub type Tell = Arc<dyn Fn(Standings) + Send + Sync>;
 
 impl Poller {
-    /// What there is to show now, for someone who was shown all that was looked at before, and whether some of it is fresh.
+    /// What there is to show now, for someone who was shown all that was looked at before, and
+    /// whether some of it is fresh.
     pub fn look(&mut self, now: Now) -> (Snapshot, bool) {
         self.show.targets.clear();
         let mut fresh = false;
@@ -29,7 +31,12 @@ impl Poller {
             let id = TargetId::new(place);
             let standing = self.planner.standing(id, now.instant);
             let last_success = standing.last_success.map(|now| now.utc);
-            self.show.targets.push(ShownTarget { name: Arc::clone(&target.name), up: standing.up, last_success, stale: standing.stale });
+            self.show.targets.push(ShownTarget {
+                name: Arc::clone(&target.name),
+                up: standing.up,
+                last_success,
+                stale: standing.stale,
+            });
             fresh |= self.ledger.watermark(id).is_some() && !standing.stale;
         }
         let live = self.feeds.as_ref().map(|feeds| (feeds.live(), feeds.series(now)));
@@ -41,7 +48,11 @@ impl Poller {
     /// Tells how everything is doing now.
     pub fn tell(&self, now: Now) {
         let used = match &self.client {
-            AnyClient::Reports(_) => self.submits.iter().filter(|(submit, _)| now.instant.since(*submit) <= MINUTE).count(),
+            AnyClient::Reports(_) => self
+                .submits
+                .iter()
+                .filter(|(submit, _)| now.instant.since(*submit) <= MINUTE)
+                .count(),
             AnyClient::Platform(client) => client.budget_used(),
         };
         (self.tell)(Standings {
@@ -68,7 +79,9 @@ impl Poller {
             last_error: standing.last_trouble,
             poll: match standing.job_age {
                 Some(age) => PollStatus::UnderWay(now.utc.minus(age)),
-                None if standing.due < now.instant => PollStatus::Planned(now.utc.minus(now.instant.since(standing.due))),
+                None if standing.due < now.instant => {
+                    PollStatus::Planned(now.utc.minus(now.instant.since(standing.due)))
+                }
                 None => PollStatus::Planned(now.utc.plus(standing.due.since(now.instant))),
             },
         }

@@ -8,7 +8,9 @@ use crate::domain::fetch::{Reply, Trouble};
 pub fn trouble(error: ApiError) -> Reply {
     let message = error.to_string();
     match error.kind.failure() {
-        Some(failure) => Reply::Trouble(Trouble { failure, retry_after: error.retry_after, message }),
+        Some(failure) => {
+            Reply::Trouble(Trouble { failure, retry_after: error.retry_after, message })
+        }
         None => Reply::Throttled { retry_after: error.retry_after, message },
     }
 }

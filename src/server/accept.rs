@@ -44,8 +44,8 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// What one client, and all of them together, may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at a time, over all listeners. A further one takes the place of one without a request; where all have one, it waits
-    /// in the system's queue.
+    /// Connections at a time, over all listeners. A further one takes the place of one without a
+    /// request; where all have one, it waits in the system's queue.
     pub connections: u32,
     /// The head of a request in bytes.
     pub head_bytes: usize,
@@ -59,7 +59,8 @@ pub struct Limits {
     pub stall_time: Duration,
     /// How long a client may take to read an answer, once it has been slow to take some of it.
     pub answer_time: Duration,
-    /// How long answers may go on after the server was told to end; then their connections are dropped.
+    /// How long answers may go on after the server was told to end; then their connections are
+    /// dropped.
     pub drain_time: Duration,
 }
 
@@ -91,8 +92,13 @@ pub struct Server {
 }
 
 /// [`Server::serve`] for one listener, plain HTTP, and everybody.
-pub async fn serve<H, F>(bound: Bound, handler: H, limits: Limits, tasks: Tasks, stop: CancellationToken)
-where
+pub async fn serve<H, F>(
+    bound: Bound,
+    handler: H,
+    limits: Limits,
+    tasks: Tasks,
+    stop: CancellationToken,
+) where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Body>, Abort>> + Send + 'static,
 {
@@ -103,7 +109,8 @@ impl Server {
     /// A server of plain HTTP for everybody; it ends when `stop` is cancelled.
     #[must_use]
     pub fn new(limits: Limits, tasks: Tasks, stop: CancellationToken) -> Self {
-        let connections = Connections::new(usize::try_from(limits.connections).expect("32 bits fit an address"));
+        let connections =
+            Connections::new(usize::try_from(limits.connections).expect("32 bits fit an address"));
         Self { limits, gate: None, connections, tasks, stop, drop_now: CancellationToken::new() }
     }
 
@@ -113,11 +120,13 @@ impl Server {
         Self { gate: Some(gate), ..self }
     }
 
-    /// Answers every request on `bound` by `handler` until the server is told to end; then no more connections are accepted, requests
-    /// that are being answered are answered to their end within `limits.drain_time`, and it returns.
+    /// Answers every request on `bound` by `handler` until the server is told to end; then no more
+    /// connections are accepted, requests that are being answered are answered to their end within
+    /// `limits.drain_time`, and it returns.
     ///
-    /// A handler that reads a request's body must limit its length and its time by itself. One that returns [`Abort`] breaks the
-    /// connection off without an answer. A dropped connection drops its handler's future.
+    /// A handler that reads a request's body must limit its length and its time by itself. One that
+    /// returns [`Abort`] breaks the connection off without an answer. A dropped connection drops
+    /// its handler's future.
     pub async fn serve<H, F>(self, bound: Bound, handler: H)
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -135,7 +144,12 @@ impl Server {
                     backoff = Duration::ZERO;
                     let place = self.connections.enter(client);
                     let (close, drop_now) = (place.close.clone(), self.drop_now.clone());
-                    let site = Arc::new(Visit { server: self.clone(), handler: handler.clone(), client, place });
+                    let site = Arc::new(Visit {
+                        server: self.clone(),
+                        handler: handler.clone(),
+                        client,
+                        place,
+                    });
                     self.tasks.spawn("connection", async move {
                         tokio::select! {
                             () = welcome(site, stream) => {}
@@ -146,7 +160,8 @@ impl Server {
                 }
                 Err(cause) if is_the_clients(&cause) => {}
                 Err(cause) => {
-                    // No file descriptors left, say: they come back as connections end, and until then a retry only burns the CPU.
+                    // No file descriptors left, say: they come back as connections end, and until
+                    // then a retry only burns the CPU.
                     if backoff.is_zero() {
                         tracing::warn!(address = %bound.address(), error = %cause, "cannot accept connections; trying again");
                     }
@@ -162,7 +177,8 @@ impl Server {
         }
     }
 
-    /// The next connection, once there is room for it; until then it waits, and those after it in the system's queue.
+    /// The next connection, once there is room for it; until then it waits, and those after it in
+    /// the system's queue.
     async fn accept(&self, bound: &Bound) -> io::Result<(Stream, Client)> {
         let accepted = bound.accept().await?;
         while !self.connections.has_room() {
@@ -174,7 +190,12 @@ impl Server {
 
 /// Whether it was one client that went away before it was accepted.
 fn is_the_clients(cause: &io::Error) -> bool {
-    matches!(cause.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused)
+    matches!(
+        cause.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
 }
 
 /// One connection: who it is, and what answers it.
@@ -235,11 +256,16 @@ where
     ) -> Result<Response<Answer>, Abort> {
         let running = self.place.requests.begin();
         self.place.touch();
-        request.extensions_mut().insert(Caller { client: self.client, close: self.place.close.clone() });
+        request
+            .extensions_mut()
+            .insert(Caller { client: self.client, close: self.place.close.clone() });
         let response = match &self.server.gate {
             None => (self.handler)(request).await?,
             Some(gate) => {
-                let mut response = match gate.admit(self.client, certified, request.uri().path(), request.headers()).await {
+                let mut response = match gate
+                    .admit(self.client, certified, request.uri().path(), request.headers())
+                    .await
+                {
                     Ok(()) => (self.handler)(request).await?,
                     Err(refusal) => refusal,
                 };
@@ -286,7 +312,8 @@ where
     }
 }
 
-/// Serves one connection of HTTP/2 to its end. Its streams can stall without a blocked write, so their time is watched here.
+/// Serves one connection of HTTP/2 to its end. Its streams can stall without a blocked write, so
+/// their time is watched here.
 async fn converse_multiplexed<H, F, S>(visit: Arc<Visit<H>>, stream: S, certified: bool)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -294,12 +321,21 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (limits, stop) = (visit.server.limits, visit.server.stop.clone());
-    let io = TokioIo::new(Guarded::multiplexed(stream, Arc::clone(&visit.place.requests), visit.times()));
+    let io = TokioIo::new(Guarded::multiplexed(
+        stream,
+        Arc::clone(&visit.place.requests),
+        visit.times(),
+    ));
     let streams = Streams::new(&limits);
     let (answering, of_connection) = (Arc::clone(&visit), streams.clone());
-    let service = service_fn(move |request| Arc::clone(&answering).answer(request, certified, Some(of_connection.open())));
+    let service = service_fn(move |request| {
+        Arc::clone(&answering).answer(request, certified, Some(of_connection.open()))
+    });
     let mut builder = http2::Builder::new(Spawning(visit.server.tasks.clone()));
-    builder.timer(TokioTimer::new()).max_concurrent_streams(MOST_STREAMS).max_send_buf_size(SEND_BUFFER);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_send_buf_size(SEND_BUFFER);
     builder.max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX));
     let mut connection = pin!(builder.serve_connection(io, service));
     let mut ending = false;

@@ -1,4 +1,5 @@
-//! What a handler answers with: bytes, a page that is inflated as it is sent, or a break-off on purpose.
+//! What a handler answers with: bytes, a page that is inflated as it is sent, or a break-off on
+//! purpose.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -22,7 +23,8 @@ pub struct Abort;
 #[derive(Debug)]
 pub struct Body {
     source: Source,
-    /// A place among those that may be served at a time; given back when the body is sent, or dropped.
+    /// A place among those that may be served at a time; given back when the body is sent, or
+    /// dropped.
     _place: Option<Place>,
 }
 
@@ -49,7 +51,10 @@ impl Body {
     /// These bytes, one part after the other; none is copied.
     #[must_use]
     pub fn parts(parts: Vec<Bytes>) -> Self {
-        let left = parts.iter().map(|part| u64::try_from(part.len()).expect("a length fits 64 bits")).sum();
+        let left = parts
+            .iter()
+            .map(|part| u64::try_from(part.len()).expect("a length fits 64 bits"))
+            .sum();
         Self { source: Source::Parts { parts: parts.into(), left }, _place: None }
     }
 
@@ -59,8 +64,8 @@ impl Body {
         Self { source: Source::Inflate(page), _place: None }
     }
 
-    /// `sent`, and then the connection is broken off. The response must claim more by a `Content-Length` of its own; without one, its
-    /// last chunk is missing.
+    /// `sent`, and then the connection is broken off. The response must claim more by a
+    /// `Content-Length` of its own; without one, its last chunk is missing.
     #[must_use]
     pub fn cut_short(sent: impl Into<Bytes>) -> Self {
         Self { source: Source::CutShort { sent: Some(sent.into()), flushed: false }, _place: None }
@@ -86,20 +91,26 @@ impl hyper::body::Body for Body {
     type Data = Bytes;
     type Error = Abort;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Abort>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Abort>>> {
         let next = match &mut self.source {
             Source::Parts { parts, left } => {
                 while parts.front().is_some_and(Bytes::is_empty) {
                     parts.pop_front();
                 }
                 let frame = parts.front_mut().map(|first| first.split_to(first.len().min(FRAME)));
-                *left -= frame.as_ref().map_or(0, |f| u64::try_from(f.len()).expect("a length fits 64 bits"));
+                *left -= frame
+                    .as_ref()
+                    .map_or(0, |f| u64::try_from(f.len()).expect("a length fits 64 bits"));
                 frame.map(Ok)
             }
             Source::Inflate(page) => page.next().map(Ok),
             Source::CutShort { sent, flushed } => match sent.take() {
                 Some(bytes) => Some(Ok(bytes)),
-                // hyper flushes what it has when a body has nothing to give just now; what is not flushed dies with the connection.
+                // hyper flushes what it has when a body has nothing to give just now; what is not
+                // flushed dies with the connection.
                 None if !std::mem::replace(flushed, true) => {
                     context.waker().wake_by_ref();
                     return Poll::Pending;

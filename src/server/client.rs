@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// A client: an IPv4 address, an IPv6 network of 64 bits (one machine has as many addresses in it as it likes), or whoever comes over
-/// a Unix socket.
+/// A client: an IPv4 address, an IPv6 network of 64 bits (one machine has as many addresses in it
+/// as it likes), or whoever comes over a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Client {
     Local,

@@ -46,14 +46,16 @@ impl Connections {
         Arc::new(Self { most, table: Mutex::default(), count: watch::Sender::new(0) })
     }
 
-    /// Whether one more can come: there is room, or a connection without a request, which would make some.
+    /// Whether one more can come: there is room, or a connection without a request, which would
+    /// make some.
     pub(super) fn has_room(&self) -> bool {
         let table = self.lock();
         table.open.len() < self.most || table.open.values().any(|open| open.requests.is_idle())
     }
 
-    /// Takes a place for a connection of `client`. Where there is no room, a connection without a request is closed: of the client that
-    /// has the most connections, the one that has been silent the longest. So whoever opens many can only push out its own.
+    /// Takes a place for a connection of `client`. Where there is no room, a connection without a
+    /// request is closed: of the client that has the most connections, the one that has been silent
+    /// the longest. So whoever opens many can only push out its own.
     pub(super) fn enter(self: &Arc<Self>, client: Client) -> Place {
         let (close, requests) = (CancellationToken::new(), Arc::new(Requests::default()));
         let mut table = self.lock();
@@ -66,7 +68,9 @@ impl Connections {
         table.next += 1;
         let number = table.next;
         requests.touch(number);
-        table.open.insert(number, Open { client, requests: Arc::clone(&requests), close: close.clone() });
+        table
+            .open
+            .insert(number, Open { client, requests: Arc::clone(&requests), close: close.clone() });
         self.count.send_replace(table.open.len());
         Place { number, connections: Arc::clone(self), close, requests }
     }
@@ -90,7 +94,9 @@ impl Table {
             *of_client.entry(open.client).or_default() += 1;
         }
         let idle = self.open.iter().filter(|(_, open)| open.requests.is_idle());
-        let least = idle.max_by_key(|(_, open)| (of_client.get(&open.client), std::cmp::Reverse(open.requests.touched())));
+        let least = idle.max_by_key(|(_, open)| {
+            (of_client.get(&open.client), std::cmp::Reverse(open.requests.touched()))
+        });
         least.map(|(number, _)| *number)
     }
 }

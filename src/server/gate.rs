@@ -14,8 +14,8 @@ use super::routes::plain;
 use crate::clock::Clock;
 use crate::config::web::WebConfig;
 
-/// Lets requests through or refuses them. Authentication comes first: only who may come in at all counts against a rate limit, and
-/// each against its own.
+/// Lets requests through or refuses them. Authentication comes first: only who may come in at all
+/// counts against a rate limit, and each against its own.
 #[derive(Debug)]
 pub struct Gate {
     current: RwLock<Arc<WebConfig>>,
@@ -38,7 +38,8 @@ impl Gate {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Goes by `config` from the next connection and the next request on. Clients keep what they have used of an unchanged rate limit.
+    /// Goes by `config` from the next connection and the next request on. Clients keep what they
+    /// have used of an unchanged rate limit.
     pub fn replace(&self, config: WebConfig) {
         let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
         if limiter.as_ref().map(Limiter::rate) != config.rate_limit {
@@ -49,13 +50,26 @@ impl Gate {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 
-    /// Whether a request for `path` may pass, on a connection with a client's certificate or without (`certified`); else the refusal.
-    pub(super) async fn admit(&self, client: Client, certified: bool, path: &str, headers: &HeaderMap) -> Result<(), Response<Body>> {
+    /// Whether a request for `path` may pass, on a connection with a client's certificate or
+    /// without (`certified`); else the refusal.
+    pub(super) async fn admit(
+        &self,
+        client: Client,
+        certified: bool,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<(), Response<Body>> {
         let config = self.current();
         let mut signed_in = None;
         let is_exempt = config.auth_excluded_paths.contains(path);
-        if !certified && !is_exempt && config.tls.as_ref().is_some_and(|tls| tls.certificate_for_pages) {
-            return Err(plain(StatusCode::FORBIDDEN, "a client certificate is needed\n".to_owned()));
+        if !certified
+            && !is_exempt
+            && config.tls.as_ref().is_some_and(|tls| tls.certificate_for_pages)
+        {
+            return Err(plain(
+                StatusCode::FORBIDDEN,
+                "a client certificate is needed\n".to_owned(),
+            ));
         }
         if !config.users.is_empty() && !is_exempt {
             match self.passwords.check(&config.users, client, headers).await {
@@ -63,14 +77,21 @@ impl Gate {
                 Verdict::Wrong => return Err(unauthorized()),
                 Verdict::Busy => {
                     let text = "too many passwords are being checked; come again\n";
-                    return Err(come_again(StatusCode::SERVICE_UNAVAILABLE, text, Duration::from_secs(1)));
+                    return Err(come_again(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        text,
+                        Duration::from_secs(1),
+                    ));
                 }
             }
         }
         let now = self.clock.now().instant;
         let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = limiter.as_mut().map_or(Ok(()), |limiter| limiter.take((signed_in, client), now));
-        taken.map_err(|wait| come_again(StatusCode::TOO_MANY_REQUESTS, "too many requests (rate_limit)\n", wait))
+        let taken =
+            limiter.as_mut().map_or(Ok(()), |limiter| limiter.take((signed_in, client), now));
+        taken.map_err(|wait| {
+            come_again(StatusCode::TOO_MANY_REQUESTS, "too many requests (rate_limit)\n", wait)
+        })
     }
 
     /// Puts the configured headers onto a response, in place of the page's own.
@@ -82,7 +103,8 @@ impl Gate {
 }
 
 fn unauthorized() -> Response<Body> {
-    let mut refusal = plain(StatusCode::UNAUTHORIZED, "a user name and a password are needed\n".to_owned());
+    let mut refusal =
+        plain(StatusCode::UNAUTHORIZED, "a user name and a password are needed\n".to_owned());
     let challenge = HeaderValue::from_static("Basic realm=\"cxone-exporter\", charset=\"UTF-8\"");
     refusal.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     refusal

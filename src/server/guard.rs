@@ -1,5 +1,6 @@
-//! Time limits on one connection's reads and writes. hyper has none for writes, and one for reads that cannot tell a client that is
-//! silent between two requests from one that is slow in the middle of one.
+//! Time limits on one connection's reads and writes. hyper has none for writes, and one for reads
+//! that cannot tell a client that is silent between two requests from one that is slow in the
+//! middle of one.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +17,8 @@ use tokio::time::Sleep;
 use super::body::{Abort, Body};
 use super::streams::OpenStream;
 
-/// How many requests of one connection have begun (their heads were read) and have ended (their answers were handed to hyper).
+/// How many requests of one connection have begun (their heads were read) and have ended (their
+/// answers were handed to hyper).
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     begun: AtomicU64,
@@ -74,7 +76,10 @@ impl HttpBody for Answer {
     type Data = Bytes;
     type Error = Abort;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Abort>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Abort>>> {
         Pin::new(&mut self.body).poll_frame(context)
     }
 
@@ -90,7 +95,8 @@ impl HttpBody for Answer {
 /// The limits that a [`Guarded`] connection keeps.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeLimits {
-    /// From the first byte of a request (or from the connection's beginning) to the end of its head.
+    /// From the first byte of a request (or from the connection's beginning) to the end of its
+    /// head.
     pub(super) head: Duration,
     /// From a write that the client did not take to the next one that it takes.
     pub(super) stall: Duration,
@@ -104,9 +110,11 @@ pub(super) struct Guarded<S> {
     stream: S,
     requests: Arc<Requests>,
     limits: TimeLimits,
-    /// With HTTP/2 bytes also come between requests, and the beginning of a request cannot be told from them.
+    /// With HTTP/2 bytes also come between requests, and the beginning of a request cannot be told
+    /// from them.
     multiplexed: bool,
-    /// The number of requests begun when a timer below was set: another number means that it is about a request that is over.
+    /// The number of requests begun when a timer below was set: another number means that it is
+    /// about a request that is over.
     head_of: u64,
     head: Option<Pin<Box<Sleep>>>,
     answer_of: u64,
@@ -117,16 +125,31 @@ pub(super) struct Guarded<S> {
 impl<S> Guarded<S> {
     pub(super) fn new(stream: S, requests: Arc<Requests>, limits: TimeLimits) -> Self {
         let head = Some(timer(limits.head));
-        Self { stream, requests, limits, multiplexed: false, head_of: 0, head, answer_of: 0, answer: None, stall: None }
+        Self {
+            stream,
+            requests,
+            limits,
+            multiplexed: false,
+            head_of: 0,
+            head,
+            answer_of: 0,
+            answer: None,
+            stall: None,
+        }
     }
 
-    /// A connection with several requests at a time: only its first one must come within the time for a head.
+    /// A connection with several requests at a time: only its first one must come within the time
+    /// for a head.
     pub(super) fn multiplexed(stream: S, requests: Arc<Requests>, limits: TimeLimits) -> Self {
         Self { multiplexed: true, ..Self::new(stream, requests, limits) }
     }
 
     /// Passes on the result of a write; fails when the client has not taken any for too long.
-    fn check_write<T>(&mut self, context: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn check_write<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if self.answer_of != self.requests.begun() {
             self.answer_of = self.requests.begun();
             self.answer = None;
@@ -154,7 +177,11 @@ fn timed_out(what: &'static str) -> io::Error {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.head_of != this.requests.begun() {
             this.head_of = this.requests.begun();
@@ -163,7 +190,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
         if read.is_ready() {
-            if this.head.is_none() && !this.multiplexed && this.requests.is_idle() && buffer.filled().len() > before {
+            if this.head.is_none()
+                && !this.multiplexed
+                && this.requests.is_idle()
+                && buffer.filled().len() > before
+            {
                 this.head = Some(timer(this.limits.head));
             }
             return read;
@@ -177,13 +208,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_write(context, bytes);
         this.check_write(context, result)
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_write_vectored(context, parts);
         this.check_write(context, result)

@@ -1,5 +1,5 @@
-//! How often one client may ask: a token bucket each, in a table that does not grow without end. Libraries for it keep every client
-//! that they ever saw, or read the clock themselves.
+//! How often one client may ask: a token bucket each, in a table that does not grow without end.
+//! Libraries for it keep every client that they ever saw, or read the clock themselves.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,8 @@ use super::client::Client;
 use crate::config::web::RateLimit;
 use crate::domain::time::Monotonic;
 
-/// How many clients are told apart; past it, the one whose bucket is nearest to full is forgotten, which gives away the least.
+/// How many clients are told apart; past it, the one whose bucket is nearest to full is forgotten,
+/// which gives away the least.
 const MOST_CLIENTS: usize = 4096;
 
 /// Whose requests are counted: the user who signed in, if any, and where the client is.
@@ -53,7 +54,11 @@ impl Limiter {
         }
         self.full_at.retain(|_, full_at| *full_at > now);
         if self.full_at.len() >= MOST_CLIENTS
-            && let Some(nearest) = self.full_at.iter().min_by_key(|(_, full_at)| **full_at).map(|(asker, _)| asker.clone())
+            && let Some(nearest) = self
+                .full_at
+                .iter()
+                .min_by_key(|(_, full_at)| **full_at)
+                .map(|(asker, _)| asker.clone())
         {
             self.full_at.remove(&nearest);
         }
@@ -92,7 +97,11 @@ mod tests {
         assert_eq!(limiter.take(client(1), at(1_000)), Ok(()));
         assert_eq!(limiter.take(client(1), at(1_001)), Err(Duration::from_millis(999)));
         for _ in 0..3 {
-            assert_eq!(limiter.take(client(1), at(60_000)), Ok(()), "a bucket holds no more than the burst, and no less");
+            assert_eq!(
+                limiter.take(client(1), at(60_000)),
+                Ok(()),
+                "a bucket holds no more than the burst, and no less"
+            );
         }
         assert!(limiter.take(client(1), at(60_000)).is_err());
     }
@@ -110,7 +119,11 @@ mod tests {
         let mut limiter = limiter();
         while limiter.take(client(0), at(0)).is_ok() {}
         for number in 1..20_000 {
-            assert_eq!(limiter.take(client(number), at(0)), Ok(()), "a newcomer always has a bucket of its own");
+            assert_eq!(
+                limiter.take(client(number), at(0)),
+                Ok(()),
+                "a newcomer always has a bucket of its own"
+            );
         }
         assert_eq!(limiter.full_at.len(), MOST_CLIENTS);
         assert!(limiter.take(client(0), at(0)).is_err());

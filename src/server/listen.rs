@@ -11,7 +11,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::client::Client;
 
-/// An address that is listened on. Clients can connect from now on and are answered once it is served.
+/// An address that is listened on. Clients can connect from now on and are answered once it is
+/// served.
 #[derive(Debug)]
 pub struct Bound {
     listener: Listener,
@@ -89,7 +90,9 @@ impl Bound {
                 drop(stream.set_nodelay(true));
                 Ok((Stream::Tcp(stream), Client::from(peer.ip())))
             }
-            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| (Stream::Unix(stream), Client::Local)),
+            Listener::Unix(listener) => {
+                listener.accept().await.map(|(stream, _)| (Stream::Unix(stream), Client::Local))
+            }
         }
     }
 }
@@ -126,7 +129,8 @@ fn lacks_ipv6(cause: &io::Error) -> bool {
     cause.kind() == io::ErrorKind::AddrNotAvailable || cause.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
-/// Listens on a Unix socket at `path`, whose file goes when this process ends. A socket that a dead process left there is replaced.
+/// Listens on a Unix socket at `path`, whose file goes when this process ends. A socket that a dead
+/// process left there is replaced.
 ///
 /// # Errors
 /// If another process listens there, something else stands there, or the folder is not writable.
@@ -139,14 +143,19 @@ pub fn bind_unix(path: &Path) -> Result<Bound, BindError> {
     };
     let address = Address::Unix(path.to_owned());
     match bound {
-        Ok(listener) => Ok(Bound { listener: Listener::Unix(listener), address, _file: Some(SocketFile(path.to_owned())) }),
+        Ok(listener) => Ok(Bound {
+            listener: Listener::Unix(listener),
+            address,
+            _file: Some(SocketFile(path.to_owned())),
+        }),
         Err(cause) => Err(BindError { address: address.to_string(), cause }),
     }
 }
 
 /// Whether `path` is a socket that nobody listens on.
 fn is_left_behind(path: &Path) -> bool {
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    let is_socket =
+        std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     let answer = std::os::unix::net::UnixStream::connect(path);
     is_socket && answer.is_err_and(|cause| cause.kind() == io::ErrorKind::ConnectionRefused)
 }
@@ -162,7 +171,11 @@ pub fn from_systemd() -> Result<Vec<Bound>, BindError> {
         let why = "no sockets were handed over: is there a socket unit, and is the service started by it?";
         return Err(failed("sockets", io::Error::new(io::ErrorKind::NotFound, why)));
     }
-    (0..handed.len()).map(|index| taken(&mut handed, index).map_err(|cause| failed(&format!("socket {index}"), cause))).collect()
+    (0..handed.len())
+        .map(|index| {
+            taken(&mut handed, index).map_err(|cause| failed(&format!("socket {index}"), cause))
+        })
+        .collect()
 }
 
 fn taken(handed: &mut ListenFd, index: usize) -> io::Result<Bound> {
@@ -170,9 +183,18 @@ fn taken(handed: &mut ListenFd, index: usize) -> io::Result<Bound> {
         listener.set_nonblocking(true)?;
         return tcp(TcpListener::from_std(listener)?);
     }
-    let wrong = || io::Error::new(io::ErrorKind::InvalidInput, "it is neither TCP nor a Unix stream (ListenStream=)");
+    let wrong = || {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is neither TCP nor a Unix stream (ListenStream=)",
+        )
+    };
     let listener = handed.take_unix_listener(index).map_err(|_| wrong())?.ok_or_else(wrong)?;
     listener.set_nonblocking(true)?;
     let path = listener.local_addr()?.as_pathname().map(Path::to_owned).unwrap_or_default();
-    Ok(Bound { listener: Listener::Unix(UnixListener::from_std(listener)?), address: Address::Unix(path), _file: None })
+    Ok(Bound {
+        listener: Listener::Unix(UnixListener::from_std(listener)?),
+        address: Address::Unix(path),
+        _file: None,
+    })
 }

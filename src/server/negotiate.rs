@@ -14,9 +14,10 @@ const MAX_BYTES: usize = 8 * 1024;
 /// A q value in thousandths: 1000 is 1.
 type Quality = u16;
 
-/// The format that `headers` ask for: the one of higher q value by its most specific range; of equal ones that which is named more
-/// exactly, then that which is named first. Text 0.0.4 where nothing decides, or nothing of what is asked for can be had: a scrape in
-/// another format than the one hoped for tells more than a refusal.
+/// The format that `headers` ask for: the one of higher q value by its most specific range; of
+/// equal ones that which is named more exactly, then that which is named first. Text 0.0.4 where
+/// nothing decides, or nothing of what is asked for can be had: a scrape in another format than the
+/// one hoped for tells more than a refusal.
 #[must_use]
 pub fn format(headers: &HeaderMap) -> Format {
     let mut openmetrics = Choice::default();
@@ -58,15 +59,24 @@ struct Choice {
 }
 
 impl Choice {
-    fn consider(&mut self, place: usize, range: &Range<'_>, kind: &str, subtype: &str, version: &str) {
+    fn consider(
+        &mut self,
+        place: usize,
+        range: &Range<'_>,
+        kind: &str,
+        subtype: &str,
+        version: &str,
+    ) {
         let exactness = match (range.kind, range.subtype, range.version) {
             ("*", "*", None) => 1,
             (k, "*", None) if k.eq_ignore_ascii_case(kind) => 2,
-            (k, s, told) if k.eq_ignore_ascii_case(kind) && s.eq_ignore_ascii_case(subtype) => match told {
-                None => 3,
-                Some(told) if told == version => 4,
-                Some(_) => return,
-            },
+            (k, s, told) if k.eq_ignore_ascii_case(kind) && s.eq_ignore_ascii_case(subtype) => {
+                match told {
+                    None => 3,
+                    Some(told) if told == version => 4,
+                    Some(_) => return,
+                }
+            }
             _ => return,
         };
         if exactness > self.exactness {
@@ -95,7 +105,12 @@ impl<'a> Range<'a> {
         let (kind, subtype) = pieces.next()?.split_once('/')?;
         let parameters: Vec<&str> = pieces.collect();
         let version = parameters.iter().find_map(|p| parameter(p, "version"));
-        Some(Self { kind: kind.trim(), subtype: subtype.trim(), version, quality: quality(parameters.into_iter())? })
+        Some(Self {
+            kind: kind.trim(),
+            subtype: subtype.trim(),
+            version,
+            quality: quality(parameters.into_iter())?,
+        })
     }
 }
 
@@ -160,7 +175,10 @@ mod tests {
     use super::*;
 
     fn headers(name: http::HeaderName, values: &[&str]) -> HeaderMap {
-        values.iter().map(|v| (name.clone(), HeaderValue::from_bytes(v.as_bytes()).unwrap())).collect()
+        values
+            .iter()
+            .map(|v| (name.clone(), HeaderValue::from_bytes(v.as_bytes()).unwrap()))
+            .collect()
     }
 
     fn format_of(accept: &str) -> Format {
@@ -180,7 +198,10 @@ mod tests {
             text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         assert_eq!(format_of(prometheus_2), Format::OpenMetrics);
         assert_eq!(format_of(prometheus_3), Format::OpenMetrics);
-        assert_eq!(format(&headers(ACCEPT, &prometheus_3.split(',').collect::<Vec<_>>())), Format::OpenMetrics);
+        assert_eq!(
+            format(&headers(ACCEPT, &prometheus_3.split(',').collect::<Vec<_>>())),
+            Format::OpenMetrics
+        );
         // What Prometheus 2 sends when it is told to scrape text.
         assert_eq!(format_of("text/plain;version=0.0.4;q=0.5,*/*;q=0.1"), Format::Text);
     }
@@ -188,24 +209,40 @@ mod tests {
     #[test]
     fn curl_browsers_and_unknown_wishes_get_text() {
         assert_eq!(format(&HeaderMap::new()), Format::Text);
-        for accept in
-            ["*/*", "", "text/*", "image/png", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "application/json"]
-        {
+        for accept in [
+            "*/*",
+            "",
+            "text/*",
+            "image/png",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "application/json",
+        ] {
             assert_eq!(format_of(accept), Format::Text, "{accept}");
         }
         assert_eq!(format_of("application/openmetrics-text;version=2.0.0"), Format::Text);
-        assert_eq!(format_of("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"), Format::Text);
+        assert_eq!(
+            format_of(
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+            ),
+            Format::Text
+        );
     }
 
     #[test]
     fn q_values_decide_and_the_most_specific_range_wins() {
         assert_eq!(format_of("application/openmetrics-text;q=0.2,text/plain;q=0.3"), Format::Text);
-        assert_eq!(format_of("application/openmetrics-text;q=0.3,text/plain;q=0.2"), Format::OpenMetrics);
+        assert_eq!(
+            format_of("application/openmetrics-text;q=0.3,text/plain;q=0.2"),
+            Format::OpenMetrics
+        );
         assert_eq!(format_of("application/openmetrics-text;q=0,*/*"), Format::Text);
         assert_eq!(format_of("text/plain;q=0,*/*;q=0.1"), Format::OpenMetrics);
         assert_eq!(format_of("*/*,application/openmetrics-text;q=0.5"), Format::Text);
         assert_eq!(format_of("application/*, text/*;q=0.9"), Format::OpenMetrics);
-        assert_eq!(format_of("Application/OpenMetrics-Text ; Version=\"1.0.0\" ; Q=1.000"), Format::OpenMetrics);
+        assert_eq!(
+            format_of("Application/OpenMetrics-Text ; Version=\"1.0.0\" ; Q=1.000"),
+            Format::OpenMetrics
+        );
         assert_eq!(format_of("text/plain,application/openmetrics-text"), Format::Text);
         assert_eq!(format_of("application/openmetrics-text,text/plain"), Format::OpenMetrics);
     }
@@ -213,16 +250,29 @@ mod tests {
     #[test]
     fn malformed_parts_ask_for_nothing() {
         for bad in ["q=nan", "q=-1", "q=2", "q=1.5", "q=0.1234", "q=", "q=1e0", "q=٣"] {
-            assert_eq!(format_of(&format!("application/openmetrics-text;{bad},text/plain;q=0.1")), Format::Text, "{bad}");
+            assert_eq!(
+                format_of(&format!("application/openmetrics-text;{bad},text/plain;q=0.1")),
+                Format::Text,
+                "{bad}"
+            );
             assert!(!gzip_of(&format!("gzip;{bad}")), "{bad}");
         }
-        assert_eq!(format_of("application/openmetrics-text;x=\"a,b;q=0\";q=0.9,text/plain;q=0.1"), Format::OpenMetrics);
+        assert_eq!(
+            format_of("application/openmetrics-text;x=\"a,b;q=0\";q=0.9,text/plain;q=0.1"),
+            Format::OpenMetrics
+        );
         assert_eq!(format_of("\"application/openmetrics-text"), Format::Text);
     }
 
     #[test]
     fn absurd_headers_are_read_within_bounds() {
-        for absurd in [",".repeat(64 * 1024), ";".repeat(64 * 1024), "\"".repeat(65_535), "a/b;q=0.1,".repeat(6_000), "\\".repeat(9_000)] {
+        for absurd in [
+            ",".repeat(64 * 1024),
+            ";".repeat(64 * 1024),
+            "\"".repeat(65_535),
+            "a/b;q=0.1,".repeat(6_000),
+            "\\".repeat(9_000),
+        ] {
             assert_eq!(format_of(&absurd), Format::Text);
             assert!(!gzip_of(&absurd));
         }
@@ -233,10 +283,28 @@ mod tests {
 
     #[test]
     fn gzip_is_used_where_it_is_allowed_and_not_ranked_below_the_plain_text() {
-        for yes in ["gzip", "GZIP", "x-gzip", "deflate, gzip;q=0.5", "*", "gzip;q=0.001", "gzip, identity", "*;q=0, gzip"] {
+        for yes in [
+            "gzip",
+            "GZIP",
+            "x-gzip",
+            "deflate, gzip;q=0.5",
+            "*",
+            "gzip;q=0.001",
+            "gzip, identity",
+            "*;q=0, gzip",
+        ] {
             assert!(gzip_of(yes), "{yes}");
         }
-        for no in ["", "identity", "gzip;q=0", "gzip;q=0.000, *", "*;q=0", "br", "gzip;q=0.5, identity", "gzipped"] {
+        for no in [
+            "",
+            "identity",
+            "gzip;q=0",
+            "gzip;q=0.000, *",
+            "*;q=0",
+            "br",
+            "gzip;q=0.5, identity",
+            "gzipped",
+        ] {
             assert!(!gzip_of(no), "{no}");
         }
         assert!(!gzip(&HeaderMap::new()));

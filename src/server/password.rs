@@ -34,8 +34,9 @@ pub(super) enum Verdict {
 
 /// Checks passwords.
 ///
-/// What was right is kept as a tag under a key of this process, so that no password is in memory: one for each user, so that no
-/// stranger can push it out. What was wrong is not kept; strangers wait in a queue of their own for each try.
+/// What was right is kept as a tag under a key of this process, so that no password is in memory:
+/// one for each user, so that no stranger can push it out. What was wrong is not kept; strangers
+/// wait in a queue of their own for each try.
 #[derive(Debug)]
 pub(super) struct Passwords {
     key: hmac::Key,
@@ -49,22 +50,40 @@ pub(super) struct Passwords {
 impl Passwords {
     /// None is known yet.
     pub(super) fn new() -> Self {
-        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).expect("the system has random numbers");
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .expect("the system has random numbers");
         let (right, waiting) = (Arc::default(), Mutex::default());
-        Self { key, right, one_at_a_time: Arc::new(Semaphore::new(1)), waiting, stand_in: RandomState::new() }
+        Self {
+            key,
+            right,
+            one_at_a_time: Arc::new(Semaphore::new(1)),
+            waiting,
+            stand_in: RandomState::new(),
+        }
     }
 
-    /// Whether the credentials in `headers` are those of one of `users`. An unknown user takes as long as one of the known ones.
-    pub(super) async fn check(&self, users: &BTreeMap<String, PasswordHash>, client: Client, headers: &HeaderMap) -> Verdict {
+    /// Whether the credentials in `headers` are those of one of `users`. An unknown user takes as
+    /// long as one of the known ones.
+    pub(super) async fn check(
+        &self,
+        users: &BTreeMap<String, PasswordHash>,
+        client: Client,
+        headers: &HeaderMap,
+    ) -> Verdict {
         let Some((user, password)) = credentials(headers) else { return Verdict::Wrong };
-        let Some(hash) = users.get(&user).or_else(|| self.stand_in_for(&user, users)) else { return Verdict::Wrong };
+        let Some(hash) = users.get(&user).or_else(|| self.stand_in_for(&user, users)) else {
+            return Verdict::Wrong;
+        };
         let known = users.contains_key(&user);
         let proof = proof(&user, hash, &password);
         if known && self.was_right(&user, &proof) {
             return Verdict::Right(user);
         }
         let Some(_waiting) = Waiting::begin(&self.waiting, client) else { return Verdict::Busy };
-        let turn = Arc::clone(&self.one_at_a_time).acquire_owned().await.expect("the semaphore is never closed");
+        let turn = Arc::clone(&self.one_at_a_time)
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed");
         // Another request with the same password may have been before this one in the queue.
         if known && self.was_right(&user, &proof) {
             return Verdict::Right(user);
@@ -85,11 +104,18 @@ impl Passwords {
     }
 
     fn was_right(&self, user: &str, proof: &[u8]) -> bool {
-        lock(&self.right).get(user).is_some_and(|tag| hmac::verify(&self.key, proof, tag.as_ref()).is_ok())
+        lock(&self.right)
+            .get(user)
+            .is_some_and(|tag| hmac::verify(&self.key, proof, tag.as_ref()).is_ok())
     }
 
-    /// Always the same for the same name, so that an unknown user's time has as little spread as a known one's.
-    fn stand_in_for<'a>(&self, user: &str, users: &'a BTreeMap<String, PasswordHash>) -> Option<&'a PasswordHash> {
+    /// Always the same for the same name, so that an unknown user's time has as little spread as a
+    /// known one's.
+    fn stand_in_for<'a>(
+        &self,
+        user: &str,
+        users: &'a BTreeMap<String, PasswordHash>,
+    ) -> Option<&'a PasswordHash> {
         let count = u64::try_from(users.len()).ok().filter(|count| *count > 0)?;
         users.values().nth(usize::try_from(self.stand_in.hash_one(user) % count).ok()?)
     }
@@ -102,7 +128,14 @@ impl Passwords {
 
 /// What is signed: the hash is in it, so that a changed one is tried anew.
 fn proof(user: &str, hash: &PasswordHash, password: &[u8]) -> Vec<u8> {
-    [user.len().to_be_bytes().as_slice(), user.as_bytes(), hash.as_str().as_bytes(), b"\0", password].concat()
+    [
+        user.len().to_be_bytes().as_slice(),
+        user.as_bytes(),
+        hash.as_str().as_bytes(),
+        b"\0",
+        password,
+    ]
+    .concat()
 }
 
 /// User and password from the header `Authorization`.
@@ -131,7 +164,9 @@ struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     fn begin(queue: &'a Mutex<HashMap<Client, usize>>, client: Client) -> Option<Self> {
         let mut waiting = lock(queue);
-        if waiting.values().sum::<usize>() >= WAITING || waiting.get(&client).is_some_and(|own| *own >= WAITING_OF_ONE) {
+        if waiting.values().sum::<usize>() >= WAITING
+            || waiting.get(&client).is_some_and(|own| *own >= WAITING_OF_ONE)
+        {
             return None;
         }
         *waiting.entry(client).or_default() += 1;

@@ -1,5 +1,6 @@
-//! The places of scrapes that are being answered: a bounded number, since each may keep a page that is no longer the newest, and the
-//! state of its inflation. Who reads slowly makes room for those who come.
+//! The places of scrapes that are being answered: a bounded number, since each may keep a page that
+//! is no longer the newest, and the state of its inflation. Who reads slowly makes room for those
+//! who come.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,8 @@ use super::client::Client;
 use crate::clock::Clock;
 use crate::domain::time::Monotonic;
 
-/// For so long an answer is not cut off for a client with as many answers of its own. Most are sent within milliseconds.
+/// For so long an answer is not cut off for a client with as many answers of its own. Most are sent
+/// within milliseconds.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Who asks, and how the connection is closed that the answer goes to.
@@ -55,7 +57,8 @@ impl Places {
         Arc::new(Self { most, clock, table: Mutex::default() })
     }
 
-    /// Takes a place for `caller`; where none is free, that of an answer that has to make room and is cut off. `None` when none has to.
+    /// Takes a place for `caller`; where none is free, that of an answer that has to make room and
+    /// is cut off. `None` when none has to.
     pub(super) fn take(self: &Arc<Self>, caller: Caller) -> Option<Place> {
         let since = self.clock.now().instant;
         let mut table = self.lock();
@@ -89,15 +92,17 @@ impl Places {
 }
 
 impl Table {
-    /// Which answer makes room for one to `newcomer`: of the client that has the most, the one that runs the longest. That client must
-    /// have the more of them even afterwards, or the answer must have had its time.
+    /// Which answer makes room for one to `newcomer`: of the client that has the most, the one that
+    /// runs the longest. That client must have the more of them even afterwards, or the answer must
+    /// have had its time.
     fn makes_room(&self, newcomer: Client, now: Monotonic) -> Option<u64> {
         let mut of_client: HashMap<Client, usize> = HashMap::new();
         for taken in self.taken.values() {
             *of_client.entry(taken.caller.client).or_default() += 1;
         }
         let own = of_client.get(&newcomer).copied().unwrap_or_default();
-        let count = |taken: &Taken| of_client.get(&taken.caller.client).copied().unwrap_or_default();
+        let count =
+            |taken: &Taken| of_client.get(&taken.caller.client).copied().unwrap_or_default();
         let may_go = |taken: &Taken| count(taken) > own + 1 || now.since(taken.since) >= GRACE;
         // The first of equals is wanted, and `max_by_key` takes the last.
         let candidates = self.taken.iter().rev().filter(|(_, taken)| may_go(taken));

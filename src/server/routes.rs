@@ -65,7 +65,9 @@ pub struct Site {
 
 impl fmt::Debug for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Site").field("metrics_path", &self.sources.metrics_path).finish_non_exhaustive()
+        f.debug_struct("Site")
+            .field("metrics_path", &self.sources.metrics_path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -74,7 +76,12 @@ impl Site {
     #[must_use]
     pub fn new(sources: Sources, rendered: Rendered) -> Self {
         let places = Places::new(sources.max_requests, Clock::system());
-        Self { sources, rendered: RwLock::new(Arc::new(rendered)), places, refused: AtomicU64::new(0) }
+        Self {
+            sources,
+            rendered: RwLock::new(Arc::new(rendered)),
+            places,
+            refused: AtomicU64::new(0),
+        }
     }
 
     /// Shows `rendered` from now on. Answers that are being sent keep what they have.
@@ -91,7 +98,11 @@ impl Site {
     /// The handler for [`serve`](super::serve).
     pub fn handler(
         self: Arc<Self>,
-    ) -> impl Fn(Request<Incoming>) -> BoxFuture<'static, Result<Response<Body>, Abort>> + Clone + Send + Sync + 'static {
+    ) -> impl Fn(Request<Incoming>) -> BoxFuture<'static, Result<Response<Body>, Abort>>
+    + Clone
+    + Send
+    + Sync
+    + 'static {
         move |request| {
             let site = Arc::clone(&self);
             async move { Ok(site.answer_or_reload(&request).await) }.boxed()
@@ -100,7 +111,9 @@ impl Site {
 
     async fn answer_or_reload<B>(&self, request: &Request<B>) -> Response<Body> {
         match &self.sources.reload {
-            Some(reload) if request.uri().path() == RELOAD && request.method() == Method::POST => reloaded(reload().await),
+            Some(reload) if request.uri().path() == RELOAD && request.method() == Method::POST => {
+                reloaded(reload().await)
+            }
             Some(_) | None => self.answer(request),
         }
     }
@@ -140,7 +153,10 @@ impl Site {
         let caller = request.extensions().get().cloned().unwrap_or_else(ours);
         let Some(place) = self.places.take(caller) else {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            let text = format!("{} scrapes are being answered already (--web.max-requests)\n", self.sources.max_requests);
+            let text = format!(
+                "{} scrapes are being answered already (--web.max-requests)\n",
+                self.sources.max_requests
+            );
             let mut refusal = plain(StatusCode::SERVICE_UNAVAILABLE, text);
             refusal.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             return refusal;
@@ -151,9 +167,13 @@ impl Site {
         let body = if gzip { Body::parts(page.gzip()) } else { Body::inflate(page.plain()) };
         let mut response = with(StatusCode::OK, format.content_type(), body.holding(place));
         if gzip {
-            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response
+                .headers_mut()
+                .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        response
+            .headers_mut()
+            .insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
         response
     }
 
@@ -162,7 +182,10 @@ impl Site {
             HEALTHY => plain(StatusCode::OK, "cxone-exporter is healthy.\n".to_owned()),
             READY => match (self.sources.readiness)() {
                 Readiness::Ready => plain(StatusCode::OK, "cxone-exporter is ready.\n".to_owned()),
-                Readiness::NotReady(why) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("cxone-exporter is not ready: {why}\n")),
+                Readiness::NotReady(why) => plain(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    format!("cxone-exporter is not ready: {why}\n"),
+                ),
             },
             _ => {
                 let (view, readiness) = ((self.sources.status)(), (self.sources.readiness)());
@@ -173,7 +196,8 @@ impl Site {
                     refresh: status_page::refresh(uri.query()),
                 };
                 let html = status_page::html(&view, &readiness, &beside);
-                let mut response = with(StatusCode::OK, "text/html; charset=utf-8", Body::full(html));
+                let mut response =
+                    with(StatusCode::OK, "text/html; charset=utf-8", Body::full(html));
                 let policy = HeaderValue::from_static(status_page::CONTENT_SECURITY_POLICY);
                 response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
                 response
@@ -182,15 +206,24 @@ impl Site {
     }
 
     fn not_found(&self) -> Response<Body> {
-        let text = format!("There is no such page. There are {STATUS}, {}, {HEALTHY} and {READY}.\n", self.sources.metrics_path);
+        let text = format!(
+            "There is no such page. There are {STATUS}, {}, {HEALTHY} and {READY}.\n",
+            self.sources.metrics_path
+        );
         plain(StatusCode::NOT_FOUND, text)
     }
 }
 
 fn not_allowed(methods: &[Method]) -> Response<Body> {
     let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
-    let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, format!("only {} are allowed here\n", names.join(" and ")));
-    refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_str(&names.join(", ")).expect("methods are plain text"));
+    let mut refusal = plain(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("only {} are allowed here\n", names.join(" and ")),
+    );
+    refusal.headers_mut().insert(
+        header::ALLOW,
+        HeaderValue::from_str(&names.join(", ")).expect("methods are plain text"),
+    );
     refusal
 }
 
@@ -216,8 +249,14 @@ fn without_body(response: Response<Body>) -> Response<Body> {
 
 fn reloaded(outcome: Result<(), String>) -> Response<Body> {
     let mut response = match outcome {
-        Ok(()) => plain(StatusCode::OK, "the configuration was read again and counts from now on\n".to_owned()),
-        Err(why) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("the configuration before goes on:\n{}\n", why.trim_end())),
+        Ok(()) => plain(
+            StatusCode::OK,
+            "the configuration was read again and counts from now on\n".to_owned(),
+        ),
+        Err(why) => plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("the configuration before goes on:\n{}\n", why.trim_end()),
+        ),
     };
     harden(&mut response);
     response
@@ -225,9 +264,11 @@ fn reloaded(outcome: Result<(), String>) -> Response<Body> {
 
 fn harden(response: &mut Response<Body>) {
     let headers = response.headers_mut();
-    for (name, value) in
-        [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::REFERRER_POLICY, "no-referrer"), (header::CACHE_CONTROL, "no-store")]
-    {
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
 }

@@ -1,5 +1,6 @@
-//! The time of a connection's requests, where several of them share it (HTTP/2). A client that grants no room for an answer, or that
-//! sends nothing but what keeps a connection alive, blocks no write and no read; so the time is counted from outside.
+//! The time of a connection's requests, where several of them share it (HTTP/2). A client that
+//! grants no room for an answer, or that sends nothing but what keeps a connection alive, blocks no
+//! write and no read; so the time is counted from outside.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,9 +53,17 @@ pub(super) struct OpenStream {
 
 impl Streams {
     pub(super) fn new(limits: &Limits) -> Self {
-        let tick = (limits.idle_time.min(limits.answer_time) / TICKS).clamp(Duration::from_millis(1), LONGEST_TICK);
-        let ticks = |limit: Duration| u64::try_from(limit.as_millis() / tick.as_millis()).unwrap_or(u64::MAX);
-        Self { shared: Arc::default(), tick, idle_ticks: ticks(limits.idle_time), answer_ticks: ticks(limits.answer_time) }
+        let tick = (limits.idle_time.min(limits.answer_time) / TICKS)
+            .clamp(Duration::from_millis(1), LONGEST_TICK);
+        let ticks = |limit: Duration| {
+            u64::try_from(limit.as_millis() / tick.as_millis()).unwrap_or(u64::MAX)
+        };
+        Self {
+            shared: Arc::default(),
+            tick,
+            idle_ticks: ticks(limits.idle_time),
+            answer_ticks: ticks(limits.answer_time),
+        }
     }
 
     /// A request begins.
@@ -78,7 +87,9 @@ impl Streams {
         match table.open.values().min() {
             Some(oldest) if table.now - oldest > self.answer_ticks => Verdict::Drop,
             Some(_) => Verdict::GoOn,
-            None if table.now - table.idle_since > self.idle_ticks.saturating_mul(2) => Verdict::Drop,
+            None if table.now - table.idle_since > self.idle_ticks.saturating_mul(2) => {
+                Verdict::Drop
+            }
             None if table.now - table.idle_since > self.idle_ticks => Verdict::End,
             None => Verdict::GoOn,
         }
@@ -103,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_silent_connection_ends_and_one_that_does_not_let_go_is_dropped() {
-        let streams = Streams::new(&Limits { idle_time: Duration::from_secs(10), ..Limits::default() });
+        let streams =
+            Streams::new(&Limits { idle_time: Duration::from_secs(10), ..Limits::default() });
         let verdicts: Vec<Verdict> = (0..21).map(|_| streams.look()).collect();
         assert!(verdicts[..10].iter().all(|verdict| *verdict == Verdict::GoOn), "{verdicts:?}");
         assert!(verdicts[10..20].iter().all(|verdict| *verdict == Verdict::End), "{verdicts:?}");
@@ -112,7 +124,8 @@ mod tests {
 
     #[test]
     fn one_request_that_runs_too_long_drops_the_connection_whatever_the_others_do() {
-        let streams = Streams::new(&Limits { answer_time: Duration::from_secs(5), ..Limits::default() });
+        let streams =
+            Streams::new(&Limits { answer_time: Duration::from_secs(5), ..Limits::default() });
         let stalled = streams.open();
         for _ in 0..5 {
             drop(streams.open());

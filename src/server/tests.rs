@@ -102,7 +102,11 @@ fn site_with(max_requests: usize, own: String) -> Arc<Site> {
 
 fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request<()> {
     let request = Request::builder().method(method).uri(path);
-    headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(()).expect("a request")
+    headers
+        .iter()
+        .fold(request, |request, (name, value)| request.header(*name, *value))
+        .body(())
+        .expect("a request")
 }
 
 async fn hello(_: Request<Incoming>) -> Result<Response<Body>, Abort> {
@@ -127,7 +131,11 @@ fn every_page_answers_with_its_type_and_is_not_sniffed() {
         let length = response.body().remaining().unwrap().to_string();
         assert_eq!(response.headers()[header::CONTENT_LENGTH], length.as_str());
         let head = site.answer(&request("HEAD", path, &[]));
-        assert_eq!((head.status(), head.headers()), (response.status(), response.headers()), "{path}");
+        assert_eq!(
+            (head.status(), head.headers()),
+            (response.status(), response.headers()),
+            "{path}"
+        );
         assert_eq!(head.body().remaining(), Some(0));
     }
     assert_eq!(site.answer(&request("GET", "/metrics?x=y", &[])).status(), 200);
@@ -135,9 +143,13 @@ fn every_page_answers_with_its_type_and_is_not_sniffed() {
 
 #[test]
 fn the_metrics_page_speaks_the_format_and_coding_that_are_asked_for() {
-    let headers = [("accept", "application/openmetrics-text;version=1.0.0"), ("accept-encoding", "gzip")];
+    let headers =
+        [("accept", "application/openmetrics-text;version=1.0.0"), ("accept-encoding", "gzip")];
     let response = site(40).answer(&request("GET", "/metrics", &headers));
-    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert_eq!(
+        response.headers()[header::CONTENT_TYPE],
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
     assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip");
     assert_eq!(response.headers()[header::VARY], "Accept, Accept-Encoding");
     let plain = site(40).answer(&request("GET", "/metrics", &headers[..1]));
@@ -172,7 +184,11 @@ fn a_scrape_too_many_is_refused_until_an_answer_is_done() {
 async fn pages_come_over_the_wire_whole_and_head_has_no_body() {
     let server = Server::start(Limits::default(), site(40).handler()).await;
     let page = server.ask(&get("/metrics")).await;
-    assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.ends_with("# HELP x X.\n# TYPE x gauge\nx 1\n"), "{page}");
+    assert!(
+        page.starts_with("HTTP/1.1 200 OK\r\n")
+            && page.ends_with("# HELP x X.\n# TYPE x gauge\nx 1\n"),
+        "{page}"
+    );
     let head = server.ask(&get("/metrics").replace("GET", "HEAD")).await;
     let length = format!("content-length: {}\r\n", page.split_once("\r\n\r\n").unwrap().1.len());
     assert!(head.contains(&length) && head.ends_with("\r\n\r\n"), "{head}");
@@ -209,7 +225,10 @@ async fn read_until(stream: &mut TcpStream, end: &str) {
     let mut text = String::new();
     while !text.ends_with(end) {
         let mut bytes = [0; 1024];
-        let count = tokio::time::timeout(LONG, stream.read(&mut bytes)).await.expect("in time").expect("an answer");
+        let count = tokio::time::timeout(LONG, stream.read(&mut bytes))
+            .await
+            .expect("in time")
+            .expect("an answer");
         assert!(count > 0, "the connection ended after {text}");
         text.push_str(&String::from_utf8_lossy(&bytes[..count]));
     }
@@ -217,7 +236,9 @@ async fn read_until(stream: &mut TcpStream, end: &str) {
 
 #[tokio::test]
 async fn a_connection_that_stays_silent_after_an_answer_is_closed() {
-    let server = Server::start(Limits { idle_time: Duration::from_millis(200), ..Limits::default() }, hello).await;
+    let server =
+        Server::start(Limits { idle_time: Duration::from_millis(200), ..Limits::default() }, hello)
+            .await;
     let answer = server.ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(answer.ends_with("hello"), "{answer}");
     server.end().await;
@@ -225,7 +246,8 @@ async fn a_connection_that_stays_silent_after_an_answer_is_closed() {
 
 #[tokio::test]
 async fn a_head_too_large_is_refused() {
-    let server = Server::start(Limits { head_bytes: 1024, headers: 8, ..Limits::default() }, hello).await;
+    let server =
+        Server::start(Limits { head_bytes: 1024, headers: 8, ..Limits::default() }, hello).await;
     let large = server.ask(&format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(2_000))).await;
     assert!(large.starts_with("HTTP/1.1 431"), "{large}");
     let many = server.ask(&format!("GET / HTTP/1.1\r\n{}\r\n", "X: x\r\n".repeat(9))).await;
@@ -237,10 +259,15 @@ async fn a_head_too_large_is_refused() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_dropped_and_its_place_is_free_again() {
-    let limits = Limits { connections: 1, stall_time: Duration::from_millis(300), ..Limits::default() };
+    let limits =
+        Limits { connections: 1, stall_time: Duration::from_millis(300), ..Limits::default() };
     let large = Bytes::from(vec![b'x'; 32 << 20]);
     let server = Server::start(limits, move |request: Request<Incoming>| {
-        let body = if request.uri().path() == "/large" { large.clone() } else { Bytes::from_static(b"hello") };
+        let body = if request.uri().path() == "/large" {
+            large.clone()
+        } else {
+            Bytes::from_static(b"hello")
+        };
         async { Ok(Response::new(Body::full(body))) }
     })
     .await;
@@ -256,9 +283,13 @@ async fn a_client_that_does_not_read_is_dropped_and_its_place_is_free_again() {
 
 #[tokio::test]
 async fn a_client_that_reads_drop_by_drop_is_dropped_as_well() {
-    let limits = Limits { stall_time: LONG, answer_time: Duration::from_millis(500), ..Limits::default() };
+    let limits =
+        Limits { stall_time: LONG, answer_time: Duration::from_millis(500), ..Limits::default() };
     let large = Bytes::from(vec![b'x'; 64 << 20]);
-    let server = Server::start(limits, move |_| std::future::ready(Ok(Response::new(Body::full(large.clone()))))).await;
+    let server = Server::start(limits, move |_| {
+        std::future::ready(Ok(Response::new(Body::full(large.clone()))))
+    })
+    .await;
     let mut slow = server.connect().await;
     slow.write_all(get("/").as_bytes()).await.unwrap();
     let mut received = 0;
@@ -275,15 +306,18 @@ async fn a_client_that_reads_drop_by_drop_is_dropped_as_well() {
 async fn connections_beyond_the_limit_wait_while_all_others_have_requests() {
     let go_on = Arc::new(Notify::new());
     let noted = Arc::clone(&go_on);
-    let server = Server::start(Limits { connections: 2, ..Limits::default() }, move |request: Request<Incoming>| {
-        let go_on = Arc::clone(&noted);
-        async move {
-            if request.uri().path() == "/slow" {
-                go_on.notified().await;
+    let server = Server::start(
+        Limits { connections: 2, ..Limits::default() },
+        move |request: Request<Incoming>| {
+            let go_on = Arc::clone(&noted);
+            async move {
+                if request.uri().path() == "/slow" {
+                    go_on.notified().await;
+                }
+                Ok(Response::new(Body::full("hello")))
             }
-            Ok(Response::new(Body::full("hello")))
-        }
-    })
+        },
+    )
     .await;
     let (mut first, mut second) = (server.connect().await, server.connect().await);
     first.write_all(get("/slow").as_bytes()).await.unwrap();
@@ -317,7 +351,11 @@ async fn an_answer_in_flight_is_finished_when_the_server_ends() {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     asked.notified().await;
     server.stop.cancel();
-    assert_eq!(read_to_end(&mut idle).await, "", "a connection without a request is closed at once");
+    assert_eq!(
+        read_to_end(&mut idle).await,
+        "",
+        "a connection without a request is closed at once"
+    );
     assert!(TcpStream::connect(server.address).await.is_err(), "a new connection was accepted");
     go_on.notify_one();
     let answer = read_to_end(&mut stream).await;
@@ -347,7 +385,9 @@ async fn a_handler_may_cut_its_answer_short_or_give_none() {
     let server = Server::start(Limits::default(), |request: Request<Incoming>| async move {
         match request.uri().path() {
             "/cut" => {
-                let response = Response::builder().header(header::CONTENT_LENGTH, 100).body(Body::cut_short("[{\"id\""));
+                let response = Response::builder()
+                    .header(header::CONTENT_LENGTH, 100)
+                    .body(Body::cut_short("[{\"id\""));
                 Ok(response.expect("a valid header"))
             }
             "/panic" => panic!("a handler's fault"),

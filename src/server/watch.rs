@@ -22,11 +22,19 @@ pub enum Changed {
     Refused(String),
 }
 
-/// Looks for changes of the web configuration at `path`, of which `seen` was read, until `stop` is cancelled. Each change is told once.
-pub async fn watch(path: PathBuf, mut seen: Seen, gate: Arc<Gate>, tell: impl Fn(Changed) + Send, stop: CancellationToken) {
+/// Looks for changes of the web configuration at `path`, of which `seen` was read, until `stop` is
+/// cancelled. Each change is told once.
+pub async fn watch(
+    path: PathBuf,
+    mut seen: Seen,
+    gate: Arc<Gate>,
+    tell: impl Fn(Changed) + Send,
+    stop: CancellationToken,
+) {
     while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
         let (of, before) = (path.clone(), seen.clone());
-        let reading = tasks::off_thread(move || (!before.is_current()).then(|| read_file(&of))).await;
+        let reading =
+            tasks::off_thread(move || (!before.is_current()).then(|| read_file(&of))).await;
         let Some(reading) = reading else { continue };
         tell(take(&gate, &reading));
         seen = reading.seen;
@@ -38,7 +46,9 @@ fn take(gate: &Gate, reading: &Reading) -> Changed {
     match &reading.outcome {
         Err(mistakes) => Changed::Refused(mistakes.to_string()),
         Ok((config, _)) => match loosened(&gate.current(), config) {
-            Some(what) => Changed::Refused(format!("{what} while the exporter runs: restart it, if that is what you want")),
+            Some(what) => Changed::Refused(format!(
+                "{what} while the exporter runs: restart it, if that is what you want"
+            )),
             None => {
                 gate.replace(config.clone());
                 Changed::Taken(gate.current())
@@ -76,13 +86,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let with = |users: &str| reading(&folder, &format!("basic_auth_users: {{{users}}}\n"));
         let gate = Gate::new(with(&format!("ann: {HASH}")).outcome.unwrap().0, Clock::system());
-        let Changed::Refused(why) = take(&gate, &reading(&folder, "basic_auth_user: {}\n")) else { panic!("taken") };
+        let Changed::Refused(why) = take(&gate, &reading(&folder, "basic_auth_user: {}\n")) else {
+            panic!("taken")
+        };
         assert!(why.contains(":1: basic_auth_user: unknown key"), "{why}");
         let Changed::Refused(why) = take(&gate, &reading(&folder, "")) else { panic!("taken") };
         assert!(why.contains("restart"), "{why}");
         assert!(gate.current().users.contains_key("ann"));
         let taken = take(&gate, &with(&format!("bob: {HASH}")));
-        assert!(matches!(taken, Changed::Taken(config) if config.users.contains_key("bob") && !config.users.contains_key("ann")));
+        assert!(
+            matches!(taken, Changed::Taken(config) if config.users.contains_key("bob") && !config.users.contains_key("ann"))
+        );
     }
 
     #[test]
@@ -92,7 +106,8 @@ mod tests {
         assert!(seen.is_current());
         let other = reading(&folder, "rate_limit: {interval: 1s, burst: 2}\n").seen;
         assert!(!seen.is_current() && other.is_current());
-        let missing = reading(&folder, "tls_server_config: {cert_file: a.pem, key_file: a.pem}\n").seen;
+        let missing =
+            reading(&folder, "tls_server_config: {cert_file: a.pem, key_file: a.pem}\n").seen;
         assert!(missing.is_current());
         std::fs::write(folder.path().join("a.pem"), "").unwrap();
         assert!(!missing.is_current());

@@ -52,7 +52,8 @@ pub struct SimulatorOptions {
     pub access_key_secret: SecretString,
     /// Whether the client may have tokens; else 403.
     pub client_enabled: bool,
-    /// Whether the client has the scope `reports:read` and the role for the platform's calls; else 403 for every report and call.
+    /// Whether the client has the scope `reports:read` and the role for the platform's calls; else
+    /// 403 for every report and call.
     pub scope_granted: bool,
     /// How long a token is good for, in whole seconds.
     pub token_life: Duration,
@@ -68,12 +69,13 @@ pub struct SimulatorOptions {
     pub open_end: OpenEnd,
     /// The longest window of a report; a longer one is refused with 422.
     pub max_window: Duration,
-    /// How far back history can be asked for: a report of an earlier window is refused with 422, a call leaves earlier rows out.
-    /// `None`: without limit.
+    /// How far back history can be asked for: a report of an earlier window is refused with 422, a
+    /// call leaves earlier rows out. `None`: without limit.
     pub retention: Option<Duration>,
     /// The most rows of a report; a job with more of them fails.
     pub max_rows: usize,
-    /// The origin of `statusUrl`, such as `https://elsewhere.example`; `None`: the one that the submit was sent to.
+    /// The origin of `statusUrl`, such as `https://elsewhere.example`; `None`: the one that the
+    /// submit was sent to.
     pub status_url_origin: Option<String>,
     /// Calls of the platform's API that are answered in any 60 s. `None`: all.
     pub calls_per_minute: Option<NonZeroU32>,
@@ -88,7 +90,8 @@ pub struct SimulatorOptions {
 }
 
 impl Default for SimulatorOptions {
-    /// A tenant as the documentation describes it: whole intervals, 10 jobs a minute, tokens of 20 minutes, nothing goes wrong.
+    /// A tenant as the documentation describes it: whole intervals, 10 jobs a minute, tokens of 20
+    /// minutes, nothing goes wrong.
     fn default() -> Self {
         let floor = FloorOptions::default();
         Self {
@@ -120,7 +123,8 @@ impl Default for SimulatorOptions {
     }
 }
 
-/// A simulated contact centre with its API. Shared by reference; every request is one call of [`Simulator::handle`].
+/// A simulated contact centre with its API. Shared by reference; every request is one call of
+/// [`Simulator::handle`].
 pub struct Simulator {
     options: SimulatorOptions,
     floor: Floor,
@@ -148,7 +152,11 @@ impl Simulator {
     /// The simulator of a tenant like this.
     #[must_use]
     pub fn new(options: SimulatorOptions) -> Self {
-        let floor = Floor::new(FloorOptions { seed: options.seed, agents: options.agents, pace: options.pace });
+        let floor = Floor::new(FloorOptions {
+            seed: options.seed,
+            agents: options.agents,
+            pace: options.pace,
+        });
         let desk = Desk {
             requests: 0,
             faults: options.faults.clone(),
@@ -179,7 +187,8 @@ impl Simulator {
         self.floor.truth(window)
     }
 
-    /// What really happened in `window` in the platform's words, whatever goes wrong with its answers.
+    /// What really happened in `window` in the platform's words, whatever goes wrong with its
+    /// answers.
     #[must_use]
     pub fn platform_truth(&self, window: Window) -> Vec<PlatformTruth> {
         self.floor.platform_truth(window)
@@ -214,17 +223,28 @@ impl Simulator {
         let endpoint = endpoint(request);
         let (number, fault) = self.desk().begin(self.options.seed, endpoint);
         let chance = hash(self.options.seed, &[number, 6]);
-        let reply = self.refuse(now, request, endpoint, fault, chance).unwrap_or_else(|| self.serve(now, request, fault, chance));
+        let reply = self
+            .refuse(now, request, endpoint, fault, chance)
+            .unwrap_or_else(|| self.serve(now, request, fault, chance));
         let faults = self.desk().faults.clone();
         answer::deliver(now, reply, fault, &faults, chance)
     }
 
     /// What a fault answers in place of the API, before anything is done.
-    fn refuse(&self, now: Timestamp, request: &Request<Bytes>, endpoint: Endpoint, fault: Option<Fault>, chance: u64) -> Option<Reply> {
+    fn refuse(
+        &self,
+        now: Timestamp,
+        request: &Request<Bytes>,
+        endpoint: Endpoint,
+        fault: Option<Fault>,
+        chance: u64,
+    ) -> Option<Reply> {
         let mut desk = self.desk();
         let reply = match fault? {
             Fault::Throttle => answer::throttled(Some(answer::seconds(desk.faults.retry_after))),
-            Fault::ThrottleDate => answer::throttled(Some(answer::http_date(now.plus(desk.faults.retry_after), true))),
+            Fault::ThrottleDate => {
+                answer::throttled(Some(answer::http_date(now.plus(desk.faults.retry_after), true)))
+            }
             Fault::ThrottleBare => answer::throttled(None),
             Fault::ServerError => answer::server_error(chance),
             Fault::Revoke => {
@@ -249,7 +269,13 @@ impl Simulator {
     }
 
     /// What the API answers.
-    fn serve(&self, now: Timestamp, request: &Request<Bytes>, fault: Option<Fault>, chance: u64) -> Reply {
+    fn serve(
+        &self,
+        now: Timestamp,
+        request: &Request<Bytes>,
+        fault: Option<Fault>,
+        chance: u64,
+    ) -> Reply {
         let path = request.uri().path();
         if let Some(call) = Call::at(path) {
             return self.platform(now, request, &call, chance);
@@ -262,7 +288,11 @@ impl Simulator {
             _ => match (job_id(path), request.method()) {
                 (Some(id), &Method::GET) => self.poll(now, request, id, fault),
                 (Some(_), _) => method_not_allowed("GET"),
-                (None, _) => Reply::refusal(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path."),
+                (None, _) => Reply::refusal(
+                    StatusCode::NOT_FOUND,
+                    "not_found",
+                    "There is nothing at this path.",
+                ),
             },
         }
     }
@@ -279,7 +309,10 @@ impl Desk {
         let number = self.requests;
         self.requests += 1;
         *self.counters.requests.entry(endpoint).or_default() += 1;
-        let fault = self.injections.take(endpoint).or_else(|| self.faults.of_request(seed, number, endpoint));
+        let fault = self
+            .injections
+            .take(endpoint)
+            .or_else(|| self.faults.of_request(seed, number, endpoint));
         if let Some(fault) = fault {
             *self.counters.faults.entry(fault).or_default() += 1;
         }

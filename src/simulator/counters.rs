@@ -78,7 +78,11 @@ impl Counters {
     }
 
     /// How long until another job may be accepted; `None` when one may be now.
-    pub(super) fn wait_for_quota(&mut self, now: Timestamp, jobs_per_minute: usize) -> Option<Duration> {
+    pub(super) fn wait_for_quota(
+        &mut self,
+        now: Timestamp,
+        jobs_per_minute: usize,
+    ) -> Option<Duration> {
         self.accepted_in_last_minute.forget_before(now);
         let accepted = &self.accepted_in_last_minute.0;
         if accepted.len() < jobs_per_minute {
@@ -103,10 +107,12 @@ impl Counters {
             self.submits.pop_front();
         }
         self.submits.push_back(submit);
-        self.most_submits_in_a_minute = self.most_submits_in_a_minute.max(self.last_minute.add(submit.at));
+        self.most_submits_in_a_minute =
+            self.most_submits_in_a_minute.max(self.last_minute.add(submit.at));
         if submit.accepted {
             self.accepted += 1;
-            self.most_accepted_in_a_minute = self.most_accepted_in_a_minute.max(self.accepted_in_last_minute.add(submit.at));
+            self.most_accepted_in_a_minute =
+                self.most_accepted_in_a_minute.max(self.accepted_in_last_minute.add(submit.at));
         } else {
             self.refused += 1;
         }

@@ -34,8 +34,18 @@ impl Endpoint {
     #[must_use]
     pub const fn is_platform_call(self) -> bool {
         match self {
-            Self::States | Self::History | Self::AgentHistory | Self::Codes | Self::Skills | Self::Directory => true,
-            Self::Token | Self::Submit | Self::Poll | Self::Discovery | Self::SignIn | Self::Other => false,
+            Self::States
+            | Self::History
+            | Self::AgentHistory
+            | Self::Codes
+            | Self::Skills
+            | Self::Directory => true,
+            Self::Token
+            | Self::Submit
+            | Self::Poll
+            | Self::Discovery
+            | Self::SignIn
+            | Self::Other => false,
         }
     }
 }

@@ -95,14 +95,17 @@ impl Fault {
             | Self::Drop
             | Self::NotJson
             | Self::Slow => !matches!(endpoint, Endpoint::Other),
-            Self::Revoke => matches!(endpoint, Endpoint::Submit | Endpoint::Poll) || endpoint.is_platform_call(),
+            Self::Revoke => {
+                matches!(endpoint, Endpoint::Submit | Endpoint::Poll) || endpoint.is_platform_call()
+            }
             Self::NoId | Self::Fail | Self::Endless => matches!(endpoint, Endpoint::Submit),
             Self::UnknownStatus | Self::Lose => matches!(endpoint, Endpoint::Poll),
         }
     }
 }
 
-/// A fault of single rows: a function of the visit and of the moment that was asked, so that reports agree with each other.
+/// A fault of single rows: a function of the visit and of the moment that was asked, so that
+/// reports agree with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RowFault {
     /// The row is not told until some time after its start, less than [`Faults::late_by`].
@@ -113,7 +116,8 @@ pub enum RowFault {
     RevisedState,
     /// At first the row ends too early.
     RevisedEnd,
-    /// At first the row goes on though the visit has ended. Counters that saw it stay too high until the truth catches up.
+    /// At first the row goes on though the visit has ended. Counters that saw it stay too high
+    /// until the truth catches up.
     RevisedOpen,
     /// A row that makes no sense comes after this one.
     Malformed,
@@ -123,8 +127,15 @@ pub enum RowFault {
 
 impl RowFault {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Late, Self::Repeated, Self::RevisedState, Self::RevisedEnd, Self::RevisedOpen, Self::Malformed, Self::Shuffled];
+    pub const ALL: [Self; 7] = [
+        Self::Late,
+        Self::Repeated,
+        Self::RevisedState,
+        Self::RevisedEnd,
+        Self::RevisedOpen,
+        Self::Malformed,
+        Self::Shuffled,
+    ];
 
     /// The name that the command line knows it by.
     #[must_use]
@@ -141,7 +152,8 @@ impl RowFault {
     }
 }
 
-/// How often each fault happens, as a probability from 0 to 1, and how bad it is. From text: see [`Faults::from_str`].
+/// How often each fault happens, as a probability from 0 to 1, and how bad it is. From text: see
+/// [`Faults::from_str`].
 ///
 /// [`Faults::from_str`]: std::str::FromStr::from_str
 #[derive(Clone, Debug, PartialEq)]
@@ -175,28 +187,45 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// What goes wrong on an ordinary bad day. The counts of a reader that repeats what failed still come true.
+    /// What goes wrong on an ordinary bad day. The counts of a reader that repeats what failed
+    /// still come true.
     #[must_use]
     pub fn some() -> Self {
-        let passing = [Fault::Throttle, Fault::ThrottleDate, Fault::ThrottleBare, Fault::ServerError, Fault::Cut, Fault::Drop];
-        let faults = passing.into_iter().fold(Self::default(), |faults, fault| faults.with(fault, 0.02));
+        let passing = [
+            Fault::Throttle,
+            Fault::ThrottleDate,
+            Fault::ThrottleBare,
+            Fault::ServerError,
+            Fault::Cut,
+            Fault::Drop,
+        ];
+        let faults =
+            passing.into_iter().fold(Self::default(), |faults, fault| faults.with(fault, 0.02));
         let rare = [Fault::NotJson, Fault::Slow, Fault::Revoke, Fault::Fail, Fault::Lose];
         let faults = rare.into_iter().fold(faults, |faults, fault| faults.with(fault, 0.01));
         let told = [Oddity::Seconds, Oddity::NoContent, Oddity::NotModified, Oddity::ShortPages];
-        let faults = told.into_iter().fold(faults, |faults, oddity| faults.with_oddity(oddity, 0.25));
+        let faults =
+            told.into_iter().fold(faults, |faults, oddity| faults.with_oddity(oddity, 0.25));
         let rows = [RowFault::Late, RowFault::Repeated, RowFault::RevisedEnd, RowFault::Malformed];
-        rows.into_iter().fold(faults, |faults, fault| faults.with_row(fault, 0.02)).with_row(RowFault::Shuffled, 0.25)
+        rows.into_iter()
+            .fold(faults, |faults, fault| faults.with_row(fault, 0.02))
+            .with_row(RowFault::Shuffled, 0.25)
     }
 
-    /// Everything goes wrong often, but for what leaves counters too high or agents out: it must be asked for.
+    /// Everything goes wrong often, but for what leaves counters too high or agents out: it must be
+    /// asked for.
     #[must_use]
     pub fn many() -> Self {
-        let faults = Fault::ALL.into_iter().fold(Self::default(), |faults, fault| faults.with(fault, 0.04));
-        let asked_for = [Oddity::OpenUntold, Oddity::OpenSoFar, Oddity::HiddenAgents, Oddity::NoAllHistory];
+        let faults =
+            Fault::ALL.into_iter().fold(Self::default(), |faults, fault| faults.with(fault, 0.04));
+        let asked_for =
+            [Oddity::OpenUntold, Oddity::OpenSoFar, Oddity::HiddenAgents, Oddity::NoAllHistory];
         let told = Oddity::ALL.into_iter().filter(|oddity| !asked_for.contains(oddity));
         let faults = told.fold(faults, |faults, oddity| faults.with_oddity(oddity, 0.3));
         let rows = [RowFault::Late, RowFault::Repeated, RowFault::RevisedEnd, RowFault::Malformed];
-        rows.into_iter().fold(faults, |faults, fault| faults.with_row(fault, 0.15)).with_row(RowFault::Shuffled, 0.5)
+        rows.into_iter()
+            .fold(faults, |faults, fault| faults.with_row(fault, 0.15))
+            .with_row(RowFault::Shuffled, 0.5)
     }
 
     /// These, but `fault` with this probability, kept between 0 and 1.
@@ -242,7 +271,9 @@ impl Faults {
     pub(super) fn of_request(&self, seed: u64, number: u64, endpoint: Endpoint) -> Option<Fault> {
         let happens = |fault: &Fault| {
             let probability = self.probability(*fault);
-            fault.applies_to(endpoint) && probability > 0.0 && share(hash(seed, &[number, *fault as u64])) < probability
+            fault.applies_to(endpoint)
+                && probability > 0.0
+                && share(hash(seed, &[number, *fault as u64])) < probability
         };
         Fault::ALL.into_iter().find(happens)
     }
@@ -254,7 +285,8 @@ impl Faults {
         happens.then(|| hash(key, &[fault as u64, 1]))
     }
 
-    /// Whether what has this key is told in this odd way: then a number that its details follow from.
+    /// Whether what has this key is told in this odd way: then a number that its details follow
+    /// from.
     pub(super) fn odd(&self, key: u64, oddity: Oddity) -> Option<u64> {
         let probability = self.oddity_probability(oddity);
         let happens = probability > 0.0 && share(hash(key, &[oddity as u64, 2])) < probability;
@@ -285,8 +317,10 @@ impl Injections {
     /// The fault that the next request to `endpoint` must have, and one time less of it.
     pub(super) fn take(&mut self, endpoint: Endpoint) -> Option<Fault> {
         self.0.retain(|injection| injection.times > 0);
-        let fits =
-            |injection: &&mut Injection| injection.fault.applies_to(endpoint) && injection.endpoint.is_none_or(|wanted| wanted == endpoint);
+        let fits = |injection: &&mut Injection| {
+            injection.fault.applies_to(endpoint)
+                && injection.endpoint.is_none_or(|wanted| wanted == endpoint)
+        };
         let injection = self.0.iter_mut().find(fits)?;
         injection.times -= 1;
         Some(injection.fault)
@@ -301,10 +335,14 @@ mod tests {
     fn chance_follows_from_seed_and_request_number_and_is_as_probable_as_asked() {
         let faults = Faults::default().with(Fault::Throttle, 0.1).with(Fault::Lose, 1.0);
         let of = |number| faults.of_request(3, number, Endpoint::Submit);
-        let hits: Vec<u64> = (0..10_000).filter(|&number| of(number) == Some(Fault::Throttle)).collect();
+        let hits: Vec<u64> =
+            (0..10_000).filter(|&number| of(number) == Some(Fault::Throttle)).collect();
         assert!((850..1150).contains(&hits.len()), "{}", hits.len());
         assert!(hits.iter().all(|&number| of(number) == Some(Fault::Throttle)));
-        assert!((0..10_000).all(|number| of(number) != Some(Fault::Lose)), "a submit has no job to lose");
+        assert!(
+            (0..10_000).all(|number| of(number) != Some(Fault::Lose)),
+            "a submit has no job to lose"
+        );
     }
 
     #[test]

@@ -22,7 +22,8 @@ pub(super) const TEAMS: u32 = 4;
 pub struct FloorOptions {
     /// Everything that looks like chance follows from it.
     pub seed: u64,
-    /// How many agents there are. From three on, somebody who forgets to end Wrap-up is at work at any moment.
+    /// How many agents there are. From three on, somebody who forgets to end Wrap-up is at work at
+    /// any moment.
     pub agents: u32,
     /// How many times faster than in life agents change state. Shifts keep their length.
     pub pace: NonZeroU32,
@@ -48,7 +49,8 @@ pub struct AgentProfile {
     pub team: String,
     /// The skills; never none.
     pub skills: Vec<&'static str>,
-    /// In how many of a thousand calls the agent forgets to end Wrap-up. At 1000 pauses are spent there as well.
+    /// In how many of a thousand calls the agent forgets to end Wrap-up. At 1000 pauses are spent
+    /// there as well.
     pub forgets_per_mille: u64,
     /// Whether the agent is in the state Logout between shifts, or in none.
     pub rests_in_logout: bool,
@@ -65,7 +67,9 @@ impl Floor {
     /// The floor that follows from `options`.
     #[must_use]
     pub fn new(options: FloorOptions) -> Self {
-        let agents = (0..options.agents).map(|index| Arc::new(AgentProfile::new(options.seed, index))).collect();
+        let agents = (0..options.agents)
+            .map(|index| Arc::new(AgentProfile::new(options.seed, index)))
+            .collect();
         Self { options, agents }
     }
 
@@ -80,18 +84,25 @@ impl Floor {
         self.agents.iter().map(AsRef::as_ref)
     }
 
-    /// The visits of the agent at `index` that touch `window`, sorted by start, with their true starts and ends, in the future too;
-    /// none when there is no such agent. Costs time in proportion to the window, but at least a shift.
+    /// The visits of the agent at `index` that touch `window`, sorted by start, with their true
+    /// starts and ends, in the future too; none when there is no such agent. Costs time in
+    /// proportion to the window, but at least a shift.
     #[must_use]
     pub fn visits(&self, index: usize, window: Window) -> Vec<Visit> {
-        self.agents.get(index).map_or_else(Vec::new, |agent| day::visits(self.options, agent, window, agent.rests_in_logout))
+        self.agents.get(index).map_or_else(Vec::new, |agent| {
+            day::visits(self.options, agent, window, agent.rests_in_logout)
+        })
     }
 
-    /// The agent's stays that touch `window`, sorted by start, with their true starts and ends: as [`Floor::visits`], but being in one
-    /// state on several skills at once is one stay, on no skill; and between shifts everybody is in Logout.
+    /// The agent's stays that touch `window`, sorted by start, with their true starts and ends: as
+    /// [`Floor::visits`], but being in one state on several skills at once is one stay, on no
+    /// skill; and between shifts everybody is in Logout.
     #[must_use]
     pub fn stays(&self, index: usize, window: Window) -> Vec<Visit> {
-        let mut stays = self.agents.get(index).map_or_else(Vec::new, |agent| day::visits(self.options, agent, window, true));
+        let mut stays = self
+            .agents
+            .get(index)
+            .map_or_else(Vec::new, |agent| day::visits(self.options, agent, window, true));
         for stay in stays.iter_mut().filter(|stay| stay.state == State::Ready) {
             stay.skill = None;
         }
@@ -103,7 +114,10 @@ impl Floor {
     #[must_use]
     pub fn at(&self, moment: Timestamp) -> Vec<Visit> {
         let window = Window { from: moment, to: moment.plus(std::time::Duration::from_millis(1)) };
-        (0..self.agents.len()).flat_map(|index| self.visits(index, window)).filter(|visit| visit.end > moment).collect()
+        (0..self.agents.len())
+            .flat_map(|index| self.visits(index, window))
+            .filter(|visit| visit.end > moment)
+            .collect()
     }
 }
 

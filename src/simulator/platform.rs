@@ -1,7 +1,7 @@
 //! The floor as the platform's API tells it: its numbers and names, and its rows.
 //!
-//! Ids are numbers, Wrap-up is the state Unavailable with a code of its own, being available is on no skill, and who does not work is
-//! logged out: see [`Floor::stays`].
+//! Ids are numbers, Wrap-up is the state Unavailable with a code of its own, being available is on
+//! no skill, and who does not work is logged out: see [`Floor::stays`].
 
 mod live;
 mod past;
@@ -19,8 +19,8 @@ pub(super) const TENANT: &str = "11eb0d3f-8f7a-4a7c-9a51-0242ac110002";
 /// The media type of calls.
 pub(super) const PHONE: u32 = 4;
 
-/// The codes of the state Unavailable: id, name, whether it is work after a call, after how many minutes it logs the agent out, and
-/// whether it is in use.
+/// The codes of the state Unavailable: id, name, whether it is work after a call, after how many
+/// minutes it logs the agent out, and whether it is in use.
 const CODES: [(i64, &str, bool, u32, bool); 5] = [
     (701, "Break", false, 30, true),
     (702, "Lunch", false, 60, true),
@@ -31,7 +31,13 @@ const CODES: [(i64, &str, bool, u32, bool); 5] = [
 
 /// The codes, as the API tells them.
 pub(super) fn codes() -> Vec<Code> {
-    let code = |(id, name, is_acw, agent_timeout, is_active)| Code { id, name, is_active, is_acw, agent_timeout };
+    let code = |(id, name, is_acw, agent_timeout, is_active)| Code {
+        id,
+        name,
+        is_active,
+        is_acw,
+        agent_timeout,
+    };
     CODES.into_iter().map(code).collect()
 }
 
@@ -76,7 +82,9 @@ impl State {
             Self::Lunch => CODES[1],
             Self::Training => CODES[2],
             Self::WrapUp => CODES[3],
-            Self::Login | Self::Ready | Self::InboundCall | Self::OutboundCall | Self::Logout => return None,
+            Self::Login | Self::Ready | Self::InboundCall | Self::OutboundCall | Self::Logout => {
+                return None;
+            }
         };
         Some((id, name))
     }

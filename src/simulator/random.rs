@@ -42,12 +42,16 @@ impl Random {
 
 /// A number that follows from `seed` and `parts`, in their order.
 pub(super) fn hash(seed: u64, parts: &[u64]) -> u64 {
-    parts.iter().fold(finish(seed.wrapping_add(GOLDEN)), |hash, &part| finish(hash.rotate_left(23) ^ finish(part.wrapping_add(GOLDEN))))
+    parts.iter().fold(finish(seed.wrapping_add(GOLDEN)), |hash, &part| {
+        finish(hash.rotate_left(23) ^ finish(part.wrapping_add(GOLDEN)))
+    })
 }
 
 /// A number that follows from `text` (FNV-1a).
 pub(super) fn hash_text(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// `number` as a share: in `[0, 1)`.

@@ -1,4 +1,5 @@
-//! A report's rows: the visits of a window, told as a tenant tells them, with the faults of single rows.
+//! A report's rows: the visits of a window, told as a tenant tells them, with the faults of single
+//! rows.
 
 pub(super) mod told;
 
@@ -22,7 +23,8 @@ use told::Told;
 pub enum Rows {
     /// Every visit that touches the window, with its true start and end.
     WholeIntervals,
-    /// Every visit that touches the window, cut at the window's edges; one that goes on past the window ends with it.
+    /// Every visit that touches the window, cut at the window's edges; one that goes on past the
+    /// window ends with it.
     CutIntervals,
     /// The visits that begin in the window, with their ends.
     Events,
@@ -34,7 +36,13 @@ pub enum Rows {
 
 impl Rows {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::WholeIntervals, Self::CutIntervals, Self::Events, Self::EventsWithoutEnd, Self::Buckets];
+    pub const ALL: [Self; 5] = [
+        Self::WholeIntervals,
+        Self::CutIntervals,
+        Self::Events,
+        Self::EventsWithoutEnd,
+        Self::Buckets,
+    ];
 
     /// The name that the command line knows it by.
     #[must_use]
@@ -61,7 +69,12 @@ pub struct UnknownRows(String);
 
 impl fmt::Display for UnknownRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unknown kind of rows `{}`: known are {}", self.0, Rows::ALL.map(Rows::name).join(", "))
+        write!(
+            f,
+            "unknown kind of rows `{}`: known are {}",
+            self.0,
+            Rows::ALL.map(Rows::name).join(", ")
+        )
     }
 }
 
@@ -71,7 +84,10 @@ impl FromStr for Rows {
     type Err = UnknownRows;
 
     fn from_str(name: &str) -> Result<Self, UnknownRows> {
-        Self::ALL.into_iter().find(|rows| rows.name() == name).ok_or_else(|| UnknownRows(name.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|rows| rows.name() == name)
+            .ok_or_else(|| UnknownRows(name.to_owned()))
     }
 }
 
@@ -132,10 +148,15 @@ impl<'a> Teller<'a> {
     /// The rows that answer `question`, sorted by agent and start unless they are shuffled.
     pub(super) fn tell(&self, question: &Question) -> Result<Vec<WireRow<'a>>, TooManyRows> {
         let mut rows = Vec::new();
-        for (index, agent) in self.floor.agents().enumerate().filter(|(_, agent)| question.filter.holds(agent)) {
+        for (index, agent) in
+            self.floor.agents().enumerate().filter(|(_, agent)| question.filter.holds(agent))
+        {
             let told = self.told(index, question);
             match self.rows {
-                Rows::WholeIntervals | Rows::CutIntervals | Rows::Events | Rows::EventsWithoutEnd => {
+                Rows::WholeIntervals
+                | Rows::CutIntervals
+                | Rows::Events
+                | Rows::EventsWithoutEnd => {
                     for told in told {
                         self.push(&mut rows, told.key, self.row(agent, &told, question.window));
                     }
@@ -153,18 +174,26 @@ impl<'a> Teller<'a> {
         Ok(rows)
     }
 
-    /// What is told of the agent at `index`: only what began by the moment that was asked, only what touches or begins in the window.
+    /// What is told of the agent at `index`: only what began by the moment that was asked, only
+    /// what touches or begins in the window.
     fn told(&self, index: usize, question: &Question) -> Vec<Told> {
         let seed = self.floor.options().seed;
         let window = question.window;
         // A visit that ended before the window may be told as if it went on.
-        let known =
-            Window { from: window.from.minus(self.faults.revised_for), to: window.to.min(question.asked.plus(Duration::from_millis(1))) };
+        let known = Window {
+            from: window.from.minus(self.faults.revised_for),
+            to: window.to.min(question.asked.plus(Duration::from_millis(1))),
+        };
         let visits = self.floor.visits(index, known);
-        let told = visits.iter().filter_map(|visit| Told::new(visit, question.asked, seed, self.faults));
+        let told =
+            visits.iter().filter_map(|visit| Told::new(visit, question.asked, seed, self.faults));
         match self.rows {
-            Rows::WholeIntervals | Rows::CutIntervals => told.filter(|told| told.touches(window)).collect(),
-            Rows::Events | Rows::EventsWithoutEnd | Rows::Buckets => told.filter(|told| window.contains(told.start)).collect(),
+            Rows::WholeIntervals | Rows::CutIntervals => {
+                told.filter(|told| told.touches(window)).collect()
+            }
+            Rows::Events | Rows::EventsWithoutEnd | Rows::Buckets => {
+                told.filter(|told| window.contains(told.start)).collect()
+            }
         }
     }
 
@@ -173,11 +202,15 @@ impl<'a> Teller<'a> {
             OpenEnd::Absent => DateTo::Absent,
             OpenEnd::Null => DateTo::Null,
         };
-        let end = |end: Option<Timestamp>| end.map_or(open.clone(), |end| DateTo::At(end.to_string()));
+        let end =
+            |end: Option<Timestamp>| end.map_or(open.clone(), |end| DateTo::At(end.to_string()));
         let (from, to) = match self.rows {
             Rows::WholeIntervals | Rows::Events => (told.start, end(told.end)),
             Rows::EventsWithoutEnd => (told.start, open),
-            Rows::CutIntervals => (told.start.max(window.from), end(Some(told.end.map_or(window.to, |end| end.min(window.to))))),
+            Rows::CutIntervals => (
+                told.start.max(window.from),
+                end(Some(told.end.map_or(window.to, |end| end.min(window.to)))),
+            ),
             Rows::Buckets => (window.from, end(Some(window.to))),
         };
         SoundRow {
@@ -185,7 +218,8 @@ impl<'a> Teller<'a> {
             user_name: &agent.name,
             state_name: told.state.name(),
             state_id: told.state.id(),
-            // No skill is told in both ways: by some agents' rows as an empty one, by the others' not at all.
+            // No skill is told in both ways: by some agents' rows as an empty one, by the others'
+            // not at all.
             skill_name: told.skill.or((agent.index % 2 == 1).then_some("")),
             count: 1,
             date_from: from.to_string(),
@@ -193,7 +227,13 @@ impl<'a> Teller<'a> {
         }
     }
 
-    fn push_buckets(&self, rows: &mut Vec<WireRow<'a>>, agent: &'a AgentProfile, told: &[Told], question: &Question) {
+    fn push_buckets(
+        &self,
+        rows: &mut Vec<WireRow<'a>>,
+        agent: &'a AgentProfile,
+        told: &[Told],
+        question: &Question,
+    ) {
         let mut buckets: BTreeMap<(State, Option<&'static str>), (u64, &Told)> = BTreeMap::new();
         for told in told {
             buckets.entry((told.state, told.skill)).or_insert((0, told)).0 += 1;

@@ -37,13 +37,20 @@ pub struct PlatformTruth {
 }
 
 impl Floor {
-    /// What really happened in `window`, sorted by agent, state and skill; only what happened at all.
+    /// What really happened in `window`, sorted by agent, state and skill; only what happened at
+    /// all.
     #[must_use]
     pub fn truth(&self, window: Window) -> Vec<Truth> {
         let of_agent = |(index, agent): (usize, &AgentProfile)| {
             let id = agent.id.clone();
             let sums = sums(window, &self.visits(index, window), |state| state);
-            sums.into_iter().map(move |((state, skill), (entries, millis))| Truth { agent: id.clone(), state, skill, entries, millis })
+            sums.into_iter().map(move |((state, skill), (entries, millis))| Truth {
+                agent: id.clone(),
+                state,
+                skill,
+                entries,
+                millis,
+            })
         };
         self.agents().enumerate().flat_map(of_agent).collect()
     }
@@ -66,14 +73,20 @@ impl Floor {
     }
 }
 
-/// Entries and milliseconds of one agent's visits in `window`, by what their state is called and by skill.
-fn sums<Name: Ord>(window: Window, visits: &[Visit], name: impl Fn(State) -> Name) -> BTreeMap<(Name, Option<&'static str>), (u64, u64)> {
+/// Entries and milliseconds of one agent's visits in `window`, by what their state is called and by
+/// skill.
+fn sums<Name: Ord>(
+    window: Window,
+    visits: &[Visit],
+    name: impl Fn(State) -> Name,
+) -> BTreeMap<(Name, Option<&'static str>), (u64, u64)> {
     let mut sums = BTreeMap::new();
     for visit in visits {
         let sum: &mut (u64, u64) = sums.entry((name(visit.state), visit.skill)).or_default();
         sum.0 += u64::from(window.contains(visit.start));
         let inside = visit.end.min(window.to).since(visit.start.max(window.from));
-        sum.1 += u64::try_from(inside.as_millis()).expect("a visit is far shorter than 2^64 milliseconds");
+        sum.1 += u64::try_from(inside.as_millis())
+            .expect("a visit is far shorter than 2^64 milliseconds");
     }
     sums
 }

@@ -16,14 +16,15 @@ const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records")
 /// The file, in the folder that `--storage.path` names.
 const FILE: &str = "cxone-exporter.redb";
 
-/// Where a new file is made before it is given its name, so that one with the name always was whole once.
+/// Where a new file is made before it is given its name, so that one with the name always was whole
+/// once.
 const NEW_FILE: &str = "cxone-exporter.redb.new";
 
 /// Who may read and write a new store: it holds agents' ids.
 const FOR_US_ALONE: u32 = 0o600;
 
-/// What is read and written of the file is kept up to this much. A commit is in the order of the keys, so it needs
-/// each page but once.
+/// What is read and written of the file is kept up to this much. A commit is in the order of the
+/// keys, so it needs each page but once.
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Keeps records in a file.
@@ -38,9 +39,14 @@ impl DiskStore {
     /// Opens the store in `folder`, which is made if it is not there, and so is the store.
     ///
     /// # Errors
-    /// When another process has it, a newer version wrote it, it is damaged, or the disk does not let it be used.
+    /// When another process has it, a newer version wrote it, it is damaged, or the disk does not
+    /// let it be used.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        fs::DirBuilder::new().recursive(true).mode(FOR_US_ALONE | 0o100).create(folder).map_err(|cause| unusable(folder, &cause))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(FOR_US_ALONE | 0o100)
+            .create(folder)
+            .map_err(|cause| unusable(folder, &cause))?;
         let path = folder.join(FILE);
         if !fs::exists(&path).map_err(|cause| unusable(&path, &cause))? {
             create(folder, &path, &[Record::put(&Key::Version, &VERSION)])?;
@@ -54,12 +60,15 @@ impl DiskStore {
         Ok(store)
     }
 
-    /// Makes the store in `folder` anew with those of its records whose key `keeps` wants, and says how many it does not: the old file,
-    /// where what was deleted may still be read, is gone.
+    /// Makes the store in `folder` anew with those of its records whose key `keeps` wants, and says
+    /// how many it does not: the old file, where what was deleted may still be read, is gone.
     ///
     /// # Errors
     /// As [`DiskStore::open`], and when there is no store.
-    pub fn rewrite(folder: &Path, mut keeps: impl FnMut(&Key) -> bool) -> Result<usize, StoreError> {
+    pub fn rewrite(
+        folder: &Path,
+        mut keeps: impl FnMut(&Key) -> bool,
+    ) -> Result<usize, StoreError> {
         let path = folder.join(FILE);
         if !fs::exists(&path).map_err(|cause| unusable(&path, &cause))? {
             return Err(StoreError::Missing(path));
@@ -69,7 +78,9 @@ impl DiskStore {
         let mut dropped = 0;
         let mut sound = true;
         store.read(&mut |bytes, value| match Key::from_bytes(bytes) {
-            Ok(key) if keeps(&key) => kept.push(Record { key: bytes.to_vec(), value: Some(value.to_vec()) }),
+            Ok(key) if keeps(&key) => {
+                kept.push(Record { key: bytes.to_vec(), value: Some(value.to_vec()) })
+            }
             Ok(_) => dropped += 1,
             Err(_) => sound = false,
         })?;
@@ -93,11 +104,17 @@ impl DiskStore {
 
 /// Opens the file that is there; what redb cannot make sense of may also make it panic.
 fn open(path: &Path) -> Result<Database, StoreError> {
-    let opened = catch_unwind(AssertUnwindSafe(|| Database::builder().set_cache_size(CACHE_BYTES).open(path)));
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        Database::builder().set_cache_size(CACHE_BYTES).open(path)
+    }));
     match opened {
         Ok(Ok(database)) => Ok(database),
         Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(StoreError::Locked(path.to_owned())),
-        Ok(Err(DatabaseError::Storage(redb::StorageError::Io(cause)))) if !is_about_content(&cause) => Err(unusable(path, &cause)),
+        Ok(Err(DatabaseError::Storage(redb::StorageError::Io(cause))))
+            if !is_about_content(&cause) =>
+        {
+            Err(unusable(path, &cause))
+        }
         Ok(Err(cause)) => Err(damaged(path, cause)),
         Err(_) => Err(damaged(path, "its contents contradict each other")),
     }
@@ -111,16 +128,25 @@ fn is_about_content(cause: &io::Error) -> bool {
 fn create(folder: &Path, path: &Path, records: &[Record]) -> Result<(), StoreError> {
     let new = folder.join(NEW_FILE);
     match fs::remove_file(&new) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(unusable(&new, &cause)),
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+            return Err(unusable(&new, &cause));
+        }
         Ok(()) | Err(_) => {}
     }
-    fs::OpenOptions::new().write(true).create_new(true).mode(FOR_US_ALONE).open(&new).map_err(|cause| unusable(&new, &cause))?;
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FOR_US_ALONE)
+        .open(&new)
+        .map_err(|cause| unusable(&new, &cause))?;
     let database = Database::builder().create(&new).map_err(|cause| unusable(&new, &cause))?;
     write(&database, records).map_err(|cause| unusable(&new, &cause))?;
     drop(database);
     fs::rename(&new, path).map_err(|cause| unusable(path, &cause))?;
     // The name is kept only when the folder is.
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|cause| unusable(folder, &cause))
+    fs::File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|cause| unusable(folder, &cause))
 }
 
 /// Makes an older store one of this version, in one transaction.

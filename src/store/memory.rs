@@ -51,7 +51,10 @@ impl Store for MemoryStore {
     fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
         let mut contents = self.shelf.lock();
         if contents.full {
-            return Err(StoreError::Unusable { path: PathBuf::from("(memory)"), detail: "no space left".to_owned() });
+            return Err(StoreError::Unusable {
+                path: PathBuf::from("(memory)"),
+                detail: "no space left".to_owned(),
+            });
         }
         for Record { key, value } in records {
             match value {
@@ -63,7 +66,9 @@ impl Store for MemoryStore {
     }
 
     fn size_bytes(&self) -> u64 {
-        let sizes = |(key, value): (&Vec<u8>, &Vec<u8>)| u64::try_from(key.len() + value.len()).unwrap_or(u64::MAX);
+        let sizes = |(key, value): (&Vec<u8>, &Vec<u8>)| {
+            u64::try_from(key.len() + value.len()).unwrap_or(u64::MAX)
+        };
         self.shelf.lock().records.iter().map(sizes).sum()
     }
 }

@@ -17,7 +17,8 @@ pub const VERSION: u32 = 2;
 
 /// Keeps records. All of a commit are kept, or none, whenever the process ends.
 ///
-/// There are two: on a disk, and in memory for tests and the demo. One that replicas share must keep the same promise.
+/// There are two: on a disk, and in memory for tests and the demo. One that replicas share must
+/// keep the same promise.
 pub trait Store: Send {
     /// Tells every record, in any order.
     ///
@@ -39,13 +40,17 @@ pub trait Store: Send {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process has it.
-    #[error("the store {0} is used by another process: end that one first, or give this one a --storage.path of its own")]
+    #[error(
+        "the store {0} is used by another process: end that one first, or give this one a --storage.path of its own"
+    )]
     Locked(PathBuf),
     /// There is none.
     #[error("there is no store {0}: give its folder as --storage.path")]
     Missing(PathBuf),
     /// It was written by a newer version.
-    #[error("the store {path} has the format {found} of a newer version; this one knows {VERSION}: install the newer version again")]
+    #[error(
+        "the store {path} has the format {found} of a newer version; this one knows {VERSION}: install the newer version again"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -63,7 +68,9 @@ pub enum StoreError {
         detail: String,
     },
     /// The disk does not do what it should.
-    #[error("the store {path} cannot be used: {detail}: look at the disk's free space and at the rights of the folder")]
+    #[error(
+        "the store {path} cannot be used: {detail}: look at the disk's free space and at the rights of the folder"
+    )]
     Unusable {
         /// The file or folder.
         path: PathBuf,

@@ -19,7 +19,9 @@ fn put(key: &[u8], value: &[u8]) -> Record {
 
 fn contents(store: &mut dyn Store) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut contents = BTreeMap::new();
-    store.read(&mut |key, value| drop(contents.insert(key.to_vec(), value.to_vec()))).expect("readable");
+    store
+        .read(&mut |key, value| drop(contents.insert(key.to_vec(), value.to_vec())))
+        .expect("readable");
     contents.remove(&Key::Version.to_bytes());
     contents
 }
@@ -27,7 +29,10 @@ fn contents(store: &mut dyn Store) -> BTreeMap<Vec<u8>, Vec<u8>> {
 /// A store that can be closed and opened again, of each kind.
 fn kinds(folder: &Path) -> [Box<dyn Fn() -> Box<dyn Store> + '_>; 2] {
     let shelf = Shelf::default();
-    [Box::new(|| Box::new(DiskStore::open(folder).expect("usable"))), Box::new(move || Box::new(MemoryStore::on(shelf.clone())))]
+    [
+        Box::new(|| Box::new(DiskStore::open(folder).expect("usable"))),
+        Box::new(move || Box::new(MemoryStore::on(shelf.clone()))),
+    ]
 }
 
 proptest! {
@@ -67,7 +72,10 @@ fn a_commit_that_fails_keeps_nothing_and_a_later_one_works() {
     let mut store = MemoryStore::on(shelf.clone());
     store.commit(&[put(b"a1", b"x")]).expect("there is room");
     shelf.set_full(true);
-    assert_matches!(store.commit(&[put(b"a1", b"y"), put(b"a2", b"z")]), Err(StoreError::Unusable { .. }));
+    assert_matches!(
+        store.commit(&[put(b"a1", b"y"), put(b"a2", b"z")]),
+        Err(StoreError::Unusable { .. })
+    );
     shelf.set_full(false);
     assert_eq!(contents(&mut store), BTreeMap::from([(b"a1".to_vec(), b"x".to_vec())]));
     store.commit(&[put(b"a2", b"z")]).expect("there is room again");
@@ -113,30 +121,41 @@ fn a_folder_that_cannot_be_made_is_told_by_name() {
 fn a_store_that_is_written_anew_holds_no_trace_of_what_was_left_out() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("cxone-exporter.redb");
-    let traces = || fs::read(&path).expect("the file").windows(8).filter(|bytes| bytes == b"user-002").count();
+    let traces = || {
+        fs::read(&path).expect("the file").windows(8).filter(|bytes| bytes == b"user-002").count()
+    };
     let mut store = DiskStore::open(folder.path()).expect("usable");
     for agent in ["user-001", "user-002", "user-003"] {
-        store.commit(&[put(&Key::Agent(agent.into()).to_bytes(), &[7; 500])]).expect("there is room");
+        store
+            .commit(&[put(&Key::Agent(agent.into()).to_bytes(), &[7; 500])])
+            .expect("there is room");
     }
     let rewrite = || DiskStore::rewrite(folder.path(), |key| !key.is_about("user-002"));
     assert_matches!(rewrite(), Err(StoreError::Locked(_)));
     store.commit(&[Record::delete(&Key::Agent("user-002".into()))]).expect("there is room");
     assert!(traces() > 0, "a record that is deleted may still be read in the file");
-    store.commit(&[put(&Key::Agent("user-002".into()).to_bytes(), &[7; 500])]).expect("there is room");
+    store
+        .commit(&[put(&Key::Agent("user-002".into()).to_bytes(), &[7; 500])])
+        .expect("there is room");
     drop(store);
     assert_eq!(rewrite().expect("usable"), 1);
     assert_eq!(traces(), 0);
     assert_eq!(rewrite().expect("usable"), 0);
     let kept = contents(&mut DiskStore::open(folder.path()).expect("whole"));
     assert_eq!(kept.len(), 2);
-    assert_matches!(DiskStore::rewrite(&folder.path().join("elsewhere"), |_| true), Err(StoreError::Missing(_)));
+    assert_matches!(
+        DiskStore::rewrite(&folder.path().join("elsewhere"), |_| true),
+        Err(StoreError::Missing(_))
+    );
 }
 
 #[test]
 fn a_damaged_store_is_never_replaced() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = DiskStore::open(folder.path()).expect("usable");
-    let many: Vec<Record> = (0..2_000_u32).map(|n| put(&[b"a".as_slice(), &n.to_be_bytes()].concat(), &[7; 100])).collect();
+    let many: Vec<Record> = (0..2_000_u32)
+        .map(|n| put(&[b"a".as_slice(), &n.to_be_bytes()].concat(), &[7; 100]))
+        .collect();
     store.commit(&many).expect("there is room");
     drop(store);
     let path = folder.path().join("cxone-exporter.redb");
@@ -154,7 +173,11 @@ fn a_damaged_store_is_never_replaced() {
         damage(&mut bytes);
         fs::write(&path, &bytes).expect("written");
         let result = DiskStore::open(folder.path());
-        assert_matches!(result, Err(StoreError::Damaged { .. } | StoreError::Unusable { .. }), "{name}");
+        assert_matches!(
+            result,
+            Err(StoreError::Damaged { .. } | StoreError::Unusable { .. }),
+            "{name}"
+        );
     }
     fs::write(&path, &whole).expect("written");
     assert_eq!(contents(&mut DiskStore::open(folder.path()).expect("whole again")).len(), 2_000);
@@ -174,14 +197,18 @@ struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     fn new(mebibytes: u32) -> Option<Self> {
-        let is_root = fs::metadata("/proc/self").is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0);
+        let is_root = fs::metadata("/proc/self")
+            .is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0);
         if !is_root {
             println!("left out: only root can mount a small disk");
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder");
         let options = format!("size={mebibytes}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).status();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(folder.path())
+            .status();
         if mounted.is_ok_and(|status| status.success()) {
             return Some(Self(folder));
         }
@@ -196,7 +223,11 @@ impl SmallDisk {
 
     /// Mounts it again, to be only read, or to be written too.
     fn remount(&self, how: &str) {
-        let status = Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(self.folder()).status().expect("mount runs");
+        let status = Command::new("mount")
+            .args(["-o", &format!("remount,{how}")])
+            .arg(self.folder())
+            .status()
+            .expect("mount runs");
         assert!(status.success());
     }
 
@@ -224,11 +255,14 @@ impl Drop for SmallDisk {
 
 /// Half a MiB of records, each commit's others.
 fn half_a_mebibyte(round: u8) -> Vec<Record> {
-    (0..512_u32).map(|n| put(&[b"a".as_slice(), &[round], &n.to_be_bytes()].concat(), &[round; 1024])).collect()
+    (0..512_u32)
+        .map(|n| put(&[b"a".as_slice(), &[round], &n.to_be_bytes()].concat(), &[round; 1024]))
+        .collect()
 }
 
 #[test]
-fn a_disk_that_fills_up_fails_commits_until_there_is_room_and_then_the_same_store_goes_on_without_loss() {
+fn a_disk_that_fills_up_fails_commits_until_there_is_room_and_then_the_same_store_goes_on_without_loss()
+ {
     let Some(disk) = SmallDisk::new(24) else { return };
     let mut store = DiskStore::open(disk.folder()).expect("usable");
     store.commit(&half_a_mebibyte(0)).expect("there is room");
@@ -250,7 +284,11 @@ fn a_disk_that_fills_up_fails_commits_until_there_is_room_and_then_the_same_stor
             }
         }
         assert_eq!(failures, 5, "the disk never filled up");
-        assert_eq!(contents(&mut store).len(), 512 * usize::from(kept), "what was kept can be read, and no more");
+        assert_eq!(
+            contents(&mut store).len(),
+            512 * usize::from(kept),
+            "what was kept can be read, and no more"
+        );
         disk.make_room();
         store.commit(&half_a_mebibyte(kept)).expect("there is room again");
         kept += 1;

@@ -73,8 +73,16 @@ impl Counts {
             rows_rejected: register(in_registry, families::REPORT_ROWS_REJECTED, Family::default()),
             jobs: register(in_registry, families::REPORT_JOBS, Counter::default()),
             job_failures: register(in_registry, families::REPORT_JOB_FAILURES, Family::default()),
-            jobs_in_flight: register(in_registry, families::REPORT_JOBS_IN_FLIGHT, Gauge::default()),
-            job_duration: register(in_registry, families::REPORT_JOB_DURATION, Histogram::new(JOB_BUCKETS)),
+            jobs_in_flight: register(
+                in_registry,
+                families::REPORT_JOBS_IN_FLIGHT,
+                Gauge::default(),
+            ),
+            job_duration: register(
+                in_registry,
+                families::REPORT_JOB_DURATION,
+                Histogram::new(JOB_BUCKETS),
+            ),
             requests: register(in_registry, families::API_REQUESTS, Family::default()),
             request_duration: register(
                 in_registry,
@@ -85,16 +93,40 @@ impl Counts {
             quota_wait: register(in_registry, families::QUOTA_WAIT_SECONDS, Counter::default()),
             history_gap: register(in_registry, families::HISTORY_GAP_SECONDS, Counter::default()),
             store_up: register(in_registry, families::STORE_UP, Gauge::default()),
-            store_commit_failures: register(in_registry, families::STORE_COMMIT_FAILURES, Counter::default()),
-            store_commit_duration: register(in_registry, families::STORE_COMMIT_DURATION, Histogram::new(COMMIT_BUCKETS)),
+            store_commit_failures: register(
+                in_registry,
+                families::STORE_COMMIT_FAILURES,
+                Counter::default(),
+            ),
+            store_commit_duration: register(
+                in_registry,
+                families::STORE_COMMIT_DURATION,
+                Histogram::new(COMMIT_BUCKETS),
+            ),
             store_size: register(in_registry, families::STORE_SIZE, Gauge::default()),
             quota_limit: register(in_registry, families::QUOTA_REPORT_JOBS_LIMIT, Gauge::default()),
-            quota_reserved: register(in_registry, families::QUOTA_REPORT_JOBS_RESERVED, Gauge::default()),
+            quota_reserved: register(
+                in_registry,
+                families::QUOTA_REPORT_JOBS_RESERVED,
+                Gauge::default(),
+            ),
             quota_demand: register(in_registry, families::QUOTA_DEMAND_RATIO, Gauge::default()),
-            config_is_right: register(in_registry, families::CONFIG_LAST_RELOAD_SUCCESSFUL, Gauge::default()),
-            config_taken: register(in_registry, families::CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP, Gauge::default()),
+            config_is_right: register(
+                in_registry,
+                families::CONFIG_LAST_RELOAD_SUCCESSFUL,
+                Gauge::default(),
+            ),
+            config_taken: register(
+                in_registry,
+                families::CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP,
+                Gauge::default(),
+            ),
             token_refreshes: register(in_registry, families::TOKEN_REFRESHES, Counter::default()),
-            token_refresh_failures: register(in_registry, families::TOKEN_REFRESH_FAILURES, Counter::default()),
+            token_refresh_failures: register(
+                in_registry,
+                families::TOKEN_REFRESH_FAILURES,
+                Counter::default(),
+            ),
             now_and_then,
         };
         counts.begin_at_zero();
@@ -103,10 +135,12 @@ impl Counts {
 
     fn begin_at_zero(&self) {
         for reason in RowRejection::ALL {
-            let _created = self.rows_rejected.get_or_create(&vec![("reason", reason.as_str().to_owned())]);
+            let _created =
+                self.rows_rejected.get_or_create(&vec![("reason", reason.as_str().to_owned())]);
         }
         for reason in Failure::ALL {
-            let _created = self.job_failures.get_or_create(&vec![("reason", reason.as_str().to_owned())]);
+            let _created =
+                self.job_failures.get_or_create(&vec![("reason", reason.as_str().to_owned())]);
         }
         for endpoint in Endpoint::ALL {
             let _created = self.throttled.get_or_create(&labels(endpoint));

@@ -52,7 +52,10 @@ impl Collector for Shared {
             (families::TOKEN_EXPIRY, known.token_expiry.map(seconds)),
             (families::CLOCK_SKEW, known.clock_skew),
             (families::CERTIFICATE_EXPIRY, known.certificate_expiry.map(seconds)),
-            (families::WEB_CONFIG_LAST_RELOAD_SUCCESSFUL, known.web_config_is_right.map(|right| f64::from(u8::from(right)))),
+            (
+                families::WEB_CONFIG_LAST_RELOAD_SUCCESSFUL,
+                known.web_config_is_right.map(|right| f64::from(u8::from(right))),
+            ),
         ] {
             if let Some(value) = value {
                 encode(&mut encoder, family, &ConstGauge::new(value))?;

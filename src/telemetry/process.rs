@@ -58,12 +58,24 @@ impl Collector for Process {
             let cpu = ticks.mul_f64(count(stat.utime) + count(stat.stime)).as_secs_f64();
             encode(&mut encoder, families::PROCESS_CPU_SECONDS, &ConstCounter::new(cpu))?;
             let resident = stat.rss.saturating_mul(procfs::page_size());
-            encode(&mut encoder, families::PROCESS_RESIDENT_MEMORY, &ConstGauge::new(count(resident)))?;
-            encode(&mut encoder, families::PROCESS_VIRTUAL_MEMORY, &ConstGauge::new(count(stat.vsize)))?;
+            encode(
+                &mut encoder,
+                families::PROCESS_RESIDENT_MEMORY,
+                &ConstGauge::new(count(resident)),
+            )?;
+            encode(
+                &mut encoder,
+                families::PROCESS_VIRTUAL_MEMORY,
+                &ConstGauge::new(count(stat.vsize)),
+            )?;
             encode(&mut encoder, families::PROCESS_THREADS, &ConstGauge::new(stat.num_threads))?;
         }
         if let Ok(open) = process.fd_count() {
-            encode(&mut encoder, families::PROCESS_OPEN_FDS, &ConstGauge::new(i64::try_from(open).unwrap_or(i64::MAX)))?;
+            encode(
+                &mut encoder,
+                families::PROCESS_OPEN_FDS,
+                &ConstGauge::new(i64::try_from(open).unwrap_or(i64::MAX)),
+            )?;
         }
         if let Some(most) = self.max_fds {
             encode(&mut encoder, families::PROCESS_MAX_FDS, &ConstGauge::new(count(most)))?;
@@ -79,7 +91,12 @@ pub(super) struct LogMessages;
 impl Collector for LogMessages {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let family = families::LOG_MESSAGES;
-        let mut metric = encoder.encode_descriptor(family.family_name(), family.help, None, MetricType::Counter)?;
+        let mut metric = encoder.encode_descriptor(
+            family.family_name(),
+            family.help,
+            None,
+            MetricType::Counter,
+        )?;
         for (level, messages) in logging::LEVELS.iter().zip(logging::messages()) {
             ConstCounter::new(messages).encode(metric.encode_family(&[("level", *level)])?)?;
         }

@@ -25,10 +25,17 @@ targets:
 ";
 
 fn tenant(rows: Rows, faults: Faults) -> SimulatorOptions {
-    SimulatorOptions { agents: 8, pace: NonZeroU32::new(6).unwrap(), rows, faults, ..SimulatorOptions::default() }
+    SimulatorOptions {
+        agents: 8,
+        pace: NonZeroU32::new(6).unwrap(),
+        rows,
+        faults,
+        ..SimulatorOptions::default()
+    }
 }
 
-/// Of a visit that began before the first window, events know nothing: a long one holds the beginning of every rest between shifts.
+/// Of a visit that began before the first window, events know nothing: a long one holds the
+/// beginning of every rest between shifts.
 fn for_events() -> String {
     OVERLAPPING_TARGETS.replace("lookback: 2h", "lookback: 90h")
 }
@@ -39,7 +46,12 @@ fn minutes(minutes: u64) -> Duration {
 
 /// Runs without faults and compares counters and floor every ten minutes.
 async fn flawless(rows: Rows, name: &str, config: &str) {
-    let mut world = World::new(Plan { simulator: tenant(rows, Faults::default()), config, rows: name, ..Plan::default() });
+    let mut world = World::new(Plan {
+        simulator: tenant(rows, Faults::default()),
+        config,
+        rows: name,
+        ..Plan::default()
+    });
     let mut entries = 0;
     for _ in 0..12 {
         world.run_for(minutes(10)).await;
@@ -49,14 +61,19 @@ async fn flawless(rows: Rows, name: &str, config: &str) {
         }
     }
     assert!(entries > 120, "only {entries} entries: too little happened");
-    assert_eq!(world.sum("cxone_report_job_failures_total") + world.sum("cxone_report_rows_rejected_total"), 0.0);
+    assert_eq!(
+        world.sum("cxone_report_job_failures_total")
+            + world.sum("cxone_report_rows_rejected_total"),
+        0.0
+    );
     assert_eq!(world.value("cxone_report_rows_late_total", &[]), Some(0.0));
     world.assert_quota();
 }
 
 /// Runs with faults, then without until the last late row is in, and compares.
 async fn faulty(rows: Rows, name: &str, config: &str, faults: Faults, seed: u64) {
-    let options = SimulatorOptions { seed, token_life: Duration::from_secs(20), ..tenant(rows, faults) };
+    let options =
+        SimulatorOptions { seed, token_life: Duration::from_secs(20), ..tenant(rows, faults) };
     let mut world = World::new(Plan { simulator: options, config, rows: name, ..Plan::default() });
     for _ in 0..5 {
         world.run_for(minutes(10)).await;
@@ -66,7 +83,10 @@ async fn faulty(rows: Rows, name: &str, config: &str, faults: Faults, seed: u64)
     world.run_for(minutes(10)).await;
     let entries = world.assert_exact(rows != Rows::Buckets);
     assert!(entries > 120, "only {entries} entries: too little happened");
-    assert!(world.sum("cxone_report_job_failures_total") > 0.0 && world.sum("cxone_report_rows_rejected_total") > 0.0);
+    assert!(
+        world.sum("cxone_report_job_failures_total") > 0.0
+            && world.sum("cxone_report_rows_rejected_total") > 0.0
+    );
     world.assert_quota();
 }
 
@@ -92,7 +112,12 @@ async fn buckets_become_exact_counts() {
 
 #[tokio::test(start_paused = true)]
 async fn buckets_of_two_targets_that_share_agents_count_once() {
-    flawless(Rows::Buckets, "buckets", &OVERLAPPING_TARGETS.replace("overlap: 10m", "settle_delay: 0s")).await;
+    flawless(
+        Rows::Buckets,
+        "buckets",
+        &OVERLAPPING_TARGETS.replace("overlap: 10m", "settle_delay: 0s"),
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,7 +155,10 @@ async fn buckets_of_two_targets_that_share_agents_are_exact_after_faults() {
 
 #[tokio::test(start_paused = true)]
 async fn an_open_visit_with_a_null_end_is_as_good_as_one_without() {
-    let simulator = SimulatorOptions { open_end: OpenEnd::Null, ..tenant(Rows::WholeIntervals, Faults::default()) };
+    let simulator = SimulatorOptions {
+        open_end: OpenEnd::Null,
+        ..tenant(Rows::WholeIntervals, Faults::default())
+    };
     let mut world = World::new(Plan { simulator, config: OVERLAPPING_TARGETS, ..Plan::default() });
     world.run_for(minutes(20)).await;
     world.assert_exact(true);
@@ -143,23 +171,40 @@ async fn the_first_counters_are_zero_and_the_first_lookbacks_label_sets_are_ther
     let mut world = World::new(Plan { simulator, config: OVERLAPPING_TARGETS, ..Plan::default() });
     world.run_until("an agent", minutes(1), |world| !world.observed().is_empty()).await;
     assert!(!world.all("cxone_agent_state_entries_total").is_empty());
-    assert_eq!(world.sum("cxone_agent_state_entries_total") + world.sum("cxone_agent_state_seconds_total"), 0.0);
-    assert!(world.sum("cxone_agent_state_window_entries") > 100.0, "the window gauges reach back before the epoch");
+    assert_eq!(
+        world.sum("cxone_agent_state_entries_total") + world.sum("cxone_agent_state_seconds_total"),
+        0.0
+    );
+    assert!(
+        world.sum("cxone_agent_state_window_entries") > 100.0,
+        "the window gauges reach back before the epoch"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_life_of_twenty_seconds_is_enough_and_one_token_is_asked_for_at_a_time() {
-    let simulator = SimulatorOptions { token_life: Duration::from_secs(20), ..tenant(Rows::WholeIntervals, Faults::default()) };
+    let simulator = SimulatorOptions {
+        token_life: Duration::from_secs(20),
+        ..tenant(Rows::WholeIntervals, Faults::default())
+    };
     let mut world = World::new(Plan { simulator, config: OVERLAPPING_TARGETS, ..Plan::default() });
     world.run_for(minutes(30)).await;
     world.assert_exact(true);
     let counters = world.simulator.counters();
-    // Renewed at half of its life, and only while there is something to ask: not more than once in 10 s.
-    assert!((60..=181).contains(&counters.tokens_issued), "{} tokens in 30 minutes", counters.tokens_issued);
+    // Renewed at half of its life, and only while there is something to ask: not more than once in
+    // 10 s.
+    assert!(
+        (60..=181).contains(&counters.tokens_issued),
+        "{} tokens in 30 minutes",
+        counters.tokens_issued
+    );
     assert_eq!(counters.requests_to(Endpoint::Token), counters.tokens_issued);
     assert_eq!(world.value("cxone_token_refresh_failures_total", &[]), Some(0.0));
     assert_eq!(world.sum("cxone_report_job_failures_total"), 0.0);
-    assert_eq!(world.value("cxone_api_requests_total", &[("endpoint", "submit"), ("code", "401")]), None);
+    assert_eq!(
+        world.value("cxone_api_requests_total", &[("endpoint", "submit"), ("code", "401")]),
+        None
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,13 +225,15 @@ async fn a_revoked_token_is_renewed_once_and_no_job_fails_for_it() {
 async fn skewed(skew_minutes: i64) {
     let simulator = tenant(Rows::CutIntervals, Faults::default());
     let skew_millis = skew_minutes * 60_000;
-    let mut world = World::new(Plan { simulator, config: OVERLAPPING_TARGETS, skew_millis, ..Plan::default() });
+    let mut world =
+        World::new(Plan { simulator, config: OVERLAPPING_TARGETS, skew_millis, ..Plan::default() });
     for _ in 0..3 {
         world.run_for(minutes(10)).await;
         world.assert_exact(true);
         world.assert_floor();
         let ours = world.clock.now().utc;
-        let watermark = world.target_time("cxone_target_watermark_timestamp_seconds", "team:team-1").unwrap();
+        let watermark =
+            world.target_time("cxone_target_watermark_timestamp_seconds", "team:team-1").unwrap();
         let behind_cxone = ours.millis() + skew_millis - watermark.millis();
         assert!((0..90_000).contains(&behind_cxone), "{behind_cxone} ms behind CXone's clock");
     }

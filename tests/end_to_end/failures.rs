@@ -60,7 +60,10 @@ async fn an_outage_of_hours_takes_the_gauges_leaves_the_counters_and_is_caught_u
     world.run_for(minutes(10)).await;
     let watermark = world.target_time("cxone_target_watermark_timestamp_seconds", "team:team-1");
     let entries = world.sum("cxone_agent_state_entries_total");
-    assert!(AGENT_GAUGES.iter().all(|name| !world.all(name).is_empty()) && world.sum("cxone_agents") > 0.0);
+    assert!(
+        AGENT_GAUGES.iter().all(|name| !world.all(name).is_empty())
+            && world.sum("cxone_agents") > 0.0
+    );
 
     world.direct.interfere(Some(Box::new(|_| Fate::Dropped)));
     world.run_for(minutes(3)).await;
@@ -72,10 +75,16 @@ async fn an_outage_of_hours_takes_the_gauges_leaves_the_counters_and_is_caught_u
         assert!(world.all(name).is_empty(), "{name} is still there");
     }
     assert_eq!(world.sum("cxone_agents") + world.sum("cxone_skill_agents"), 0.0);
-    assert!(world.value("cxone_agents", &[("state", "Ready")]).is_some(), "known states stay, at 0");
+    assert!(
+        world.value("cxone_agents", &[("state", "Ready")]).is_some(),
+        "known states stay, at 0"
+    );
     assert!(world.value("cxone_agents_seen", &[]).is_some_and(|seen| seen > 0.0));
     assert_eq!(world.sum("cxone_agent_state_entries_total"), entries);
-    assert_eq!(world.target_time("cxone_target_watermark_timestamp_seconds", "team:team-1"), watermark);
+    assert_eq!(
+        world.target_time("cxone_target_watermark_timestamp_seconds", "team:team-1"),
+        watermark
+    );
     assert!(world.value("cxone_data_watermark_timestamp_seconds", &[]).is_some());
     assert!(world.failures("unreachable") > 10.0);
     assert_eq!(world.ask("/-/ready").await.0, StatusCode::OK, "what was read once can be shown");
@@ -86,7 +95,13 @@ async fn an_outage_of_hours_takes_the_gauges_leaves_the_counters_and_is_caught_u
     world.run_for(minutes(6)).await;
     assert!(world.assert_exact(true) > 300);
     world.assert_floor();
-    assert_eq!((world.value("cxone_up", &[]), world.value("cxone_target_up", &[("target", "team:team-1")])), (Some(1.0), Some(1.0)));
+    assert_eq!(
+        (
+            world.value("cxone_up", &[]),
+            world.value("cxone_target_up", &[("target", "team:team-1")])
+        ),
+        (Some(1.0), Some(1.0))
+    );
     let submitted = world.value("cxone_report_jobs_total", &[]).unwrap() - before;
     assert!(submitted >= 2.0 * 3.0, "five hours in windows of at most two: {submitted} jobs");
     world.assert_quota();
@@ -96,17 +111,25 @@ async fn an_outage_of_hours_takes_the_gauges_leaves_the_counters_and_is_caught_u
 async fn a_target_that_gets_no_answer_does_not_hold_up_the_other() {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(5)).await;
-    world.direct.interfere(Some(Box::new(|request| if asks_for(request, "team-2") { Fate::Hangs } else { Fate::Reaches })));
+    world.direct.interfere(Some(Box::new(|request| {
+        if asks_for(request, "team-2") { Fate::Hangs } else { Fate::Reaches }
+    })));
     world.run_for(minutes(20)).await;
     let behind = |world: &World, target: &str| {
-        let watermark = world.target_time("cxone_target_watermark_timestamp_seconds", target).unwrap();
+        let watermark =
+            world.target_time("cxone_target_watermark_timestamp_seconds", target).unwrap();
         world.clock.now().utc.since(watermark)
     };
-    assert!(behind(&world, "team:team-1") < minutes(1) && behind(&world, "team:team-2") > minutes(19));
+    assert!(
+        behind(&world, "team:team-1") < minutes(1) && behind(&world, "team:team-2") > minutes(19)
+    );
     let up = |target| world.value("cxone_target_up", &[("target", target)]);
     assert_eq!((up("team:team-1"), up("team:team-2")), (Some(1.0), Some(0.0)));
     let teams: Vec<String> = world.observed().into_keys().collect();
-    assert!(teams.contains(&"user-001".to_owned()) && !teams.contains(&"user-002".to_owned()), "{teams:?}");
+    assert!(
+        teams.contains(&"user-001".to_owned()) && !teams.contains(&"user-002".to_owned()),
+        "{teams:?}"
+    );
     for agent in world.simulator.floor().agents().filter(|agent| agent.team == "team-1") {
         world.assert_exact_for(agent, true);
     }
@@ -130,17 +153,27 @@ async fn jobs_that_never_end_are_given_up_in_time() {
     world.assert_quota();
 }
 
-/// Lets `fault` happen to every request to `endpoint` for some minutes: the failures are counted by `reason`, and nothing else is.
+/// Lets `fault` happen to every request to `endpoint` for some minutes: the failures are counted by
+/// `reason`, and nothing else is.
 async fn broken(fault: Fault, endpoint: Endpoint, reason: &str) {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(5)).await;
     world.simulator.inject(Injection { fault, endpoint: Some(endpoint), times: 8 });
-    let (jobs, rows) = (world.sum("cxone_report_job_failures_total"), world.value("cxone_report_rows_total", &[]));
+    let (jobs, rows) =
+        (world.sum("cxone_report_job_failures_total"), world.value("cxone_report_rows_total", &[]));
     assert_eq!(jobs, 0.0);
     let observed = world.observed();
-    world.run_until(&format!("{fault:?} told as {reason}"), minutes(3), |world| world.failures(reason) >= 2.0).await;
+    world
+        .run_until(&format!("{fault:?} told as {reason}"), minutes(3), |world| {
+            world.failures(reason) >= 2.0
+        })
+        .await;
     assert_eq!(world.sum("cxone_report_job_failures_total"), world.failures(reason), "{fault:?}");
-    assert_eq!(world.value("cxone_report_rows_total", &[]), rows, "{fault:?}: rows of a report that does not count");
+    assert_eq!(
+        world.value("cxone_report_rows_total", &[]),
+        rows,
+        "{fault:?}: rows of a report that does not count"
+    );
     assert_eq!(world.observed(), observed, "{fault:?}: the last good values stay");
     world.assert_exact(true);
     world.run_for(minutes(8)).await;
@@ -167,7 +200,8 @@ async fn a_report_larger_than_the_limit_counts_for_nothing() {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(5)).await;
     // The limit is 5,000,000 rows, those included that make no sense.
-    let huge = Bytes::from(format!("{{\"status\":\"COMPLETED\",\"data\":[{}0]}}", "0,".repeat(5_000_000)));
+    let huge =
+        Bytes::from(format!("{{\"status\":\"COMPLETED\",\"data\":[{}0]}}", "0,".repeat(5_000_000)));
     let mut left = 1;
     world.direct.interfere(Some(Box::new(move |request| {
         if is_poll(request) && left > 0 {
@@ -178,11 +212,18 @@ async fn a_report_larger_than_the_limit_counts_for_nothing() {
     })));
     world.run_until("too_large", minutes(2), |world| world.failures("too_large") >= 1.0).await;
     assert_eq!(world.sum("cxone_report_rows_rejected_total"), 0.0);
-    let huge_answer = Bytes::from(format!("{{\"id\":\"job-1\",\"padding\":\"{}\"}}", "x".repeat(1024 * 1024)));
+    let huge_answer =
+        Bytes::from(format!("{{\"id\":\"job-1\",\"padding\":\"{}\"}}", "x".repeat(1024 * 1024)));
     world.direct.interfere(Some(Box::new(move |request| {
-        if asks_for(request, "agent-state-history") { Fate::Answered(huge_answer.clone()) } else { Fate::Reaches }
+        if asks_for(request, "agent-state-history") {
+            Fate::Answered(huge_answer.clone())
+        } else {
+            Fate::Reaches
+        }
     })));
-    world.run_until("too_large again", minutes(2), |world| world.failures("too_large") >= 2.0).await;
+    world
+        .run_until("too_large again", minutes(2), |world| world.failures("too_large") >= 2.0)
+        .await;
     world.direct.interfere(None);
     world.run_for(minutes(5)).await;
     world.assert_exact(true);
@@ -213,7 +254,10 @@ async fn a_throttled_submit_holds_all_submits_for_as_long_as_it_says() {
         let counters = world.simulator.counters();
         let refused = counters.submits.iter().position(|submit| !submit.accepted).unwrap();
         let wait = counters.submits[refused + 1].at.since(counters.submits[refused].at);
-        assert!(wait >= Duration::from_secs(90) && wait < Duration::from_secs(100), "{fault:?}: {wait:?}");
+        assert!(
+            wait >= Duration::from_secs(90) && wait < Duration::from_secs(100),
+            "{fault:?}: {wait:?}"
+        );
         assert_eq!(world.value("cxone_api_throttled_total", &[("endpoint", "submit")]), Some(1.0));
         assert_eq!(world.value("cxone_api_throttled_total", &[("endpoint", "poll")]), Some(0.0));
         assert_eq!(world.sum("cxone_report_job_failures_total"), 0.0, "429 is no failure of a job");
@@ -227,10 +271,18 @@ async fn a_throttled_poll_is_repeated_and_does_not_cost_the_job() {
     let simulator = SimulatorOptions { faults: retry_after(70), ..tenant() };
     let mut world = World::new(Plan { simulator, config: TWO_TEAMS, ..Plan::default() });
     world.run_for(minutes(5)).await;
-    world.simulator.inject(Injection { fault: Fault::Throttle, endpoint: Some(Endpoint::Poll), times: 2 });
+    world.simulator.inject(Injection {
+        fault: Fault::Throttle,
+        endpoint: Some(Endpoint::Poll),
+        times: 2,
+    });
     world.run_for(minutes(6)).await;
     assert_eq!(world.value("cxone_api_throttled_total", &[("endpoint", "poll")]), Some(2.0));
-    assert_eq!(world.sum("cxone_report_job_failures_total"), 0.0, "the waits do not count against jobs.timeout");
+    assert_eq!(
+        world.sum("cxone_report_job_failures_total"),
+        0.0,
+        "the waits do not count against jobs.timeout"
+    );
     world.assert_exact(true);
 }
 
@@ -241,7 +293,9 @@ async fn it_is_not_ready_before_the_first_report_and_ready_after_it() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
     assert_eq!(world.ask("/-/healthy").await.0, StatusCode::OK);
     world
-        .run_until("a report", minutes(1), |world| world.target_time("cxone_target_epoch_timestamp_seconds", "team:team-1").is_some())
+        .run_until("a report", minutes(1), |world| {
+            world.target_time("cxone_target_epoch_timestamp_seconds", "team:team-1").is_some()
+        })
         .await;
     assert_eq!(world.ask("/-/ready").await.0, StatusCode::OK);
 }
@@ -249,7 +303,12 @@ async fn it_is_not_ready_before_the_first_report_and_ready_after_it() {
 #[tokio::test(start_paused = true)]
 async fn a_wrong_secret_is_told_without_the_secret_and_not_tried_again_and_again() {
     const WRONG: &str = "a-secret-that-nobody-may-see";
-    let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, secret: WRONG, ..Plan::default() });
+    let mut world = World::new(Plan {
+        simulator: tenant(),
+        config: TWO_TEAMS,
+        secret: WRONG,
+        ..Plan::default()
+    });
     world.run_for(minutes(30)).await;
     let (status, text) = world.ask("/-/ready").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
@@ -296,11 +355,14 @@ targets:
   - filter: {type: team, id: team-2}
   - user: user-006
 ";
-    let simulator = SimulatorOptions { rows: Rows::Buckets, pace: NonZeroU32::new(120).unwrap(), ..tenant() };
+    let simulator =
+        SimulatorOptions { rows: Rows::Buckets, pace: NonZeroU32::new(120).unwrap(), ..tenant() };
     let mut world = World::new(Plan { simulator, config, rows: "buckets", ..Plan::default() });
     world.run_for(minutes(50)).await;
     for _ in 0..8 {
-        world.direct.interfere(Some(Box::new(|request| if asks_for(request, "team-2") { Fate::Dropped } else { Fate::Reaches })));
+        world.direct.interfere(Some(Box::new(|request| {
+            if asks_for(request, "team-2") { Fate::Dropped } else { Fate::Reaches }
+        })));
         world.run_for(minutes(3)).await;
         world.direct.interfere(None);
         world.run_for(minutes(3)).await;

@@ -14,7 +14,9 @@ fn tenant() -> SimulatorOptions {
 
 /// Half an hour of a floor of which all is covered by one target.
 async fn half_an_hour(metrics: &str) -> World {
-    let config = format!("poll: {{interval: 30s, lookback: 2h}}\nmetrics: {{{metrics}}}\ntargets: [{{filter: {{type: all, id: all}}}}]");
+    let config = format!(
+        "poll: {{interval: 30s, lookback: 2h}}\nmetrics: {{{metrics}}}\ntargets: [{{filter: {{type: all, id: all}}}}]"
+    );
     let mut world = World::new(Plan { simulator: tenant(), config: &config, ..Plan::default() });
     world.run_for(Duration::from_secs(1800)).await;
     world
@@ -37,10 +39,17 @@ async fn over_the_limit_the_same_agents_are_left_out_whole_and_the_sums_still_ho
     assert!(!some.is_empty() && some.len() < everybody.len(), "{some:?}");
     for (agent, observed) in &some {
         assert_eq!(observed, &everybody[agent]);
-        let agent = limited.simulator.floor().agents().find(|profile| profile.id == *agent).unwrap();
+        let agent =
+            limited.simulator.floor().agents().find(|profile| profile.id == *agent).unwrap();
         limited.assert_exact_for(agent, true);
     }
-    for name in ["cxone_state_entries_total", "cxone_state_seconds_total", "cxone_agents", "cxone_agents_seen", "cxone_skill_agents"] {
+    for name in [
+        "cxone_state_entries_total",
+        "cxone_state_seconds_total",
+        "cxone_agents",
+        "cxone_agents_seen",
+        "cxone_skill_agents",
+    ] {
         assert_eq!(limited.all(name), whole.all(name), "{name}");
     }
 }
@@ -49,8 +58,15 @@ async fn over_the_limit_the_same_agents_are_left_out_whole_and_the_sums_still_ho
 async fn detail_aggregate_shows_no_single_agent_and_the_same_sums() {
     let fine = half_an_hour("").await;
     let coarse = half_an_hour("detail: aggregate").await;
-    assert!(coarse.observed().is_empty() && coarse.all("cxone_agent_state_entries_total").is_empty());
-    for name in ["cxone_state_entries_total", "cxone_state_seconds_total", "cxone_state_visit_duration_seconds_count", "cxone_agents"] {
+    assert!(
+        coarse.observed().is_empty() && coarse.all("cxone_agent_state_entries_total").is_empty()
+    );
+    for name in [
+        "cxone_state_entries_total",
+        "cxone_state_seconds_total",
+        "cxone_state_visit_duration_seconds_count",
+        "cxone_agents",
+    ] {
         assert!(fine.sum(name) > 0.0 && coarse.all(name) == fine.all(name), "{name}");
     }
 }
@@ -62,25 +78,41 @@ async fn detail_agent_counts_a_state_once_whatever_skills_it_is_on() {
     assert!(simulator.floor().agents().any(|agent| agent.skills.len() > 1 && agent.index < 3));
     let fine = half_an_hour("").await;
     let coarse = half_an_hour("detail: agent").await;
-    assert!(coarse.all("cxone_agent_state_seconds_total").keys().all(|labels| labels["skill"].is_empty()));
+    assert!(
+        coarse
+            .all("cxone_agent_state_seconds_total")
+            .keys()
+            .all(|labels| labels["skill"].is_empty())
+    );
     for (agent, observed) in coarse.observed() {
         let per_state = |name: &str| {
-            let series = coarse.all(name).into_iter().filter(|(labels, _)| labels["agent"] == agent);
+            let series =
+                coarse.all(name).into_iter().filter(|(labels, _)| labels["agent"] == agent);
             series.map(|(_, value)| value.parse::<f64>().unwrap()).sum::<f64>()
         };
         let epoch = coarse.target_time("cxone_target_epoch_timestamp_seconds", "all:all").unwrap();
         let present = present_seconds(&coarse, &agent, epoch, observed);
-        assert!((per_state("cxone_agent_state_seconds_total") - present).abs() < 0.01, "{agent}: never in two states at once");
+        assert!(
+            (per_state("cxone_agent_state_seconds_total") - present).abs() < 0.01,
+            "{agent}: never in two states at once"
+        );
     }
-    assert_eq!(coarse.all("cxone_state_seconds_total"), fine.all("cxone_state_seconds_total"), "the sums keep their skills");
+    assert_eq!(
+        coarse.all("cxone_state_seconds_total"),
+        fine.all("cxone_state_seconds_total"),
+        "the sums keep their skills"
+    );
 }
 
 /// How long the agent was in any state at all.
 fn present_seconds(world: &World, agent: &str, from: Timestamp, to: Timestamp) -> f64 {
     let floor = world.simulator.floor();
     let place = floor.agents().position(|profile| profile.id == agent).unwrap();
-    let mut spans: Vec<_> =
-        floor.visits(place, Window { from, to }).into_iter().map(|visit| (visit.start.max(from), visit.end.min(to))).collect();
+    let mut spans: Vec<_> = floor
+        .visits(place, Window { from, to })
+        .into_iter()
+        .map(|visit| (visit.start.max(from), visit.end.min(to)))
+        .collect();
     spans.sort_unstable();
     spans.dedup();
     spans.into_iter().map(|(start, end)| end.since(start).as_secs_f64()).sum()

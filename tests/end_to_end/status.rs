@@ -47,12 +47,32 @@ fn row<'a>(page: &'a str, target: &str) -> &'a str {
 #[tokio::test(start_paused = true)]
 async fn a_job_is_seen_from_its_submission_to_its_end() {
     let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
-    tells(&page(&world).await, &["Not ready:", "the first one is under way", "none yet", "0 of 10", "last commit: none since the start"]);
+    tells(
+        &page(&world).await,
+        &[
+            "Not ready:",
+            "the first one is under way",
+            "none yet",
+            "0 of 10",
+            "last commit: none since the start",
+        ],
+    );
     world.run_for(seconds(2)).await;
-    tells(row(&page(&world).await, "team:team-1"), &["no report yet", "under way for 1s", "none since the start"]);
+    tells(
+        row(&page(&world).await, "team:team-1"),
+        &["no report yet", "under way for 1s", "none since the start"],
+    );
     world.run_for(seconds(20)).await;
     let well = page(&world).await;
-    tells(&well, &["It works.</strong> 2 of 2 targets up.", "2 of 10", "1 reserved; the targets ask for 4.0 a minute", "expires <time"]);
+    tells(
+        &well,
+        &[
+            "It works.</strong> 2 of 2 targets up.",
+            "2 of 10",
+            "1 reserved; the targets ask for 4.0 a minute",
+            "expires <time",
+        ],
+    );
     tells(&well, &["None since the start.", "https://cxone.test"]);
     tells(row(&well, "team:team-1"), &[">up<", "took ", ">in "]);
     assert!(!well.contains("user-00"), "no agent is named");
@@ -67,14 +87,27 @@ async fn a_job_is_seen_from_its_submission_to_its_end() {
 async fn what_fails_is_told_until_it_works_and_remembered_after() {
     let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
     world.run_for(seconds(60)).await;
-    let of_team_2 = |request: &Request<Bytes>| request.body().windows(6).any(|window| window == b"team-2");
-    world.direct.interfere(Some(Box::new(move |request| if of_team_2(request) { Fate::Dropped } else { Fate::Reaches })));
+    let of_team_2 =
+        |request: &Request<Bytes>| request.body().windows(6).any(|window| window == b"team-2");
+    world.direct.interfere(Some(Box::new(move |request| {
+        if of_team_2(request) { Fate::Dropped } else { Fate::Reaches }
+    })));
     world.run_for(seconds(120)).await;
     let failing = page(&world).await;
-    tells(&failing, &["Something is wrong:</strong> 1 of 2 targets up.", "The last job failed: <b class=\"told\">team:team-2</b>."]);
     tells(
         &failing,
-        &["<b class=\"told\">team:team-2</b> <span class=\"soft\">unreachable, ", " times, the first ", "Check api.base_url, the network"],
+        &[
+            "Something is wrong:</strong> 1 of 2 targets up.",
+            "The last job failed: <b class=\"told\">team:team-2</b>.",
+        ],
+    );
+    tells(
+        &failing,
+        &[
+            "<b class=\"told\">team:team-2</b> <span class=\"soft\">unreachable, ",
+            " times, the first ",
+            "Check api.base_url, the network",
+        ],
     );
     tells(row(&failing, "team:team-2"), &[">failing<", "failed after"]);
     assert_eq!(failing.matches("<li><p>").count(), 1, "repetitions are folded");
@@ -84,7 +117,13 @@ async fn what_fails_is_told_until_it_works_and_remembered_after() {
     world.direct.interfere(None);
     world.run_for(seconds(120)).await;
     let again = page(&world).await;
-    tells(&again, &["It works.</strong> 2 of 2", "<b class=\"told\">team:team-2</b> <span class=\"soft\">unreachable, "]);
+    tells(
+        &again,
+        &[
+            "It works.</strong> 2 of 2",
+            "<b class=\"told\">team:team-2</b> <span class=\"soft\">unreachable, ",
+        ],
+    );
     assert!(!row(&again, "team:team-2").contains("bad"));
 }
 
@@ -92,9 +131,16 @@ async fn what_fails_is_told_until_it_works_and_remembered_after() {
 async fn being_throttled_is_an_error_that_fails_no_job() {
     let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
     world.run_for(seconds(60)).await;
-    world.simulator.inject(Injection { fault: Fault::Throttle, endpoint: Some(Endpoint::Poll), times: 2 });
+    world.simulator.inject(Injection {
+        fault: Fault::Throttle,
+        endpoint: Some(Endpoint::Poll),
+        times: 2,
+    });
     world.run_for(seconds(60)).await;
-    tells(&page(&world).await, &["2 of 2 targets up.", ">throttled", "CXone allows 10 report jobs a minute"]);
+    tells(
+        &page(&world).await,
+        &["2 of 2 targets up.", ">throttled", "CXone allows 10 report jobs a minute"],
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,13 +148,21 @@ async fn more_targets_than_the_quota_bears_are_told() {
     let config = "poll: {interval: 10s}\ntargets: [{filter: {type: team, id: team-1}}, {filter: {type: team, id: team-2}}]";
     let mut world = World::new(Plan { simulator: tenant(), config, ..Plan::default() });
     world.run_for(seconds(180)).await;
-    tells(&page(&world).await, &["The targets ask for 12.0 report jobs a minute, and 9 are allowed", "9 of 10"]);
+    tells(
+        &page(&world).await,
+        &["The targets ask for 12.0 report jobs a minute, and 9 are allowed", "9 of 10"],
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_full_disk_and_a_wrong_configuration_are_told_until_they_are_mended() {
     let shelf = Shelf::default();
-    let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, store: on(&shelf), ..Plan::default() });
+    let mut world = World::new(Plan {
+        simulator: tenant(),
+        config: TWO_TEAMS,
+        store: on(&shelf),
+        ..Plan::default()
+    });
     world.run_for(seconds(60)).await;
     let store = format!(", format {VERSION}, last commit: <time");
     tells(&page(&world).await, &[">works<", &store, ">right</span><small>read <time"]);
@@ -144,12 +198,22 @@ async fn a_page_after_a_restart_knows_what_was_known() {
 #[tokio::test(start_paused = true)]
 async fn the_platforms_feeds_and_requests_are_told() {
     let api = "dialect: platform, issuer: 'https://cxone.test', access_key_id: simulated-key, access_key_secret_file: k";
-    let config = "poll: {interval: 40s, lookback: 2h}\nmetrics: {agent_ids: hmac, hmac_key_file: s}\n";
+    let config =
+        "poll: {interval: 40s, lookback: 2h}\nmetrics: {agent_ids: hmac, hmac_key_file: s}\n";
     let secret = "a key of thirty-two bytes at least, for ids";
-    let mut world = World::new(Plan { simulator: tenant(), api: Some(api), config, secret, ..Plan::default() });
+    let mut world =
+        World::new(Plan { simulator: tenant(), api: Some(api), config, secret, ..Plan::default() });
     world.run_for(seconds(120)).await;
     let well = page(&world).await;
-    tells(&well, &["1 of 1 targets up, 2 of 2 live feeds.", " requests<svg", ">agent_states</th>", ">skill_activity</th>"]);
+    tells(
+        &well,
+        &[
+            "1 of 1 targets up, 2 of 2 live feeds.",
+            " requests<svg",
+            ">agent_states</th>",
+            ">skill_activity</th>",
+        ],
+    );
     assert!(!well.contains("dd>0 of "), "the feeds make requests all the time");
     for agent in world.simulator.floor().agents() {
         assert!(!well.contains(&agent.id) && !well.contains(&*agent.name));

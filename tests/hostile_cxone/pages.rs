@@ -5,7 +5,10 @@ use cxone_exporter::cxone::platform::Progress;
 use cxone_exporter::domain::fetch::Failure;
 use cxone_exporter::domain::live::Ask;
 
-use crate::{Answer, Dialect, Hostile, OK, PACKED, asks_token, assert_told_well, bomb, endless, history, platform, run, text, token};
+use crate::{
+    Answer, Dialect, Hostile, OK, PACKED, asks_token, assert_told_well, bomb, endless, history,
+    platform, run, text, token,
+};
 
 /// All pages of the history of all agents: how many rows there are.
 fn read(server: &Hostile) -> Result<usize, ApiError> {
@@ -68,7 +71,10 @@ fn the_calls_beside_the_history_have_the_same_limits() {
 
 /// Rows of a page that begins at `skip`, as the request's head says.
 fn page(head: &str, rows: u64, row: impl Fn(u64) -> String) -> String {
-    let skip: u64 = head.split(['?', '&', ' ']).find_map(|part| part.strip_prefix("skip=")).map_or(0, |skip| skip.parse().unwrap());
+    let skip: u64 = head
+        .split(['?', '&', ' '])
+        .find_map(|part| part.strip_prefix("skip="))
+        .map_or(0, |skip| skip.parse().unwrap());
     (skip..skip + rows).map(row).collect::<Vec<_>>().join(",")
 }
 
@@ -77,15 +83,27 @@ fn pages_without_an_end_end_at_the_limit_for_all_of_them_together() {
     const NEXT: &str = r#""totalRecords":1e999,"_links":{"next":"more"}"#;
     let endless = Hostile::telling(|head| match head {
         _ if head.contains("/unavailable-codes") => {
-            format!(r#"{OK}{{{NEXT},"unavailableCodes":[{}]}}"#, page(head, 4_000, |place| format!(r#"{{"id":{place}}}"#)))
+            format!(
+                r#"{OK}{{{NEXT},"unavailableCodes":[{}]}}"#,
+                page(head, 4_000, |place| format!(r#"{{"id":{place}}}"#))
+            )
         }
-        _ => format!(r#"{OK}{{{NEXT},"agentStateHistory":[{}]}}"#, page(head, 999, |place| Dialect::Platform.row(place, ""))),
+        _ => format!(
+            r#"{OK}{{{NEXT},"agentStateHistory":[{}]}}"#,
+            page(head, 999, |place| Dialect::Platform.row(place, ""))
+        ),
     });
     assert_eq!(read(&endless).unwrap_err().kind.failure(), Some(Failure::TooLarge));
-    assert_eq!(endless.requests(), 1 + 4 + 11, "a token, 10,000 codes and what shows that there are more, 10,000 rows and one page");
+    assert_eq!(
+        endless.requests(),
+        1 + 4 + 11,
+        "a token, 10,000 codes and what shows that there are more, 10,000 rows and one page"
+    );
 
     let agents = |head: &str| match head {
-        _ if head.contains("/agents/state-history") => "HTTP/1.1 404 No\r\nConnection: close\r\n\r\n".to_owned(),
+        _ if head.contains("/agents/state-history") => {
+            "HTTP/1.1 404 No\r\nConnection: close\r\n\r\n".to_owned()
+        }
         _ if head.contains("/unavailable-codes") => format!("{OK}{{}}"),
         _ => {
             let row = |place: u64| format!(r#"{{"agentId":{place},"agentStateId":1}}"#);
@@ -94,9 +112,16 @@ fn pages_without_an_end_end_at_the_limit_for_all_of_them_together() {
     };
     let listed = Hostile::telling(agents);
     assert_eq!(read(&listed).unwrap_err().kind.failure(), Some(Failure::TooLarge));
-    assert_eq!(listed.requests(), 2 + 1 + 11, "a token, the codes, the call that is not there, and the agents");
+    assert_eq!(
+        listed.requests(),
+        2 + 1 + 11,
+        "a token, the codes, the call that is not there, and the agents"
+    );
     let now = Hostile::telling(agents);
-    assert_eq!(run(async { platform(&now).agents_now().await }).unwrap_err().kind.failure(), Some(Failure::TooLarge));
+    assert_eq!(
+        run(async { platform(&now).agents_now().await }).unwrap_err().kind.failure(),
+        Some(Failure::TooLarge)
+    );
 }
 
 #[test]
@@ -105,14 +130,19 @@ fn totals_that_lie_and_pages_that_repeat_themselves_end_and_take_no_row_away() {
     for total in ["0", "-1", "5", "1e999", "\"many\"", "99999999999999999999"] {
         // The links say how many there are: 2,500 rows, a thousand at a time.
         let lying = Hostile::telling(move |head| {
-            let rows = page(head, 1000, |place| if place < 2_500 { row(place) } else { String::new() });
+            let rows =
+                page(head, 1000, |place| if place < 2_500 { row(place) } else { String::new() });
             let rows = rows.trim_end_matches(',');
             let next = if rows.matches("agentId").count() == 1000 { r#""x""# } else { "null" };
-            format!(r#"{OK}{{"totalRecords":{total},"_links":{{"next":{next}}},"agentStateHistory":[{rows}]}}"#)
+            format!(
+                r#"{OK}{{"totalRecords":{total},"_links":{{"next":{next}}},"agentStateHistory":[{rows}]}}"#
+            )
         });
         assert_eq!(read(&lying), Ok(2_500), "{total}");
     }
-    let same = Hostile::telling(move |_| format!(r#"{OK}{{"totalRecords":9000,"agentStateHistory":[{},{}]}}"#, row(1), row(2)));
+    let same = Hostile::telling(move |_| {
+        format!(r#"{OK}{{"totalRecords":9000,"agentStateHistory":[{},{}]}}"#, row(1), row(2))
+    });
     let error = read(&same).unwrap_err();
     assert_eq!(error.kind.failure(), Some(Failure::Malformed), "{error}");
     assert_eq!(same.requests(), 4, "a token, the codes, and the page twice");

@@ -7,7 +7,9 @@ use http::StatusCode;
 
 use crate::direct::Fate;
 use crate::world::{Plan, World};
-use crate::{CONFIG, KEY_ALONE, PASSWORD, assert_budget, assert_exact, counted_up_to, minutes, tenant, world};
+use crate::{
+    CONFIG, KEY_ALONE, PASSWORD, assert_budget, assert_exact, counted_up_to, minutes, tenant, world,
+};
 
 #[tokio::test(start_paused = true)]
 async fn no_fault_of_any_call_costs_a_count() {
@@ -24,7 +26,9 @@ async fn no_fault_of_any_call_costs_a_count() {
     ];
     let mut world = world(tenant("none"));
     world.run_for(minutes(5)).await;
-    for endpoint in [Endpoint::History, Endpoint::States, Endpoint::Skills, Endpoint::Codes, Endpoint::SignIn] {
+    for endpoint in
+        [Endpoint::History, Endpoint::States, Endpoint::Skills, Endpoint::Codes, Endpoint::SignIn]
+    {
         for fault in faults.into_iter().filter(|fault| fault.applies_to(endpoint)) {
             let before = world.simulator.counters().happened(fault);
             // What is only slow is not asked for again.
@@ -37,7 +41,11 @@ async fn no_fault_of_any_call_costs_a_count() {
                 world.restart(Duration::from_secs(1)).await;
             }
             world.run_for(minutes(4)).await;
-            assert_eq!(world.simulator.counters().happened(fault), before + u64::from(times), "{fault:?} of {endpoint:?}");
+            assert_eq!(
+                world.simulator.counters().happened(fault),
+                before + u64::from(times),
+                "{fault:?} of {endpoint:?}"
+            );
             assert_exact(&world, 8);
             let age = world.direct.now().since(counted_up_to(&world));
             assert!(age < minutes(2), "{fault:?} of {endpoint:?}: {age:?}");
@@ -50,30 +58,36 @@ async fn no_fault_of_any_call_costs_a_count() {
 async fn an_outage_of_hours_takes_the_gauges_leaves_the_counters_and_is_caught_up_exactly() {
     let mut world = world(tenant("none"));
     world.run_for(minutes(10)).await;
-    let (watermark, entries) = (counted_up_to(&world), world.sum("cxone_agent_state_entries_total"));
+    let (watermark, entries) =
+        (counted_up_to(&world), world.sum("cxone_agent_state_entries_total"));
     world.direct.interfere(Some(Box::new(|_| Fate::Dropped)));
     world.run_for(minutes(5 * 60)).await;
     assert!(world.observed().is_empty() && world.all("cxone_team_agents").is_empty());
     assert_eq!((world.sum("cxone_agents"), world.value("cxone_up", &[])), (0.0, Some(0.0)));
-    assert_eq!((counted_up_to(&world), world.sum("cxone_agent_state_entries_total")), (watermark, entries));
+    assert_eq!(
+        (counted_up_to(&world), world.sum("cxone_agent_state_entries_total")),
+        (watermark, entries)
+    );
     assert_eq!(world.ask("/-/healthy").await.0, StatusCode::OK);
     world.direct.interfere(None);
     world.run_for(minutes(10)).await;
     assert!(assert_exact(&world, 8) > 300);
-    assert_eq!((world.value("cxone_up", &[]), world.value("cxone_history_gap_seconds_total", &[])), (Some(1.0), Some(0.0)));
+    assert_eq!(
+        (world.value("cxone_up", &[]), world.value("cxone_history_gap_seconds_total", &[])),
+        (Some(1.0), Some(0.0))
+    );
     assert_budget(&world);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_history_that_never_answers_leaves_the_live_states_alone_and_live_states_the_history() {
-    for (hangs, goes_on) in [("state-history", "agent_states"), ("agents/states", "skill_activity")] {
+    for (hangs, goes_on) in [("state-history", "agent_states"), ("agents/states", "skill_activity")]
+    {
         let mut world = world(tenant("none"));
         world.run_for(minutes(5)).await;
-        world.direct.interfere(Some(Box::new(
-            move |request| {
-                if request.uri().path().ends_with(hangs) { Fate::Hangs } else { Fate::Reaches }
-            },
-        )));
+        world.direct.interfere(Some(Box::new(move |request| {
+            if request.uri().path().ends_with(hangs) { Fate::Hangs } else { Fate::Reaches }
+        })));
         world.run_for(minutes(40)).await;
         assert_eq!(world.value("cxone_live_up", &[("feed", goes_on)]), Some(1.0));
         assert_eq!(world.observed().len(), 8, "{hangs}: one source is enough");
@@ -89,8 +103,13 @@ async fn a_history_that_never_answers_leaves_the_live_states_alone_and_live_stat
 async fn a_cxone_clock_ahead_or_behind_is_followed() {
     for skew_minutes in [10, -10] {
         let skew_millis = skew_minutes * 60_000;
-        let mut world =
-            World::new(Plan { simulator: tenant("none"), api: Some(KEY_ALONE), config: CONFIG, skew_millis, ..Plan::default() });
+        let mut world = World::new(Plan {
+            simulator: tenant("none"),
+            api: Some(KEY_ALONE),
+            config: CONFIG,
+            skew_millis,
+            ..Plan::default()
+        });
         for _ in 0..3 {
             world.run_for(minutes(10)).await;
             assert_exact(&world, 8);
@@ -103,12 +122,16 @@ async fn a_cxone_clock_ahead_or_behind_is_followed() {
 #[tokio::test(start_paused = true)]
 async fn a_token_life_of_twenty_seconds_is_enough() {
     let simulator = SimulatorOptions { token_life: Duration::from_secs(20), ..tenant("none") };
-    let mut world = World::new(Plan { simulator, api: Some(PASSWORD), config: CONFIG, ..Plan::default() });
+    let mut world =
+        World::new(Plan { simulator, api: Some(PASSWORD), config: CONFIG, ..Plan::default() });
     world.run_for(minutes(30)).await;
     assert_exact(&world, 8);
     let issued = world.simulator.counters().tokens_issued;
     assert!((60..=181).contains(&issued), "{issued} tokens in 30 minutes");
-    let refused = world.all("cxone_api_requests_total").into_iter().any(|(labels, _)| labels["code"] == "401");
+    let refused = world
+        .all("cxone_api_requests_total")
+        .into_iter()
+        .any(|(labels, _)| labels["code"] == "401");
     assert!(!refused, "no token is used when it is over");
 }
 
@@ -116,14 +139,25 @@ async fn a_token_life_of_twenty_seconds_is_enough() {
 async fn wrong_credentials_and_missing_rights_are_told_and_not_tried_again_and_again() {
     const WRONG: &str = "a-secret-that-nobody-may-see";
     let narrow = SimulatorOptions { scope_granted: false, ..tenant("none") };
-    for (simulator, secret, reason) in [(tenant("none"), WRONG, "credentials"), (narrow, "simulated-secret", "forbidden")] {
-        let mut world = World::new(Plan { simulator, secret, api: Some(PASSWORD), config: CONFIG, ..Plan::default() });
+    for (simulator, secret, reason) in
+        [(tenant("none"), WRONG, "credentials"), (narrow, "simulated-secret", "forbidden")]
+    {
+        let mut world = World::new(Plan {
+            simulator,
+            secret,
+            api: Some(PASSWORD),
+            config: CONFIG,
+            ..Plan::default()
+        });
         world.run_for(minutes(30)).await;
         let (status, text) = world.ask("/-/ready").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
         for path in ["/-/ready", "/", "/metrics"] {
             let text = world.ask(path).await.1;
-            assert!(!text.contains(WRONG) && !text.contains("simulated-key-secret"), "{path}: {text}");
+            assert!(
+                !text.contains(WRONG) && !text.contains("simulated-key-secret"),
+                "{path}: {text}"
+            );
         }
         assert!(world.failures(reason) >= 2.0, "{reason}");
         let asked = world.direct.sent().len();

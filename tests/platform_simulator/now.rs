@@ -11,11 +11,14 @@ use http::StatusCode;
 use crate::counted::time;
 use crate::direct::{Fate, ONE_WAY};
 use crate::world::{Plan, World};
-use crate::{CONFIG, KEY_ALONE, assert_budget, assert_exact, counted_up_to, minutes, tenant, world};
+use crate::{
+    CONFIG, KEY_ALONE, assert_budget, assert_exact, counted_up_to, minutes, tenant, world,
+};
 
 type Counts = BTreeMap<(String, String), u64>;
 
-/// Somebody is always in a Wrap-up that has lasted longer, and somebody in one that has not; breaks are long enough at this pace.
+/// Somebody is always in a Wrap-up that has lasted longer, and somebody in one that has not; breaks
+/// are long enough at this pace.
 const LIMITS: [(&str, u64); 2] = [("Unavailable", 90), ("Wrap-up", 60)];
 
 fn limits() -> String {
@@ -35,9 +38,12 @@ fn profiles(world: &World) -> BTreeMap<String, &AgentProfile> {
 
 /// What a family tells by two labels, where it is not 0.
 fn told(world: &World, name: &str, labels: [&str; 2]) -> Counts {
-    let label = |of: &BTreeMap<String, String>, name: &str| of.get(name).cloned().unwrap_or_default();
+    let label =
+        |of: &BTreeMap<String, String>, name: &str| of.get(name).cloned().unwrap_or_default();
     let all = world.all(name).into_iter();
-    all.map(|(of, value)| ((label(of, labels[0]), label(of, labels[1])), value.parse().unwrap())).filter(|(_, count)| *count > 0).collect()
+    all.map(|(of, value)| ((label(of, labels[0]), label(of, labels[1])), value.parse().unwrap()))
+        .filter(|(_, count)| *count > 0)
+        .collect()
 }
 
 fn count(of: impl IntoIterator<Item = (String, String)>) -> Counts {
@@ -62,40 +68,78 @@ struct Seen {
 fn assert_now(world: &World, seen: &mut Seen) {
     let (profiles, known) = (profiles(world), counted_up_to(world));
     let observed = world.observed();
-    let stays: BTreeMap<&str, (Visit, Timestamp)> =
-        observed.iter().filter_map(|(agent, at)| Some((agent.as_str(), (stay(world, profiles[agent], *at)?, *at)))).collect();
+    let stays: BTreeMap<&str, (Visit, Timestamp)> = observed
+        .iter()
+        .filter_map(|(agent, at)| Some((agent.as_str(), (stay(world, profiles[agent], *at)?, *at))))
+        .collect();
     let plain = |text: &str| text.to_owned();
-    let by_state = count(stays.values().map(|(stay, _)| (plain(stay.state.platform_label()), String::new())));
+    let by_state =
+        count(stays.values().map(|(stay, _)| (plain(stay.state.platform_label()), String::new())));
     assert_eq!(told(world, "cxone_agents", ["state", ""]), by_state, "cxone_agents");
-    let by_skill = count(stays.values().map(|(stay, _)| (plain(stay.skill.unwrap_or("")), plain(stay.state.platform_label()))));
-    assert_eq!(told(world, "cxone_skill_agents", ["skill", "state"]), by_skill, "cxone_skill_agents");
+    let by_skill =
+        count(stays.values().map(|(stay, _)| {
+            (plain(stay.skill.unwrap_or("")), plain(stay.state.platform_label()))
+        }));
+    assert_eq!(
+        told(world, "cxone_skill_agents", ["skill", "state"]),
+        by_skill,
+        "cxone_skill_agents"
+    );
     let over = stays.values().filter_map(|(stay, at)| {
-        let (state, limit) = LIMITS.into_iter().find(|(state, _)| *state == stay.state.platform_label())?;
+        let (state, limit) =
+            LIMITS.into_iter().find(|(state, _)| *state == stay.state.platform_label())?;
         (at.since(stay.start) > Duration::from_secs(limit)).then(|| (plain(state), String::new()))
     });
     let over = count(over);
-    assert_eq!(told(world, "cxone_agents_over_limit", ["state", ""]), over, "cxone_agents_over_limit");
+    assert_eq!(
+        told(world, "cxone_agents_over_limit", ["state", ""]),
+        over,
+        "cxone_agents_over_limit"
+    );
     let starts: BTreeMap<String, (String, String, Timestamp)> = world
         .all("cxone_agent_state_start_timestamp_seconds")
         .into_iter()
-        .map(|(labels, start)| (labels["agent"].clone(), (labels["state"].clone(), labels["skill"].clone(), time(start))))
+        .map(|(labels, start)| {
+            (
+                labels["agent"].clone(),
+                (labels["state"].clone(), labels["skill"].clone(), time(start)),
+            )
+        })
         .collect();
-    let expected = stays
-        .iter()
-        .map(|(agent, (stay, _))| (plain(agent), (plain(stay.state.platform_label()), plain(stay.skill.unwrap_or("")), stay.start)));
+    let expected = stays.iter().map(|(agent, (stay, _))| {
+        (
+            plain(agent),
+            (plain(stay.state.platform_label()), plain(stay.skill.unwrap_or("")), stay.start),
+        )
+    });
     assert_eq!(starts, expected.collect(), "cxone_agent_state_start_timestamp_seconds");
-    assert!(observed.values().all(|at| *at >= known), "the later of the two sources: {observed:?}, and history up to {known}");
+    assert!(
+        observed.values().all(|at| *at >= known),
+        "the later of the two sources: {observed:?}, and history up to {known}"
+    );
     let live = observed.values().filter(|at| **at > known).count();
     seen.live += u64::try_from(live).unwrap();
     seen.past += u64::try_from(observed.len() - live).unwrap();
     seen.over += over.values().sum::<u64>();
     if live == observed.len() {
         seen.sums += 1;
-        let teams = stays.values().map(|(stay, _)| (stay.agent.team.clone(), plain(stay.state.platform_label())));
-        assert_eq!(told(world, "cxone_team_agents", ["team", "state"]), count(teams), "cxone_team_agents");
-        let reasons = stays.values().filter(|(stay, _)| stay.state.platform_label() == "Unavailable");
-        let reasons = reasons.map(|(stay, _)| (plain(stay.state.unavailable_code().unwrap().1), String::new()));
-        assert_eq!(told(world, "cxone_unavailable_agents", ["reason", ""]), count(reasons), "cxone_unavailable_agents");
+        let teams = stays
+            .values()
+            .map(|(stay, _)| (stay.agent.team.clone(), plain(stay.state.platform_label())));
+        assert_eq!(
+            told(world, "cxone_team_agents", ["team", "state"]),
+            count(teams),
+            "cxone_team_agents"
+        );
+        let reasons =
+            stays.values().filter(|(stay, _)| stay.state.platform_label() == "Unavailable");
+        let reasons = reasons
+            .map(|(stay, _)| (plain(stay.state.unavailable_code().unwrap().1), String::new()));
+        assert_eq!(
+            told(world, "cxone_unavailable_agents", ["reason", ""]),
+            count(reasons),
+            "cxone_unavailable_agents"
+        );
     }
 }
 
@@ -118,22 +162,37 @@ async fn watch(world: &mut World, times: u64) -> Seen {
 fn assert_skills(world: &World) {
     let told = told(world, "cxone_skill_activity_agents", ["activity", "skill"]);
     let answered = world.all("cxone_live_last_success_timestamp_seconds");
-    let answered = answered.into_iter().find(|(labels, _)| labels["feed"] == "skill_activity").map(|(_, at)| time(at)).unwrap();
+    let answered = answered
+        .into_iter()
+        .find(|(labels, _)| labels["feed"] == "skill_activity")
+        .map(|(_, at)| time(at))
+        .unwrap();
     let asked = answered.minus(ONE_WAY);
     let stays = world.simulator.floor().agents().filter_map(|agent| stay(world, agent, asked));
-    let on_the_phone = stays.filter(|stay| matches!(stay.state, State::InboundCall | State::OutboundCall));
-    let working = count(on_the_phone.map(|stay| ("working".to_owned(), stay.skill.unwrap().to_owned())));
+    let on_the_phone =
+        stays.filter(|stay| matches!(stay.state, State::InboundCall | State::OutboundCall));
+    let working =
+        count(on_the_phone.map(|stay| ("working".to_owned(), stay.skill.unwrap().to_owned())));
     assert!(!working.is_empty());
-    assert_eq!(told.into_iter().filter(|((activity, _), _)| activity == "working").collect::<Counts>(), working);
+    assert_eq!(
+        told.into_iter().filter(|((activity, _), _)| activity == "working").collect::<Counts>(),
+        working
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_now_is_the_truth_at_the_live_polls_moment_and_the_counts_are_exact() {
-    for odd in ["none", "odd-keys=0.5,strings=0.5,nulls=0.5,missing=0.5,odd-times=0,no-content=0.5,not-modified=0.5,short-pages=0.7"] {
+    for odd in [
+        "none",
+        "odd-keys=0.5,strings=0.5,nulls=0.5,missing=0.5,odd-times=0,no-content=0.5,not-modified=0.5,short-pages=0.7",
+    ] {
         let mut world = floor(odd);
         world.run_for(minutes(5)).await;
         let seen = watch(&mut world, 40).await;
-        assert!(seen.live > 300 && seen.past > 5 && seen.over > 20 && seen.sums > 25, "{odd}: {seen:?}");
+        assert!(
+            seen.live > 300 && seen.past > 5 && seen.over > 20 && seen.sums > 25,
+            "{odd}: {seen:?}"
+        );
         assert!(assert_exact(&world, 12) > 50);
         assert_budget(&world);
         if odd == "none" {
@@ -146,11 +205,19 @@ async fn what_is_now_is_the_truth_at_the_live_polls_moment_and_the_counts_are_ex
 async fn the_tenants_timeouts_are_the_limits_where_the_configuration_sets_none() {
     let mut world = world(tenant("none"));
     world.run_for(minutes(2)).await;
-    let limit = |world: &World, state| world.value("cxone_state_duration_limit_seconds", &[("state", state)]);
-    assert_eq!((limit(&world, "Wrap-up"), limit(&world, "Unavailable")), (Some(300.0), Some(1800.0)));
+    let limit = |world: &World, state| {
+        world.value("cxone_state_duration_limit_seconds", &[("state", state)])
+    };
+    assert_eq!(
+        (limit(&world, "Wrap-up"), limit(&world, "Unavailable")),
+        (Some(300.0), Some(1800.0))
+    );
     world.reload(Ok(&format!("{CONFIG}\nstates: {{limits: {{}}}}\n"))).await.unwrap();
     world.run_for(minutes(2)).await;
-    assert_eq!((limit(&world, "Wrap-up"), limit(&world, "Unavailable")), (Some(5400.0), Some(1800.0)));
+    assert_eq!(
+        (limit(&world, "Wrap-up"), limit(&world, "Unavailable")),
+        (Some(5400.0), Some(1800.0))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,14 +240,20 @@ async fn a_live_feed_that_freezes_and_then_fails_makes_nobody_look_stuck() {
     let (simulator, frozen) = (Arc::clone(&world.simulator), world.direct.now());
     let fails = Arc::new(Mutex::new(false));
     let failing = Arc::clone(&fails);
-    world.direct.interfere(Some(Box::new(move |request| match request.uri().path().ends_with("/agents/states") {
-        true if *failing.lock().unwrap() => Fate::Dropped,
-        true => {
-            let (head, body) = simulator.handle(frozen, request).response.into_parts();
-            // A token that is made later is not known then.
-            if head.status == StatusCode::UNAUTHORIZED { Fate::Reaches } else { Fate::Answered(body) }
+    world.direct.interfere(Some(Box::new(move |request| {
+        match request.uri().path().ends_with("/agents/states") {
+            true if *failing.lock().unwrap() => Fate::Dropped,
+            true => {
+                let (head, body) = simulator.handle(frozen, request).response.into_parts();
+                // A token that is made later is not known then.
+                if head.status == StatusCode::UNAUTHORIZED {
+                    Fate::Reaches
+                } else {
+                    Fate::Answered(body)
+                }
+            }
+            false => Fate::Reaches,
         }
-        false => Fate::Reaches,
     })));
     let seen = watch(&mut world, 60).await;
     assert!(seen.past > 500 && seen.over > 30, "{seen:?}");
@@ -188,7 +261,10 @@ async fn a_live_feed_that_freezes_and_then_fails_makes_nobody_look_stuck() {
     watch(&mut world, 30).await;
     world.run_for(minutes(16)).await;
     assert_eq!(world.value("cxone_live_up", &[("feed", "agent_states")]), Some(0.0));
-    assert!(world.all("cxone_team_agents").is_empty() && world.all("cxone_unavailable_agents").is_empty());
+    assert!(
+        world.all("cxone_team_agents").is_empty()
+            && world.all("cxone_unavailable_agents").is_empty()
+    );
     let seen = watch(&mut world, 20).await;
     assert_eq!(seen.live, 0, "{seen:?}");
     world.direct.interfere(None);
@@ -206,7 +282,10 @@ async fn after_restarts_reloads_and_faults_what_is_now_is_the_truth_again() {
         world.restart(Duration::from_secs(50 * round)).await;
         assert!(world.all("cxone_team_agents").is_empty(), "nothing of the live feed is kept");
         world.run_for(minutes(1)).await;
-        let wider = limits().replace("overlap: 10m", &format!("overlap: {}m, live_interval: {}s", 11 + round, 5 + round));
+        let wider = limits().replace(
+            "overlap: 10m",
+            &format!("overlap: {}m, live_interval: {}s", 11 + round, 5 + round),
+        );
         world.reload(Ok(&wider)).await.unwrap();
         assert!(world.reload(Err("wrong")).await.is_err());
     }

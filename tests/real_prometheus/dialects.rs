@@ -1,4 +1,5 @@
-//! Two exporters of one simulated contact centre, one by each of CXone's APIs, before one Prometheus: dashboards say the same of both.
+//! Two exporters of one simulated contact centre, one by each of CXone's APIs, before one
+//! Prometheus: dashboards say the same of both.
 
 use std::fs;
 use std::path::Path;
@@ -9,10 +10,12 @@ use crate::prometheus::Prometheus;
 use crate::tools::{Running, are_here, get, repository, run, within};
 use crate::{EXPORTER, TEXT, floor_on_which_somebody_gets_stuck, start_simulator};
 
-/// How long until every query has found the same by both: some ask for what changed of late. A good run takes a quarter of it.
+/// How long until every query has found the same by both: some ask for what changed of late. A good
+/// run takes a quarter of it.
 const PATIENCE: Duration = Duration::from_secs(50);
 
-/// The limits are those that the tenant of the platform's API has for its pauses, which are states of their own here.
+/// The limits are those that the tenant of the platform's API has for its pauses, which are states
+/// of their own here.
 const REPORTS: &str = "api: {base_url: 'http://API', client_id: simulated-client, client_secret_file: secret}\n\
      poll: {interval: 1s, lookback: 600s, overlap: 30s}\n\
      jobs: {poll_every: 200ms, timeout: 10s}\n\
@@ -36,22 +39,44 @@ fn dashboards_say_the_same_by_either_of_cxones_apis() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let mut simulator = start_simulator(&floor_on_which_somebody_gets_stuck(), folder.path());
     let api = simulator.word_after("address:       http://");
-    let mut exporters = [("reports", REPORTS, "simulated-secret"), ("platform", PLATFORM, "simulated-key-secret==")]
-        .map(|(dialect, config, secret)| start_exporter(&folder.path().join(dialect), &config.replace("API", &api), secret));
+    let mut exporters = [
+        ("reports", REPORTS, "simulated-secret"),
+        ("platform", PLATFORM, "simulated-key-secret=="),
+    ]
+    .map(|(dialect, config, secret)| {
+        start_exporter(&folder.path().join(dialect), &config.replace("API", &api), secret)
+    });
     let [reports, platform] = exporters.each_mut().map(|exporter| exporter.word_after("address="));
     for address in [&reports, &platform] {
-        within(Duration::from_secs(10), || knows_somebody(address)).expect("the exporter has read something");
+        within(Duration::from_secs(10), || knows_somebody(address))
+            .expect("the exporter has read something");
     }
     let prometheus = Prometheus::of_each_dialect(folder.path(), &reports, &platform);
     let mut command = Command::new("python3");
     command.arg("-B").arg(repository().join("tests/peers/dashboard_dialects.py"));
-    command.args(["--prometheus", &format!("http://{}", prometheus.address), "--patience", &PATIENCE.as_secs().to_string()]);
+    command.args([
+        "--prometheus",
+        &format!("http://{}", prometheus.address),
+        "--patience",
+        &PATIENCE.as_secs().to_string(),
+    ]);
     let (good, said) = run(&mut command, "");
     assert!(good, "{said}");
     let [of_reports, of_platform] = exporters.each_ref().map(Running::said);
-    assert!(of_reports.contains("dialect=reports ") && of_reports.contains(" jobs_per_minute=600"), "{of_reports}");
-    assert!(of_platform.contains("dialect=platform ") && of_platform.contains(" requests_per_minute=600"), "{of_platform}");
-    assert_eq!(of_platform.matches("first answer of the live feed read").count(), 2, "{of_platform}");
+    assert!(
+        of_reports.contains("dialect=reports ") && of_reports.contains(" jobs_per_minute=600"),
+        "{of_reports}"
+    );
+    assert!(
+        of_platform.contains("dialect=platform ")
+            && of_platform.contains(" requests_per_minute=600"),
+        "{of_platform}"
+    );
+    assert_eq!(
+        of_platform.matches("first answer of the live feed read").count(),
+        2,
+        "{of_platform}"
+    );
 }
 
 fn start_exporter(folder: &Path, config: &str, secret: &str) -> Running {
@@ -59,7 +84,9 @@ fn start_exporter(folder: &Path, config: &str, secret: &str) -> Running {
     fs::write(folder.join("exporter.yml"), config).expect("the folder is ours");
     fs::write(folder.join("secret"), secret).expect("the folder is ours");
     let mut command = Command::new(EXPORTER);
-    command.args(["serve", "--config.file=exporter.yml", "--web.listen-address=127.0.0.1:0"]).current_dir(folder);
+    command
+        .args(["serve", "--config.file=exporter.yml", "--web.listen-address=127.0.0.1:0"])
+        .current_dir(folder);
     Running::start(&mut command, folder.join("exporter.log"))
 }
 

@@ -1,4 +1,5 @@
-//! From an agent who forgets to end Wrap-up to the supervisor's pager, through the rules, routes and inhibitions that are shipped.
+//! From an agent who forgets to end Wrap-up to the supervisor's pager, through the rules, routes
+//! and inhibitions that are shipped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,12 @@ use crate::{AGENTS, LIMIT, PACE, ready, start_exporter, start_simulator};
 /// Labels of an alert, some or all.
 type Labels<'a> = [(&'a str, &'a str)];
 
-const STALE: &Labels<'_> = &[("alertname", "CXoneDataStale"), ("job", "cxone"), ("tenant", "acme"), ("audience", "operators")];
+const STALE: &Labels<'_> = &[
+    ("alertname", "CXoneDataStale"),
+    ("job", "cxone"),
+    ("tenant", "acme"),
+    ("audience", "operators"),
+];
 
 #[test]
 fn supervisors_hear_who_is_stuck_and_when_it_is_over_and_nothing_while_data_are_stale() {
@@ -33,7 +39,8 @@ fn supervisors_hear_who_is_stuck_and_when_it_is_over_and_nothing_while_data_are_
     within(Duration::from_secs(10), || ready(&address)).expect("the exporter is ready");
     let alertmanager = Alertmanager::start(folder.path());
     let rules = rules_in_haste(folder.path());
-    let prometheus = Prometheus::with_two_replicas(folder.path(), &address, &rules, &alertmanager.address);
+    let prometheus =
+        Prometheus::with_two_replicas(folder.path(), &address, &rules, &alertmanager.address);
 
     let (leaving, staying) = (stuck(&leaves), stuck(&stays));
     for (visit, labels) in [(&leaves, leaving), (&stays, staying)] {
@@ -42,35 +49,51 @@ fn supervisors_hear_who_is_stuck_and_when_it_is_over_and_nothing_while_data_are_
     }
 
     let over = heard(&alertmanager, 40, |one| one.is("supervisors", "resolved", &leaving));
-    let ended: Timestamp = over.alert["endsAt"].as_str().and_then(|time| time.parse().ok()).expect("a time");
-    assert!(ended.as_millisecond() >= leaves.end.millis(), "over at {ended}, but the agent left at {}", leaves.end);
-    assert!(alertmanager.first(|one| one.is("supervisors", "resolved", &staying)).is_err(), "{:#?}", alertmanager.notified());
+    let ended: Timestamp =
+        over.alert["endsAt"].as_str().and_then(|time| time.parse().ok()).expect("a time");
+    assert!(
+        ended.as_millisecond() >= leaves.end.millis(),
+        "over at {ended}, but the agent left at {}",
+        leaves.end
+    );
+    assert!(
+        alertmanager.first(|one| one.is("supervisors", "resolved", &staying)).is_err(),
+        "{:#?}",
+        alertmanager.notified()
+    );
 
     // Nothing new from now on. The agent who stays is over the limit by what was known last.
     simulator.kill();
     heard(&alertmanager, 30, |one| one.is("operators", "firing", STALE));
-    within(Duration::from_secs(5), || is_inhibited(&alertmanager, &staying)).unwrap_or_else(|alert| panic!("not inhibited: {alert}"));
+    within(Duration::from_secs(5), || is_inhibited(&alertmanager, &staying))
+        .unwrap_or_else(|alert| panic!("not inhibited: {alert}"));
     // What fires is told again every two seconds: to operators, but no more to supervisors.
     let (to_supervisors, to_operators) = how_often(&alertmanager);
     let again = || if how_often(&alertmanager).1 > to_operators + 1 { Ok(()) } else { Err(()) };
     within(Duration::from_secs(15), again).expect("operators hear of it again");
     assert_eq!(how_often(&alertmanager).0, to_supervisors, "{:#?}", alertmanager.notified());
-    is_inhibited(&alertmanager, &staying).unwrap_or_else(|alert| panic!("no longer there: {alert}"));
+    is_inhibited(&alertmanager, &staying)
+        .unwrap_or_else(|alert| panic!("no longer there: {alert}"));
     // A rule that cannot be evaluated is told of in the log alone.
     assert_eq!(prometheus.complaints(), Vec::<String>::new());
 }
 
-/// A floor on which two agents are over the limit in Wrap-up already: one leaves it half a minute after the start of the test, the other
-/// stays until after its end.
+/// A floor on which two agents are over the limit in Wrap-up already: one leaves it half a minute
+/// after the start of the test, the other stays until after its end.
 fn floor_on_which_one_leaves_and_one_stays() -> (Floor, Visit, Visit) {
     let now = Clock::system().now().utc;
     let within = |visit: &Visit, from: u64, to: u64| {
-        visit.end > now.plus(Duration::from_secs(from)) && visit.end < now.plus(Duration::from_secs(to))
+        visit.end > now.plus(Duration::from_secs(from))
+            && visit.end < now.plus(Duration::from_secs(to))
     };
     let begun = now.minus(LIMIT + Duration::from_secs(5));
     let candidates = (1..).filter_map(|seed| {
         let floor = Floor::new(FloorOptions { seed, agents: AGENTS, pace: PACE });
-        let over: Vec<Visit> = floor.at(now).into_iter().filter(|visit| visit.state == State::WrapUp && visit.start < begun).collect();
+        let over: Vec<Visit> = floor
+            .at(now)
+            .into_iter()
+            .filter(|visit| visit.state == State::WrapUp && visit.start < begun)
+            .collect();
         let leaves = over.iter().find(|visit| within(visit, 22, 30))?.clone();
         let stays = over.iter().find(|visit| within(visit, 90, 3600))?.clone();
         Some((floor, leaves, stays))
@@ -80,11 +103,14 @@ fn floor_on_which_one_leaves_and_one_stays() -> (Floor, Visit, Visit) {
 
 /// The shipped rules, but data are stale after 12 seconds, and no group takes its time.
 fn rules_in_haste(folder: &Path) -> PathBuf {
-    let shipped = fs::read_to_string(repository().join("alerts/cxone-exporter.rules.yml")).expect("it is part of the repository");
-    let (before, rule) = shipped.split_once("- alert: CXoneDataStale\n").expect("the rule for stale data");
+    let shipped = fs::read_to_string(repository().join("alerts/cxone-exporter.rules.yml"))
+        .expect("it is part of the repository");
+    let (before, rule) =
+        shipped.split_once("- alert: CXoneDataStale\n").expect("the rule for stale data");
     let hasty = rule.replacen("> 600\n", "> 12\n", 1);
     let file = folder.join("rules.yml");
-    let text = format!("{before}- alert: CXoneDataStale\n{hasty}").replace("interval: 1m", "interval: 1s");
+    let text =
+        format!("{before}- alert: CXoneDataStale\n{hasty}").replace("interval: 1m", "interval: 1s");
     fs::write(&file, text).expect("the folder is ours");
     file
 }
@@ -94,8 +120,13 @@ fn stuck(visit: &Visit) -> [(&str, &str); 2] {
 }
 
 /// Waits at most `seconds` for a notification that `wanted` accepts.
-fn heard(alertmanager: &Alertmanager, seconds: u64, wanted: impl Fn(&Notified) -> bool) -> Notified {
-    within(Duration::from_secs(seconds), || alertmanager.first(&wanted)).unwrap_or_else(|others| panic!("{others}"))
+fn heard(
+    alertmanager: &Alertmanager,
+    seconds: u64,
+    wanted: impl Fn(&Notified) -> bool,
+) -> Notified {
+    within(Duration::from_secs(seconds), || alertmanager.first(&wanted))
+        .unwrap_or_else(|others| panic!("{others}"))
 }
 
 fn compare_with_the_visit(told: &Notified, visit: &Visit) {
@@ -107,7 +138,10 @@ fn compare_with_the_visit(told: &Notified, visit: &Visit) {
     });
     assert_eq!(told.alert["labels"], labels);
     let annotations = &told.alert["annotations"];
-    assert_eq!(annotations["summary"], format!("Agent {} ({}) is stuck in Wrap-up", agent.id, agent.name));
+    assert_eq!(
+        annotations["summary"],
+        format!("Agent {} ({}) is stuck in Wrap-up", agent.id, agent.name)
+    );
     assert_eq!(annotations["runbook_url"], "docs/runbooks/CXoneAgentStuck.md");
 }
 
@@ -115,12 +149,18 @@ fn compare_with_the_visit(told: &Notified, visit: &Visit) {
 fn is_inhibited(alertmanager: &Alertmanager, labels: &Labels<'_>) -> Result<(), String> {
     let alert = alertmanager.alert(labels)?;
     let by = alert["status"]["inhibitedBy"].as_array().map_or(0, Vec::len);
-    if alert["status"]["state"] == "suppressed" && by == 1 { Ok(()) } else { Err(alert.to_string()) }
+    if alert["status"]["state"] == "suppressed" && by == 1 {
+        Ok(())
+    } else {
+        Err(alert.to_string())
+    }
 }
 
 /// How often supervisors were told that something fires, and operators that data are stale.
 fn how_often(alertmanager: &Alertmanager) -> (usize, usize) {
     let notified = alertmanager.notified();
-    let count = |receiver: &str, labels: &Labels<'_>| notified.iter().filter(|one| one.is(receiver, "firing", labels)).count();
+    let count = |receiver: &str, labels: &Labels<'_>| {
+        notified.iter().filter(|one| one.is(receiver, "firing", labels)).count()
+    };
     (count("supervisors", &[]), count("operators", STALE))
 }

@@ -29,7 +29,8 @@ targets:
   - filter: {type: team, id: team-2}
 ";
 
-/// Of a visit that began before the first window, events know nothing: a long one holds the beginning of every rest between shifts.
+/// Of a visit that began before the first window, events know nothing: a long one holds the
+/// beginning of every rest between shifts.
 fn for_events() -> String {
     OVERLAPPING_TARGETS.replace("lookback: 2h", "lookback: 90h")
 }
@@ -37,12 +38,14 @@ fn for_events() -> String {
 /// Hours of restarts and faults, then none until the last late row is in.
 async fn restarts(rows: Rows, name: &str, config: &str, seed: u64) {
     let mut chance = Chance::new(seed);
-    let simulator = SimulatorOptions { seed, rows, faults: Faults::many(), token_life: minutes(3), ..tenant() };
+    let simulator =
+        SimulatorOptions { seed, rows, faults: Faults::many(), token_life: minutes(3), ..tenant() };
     let mut world = World::new(Plan { simulator, config, rows: name, ..Plan::default() });
     let (mut times, end) = (0, world.direct.now().plus(minutes(150)));
     while world.direct.now() < end {
         world.run_for(chance.millis(1, 8 * 60_000)).await;
-        let downtime = if times % 8 == 7 { chance.millis(1, 20 * 60_000) } else { chance.millis(1, 30_000) };
+        let downtime =
+            if times % 8 == 7 { chance.millis(1, 20 * 60_000) } else { chance.millis(1, 30_000) };
         world.restart(downtime).await;
         world.assert_not_too_high(rows != Rows::Buckets);
         times += 1;
@@ -129,7 +132,8 @@ async fn nothing_is_lost_or_counted_twice_when_a_commit_was_kept_though_it_is_to
 #[tokio::test(start_paused = true)]
 async fn restarts_every_few_seconds_cost_time_and_no_counts() {
     let mut chance = Chance::new(41);
-    let mut world = World::new(Plan { simulator: tenant(), config: OVERLAPPING_TARGETS, ..Plan::default() });
+    let mut world =
+        World::new(Plan { simulator: tenant(), config: OVERLAPPING_TARGETS, ..Plan::default() });
     for _ in 0..100 {
         world.run_for(chance.millis(1, 12_000)).await;
         world.restart(AT_ONCE).await;

@@ -11,7 +11,8 @@ use crate::{TWO_TEAMS, minutes, tenant};
 
 const HOUR: i64 = 3_600_000;
 
-/// Two minutes, three times: whatever the clock does, nothing lies in the future, and counts are exact.
+/// Two minutes, three times: whatever the clock does, nothing lies in the future, and counts are
+/// exact.
 async fn settle(world: &mut World) {
     for _ in 0..3 {
         world.run_for(minutes(2)).await;
@@ -34,7 +35,8 @@ async fn a_wall_clock_that_steps_while_the_exporter_runs_changes_no_count() {
         world.clock.step(step);
         off += step;
         settle(&mut world).await;
-        let seconds = Duration::from_millis(off.unsigned_abs()).as_secs_f64() * if off > 0 { -1.0 } else { 1.0 };
+        let seconds = Duration::from_millis(off.unsigned_abs()).as_secs_f64()
+            * if off > 0 { -1.0 } else { 1.0 };
         assert!((skew(&world) - seconds).abs() < 1.5, "{} instead of {seconds}", skew(&world));
         assert_eq!(world.sum("cxone_report_job_failures_total"), 0.0);
     }
@@ -56,7 +58,8 @@ async fn a_wall_clock_that_steps_between_two_processes_changes_no_count() {
         }
         world.assert_floor();
     }
-    // A clock that runs ahead makes what was submitted a moment ago look old; at worst each step costs one more minute's worth.
+    // A clock that runs ahead makes what was submitted a moment ago look old; at worst each step
+    // costs one more minute's worth.
     assert!(world.simulator.counters().over_quota == 0);
 }
 
@@ -64,13 +67,21 @@ async fn a_wall_clock_that_steps_between_two_processes_changes_no_count() {
 async fn minutes_between_cxones_clock_and_ours_make_no_difference() {
     for seconds in [-420_i64, 420, -45, 45] {
         let config = TWO_TEAMS.replace("overlap: 10m", "overlap: 1m");
-        let mut world = World::new(Plan { simulator: tenant(), config: &config, skew_millis: seconds * 1000, ..Plan::default() });
+        let mut world = World::new(Plan {
+            simulator: tenant(),
+            config: &config,
+            skew_millis: seconds * 1000,
+            ..Plan::default()
+        });
         world.run_for(minutes(10)).await;
         let mut chance = Chance::new(51);
         for _ in 0..5 {
             settle(&mut world).await;
             assert!(
-                (skew(&world) - if seconds > 0 { 1.0 } else { -1.0 } * Duration::from_secs(seconds.unsigned_abs()).as_secs_f64()).abs()
+                (skew(&world)
+                    - if seconds > 0 { 1.0 } else { -1.0 }
+                        * Duration::from_secs(seconds.unsigned_abs()).as_secs_f64())
+                .abs()
                     < 1.5
             );
             world.restart(chance.millis(1, 90_000)).await;
@@ -84,7 +95,12 @@ async fn minutes_between_cxones_clock_and_ours_make_no_difference() {
 async fn no_window_is_planned_by_a_clock_that_may_be_wrong_though_the_first_sign_in_fails() {
     for fault in [Fault::Drop, Fault::ServerError] {
         let config = TWO_TEAMS.replace("overlap: 10m", "overlap: 1m");
-        let mut world = World::new(Plan { simulator: tenant(), config: &config, skew_millis: -HOUR, ..Plan::default() });
+        let mut world = World::new(Plan {
+            simulator: tenant(),
+            config: &config,
+            skew_millis: -HOUR,
+            ..Plan::default()
+        });
         for times in 1..=4 {
             world.simulator.inject(Injection { fault, endpoint: Some(Endpoint::Token), times });
             world.run_for(minutes(10)).await;

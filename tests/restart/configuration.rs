@@ -42,20 +42,30 @@ async fn a_target_that_is_added_begins_anew_and_the_others_go_on() {
 #[tokio::test(start_paused = true)]
 async fn targets_in_another_order_and_under_other_names_go_on() {
     let mut world = world(&targets(&[TEAM_1, TEAM_2])).await;
-    let epochs =
-        |world: &World, names: [&str; 2]| names.map(|name| world.target_time("cxone_target_epoch_timestamp_seconds", name).unwrap());
+    let epochs = |world: &World, names: [&str; 2]| {
+        names.map(|name| world.target_time("cxone_target_epoch_timestamp_seconds", name).unwrap())
+    };
     let before = epochs(&world, ["team:team-1", "team:team-2"]);
     let orders = [
         [TEAM_2, TEAM_1].map(str::to_owned),
-        [TEAM_2.replace("{filter", "{name: support, filter"), TEAM_1.replace("{filter", "{name: sales, filter")],
-        [TEAM_1.replace("{filter", "{name: x, filter"), TEAM_2.replace("{filter", "{name: y, filter")],
+        [
+            TEAM_2.replace("{filter", "{name: support, filter"),
+            TEAM_1.replace("{filter", "{name: sales, filter"),
+        ],
+        [
+            TEAM_1.replace("{filter", "{name: x, filter"),
+            TEAM_2.replace("{filter", "{name: y, filter"),
+        ],
     ];
-    for (order, names) in orders.into_iter().zip([["team:team-1", "team:team-2"], ["sales", "support"], ["x", "y"]]) {
+    for (order, names) in
+        orders.into_iter().zip([["team:team-1", "team:team-2"], ["sales", "support"], ["x", "y"]])
+    {
         // The epoch goes on under the new name.
         world.last.samples.retain(|series, _| !series.0.starts_with("cxone_target"));
         world.restart_as(&targets(&[&order[0], &order[1]])).await;
         assert_eq!(epochs(&world, names), before);
-        // Each agent is still its own target's: what is no longer told of one team says nothing of the other.
+        // Each agent is still its own target's: what is no longer told of one team says nothing of
+        // the other.
         world.direct.interfere(Some(Box::new(|request| {
             let of_team_2 = request.body().windows(6).any(|part| part == b"team-2");
             if of_team_2 { Fate::Dropped } else { Fate::Reaches }
@@ -71,15 +81,21 @@ async fn targets_in_another_order_and_under_other_names_go_on() {
 #[tokio::test(start_paused = true)]
 async fn a_target_that_is_removed_leaves_its_counters_and_no_gauges() {
     let mut world = world(&targets(&[TEAM_1, TEAM_2])).await;
-    let of_team_2: Vec<_> = world.simulator.floor().agents().filter(|agent| agent.team == "team-2").cloned().collect();
+    let of_team_2: Vec<_> =
+        world.simulator.floor().agents().filter(|agent| agent.team == "team-2").cloned().collect();
     let epoch = world.target_time("cxone_target_epoch_timestamp_seconds", "team:team-2").unwrap();
-    let before: Vec<_> = of_team_2.iter().map(|agent| counted::counted(&world.last, Some(&agent.id))).collect();
+    let before: Vec<_> =
+        of_team_2.iter().map(|agent| counted::counted(&world.last, Some(&agent.id))).collect();
     world.restart_as(&targets(&[TEAM_1])).await;
     world.run_for(minutes(40)).await;
     for (agent, before) in of_team_2.iter().zip(&before) {
         assert_eq!(counted::counted(&world.last, Some(&agent.id)), *before);
         let labels = world.all("cxone_agent_state_start_timestamp_seconds");
-        assert!(labels.keys().all(|labels| labels["agent"] != agent.id), "nobody knows where {} is", agent.id);
+        assert!(
+            labels.keys().all(|labels| labels["agent"] != agent.id),
+            "nobody knows where {} is",
+            agent.id
+        );
     }
     for agent in world.simulator.floor().agents().filter(|agent| agent.team == "team-1") {
         world.assert_exact_for(agent, true);
@@ -88,11 +104,16 @@ async fn a_target_that_is_removed_leaves_its_counters_and_no_gauges() {
     world.restart_as(&targets(&[TEAM_2, TEAM_1])).await;
     world.run_for(minutes(10)).await;
     for (agent, before) in of_team_2.iter().zip(&before) {
-        let window = cxone_exporter::domain::time::Window { from: epoch, to: world.observed()[&agent.id] };
+        let window =
+            cxone_exporter::domain::time::Window { from: epoch, to: world.observed()[&agent.id] };
         let truth = counted::happened(world.simulator.floor(), &agent.id, &[window], true);
         for (label, told) in counted::counted(&world.last, Some(&agent.id)) {
             let (most, least) = (truth[&label], before.get(&label).copied().unwrap_or_default());
-            assert!(least.0 <= told.0 && told.0 <= most.0 && least.1 <= told.1 && told.1 <= most.1, "{} {label:?}: {told:?}", agent.id);
+            assert!(
+                least.0 <= told.0 && told.0 <= most.0 && least.1 <= told.1 && told.1 <= most.1,
+                "{} {label:?}: {told:?}",
+                agent.id
+            );
         }
     }
     world.assert_floor();
@@ -109,7 +130,9 @@ async fn another_lookback_or_overlap_changes_no_count() {
         "{interval: 60s, lookback: 1m, overlap: 1s}",
         "{interval: 30s, lookback: 2h, overlap: 10m, settle_delay: 3m}",
     ] {
-        world.restart_as(&config.replace("{interval: 30s, lookback: 2h, overlap: 10m}", poll)).await;
+        world
+            .restart_as(&config.replace("{interval: 30s, lookback: 2h, overlap: 10m}", poll))
+            .await;
         go_on_exactly(&mut world).await;
     }
 }
@@ -123,8 +146,15 @@ async fn what_is_shown_of_agents_may_change_and_what_is_counted_of_them_does_not
         world.last.samples.retain(|series, _| !series.0.starts_with("cxone_agent_state"));
         world.restart_as(&format!("{fine}metrics: {{detail: {detail}}}\n")).await;
         assert_eq!(counted::counted(&world.last, None), before, "{detail}");
-        let skills = world.all("cxone_agent_state_entries_total").keys().any(|labels| !labels["skill"].is_empty());
-        assert_eq!((world.observed().is_empty(), skills), (detail == "aggregate", detail == "agent-skill"), "{detail}");
+        let skills = world
+            .all("cxone_agent_state_entries_total")
+            .keys()
+            .any(|labels| !labels["skill"].is_empty());
+        assert_eq!(
+            (world.observed().is_empty(), skills),
+            (detail == "aggregate", detail == "agent-skill"),
+            "{detail}"
+        );
         world.run_for(minutes(15)).await;
         world.run_until_idle().await;
     }

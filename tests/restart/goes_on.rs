@@ -17,8 +17,11 @@ fn world() -> World {
 
 /// All that the page says of agents, states and targets, as it stands there.
 fn said(world: &World) -> BTreeMap<String, String> {
-    let of_ours =
-        |name: &str| ["cxone_agent", "cxone_state_", "cxone_skill", "cxone_target", "cxone_data"].iter().any(|part| name.starts_with(part));
+    let of_ours = |name: &str| {
+        ["cxone_agent", "cxone_state_", "cxone_skill", "cxone_target", "cxone_data"]
+            .iter()
+            .any(|part| name.starts_with(part))
+    };
     let samples = world.last.samples.iter().filter(|(series, _)| of_ours(&series.0));
     samples.map(|(series, value)| (format!("{series:?}"), value.clone())).collect()
 }
@@ -34,7 +37,10 @@ async fn a_new_process_shows_at_once_what_the_old_one_showed() {
     assert_eq!(said(&world), before);
     assert_eq!(world.ask("/-/ready").await.0, StatusCode::OK);
     assert_eq!(world.simulator.counters().requests, requests, "it was asked before it asked CXone");
-    assert_eq!((world.value("cxone_up", &[]), world.value("cxone_store_up", &[])), (Some(1.0), Some(1.0)));
+    assert_eq!(
+        (world.value("cxone_up", &[]), world.value("cxone_store_up", &[])),
+        (Some(1.0), Some(1.0))
+    );
     world.run_for(minutes(10)).await;
     world.assert_exact(true);
     world.assert_floor();
@@ -51,8 +57,15 @@ async fn what_is_too_old_is_not_ready_until_the_first_report_but_counts() {
     world.restart(minutes(6)).await;
     assert_eq!(world.ask("/-/ready").await.0, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(world.sum("cxone_agent_state_entries_total"), entries);
-    assert!(world.all("cxone_agent_observed_timestamp_seconds").is_empty(), "gauges that are too old are not shown");
-    world.run_until("a report", minutes(1), |world| world.value("cxone_report_rows_total", &[]) > Some(0.0)).await;
+    assert!(
+        world.all("cxone_agent_observed_timestamp_seconds").is_empty(),
+        "gauges that are too old are not shown"
+    );
+    world
+        .run_until("a report", minutes(1), |world| {
+            world.value("cxone_report_rows_total", &[]) > Some(0.0)
+        })
+        .await;
     assert_eq!(world.ask("/-/ready").await.0, StatusCode::OK);
     world.run_for(minutes(5)).await;
     world.assert_exact(true);
@@ -72,9 +85,17 @@ async fn the_next_window_begins_an_overlap_before_the_watermark_however_long_nob
         world.run_for(minutes(8)).await;
         let asked = world.asked_since(before, "team:team-1");
         assert_eq!(asked[0].window.from, watermark.minus(minutes(10)), "{downtime:?}");
-        assert_eq!(asked.iter().take_while(|asked| asked.window.to < restarted).count() + 1, windows, "{downtime:?}");
+        assert_eq!(
+            asked.iter().take_while(|asked| asked.window.to < restarted).count() + 1,
+            windows,
+            "{downtime:?}"
+        );
         for (one, next) in asked.iter().zip(&asked[1..]) {
-            assert_eq!(next.window.from, one.window.to.minus(minutes(10)), "oldest first, each from where the last one ended");
+            assert_eq!(
+                next.window.from,
+                one.window.to.minus(minutes(10)),
+                "oldest first, each from where the last one ended"
+            );
             assert!(one.window.length() <= minutes(120) && one.window.to <= one.at, "{one:?}");
         }
         assert_eq!(world.value("cxone_history_gap_seconds_total", &[]), Some(0.0));
@@ -97,7 +118,10 @@ async fn a_crash_loop_never_exceeds_the_quota() {
             world.restart(chance.millis(1, 3_000)).await;
         }
         world.run_for(minutes(3)).await;
-        println!("seed {seed}: {} submits in a minute at most", world.simulator.counters().most_submits_in_a_minute);
+        println!(
+            "seed {seed}: {} submits in a minute at most",
+            world.simulator.counters().most_submits_in_a_minute
+        );
         world.assert_quota();
         world.assert_exact(true);
     }
@@ -111,7 +135,11 @@ async fn with_a_job_under_way() -> World {
     let mut world = World::new(Plan { simulator, config: ONE_TEAM, ..Plan::default() });
     world.run_for(minutes(10)).await;
     world.run_until_idle().await;
-    world.run_until("a job", minutes(2), |world| world.value("cxone_report_jobs_in_flight", &[]) == Some(1.0)).await;
+    world
+        .run_until("a job", minutes(2), |world| {
+            world.value("cxone_report_jobs_in_flight", &[]) == Some(1.0)
+        })
+        .await;
     world
 }
 
@@ -124,7 +152,9 @@ async fn a_job_under_way_is_taken_up_and_not_submitted_anew() {
         world.run_for(Duration::from_secs(2)).await;
         world.restart(Duration::from_secs(1)).await;
     }
-    world.run_until("the report", minutes(1), |world| world.watermark("team:team-1") == window.to).await;
+    world
+        .run_until("the report", minutes(1), |world| world.watermark("team:team-1") == window.to)
+        .await;
     assert_eq!(world.simulator.counters().accepted, accepted);
     assert_eq!(world.sum("cxone_report_job_failures_total"), 0.0);
     world.assert_exact(true);
@@ -137,10 +167,16 @@ async fn a_job_under_way_is_taken_up_and_not_submitted_anew() {
 async fn a_job_that_is_gone_is_forgotten_and_submitted_anew() {
     let mut world = with_a_job_under_way().await;
     let accepted = world.simulator.counters().accepted;
-    world.simulator.inject(Injection { fault: Fault::Lose, endpoint: Some(Endpoint::Poll), times: 1 });
+    world.simulator.inject(Injection {
+        fault: Fault::Lose,
+        endpoint: Some(Endpoint::Poll),
+        times: 1,
+    });
     world.restart(Duration::from_secs(1)).await;
     let watermark = world.watermark("team:team-1");
-    world.run_until("a report", minutes(2), |world| world.watermark("team:team-1") > watermark).await;
+    world
+        .run_until("a report", minutes(2), |world| world.watermark("team:team-1") > watermark)
+        .await;
     assert_eq!(world.failures("lost"), 1.0);
     assert_eq!(world.simulator.counters().accepted, accepted + 1);
     world.restart(AT_ONCE).await;

@@ -21,7 +21,8 @@ targets:
 /// How often an agent's id is in what the store holds.
 fn ids_in(shelf: &Shelf) -> usize {
     let mut found = 0;
-    let mut count = |bytes: &[u8]| found += bytes.windows(7).filter(|part| part == b"user-00").count();
+    let mut count =
+        |bytes: &[u8]| found += bytes.windows(7).filter(|part| part == b"user-00").count();
     MemoryStore::on(shelf.clone())
         .read(&mut |key, value| {
             count(key);
@@ -34,7 +35,12 @@ fn ids_in(shelf: &Shelf) -> usize {
 #[tokio::test(start_paused = true)]
 async fn neither_pages_nor_store_tell_an_id_that_is_hashed_and_all_is_counted() {
     let shelf = Shelf::default();
-    let mut world = World::new(Plan { simulator: tenant(), config: HASHED, store: on(&shelf), ..Plan::default() });
+    let mut world = World::new(Plan {
+        simulator: tenant(),
+        config: HASHED,
+        store: on(&shelf),
+        ..Plan::default()
+    });
     world.run_for(minutes(15)).await;
     world.run_until_idle().await;
     world.restart(minutes(1)).await;
@@ -47,8 +53,15 @@ async fn neither_pages_nor_store_tell_an_id_that_is_hashed_and_all_is_counted() 
     for agent in world.simulator.floor().agents() {
         let Some(to) = observed.get(&*ids.of(&agent.id)).copied() else { continue };
         let epochs = ["team:team-1".to_owned(), format!("user:{}", ids.of("user-002"))];
-        let from = epochs.iter().enumerate().filter(|(place, _)| if *place == 0 { agent.team == "team-1" } else { agent.id == "user-002" });
-        let from = from.map(|(_, target)| world.target_time("cxone_target_epoch_timestamp_seconds", target).unwrap()).min().unwrap();
+        let from = epochs.iter().enumerate().filter(|(place, _)| {
+            if *place == 0 { agent.team == "team-1" } else { agent.id == "user-002" }
+        });
+        let from = from
+            .map(|(_, target)| {
+                world.target_time("cxone_target_epoch_timestamp_seconds", target).unwrap()
+            })
+            .min()
+            .unwrap();
         let window = cxone_exporter::domain::time::Window { from, to };
         let truth = counted::happened(world.simulator.floor(), &agent.id, &[window], true);
         assert_eq!(counted::counted(&world.last, Some(&ids.of(&agent.id))), truth);
@@ -65,7 +78,12 @@ async fn neither_pages_nor_store_tell_an_id_that_is_hashed_and_all_is_counted() 
 #[tokio::test(start_paused = true)]
 async fn a_store_whose_agents_are_called_otherwise_is_not_mixed_with_new_ones() {
     let shelf = Shelf::default();
-    let mut world = World::new(Plan { simulator: tenant(), config: HASHED, store: on(&shelf), ..Plan::default() });
+    let mut world = World::new(Plan {
+        simulator: tenant(),
+        config: HASHED,
+        store: on(&shelf),
+        ..Plan::default()
+    });
     world.run_for(minutes(5)).await;
     world.kill(minutes(1)).await;
     for ids in [AgentIds::Raw, AgentIds::Hmac(IdKey::new(b"another key of ours").unwrap())] {
@@ -73,7 +91,14 @@ async fn a_store_whose_agents_are_called_otherwise_is_not_mixed_with_new_ones() 
         config.metrics.agent_ids = ids;
         let web = app::Web { telemetry_path: "/metrics".to_owned(), max_requests: 1, reload: None };
         let store = Box::new(MemoryStore::on(shelf.clone()));
-        let result = app::exporter(&config, web, &world.clock, world.direct.clone(), store, Random::from_seed(1));
+        let result = app::exporter(
+            &config,
+            web,
+            &world.clock,
+            world.direct.clone(),
+            store,
+            Random::from_seed(1),
+        );
         assert!(matches!(result, Err(StartError::Restore(RestoreError::OtherIds))));
     }
     world.start_again(None);

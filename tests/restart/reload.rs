@@ -1,4 +1,5 @@
-//! The configuration is read again while the exporter runs: no count is lost, no connection is closed, and what is wrong changes nothing.
+//! The configuration is read again while the exporter runs: no count is lost, no connection is
+//! closed, and what is wrong changes nothing.
 
 use std::time::Duration;
 
@@ -20,12 +21,16 @@ fn config(targets: &[&str], more: &str) -> String {
 
 fn reloads(world: &World) -> (Option<f64>, Option<f64>) {
     let name = "cxone_exporter_config_last_reload";
-    (world.value(&format!("{name}_successful"), &[]), world.value(&format!("{name}_success_timestamp_seconds"), &[]))
+    (
+        world.value(&format!("{name}_successful"), &[]),
+        world.value(&format!("{name}_success_timestamp_seconds"), &[]),
+    )
 }
 
 #[tokio::test(start_paused = true)]
 async fn targets_come_and_go_and_the_others_count_on() {
-    let mut world = World::new(Plan { simulator: tenant(), config: &config(&[TEAM_1], ""), ..Plan::default() });
+    let mut world =
+        World::new(Plan { simulator: tenant(), config: &config(&[TEAM_1], ""), ..Plan::default() });
     world.run_for(minutes(15)).await;
     let epoch = world.target_time("cxone_target_epoch_timestamp_seconds", "team:team-1");
     assert!(epoch.is_some());
@@ -34,7 +39,10 @@ async fn targets_come_and_go_and_the_others_count_on() {
     // Before anything is asked of CXone the page is whole.
     world.scrape().await;
     assert_eq!(world.target_time("cxone_target_epoch_timestamp_seconds", "team:team-1"), epoch);
-    assert_eq!(world.value("cxone_state_duration_limit_seconds", &[("state", "Ready")]), Some(3600.0));
+    assert_eq!(
+        world.value("cxone_state_duration_limit_seconds", &[("state", "Ready")]),
+        Some(3600.0)
+    );
     assert_eq!(reloads(&world).0, Some(1.0));
     assert!(reloads(&world).1 > before);
     world.run_for(minutes(15)).await;
@@ -70,7 +78,11 @@ async fn a_smaller_quota_holds_from_the_next_job_on() {
     let roomy = "quota: {report_jobs_per_minute: 10, reserve: 0}\n";
     let tight = "quota: {report_jobs_per_minute: 2, reserve: 0}\n";
     let poll = "poll: {interval: 1s, lookback: 2h, overlap: 10m}\ntargets: [{user: user-001}]\n";
-    let mut world = World::new(Plan { simulator: tenant(), config: &format!("{poll}{roomy}"), ..Plan::default() });
+    let mut world = World::new(Plan {
+        simulator: tenant(),
+        config: &format!("{poll}{roomy}"),
+        ..Plan::default()
+    });
     world.run_for(minutes(3)).await;
     let submits = |world: &World| world.direct.asked_for().len();
     let before = submits(&world);
@@ -86,14 +98,19 @@ async fn what_is_wrong_or_does_not_fit_changes_nothing_and_is_told() {
     let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
     world.run_for(minutes(10)).await;
     let (_, taken) = reloads(&world);
-    assert_eq!(world.reload(Err("c.yml:3: poll: unknown key")).await, Err("c.yml:3: poll: unknown key".to_owned()));
+    assert_eq!(
+        world.reload(Err("c.yml:3: poll: unknown key")).await,
+        Err("c.yml:3: poll: unknown key".to_owned())
+    );
     world.scrape().await;
     assert_eq!(reloads(&world), (Some(0.0), taken));
     world.reload(Ok(TWO_TEAMS)).await.unwrap();
     world.scrape().await;
     assert_eq!(reloads(&world).0, Some(1.0));
-    // Right by itself, but the store's agents are called otherwise: it counts on with the configuration before.
-    let other_ids = TWO_TEAMS.replace("max_staleness: 5m", "max_staleness: 5m, agent_ids: hmac, hmac_key_file: k");
+    // Right by itself, but the store's agents are called otherwise: it counts on with the
+    // configuration before.
+    let other_ids = TWO_TEAMS
+        .replace("max_staleness: 5m", "max_staleness: 5m, agent_ids: hmac, hmac_key_file: k");
     let why = world.reload(Ok(&other_ids)).await;
     assert!(why.as_ref().is_err_and(|why| why.contains("agent_ids")), "{why:?}");
     world.run_for(Duration::from_secs(50)).await;

@@ -29,15 +29,23 @@ async fn a_soak_of_days_levels_off() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
     let open = move || DiskStore::open(&path).unwrap();
-    let config =
-        "poll: {interval: 15m, lookback: 4h, overlap: 15m}\nmetrics: {max_staleness: 2h}\ntargets: [{filter: {type: all, id: all}}]";
-    let simulator =
-        SimulatorOptions { agents: u32::try_from(agents).unwrap(), pace: NonZeroU32::new(2).unwrap(), ..SimulatorOptions::default() };
+    let config = "poll: {interval: 15m, lookback: 4h, overlap: 15m}\nmetrics: {max_staleness: 2h}\ntargets: [{filter: {type: all, id: all}}]";
+    let simulator = SimulatorOptions {
+        agents: u32::try_from(agents).unwrap(),
+        pace: NonZeroU32::new(2).unwrap(),
+        ..SimulatorOptions::default()
+    };
     let store = {
         let open = open.clone();
         Box::new(move || Box::new(open()) as Box<_>)
     };
-    let mut world = World::new(Plan { simulator, config, store, scrape_every: minutes(120), ..Plan::default() });
+    let mut world = World::new(Plan {
+        simulator,
+        config,
+        store,
+        scrape_every: minutes(120),
+        ..Plan::default()
+    });
     let mut kept: Vec<Kept> = Vec::new();
     for day in 1..=days {
         world.run_for(Duration::from_secs(86_400)).await;
@@ -51,16 +59,26 @@ async fn a_soak_of_days_levels_off() {
         store.read(count).unwrap();
         kept.push(Kept { records, bytes, file: usize::try_from(store.size_bytes()).unwrap() });
         drop(store);
-        println!("day {day}: {:?}, {} entries", kept[kept.len() - 1], world.sum("cxone_state_entries_total"));
+        println!(
+            "day {day}: {:?}, {} entries",
+            kept[kept.len() - 1],
+            world.sum("cxone_state_entries_total")
+        );
         world.start_again(None);
         world.scrape().await;
     }
-    world.run_until("a report", minutes(20), |world| world.value("cxone_report_rows_total", &[]) > Some(0.0)).await;
+    world
+        .run_until("a report", minutes(20), |world| {
+            world.value("cxone_report_rows_total", &[]) > Some(0.0)
+        })
+        .await;
     assert!(world.assert_exact(true) > agents * days * 20);
-    // From one day to the next shifts lie otherwise and make a quarter more or less; what grew with time would be larger by far.
+    // From one day to the next shifts lie otherwise and make a quarter more or less; what grew with
+    // time would be larger by far.
     let (early, late) = kept.split_at(kept.len().div_ceil(2));
     let most = |kept: &[Kept], of: fn(&Kept) -> usize| kept.iter().map(of).max().unwrap();
     let [records, bytes, file] =
-        [|kept: &Kept| kept.records, |kept: &Kept| kept.bytes, |kept: &Kept| kept.file].map(|of| most(late, of) * 100 / most(early, of));
+        [|kept: &Kept| kept.records, |kept: &Kept| kept.bytes, |kept: &Kept| kept.file]
+            .map(|of| most(late, of) * 100 / most(early, of));
     assert!(records <= 130 && bytes <= 130 && file <= 200, "{early:?}, later {late:?}");
 }

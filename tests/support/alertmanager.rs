@@ -1,4 +1,5 @@
-//! An Alertmanager from the PATH with the routes and inhibitions of `alerts/`, in haste, and a webhook that keeps what it is told.
+//! An Alertmanager from the PATH with the routes and inhibitions of `alerts/`, in haste, and a
+//! webhook that keeps what it is told.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -40,11 +41,13 @@ impl Notified {
 }
 
 impl Alertmanager {
-    /// Starts it in `folder`. Its waits are a second or two, and what fires is told again every two seconds.
+    /// Starts it in `folder`. Its waits are a second or two, and what fires is told again every two
+    /// seconds.
     pub(crate) fn start(folder: &Path) -> Self {
         let notified = Arc::default();
         let webhook = webhook(Arc::clone(&notified));
-        let shipped = fs::read_to_string(repository().join("alerts/alertmanager-inhibit.yml")).expect("it is part of the repository");
+        let shipped = fs::read_to_string(repository().join("alerts/alertmanager-inhibit.yml"))
+            .expect("it is part of the repository");
         let mut config = shipped.clone();
         for (slow, fast) in [
             ("group_wait: 10s", "group_wait: 0s"),
@@ -54,15 +57,25 @@ impl Alertmanager {
             assert_eq!(config.matches(slow).count(), 1, "{slow}");
             config = config.replace(slow, fast);
         }
-        config = config.replace("route:\n", "route:\n  group_wait: 0s\n  group_interval: 1s\n  repeat_interval: 2s\n");
+        config = config.replace(
+            "route:\n",
+            "route:\n  group_wait: 0s\n  group_interval: 1s\n  repeat_interval: 2s\n",
+        );
         for receiver in ["operators", "supervisors"] {
             let named = format!("  - name: {receiver}\n");
             assert!(config.contains(&named), "{receiver}");
-            config = config.replace(&named, &format!("{named}    webhook_configs: [{{url: 'http://{webhook}/'}}]\n"));
+            config = config.replace(
+                &named,
+                &format!("{named}    webhook_configs: [{{url: 'http://{webhook}/'}}]\n"),
+            );
         }
         fs::write(folder.join("alertmanager.yml"), config).expect("the folder is ours");
         let mut command = Command::new(PROGRAM);
-        command.args(["--config.file=alertmanager.yml", "--storage.path=alertmanager", "--web.listen-address=127.0.0.1:0"]);
+        command.args([
+            "--config.file=alertmanager.yml",
+            "--storage.path=alertmanager",
+            "--web.listen-address=127.0.0.1:0",
+        ]);
         command.arg("--cluster.listen-address=").current_dir(folder);
         let mut process = Running::start(&mut command, folder.join("alertmanager.log"));
         let address = process.word_after("msg=\"Listening on\" address=");
@@ -77,15 +90,24 @@ impl Alertmanager {
     /// What the webhook was told first that `wanted` accepts.
     pub(crate) fn first(&self, wanted: impl Fn(&Notified) -> bool) -> Result<Notified, String> {
         let all = self.notified();
-        all.iter().find(|one| wanted(one)).cloned().ok_or_else(|| format!("not among these notifications: {all:#?}"))
+        all.iter()
+            .find(|one| wanted(one))
+            .cloned()
+            .ok_or_else(|| format!("not among these notifications: {all:#?}"))
     }
 
     /// The one alert with these labels, as the API tells of it.
     pub(crate) fn alert(&self, labels: &[(&str, &str)]) -> Result<Value, String> {
-        let (_, body) = get(&self.address, "/api/v2/alerts", "application/json").map_err(|error| error.to_string())?;
-        let alerts: Vec<Value> = serde_json::from_str(&body).map_err(|error| format!("{error}: {body}"))?;
+        let (_, body) = get(&self.address, "/api/v2/alerts", "application/json")
+            .map_err(|error| error.to_string())?;
+        let alerts: Vec<Value> =
+            serde_json::from_str(&body).map_err(|error| format!("{error}: {body}"))?;
         let found: Vec<Value> = alerts.into_iter().filter(|alert| has(alert, labels)).collect();
-        if let [alert] = &found[..] { Ok(alert.clone()) } else { Err(format!("{} alerts {labels:?}: {body}", found.len())) }
+        if let [alert] = &found[..] {
+            Ok(alert.clone())
+        } else {
+            Err(format!("{} alerts {labels:?}: {body}", found.len()))
+        }
     }
 }
 
@@ -104,7 +126,8 @@ fn webhook(notified: Arc<Mutex<Vec<Notified>>>) -> String {
             let Ok(told) = client.and_then(answer) else { continue };
             let receiver = told["receiver"].as_str().unwrap_or_default();
             let alerts = told["alerts"].as_array().into_iter().flatten();
-            let new = alerts.map(|alert| Notified { receiver: receiver.to_owned(), alert: alert.clone() });
+            let new = alerts
+                .map(|alert| Notified { receiver: receiver.to_owned(), alert: alert.clone() });
             notified.lock().unwrap_or_else(PoisonError::into_inner).extend(new);
         }
     });
@@ -122,7 +145,9 @@ fn answer(mut client: TcpStream) -> io::Result<Value> {
         if line.trim().is_empty() {
             break;
         }
-        if let Some((_, value)) = line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
+        if let Some((_, value)) =
+            line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        {
             length = value.trim().parse().map_err(io::Error::other)?;
         }
     }

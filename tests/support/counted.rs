@@ -22,12 +22,21 @@ pub(crate) fn number(value: &str) -> f64 {
 pub(crate) fn time(seconds: &str) -> Timestamp {
     let (whole, part) = seconds.split_once('.').unwrap_or((seconds, ""));
     assert!(part.len() <= 3, "{seconds} is finer than a millisecond");
-    Timestamp::from_millis(whole.parse::<i64>().unwrap() * 1000 + format!("{part:0<3}").parse::<i64>().unwrap())
+    Timestamp::from_millis(
+        whole.parse::<i64>().unwrap() * 1000 + format!("{part:0<3}").parse::<i64>().unwrap(),
+    )
 }
 
 /// The values of all series with this name, by their labels.
-pub(crate) fn all<'a>(page: &'a Page, name: &str) -> BTreeMap<&'a BTreeMap<String, String>, &'a str> {
-    page.samples.iter().filter(|(series, _)| series.0 == name).map(|(series, value)| (&series.1, value.as_str())).collect()
+pub(crate) fn all<'a>(
+    page: &'a Page,
+    name: &str,
+) -> BTreeMap<&'a BTreeMap<String, String>, &'a str> {
+    page.samples
+        .iter()
+        .filter(|(series, _)| series.0 == name)
+        .map(|(series, value)| (&series.1, value.as_str()))
+        .collect()
 }
 
 /// Up to when each agent that is shown is known.
@@ -45,7 +54,8 @@ pub(crate) fn target_time(page: &Page, name: &str, target: &str) -> Option<Times
 /// What the page's counters say of one agent, or over all.
 pub(crate) fn counted(page: &Page, agent: Option<&str>) -> Sums {
     let prefix = if agent.is_some() { "cxone_agent_state" } else { "cxone_state" };
-    let mine = |labels: &&BTreeMap<String, String>| labels.get("agent").map(String::as_str) == agent;
+    let mine =
+        |labels: &&BTreeMap<String, String>| labels.get("agent").map(String::as_str) == agent;
     let seconds = all(page, &format!("{prefix}_seconds_total"));
     let entries = all(page, &format!("{prefix}_entries_total"));
     let sums = entries.into_iter().filter(|(labels, _)| mine(labels)).map(|(labels, entries)| {

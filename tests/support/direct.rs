@@ -54,7 +54,14 @@ pub(crate) struct Direct {
 impl Direct {
     /// To a simulator whose clock is so far from `clock`, which no exporter may step.
     pub(crate) fn new(simulator: Arc<Simulator>, clock: Clock, skew_millis: i64) -> Self {
-        Self { simulator, clock, skew: skew_millis, interference: Mutex::new(None), asked_for: Mutex::default(), sent: Mutex::default() }
+        Self {
+            simulator,
+            clock,
+            skew: skew_millis,
+            interference: Mutex::new(None),
+            asked_for: Mutex::default(),
+            sent: Mutex::default(),
+        }
     }
 
     /// From now on `interference` decides what gets through; `None`: everything does.
@@ -67,7 +74,8 @@ impl Direct {
         self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Every request so far, by time and path, those for tokens and those without an answer included.
+    /// Every request so far, by time and path, those for tokens and those without an answer
+    /// included.
     pub(crate) fn sent(&self) -> Vec<(Timestamp, String)> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -114,14 +122,21 @@ impl Direct {
         // Two pieces, parted where it is least convenient.
         let (first, second) = (sent.slice(..sent.len() / 2), sent.slice(sent.len() / 2..));
         let pieces = [Ok(first), Ok(second)].into_iter().chain(cut);
-        Ok(Response { status: head.status, headers: head.headers, body: stream::iter(pieces).boxed() })
+        Ok(Response {
+            status: head.status,
+            headers: head.headers,
+            body: stream::iter(pieces).boxed(),
+        })
     }
 }
 
 impl Transport for Direct {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response, TransportError>> {
         async move {
-            self.sent.lock().unwrap_or_else(PoisonError::into_inner).push((self.now(), request.uri().path().to_owned()));
+            self.sent
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((self.now(), request.uri().path().to_owned()));
             match self.fate(&request) {
                 Fate::Reaches => self.deliver(request).await,
                 Fate::Dropped => Err(closed()),

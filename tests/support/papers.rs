@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
 
 /// Writes `ca.crt`, `server.crt`, `server.key`, `client.crt` and `client.key` into `folder`.
 pub(crate) fn write(folder: &Path) {
@@ -16,7 +18,11 @@ pub(crate) fn write(folder: &Path) {
     let issuer = Issuer::new(params, key);
     fs::write(folder.join("ca.crt"), authority).expect("the folder is ours");
     for (name, sans, purpose) in [
-        ("server", vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()], ExtendedKeyUsagePurpose::ServerAuth),
+        (
+            "server",
+            vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()],
+            ExtendedKeyUsagePurpose::ServerAuth,
+        ),
         ("client", vec!["prometheus.example.org".to_owned()], ExtendedKeyUsagePurpose::ClientAuth),
     ] {
         let key = KeyPair::generate().expect("there are random numbers");
@@ -25,7 +31,9 @@ pub(crate) fn write(folder: &Path) {
         params.not_after = rcgen::date_time_ymd(2049, 1, 1);
         params.extended_key_usages = vec![purpose];
         let certificate = params.signed_by(&key, &issuer).expect("the authority signs");
-        fs::write(folder.join(format!("{name}.crt")), certificate.pem()).expect("the folder is ours");
-        fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).expect("the folder is ours");
+        fs::write(folder.join(format!("{name}.crt")), certificate.pem())
+            .expect("the folder is ours");
+        fs::write(folder.join(format!("{name}.key")), key.serialize_pem())
+            .expect("the folder is ours");
     }
 }

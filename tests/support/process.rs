@@ -1,4 +1,5 @@
-//! The real binary: started, read line by line, scraped over a bare socket, and ended whatever happens.
+//! The real binary: started, read line by line, scraped over a bare socket, and ended whatever
+//! happens.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -71,7 +72,10 @@ impl Running {
 
     /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
@@ -107,7 +111,11 @@ pub(crate) fn wait_for<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
 
 /// Asks again and again until there is an answer, but not for longer than `limit`.
 #[allow(clippy::disallowed_methods, reason = "a real process answers in real time")]
-pub(crate) fn wait_for_at_most<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for_at_most<T>(
+    limit: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> Option<T>,
+) -> T {
     let began = Instant::now();
     loop {
         if let Some(answer) = ask() {
@@ -157,12 +165,17 @@ pub(crate) fn request(address: &str, path: &str, headers: &str) -> TcpStream {
 /// Asks for a page over a connection of its own. `headers` each end in a line break.
 pub(crate) fn get(address: &str, path: &str, headers: &str) -> Answer {
     let mut bytes = Vec::new();
-    request(address, path, &format!("Connection: close\r\n{headers}")).read_to_end(&mut bytes).unwrap();
+    request(address, path, &format!("Connection: close\r\n{headers}"))
+        .read_to_end(&mut bytes)
+        .unwrap();
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_ascii_lowercase();
     let body = bytes[end + 4..].to_vec();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map(|length| length.parse::<usize>().unwrap());
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map(|length| length.parse::<usize>().unwrap());
     assert_eq!(length, Some(body.len()), "{head}");
     Answer { status, head, body }
 }

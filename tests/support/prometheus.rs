@@ -1,5 +1,5 @@
-//! A Prometheus from the PATH that scrapes one exporter twice a second: as it likes, and, because no option of older ones can ask for it,
-//! through a relay that asks for text 0.0.4.
+//! A Prometheus from the PATH that scrapes one exporter twice a second: as it likes, and, because
+//! no option of older ones can ask for it, through a relay that asks for text 0.0.4.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -34,7 +34,8 @@ pub(crate) struct Scrape {
 pub(crate) type Sample = (BTreeMap<String, String>, f64);
 
 impl Prometheus {
-    /// Starts it in `folder` with these rules, to scrape the exporter at `exporter` as it likes (job `cxone`) and in text (`cxone-text`).
+    /// Starts it in `folder` with these rules, to scrape the exporter at `exporter` as it likes
+    /// (job `cxone`) and in text (`cxone-text`).
     pub(crate) fn with_two_jobs(folder: &Path, exporter: &str) -> Self {
         let relay = relay_that_asks_for_text(exporter.to_owned());
         let rules = repository().join("alerts/cxone-exporter.rules.yml");
@@ -48,9 +49,14 @@ impl Prometheus {
         Self::start(folder, &config)
     }
 
-    /// Starts it in `folder` with the rules in the file `rules`, to take the exporter at `exporter` for two replicas of one tenant, and to
-    /// tell the Alertmanager at `alertmanager` of alerts.
-    pub(crate) fn with_two_replicas(folder: &Path, exporter: &str, rules: &Path, alertmanager: &str) -> Self {
+    /// Starts it in `folder` with the rules in the file `rules`, to take the exporter at `exporter`
+    /// for two replicas of one tenant, and to tell the Alertmanager at `alertmanager` of alerts.
+    pub(crate) fn with_two_replicas(
+        folder: &Path,
+        exporter: &str,
+        rules: &Path,
+        alertmanager: &str,
+    ) -> Self {
         let relay = relay_that_asks_for_text(exporter.to_owned());
         let config = format!(
             "rule_files: ['{}']\n\
@@ -62,7 +68,8 @@ impl Prometheus {
         Self::start(folder, &config)
     }
 
-    /// Starts it in `folder`, to scrape two exporters that ask by different APIs: the jobs `reports` and `platform`.
+    /// Starts it in `folder`, to scrape two exporters that ask by different APIs: the jobs
+    /// `reports` and `platform`.
     pub(crate) fn of_each_dialect(folder: &Path, reports: &str, platform: &str) -> Self {
         let config = format!(
             "scrape_configs:\n\
@@ -73,11 +80,18 @@ impl Prometheus {
     }
 
     fn start(folder: &Path, config: &str) -> Self {
-        let config = format!("global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n{config}");
+        let config = format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n{config}"
+        );
         fs::write(folder.join("prometheus.yml"), config).expect("the folder is ours");
         let mut command = Command::new("prometheus");
-        command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=prometheus", "--web.listen-address=127.0.0.1:0"]);
-        let mut process = Running::start(command.current_dir(folder), folder.join("prometheus.log"));
+        command.args([
+            "--config.file=prometheus.yml",
+            "--storage.tsdb.path=prometheus",
+            "--web.listen-address=127.0.0.1:0",
+        ]);
+        let mut process =
+            Running::start(command.current_dir(folder), folder.join("prometheus.log"));
         let address = process.word_after("msg=\"Listening on\" address=");
         Self { address, process }
     }
@@ -99,7 +113,10 @@ impl Prometheus {
         // A scrape is stored in one step with its `up`.
         let newest = self.query(&format!("timestamp(up{{job=\"{job}\"}})"), None)?;
         let (_, at) = *newest.first().ok_or("no scrape yet")?;
-        let found = self.query(&format!("{{__name__=~\"(cxone|process|scrape)_.+|up\",job=\"{job}\"}}"), Some(at))?;
+        let found = self.query(
+            &format!("{{__name__=~\"(cxone|process|scrape)_.+|up\",job=\"{job}\"}}"),
+            Some(at),
+        )?;
         let samples = found.into_iter().map(|(mut labels, value)| {
             labels.remove("job");
             labels.remove("instance");
@@ -111,14 +128,18 @@ impl Prometheus {
 
     /// Type and HELP by family, as `job` told them.
     pub(crate) fn metadata(&self, job: &str) -> Result<BTreeMap<String, (String, String)>, String> {
-        let target: String = form_urlencoded::byte_serialize(format!("{{job=\"{job}\"}}").as_bytes()).collect();
+        let target: String =
+            form_urlencoded::byte_serialize(format!("{{job=\"{job}\"}}").as_bytes()).collect();
         let data = self.ask(&format!("targets/metadata?match_target={target}"))?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let families = data.as_array().ok_or("no metadata")?.iter();
-        Ok(families.map(|one| (text(&one["metric"]), (text(&one["type"]), text(&one["help"])))).collect())
+        Ok(families
+            .map(|one| (text(&one["metric"]), (text(&one["type"]), text(&one["help"]))))
+            .collect())
     }
 
-    /// The warnings and errors in its log: duplicates and samples out of order are told there alone.
+    /// The warnings and errors in its log: duplicates and samples out of order are told there
+    /// alone.
     pub(crate) fn complaints(&self) -> Vec<String> {
         self.process
             .said()
@@ -129,23 +150,38 @@ impl Prometheus {
     }
 
     fn ask(&self, path: &str) -> Result<Value, String> {
-        let (_, body) = get(&self.address, &format!("/api/v1/{path}"), "application/json").map_err(|error| error.to_string())?;
-        let mut answer: Value = serde_json::from_str(&body).map_err(|error| format!("{error}: {body}"))?;
+        let (_, body) = get(&self.address, &format!("/api/v1/{path}"), "application/json")
+            .map_err(|error| error.to_string())?;
+        let mut answer: Value =
+            serde_json::from_str(&body).map_err(|error| format!("{error}: {body}"))?;
         if answer["status"] == "success" { Ok(answer["data"].take()) } else { Err(body) }
     }
 }
 
 impl Scrape {
     /// Labels and values of one name.
-    pub(crate) fn family(&self, name: &str) -> impl Iterator<Item = (&BTreeMap<String, String>, f64)> {
-        self.samples.iter().filter(move |((own, _), _)| own == name).map(|((_, labels), value)| (labels, *value))
+    pub(crate) fn family(
+        &self,
+        name: &str,
+    ) -> impl Iterator<Item = (&BTreeMap<String, String>, f64)> {
+        self.samples
+            .iter()
+            .filter(move |((own, _), _)| own == name)
+            .map(|((_, labels), value)| (labels, *value))
     }
 
     /// The value of the one series of that name that has these labels.
     pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Result<f64, String> {
-        let fits = |own: &BTreeMap<String, String>| labels.iter().all(|(label, value)| own.get(*label).is_some_and(|own| own == value));
-        let found: Vec<f64> = self.family(name).filter(|(own, _)| fits(own)).map(|(_, value)| value).collect();
-        if let [value] = found[..] { Ok(value) } else { Err(format!("{} series {name}{labels:?}", found.len())) }
+        let fits = |own: &BTreeMap<String, String>| {
+            labels.iter().all(|(label, value)| own.get(*label).is_some_and(|own| own == value))
+        };
+        let found: Vec<f64> =
+            self.family(name).filter(|(own, _)| fits(own)).map(|(_, value)| value).collect();
+        if let [value] = found[..] {
+            Ok(value)
+        } else {
+            Err(format!("{} series {name}{labels:?}", found.len()))
+        }
     }
 
     /// The value of the one series of that name.
@@ -156,14 +192,17 @@ impl Scrape {
 
 fn labels(metric: &Value) -> BTreeMap<String, String> {
     let pairs = metric.as_object().into_iter().flatten();
-    pairs.map(|(label, value)| (label.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
+    pairs
+        .map(|(label, value)| (label.clone(), value.as_str().unwrap_or_default().to_owned()))
+        .collect()
 }
 
 fn number(value: &Value) -> Result<f64, String> {
     value.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| format!("{value} is no number"))
 }
 
-/// Answers every request with the exporter's metrics in text 0.0.4, for as long as the test runs; where it listens.
+/// Answers every request with the exporter's metrics in text 0.0.4, for as long as the test runs;
+/// where it listens.
 #[allow(clippy::disallowed_methods, reason = "the house rule is for the exporter's own threads")]
 fn relay_that_asks_for_text(exporter: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
@@ -188,6 +227,9 @@ fn relay(mut client: TcpStream, exporter: &str) -> io::Result<()> {
         }
     }
     let mut upstream = TcpStream::connect(exporter)?;
-    write!(upstream, "GET /metrics HTTP/1.0\r\nHost: {exporter}\r\nAccept: text/plain;version=0.0.4\r\n\r\n")?;
+    write!(
+        upstream,
+        "GET /metrics HTTP/1.0\r\nHost: {exporter}\r\nAccept: text/plain;version=0.0.4\r\n\r\n"
+    )?;
     io::copy(&mut upstream, &mut client).map(|_| ())
 }

@@ -1,4 +1,5 @@
-//! The queries that the documentation gives: an example for each metric, and what runbooks say to look at.
+//! The queries that the documentation gives: an example for each metric, and what runbooks say to
+//! look at.
 
 use std::fs;
 
@@ -14,12 +15,17 @@ pub(crate) struct Query {
 
 /// The example of every metric in `docs/metrics.md`.
 pub(crate) fn examples() -> Vec<Query> {
-    let text = fs::read_to_string(repository().join("docs/metrics.md")).expect("the metrics are documented");
-    let rows = text.lines().filter(|line| line.starts_with("| `") && line.matches(" | ").count() >= 3);
+    let text = fs::read_to_string(repository().join("docs/metrics.md"))
+        .expect("the metrics are documented");
+    let rows =
+        text.lines().filter(|line| line.starts_with("| `") && line.matches(" | ").count() >= 3);
     rows.filter_map(|row| {
         let metric = row.split('`').nth(1)?;
         let example = row.trim_end_matches(" |").rsplit(" | ").next()?.strip_prefix('`')?;
-        Some(Query { place: format!("docs/metrics.md: {metric}"), text: example.split('`').next()?.to_owned() })
+        Some(Query {
+            place: format!("docs/metrics.md: {metric}"),
+            text: example.split('`').next()?.to_owned(),
+        })
     })
     .collect()
 }
@@ -31,7 +37,11 @@ pub(crate) fn runbooks() -> Vec<Query> {
         let path = entry.expect("the folder can be read").path();
         let text = fs::read_to_string(&path).expect("a runbook is text");
         let blocks = text.split("```promql\n").skip(1).filter_map(|rest| rest.split("```").next());
-        found.extend(blocks.flat_map(str::lines).map(|line| Query { place: path.display().to_string(), text: line.to_owned() }));
+        found.extend(
+            blocks
+                .flat_map(str::lines)
+                .map(|line| Query { place: path.display().to_string(), text: line.to_owned() }),
+        );
     }
     found
 }

@@ -13,18 +13,25 @@ use crate::direct::AskedFor;
 use crate::strict::Series;
 use crate::world::World;
 
-/// So short that nothing else happens, but long enough for the commit that the dead process had begun: a real store is locked so long.
+/// So short that nothing else happens, but long enough for the commit that the dead process had
+/// begun: a real store is locked so long.
 pub(crate) const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// What a restart must not change: the counts of agents and states, and where counting began.
 fn is_kept(series: &Series) -> bool {
-    let prefixes = ["cxone_agent_state_entries", "cxone_agent_state_seconds", "cxone_state_", "cxone_target_epoch"];
+    let prefixes = [
+        "cxone_agent_state_entries",
+        "cxone_agent_state_seconds",
+        "cxone_state_",
+        "cxone_target_epoch",
+    ];
     prefixes.iter().any(|prefix| series.0.starts_with(prefix))
 }
 
 impl World {
-    /// Ends the process at once, and starts another one on the same store after `downtime`. Its page is read before it has asked
-    /// anything of anybody: no counter of agents and states may be lower there, or gone.
+    /// Ends the process at once, and starts another one on the same store after `downtime`. Its
+    /// page is read before it has asked anything of anybody: no counter of agents and states may be
+    /// lower there, or gone.
     pub(crate) async fn restart(&mut self, downtime: Duration) {
         self.kill(downtime).await;
         self.start_again(None);
@@ -56,7 +63,12 @@ impl World {
 
     /// What was asked of CXone for `filter` since there were `before` submits.
     pub(crate) fn asked_since(&self, before: usize, filter: &str) -> Vec<AskedFor> {
-        self.direct.asked_for().into_iter().skip(before).filter(|asked| asked.filter == filter).collect()
+        self.direct
+            .asked_for()
+            .into_iter()
+            .skip(before)
+            .filter(|asked| asked.filter == filter)
+            .collect()
     }
 
     /// Up to when a target is known.
@@ -64,13 +76,21 @@ impl World {
         self.target_time("cxone_target_watermark_timestamp_seconds", target).unwrap()
     }
 
-    /// Compares the counters of all agents of a team with what really happened in these windows together.
+    /// Compares the counters of all agents of a team with what really happened in these windows
+    /// together.
     pub(crate) fn assert_exact_in(&self, team: &str, windows: &[Window]) {
         for agent in self.simulator.floor().agents().filter(|agent| agent.team == team) {
             let observed = self.observed().get(&agent.id).copied();
-            let windows =
-                windows.iter().map(|window| Window { to: observed.map_or(window.to, |observed| window.to.min(observed)), ..*window });
-            let truth = crate::counted::happened(self.simulator.floor(), &agent.id, &windows.collect::<Vec<_>>(), true);
+            let windows = windows.iter().map(|window| Window {
+                to: observed.map_or(window.to, |observed| window.to.min(observed)),
+                ..*window
+            });
+            let truth = crate::counted::happened(
+                self.simulator.floor(),
+                &agent.id,
+                &windows.collect::<Vec<_>>(),
+                true,
+            );
             assert_eq!(crate::counted::counted(&self.last, Some(&agent.id)), truth, "{}", agent.id);
         }
     }
@@ -80,12 +100,16 @@ impl World {
         let asked = self.direct.asked_for();
         assert!(!asked.is_empty());
         for asked in asked {
-            assert!(asked.window.from < asked.window.to && asked.window.to <= asked.at, "{asked:?}");
+            assert!(
+                asked.window.from < asked.window.to && asked.window.to <= asked.at,
+                "{asked:?}"
+            );
         }
     }
 }
 
-/// Says of a commit that it failed, whether it was kept or not, and remembers that it did: the process is to end then, or not.
+/// Says of a commit that it failed, whether it was kept or not, and remembers that it did: the
+/// process is to end then, or not.
 pub(crate) struct Failing {
     pub(crate) store: Box<dyn Store>,
     pub(crate) fate: Arc<Fate>,

@@ -33,7 +33,9 @@ struct Family {
 /// Reads `text`; the first fault ends it.
 pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Page, String> {
     let body = match dialect {
-        Dialect::OpenMetrics => text.strip_suffix("# EOF\n").ok_or("no # EOF and newline at the end")?,
+        Dialect::OpenMetrics => {
+            text.strip_suffix("# EOF\n").ok_or("no # EOF and newline at the end")?
+        }
         Dialect::Text => text,
     };
     if !body.is_empty() && !body.ends_with('\n') {
@@ -50,7 +52,10 @@ pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Page, String> {
                 return Err(fault("HELP after HELP"));
             }
             close(family.take())?;
-            help = Some((name.to_owned(), unescape(text, dialect == Dialect::OpenMetrics).map_err(|e| fault(&e))?));
+            help = Some((
+                name.to_owned(),
+                unescape(text, dialect == Dialect::OpenMetrics).map_err(|e| fault(&e))?,
+            ));
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').ok_or_else(|| fault("TYPE without type"))?;
             let (helped, text) = help.take().ok_or_else(|| fault("TYPE without HELP"))?;
@@ -68,7 +73,9 @@ pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Page, String> {
                 return Err(fault("family told twice, or interleaved"));
             }
             let reserved = name.ends_with("_total") || name.ends_with("_info");
-            if dialect == Dialect::OpenMetrics && reserved || dialect == Dialect::Text && kind == "counter" && !name.ends_with("_total") {
+            if dialect == Dialect::OpenMetrics && reserved
+                || dialect == Dialect::Text && kind == "counter" && !name.ends_with("_total")
+            {
                 return Err(fault("head does not fit the type"));
             }
             family = Some(Family { name: name.to_owned(), kind: kind.to_owned(), bucket: None });
@@ -88,7 +95,12 @@ pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Page, String> {
 }
 
 /// Whether the sample is one of the family's, and a histogram's buckets make sense.
-fn belongs(family: &mut Family, series: &Series, value: &str, dialect: Dialect) -> Result<(), String> {
+fn belongs(
+    family: &mut Family,
+    series: &Series,
+    value: &str,
+    dialect: Dialect,
+) -> Result<(), String> {
     let (name, labels) = series;
     let number: f64 = value.parse().map_err(|_| "value is no number")?;
     let suffix = name.strip_prefix(&family.name).ok_or("sample of another family")?;
@@ -105,7 +117,11 @@ fn belongs(family: &mut Family, series: &Series, value: &str, dialect: Dialect) 
         return Err("counter below zero".to_owned());
     }
     if family.kind != "histogram" {
-        return if labels.contains_key("le") { Err("le outside a histogram".to_owned()) } else { Ok(()) };
+        return if labels.contains_key("le") {
+            Err("le outside a histogram".to_owned())
+        } else {
+            Ok(())
+        };
     }
     let mut rest = labels.clone();
     if suffix != "_bucket" {
@@ -161,15 +177,16 @@ fn sample(line: &str) -> Result<(Series, String), String> {
         rest = &rest[1..];
     }
     let value = rest.strip_prefix(' ').ok_or("no space before the value")?;
-    if value.is_empty() || value.contains(|c: char| !c.is_ascii_digit() && !"+-.eInfNa".contains(c)) {
+    if value.is_empty() || value.contains(|c: char| !c.is_ascii_digit() && !"+-.eInfNa".contains(c))
+    {
         return Err("value is no number, or has something behind it".to_owned());
     }
     Ok(((name.to_owned(), labels), value.to_owned()))
 }
 
 fn check_name(name: &str) -> Result<(), String> {
-    let good =
-        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let good = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if good { Ok(()) } else { Err(format!("bad name {name:?}")) }
 }
 

@@ -1,4 +1,5 @@
-//! A tenant that speaks the platform's documented calls, over what really happens on a simulated floor. It has as many oddities as wanted.
+//! A tenant that speaks the platform's documented calls, over what really happens on a simulated
+//! floor. It has as many oddities as wanted.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -106,14 +107,16 @@ impl Tenant {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.asked.push((now, format!("{} {path}", request.method())));
         let host = request.uri().host().unwrap_or("").to_owned();
-        let bearer = request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
+        let bearer =
+            request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
         match (request.method(), path.as_str()) {
             (&Method::GET, "/.well-known/openid-configuration") => {
                 assert_eq!((host.as_str(), bearer), ("cxone.niceincontact.com", None));
                 (200, json!({"issuer": "x", "token_endpoint": "https://cxone.niceincontact.com/auth/token"}).to_string())
             }
             (&Method::POST, "/auth/token") => {
-                let form: Vec<(String, String)> = url::form_urlencoded::parse(request.body()).into_owned().collect();
+                let form: Vec<(String, String)> =
+                    url::form_urlencoded::parse(request.body()).into_owned().collect();
                 let wanted = [
                     ("grant_type", "password"),
                     ("username", "KEY=="),
@@ -132,11 +135,17 @@ impl Tenant {
             }
             (&Method::GET, "/.well-known/cxone-configuration") => {
                 assert_eq!(request.uri().query(), Some("tenantId=t-1"));
-                (200, json!({"api_endpoint": "https://api-na1.niceincontact.com", "area": "na1"}).to_string())
+                (
+                    200,
+                    json!({"api_endpoint": "https://api-na1.niceincontact.com", "area": "na1"})
+                        .to_string(),
+                )
             }
             (&Method::GET, _) => {
                 assert_eq!(host, "api-na1.niceincontact.com");
-                if bearer != Some(format!("Bearer token-{}", seen.tokens)) || now >= seen.token_until {
+                if bearer != Some(format!("Bearer token-{}", seen.tokens))
+                    || now >= seen.token_until
+                {
                     return (401, String::new());
                 }
                 let call = path.strip_prefix("/incontactapi/services/v30.0").expect("the base");
@@ -147,16 +156,19 @@ impl Tenant {
     }
 
     fn call(&self, call: &str, query: &str, now: Timestamp, seen: &mut Seen) -> (u16, String) {
-        let query: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        let value = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let query: Vec<(String, String)> =
+            url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let value = |name: &str| {
+            query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        };
         let skip: usize = value("skip").map_or(0, |skip| skip.parse().unwrap());
         if call == "/unavailable-codes" {
-            let codes =
-                json!([{"id": 11, "name": "After call", "isActive": true, "isACW": "True"}, {"Id": "12", "name": "Pause", "isACW": false}]);
+            let codes = json!([{"id": 11, "name": "After call", "isActive": true, "isACW": "True"}, {"Id": "12", "name": "Pause", "isACW": false}]);
             return (200, json!({"unavailableCodes": codes}).to_string());
         }
         if call == "/agents/states" {
-            let agents: Vec<Value> = self.floor.agents().map(|agent| json!({"agentId": agent.id})).collect();
+            let agents: Vec<Value> =
+                self.floor.agents().map(|agent| json!({"agentId": agent.id})).collect();
             return self.page(&agents, skip, "agentStates", 7);
         }
         let agent = call.strip_prefix("/agents/").and_then(|rest| rest.split_once('/'));
@@ -165,13 +177,21 @@ impl Tenant {
             return (404, "no such call".to_owned());
         }
         seen.histories += 1;
-        let fault = self.habits.faults.iter().find(|(every, _)| seen.histories.is_multiple_of(*every));
+        let fault =
+            self.habits.faults.iter().find(|(every, _)| seen.histories.is_multiple_of(*every));
         if let Some((_, status)) = fault {
             return (*status, "not now".to_owned());
         }
-        let time = |name: &str| Timestamp::from_millis(value(name).unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond());
+        let time = |name: &str| {
+            Timestamp::from_millis(
+                value(name).unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond(),
+            )
+        };
         let window = Window { from: time("startDate"), to: time("endDate") };
-        assert!(window.length() <= Duration::from_secs(if agent.is_some() { 86_400 } else { 3600 }), "{window}");
+        assert!(
+            window.length() <= Duration::from_secs(if agent.is_some() { 86_400 } else { 3600 }),
+            "{window}"
+        );
         let rows = self.rows(window, now, agent.map(|(id, _)| id));
         let sizes = &self.habits.page_sizes;
         let size = sizes[usize::try_from(seen.histories).unwrap() % sizes.len()];
@@ -179,9 +199,14 @@ impl Tenant {
     }
 
     fn rows(&self, window: Window, now: Timestamp, agent: Option<&str>) -> Vec<Value> {
-        let agents = self.floor.agents().filter(|profile| agent.is_none_or(|agent| profile.id == agent));
-        let visits = agents.flat_map(|profile| &self.visits[usize::try_from(profile.index).unwrap()]).filter(|visit| visit.touches(window));
-        let told = visits.filter(|visit| visit.start <= now && (self.habits.overlapping || visit.start >= window.from));
+        let agents =
+            self.floor.agents().filter(|profile| agent.is_none_or(|agent| profile.id == agent));
+        let visits = agents
+            .flat_map(|profile| &self.visits[usize::try_from(profile.index).unwrap()])
+            .filter(|visit| visit.touches(window));
+        let told = visits.filter(|visit| {
+            visit.start <= now && (self.habits.overlapping || visit.start >= window.from)
+        });
         told.enumerate().map(|(index, visit)| self.row(index, visit, now)).collect()
     }
 
@@ -222,7 +247,11 @@ impl Tenant {
         }
         let mut document = json!({list: page});
         if self.habits.links {
-            let next = if page.len() < rest.len() { json!("https://elsewhere.example/next") } else { Value::Null };
+            let next = if page.len() < rest.len() {
+                json!("https://elsewhere.example/next")
+            } else {
+                Value::Null
+            };
             document["_links"] = json!({"self": "x", "next": next});
         }
         (200, document.to_string())
@@ -239,7 +268,11 @@ impl Transport for Tenant {
             let date = std::time::UNIX_EPOCH + Duration::from_millis(u64::try_from(now).unwrap());
             headers.insert(DATE, httpdate::fmt_http_date(date).parse().unwrap());
             tokio::time::sleep(WAY).await;
-            Ok(Response { status: StatusCode::from_u16(status).unwrap(), headers, body: stream::iter([Ok(Bytes::from(body))]).boxed() })
+            Ok(Response {
+                status: StatusCode::from_u16(status).unwrap(),
+                headers,
+                body: stream::iter([Ok(Bytes::from(body))]).boxed(),
+            })
         }
         .boxed()
     }

@@ -12,19 +12,33 @@ use cxone_exporter::clock::Clock;
 /// How long one read or write of a request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether all of `programs` are on the PATH. Where `CI` is set they have to be; elsewhere a test without them is left out, and says so.
+/// Whether all of `programs` are on the PATH. Where `CI` is set they have to be; elsewhere a test
+/// without them is left out, and says so.
 ///
 /// # Panics
 /// When one is missing and `CI` is set.
 pub(crate) fn are_here(programs: &[&str]) -> bool {
-    let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
-    let missing: Vec<&str> = programs.iter().copied().filter(|program| !folders.iter().any(|f| f.join(program).is_file())).collect();
+    let folders: Vec<PathBuf> =
+        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
+    let missing: Vec<&str> = programs
+        .iter()
+        .copied()
+        .filter(|program| !folders.iter().any(|f| f.join(program).is_file()))
+        .collect();
     if missing.is_empty() {
         return true;
     }
-    assert!(std::env::var_os("CI").is_none(), "not on the PATH: {}; scripts/test installs what the tests need", missing.join(", "));
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "not on the PATH: {}; scripts/test installs what the tests need",
+        missing.join(", ")
+    );
     // Not `eprintln!`, which a test that passes keeps to itself.
-    let _written = writeln!(io::stderr(), "LEFT OUT, for want of {} (scripts/test installs what the tests need)", missing.join(", "));
+    let _written = writeln!(
+        io::stderr(),
+        "LEFT OUT, for want of {} (scripts/test installs what the tests need)",
+        missing.join(", ")
+    );
     false
 }
 
@@ -35,7 +49,12 @@ pub(crate) fn repository() -> &'static Path {
 
 /// Runs a program to its end with `input` on its stdin: whether it succeeded, and all that it said.
 pub(crate) fn run(command: &mut Command, input: &str) -> (bool, String) {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
     // A program that ends without reading all of it says why itself.
     let _written = child.stdin.take().expect("stdin is a pipe").write_all(input.as_bytes());
     let output = child.wait_with_output().expect("the program is waited for");
@@ -54,7 +73,12 @@ impl Running {
     pub(crate) fn start(command: &mut Command, log: PathBuf) -> Self {
         let file = File::create(&log).expect("the log can be created");
         let other = file.try_clone().expect("the log can be shared");
-        let child = command.stdin(Stdio::null()).stdout(file).stderr(other).spawn().expect("the program starts");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(other)
+            .spawn()
+            .expect("the program starts");
         Self { child, log }
     }
 
@@ -70,7 +94,10 @@ impl Running {
     pub(crate) fn word_after(&mut self, before: &str) -> String {
         let found = within(Duration::from_secs(10), || {
             let said = self.said();
-            let word = said.split_once(before).and_then(|(_, rest)| rest.split_once(char::is_whitespace)).map(|(word, _)| word.to_owned());
+            let word = said
+                .split_once(before)
+                .and_then(|(_, rest)| rest.split_once(char::is_whitespace))
+                .map(|(word, _)| word.to_owned());
             let ended = self.child.try_wait().expect("the child is ours");
             assert!(word.is_some() || ended.is_none(), "it ended ({ended:?}):\n{said}");
             word.ok_or(())
@@ -92,8 +119,12 @@ impl Drop for Running {
     }
 }
 
-/// Tries again and again until it works, at most for `limit` and the last try; then the last failure.
-pub(crate) fn within<T, E>(limit: Duration, mut attempt: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+/// Tries again and again until it works, at most for `limit` and the last try; then the last
+/// failure.
+pub(crate) fn within<T, E>(
+    limit: Duration,
+    mut attempt: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
     const PAUSE: Duration = Duration::from_millis(200);
     let clock = Clock::system();
     let end = clock.now().instant.plus(limit);
@@ -117,6 +148,7 @@ pub(crate) fn get(address: &str, path: &str, accept: &str) -> io::Result<(u16, S
     stream.read_to_string(&mut answer)?;
     let broken = || io::Error::new(io::ErrorKind::InvalidData, "no HTTP");
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(broken)?;
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(broken)?;
+    let status =
+        head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(broken)?;
     Ok((status, body.to_owned()))
 }

@@ -91,7 +91,11 @@ impl World {
     pub(crate) fn new(plan: Plan<'_>) -> Self {
         let clock = Clock::starting_at(START);
         let simulator = Arc::new(Simulator::new(plan.simulator));
-        let direct = Arc::new(Direct::new(Arc::clone(&simulator), Clock::starting_at(START), plan.skew_millis));
+        let direct = Arc::new(Direct::new(
+            Arc::clone(&simulator),
+            Clock::starting_at(START),
+            plan.skew_millis,
+        ));
         let api = plan.api.map_or_else(|| reports_api(plan.rows), str::to_owned);
         let config = configuration(&api, plan.secret, plan.config);
         let next = Arc::new(Mutex::new(Ok(config.clone())));
@@ -113,17 +117,21 @@ impl World {
         }
     }
 
-    /// Starts an exporter with this configuration on the same store; the one before must have ended.
+    /// Starts an exporter with this configuration on the same store; the one before must have
+    /// ended.
     pub(crate) fn start_again(&mut self, config: Option<&str>) {
         if let Some(config) = config {
             self.config = configuration(&self.api, &self.secret, config);
         }
-        (self.polling, self.site, self.orders) = start(&self.config, &self.clock, &self.direct, (self.store)(), &self.next);
+        (self.polling, self.site, self.orders) =
+            start(&self.config, &self.clock, &self.direct, (self.store)(), &self.next);
     }
 
     /// Has the exporter read its configuration again, which says `config` now, or is wrong.
     pub(crate) async fn reload(&mut self, config: Result<&str, &str>) -> Result<(), String> {
-        let config = config.map(|config| configuration(&self.api, &self.secret, config)).map_err(str::to_owned);
+        let config = config
+            .map(|config| configuration(&self.api, &self.secret, config))
+            .map_err(str::to_owned);
         *self.next.lock().unwrap() = config.clone();
         let orders = self.orders.clone();
         let outcome = tokio::select! {
@@ -152,7 +160,12 @@ impl World {
     }
 
     /// Lets time pass until the page is as wanted, at most `limit`.
-    pub(crate) async fn run_until(&mut self, what: &str, limit: Duration, wanted: impl Fn(&Self) -> bool) {
+    pub(crate) async fn run_until(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        wanted: impl Fn(&Self) -> bool,
+    ) {
         let end = self.clock.now().instant.plus(limit);
         while !wanted(self) {
             assert!(self.clock.now().instant < end, "not within {limit:?}: {what}");
@@ -164,7 +177,8 @@ impl World {
         let (status, text) = self.ask("/metrics").await;
         assert_eq!(status, StatusCode::OK);
         let page = strict::parse(&text, Dialect::OpenMetrics).unwrap();
-        let dropped = number(&page.samples[&("cxone_exporter_series_dropped".to_owned(), BTreeMap::new())]);
+        let dropped =
+            number(&page.samples[&("cxone_exporter_series_dropped".to_owned(), BTreeMap::new())]);
         for (series, before) in &self.last.samples {
             let name = &series.0;
             if ["_total", "_bucket", "_count"].iter().any(|suffix| name.ends_with(suffix)) {
@@ -181,15 +195,20 @@ impl World {
 
     /// Status and text of one of the exporter's pages.
     pub(crate) async fn ask(&self, path: &str) -> (StatusCode, String) {
-        let request = Request::get(path).header("accept", "application/openmetrics-text;version=1.0.0").body(()).unwrap();
+        let request = Request::get(path)
+            .header("accept", "application/openmetrics-text;version=1.0.0")
+            .body(())
+            .unwrap();
         let (head, body) = self.site.answer(&request).into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         (head.status, String::from_utf8(bytes.to_vec()).unwrap())
     }
 
-    /// The value of one series of the page that was read last; `labels` such as `target="team:team-1"`.
+    /// The value of one series of the page that was read last; `labels` such as
+    /// `target="team:team-1"`.
     pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        let labels: BTreeMap<String, String> = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let labels: BTreeMap<String, String> =
+            labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         self.last.samples.get(&(name.to_owned(), labels)).map(|value| number(value))
     }
 
@@ -226,16 +245,24 @@ impl World {
                 || filter.kind == "all"
         };
         let targets = self.config.targets.iter().filter(|target| covers(&target.filter));
-        targets.filter_map(|target| self.target_time("cxone_target_epoch_timestamp_seconds", &target.name)).min().unwrap()
+        targets
+            .filter_map(|target| {
+                self.target_time("cxone_target_epoch_timestamp_seconds", &target.name)
+            })
+            .min()
+            .unwrap()
     }
 
-    /// Compares the counters of every agent, and those over all agents, with what really happened in [epoch, observed).
-    /// `millis_too` is false for rows that tell no time. Returns how many entries there were.
+    /// Compares the counters of every agent, and those over all agents, with what really happened
+    /// in [epoch, observed). `millis_too` is false for rows that tell no time. Returns how many
+    /// entries there were.
     pub(crate) fn assert_exact(&self, millis_too: bool) -> u64 {
         let observed = self.observed();
         assert!(!observed.is_empty(), "no agents are shown");
         let mut over_all = Sums::new();
-        for agent in self.simulator.floor().agents().filter(|agent| observed.contains_key(&agent.id)) {
+        for agent in
+            self.simulator.floor().agents().filter(|agent| observed.contains_key(&agent.id))
+        {
             counted::add(&mut over_all, &self.assert_exact_for(agent, millis_too));
         }
         assert_eq!(counted::counted(&self.last, None), over_all, "over all agents");
@@ -246,19 +273,31 @@ impl World {
     pub(crate) fn assert_exact_for(&self, agent: &AgentProfile, millis_too: bool) -> Sums {
         let window = Window { from: self.epoch(agent), to: self.observed()[&agent.id] };
         let truth = counted::happened(self.simulator.floor(), &agent.id, &[window], millis_too);
-        assert_eq!(counted::counted(&self.last, Some(&agent.id)), truth, "{} in {window}", agent.id);
+        assert_eq!(
+            counted::counted(&self.last, Some(&agent.id)),
+            truth,
+            "{} in {window}",
+            agent.id
+        );
         truth
     }
 
-    /// No agent's counter is above what really happened up to now: late rows may be missing, nothing may be too much.
+    /// No agent's counter is above what really happened up to now: late rows may be missing,
+    /// nothing may be too much.
     pub(crate) fn assert_not_too_high(&self, millis_too: bool) {
         for (agent, observed) in self.observed() {
-            let profile = self.simulator.floor().agents().find(|profile| profile.id == agent).unwrap();
+            let profile =
+                self.simulator.floor().agents().find(|profile| profile.id == agent).unwrap();
             let truth = self.simulator.truth(Window { from: self.epoch(profile), to: observed });
             for ((state, skill), told) in counted::counted(&self.last, Some(&agent)) {
-                let truth = truth.iter().find(|t| t.agent == agent && t.state.name() == state && t.skill.unwrap_or("") == skill);
+                let truth = truth.iter().find(|t| {
+                    t.agent == agent && t.state.name() == state && t.skill.unwrap_or("") == skill
+                });
                 let most = truth.map_or((0, 0), |truth| (truth.entries, truth.millis));
-                assert!(told.0 <= most.0 && (told.1 <= most.1 || !millis_too), "{agent} {state} {skill}: {told:?} but at most {most:?}");
+                assert!(
+                    told.0 <= most.0 && (told.1 <= most.1 || !millis_too),
+                    "{agent} {state} {skill}: {told:?} but at most {most:?}"
+                );
             }
         }
     }
@@ -270,24 +309,46 @@ impl World {
         for (agent, observed) in self.observed() {
             // A visit that ends at the observed time has not ended in what was told.
             let moment = Timestamp::from_millis(observed.millis() - 1);
-            let visits: Vec<_> = self.simulator.floor().at(moment).into_iter().filter(|visit| visit.agent.id == agent).collect();
+            let visits: Vec<_> = self
+                .simulator
+                .floor()
+                .at(moment)
+                .into_iter()
+                .filter(|visit| visit.agent.id == agent)
+                .collect();
             let Some(first) = visits.first() else { continue };
             let cut = self.simulator.options().rows == Rows::CutIntervals;
-            let first_told = if cut { self.epoch(&first.agent).minus(self.config.poll.lookback) } else { Timestamp::MIN };
+            let first_told = if cut {
+                self.epoch(&first.agent).minus(self.config.poll.lookback)
+            } else {
+                Timestamp::MIN
+            };
             *by_state.entry(first.state.name().to_owned()).or_default() += 1;
             for visit in &visits {
-                let label = (agent.clone(), visit.state.name().to_owned(), visit.skill.unwrap_or("").to_owned());
+                let label = (
+                    agent.clone(),
+                    visit.state.name().to_owned(),
+                    visit.skill.unwrap_or("").to_owned(),
+                );
                 starts.insert(label, visit.start.max(first_told));
             }
         }
-        let mut told: BTreeMap<String, u64> =
-            self.all("cxone_agents").into_iter().map(|(labels, value)| (labels["state"].clone(), value.parse().unwrap())).collect();
+        let mut told: BTreeMap<String, u64> = self
+            .all("cxone_agents")
+            .into_iter()
+            .map(|(labels, value)| (labels["state"].clone(), value.parse().unwrap()))
+            .collect();
         told.retain(|_, agents| *agents > 0);
         assert_eq!(told, by_state, "cxone_agents");
         let told_starts = self.all("cxone_agent_state_start_timestamp_seconds");
         let told_starts: BTreeMap<_, _> = told_starts
             .into_iter()
-            .map(|(labels, value)| ((labels["agent"].clone(), labels["state"].clone(), labels["skill"].clone()), time(value)))
+            .map(|(labels, value)| {
+                (
+                    (labels["agent"].clone(), labels["state"].clone(), labels["skill"].clone()),
+                    time(value),
+                )
+            })
             .collect();
         assert_eq!(told_starts, starts, "cxone_agent_state_start_timestamp_seconds");
     }
@@ -295,23 +356,34 @@ impl World {
     /// No rolling minute held more submits than the quota leaves to `serve`, refused ones included.
     pub(crate) fn assert_quota(&self) {
         let counters = self.simulator.counters();
-        let ours = usize::try_from(self.config.quota.report_jobs_per_minute - self.config.quota.reserve).unwrap();
-        assert!(counters.most_submits_in_a_minute <= ours, "{} submits in a minute", counters.most_submits_in_a_minute);
+        let ours =
+            usize::try_from(self.config.quota.report_jobs_per_minute - self.config.quota.reserve)
+                .unwrap();
+        assert!(
+            counters.most_submits_in_a_minute <= ours,
+            "{} submits in a minute",
+            counters.most_submits_in_a_minute
+        );
         assert_eq!(counters.over_quota, 0);
         assert!(counters.accepted > 0);
     }
 }
 
 fn reports_api(rows: &str) -> String {
-    format!("base_url: 'https://cxone.test', client_id: simulated-client, client_secret_file: s, rows: {rows}")
+    format!(
+        "base_url: 'https://cxone.test', client_id: simulated-client, client_secret_file: s, rows: {rows}"
+    )
 }
 
 /// The file `k` holds the secret of the access key, any other that of the client.
 fn configuration(api: &str, secret: &str, more: &str) -> Config {
     let text = format!("api: {{{api}}}\n{more}");
     let text = ConfigText { name: "test", text: &text };
-    let read = |path: &std::path::Path| Ok(if path.ends_with("k") { "simulated-key-secret==" } else { secret }.to_owned());
-    let (config, warnings) = Config::parse(Some(text), &Overrides::default(), TargetsNeeded::Yes, read).unwrap();
+    let read = |path: &std::path::Path| {
+        Ok(if path.ends_with("k") { "simulated-key-secret==" } else { secret }.to_owned())
+    };
+    let (config, warnings) =
+        Config::parse(Some(text), &Overrides::default(), TargetsNeeded::Yes, read).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     config
 }
@@ -327,10 +399,13 @@ fn start(
 ) -> Started {
     let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 1, reload: None };
     let random = || Random::from_seed(7);
-    let Exporter { poller, front } = app::exporter(config, web, clock, direct.clone(), store, random()).unwrap();
+    let Exporter { poller, front } =
+        app::exporter(config, web, clock, direct.clone(), store, random()).unwrap();
     let (site, (orders, inbox)) = (Arc::clone(&front.site), reload::orders());
     let (next, transport) = (Arc::clone(next), direct.clone());
-    let read = Arc::new(move |_| next.lock().unwrap().clone().map(|config| (config, transport.clone() as Arc<dyn Transport>)));
+    let read = Arc::new(move |_| {
+        next.lock().unwrap().clone().map(|config| (config, transport.clone() as Arc<dyn Transport>))
+    });
     let reloader = Reloader { front, current: (config.clone(), direct.clone()), read, random };
     (Box::pin(reloader.run(poller, inbox, CancellationToken::new())), site, orders)
 }

@@ -8,11 +8,17 @@ use super::process::get;
 
 const CROWD: usize = 2_000;
 
-/// Connections that send nothing, the beginning of a head, or a request whose answer they do not read; some are closed by the exporter.
+/// Connections that send nothing, the beginning of a head, or a request whose answer they do not
+/// read; some are closed by the exporter.
 fn crowd(address: &str) -> Vec<TcpStream> {
     // 1,024 files is what many systems allow before they are asked for more.
     assert!(rlimit::increase_nofile_limit(4_000).unwrap() > 2_500);
-    let starts = ["", "GET /metrics HTTP/1.1\r\nX: ", "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "\x16\x03\x01\x02\x00\x01"];
+    let starts = [
+        "",
+        "GET /metrics HTTP/1.1\r\nX: ",
+        "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+        "\x16\x03\x01\x02\x00\x01",
+    ];
     let mut open = Vec::with_capacity(CROWD);
     for number in 0..CROWD {
         let mut stream = TcpStream::connect(address).unwrap();

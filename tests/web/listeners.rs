@@ -20,7 +20,9 @@ fn ask(path: &Path) -> String {
 /// The addresses that it has said to listen on.
 fn addresses(process: &Running) -> Vec<String> {
     let said = process.stderr();
-    said.lines().filter_map(|line| line.split_once(" address=")?.1.split(' ').next().map(str::to_owned)).collect()
+    said.lines()
+        .filter_map(|line| line.split_once(" address=")?.1.split(' ').next().map(str::to_owned))
+        .collect()
 }
 
 #[test]
@@ -28,10 +30,20 @@ fn several_addresses_ipv6_and_a_unix_socket_answer_alike() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("exporter.sock");
     let unix = format!("--web.listen-address=unix:{}", socket.display());
-    let flags = ["--web.listen-address=127.0.0.1:0", "--web.listen-address=[::1]:0", "--web.listen-address=localhost:0", &unix];
+    let flags = [
+        "--web.listen-address=127.0.0.1:0",
+        "--web.listen-address=[::1]:0",
+        "--web.listen-address=localhost:0",
+        &unix,
+    ];
     let mut exporter = Exporter::start(None, &flags);
-    let bound = super::wait_for("all addresses", || Some(addresses(&exporter.process)).filter(|found| found.len() == 4));
-    assert!(bound[1].starts_with("[::1]:") && bound[3] == format!("unix:{}", socket.display()), "{bound:?}");
+    let bound = super::wait_for("all addresses", || {
+        Some(addresses(&exporter.process)).filter(|found| found.len() == 4)
+    });
+    assert!(
+        bound[1].starts_with("[::1]:") && bound[3] == format!("unix:{}", socket.display()),
+        "{bound:?}"
+    );
     for address in &bound[..3] {
         assert_eq!(get(address, "/-/healthy", "").status, 200, "{address}");
     }
@@ -41,7 +53,8 @@ fn several_addresses_ipv6_and_a_unix_socket_answer_alike() {
     assert!(!socket.exists());
 }
 
-/// Makes a TCP and a Unix socket, as systemd does for a socket unit, says the port, and becomes the exporter.
+/// Makes a TCP and a Unix socket, as systemd does for a socket unit, says the port, and becomes the
+/// exporter.
 const ACTIVATE: &str = "import os, socket, sys
 tcp = socket.create_server(('127.0.0.1', 0))
 local = socket.socket(socket.AF_UNIX)
@@ -63,11 +76,18 @@ fn sockets_from_systemd_are_listened_on_instead_of_addresses() {
     let socket = folder.path().join("handed.sock");
     let mut activate = Command::new("python3");
     activate.args(["-c", ACTIVATE]).arg(&socket).arg(env!("CARGO_BIN_EXE_cxone-exporter"));
-    activate.args(["serve", "--web.systemd-socket", "--target.user=user-001"]).current_dir(folder.path());
-    activate.env("CXONE_BASE_URL", "http://127.0.0.1:1").env("CXONE_CLIENT_ID", "x").env("CXONE_CLIENT_SECRET", "x");
+    activate
+        .args(["serve", "--web.systemd-socket", "--target.user=user-001"])
+        .current_dir(folder.path());
+    activate
+        .env("CXONE_BASE_URL", "http://127.0.0.1:1")
+        .env("CXONE_CLIENT_ID", "x")
+        .env("CXONE_CLIENT_SECRET", "x");
     let mut exporter = Running::start(&mut activate);
     let address = format!("127.0.0.1:{}", exporter.told("handed "));
-    let found = super::wait_for("both sockets", || Some(addresses(&exporter)).filter(|found| found.len() == 2));
+    let found = super::wait_for("both sockets", || {
+        Some(addresses(&exporter)).filter(|found| found.len() == 2)
+    });
     assert_eq!(found, [address.clone(), format!("unix:{}", socket.display())]);
     assert_eq!(get(&address, "/-/healthy", "").status, 200);
     assert!(ask(&socket).starts_with("HTTP/1.0 200"));
@@ -80,7 +100,10 @@ fn sockets_from_systemd_are_listened_on_instead_of_addresses() {
 fn without_sockets_from_systemd_it_says_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let mut serve = command(&["serve", "--web.systemd-socket", "--target.user=user-001"]);
-    serve.env("CXONE_BASE_URL", "http://127.0.0.1:1").env("CXONE_CLIENT_ID", "x").env("CXONE_CLIENT_SECRET", "x");
+    serve
+        .env("CXONE_BASE_URL", "http://127.0.0.1:1")
+        .env("CXONE_CLIENT_ID", "x")
+        .env("CXONE_CLIENT_SECRET", "x");
     let said = run(serve.current_dir(folder.path()));
     assert!(said.code == Some(1) && said.stderr.contains("socket unit"), "{}", said.stderr);
 }

@@ -8,8 +8,12 @@ use super::{HEAD, TARGETS, mistakes, parse, parse_duration, show_duration};
 
 #[test]
 fn anchors_work_and_bombs_do_not() {
-    let (config, _) = parse(&format!("{HEAD}{TARGETS}poll: {{interval: &i 90s, settle_delay: *i}}\n")).unwrap();
-    assert_eq!((config.poll.interval, config.poll.settle_delay), (Duration::from_secs(90), Duration::from_secs(90)));
+    let (config, _) =
+        parse(&format!("{HEAD}{TARGETS}poll: {{interval: &i 90s, settle_delay: *i}}\n")).unwrap();
+    assert_eq!(
+        (config.poll.interval, config.poll.settle_delay),
+        (Duration::from_secs(90), Duration::from_secs(90))
+    );
     let mut bomb = "a0: &a0 [lol,lol,lol,lol,lol,lol,lol,lol,lol]\n".to_owned();
     for level in 1..20 {
         let before = format!("*a{}", level - 1);
@@ -25,7 +29,24 @@ fn anchors_work_and_bombs_do_not() {
 
 #[test]
 fn hostile_files_of_a_mebibyte_end_soon_with_a_bounded_message() {
-    for piece in ["a: b\n", "- ", "? ", "[a,", "a,", "{a: ", "&a ", "'", "\"\\", "|\n", "!a ", "%", "x", "a: &a b\n", "k\u{1b}", "a:\n "] {
+    for piece in [
+        "a: b\n",
+        "- ",
+        "? ",
+        "[a,",
+        "a,",
+        "{a: ",
+        "&a ",
+        "'",
+        "\"\\",
+        "|\n",
+        "!a ",
+        "%",
+        "x",
+        "a: &a b\n",
+        "k\u{1b}",
+        "a:\n ",
+    ] {
         let text = piece.repeat((1 << 20) / piece.len());
         let message = parse(&text).expect_err("no configuration").to_string();
         assert!(message.len() < 200_000, "{piece:?}: {}", message.len());

@@ -5,7 +5,8 @@ use super::*;
 const KEY: &str = "dialect: platform, access_key_id: K, access_key_secret_file: k";
 
 fn api(more: &str) -> Result<(PlatformApi, Config, Vec<String>), String> {
-    let (config, warnings) = parse(&format!("api: {{{KEY}{more}}}\n")).map_err(|errors| errors.to_string())?;
+    let (config, warnings) =
+        parse(&format!("api: {{{KEY}{more}}}\n")).map_err(|errors| errors.to_string())?;
     let Dialect::Platform(api) = &config.api.dialect else { panic!("platform") };
     Ok((PlatformApi::clone(api), config, warnings))
 }
@@ -16,10 +17,19 @@ const CLIENT: &str = ", client_id: c, client_secret_file: s";
 fn the_least_file_asks_for_all_agents_at_cxones_own_hosts() {
     let (api, config, warnings) = api(CLIENT).unwrap();
     assert_eq!(warnings, Vec::<String>::new());
-    assert_eq!((api.issuer.as_str(), api.version, api.base_url), ("https://cxone.niceincontact.com/", 30, None));
-    assert_eq!((api.access_key_id.as_str(), api.access_key_secret.expose_secret(), api.access_key_base), ("K", "s3cret", None));
+    assert_eq!(
+        (api.issuer.as_str(), api.version, api.base_url),
+        ("https://cxone.niceincontact.com/", 30, None)
+    );
+    assert_eq!(
+        (api.access_key_id.as_str(), api.access_key_secret.expose_secret(), api.access_key_base),
+        ("K", "s3cret", None)
+    );
     assert!(api.client.is_some());
-    assert_eq!(config.targets, [Target { name: "all".into(), filter: Filter { kind: "all".into(), id: String::new() } }]);
+    assert_eq!(
+        config.targets,
+        [Target { name: "all".into(), filter: Filter { kind: "all".into(), id: String::new() } }]
+    );
     assert_eq!((config.poll.settle_delay, config.api.rows), (Duration::from_secs(5), Rows::States));
     assert_eq!(config.quota.requests_per_minute, 60);
     assert!(!format!("{config:?}").contains("s3cret"));
@@ -27,11 +37,13 @@ fn the_least_file_asks_for_all_agents_at_cxones_own_hosts() {
 
 #[test]
 fn credentials_go_where_they_were_sent() {
-    let (own, ..) = api(&format!("{CLIENT}, base_url: 'https://api-na1.niceincontact.com'")).unwrap();
+    let (own, ..) =
+        api(&format!("{CLIENT}, base_url: 'https://api-na1.niceincontact.com'")).unwrap();
     assert_eq!(own.issuer.as_str(), "https://cxone.niceincontact.com/");
     let (foreign, ..) = api(&format!("{CLIENT}, base_url: 'http://127.0.0.1:8080'")).unwrap();
     assert_eq!(foreign.issuer.as_str(), "http://127.0.0.1:8080/");
-    let (gov, ..) = api(&format!("{CLIENT}, issuer: 'https://cxone-gov.niceincontact.com'")).unwrap();
+    let (gov, ..) =
+        api(&format!("{CLIENT}, issuer: 'https://cxone-gov.niceincontact.com'")).unwrap();
     assert_eq!(gov.issuer.as_str(), "https://cxone-gov.niceincontact.com/");
     let (area, ..) = api(", area: na1").unwrap();
     assert_eq!(area.access_key_base.unwrap().as_str(), "https://na1.nice-incontact.com/");
@@ -43,10 +55,19 @@ fn credentials_go_where_they_were_sent() {
 #[test]
 fn what_is_missing_or_too_much_is_told() {
     for (more, expected) in [
-        ("", "c.yml:1: api.area: is missing: without `client_id` the token comes from a host of the tenant's area"),
+        (
+            "",
+            "c.yml:1: api.area: is missing: without `client_id` the token comes from a host of the tenant's area",
+        ),
         (", client_id: c", "c.yml:1: api.client_secret_file: is missing"),
-        (", client_id: c, client_secret_file: s, area: na1", "c.yml:1: api.area: is used without `client_id` only"),
-        (", area: 'na1.evil.org'", "c.yml:1: api.area: `na1.evil.org` is no area: write it like `na1`"),
+        (
+            ", client_id: c, client_secret_file: s, area: na1",
+            "c.yml:1: api.area: is used without `client_id` only",
+        ),
+        (
+            ", area: 'na1.evil.org'",
+            "c.yml:1: api.area: `na1.evil.org` is no area: write it like `na1`",
+        ),
         (", area: na1, tenant: acme", "c.yml:1: api.tenant: is not used with `dialect: platform`"),
         (", area: na1, rows: events", "c.yml:1: api.rows: is not used with `dialect: platform`"),
         (", area: na1, version: 0", "c.yml:1: api.version: `0` is no whole number from 1 to 999"),
@@ -54,7 +75,10 @@ fn what_is_missing_or_too_much_is_told() {
             ", area: na1, base_url: 'http://127.0.0.1:1', issuer: 'https://cxone.niceincontact.com'",
             "c.yml:1: api.base_url: must be https or http like",
         ),
-        (", area: na1, access_key_secret: hunter2", "c.yml:1: api.access_key_secret: a secret does not belong into the configuration"),
+        (
+            ", area: na1, access_key_secret: hunter2",
+            "c.yml:1: api.access_key_secret: a secret does not belong into the configuration",
+        ),
     ] {
         let errors = api(more).map(|_| ()).expect_err(more);
         assert!(errors.starts_with(expected) && !errors.contains("hunter2"), "{more}: {errors}");
@@ -66,30 +90,53 @@ fn what_is_missing_or_too_much_is_told() {
 
 #[test]
 fn keys_of_the_other_dialect_are_mistakes_that_say_so() {
-    let platform = |more: &str| parse(&format!("api: {{{KEY}{CLIENT}}}\n{more}\n")).unwrap_err().to_string();
+    let platform =
+        |more: &str| parse(&format!("api: {{{KEY}{CLIENT}}}\n{more}\n")).unwrap_err().to_string();
     for (more, key) in [
         ("quota: {report_jobs_per_minute: 10}", "quota.report_jobs_per_minute"),
         ("quota: {reserve: 1}", "quota.reserve"),
         ("jobs: {poll_every: 2s}", "jobs.poll_every"),
     ] {
-        assert!(platform(more).starts_with(&format!("c.yml:2: {key}: is not used with `dialect: platform`")), "{}", platform(more));
+        assert!(
+            platform(more)
+                .starts_with(&format!("c.yml:2: {key}: is not used with `dialect: platform`")),
+            "{}",
+            platform(more)
+        );
     }
-    assert_eq!(platform("poll: {settle_delay: 1s}"), "c.yml:2: poll.settle_delay: 1s is less than 3s");
-    assert!(platform("targets: [{filter: {type: team, id: 7}}]").contains("the filter type `team` is not used with `dialect: platform`"));
-    assert!(mistakes("quota: {requests_per_minute: 5}").contains("quota.requests_per_minute: is not used with `dialect: reports`"));
+    assert_eq!(
+        platform("poll: {settle_delay: 1s}"),
+        "c.yml:2: poll.settle_delay: 1s is less than 3s"
+    );
+    assert!(
+        platform("targets: [{filter: {type: team, id: 7}}]")
+            .contains("the filter type `team` is not used with `dialect: platform`")
+    );
+    assert!(
+        mistakes("quota: {requests_per_minute: 5}")
+            .contains("quota.requests_per_minute: is not used with `dialect: reports`")
+    );
     let reports = parse(&format!("{HEAD}  area: na1\n{TARGETS}")).unwrap_err().to_string();
-    assert!(reports.starts_with("c.yml:5: api.area: is not used with `dialect: reports`"), "{reports}");
+    assert!(
+        reports.starts_with("c.yml:5: api.area: is not used with `dialect: reports`"),
+        "{reports}"
+    );
     let flags = Flags { area: Some("na1".into()), ..Flags::default() };
     let text = format!("{HEAD}{TARGETS}");
-    let told = parse_with(Some(&text), &Overrides::new(&flags, environment(&[]))).unwrap_err().to_string();
+    let told =
+        parse_with(Some(&text), &Overrides::new(&flags, environment(&[]))).unwrap_err().to_string();
     assert_eq!(told, "--api.area: is not used with `dialect: reports`");
 }
 
 #[test]
 fn flags_and_variables_are_enough_for_it_too() {
-    let flags = Flags { dialect: Some("platform".into()), area: Some("eu1".into()), ..Flags::default() };
-    let variables =
-        environment(&[("CXONE_ACCESS_KEY_ID", "K"), ("CXONE_ACCESS_KEY_SECRET", "from-variable"), ("CXONE_TARGET_USER", "1234")]);
+    let flags =
+        Flags { dialect: Some("platform".into()), area: Some("eu1".into()), ..Flags::default() };
+    let variables = environment(&[
+        ("CXONE_ACCESS_KEY_ID", "K"),
+        ("CXONE_ACCESS_KEY_SECRET", "from-variable"),
+        ("CXONE_TARGET_USER", "1234"),
+    ]);
     let (config, _) = parse_with(None, &Overrides::new(&flags, variables)).unwrap();
     let Dialect::Platform(api) = &config.api.dialect else { panic!("platform") };
     assert_eq!(api.access_key_secret.expose_secret(), "from-variable");

@@ -1,4 +1,5 @@
-//! Which client certificates are let in. rustls's own verifier has neither certificates that nobody vouches for, nor lists of names.
+//! Which client certificates are let in. rustls's own verifier has neither certificates that nobody
+//! vouches for, nor lists of names.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,7 +9,9 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+};
 use x509_parser::extensions::GeneralName;
 use x509_parser::time::ASN1Time;
 
@@ -43,12 +46,14 @@ pub(super) struct ClientCertificates {
     authorities: Vec<CertificateDer<'static>>,
     sans: Option<BTreeSet<String>>,
     algorithms: WebPkiSupportedAlgorithms,
-    /// Whether those without a certificate are let in, though one is required: the pages refuse them.
+    /// Whether those without a certificate are let in, though one is required: the pages refuse
+    /// them.
     left_to_pages: bool,
 }
 
 impl ClientCertificates {
-    /// `verifier` says whether one of `authorities` vouches for a certificate, `sans` which names it must have one of.
+    /// `verifier` says whether one of `authorities` vouches for a certificate, `sans` which names
+    /// it must have one of.
     pub(super) fn new(
         asked: Asked,
         verifier: Option<Arc<dyn ClientCertVerifier>>,
@@ -91,14 +96,17 @@ impl ClientCertVerifier for ClientCertificates {
     ) -> Result<ClientCertVerified, Error> {
         if let Some(verifier) = &self.verifier
             && let Err(why) = verifier.verify_client_cert(end_entity, intermediates, now)
-            // One that is its own authority, as `openssl req -x509` makes them: Go takes it, rustls does not.
+            // One that is its own authority, as `openssl req -x509` makes them: Go takes it, rustls
+            // does not.
             && !(self.authorities.contains(end_entity) && fits(end_entity, now))
         {
             return Err(why);
         }
         match &self.sans {
             Some(allowed) if names(end_entity).is_disjoint(allowed) => {
-                Err(Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(NoAllowedName)))))
+                Err(Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(
+                    NoAllowedName,
+                )))))
             }
             Some(_) | None => Ok(ClientCertVerified::assertion()),
         }
@@ -129,8 +137,12 @@ impl ClientCertVerifier for ClientCertificates {
 
 /// Whether a certificate is valid now and may be a client's.
 fn fits(certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
-    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else { return false };
-    let now = i64::try_from(now.as_secs()).ok().and_then(|seconds| ASN1Time::from_timestamp(seconds).ok());
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
+        return false;
+    };
+    let now = i64::try_from(now.as_secs())
+        .ok()
+        .and_then(|seconds| ASN1Time::from_timestamp(seconds).ok());
     let is_for_clients = match certificate.extended_key_usage() {
         Ok(Some(usage)) => usage.value.client_auth || usage.value.any,
         Ok(None) => true,
@@ -141,18 +153,27 @@ fn fits(certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
 
 /// The DNS names, e-mail addresses, IP addresses and URIs of a certificate.
 fn names(certificate: &CertificateDer<'_>) -> BTreeSet<String> {
-    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else { return BTreeSet::new() };
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
+        return BTreeSet::new();
+    };
     let Ok(Some(names)) = certificate.subject_alternative_name() else { return BTreeSet::new() };
     names.value.general_names.iter().filter_map(text).collect()
 }
 
-#[allow(clippy::wildcard_enum_match_arm, reason = "the exporter-toolkit compares these four kinds of names and no others")]
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the exporter-toolkit compares these four kinds of names and no others"
+)]
 fn text(name: &GeneralName<'_>) -> Option<String> {
     match name {
-        GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => Some((*text).to_owned()),
+        GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => {
+            Some((*text).to_owned())
+        }
         GeneralName::IPAddress(bytes) => {
             let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
-            v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from)).ok().map(|address| address.to_string())
+            v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from))
+                .ok()
+                .map(|address| address.to_string())
         }
         _ => None,
     }

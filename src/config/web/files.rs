@@ -1,4 +1,5 @@
-//! The web configuration from its file, and whether that file, or one that it names, has changed since.
+//! The web configuration from its file, and whether that file, or one that it names, has changed
+//! since.
 
 use std::cell::RefCell;
 use std::io;
@@ -31,8 +32,8 @@ impl Seen {
         self.0.push((path.to_owned(), state_of(read)));
     }
 
-    /// Whether all files still hold what they did. Their content is compared: times of change have gaps, and a mounted secret
-    /// changes by a link.
+    /// Whether all files still hold what they did. Their content is compared: times of change have
+    /// gaps, and a mounted secret changes by a link.
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.0.iter().all(|(path, state)| state_of(&read_limited(path, MAX_FILE_BYTES)) == *state)
@@ -56,10 +57,16 @@ pub fn read_file(path: &Path) -> Reading {
         bytes
     };
     let name = path.display().to_string();
-    let whole = |message: String| ConfigErrors::new(&name, vec![Mistake { line: None, key: String::new(), message }]);
+    let whole = |message: String| {
+        ConfigErrors::new(&name, vec![Mistake { line: None, key: String::new(), message }])
+    };
     let text = read(path)
         .map_err(|error| whole(format!("the web configuration cannot be read: {error}")))
-        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| whole("the web configuration is not UTF-8 text".to_owned())));
-    let outcome = text.and_then(|text| WebConfig::parse(ConfigText { name: &name, text: &text }, read));
+        .and_then(|bytes| {
+            String::from_utf8(bytes)
+                .map_err(|_| whole("the web configuration is not UTF-8 text".to_owned()))
+        });
+    let outcome =
+        text.and_then(|text| WebConfig::parse(ConfigText { name: &name, text: &text }, read));
     Reading { outcome, seen: seen.into_inner() }
 }

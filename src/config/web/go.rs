@@ -5,7 +5,16 @@ use std::time::Duration;
 use crate::config::mistake::quote;
 
 /// Units of Go's `time.ParseDuration`, in nanoseconds.
-const UNITS: [(&str, f64); 8] = [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3_600e9)];
+const UNITS: [(&str, f64); 8] = [
+    ("ns", 1.0),
+    ("us", 1e3),
+    ("µs", 1e3),
+    ("μs", 1e3),
+    ("ms", 1e6),
+    ("s", 1e9),
+    ("m", 60e9),
+    ("h", 3_600e9),
+];
 
 /// The longest duration: beyond a day between two requests is a slip.
 const LONGEST: Duration = Duration::from_secs(86_400);
@@ -21,10 +30,15 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
 
 /// `1s`, `1m30s`, `0.5s`; a number without a unit is nanoseconds, as `0`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{} is no duration: write it like `100ms`, `1s` or `1m30s`", quote(text));
+    let wrong =
+        || format!("{} is no duration: write it like `100ms`, `1s` or `1m30s`", quote(text));
     let mut rest = text.trim();
     if !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()) {
-        return rest.parse().map(Duration::from_nanos).map_err(|_| wrong()).and_then(|duration| bounded(text, duration));
+        return rest
+            .parse()
+            .map(Duration::from_nanos)
+            .map_err(|_| wrong())
+            .and_then(|duration| bounded(text, duration));
     }
     let mut nanos = 0.0;
     while !rest.is_empty() {
@@ -39,11 +53,17 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     if text.trim().is_empty() {
         return Err(wrong());
     }
-    Duration::try_from_secs_f64(nanos / 1e9).map_err(|_| wrong()).and_then(|duration| bounded(text, duration))
+    Duration::try_from_secs_f64(nanos / 1e9)
+        .map_err(|_| wrong())
+        .and_then(|duration| bounded(text, duration))
 }
 
 fn bounded(text: &str, duration: Duration) -> Result<Duration, String> {
-    if duration > LONGEST { Err(format!("{} is more than a day", quote(text))) } else { Ok(duration) }
+    if duration > LONGEST {
+        Err(format!("{} is more than a day", quote(text)))
+    } else {
+        Ok(duration)
+    }
 }
 
 #[cfg(test)]
@@ -52,12 +72,33 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_go_reads_them() {
-        for (text, millis) in
-            [("0", 0), ("0s", 0), ("1s", 1_000), ("1m30s", 90_000), ("0.5s", 500), (".5s", 500), ("1000000", 1), ("24h", 86_400_000)]
-        {
+        for (text, millis) in [
+            ("0", 0),
+            ("0s", 0),
+            ("1s", 1_000),
+            ("1m30s", 90_000),
+            ("0.5s", 500),
+            (".5s", 500),
+            ("1000000", 1),
+            ("24h", 86_400_000),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", " ", "s", "1d", "-1s", "1s2", "1.2.3s", "1 s", "25h", "99999999999999999999", "1e9s", "NaNs", "infs"] {
+        for text in [
+            "",
+            " ",
+            "s",
+            "1d",
+            "-1s",
+            "1s2",
+            "1.2.3s",
+            "1 s",
+            "25h",
+            "99999999999999999999",
+            "1e9s",
+            "NaNs",
+            "infs",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

@@ -11,8 +11,8 @@ use super::{PasswordHash, RateLimit, go};
 use crate::config::mistake::{Notes, quote};
 use crate::config::section::Section;
 
-/// The headers that may be set, each with its allowed values; none named: any. Source: `extraHTTPHeaders` in `web/handler.go` of the
-/// exporter-toolkit.
+/// The headers that may be set, each with its allowed values; none named: any. Source:
+/// `extraHTTPHeaders` in `web/handler.go` of the exporter-toolkit.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Strict-Transport-Security", &[]),
     ("X-Content-Type-Options", &["nosniff"]),
@@ -74,7 +74,8 @@ pub(super) fn users(top: &Section<'_>, notes: &mut Notes) -> BTreeMap<String, Pa
 
 /// The cost of a hash. The message never repeats the hash: it may be a password.
 fn cost(hash: &str) -> Result<u32, String> {
-    let wrong = || "is no bcrypt hash: make one with `htpasswd -nBC 10 \"\" | tr -d ':\\n'`".to_owned();
+    let wrong =
+        || "is no bcrypt hash: make one with `htpasswd -nBC 10 \"\" | tr -d ':\\n'`".to_owned();
     let parts = bcrypt::HashParts::from_str(hash).map_err(|_| wrong())?;
     if COSTS.contains(&parts.get_cost()) { Ok(parts.get_cost()) } else { Err(wrong()) }
 }
@@ -82,7 +83,8 @@ fn cost(hash: &str) -> Result<u32, String> {
 /// The paths that need no password, by either name of the key.
 pub(super) fn excluded_paths(top: &Section<'_>, notes: &mut Notes) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
-    let listed = ["auth_excluded_paths", "basic_auth_excluded_paths"].map(|key| top.texts(key, notes).unwrap_or_default());
+    let listed = ["auth_excluded_paths", "basic_auth_excluded_paths"]
+        .map(|key| top.texts(key, notes).unwrap_or_default());
     for (at, path) in listed.into_iter().flatten() {
         if path.starts_with('/') {
             paths.insert(path.to_owned());
@@ -101,7 +103,10 @@ pub(super) fn rate_limit(section: &Section<'_>, notes: &mut Notes) -> Option<Rat
         return None;
     }
     let Some(burst) = NonZeroU32::new(burst) else {
-        notes.mistake(section.at("burst"), "must be at least 1 where `interval` is set, or every request is refused");
+        notes.mistake(
+            section.at("burst"),
+            "must be at least 1 where `interval` is set, or every request is refused",
+        );
         return None;
     };
     Some(RateLimit { interval, burst })

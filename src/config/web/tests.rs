@@ -21,9 +21,13 @@ fn certificate() -> (String, String) {
 
 /// The outcome for `text` in the folder `/etc/x`, where these files are.
 fn read(text: &str, files: &[(&str, &str)]) -> Result<(WebConfig, Vec<String>), ConfigErrors> {
-    let files: BTreeMap<PathBuf, Vec<u8>> =
-        files.iter().map(|(name, text)| (Path::new("/etc/x").join(name), text.as_bytes().to_vec())).collect();
-    let read = |path: &Path| files.get(path).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
+    let files: BTreeMap<PathBuf, Vec<u8>> = files
+        .iter()
+        .map(|(name, text)| (Path::new("/etc/x").join(name), text.as_bytes().to_vec()))
+        .collect();
+    let read = |path: &Path| {
+        files.get(path).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    };
     WebConfig::parse(ConfigText { name: "/etc/x/web.yml", text }, read)
 }
 
@@ -35,7 +39,11 @@ fn with_certificate(text: &str) -> Result<(WebConfig, Vec<String>), ConfigErrors
 
 fn mistakes(text: &str) -> Vec<String> {
     let errors = with_certificate(text).expect_err(text);
-    errors.to_string().lines().map(|line| line.trim_start_matches("/etc/x/web.yml:").to_owned()).collect()
+    errors
+        .to_string()
+        .lines()
+        .map(|line| line.trim_start_matches("/etc/x/web.yml:").to_owned())
+        .collect()
 }
 
 #[test]
@@ -71,13 +79,26 @@ fn every_key_of_the_schema_is_read() {
     assert_eq!(warnings, Vec::<String>::new());
     let server = config.tls.unwrap().server;
     assert_eq!(server.alpn_protocols, [b"http/1.1".to_vec()]);
-    let suites: Vec<_> = server.crypto_provider().cipher_suites.iter().filter(|suite| suite.tls13().is_none()).map(|s| s.suite()).collect();
+    let suites: Vec<_> = server
+        .crypto_provider()
+        .cipher_suites
+        .iter()
+        .filter(|suite| suite.tls13().is_none())
+        .map(|s| s.suite())
+        .collect();
     assert_eq!(suites, [rustls::CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]);
-    let curves: Vec<_> = server.crypto_provider().kx_groups.iter().map(|group| group.name()).collect();
+    let curves: Vec<_> =
+        server.crypto_provider().kx_groups.iter().map(|group| group.name()).collect();
     assert_eq!(curves, [rustls::NamedGroup::secp384r1, rustls::NamedGroup::X25519]);
     assert!(!server.ignore_client_order && !config.http2);
     assert_eq!(config.headers.len(), 5);
-    assert_eq!(config.rate_limit, Some(RateLimit { interval: Duration::from_millis(500), burst: NonZeroU32::new(20).unwrap() }));
+    assert_eq!(
+        config.rate_limit,
+        Some(RateLimit {
+            interval: Duration::from_millis(500),
+            burst: NonZeroU32::new(20).unwrap()
+        })
+    );
     assert_eq!(config.auth_excluded_paths.len(), 2);
 }
 
@@ -89,7 +110,13 @@ fn an_empty_file_and_empty_sections_change_nothing() {
         "tls_server_config: {cert_file: '', key_file: }\n",
     ] {
         let (config, warnings) = read(text, &[]).unwrap();
-        assert!(config.tls.is_none() && config.users.is_empty() && config.rate_limit.is_none() && config.http2, "{text}");
+        assert!(
+            config.tls.is_none()
+                && config.users.is_empty()
+                && config.rate_limit.is_none()
+                && config.http2,
+            "{text}"
+        );
         assert_eq!(warnings, Vec::<String>::new());
     }
     assert_eq!(read("rate_limit: {interval: 0}", &[]).unwrap().0.rate_limit, None);
@@ -116,7 +143,10 @@ fn all_mistakes_are_told_at_once_with_line_and_key_and_no_secret() {
         ("14: auth_excluded_paths[0]:", "begins with `/`"),
         ("15: basic_auth_excluded_paths[0]:", "begins with `/`"),
     ] {
-        assert!(found.iter().any(|line| line.starts_with(start) && line.contains(part)), "{start} {part} is not in {found:#?}");
+        assert!(
+            found.iter().any(|line| line.starts_with(start) && line.contains(part)),
+            "{start} {part} is not in {found:#?}"
+        );
     }
     assert_eq!(found.len(), 13, "{found:#?}");
     assert!(!found.concat().contains("hunter2"));
@@ -135,23 +165,35 @@ fn combinations_that_let_in_nobody_or_too_many_are_mistakes() {
         ("  client_auth_type: RequireAnyClientCert\n  client_allowed_sans: []\n", "names nobody"),
         ("  max_version: TLS11\n", "lowest version"),
         ("  min_version: TLS13\n  max_version: TLS12\n", "higher than"),
-        ("  max_version: TLS12\n  cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA]\n", "nobody could connect"),
-        ("  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: server.key\n", "no certificate"),
+        (
+            "  max_version: TLS12\n  cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA]\n",
+            "nobody could connect",
+        ),
+        (
+            "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: server.key\n",
+            "no certificate",
+        ),
     ] {
         let found = mistakes(&format!("{TLS}{more}"));
         assert!(found.len() == 1 && found[0].contains(part), "{more}: {found:#?}");
     }
-    assert!(mistakes("tls_server_config: {cert_file: server.crt}")[0].contains("key_file: is missing"));
+    assert!(
+        mistakes("tls_server_config: {cert_file: server.crt}")[0].contains("key_file: is missing")
+    );
     assert!(mistakes("tls_server_config: {client_auth_type: NoClientCert}").len() == 2);
     let (other, _) = certificate();
     let (_, key) = certificate();
     let told = read(TLS, &[("server.crt", &other), ("server.key", &key)]).unwrap_err().to_string();
-    assert!(told.contains(":3: tls_server_config.key_file: does not belong to the certificate"), "{told}");
+    assert!(
+        told.contains(":3: tls_server_config.key_file: does not belong to the certificate"),
+        "{told}"
+    );
 }
 
 #[test]
 fn what_go_offers_and_rustls_does_not_is_left_out_with_a_warning() {
-    // web/testdata/web_config_noAuth_allCiphers.good.yml of the exporter-toolkit, shortened, with an old version and all curves.
+    // web/testdata/web_config_noAuth_allCiphers.good.yml of the exporter-toolkit, shortened, with
+    // an old version and all curves.
     let text = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n  min_version: TLS10\n  cipher_suites:\n  \
                 - TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\n  - TLS_AES_128_GCM_SHA256\n  - TLS_RSA_WITH_AES_128_CBC_SHA\n  \
                 curve_preferences: [CurveP256, CurveP384, CurveP521, X25519]\n";
@@ -159,7 +201,9 @@ fn what_go_offers_and_rustls_does_not_is_left_out_with_a_warning() {
     assert_eq!(config.tls.unwrap().server.crypto_provider().kx_groups.len(), 3);
     assert_eq!(warnings.len(), 3, "{warnings:#?}");
     assert!(
-        warnings[0].contains("min_version") && warnings[1].contains("TLS_RSA_WITH_AES_128_CBC_SHA") && warnings[2].contains("CurveP521")
+        warnings[0].contains("min_version")
+            && warnings[1].contains("TLS_RSA_WITH_AES_128_CBC_SHA")
+            && warnings[2].contains("CurveP521")
     );
 }
 

@@ -18,9 +18,11 @@ use crate::config::section::Section;
 use crate::domain::time::Timestamp;
 
 /// The keys of which any turns TLS on. Source: `TLSConfig.IsEnabled` of the exporter-toolkit.
-const TURNS_ON: [&str; 7] = ["cert_file", "cert", "key_file", "key", "client_ca_file", "client_ca", "client_auth_type"];
+const TURNS_ON: [&str; 7] =
+    ["cert_file", "cert", "key_file", "key", "client_ca_file", "client_ca", "client_auth_type"];
 
-/// Which certificates clients are asked for, by Go's names; `RequireClientCert` is the exporter-toolkit's own.
+/// Which certificates clients are asked for, by Go's names; `RequireClientCert` is the
+/// exporter-toolkit's own.
 const CLIENT_AUTH: [(&str, Asked); 6] = [
     ("NoClientCert", Asked::Not),
     ("RequestClientCert", Asked::Politely),
@@ -41,44 +43,68 @@ pub(super) struct Files<'a> {
 pub(super) struct OfHttp {
     /// Whether HTTP/2 is offered.
     pub(super) http2: bool,
-    /// Whether there are paths that need no certificate, so that the handshake must let in whoever comes without one.
+    /// Whether there are paths that need no certificate, so that the handshake must let in whoever
+    /// comes without one.
     pub(super) exempts: bool,
 }
 
 /// Reads the section; `None` without TLS, and when something is wrong, which is then told.
-pub(super) fn read(section: &Section<'_>, OfHttp { http2, exempts }: OfHttp, files: &mut Files<'_>, notes: &mut Notes) -> Option<Tls> {
+pub(super) fn read(
+    section: &Section<'_>,
+    OfHttp { http2, exempts }: OfHttp,
+    files: &mut Files<'_>,
+    notes: &mut Notes,
+) -> Option<Tls> {
     let spoken = suites::read(section, http2, notes);
     let in_order = section.parsed("prefer_server_cipher_suites", true, notes, go::boolean);
     if !TURNS_ON.iter().any(|key| section.filled(key, notes).is_some()) {
         if section.has("client_allowed_sans") {
-            notes.mistake(section.at("client_allowed_sans"), "needs a certificate: write `cert_file` and `key_file`");
+            notes.mistake(
+                section.at("client_allowed_sans"),
+                "needs a certificate: write `cert_file` and `key_file`",
+            );
         }
         return None;
     }
     let certificate = material(section, "cert_file", "cert", files, notes);
     let key = material(section, "key_file", "key", files, notes);
-    for (found, of, either) in [(&certificate, "cert_file", "`cert_file` or `cert`"), (&key, "key_file", "`key_file` or `key`")] {
+    for (found, of, either) in [
+        (&certificate, "cert_file", "`cert_file` or `cert`"),
+        (&key, "key_file", "`key_file` or `key`"),
+    ] {
         if matches!(found, Material::None) {
             notes.mistake(section.at(of), format!("is missing: TLS needs {either}"));
         }
     }
     let chain = certificate.given().and_then(|(at, pem)| chain(&at, &pem, notes));
-    let key =
-        key.given().and_then(|(at, pem)| private_key(&pem).map_err(|message| notes.mistake(at.clone(), message)).ok().map(|key| (at, key)));
+    let key = key.given().and_then(|(at, pem)| {
+        private_key(&pem)
+            .map_err(|message| notes.mistake(at.clone(), message))
+            .ok()
+            .map(|key| (at, key))
+    });
     let clients = clients(section, spoken.as_ref(), files, notes);
-    let (spoken, in_order, chain, (key_at, key), clients) = (spoken?, in_order?, chain?, key?, clients?);
+    let (spoken, in_order, chain, (key_at, key), clients) =
+        (spoken?, in_order?, chain?, key?, clients?);
     let expiry = chain.iter().filter_map(expiry).min()?;
-    let builder = ServerConfig::builder_with_provider(spoken.provider).with_protocol_versions(&spoken.versions);
-    let certificate_for_pages = exempts && clients.as_ref().is_some_and(ClientCertificates::is_required);
+    let builder = ServerConfig::builder_with_provider(spoken.provider)
+        .with_protocol_versions(&spoken.versions);
+    let certificate_for_pages =
+        exempts && clients.as_ref().is_some_and(ClientCertificates::is_required);
     let built = builder.map(|builder| match clients {
         None => builder.with_no_client_auth(),
-        Some(clients) if exempts => builder.with_client_cert_verifier(Arc::new(clients.left_to_pages())),
+        Some(clients) if exempts => {
+            builder.with_client_cert_verifier(Arc::new(clients.left_to_pages()))
+        }
         Some(clients) => builder.with_client_cert_verifier(Arc::new(clients)),
     });
-    let mut server =
-        built.and_then(|builder| builder.with_single_cert(chain, key)).map_err(|error| notes.mistake(key_at, wrong_key(&error))).ok()?;
+    let mut server = built
+        .and_then(|builder| builder.with_single_cert(chain, key))
+        .map_err(|error| notes.mistake(key_at, wrong_key(&error)))
+        .ok()?;
     server.ignore_client_order = in_order;
-    server.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+    server.alpn_protocols =
+        if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
     Some(Tls { server: Arc::new(server), expiry, certificate_for_pages })
 }
 
@@ -109,7 +135,13 @@ impl Material {
 }
 
 /// The file wins, as in the exporter-toolkit.
-fn material(section: &Section<'_>, file: &str, inline: &str, files: &mut Files<'_>, notes: &mut Notes) -> Material {
+fn material(
+    section: &Section<'_>,
+    file: &str,
+    inline: &str,
+    files: &mut Files<'_>,
+    notes: &mut Notes,
+) -> Material {
     let text = section.filled(inline, notes);
     if let Some(path) = section.filled(file, notes) {
         if text.is_some() {
@@ -123,7 +155,9 @@ fn material(section: &Section<'_>, file: &str, inline: &str, files: &mut Files<'
             }
         };
     }
-    text.map_or(Material::None, |text| Material::Given(section.at(inline), text.as_bytes().to_vec()))
+    text.map_or(Material::None, |text| {
+        Material::Given(section.at(inline), text.as_bytes().to_vec())
+    })
 }
 
 /// The certificates in `pem`, at least one.
@@ -153,7 +187,11 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     let encrypted = pem.windows(9).any(|window| window == b"ENCRYPTED");
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
-        let why = if encrypted { "it is encrypted; decrypt it with `openssl pkey`" } else { "there is no `-----BEGIN PRIVATE KEY-----`" };
+        let why = if encrypted {
+            "it is encrypted; decrypt it with `openssl pkey`"
+        } else {
+            "there is no `-----BEGIN PRIVATE KEY-----`"
+        };
         format!("holds no private key in PEM: {why}")
     })
 }
@@ -164,8 +202,14 @@ fn expiry(certificate: &CertificateDer<'static>) -> Option<Timestamp> {
     Some(Timestamp::from_millis(certificate.validity().not_after.timestamp().saturating_mul(1000)))
 }
 
-/// Whom the server lets connect: `Some(None)` for everybody; `None` when something is wrong, which is then told.
-fn clients(section: &Section<'_>, spoken: Option<&Spoken>, files: &mut Files<'_>, notes: &mut Notes) -> Option<Option<ClientCertificates>> {
+/// Whom the server lets connect: `Some(None)` for everybody; `None` when something is wrong, which
+/// is then told.
+fn clients(
+    section: &Section<'_>,
+    spoken: Option<&Spoken>,
+    files: &mut Files<'_>,
+    notes: &mut Notes,
+) -> Option<Option<ClientCertificates>> {
     let asked = match section.filled("client_auth_type", notes) {
         None => Asked::Not,
         Some(_) => section.choice("client_auth_type", Asked::Not, &CLIENT_AUTH, notes)?,
@@ -184,26 +228,48 @@ fn clients(section: &Section<'_>, spoken: Option<&Spoken>, files: &mut Files<'_>
     if matches!(asked, Asked::Not) {
         return Some(None);
     }
-    let named = authorities.as_ref().map(|(authorities, _)| authorities.clone()).unwrap_or_default();
+    let named =
+        authorities.as_ref().map(|(authorities, _)| authorities.clone()).unwrap_or_default();
     let verifier = if asked.verifies() {
-        let at = authorities.as_ref().map_or_else(|| section.at("client_auth_type"), |(_, at)| at.clone());
+        let at = authorities
+            .as_ref()
+            .map_or_else(|| section.at("client_auth_type"), |(_, at)| at.clone());
         let roots = match authorities {
             Some((authorities, at)) => roots(authorities, &at, notes)?,
             None => system_roots(section, notes),
         };
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
-        Some(verifier.map_err(|error| notes.mistake(at, format!("clients cannot be verified: {error}"))).ok()?)
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+                .build();
+        Some(
+            verifier
+                .map_err(|error| notes.mistake(at, format!("clients cannot be verified: {error}")))
+                .ok()?,
+        )
     } else {
         None
     };
-    Some(Some(ClientCertificates::new(asked, verifier, named, sans, provider.signature_verification_algorithms)))
+    Some(Some(ClientCertificates::new(
+        asked,
+        verifier,
+        named,
+        sans,
+        provider.signature_verification_algorithms,
+    )))
 }
 
-fn roots(authorities: Vec<CertificateDer<'static>>, at: &Origin, notes: &mut Notes) -> Option<RootCertStore> {
+fn roots(
+    authorities: Vec<CertificateDer<'static>>,
+    at: &Origin,
+    notes: &mut Notes,
+) -> Option<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for authority in authorities {
         if let Err(error) = roots.add(authority) {
-            notes.mistake(at.clone(), format!("holds a certificate that can be no authority: {error}"));
+            notes.mistake(
+                at.clone(),
+                format!("holds a certificate that can be no authority: {error}"),
+            );
             return None;
         }
     }
@@ -212,21 +278,27 @@ fn roots(authorities: Vec<CertificateDer<'static>>, at: &Origin, notes: &mut Not
 
 /// As in Go, where nothing is named, the machine's authorities count.
 fn system_roots(section: &Section<'_>, notes: &mut Notes) -> RootCertStore {
-    let message =
-        "without `client_ca_file` the authorities that this machine trusts count: whoever has a certificate of any of them is let in";
+    let message = "without `client_ca_file` the authorities that this machine trusts count: whoever has a certificate of any of them is let in";
     notes.warning(section.at("client_auth_type"), message);
     let mut roots = RootCertStore::empty();
-    let (_added, _ignored) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let (_added, _ignored) =
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
 }
 
-/// The names of which a client's certificate must have one: `Some(None)` for any; `None` when something is wrong, which is then told.
-fn allowed_sans(section: &Section<'_>, asked: Asked, notes: &mut Notes) -> Option<Option<BTreeSet<String>>> {
+/// The names of which a client's certificate must have one: `Some(None)` for any; `None` when
+/// something is wrong, which is then told.
+fn allowed_sans(
+    section: &Section<'_>,
+    asked: Asked,
+    notes: &mut Notes,
+) -> Option<Option<BTreeSet<String>>> {
     let Some(listed) = section.texts("client_allowed_sans", notes) else {
         return Some(None);
     };
     if !matches!(asked, Asked::ForAny | Asked::Verified) {
-        let message = "requires `client_auth_type` to be RequireAnyClientCert or RequireAndVerifyClientCert";
+        let message =
+            "requires `client_auth_type` to be RequireAnyClientCert or RequireAndVerifyClientCert";
         notes.mistake(section.at("client_allowed_sans"), message);
         return None;
     }

@@ -1,4 +1,5 @@
-//! The tenant's unavailable codes: which of them are work after a contact, and when each logs an agent out.
+//! The tenant's unavailable codes: which of them are work after a contact, and when each logs an
+//! agent out.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -58,7 +59,10 @@ impl UnavailableCodes {
     pub(super) fn take(&mut self, row: Element<'_>) {
         let Some(row) = row.filter(|_| self.0.len() < MOST) else { return };
         let Some(id) = row.text("id").or_else(|| row.text("outStateId")) else { return };
-        let minutes = row.whole("agentTimeout").and_then(|minutes| u64::try_from(minutes).ok()).filter(|minutes| *minutes > 0);
+        let minutes = row
+            .whole("agentTimeout")
+            .and_then(|minutes| u64::try_from(minutes).ok())
+            .filter(|minutes| *minutes > 0);
         let code = UnavailableCode {
             name: row.text("name").unwrap_or_default().into_owned(),
             is_active: row.flag("isActive").unwrap_or(true),
@@ -90,8 +94,16 @@ mod tests {
             codes.iter().map(|(id, code)| (id, code.name.as_str())).collect::<Vec<_>>(),
             [("11", "After call"), ("12", "Break"), ("13", "")]
         );
-        assert!(codes.is_acw("11") && !codes.is_acw("12") && !codes.is_acw("13") && !codes.is_acw("14"));
-        assert_eq!(codes.find("12").map(|code| (code.is_active, code.agent_timeout)), Some((false, Some(Duration::from_secs(1800)))));
-        assert_eq!(codes.find("13").map(|code| (code.is_active, code.agent_timeout)), Some((true, None)));
+        assert!(
+            codes.is_acw("11") && !codes.is_acw("12") && !codes.is_acw("13") && !codes.is_acw("14")
+        );
+        assert_eq!(
+            codes.find("12").map(|code| (code.is_active, code.agent_timeout)),
+            Some((false, Some(Duration::from_secs(1800))))
+        );
+        assert_eq!(
+            codes.find("13").map(|code| (code.is_active, code.agent_timeout)),
+            Some((true, None))
+        );
     }
 }

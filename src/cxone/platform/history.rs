@@ -15,17 +15,33 @@ pub(super) const LIST: &str = "agentStateHistory";
 /// The id of the state in which an agent does not take contacts.
 pub(super) const UNAVAILABLE_ID: i64 = 2;
 
-/// The names of the states by id, for rows that tell no name. Source: NICE's developer documentation.
-const STATES: [&str; 9] =
-    ["LoggedOut", "Available", UNAVAILABLE, "InboundContact", "OutboundContact", "InboundConsult", "OutboundConsult", "Dialer", "LoggedIn"];
+/// The names of the states by id, for rows that tell no name. Source: NICE's developer
+/// documentation.
+const STATES: [&str; 9] = [
+    "LoggedOut",
+    "Available",
+    UNAVAILABLE,
+    "InboundContact",
+    "OutboundContact",
+    "InboundConsult",
+    "OutboundConsult",
+    "Dialer",
+    "LoggedIn",
+];
 
-/// Reads one row. `agent` is whom the call asked for, if it asked for one: such rows need not name the agent.
+/// Reads one row. `agent` is whom the call asked for, if it asked for one: such rows need not name
+/// the agent.
 ///
 /// # Errors
 /// When the row makes no sense.
-pub(super) fn read<'a>(row: &Element<'a>, agent: Option<&'a str>, codes: &UnavailableCodes) -> Result<RawRow<'a>, RowRejection> {
+pub(super) fn read<'a>(
+    row: &Element<'a>,
+    agent: Option<&'a str>,
+    codes: &UnavailableCodes,
+) -> Result<RawRow<'a>, RowRejection> {
     let row = row.as_ref().ok_or(RowRejection::NotAnObject)?;
-    let user_id = trimmed(row, "agentId").or(agent.map(Cow::Borrowed)).ok_or(RowRejection::NoAgent)?;
+    let user_id =
+        trimmed(row, "agentId").or(agent.map(Cow::Borrowed)).ok_or(RowRejection::NoAgent)?;
     let state_name = state_name(row, codes).ok_or(RowRejection::NoState)?;
     let start = row.nanos("startDate").ok().flatten().ok_or(RowRejection::BadTime)?;
     let duration = row.span("duration").map_err(|_| RowRejection::BadTime)?;
@@ -44,8 +60,8 @@ pub(super) fn read<'a>(row: &Element<'a>, agent: Option<&'a str>, codes: &Unavai
     })
 }
 
-/// The state that a row tells, live or of the history: Wrap-up by the row's own word or by its code's, `Unavailable` for every other code
-/// of that state, else the name as CXone tells it.
+/// The state that a row tells, live or of the history: Wrap-up by the row's own word or by its
+/// code's, `Unavailable` for every other code of that state, else the name as CXone tells it.
 pub fn state_name<'a>(row: &Object<'a>, codes: &UnavailableCodes) -> Option<Cow<'a, str>> {
     let id = row.whole("agentStateId");
     let name = row.text("agentStateName").filter(|name| !name.trim().is_empty());
@@ -55,13 +71,17 @@ pub fn state_name<'a>(row: &Object<'a>, codes: &UnavailableCodes) -> Option<Cow<
         (None, Some(name)) => name.eq_ignore_ascii_case(UNAVAILABLE),
         (None, None) => code.is_some(),
     };
-    if is_unavailable && (row.flag("isACW") == Some(true) || code.as_deref().is_some_and(|code| codes.is_acw(code))) {
+    if is_unavailable
+        && (row.flag("isACW") == Some(true)
+            || code.as_deref().is_some_and(|code| codes.is_acw(code)))
+    {
         return Some(Cow::Borrowed(WRAP_UP));
     }
     if is_unavailable && code.is_some_and(|code| code != "0") {
         return Some(Cow::Borrowed(UNAVAILABLE));
     }
-    let by_id = || id.and_then(|id| STATES.get(usize::try_from(id).ok()?)).map(|name| Cow::Borrowed(*name));
+    let by_id =
+        || id.and_then(|id| STATES.get(usize::try_from(id).ok()?)).map(|name| Cow::Borrowed(*name));
     name.or_else(by_id)
 }
 
@@ -83,7 +103,10 @@ mod tests {
 
     fn codes() -> UnavailableCodes {
         let mut codes = UnavailableCodes::default();
-        for row in [r#"{"id":11,"name":"After call","isACW":true}"#, r#"{"id":12,"name":"Break","isACW":false}"#] {
+        for row in [
+            r#"{"id":11,"name":"After call","isACW":true}"#,
+            r#"{"id":12,"name":"Break","isACW":false}"#,
+        ] {
             codes.take(Object::parse(row).unwrap());
         }
         codes
@@ -92,8 +115,15 @@ mod tests {
     fn told(row: &str) -> Result<(String, String, String, i64, Option<i64>), RowRejection> {
         let element = Object::parse(row).unwrap();
         let row = read(&element, None, &codes())?;
-        let (agent, state, skill) = (row.user_id.into_owned(), row.state_name.into_owned(), row.skill_name.into_owned());
-        Ok((agent, state, skill, row.from.millis() - 1_698_393_600_000, row.to.map(|to| to.millis() - 1_698_393_600_000)))
+        let (agent, state, skill) =
+            (row.user_id.into_owned(), row.state_name.into_owned(), row.skill_name.into_owned());
+        Ok((
+            agent,
+            state,
+            skill,
+            row.from.millis() - 1_698_393_600_000,
+            row.to.map(|to| to.millis() - 1_698_393_600_000),
+        ))
     }
 
     #[test]
@@ -101,14 +131,20 @@ mod tests {
         let row = r#"{"stateIndex":3,"startDate":"2023-10-27T08:00:00.000Z","agentId":1234,"agentStateId":3,"agentStateName":"InboundContact",
             "agentSessionId":99,"contactId":5,"skillId":7,"skillName":"English","mediaTypeId":4,"outStateId":0,"outStateDescription":null,
             "duration":"PT5M16.976S","isOutbound":false,"teamId":1}"#;
-        assert_eq!(told(row), Ok(("1234".into(), "InboundContact".into(), "English".into(), 0, Some(316_976))));
+        assert_eq!(
+            told(row),
+            Ok(("1234".into(), "InboundContact".into(), "English".into(), 0, Some(316_976)))
+        );
     }
 
     #[test]
     fn the_same_row_in_other_clothes_is_the_same() {
         let row = r#"{"StateIndex":"3","StartDate":"2023-10-27T08:00:00","AgentId":" 1234 ","AgentStateId":"3","AgentStateName":"InboundContact",
             "SkillName":"English","OutStateId":null,"Duration":"316.976","IsOutbound":"False","Surprise":{"a":[1]}}"#;
-        assert_eq!(told(row), Ok(("1234".into(), "InboundContact".into(), "English".into(), 0, Some(316_976))));
+        assert_eq!(
+            told(row),
+            Ok(("1234".into(), "InboundContact".into(), "English".into(), 0, Some(316_976)))
+        );
     }
 
     #[test]
@@ -119,7 +155,11 @@ mod tests {
 
     #[test]
     fn a_row_without_a_duration_lasts_and_one_of_no_length_does_not() {
-        let row = |duration: &str| format!(r#"{{"startDate":"2023-10-27T08:00:00Z","agentId":1,"agentStateId":1,"duration":{duration}}}"#);
+        let row = |duration: &str| {
+            format!(
+                r#"{{"startDate":"2023-10-27T08:00:00Z","agentId":1,"agentStateId":1,"duration":{duration}}}"#
+            )
+        };
         for duration in ["null", "\"\""] {
             assert_eq!(told(&row(duration)).map(|row| row.4), Ok(None), "{duration}");
         }
@@ -134,8 +174,12 @@ mod tests {
 
     #[test]
     fn wrap_up_is_unavailable_with_a_code_that_is_work_after_a_contact() {
-        let state =
-            |members: &str| told(&format!(r#"{{"startDate":"2023-10-27T08:00:00Z","agentId":1,"duration":1,{members}}}"#)).map(|row| row.1);
+        let state = |members: &str| {
+            told(&format!(
+                r#"{{"startDate":"2023-10-27T08:00:00Z","agentId":1,"duration":1,{members}}}"#
+            ))
+            .map(|row| row.1)
+        };
         for (members, expected) in [
             (r#""agentStateId":2,"agentStateName":"Unavailable","outStateId":11"#, "Wrap-up"),
             (r#""agentStateId":"2","agentStateName":"After call","outStateId":"11""#, "Wrap-up"),
@@ -153,7 +197,9 @@ mod tests {
         ] {
             assert_eq!(state(members).as_deref(), Ok(expected), "{members}");
         }
-        for members in [r#""agentStateId":42"#, r#""agentStateId":-1"#, r#""x":1"#, r#""agentStateId":{}"#] {
+        for members in
+            [r#""agentStateId":42"#, r#""agentStateId":-1"#, r#""x":1"#, r#""agentStateId":{}"#]
+        {
             assert_eq!(state(members), Err(RowRejection::NoState), "{members}");
         }
     }
@@ -161,11 +207,24 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_told_with_its_reason() {
         assert_eq!(told("[]"), Err(RowRejection::NotAnObject));
-        assert_eq!(told(r#"{"startDate":"2023-10-27T08:00:00Z","agentStateId":1}"#), Err(RowRejection::NoAgent));
-        assert_eq!(told(r#"{"agentId":" ","startDate":"2023-10-27T08:00:00Z","agentStateId":1}"#), Err(RowRejection::NoAgent));
+        assert_eq!(
+            told(r#"{"startDate":"2023-10-27T08:00:00Z","agentStateId":1}"#),
+            Err(RowRejection::NoAgent)
+        );
+        assert_eq!(
+            told(r#"{"agentId":" ","startDate":"2023-10-27T08:00:00Z","agentStateId":1}"#),
+            Err(RowRejection::NoAgent)
+        );
         assert_eq!(told(r#"{"agentId":1,"agentStateId":1}"#), Err(RowRejection::BadTime));
-        assert_eq!(told(r#"{"agentId":1,"agentStateId":1,"startDate":"today"}"#), Err(RowRejection::BadTime));
-        let nameless = Object::parse(r#"{"startDate":"2023-10-27T08:00:00Z","agentStateId":1}"#).unwrap();
-        assert_eq!(read(&nameless, Some("7"), &codes()).map(|row| row.user_id), Ok(Cow::Borrowed("7")));
+        assert_eq!(
+            told(r#"{"agentId":1,"agentStateId":1,"startDate":"today"}"#),
+            Err(RowRejection::BadTime)
+        );
+        let nameless =
+            Object::parse(r#"{"startDate":"2023-10-27T08:00:00Z","agentStateId":1}"#).unwrap();
+        assert_eq!(
+            read(&nameless, Some("7"), &codes()).map(|row| row.user_id),
+            Ok(Cow::Borrowed("7"))
+        );
     }
 }

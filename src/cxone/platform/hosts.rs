@@ -19,7 +19,8 @@ impl Hosts {
     /// # Errors
     /// What is wrong with it; repeats what the server wrote, so it has to be cleaned.
     pub(super) fn allow(&self, text: &str) -> Result<BaseUrl, String> {
-        let url: BaseUrl = text.trim().parse().map_err(|error| format!("is {text}, which {error}"))?;
+        let url: BaseUrl =
+            text.trim().parse().map_err(|error| format!("is {text}, which {error}"))?;
         if self.configured.iter().any(|configured| configured.has_origin_of(&url)) {
             return Ok(url);
         }

@@ -32,7 +32,10 @@ struct State {
 
 impl KnownCodes {
     /// The codes that need not be renewed at `now`, or else those that must be.
-    fn at_hand(&self, now: Monotonic) -> (Option<Arc<UnavailableCodes>>, Option<Arc<UnavailableCodes>>) {
+    fn at_hand(
+        &self,
+        now: Monotonic,
+    ) -> (Option<Arc<UnavailableCodes>>, Option<Arc<UnavailableCodes>>) {
         let state = self.state();
         if now < state.renew { (state.codes.clone(), None) } else { (None, state.codes.clone()) }
     }
@@ -48,7 +51,8 @@ impl KnownCodes {
 }
 
 impl PlatformClient {
-    /// The tenant's unavailable codes; asked for, by one of all who want them, when the ones at hand are more than an hour old.
+    /// The tenant's unavailable codes; asked for, by one of all who want them, when the ones at
+    /// hand are more than an hour old.
     ///
     /// # Errors
     /// When there are none at hand, and none to be had.
@@ -79,20 +83,25 @@ impl PlatformClient {
                 return Err(error);
             }
         };
-        *self.codes.state() = State { codes: Some(Arc::clone(&codes)), renew: now.plus(life), failed: None };
+        *self.codes.state() =
+            State { codes: Some(Arc::clone(&codes)), renew: now.plus(life), failed: None };
         Ok(codes)
     }
 
-    /// All codes. A code that is missed may be the one that makes Wrap-up, so an answer that tells of more is gone on with.
+    /// All codes. A code that is missed may be the one that makes Wrap-up, so an answer that tells
+    /// of more is gone on with.
     async fn read_codes(&self) -> Result<UnavailableCodes, ApiError> {
         let (mut codes, mut received) = (UnavailableCodes::default(), 0);
         loop {
             let (before, skip) = (codes.len(), received.to_string());
             // No page size is documented for this call, and no `skip`: the first request has none.
             let query: &[(&str, &str)] = if received == 0 { &[] } else { &[("skip", &skip)] };
-            let page = self.list(Endpoint::Codes, codes::PATH, query, codes::LIST, |row| codes.take(row)).await?;
+            let page = self
+                .list(Endpoint::Codes, codes::PATH, query, codes::LIST, |row| codes.take(row))
+                .await?;
             received += page.rows;
-            let more = page.next.unwrap_or_else(|| page.total.is_some_and(|total| total > received));
+            let more =
+                page.next.unwrap_or_else(|| page.total.is_some_and(|total| total > received));
             if !more || codes.len() == before {
                 return Ok(codes);
             }

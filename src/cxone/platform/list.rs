@@ -17,7 +17,8 @@ pub struct Envelope {
     pub rows: u64,
     /// `totalRecords`.
     pub total: Option<u64>,
-    /// Whether `_links` tells of a next page; `None` where there is no `_links`. Its address is never followed.
+    /// Whether `_links` tells of a next page; `None` where there is no `_links`. Its address is
+    /// never followed.
     pub next: Option<bool>,
     /// `lastPollTime`, as it is written, to be sent back.
     pub last_poll_time: Option<String>,
@@ -37,7 +38,8 @@ pub(super) struct ListReader<F> {
 }
 
 impl<F: FnMut(Element<'_>) + Send> ListReader<F> {
-    /// An answer of which nothing has arrived; its rows are in the member named `list`, and go to `element`.
+    /// An answer of which nothing has arrived; its rows are in the member named `list`, and go to
+    /// `element`.
     pub(super) fn new(list: &'static str, max_rows: u64, element: F) -> Self {
         Self { scanner: Scanner::new(list), envelope: Envelope::default(), max_rows, element }
     }
@@ -51,11 +53,18 @@ impl<F: FnMut(Element<'_>) + Send> ListReader<F> {
             Piece::Element(value) => {
                 envelope.rows += 1;
                 if envelope.rows > *max_rows {
-                    return Err(Fault { kind: ErrorKind::TooLarge, detail: format!("has more than {max_rows} rows") });
+                    return Err(Fault {
+                        kind: ErrorKind::TooLarge,
+                        detail: format!("has more than {max_rows} rows"),
+                    });
                 }
-                envelope.fingerprint = value.iter().fold(envelope.fingerprint, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV));
+                envelope.fingerprint = value.iter().fold(envelope.fingerprint, |hash, byte| {
+                    (hash ^ u64::from(*byte)).wrapping_mul(FNV)
+                });
                 let value = String::from_utf8_lossy(value);
-                let row = Object::parse(&value).map_err(|_| Fault::malformed(format!("is no JSON in row {}", envelope.rows)))?;
+                let row = Object::parse(&value).map_err(|_| {
+                    Fault::malformed(format!("is no JSON in row {}", envelope.rows))
+                })?;
                 element(row);
                 Ok(())
             }
@@ -81,7 +90,8 @@ fn member(envelope: &mut Envelope, name: &str, value: &str) -> Result<(), Fault>
     if name.eq_ignore_ascii_case("totalRecords") {
         envelope.total = object.whole("it").and_then(|total| u64::try_from(total).ok());
     } else if name.eq_ignore_ascii_case("_links") || name.eq_ignore_ascii_case("links") {
-        envelope.next = object.object("it").map(|links| links.raw("next").is_some_and(|next| next != "{}"));
+        envelope.next =
+            object.object("it").map(|links| links.raw("next").is_some_and(|next| next != "{}"));
     } else if name.eq_ignore_ascii_case("lastPollTime") {
         envelope.last_poll_time = object.text("it").map(std::borrow::Cow::into_owned);
     }
@@ -95,7 +105,10 @@ mod tests {
     fn read(document: &str, size: usize) -> Result<(Envelope, Vec<String>), Fault> {
         let mut rows = Vec::new();
         let mut reader = ListReader::new("agentStateHistory", 3, |row: Element<'_>| {
-            rows.push(row.map_or_else(|| "odd".to_owned(), |row| row.text("agentId").unwrap_or_default().into_owned()));
+            rows.push(row.map_or_else(
+                || "odd".to_owned(),
+                |row| row.text("agentId").unwrap_or_default().into_owned(),
+            ));
         });
         document.as_bytes().chunks(size).try_for_each(|piece| reader.feed(piece))?;
         let envelope = reader.finish()?;
@@ -124,16 +137,26 @@ mod tests {
             ("null", None),
             ("7", None),
         ] {
-            let (envelope, rows) = read(&format!(r#"{{"_links":{links},"agentStateHistory":null}}"#), 9).unwrap();
+            let (envelope, rows) =
+                read(&format!(r#"{{"_links":{links},"agentStateHistory":null}}"#), 9).unwrap();
             assert_eq!((envelope.next, rows.len()), (next, 0), "{links}");
         }
     }
 
     #[test]
     fn an_answer_cut_short_or_with_too_many_rows_counts_for_nothing() {
-        assert_eq!(read(r#"{"agentStateHistory":[{"agentId":7}"#, 5).unwrap_err().kind, ErrorKind::Malformed);
-        assert_eq!(read(r#"{"agentStateHistory":[{"agentId":}]}"#, 5).unwrap_err().kind, ErrorKind::Malformed);
-        assert_eq!(read(r#"{"agentStateHistory":[1,2,3,4]}"#, 5).unwrap_err().kind, ErrorKind::TooLarge);
+        assert_eq!(
+            read(r#"{"agentStateHistory":[{"agentId":7}"#, 5).unwrap_err().kind,
+            ErrorKind::Malformed
+        );
+        assert_eq!(
+            read(r#"{"agentStateHistory":[{"agentId":}]}"#, 5).unwrap_err().kind,
+            ErrorKind::Malformed
+        );
+        assert_eq!(
+            read(r#"{"agentStateHistory":[1,2,3,4]}"#, 5).unwrap_err().kind,
+            ErrorKind::TooLarge
+        );
         assert_eq!(read("<html>", 5).unwrap_err().kind, ErrorKind::Malformed);
     }
 }

@@ -1,6 +1,7 @@
 //! The live lists: the agents' states, and what the skills are doing.
 //!
-//! Source: NICE's developer documentation of `GET /agents/states` and `GET /skills/activity`, and the polling of its published SDK.
+//! Source: NICE's developer documentation of `GET /agents/states` and `GET /skills/activity`, and
+//! the polling of its published SDK.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -33,34 +34,41 @@ pub enum LivePage {
 }
 
 impl PlatformClient {
-    /// One page of a live list. The unavailable codes, where they are known, say what the rows leave out.
+    /// One page of a live list. The unavailable codes, where they are known, say what the rows
+    /// leave out.
     ///
     /// # Errors
-    /// When no token was to be had, or the answer is none that can be used; nothing of it counts then.
+    /// When no token was to be had, or the answer is none that can be used; nothing of it counts
+    /// then.
     pub async fn live(&self, ask: &Ask) -> Result<LivePage, ApiError> {
         match ask {
             Ask::States { since, skip } => {
                 let codes = self.codes_if_any().await.unwrap_or_default();
                 let skip = skip.to_string();
-                let mut query: Vec<(&str, &str)> = since.iter().map(|since| ("updatedSince", since.as_str())).collect();
+                let mut query: Vec<(&str, &str)> =
+                    since.iter().map(|since| ("updatedSince", since.as_str())).collect();
                 query.extend((skip != "0").then_some(("skip", &*skip)));
                 let mut rows = Vec::new();
                 let take = |row: Element<'_>| rows.extend(row.and_then(|row| agent(&row, &codes)));
-                let envelope = self.list(Endpoint::States, STATES_PATH, &query, STATES, take).await?;
+                let envelope =
+                    self.list(Endpoint::States, STATES_PATH, &query, STATES, take).await?;
                 Ok(LivePage::States(page(envelope, rows)))
             }
             Ask::Skills { skip } => {
                 let skip = skip.to_string();
-                let query: Vec<(&str, &str)> = (skip != "0").then_some(("skip", &*skip)).into_iter().collect();
+                let query: Vec<(&str, &str)> =
+                    (skip != "0").then_some(("skip", &*skip)).into_iter().collect();
                 let mut rows = Vec::new();
                 let take = |row: Element<'_>| rows.extend(row.and_then(|row| skill(&row)));
-                let envelope = self.list(Endpoint::Activity, SKILLS_PATH, &query, SKILLS, take).await?;
+                let envelope =
+                    self.list(Endpoint::Activity, SKILLS_PATH, &query, SKILLS, take).await?;
                 Ok(LivePage::Skills(page(envelope, rows)))
             }
         }
     }
 
-    /// Where all agents are now, as far as the role lets them be seen, by id. Of several rows of an agent the last counts.
+    /// Where all agents are now, as far as the role lets them be seen, by id. Of several rows of an
+    /// agent the last counts.
     ///
     /// # Errors
     /// When no token was to be had, or an answer is none that can be used.
@@ -70,9 +78,12 @@ impl PlatformClient {
         loop {
             let (before, skip) = (agents.len(), received.to_string());
             let rows = |row: Element<'_>| {
-                agents.extend(row.and_then(|row| agent(&row, &codes)).map(|row| (row.agent.clone(), row)));
+                agents.extend(
+                    row.and_then(|row| agent(&row, &codes)).map(|row| (row.agent.clone(), row)),
+                );
             };
-            let envelope = self.list(Endpoint::States, STATES_PATH, &[("skip", &*skip)], STATES, rows).await?;
+            let envelope =
+                self.list(Endpoint::States, STATES_PATH, &[("skip", &*skip)], STATES, rows).await?;
             received += envelope.rows;
             self.not_too_many(Endpoint::States, received)?;
             if is_last(&envelope, received) || agents.len() == before {
@@ -85,17 +96,26 @@ impl PlatformClient {
 fn page<R>(envelope: Envelope, rows: Vec<R>) -> Page<R> {
     let text = envelope.last_poll_time.filter(|text| text.len() <= MAX_POLL_TIME);
     let poll_time = text.and_then(|text| Some(PollTime { time: robust::point(&text)?, text }));
-    Page { rows, received: envelope.rows, poll_time, total: envelope.total, next: envelope.next, unchanged: envelope.not_modified }
+    Page {
+        rows,
+        received: envelope.rows,
+        poll_time,
+        total: envelope.total,
+        next: envelope.next,
+        unchanged: envelope.not_modified,
+    }
 }
 
 /// An agent; `None` when it has no id or is in no state that has a name.
 fn agent(row: &Object<'_>, codes: &UnavailableCodes) -> Option<LiveRow> {
     let agent = text(row, "agentId").filter(|agent| !agent.is_empty())?;
     let state = state_name(row, codes)?.into_owned();
-    let is_unavailable = state == UNAVAILABLE || (state != WRAP_UP && row.whole("agentStateId") == Some(UNAVAILABLE_ID));
+    let is_unavailable = state == UNAVAILABLE
+        || (state != WRAP_UP && row.whole("agentStateId") == Some(UNAVAILABLE_ID));
     let reason = is_unavailable.then(|| {
         let told = text(row, "outStateDescription").filter(|reason| !reason.is_empty());
-        let code = text(row, "outStateId").and_then(|id| codes.find(&id).map(|code| code.name.trim().to_owned()));
+        let code = text(row, "outStateId")
+            .and_then(|id| codes.find(&id).map(|code| code.name.trim().to_owned()));
         told.or(code).unwrap_or_default()
     });
     Some(LiveRow {
@@ -170,7 +190,10 @@ mod tests {
 
     fn codes() -> UnavailableCodes {
         let mut codes = UnavailableCodes::default();
-        for row in [r#"{"id":11,"name":"After call","isACW":true}"#, r#"{"id":12,"name":"Lunch","isACW":false}"#] {
+        for row in [
+            r#"{"id":11,"name":"After call","isACW":true}"#,
+            r#"{"id":12,"name":"Lunch","isACW":false}"#,
+        ] {
             codes.take(Object::parse(row).unwrap());
         }
         codes
@@ -202,8 +225,14 @@ mod tests {
         let row = r#"{"AGENTID":" 4711 ","AgentStateID":"2","agentstatename":null,"IsAcw":"False","outstateid":"12","OutStateDescription":null,
             "StartDate":"2023-10-27T08:00:00","SkillName":null,"TeamName":"","UserName":"ann"}"#;
         let read = read(row).unwrap();
-        assert_eq!((read.agent.as_str(), read.state.as_str(), read.reason.as_deref()), ("4711", UNAVAILABLE, Some("Lunch")));
-        assert_eq!((read.skill.as_str(), read.team.as_str(), read.agent_name.as_str()), ("", "", "ann"));
+        assert_eq!(
+            (read.agent.as_str(), read.state.as_str(), read.reason.as_deref()),
+            ("4711", UNAVAILABLE, Some("Lunch"))
+        );
+        assert_eq!(
+            (read.skill.as_str(), read.team.as_str(), read.agent_name.as_str()),
+            ("", "", "ann")
+        );
         assert_eq!(read.start, Some(Timestamp::from_millis(1_698_393_600_000)));
     }
 
@@ -214,8 +243,16 @@ mod tests {
             (r#""agentStateId":2,"isACW":"1""#, WRAP_UP, None),
             (r#""agentStateId":2,"agentStateName":"Nicht bereit""#, "Nicht bereit", Some("")),
             (r#""agentStateId":2,"outStateId":"11""#, WRAP_UP, None),
-            (r#""agentStateId":2,"outStateId":12,"outStateDescription":"Pause""#, UNAVAILABLE, Some("Pause")),
-            (r#""agentStateId":2,"outStateId":-1,"outStateDescription":"Refused""#, UNAVAILABLE, Some("Refused")),
+            (
+                r#""agentStateId":2,"outStateId":12,"outStateDescription":"Pause""#,
+                UNAVAILABLE,
+                Some("Pause"),
+            ),
+            (
+                r#""agentStateId":2,"outStateId":-1,"outStateDescription":"Refused""#,
+                UNAVAILABLE,
+                Some("Refused"),
+            ),
             (r#""agentStateId":2"#, UNAVAILABLE, Some("")),
             (r#""agentStateName":"Unavailable""#, UNAVAILABLE, Some("")),
             (r#""agentStateId":0"#, "LoggedOut", None),
@@ -244,7 +281,8 @@ mod tests {
             assert_eq!(read(row), None, "{row}");
         }
         for start in ["null", "7", "{}", "\"yesterday\"", "\"2023-10-27\"", "\"\""] {
-            let read = read(&format!(r#"{{"agentId":1,"agentStateId":1,"startDate":{start}}}"#)).unwrap();
+            let read =
+                read(&format!(r#"{{"agentId":1,"agentStateId":1,"startDate":{start}}}"#)).unwrap();
             assert_eq!((read.start, read.state.as_str()), (None, "Available"), "{start}");
         }
     }
@@ -258,14 +296,23 @@ mod tests {
             "serviceLevel":"80.55","serviceLevelGoal":90}"#,
         )
         .unwrap();
-        assert_eq!((row.skill.as_str(), row.queue, row.agents), ("Sales", Some(3), [Some(1), Some(2), None, Some(5), None, None]));
+        assert_eq!(
+            (row.skill.as_str(), row.queue, row.agents),
+            ("Sales", Some(3), [Some(1), Some(2), None, Some(5), None, None])
+        );
         assert_eq!(row.oldest, Some(Timestamp::from_millis(1_698_393_600_123)));
-        assert_eq!((row.inside, row.outside, row.level, row.goal), (Some(8), Some(2), Some(805), Some(900)));
+        assert_eq!(
+            (row.inside, row.outside, row.level, row.goal),
+            (Some(8), Some(2), Some(805), Some(900))
+        );
         let empty = read(
             r#"{"skillName":"Sales","queueCount":0,"earliestQueueTime":"2023-10-27T08:00:00Z","serviceLevel":101,"serviceLevelGoal":"x"}"#,
         )
         .unwrap();
-        assert_eq!((empty.queue, empty.oldest, empty.level, empty.goal), (Some(0), None, None, None));
+        assert_eq!(
+            (empty.queue, empty.oldest, empty.level, empty.goal),
+            (Some(0), None, None, None)
+        );
         for row in ["{}", r#"{"skillName":null}"#, r#"{"skillName":" "}"#, "[]"] {
             assert_eq!(read(row), None, "{row}");
         }
@@ -273,7 +320,12 @@ mod tests {
 
     #[test]
     fn percentages_are_taken_to_the_tenth() {
-        let of = |level: &str| thousandths(&Object::parse(&format!(r#"{{"level":{level}}}"#)).unwrap().unwrap(), "level");
+        let of = |level: &str| {
+            thousandths(
+                &Object::parse(&format!(r#"{{"level":{level}}}"#)).unwrap().unwrap(),
+                "level",
+            )
+        };
         for (level, expected) in [
             ("0", Some(0)),
             ("100", Some(1000)),
@@ -293,7 +345,11 @@ mod tests {
 
     #[test]
     fn a_time_of_the_poll_that_is_none_is_left_out() {
-        let envelope = |text: &str| Envelope { last_poll_time: Some(text.to_owned()), rows: 2, ..Envelope::default() };
+        let envelope = |text: &str| Envelope {
+            last_poll_time: Some(text.to_owned()),
+            rows: 2,
+            ..Envelope::default()
+        };
         let told = page::<LiveRow>(envelope("2023-10-27T08:00:00.1234567Z"), Vec::new());
         assert_eq!(
             told.poll_time.map(|told| (told.text, told.time.millis())),

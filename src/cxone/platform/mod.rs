@@ -1,5 +1,5 @@
-//! The dialect `platform`: the calls that NICE documents publicly. None was tried on a live tenant; `docs/platform.md` says how sure each
-//! fact is.
+//! The dialect `platform`: the calls that NICE documents publicly. None was tried on a live tenant;
+//! `docs/platform.md` says how sure each fact is.
 //!
 //! | module | what it is for |
 //! |---|---|
@@ -52,7 +52,8 @@ use sign_in::{Found, Way};
 /// How long a call that is not there is not tried again.
 const CALLS_LIFE: Duration = Duration::from_secs(3600);
 
-/// Where the agents' states now are asked for, and the member with them. Source: NICE's developer documentation.
+/// Where the agents' states now are asked for, and the member with them. Source: NICE's developer
+/// documentation.
 const STATES_PATH: &str = "/agents/states";
 const STATES_LIST: &str = "agentStates";
 
@@ -93,7 +94,8 @@ pub enum Credentials {
     AccessKey(BaseUrl),
 }
 
-/// The client for one user's access key in one tenant. Its calls may run side by side; they share one token and one budget.
+/// The client for one user's access key in one tenant. Its calls may run side by side; they share
+/// one token and one budget.
 #[derive(Debug)]
 pub struct PlatformClient {
     link: Link,
@@ -121,7 +123,12 @@ pub enum Progress {
 impl PlatformClient {
     /// A client that speaks over `transport` and tells `observer` of every exchange.
     #[must_use]
-    pub fn new(transport: Arc<dyn Transport>, clock: Clock, options: PlatformOptions, observer: Observer) -> Self {
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        clock: Clock,
+        options: PlatformOptions,
+        observer: Observer,
+    ) -> Self {
         let PlatformOptions {
             issuer,
             base_url,
@@ -133,7 +140,8 @@ impl PlatformClient {
             hidden,
             requests_per_minute,
         } = options;
-        let mut redactor = hidden.iter().fold(Redactor::default().and(&access_key_secret), Redactor::and);
+        let mut redactor =
+            hidden.iter().fold(Redactor::default().and(&access_key_secret), Redactor::and);
         let mut configured: Vec<&BaseUrl> = std::iter::once(&issuer).chain(&base_url).collect();
         let way = match &credentials {
             Credentials::Client { id, secret } => {
@@ -158,7 +166,12 @@ impl PlatformClient {
             found: Mutex::new(Found::default()),
         };
         let link = Link { transport, clock, limits, observer, redactor, budget };
-        Self { link, tokens: Tokens::new(Grant::Platform(Box::new(sign_in))), codes: KnownCodes::default(), calls: Mutex::default() }
+        Self {
+            link,
+            tokens: Tokens::new(Grant::Platform(Box::new(sign_in))),
+            codes: KnownCodes::default(),
+            calls: Mutex::default(),
+        }
     }
 
     /// Gets a token, unless there is one that will do, and finds the tenant's API.
@@ -190,9 +203,10 @@ impl PlatformClient {
         self.link.budget.as_ref().map_or(0, Budget::used)
     }
 
-    /// One GET below the API's base, once, when the budget has a turn for it. Every element of the member `list` of the answer (whatever
-    /// the case of its name) goes to `element` while it arrives; whoever called must forget them all if an error comes after them. 204 and
-    /// 304 are answers without rows.
+    /// One GET below the API's base, once, when the budget has a turn for it. Every element of the
+    /// member `list` of the answer (whatever the case of its name) goes to `element` while it
+    /// arrives; whoever called must forget them all if an error comes after them. 204 and 304 are
+    /// answers without rows.
     ///
     /// # Errors
     /// When no token was to be had, or the answer is another one.
@@ -213,16 +227,27 @@ impl PlatformClient {
             let mut url = format!("{api}{path}");
             if !query.is_empty() {
                 url.push('?');
-                url.push_str(&url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish());
+                url.push_str(
+                    &url::form_urlencoded::Serializer::new(String::new())
+                        .extend_pairs(query)
+                        .finish(),
+                );
             }
-            let wanted = |status: &StatusCode| status.is_success() || *status == StatusCode::NOT_MODIFIED;
+            let wanted =
+                |status: &StatusCode| status.is_success() || *status == StatusCode::NOT_MODIFIED;
             let answer = call.send_expecting(call.get(&url, Some(&token))?, wanted).await?;
-            if answer.status == StatusCode::NO_CONTENT || answer.status == StatusCode::NOT_MODIFIED {
+            if answer.status == StatusCode::NO_CONTENT || answer.status == StatusCode::NOT_MODIFIED
+            {
                 let no_content = answer.status == StatusCode::NO_CONTENT;
-                return Ok(Envelope { no_content, not_modified: !no_content, ..Envelope::default() });
+                return Ok(Envelope {
+                    no_content,
+                    not_modified: !no_content,
+                    ..Envelope::default()
+                });
             }
             let mut reader = ListReader::new(list, limits.max_rows, element);
-            let mut feed = |piece: &[u8]| reader.feed(piece).map_err(|fault| at_fault(&call, &fault));
+            let mut feed =
+                |piece: &[u8]| reader.feed(piece).map_err(|fault| at_fault(&call, &fault));
             call.body(answer, limits.max_report_bytes, &mut feed).await?;
             reader.finish().map_err(|fault| at_fault(&call, &fault))
         };
@@ -230,7 +255,8 @@ impl PlatformClient {
         self.tokens.mind(&token, outcome)
     }
 
-    /// Begins to read what `request` asks for: all agents, or the one agent of a filter of type `user`.
+    /// Begins to read what `request` asks for: all agents, or the one agent of a filter of type
+    /// `user`.
     #[must_use]
     pub fn history<R: RowSink>(&self, request: ReportRequest) -> Paging<R> {
         let known = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
@@ -238,15 +264,19 @@ impl PlatformClient {
         Paging::new(request, if believed { known.calls } else { Calls::default() })
     }
 
-    /// Makes the next request of `paging`, once. What it brings is in `paging` only when it was read whole, so an error costs one page.
+    /// Makes the next request of `paging`, once. What it brings is in `paging` only when it was
+    /// read whole, so an error costs one page.
     ///
     /// # Errors
-    /// As [`PlatformClient::list`], and when the rows are too many. The same request comes next then.
+    /// As [`PlatformClient::list`], and when the rows are too many. The same request comes next
+    /// then.
     pub async fn page<R: RowSink>(&self, paging: &mut Paging<R>) -> Result<Progress, ApiError> {
         match paging.next() {
             Next::Nothing => return Ok(Progress::Done),
             Next::Agents { skip } => self.agents_page(paging, skip).await?,
-            Next::History { path, query, agent } => self.history_page(paging, &path, &query, agent.as_deref()).await?,
+            Next::History { path, query, agent } => {
+                self.history_page(paging, &path, &query, agent.as_deref()).await?
+            }
         }
         Ok(if paging.next() == Next::Nothing { Progress::Done } else { Progress::More })
     }
@@ -259,16 +289,21 @@ impl PlatformClient {
         agent: Option<&str>,
     ) -> Result<(), ApiError> {
         let codes = self.codes().await?;
-        let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let query: Vec<(&str, &str)> =
+            query.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut rows = R::default();
-        let told = self.list(Endpoint::History, path, &query, history::LIST, |row| match history::read(&row, agent, &codes) {
-            Ok(row) => rows.row(&row),
-            Err(reason) => rows.reject(reason),
+        let told = self.list(Endpoint::History, path, &query, history::LIST, |row| {
+            match history::read(&row, agent, &codes) {
+                Ok(row) => rows.row(&row),
+                Err(reason) => rows.reject(reason),
+            }
         });
         let page = match told.await {
             Ok(page) => page,
             Err(error) if is_missing(&error) && paging.missing() => {
-                tracing::debug!("a call for the history is not there, so another one is tried: {error}");
+                tracing::debug!(
+                    "a call for the history is not there, so another one is tried: {error}"
+                );
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -280,7 +315,11 @@ impl PlatformClient {
         Ok(())
     }
 
-    async fn agents_page<R: RowSink>(&self, paging: &mut Paging<R>, skip: u64) -> Result<(), ApiError> {
+    async fn agents_page<R: RowSink>(
+        &self,
+        paging: &mut Paging<R>,
+        skip: u64,
+    ) -> Result<(), ApiError> {
         let (page, ids) = self.list_agents(skip).await?;
         self.not_too_many(Endpoint::States, skip.saturating_add(page.rows))?;
         paging.agents(&page, ids);
@@ -293,7 +332,10 @@ impl PlatformClient {
         let mut ids = Vec::new();
         let query = [("fields", "agentId"), ("skip", skip.as_str())];
         let page = self.list(Endpoint::States, STATES_PATH, &query, STATES_LIST, |row| {
-            ids.extend(row.and_then(|row| row.text("agentId").map(|id| id.trim().to_owned())).filter(|id| !id.is_empty()));
+            ids.extend(
+                row.and_then(|row| row.text("agentId").map(|id| id.trim().to_owned()))
+                    .filter(|id| !id.is_empty()),
+            );
         });
         let page = page.await?;
         Ok((page, ids))
@@ -306,7 +348,11 @@ impl PlatformClient {
         if rows <= most {
             return Ok(());
         }
-        Err(ApiError::new(ErrorKind::TooLarge, endpoint, format!("all pages together have more than {most} rows")))
+        Err(ApiError::new(
+            ErrorKind::TooLarge,
+            endpoint,
+            format!("all pages together have more than {most} rows"),
+        ))
     }
 
     fn note_calls(&self, calls: Calls) {

@@ -1,4 +1,5 @@
-//! A window of the state history, read page by page: which request comes next, and when it is over. Without I/O.
+//! A window of the state history, read page by page: which request comes next, and when it is over.
+//! Without I/O.
 
 use std::time::Duration;
 
@@ -17,10 +18,12 @@ const LONGEST_FOR_ALL: Duration = Duration::from_secs(3600);
 /// The longest window that one agent is asked about at once.
 const LONGEST_FOR_ONE: Duration = Duration::from_secs(24 * 3600);
 
-/// How far a slice reaches back into the one before it: it is not known whether the edges of a window belong to it.
+/// How far a slice reaches back into the one before it: it is not known whether the edges of a
+/// window belong to it.
 const SEAM: Duration = Duration::from_secs(1);
 
-/// Rows that are asked for at once; fewer may come. Source: clients and documentation speak of pages of up to 10,000 rows.
+/// Rows that are asked for at once; fewer may come. Source: clients and documentation speak of
+/// pages of up to 10,000 rows.
 const TOP: &str = "10000";
 
 /// Which calls for the history the tenant has.
@@ -112,10 +115,18 @@ impl<R: Default> Paging<R> {
     /// The request that comes next.
     pub(super) fn next(&self) -> Next {
         match &self.stage {
-            Stage::All(cursor) => Next::History { path: "/agents/state-history".to_owned(), query: cursor.query(), agent: None },
+            Stage::All(cursor) => Next::History {
+                path: "/agents/state-history".to_owned(),
+                query: cursor.query(),
+                agent: None,
+            },
             Stage::Listing { skip, .. } => Next::Agents { skip: *skip },
             Stage::Each { ids, place, cursor } => {
-                let call = if self.calls == Calls::EachAgentOld { "statehistory" } else { "state-history" };
+                let call = if self.calls == Calls::EachAgentOld {
+                    "statehistory"
+                } else {
+                    "state-history"
+                };
                 let path = format!("/agents/{}/{call}", path_segment(&ids[*place]));
                 Next::History { path, query: cursor.query(), agent: Some(ids[*place].clone()) }
             }
@@ -160,12 +171,17 @@ impl<R: Default> Paging<R> {
             self.stage = if ids.is_empty() {
                 Stage::Over
             } else {
-                Stage::Each { ids, place: 0, cursor: Cursor::first(self.request.window, LONGEST_FOR_ONE) }
+                Stage::Each {
+                    ids,
+                    place: 0,
+                    cursor: Cursor::first(self.request.window, LONGEST_FOR_ONE),
+                }
             };
         }
     }
 
-    /// The call is not there (404, 405). Whether there is another one to try, or another agent to ask for.
+    /// The call is not there (404, 405). Whether there is another one to try, or another agent to
+    /// ask for.
     pub(super) fn missing(&mut self) -> bool {
         match (&self.stage, self.calls) {
             (Stage::All(_), _) => {
@@ -183,7 +199,8 @@ impl<R: Default> Paging<R> {
                 self.next_agent();
                 true
             }
-            (Stage::Each { .. }, Calls::EachAgentOld) | (Stage::Listing { .. } | Stage::Over, _) => false,
+            (Stage::Each { .. }, Calls::EachAgentOld)
+            | (Stage::Listing { .. } | Stage::Over, _) => false,
         }
     }
 
@@ -206,11 +223,22 @@ impl Cursor {
     fn query(&self) -> Vec<(&'static str, String)> {
         let Window { from, to } = self.slice;
         let skip = self.skip.to_string();
-        vec![("startDate", from.to_string()), ("endDate", to.to_string()), ("top", TOP.to_owned()), ("skip", skip)]
+        vec![
+            ("startDate", from.to_string()),
+            ("endDate", to.to_string()),
+            ("top", TOP.to_owned()),
+            ("skip", skip),
+        ]
     }
 
-    /// Moves behind `page`, and to the next slice where it was the slice's last one; false when there is none.
-    fn go_on(&mut self, page: &Envelope, window: Window, longest: Duration) -> Result<bool, ApiError> {
+    /// Moves behind `page`, and to the next slice where it was the slice's last one; false when
+    /// there is none.
+    fn go_on(
+        &mut self,
+        page: &Envelope,
+        window: Window,
+        longest: Duration,
+    ) -> Result<bool, ApiError> {
         let received = self.skip.saturating_add(page.rows);
         if !is_last(page, received) {
             if self.before == Some(page.fingerprint) {
@@ -224,12 +252,17 @@ impl Cursor {
             return Ok(false);
         }
         let from = self.slice.to.minus(SEAM).max(window.from);
-        *self = Self { slice: Window { from, to: from.plus(longest).min(window.to) }, skip: 0, before: None };
+        *self = Self {
+            slice: Window { from, to: from.plus(longest).min(window.to) },
+            skip: 0,
+            before: None,
+        };
         Ok(true)
     }
 }
 
-/// Whether `page`, with which so many rows have come, is the last one. Nothing is concluded from how many rows a page has.
+/// Whether `page`, with which so many rows have come, is the last one. Nothing is concluded from
+/// how many rows a page has.
 pub(super) fn is_last(page: &Envelope, received: u64) -> bool {
     page.no_content
         || page.not_modified
@@ -248,13 +281,18 @@ mod tests {
         let from = Timestamp::from_millis(1_698_393_600_000);
         let window = Window { from, to: from.plus(Duration::from_secs(3600 * hours)) };
         let (kind, id) = user.map_or(("all", ""), |id| (USER, id));
-        Paging::new(ReportRequest { window, filter: Filter { kind: kind.to_owned(), id: id.to_owned() } }, calls)
+        Paging::new(
+            ReportRequest { window, filter: Filter { kind: kind.to_owned(), id: id.to_owned() } },
+            calls,
+        )
     }
 
     /// Path, start and skip of the next request.
     fn next(paging: &Paging<RowList>) -> String {
         match paging.next() {
-            Next::History { path, query, .. } => format!("{path} {} {}", &query[0].1[11..19], query[3].1),
+            Next::History { path, query, .. } => {
+                format!("{path} {} {}", &query[0].1[11..19], query[3].1)
+            }
             Next::Agents { skip } => format!("agents {skip}"),
             Next::Nothing => "over".to_owned(),
         }
@@ -264,8 +302,15 @@ mod tests {
         Envelope { rows, next, total, fingerprint: rows, ..Envelope::default() }
     }
 
-    const NOTHING: Envelope =
-        Envelope { no_content: true, not_modified: false, rows: 0, total: None, next: None, last_poll_time: None, fingerprint: 0 };
+    const NOTHING: Envelope = Envelope {
+        no_content: true,
+        not_modified: false,
+        rows: 0,
+        total: None,
+        next: None,
+        last_poll_time: None,
+        fingerprint: 0,
+    };
 
     #[test]
     fn a_window_is_read_in_slices_and_each_by_the_rows_that_came() {
@@ -289,8 +334,15 @@ mod tests {
         let mut paging = paging(1, None, Calls::AllAgents);
         assert!(paging.page(&page(7, Some(true), None)).is_ok());
         for _ in 0..2 {
-            assert_eq!(paging.page(&page(7, Some(true), None)).unwrap_err().kind, ErrorKind::Malformed);
-            assert_eq!((next(&paging).as_str(), paging.count()), ("/agents/state-history 08:00:00 7", 7), "the same request comes next");
+            assert_eq!(
+                paging.page(&page(7, Some(true), None)).unwrap_err().kind,
+                ErrorKind::Malformed
+            );
+            assert_eq!(
+                (next(&paging).as_str(), paging.count()),
+                ("/agents/state-history 08:00:00 7", 7),
+                "the same request comes next"
+            );
         }
     }
 

@@ -1,10 +1,12 @@
-//! Reading of objects whose makers change their minds: keys in any case, numbers and booleans as strings, nulls, times and durations in
-//! several forms.
+//! Reading of objects whose makers change their minds: keys in any case, numbers and booleans as
+//! strings, nulls, times and durations in several forms.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor,
+};
 use serde_json::value::RawValue;
 
 use crate::cxone::json;
@@ -42,27 +44,37 @@ impl<'a> Object<'a> {
         serde_json::from_str(text).map(Some)
     }
 
-    /// The member `name`, in whatever case, as written; the last one of several. `None` where it is missing, null or an empty string.
+    /// The member `name`, in whatever case, as written; the last one of several. `None` where it is
+    /// missing, null or an empty string.
     #[must_use]
     pub fn raw(&self, name: &str) -> Option<&'a str> {
-        let found = self.members.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name.as_bytes()));
+        let found =
+            self.members.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name.as_bytes()));
         found.map(|(_, raw)| raw.get()).filter(|raw| !matches!(*raw, "null" | r#""""#))
     }
 
-    /// The member as text: a string, or a number or boolean as written. Anything else is as good as missing.
+    /// The member as text: a string, or a number or boolean as written. Anything else is as good as
+    /// missing.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         let raw = self.raw(name)?;
-        if matches!(raw, "true" | "false") { Some(Cow::Borrowed(raw)) } else { json::string_or_number(raw) }
+        if matches!(raw, "true" | "false") {
+            Some(Cow::Borrowed(raw))
+        } else {
+            json::string_or_number(raw)
+        }
     }
 
-    /// The member as a whole number, also where it is written as a string or with an empty fraction.
+    /// The member as a whole number, also where it is written as a string or with an empty
+    /// fraction.
     #[must_use]
     pub fn whole(&self, name: &str) -> Option<i64> {
         let text = self.text(name)?;
         let text = text.trim();
-        let digits =
-            text.split_once('.').filter(|(_, fraction)| fraction.bytes().all(|byte| byte == b'0')).map_or(text, |(whole, _)| whole);
+        let digits = text
+            .split_once('.')
+            .filter(|(_, fraction)| fraction.bytes().all(|byte| byte == b'0'))
+            .map_or(text, |(whole, _)| whole);
         digits.parse().ok()
     }
 
@@ -99,7 +111,8 @@ impl<'a> Object<'a> {
         self.text(name).map(|text| time(text.trim()).ok_or(Senseless)).transpose()
     }
 
-    /// The member as a span of time: ISO 8601 (`PT5M16.976S`) or seconds. `None` where it is missing; may be negative.
+    /// The member as a span of time: ISO 8601 (`PT5M16.976S`) or seconds. `None` where it is
+    /// missing; may be negative.
     ///
     /// # Errors
     /// When it is there, and no span.
@@ -110,7 +123,11 @@ impl<'a> Object<'a> {
 
 /// Cut to milliseconds.
 pub(in crate::cxone) fn timestamp(nanos: Nanos) -> Timestamp {
-    let millis = i64::try_from(nanos.div_euclid(MILLISECOND)).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX });
+    let millis = i64::try_from(nanos.div_euclid(MILLISECOND)).unwrap_or(if nanos < 0 {
+        i64::MIN
+    } else {
+        i64::MAX
+    });
     Timestamp::from_millis(millis)
 }
 
@@ -119,9 +136,15 @@ pub(super) fn point(text: &str) -> Option<Timestamp> {
     time(text.trim()).map(timestamp)
 }
 
-/// `2023-10-27T08:00:00`, with any number of digits of a fraction, with `Z`, an offset, or neither, which is UTC as well.
+/// `2023-10-27T08:00:00`, with any number of digits of a fraction, with `Z`, an offset, or neither,
+/// which is UTC as well.
 fn time(text: &str) -> Option<Nanos> {
-    let end = text.char_indices().skip_while(|(_, c)| *c != '.').skip(1).find(|(_, c)| !c.is_ascii_digit()).map(|(at, _)| at);
+    let end = text
+        .char_indices()
+        .skip_while(|(_, c)| *c != '.')
+        .skip(1)
+        .find(|(_, c)| !c.is_ascii_digit())
+        .map(|(at, _)| at);
     let dot = text.find('.');
     // Nobody needs finer than nanoseconds, and the parser takes none.
     let trimmed = match dot {
@@ -133,12 +156,18 @@ fn time(text: &str) -> Option<Nanos> {
     let zoned = trimmed.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_nanosecond);
     zoned.or_else(|| {
         let has_time = trimmed.len() >= "2023-10-27T08:00".len();
-        let utc = trimmed.parse::<jiff::civil::DateTime>().ok().filter(|_| has_time)?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        let utc = trimmed
+            .parse::<jiff::civil::DateTime>()
+            .ok()
+            .filter(|_| has_time)?
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()?;
         Some(utc.timestamp().as_nanosecond())
     })
 }
 
-/// `PnWnDTnHnMnS`, each part at most once and in this order, the seconds with a fraction; or a number of seconds.
+/// `PnWnDTnHnMnS`, each part at most once and in this order, the seconds with a fraction; or a
+/// number of seconds.
 fn span(text: &str) -> Option<Nanos> {
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -153,15 +182,21 @@ fn span(text: &str) -> Option<Nanos> {
 }
 
 fn iso_span(parts: &str) -> Option<Nanos> {
-    let (days, time) = parts.split_once('T').map_or((parts, None), |(days, time)| (days, Some(time)));
+    let (days, time) =
+        parts.split_once('T').map_or((parts, None), |(days, time)| (days, Some(time)));
     let mut total: Nanos = 0;
     let mut told = false;
-    for (mut rest, units) in [(days, &[('W', 604_800), ('D', 86_400)][..]), (time.unwrap_or(""), &[('H', 3_600), ('M', 60), ('S', 1)][..])]
-    {
+    for (mut rest, units) in [
+        (days, &[('W', 604_800), ('D', 86_400)][..]),
+        (time.unwrap_or(""), &[('H', 3_600), ('M', 60), ('S', 1)][..]),
+    ] {
         for (unit, length) in units {
             let Some((number, after)) = rest.split_once(*unit) else { continue };
-            let nanos =
-                if *unit == 'S' { seconds(number)? } else { number.parse::<u32>().ok().map(|number| Nanos::from(number) * SECOND)? };
+            let nanos = if *unit == 'S' {
+                seconds(number)?
+            } else {
+                number.parse::<u32>().ok().map(|number| Nanos::from(number) * SECOND)?
+            };
             total = total.checked_add(nanos.checked_mul(*length)?)?;
             told = true;
             rest = after;
@@ -176,7 +211,8 @@ fn iso_span(parts: &str) -> Option<Nanos> {
 /// A decimal number of seconds, without a sign.
 fn seconds(text: &str) -> Option<Nanos> {
     if text.bytes().any(|byte| matches!(byte, b'e' | b'E')) {
-        let seconds: f64 = text.parse().ok().filter(|seconds: &f64| (0.0..1e10).contains(seconds))?;
+        let seconds: f64 =
+            text.parse().ok().filter(|seconds: &f64| (0.0..1e10).contains(seconds))?;
         let nanos = std::time::Duration::try_from_secs_f64(seconds).ok()?.as_nanos();
         return Nanos::try_from(nanos).ok();
     }
@@ -253,10 +289,15 @@ mod tests {
 
     #[test]
     fn members_are_found_in_any_case_and_the_last_one_counts() {
-        let object = object(r#"{"AgentId":1,"agentID":"2","Skill\u004eame":"x","teamName":null,"empty":""}"#);
+        let object = object(
+            r#"{"AgentId":1,"agentID":"2","Skill\u004eame":"x","teamName":null,"empty":""}"#,
+        );
         assert_eq!(object.text("agentId").as_deref(), Some("2"));
         assert_eq!(object.text("skillName").as_deref(), Some("x"));
-        assert_eq!((object.text("teamName"), object.text("empty"), object.text("gone")), (None, None, None));
+        assert_eq!(
+            (object.text("teamName"), object.text("empty"), object.text("gone")),
+            (None, None, None)
+        );
     }
 
     #[test]
@@ -272,8 +313,9 @@ mod tests {
 
     #[test]
     fn numbers_and_booleans_may_be_strings() {
-        let object =
-            object(r#"{"a":-3,"b":"42","c":2.0,"d":"x","e":true,"f":"True","g":0,"h":"1","i":[1],"j":1.5,"k":99999999999999999999}"#);
+        let object = object(
+            r#"{"a":-3,"b":"42","c":2.0,"d":"x","e":true,"f":"True","g":0,"h":"1","i":[1],"j":1.5,"k":99999999999999999999}"#,
+        );
         let whole = ["a", "b", "c", "d", "e", "i", "j", "k"].map(|name| object.whole(name));
         assert_eq!(whole, [Some(-3), Some(42), Some(2), None, None, None, None, None]);
         let flags = ["e", "f", "g", "h", "d", "b", "i"].map(|name| object.flag(name));
@@ -295,11 +337,22 @@ mod tests {
             ("2023-10-27T03:00:00-05:00", 0),
         ] {
             let text = format!(r#"{{"t":"{text}"}}"#);
-            assert_eq!(object(&text).time("t"), Ok(Some(Timestamp::from_millis(eight + millis))), "{text}");
+            assert_eq!(
+                object(&text).time("t"),
+                Ok(Some(Timestamp::from_millis(eight + millis))),
+                "{text}"
+            );
         }
-        for text in
-            ["\"now\"", "\"2023-10-27\"", "\"2023-13-27T08:00:00Z\"", "1698393600", "true", "\" \"", "\"2023-10-27T08:00:00.Zé\"", "\"é.\""]
-        {
+        for text in [
+            "\"now\"",
+            "\"2023-10-27\"",
+            "\"2023-13-27T08:00:00Z\"",
+            "1698393600",
+            "true",
+            "\" \"",
+            "\"2023-10-27T08:00:00.Zé\"",
+            "\"é.\"",
+        ] {
             let text = format!(r#"{{"t":{text}}}"#);
             assert_eq!(object(&text).time("t"), Err(Senseless), "{text}");
         }

@@ -19,7 +19,8 @@ use crate::cxone::error::{ApiError, Endpoint, ErrorKind};
 use crate::cxone::link::{Call, Link};
 use crate::cxone::token::{Token, life};
 
-/// Where a document about tokens is, below the issuer. Source: NICE's developer documentation, as for all paths here.
+/// Where a document about tokens is, below the issuer. Source: NICE's developer documentation, as
+/// for all paths here.
 const OPENID_PATH: &str = "/.well-known/openid-configuration";
 
 /// Where a token is asked for, where that document is not there.
@@ -73,9 +74,15 @@ impl SignIn {
     }
 
     /// Gets a token, and finds the tenant's API with it.
-    pub(in crate::cxone) async fn ask(&self, link: &Link, old: Option<&Token>) -> Result<(Token, Duration), ApiError> {
+    pub(in crate::cxone) async fn ask(
+        &self,
+        link: &Link,
+        old: Option<&Token>,
+    ) -> Result<(Token, Duration), ApiError> {
         let granted = match &self.way {
-            Way::Password { client_id, client_secret } => self.by_password(link, old, client_id, client_secret).await?,
+            Way::Password { client_id, client_secret } => {
+                self.by_password(link, old, client_id, client_secret).await?
+            }
             Way::AccessKey(base) => self.by_access_key(link, old, base).await?,
         };
         if self.found().api.is_none() {
@@ -110,19 +117,35 @@ impl SignIn {
         self.token(link, old, &url, FORM, Bytes::from(form)).await
     }
 
-    async fn by_access_key(&self, link: &Link, old: Option<&Token>, base: &BaseUrl) -> Result<Granted, ApiError> {
+    async fn by_access_key(
+        &self,
+        link: &Link,
+        old: Option<&Token>,
+        base: &BaseUrl,
+    ) -> Result<Granted, ApiError> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Body<'a> {
             access_key_id: &'a str,
             access_key_secret: &'a str,
         }
-        let body = Body { access_key_id: &self.key_id, access_key_secret: self.key_secret.expose_secret() };
+        let body = Body {
+            access_key_id: &self.key_id,
+            access_key_secret: self.key_secret.expose_secret(),
+        };
         let body = serde_json::to_vec(&body).expect("strings are JSON");
-        self.token(link, old, &base.at(ACCESS_KEY_PATH), "application/json", Bytes::from(body)).await
+        self.token(link, old, &base.at(ACCESS_KEY_PATH), "application/json", Bytes::from(body))
+            .await
     }
 
-    async fn token(&self, link: &Link, old: Option<&Token>, url: &str, media: &'static str, body: Bytes) -> Result<Granted, ApiError> {
+    async fn token(
+        &self,
+        link: &Link,
+        old: Option<&Token>,
+        url: &str,
+        media: &'static str,
+        body: Bytes,
+    ) -> Result<Granted, ApiError> {
         let call = link.call(Endpoint::Token, link.limits.max_answer_time, old).await;
         let answer = call.send(call.post(url, media, None, body)?).await?;
         let body = SecretString::from(call.text(answer).await?);
@@ -133,7 +156,9 @@ impl SignIn {
     async fn find_token_url(&self, link: &Link) -> Result<String, ApiError> {
         let url = match self.document(link, &self.issuer.at(OPENID_PATH), "token_endpoint").await {
             Ok(url) => url.to_string(),
-            Err(error) if error.status == Some(StatusCode::NOT_FOUND) => self.issuer.at(USUAL_TOKEN_PATH),
+            Err(error) if error.status == Some(StatusCode::NOT_FOUND) => {
+                self.issuer.at(USUAL_TOKEN_PATH)
+            }
             Err(error) => return Err(error),
         };
         self.note(|found| found.token_url = Some(url.clone()));
@@ -147,19 +172,29 @@ impl SignIn {
             let detail = "the token does not tell its tenant, so that the API's address cannot be found: write it as api.base_url";
             return Err(call.error(ErrorKind::Malformed, detail));
         };
-        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("tenantId", tenant).finish();
-        self.document(link, &self.issuer.at(&format!("{TENANT_PATH}?{query}")), "api_endpoint").await
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("tenantId", tenant)
+            .finish();
+        self.document(link, &self.issuer.at(&format!("{TENANT_PATH}?{query}")), "api_endpoint")
+            .await
     }
 
-    /// The allowed address that the member `name` of the document at `url` is. No credentials are needed for it.
+    /// The allowed address that the member `name` of the document at `url` is. No credentials are
+    /// needed for it.
     async fn document(&self, link: &Link, url: &str, name: &str) -> Result<BaseUrl, ApiError> {
         let call = link.call(Endpoint::Discovery, link.limits.max_answer_time, None).await;
         let answer = call.send(call.get(url, None)?).await?;
         let body = call.text(answer).await?;
         let malformed = |what: String| call.error(ErrorKind::Malformed, &what);
-        let object = Object::parse(&body).ok().flatten().ok_or_else(|| malformed("the answer is no JSON object".to_owned()))?;
-        let address = object.text(name).ok_or_else(|| malformed(format!("the answer has no {name}")))?;
-        self.hosts.allow(&address).map_err(|why| malformed(format!("the {name} in the answer {why}")))
+        let object = Object::parse(&body)
+            .ok()
+            .flatten()
+            .ok_or_else(|| malformed("the answer is no JSON object".to_owned()))?;
+        let address =
+            object.text(name).ok_or_else(|| malformed(format!("the answer has no {name}")))?;
+        self.hosts
+            .allow(&address)
+            .map_err(|why| malformed(format!("the {name} in the answer {why}")))
     }
 
     fn found(&self) -> Found {
@@ -173,27 +208,37 @@ impl SignIn {
 
 impl fmt::Debug for SignIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignIn").field("issuer", &self.issuer).field("found", &self.found()).finish_non_exhaustive()
+        f.debug_struct("SignIn")
+            .field("issuer", &self.issuer)
+            .field("found", &self.found())
+            .finish_non_exhaustive()
     }
 }
 
 /// The token in an answer, none of which is ever shown.
 fn decode(call: &Call<'_>, body: &str) -> Result<Granted, ApiError> {
     let malformed = |what| call.error(ErrorKind::Malformed, what);
-    let object = Object::parse(body).ok().flatten().ok_or_else(|| malformed("the answer is no JSON object"))?;
+    let object = Object::parse(body)
+        .ok()
+        .flatten()
+        .ok_or_else(|| malformed("the answer is no JSON object"))?;
     let text = object.text("access_token").or_else(|| object.text("accessToken"));
     let text = text.ok_or_else(|| malformed("the answer has no access_token"))?;
-    let token = Token::new(&text).ok_or_else(|| malformed("the access_token in the answer is empty or cannot stand in a header"))?;
+    let token = Token::new(&text).ok_or_else(|| {
+        malformed("the access_token in the answer is empty or cannot stand in a header")
+    })?;
     let id_token = object.text("id_token").or_else(|| object.text("idToken"));
     let tenant = id_token.as_deref().and_then(tenant_of).or_else(|| tenant_of(&text));
     let life = life(object.raw("expires_in").or_else(|| object.raw("expiresIn")));
     Ok(Granted { token, life, tenant })
 }
 
-/// The tenant that a JWT names. It is only read, not verified: it came from the issuer, and says no more than whom to ask about.
+/// The tenant that a JWT names. It is only read, not verified: it came from the issuer, and says no
+/// more than whom to ask about.
 fn tenant_of(jwt: &str) -> Option<String> {
     let payload = jwt.split('.').nth(1)?;
-    let payload = String::from_utf8(URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?).ok()?;
+    let payload =
+        String::from_utf8(URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?).ok()?;
     let claims = Object::parse(&payload).ok().flatten()?;
     claims.text("tenantId").filter(|tenant| tenant.len() <= 256).map(std::borrow::Cow::into_owned)
 }
@@ -205,9 +250,20 @@ mod tests {
     #[test]
     fn the_tenant_is_read_from_the_middle_of_a_jwt() {
         let jwt = |payload: &str| format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(payload));
-        assert_eq!(tenant_of(&jwt(r#"{"tenantId":"11ec-77","area":"na1"}"#)).as_deref(), Some("11ec-77"));
+        assert_eq!(
+            tenant_of(&jwt(r#"{"tenantId":"11ec-77","area":"na1"}"#)).as_deref(),
+            Some("11ec-77")
+        );
         assert_eq!(tenant_of(&jwt(r#"{"TenantID":7}"#)).as_deref(), Some("7"));
-        for odd in [jwt("{}"), jwt("[]"), jwt(r#"{"tenantId":null}"#), "a.b".to_owned(), "a.!!.c".to_owned(), String::new(), jwt("{")] {
+        for odd in [
+            jwt("{}"),
+            jwt("[]"),
+            jwt(r#"{"tenantId":null}"#),
+            "a.b".to_owned(),
+            "a.!!.c".to_owned(),
+            String::new(),
+            jwt("{"),
+        ] {
             assert_eq!(tenant_of(&odd), None, "{odd}");
         }
     }

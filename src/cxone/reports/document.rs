@@ -51,7 +51,8 @@ impl<R: RowSink> Document<R> {
         self.scanner.feed(input, &mut |piece| content.take(piece))
     }
 
-    /// What the answer told, now that all of it has arrived. Rows are told of a `COMPLETED` job only.
+    /// What the answer told, now that all of it has arrived. Rows are told of a `COMPLETED` job
+    /// only.
     pub(in crate::cxone) fn finish(self) -> Result<Told<R>, Fault> {
         if !self.scanner.is_done() {
             return Err(Fault::malformed("ends early, or is no JSON"));
@@ -60,7 +61,9 @@ impl<R: RowSink> Document<R> {
             Some("PENDING") => Ok(Told::Pending),
             Some("RUNNING") => Ok(Told::Running),
             Some("FAILED") => Ok(Told::Failed(self.content.error_message)),
-            Some("COMPLETED") if self.content.data_is_odd => Err(Fault::malformed("has data that is no list")),
+            Some("COMPLETED") if self.content.data_is_odd => {
+                Err(Fault::malformed("has data that is no list"))
+            }
             Some("COMPLETED") => Ok(Told::Completed(self.content.rows)),
             Some(other) => Err(Fault::malformed(format!("has an unknown status: {other}"))),
             None => Err(Fault::malformed("has no status")),
@@ -86,7 +89,8 @@ impl<R: RowSink> Content<R> {
             }
             Piece::Member(name, value) => {
                 let value = String::from_utf8_lossy(value);
-                serde_json::from_str::<IgnoredAny>(&value).map_err(|_| Fault::malformed("is no JSON"))?;
+                serde_json::from_str::<IgnoredAny>(&value)
+                    .map_err(|_| Fault::malformed("is no JSON"))?;
                 match name {
                     "status" => self.status = told(&value).map(Cow::into_owned),
                     "errorMessage" => self.error_message = told(&value).map(Cow::into_owned),
@@ -111,7 +115,10 @@ impl<R: RowSink> Content<R> {
     fn count(&mut self) -> Result<(), Fault> {
         self.row_count += 1;
         if self.row_count > self.max_rows {
-            return Err(Fault { kind: ErrorKind::TooLarge, detail: format!("has more than {} rows", self.max_rows) });
+            return Err(Fault {
+                kind: ErrorKind::TooLarge,
+                detail: format!("has more than {} rows", self.max_rows),
+            });
         }
         Ok(())
     }
@@ -119,8 +126,10 @@ impl<R: RowSink> Content<R> {
     fn element(&mut self, element: &[u8]) -> Result<(), Fault> {
         self.count()?;
         // Looked at as a whole first: that is several times as fast as piece by piece.
-        let element = std::str::from_utf8(element).map_or_else(|_| String::from_utf8_lossy(element), Cow::Borrowed);
-        let row = row::read(&element).map_err(|_| Fault::malformed(format!("is no JSON in row {}", self.row_count)))?;
+        let element = std::str::from_utf8(element)
+            .map_or_else(|_| String::from_utf8_lossy(element), Cow::Borrowed);
+        let row = row::read(&element)
+            .map_err(|_| Fault::malformed(format!("is no JSON in row {}", self.row_count)))?;
         self.row(row);
         Ok(())
     }

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor,
+};
 use serde_json::value::RawValue;
 
 use crate::cxone::json;
@@ -36,8 +38,8 @@ pub(super) fn read(element: &str) -> Result<Result<RawRow<'_>, RowRejection>, se
     Ok(serde_json::from_str::<Fields<'_>>(element)?.row())
 }
 
-/// Reads the object that `text` begins with, and tells how many bytes it has; `None` when it is not there whole, or is no JSON. So nobody
-/// has to look for its end first.
+/// Reads the object that `text` begins with, and tells how many bytes it has; `None` when it is not
+/// there whole, or is no JSON. So nobody has to look for its end first.
 pub(super) fn read_beginning(text: &str) -> Option<(Result<RawRow<'_>, RowRejection>, usize)> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Fields<'_>>();
     let fields = values.next()?.ok()?;
@@ -65,7 +67,8 @@ impl<'a> Fields<'a> {
         if to.is_some_and(|to| to < from) {
             return Err(RowRejection::EndsBeforeStart);
         }
-        let count = present(self.count).map_or(Some(1), whole_number).ok_or(RowRejection::BadCount)?;
+        let count =
+            present(self.count).map_or(Some(1), whole_number).ok_or(RowRejection::BadCount)?;
         Ok(RawRow {
             user_id,
             user_name: optional(self.user_name),
@@ -188,7 +191,9 @@ mod tests {
     use crate::domain::time::Timestamp;
 
     fn with(member: &str) -> Result<(u32, Option<Timestamp>), RowRejection> {
-        let element = format!(r#"{{"userId":"u","stateName":"Ready","dateFrom":"2023-10-27T08:00:00.000Z",{member}}}"#);
+        let element = format!(
+            r#"{{"userId":"u","stateName":"Ready","dateFrom":"2023-10-27T08:00:00.000Z",{member}}}"#
+        );
         read(&element).unwrap().map(|row| (row.count, row.to))
     }
 
@@ -197,7 +202,8 @@ mod tests {
         let element = r#"{"userId":"user-abc-123","userName":"John Doe","stateName":"Ready","stateId":"state-ready-001",
             "skillName":"English Support","count":1,"dateFrom":"2023-10-27T08:00:00.000Z","dateTo":"2023-10-27T09:00:00.000Z"}"#;
         let row = read(element).unwrap().unwrap();
-        for text in [&row.user_id, &row.user_name, &row.state_name, &row.state_id, &row.skill_name] {
+        for text in [&row.user_id, &row.user_name, &row.state_name, &row.state_id, &row.skill_name]
+        {
             assert!(matches!(text, Cow::Borrowed(text) if !text.is_empty()));
         }
         assert_eq!((row.count, row.from), (1, Timestamp::from_millis(1_698_393_600_000)));
@@ -206,14 +212,39 @@ mod tests {
 
     #[test]
     fn an_absent_or_null_count_is_one_and_a_whole_number_is_taken_however_it_is_written() {
-        for (count, expected) in
-            [("null", 1), ("0", 0), ("-0", 0), ("3", 3), ("3.0", 3), ("3e0", 3), ("30e-1", 3), ("4294967295", u32::MAX), ("0e999", 0)]
-        {
-            assert_eq!(with(&format!("\"count\":{count}")).map(|row| row.0), Ok(expected), "{count}");
+        for (count, expected) in [
+            ("null", 1),
+            ("0", 0),
+            ("-0", 0),
+            ("3", 3),
+            ("3.0", 3),
+            ("3e0", 3),
+            ("30e-1", 3),
+            ("4294967295", u32::MAX),
+            ("0e999", 0),
+        ] {
+            assert_eq!(
+                with(&format!("\"count\":{count}")).map(|row| row.0),
+                Ok(expected),
+                "{count}"
+            );
         }
         assert_eq!(with("\"x\":0").map(|row| row.0), Ok(1));
-        for count in ["-1", "1.5", "4294967296", "1e999", "\"3\"", "\"\"", "true", "[]", "{}", "1e-999999999", "0.1"] {
-            let expected = if count == "1e-999999999" { Ok(0) } else { Err(RowRejection::BadCount) };
+        for count in [
+            "-1",
+            "1.5",
+            "4294967296",
+            "1e999",
+            "\"3\"",
+            "\"\"",
+            "true",
+            "[]",
+            "{}",
+            "1e-999999999",
+            "0.1",
+        ] {
+            let expected =
+                if count == "1e-999999999" { Ok(0) } else { Err(RowRejection::BadCount) };
             assert_eq!(with(&format!("\"count\":{count}")).map(|row| row.0), expected, "{count}");
         }
     }
@@ -223,9 +254,17 @@ mod tests {
         for end in ["\"x\":1", "\"dateTo\":null", "\"dateTo\":\"\""] {
             assert_eq!(with(end).map(|row| row.1), Ok(None), "{end}");
         }
-        assert_eq!(with("\"dateTo\":\"2023-10-27T08:00:00Z\"").map(|row| row.1), Ok(Some(Timestamp::from_millis(1_698_393_600_000))));
-        assert_eq!(with("\"dateTo\":\"2023-10-27T07:59:59.999Z\""), Err(RowRejection::EndsBeforeStart));
-        for end in ["\"now\"", "1698393600000", "false", "[]", "\"2023-10-27T09:00:00+00:00\"", "\" \""] {
+        assert_eq!(
+            with("\"dateTo\":\"2023-10-27T08:00:00Z\"").map(|row| row.1),
+            Ok(Some(Timestamp::from_millis(1_698_393_600_000)))
+        );
+        assert_eq!(
+            with("\"dateTo\":\"2023-10-27T07:59:59.999Z\""),
+            Err(RowRejection::EndsBeforeStart)
+        );
+        for end in
+            ["\"now\"", "1698393600000", "false", "[]", "\"2023-10-27T09:00:00+00:00\"", "\" \""]
+        {
             assert_eq!(with(&format!("\"dateTo\":{end}")), Err(RowRejection::BadTime), "{end}");
         }
     }
@@ -258,13 +297,25 @@ mod tests {
         let row = read(element).unwrap().unwrap();
         assert_eq!(row.user_id, "12345678901234567890123");
         assert!(row.user_name.starts_with("cut \u{fffd}"));
-        assert_eq!((&*row.state_name, &*row.skill_name, &*row.state_id, row.count), ("Café \"☕\"", "7", "", 5));
+        assert_eq!(
+            (&*row.state_name, &*row.skill_name, &*row.state_id, row.count),
+            ("Café \"☕\"", "7", "", 5)
+        );
     }
 
     #[test]
     fn what_is_no_json_is_no_rejection() {
-        for element in ["{", "{\"a\":}", "{\"a\":1,}", "nul", "01", "{\"userId\":\"\u{1}\"}", "{}{}", "{\"userId\":tru}", "{\"count\":0x1}"]
-        {
+        for element in [
+            "{",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "nul",
+            "01",
+            "{\"userId\":\"\u{1}\"}",
+            "{}{}",
+            "{\"userId\":tru}",
+            "{\"count\":0x1}",
+        ] {
             assert!(read(element).is_err(), "{element}");
         }
     }

@@ -16,7 +16,9 @@ fn streamed(document: &[u8], chunk: usize) -> Option<Told<RowList>> {
     match reader.finish().ok()? {
         // What is no string is told as it was written: here without its white space.
         Told::Failed(Some(message)) => Some(Told::Failed(Some(compact(message)))),
-        told @ (Told::Pending | Told::Running | Told::Completed(_) | Told::Failed(None)) => Some(told),
+        told @ (Told::Pending | Told::Running | Told::Completed(_) | Told::Failed(None)) => {
+            Some(told)
+        }
     }
 }
 
@@ -53,7 +55,9 @@ fn naive_message(value: Option<&Value>) -> Option<String> {
     match value? {
         Value::Null => None,
         Value::String(text) => Some(compact(text.clone())),
-        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => Some(other.to_string()),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Some(other.to_string())
+        }
     }
 }
 
@@ -67,15 +71,22 @@ fn naive_text(value: Option<&Value>) -> Option<String> {
 
 fn naive_time(value: &Value) -> Option<Timestamp> {
     let text = value.as_str()?;
-    let strict = text.ends_with('Z') && text.as_bytes().get(10) == Some(&b'T') && !text.contains(',');
+    let strict =
+        text.ends_with('Z') && text.as_bytes().get(10) == Some(&b'T') && !text.contains(',');
     let time: jiff::Timestamp = text.parse().ok().filter(|_| strict)?;
     Some(Timestamp::from_millis(time.as_millisecond()))
 }
 
 fn naive_row(element: &Value) -> Result<RawRow<'static>, RowRejection> {
     let row = element.as_object().ok_or(RowRejection::NotAnObject)?;
-    let user_id = naive_text(row.get("userId")).filter(|text| !text.is_empty()).ok_or(RowRejection::NoAgent)?;
-    let state_name = row.get("stateName").and_then(Value::as_str).filter(|text| !text.is_empty()).ok_or(RowRejection::NoState)?;
+    let user_id = naive_text(row.get("userId"))
+        .filter(|text| !text.is_empty())
+        .ok_or(RowRejection::NoAgent)?;
+    let state_name = row
+        .get("stateName")
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty())
+        .ok_or(RowRejection::NoState)?;
     let from = row.get("dateFrom").and_then(naive_time).ok_or(RowRejection::BadTime)?;
     let to = match row.get("dateTo") {
         None | Some(Value::Null) => None,
@@ -88,7 +99,9 @@ fn naive_row(element: &Value) -> Result<RawRow<'static>, RowRejection> {
     let count = match row.get("count") {
         None | Some(Value::Null) => 1,
         Some(value) => {
-            let whole = value.as_f64().filter(|count| count.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(count));
+            let whole = value.as_f64().filter(|count| {
+                count.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(count)
+            });
             format!("{:.0}", whole.ok_or(RowRejection::BadCount)?.abs()).parse().unwrap()
         }
     };
@@ -118,19 +131,28 @@ fn any_value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 20, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::hash_map(any::<String>(), inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::hash_map(any::<String>(), inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }
 
 fn any_time() -> impl Strategy<Value = Value> {
-    let time = (1_698_393_600_000_i64..1_698_393_700_000).prop_map(|millis| Value::from(Timestamp::from_millis(millis).to_string()));
+    let time = (1_698_393_600_000_i64..1_698_393_700_000)
+        .prop_map(|millis| Value::from(Timestamp::from_millis(millis).to_string()));
     prop_oneof![8 => time, 1 => Just(json!("2023-10-27T08:00:00+00:00")), 1 => any_value()]
 }
 
 fn any_row() -> impl Strategy<Value = Value> {
     let text = || prop_oneof![6 => any::<String>().prop_map(Value::from), 1 => any_value()];
-    let fields = (text(), text(), text(), text(), text(), prop_oneof![3 => (0_u32..9).prop_map(Value::from), 1 => any_value()]);
+    let fields = (
+        text(),
+        text(),
+        text(),
+        text(),
+        text(),
+        prop_oneof![3 => (0_u32..9).prop_map(Value::from), 1 => any_value()],
+    );
     let row = (fields, any_time(), any_time(), any_value(), any::<u16>()).prop_map(
         |((id, name, state, state_id, skill, count), from, to, more, there)| {
             let members = [
@@ -144,7 +166,8 @@ fn any_row() -> impl Strategy<Value = Value> {
                 ("skillName", skill),
                 ("more", more),
             ];
-            let kept = members.into_iter().enumerate().filter(|(at, _)| *at < 3 || there & (1 << at) != 0);
+            let kept =
+                members.into_iter().enumerate().filter(|(at, _)| *at < 3 || there & (1 << at) != 0);
             Value::Object(kept.map(|(_, (name, value))| (name.to_owned(), value)).collect())
         },
     );
@@ -157,17 +180,27 @@ fn any_document() -> impl Strategy<Value = String> {
         1 => any_value().prop_map(|value| if value.is_string() { value } else { Value::Null }),
     ];
     let data = prop_oneof![9 => prop::collection::vec(any_row(), 0..6).prop_map(Value::from), 1 => any_value()];
-    (status, data, any_value(), any_value(), any::<bool>(), any::<bool>()).prop_map(|(status, data, message, more, pretty, data_first)| {
-        let mut members = [("status", status), ("errorMessage", message), ("m\"ore", more), ("data", data)];
-        if data_first {
-            members.reverse();
-        }
-        let written = members.iter().map(|(name, value)| {
-            let value = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
-            format!("{}:{}", Value::from(*name), value.unwrap())
-        });
-        format!("{{{}}}", written.collect::<Vec<_>>().join(if pretty { "\r\n\t, " } else { "," }))
-    })
+    (status, data, any_value(), any_value(), any::<bool>(), any::<bool>()).prop_map(
+        |(status, data, message, more, pretty, data_first)| {
+            let mut members =
+                [("status", status), ("errorMessage", message), ("m\"ore", more), ("data", data)];
+            if data_first {
+                members.reverse();
+            }
+            let written = members.iter().map(|(name, value)| {
+                let value = if pretty {
+                    serde_json::to_string_pretty(value)
+                } else {
+                    serde_json::to_string(value)
+                };
+                format!("{}:{}", Value::from(*name), value.unwrap())
+            });
+            format!(
+                "{{{}}}",
+                written.collect::<Vec<_>>().join(if pretty { "\r\n\t, " } else { "," })
+            )
+        },
+    )
 }
 
 proptest! {
@@ -190,7 +223,8 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         let naive = naive(&bytes);
-        // The streaming reader puts up with broken text in single rows, so it may read where the naive one does not.
+        // The streaming reader puts up with broken text in single rows, so it may read where the
+        // naive one does not.
         if naive.is_some() {
             prop_assert_eq!(streamed(&bytes, chunk), naive, "{}", String::from_utf8_lossy(&bytes));
         } else {
@@ -207,6 +241,10 @@ proptest! {
 #[test]
 fn ids_are_kept_to_what_can_stand_in_a_path() {
     assert!(["a", "a/b", "...", "é", &"x".repeat(256)].iter().all(|id| JobId::parse(id).is_some()));
-    assert!(["", ".", "..", "a\tb", "a\u{0}", &"x".repeat(257)].iter().all(|id| JobId::parse(id).is_none()));
+    assert!(
+        ["", ".", "..", "a\tb", "a\u{0}", &"x".repeat(257)]
+            .iter()
+            .all(|id| JobId::parse(id).is_none())
+    );
     assert_eq!(job_path(&JobId::parse("../é?x#y").unwrap()), "/api/v2/reports/..%2F%C3%A9%3Fx%23y");
 }

@@ -8,12 +8,16 @@ const DAYS_OF_MONTH: [u8; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 /// Days from 0000-01-01 to 1970-01-01.
 const DAYS_TO_1970: i64 = 719_528;
 
-/// The point that `YYYY-MM-DDTHH:MM:SS[.fraction]Z` names; 1 to 9 digits of fraction, cut to whole milliseconds.
+/// The point that `YYYY-MM-DDTHH:MM:SS[.fraction]Z` names; 1 to 9 digits of fraction, cut to whole
+/// milliseconds.
 ///
-/// Anything else is `None`: an offset, a missing `Z`, a day that its month does not have, a leap second.
+/// Anything else is `None`: an offset, a missing `Z`, a day that its month does not have, a leap
+/// second.
 pub(super) fn parse(text: &str) -> Option<Timestamp> {
     let (head, rest) = text.as_bytes().split_first_chunk::<19>()?;
-    let [y1, y2, y3, y4, b'-', mo1, mo2, b'-', d1, d2, b'T', h1, h2, b':', mi1, mi2, b':', s1, s2] = *head else {
+    let [y1, y2, y3, y4, b'-', mo1, mo2, b'-', d1, d2, b'T', h1, h2, b':', mi1, mi2, b':', s1, s2] =
+        *head
+    else {
         return None;
     };
     let year = i64::from(pair(y1, y2)?) * 100 + i64::from(pair(y3, y4)?);
@@ -26,7 +30,8 @@ pub(super) fn parse(text: &str) -> Option<Timestamp> {
         return None;
     }
     // Leap days of the years before this one; year 0 is one of them.
-    let leap_days = if year == 0 { 0 } else { (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400 + 1 };
+    let leap_days =
+        if year == 0 { 0 } else { (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400 + 1 };
     let in_year = DAYS_BEFORE_MONTH[index] + i64::from(leap && month > 2) + i64::from(day) - 1;
     let days = year * 365 + leap_days + in_year - DAYS_TO_1970;
     let seconds = ((days * 24 + i64::from(hour)) * 60 + i64::from(minute)) * 60 + i64::from(second);
@@ -68,7 +73,11 @@ mod tests {
             ("2023-10-27T08:00:00.0079999Z", 7),
             ("2023-10-27T08:00:00.999999999Z", 999),
         ] {
-            assert_eq!(parse(text), Some(Timestamp::from_millis(1_698_393_600_000 + millis)), "{text}");
+            assert_eq!(
+                parse(text),
+                Some(Timestamp::from_millis(1_698_393_600_000 + millis)),
+                "{text}"
+            );
         }
     }
 

@@ -23,10 +23,15 @@ async fn polled(answer: Answer) -> Result<Poll<RowList>, crate::cxone::ApiError>
 #[tokio::test(start_paused = true)]
 async fn a_job_is_submitted_as_the_table_says_and_asked_for_by_its_id() {
     let stage = Stage::logged_in();
-    stage.script.next(Answer::new(202, r#"{"id":"job/1","statusUrl":"https://elsewhere.test/steal"}"#));
+    stage
+        .script
+        .next(Answer::new(202, r#"{"id":"job/1","statusUrl":"https://elsewhere.test/steal"}"#));
     stage.script.next(Answer::ok(r#"{"status":"PENDING"}"#));
     let job = stage.client.submit(&request()).await.unwrap();
-    assert_eq!(stage.client.poll::<Report>(&job).await.map(|poll| matches!(poll, Poll::Pending)), Ok(true));
+    assert_eq!(
+        stage.client.poll::<Report>(&job).await.map(|poll| matches!(poll, Poll::Pending)),
+        Ok(true)
+    );
     assert_eq!(
         stage.script.requests(),
         [
@@ -35,7 +40,10 @@ async fn a_job_is_submitted_as_the_table_says_and_asked_for_by_its_id() {
             "GET http://cxone.test/eu/api/v2/reports/job%2F1 [Bearer tok-1]",
         ]
     );
-    assert_eq!(stage.script.request_body(0), "grant_type=client_credentials&client_id=my-client&client_secret=s3cret%2Fwith%2Bodd+chars");
+    assert_eq!(
+        stage.script.request_body(0),
+        "grant_type=client_credentials&client_id=my-client&client_secret=s3cret%2Fwith%2Bodd+chars"
+    );
     assert_eq!(stage.script.request_header(0, "content-type"), "application/x-www-form-urlencoded");
     assert_eq!(stage.script.request_header(1, "content-type"), "application/json");
     assert_eq!(
@@ -64,7 +72,11 @@ async fn a_submit_without_a_usable_id_is_malformed() {
         r#"{"id":"a\u0000"}"#,
         &long,
     ] {
-        assert_eq!(submitted(Answer::ok(body)).await.unwrap_err().kind, ErrorKind::Malformed, "{body}");
+        assert_eq!(
+            submitted(Answer::ok(body)).await.unwrap_err().kind,
+            ErrorKind::Malformed,
+            "{body}"
+        );
     }
     assert_eq!(submitted(Answer::ok("\u{feff}{\"id\":7}")).await.unwrap().as_str(), "7");
 }
@@ -96,7 +108,13 @@ async fn what_is_forbidden_says_where_to_look_and_the_mended_client_gets_a_new_t
     let error = stage.client.submit(&request()).await.unwrap_err();
     assert_eq!((error.kind, error.endpoint), (ErrorKind::Forbidden, Endpoint::Submit));
     let told = error.to_string();
-    for words in ["insufficient scope", "Admin > Security > OAuth Clients", "Capabilities", "reports:read", "Reporting module"] {
+    for words in [
+        "insufficient scope",
+        "Admin > Security > OAuth Clients",
+        "Capabilities",
+        "reports:read",
+        "Reporting module",
+    ] {
         assert!(told.contains(words), "{told}");
     }
     assert!(stage.client.submit(&request()).await.is_ok());
@@ -110,7 +128,8 @@ async fn a_job_that_is_gone_is_lost() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rejected_submit_shows_the_dates_and_the_filter() {
-    let error = submitted(Answer::new(422, r#"{"error":"dateFrom is invalid"}"#)).await.unwrap_err();
+    let error =
+        submitted(Answer::new(422, r#"{"error":"dateFrom is invalid"}"#)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Rejected);
     assert_eq!(
         error.to_string(),
@@ -126,11 +145,24 @@ async fn throttling_tells_how_long_to_wait_in_both_forms() {
         (vec![], None),
         (vec![("retry-after", "7")], Some(7)),
         (vec![("retry-after", "Fri, 27 Oct 2023 08:00:30 GMT")], Some(30)),
-        (vec![("retry-after", "Fri, 27 Oct 2023 09:00:30 GMT"), ("date", "Fri, 27 Oct 2023 09:00:20 GMT")], Some(10)),
+        (
+            vec![
+                ("retry-after", "Fri, 27 Oct 2023 09:00:30 GMT"),
+                ("date", "Fri, 27 Oct 2023 09:00:20 GMT"),
+            ],
+            Some(10),
+        ),
     ] {
-        let answer = || headers.iter().fold(Answer::new(429, "slow down"), |answer, (name, value)| answer.header(name, value));
+        let answer = || {
+            headers.iter().fold(Answer::new(429, "slow down"), |answer, (name, value)| {
+                answer.header(name, value)
+            })
+        };
         for error in [submitted(answer()).await.unwrap_err(), polled(answer()).await.unwrap_err()] {
-            assert_eq!((error.kind, error.retry_after), (ErrorKind::Throttled, wait.map(Duration::from_secs)));
+            assert_eq!(
+                (error.kind, error.retry_after),
+                (ErrorKind::Throttled, wait.map(Duration::from_secs))
+            );
         }
     }
 }
@@ -138,14 +170,19 @@ async fn throttling_tells_how_long_to_wait_in_both_forms() {
 #[tokio::test(start_paused = true)]
 async fn passing_faults_are_told_apart_from_refusals() {
     for code in [500, 502, 503, 504, 408] {
-        assert_eq!(polled(Answer::new(code, "<html>bad gateway</html>")).await.unwrap_err().kind, ErrorKind::Server);
+        assert_eq!(
+            polled(Answer::new(code, "<html>bad gateway</html>")).await.unwrap_err().kind,
+            ErrorKind::Server
+        );
     }
     for fault in [TransportFault::Connect, TransportFault::Timeout, TransportFault::Cut] {
         assert_eq!(submitted(Answer::none(fault)).await.unwrap_err().kind, ErrorKind::Unreachable);
     }
-    let cut = polled(Answer::ok(r#"{"status":"#).then_breaks(TransportFault::Cut)).await.unwrap_err();
+    let cut =
+        polled(Answer::ok(r#"{"status":"#).then_breaks(TransportFault::Cut)).await.unwrap_err();
     assert_eq!(cut.kind, ErrorKind::Malformed);
-    let stalled = polled(Answer::ok(r#"{"status":"#).then_breaks(TransportFault::Timeout)).await.unwrap_err();
+    let stalled =
+        polled(Answer::ok(r#"{"status":"#).then_breaks(TransportFault::Timeout)).await.unwrap_err();
     assert_eq!(stalled.kind, ErrorKind::Unreachable);
     assert_eq!(polled(Answer::ok("<html>")).await.unwrap_err().kind, ErrorKind::Malformed);
     assert_eq!(polled(Answer::new(204, "")).await.unwrap_err().kind, ErrorKind::Malformed);
@@ -166,7 +203,10 @@ async fn a_redirect_is_told_and_not_followed() {
 #[tokio::test(start_paused = true)]
 async fn every_status_of_a_job_is_known_and_any_other_is_named() {
     assert_matches!(polled(Answer::ok(r#"{"status":"PENDING"}"#)).await, Ok(Poll::Pending));
-    assert_matches!(polled(Answer::ok(r#"{"status":"RUNNING","data":null}"#)).await, Ok(Poll::Running));
+    assert_matches!(
+        polled(Answer::ok(r#"{"status":"RUNNING","data":null}"#)).await,
+        Ok(Poll::Running)
+    );
     assert_matches!(polled(Answer::ok(r#"{"status":"FAILED"}"#)).await, Ok(Poll::Failed(message)) if message == "Unknown error");
     let failed = Answer::ok(r#"{"status":"FAILED","errorMessage":"out of\u001b[31m\nmemory"}"#);
     assert_matches!(polled(failed).await, Ok(Poll::Failed(message)) if message == "out of [31m memory");
@@ -185,18 +225,33 @@ async fn every_status_of_a_job_is_known_and_any_other_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_report_is_no_error() {
-    for body in [r#"{"status":"COMPLETED","data":[]}"#, r#"{"data":null,"status":"COMPLETED"}"#, r#"{"status":"COMPLETED"}"#] {
-        assert_eq!(polled(Answer::ok(body)).await, Ok(Poll::Completed(RowList::default())), "{body}");
+    for body in [
+        r#"{"status":"COMPLETED","data":[]}"#,
+        r#"{"data":null,"status":"COMPLETED"}"#,
+        r#"{"status":"COMPLETED"}"#,
+    ] {
+        assert_eq!(
+            polled(Answer::ok(body)).await,
+            Ok(Poll::Completed(RowList::default())),
+            "{body}"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_never_ends_is_given_up() {
     let clock = Clock::starting_at(EIGHT);
-    let error = polled(Answer::ok(r#"{"status":"COMPLETED","data":["#).then_hangs()).await.unwrap_err();
-    assert_eq!((error.kind, clock.now().instant.elapsed().as_secs()), (ErrorKind::Unreachable, 600));
+    let error =
+        polled(Answer::ok(r#"{"status":"COMPLETED","data":["#).then_hangs()).await.unwrap_err();
+    assert_eq!(
+        (error.kind, clock.now().instant.elapsed().as_secs()),
+        (ErrorKind::Unreachable, 600)
+    );
     let error = submitted(Answer::ok("").after(Duration::from_secs(3600))).await.unwrap_err();
-    assert_eq!((error.kind, clock.now().instant.elapsed().as_secs()), (ErrorKind::Unreachable, 660));
+    assert_eq!(
+        (error.kind, clock.now().instant.elapsed().as_secs()),
+        (ErrorKind::Unreachable, 660)
+    );
     // The status of a refusal is enough; its body is not waited for.
     let error = submitted(Answer::new(422, "bad").then_hangs()).await.unwrap_err();
     assert_eq!((error.kind, clock.now().instant.elapsed().as_secs()), (ErrorKind::Rejected, 665));
@@ -211,9 +266,18 @@ async fn every_exchange_is_told_with_its_times_and_the_servers_date() {
     stage.client.submit(&request()).await.unwrap_err();
     stage.client.poll::<RowList>(&job()).await.unwrap_err();
     let events = stage.events.lock().unwrap().clone();
-    let exchanges: Vec<_> = events.iter().filter_map(|event| if let Event::Exchange(told) = event { Some(told) } else { None }).collect();
-    assert_eq!(exchanges.iter().map(|told| told.endpoint.as_str()).collect::<Vec<_>>(), ["token", "submit", "poll"]);
-    assert_eq!(exchanges.iter().map(|told| told.code).collect::<Vec<_>>(), [Some(200), Some(429), None]);
+    let exchanges: Vec<_> = events
+        .iter()
+        .filter_map(|event| if let Event::Exchange(told) = event { Some(told) } else { None })
+        .collect();
+    assert_eq!(
+        exchanges.iter().map(|told| told.endpoint.as_str()).collect::<Vec<_>>(),
+        ["token", "submit", "poll"]
+    );
+    assert_eq!(
+        exchanges.iter().map(|told| told.code).collect::<Vec<_>>(),
+        [Some(200), Some(429), None]
+    );
     let submit = exchanges[1];
     assert_eq!((submit.sent.utc, submit.answered.utc), (EIGHT, EIGHT.plus(Duration::from_secs(3))));
     assert_eq!(submit.date, Some(EIGHT.plus(Duration::from_secs(9))));

@@ -26,10 +26,14 @@ async fn a_report_cut_at_any_byte_is_never_taken_for_a_whole_one() {
         let part = &body.as_bytes()[..end];
         let error = polled(Limits::default(), Answer::ok(part)).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Malformed, "cut at {end}");
-        let error = polled(Limits::default(), Answer::ok(part).then_breaks(TransportFault::Cut)).await.unwrap_err();
+        let error = polled(Limits::default(), Answer::ok(part).then_breaks(TransportFault::Cut))
+            .await
+            .unwrap_err();
         assert_eq!(error.kind, ErrorKind::Malformed, "broken at {end}");
     }
-    let error = polled(Limits::default(), Answer::ok(body).then_breaks(TransportFault::Cut)).await.unwrap_err();
+    let error = polled(Limits::default(), Answer::ok(body).then_breaks(TransportFault::Cut))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Malformed, "broken after the last byte");
 }
 
@@ -49,10 +53,15 @@ async fn bad_rows_are_counted_and_the_rest_counts() {
 async fn size_and_number_of_rows_are_limited() {
     let body = format!(r#"{{"status":"COMPLETED","data":[{ROW},null]}}"#);
     let size = u64::try_from(body.len()).unwrap();
-    for (max_report_bytes, max_rows, fits) in [(size, 2, true), (size - 1, 2, false), (size, 1, false)] {
+    for (max_report_bytes, max_rows, fits) in
+        [(size, 2, true), (size - 1, 2, false), (size, 1, false)]
+    {
         let limits = Limits { max_report_bytes, max_rows, ..Limits::default() };
         let outcome = polled(limits, Answer::ok(body.as_str())).await;
-        assert_eq!(outcome.map_err(|error| error.kind).map(drop), if fits { Ok(()) } else { Err(ErrorKind::TooLarge) });
+        assert_eq!(
+            outcome.map_err(|error| error.kind).map(drop),
+            if fits { Ok(()) } else { Err(ErrorKind::TooLarge) }
+        );
     }
 }
 
@@ -74,24 +83,39 @@ async fn hostile_documents_are_errors_or_rejections_and_never_more() {
         (r#"["\ud800",{"\ud800":"\udc00"}]"#.to_owned(), None),
     ] {
         let shown = &data[..data.len().min(40)];
-        let outcome = polled(Limits::default(), Answer::ok(format!(r#"{{"status":"COMPLETED","data":{data}}}"#))).await;
+        let outcome = polled(
+            Limits::default(),
+            Answer::ok(format!(r#"{{"status":"COMPLETED","data":{data}}}"#)),
+        )
+        .await;
         match kind {
             Some(kind) => assert_eq!(outcome.unwrap_err().kind, kind, "{shown}"),
-            None => assert_matches!(outcome, Ok(Poll::Completed(list)) if list.rows.is_empty() && !list.rejected.is_empty(), "{shown}"),
+            None => {
+                assert_matches!(outcome, Ok(Poll::Completed(list)) if list.rows.is_empty() && !list.rejected.is_empty(), "{shown}")
+            }
         }
     }
-    let outcome = polled(Limits::default(), Answer::ok(b"{\"status\":\"COMPLETED\",\"data\":[\"\xff\xfe\"],\"\xff\":1}".as_slice())).await;
+    let outcome = polled(
+        Limits::default(),
+        Answer::ok(b"{\"status\":\"COMPLETED\",\"data\":[\"\xff\xfe\"],\"\xff\":1}".as_slice()),
+    )
+    .await;
     assert_eq!(outcome.unwrap_err().kind, ErrorKind::Malformed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn of_members_with_one_name_the_last_one_counts() {
-    let body = format!(r#"{{"status":"RUNNING","data":[{ROW},{ROW},{ROW}],"data":[1,{ROW}],"status":"COMPLETED"}}"#);
+    let body = format!(
+        r#"{{"status":"RUNNING","data":[{ROW},{ROW},{ROW}],"data":[1,{ROW}],"status":"COMPLETED"}}"#
+    );
     assert_matches!(polled(Limits { max_rows: 3, ..Limits::default() }, Answer::ok(body)).await, Ok(Poll::Completed(list)) => {
         assert_eq!((list.rows.len(), list.rejected.len()), (1, 1));
     });
     let body = format!(r#"{{"status":"COMPLETED","data":[{ROW}],"data":null}}"#);
-    assert_eq!(polled(Limits::default(), Answer::ok(body)).await, Ok(Poll::Completed(RowList::default())));
+    assert_eq!(
+        polled(Limits::default(), Answer::ok(body)).await,
+        Ok(Poll::Completed(RowList::default()))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,7 +131,13 @@ async fn a_slow_body_is_read_in_virtual_time() {
                 }
                 Ok(Bytes::from(vec![byte]))
             });
-            Box::pin(async move { Ok(Response { status: StatusCode::OK, headers: HeaderMap::new(), body: pieces.boxed() }) })
+            Box::pin(async move {
+                Ok(Response {
+                    status: StatusCode::OK,
+                    headers: HeaderMap::new(),
+                    body: pieces.boxed(),
+                })
+            })
         }
     }
     let body = format!(r#"{{"status":"COMPLETED","data":[{}]}}"#, vec![ROW; 100].join(","));
@@ -119,7 +149,12 @@ async fn a_slow_body_is_read_in_virtual_time() {
         hidden: Vec::new(),
     };
     let seconds = u64::try_from(body.len() / 100).unwrap();
-    let client = Client::new(Arc::new(Slow(body.into_bytes())), Clock::starting_at(EIGHT), options, Arc::new(|_| ()));
+    let client = Client::new(
+        Arc::new(Slow(body.into_bytes())),
+        Clock::starting_at(EIGHT),
+        options,
+        Arc::new(|_| ()),
+    );
     let clock = Clock::starting_at(EIGHT);
     assert_matches!(client.poll::<RowList>(&job()).await, Ok(Poll::Completed(list)) if list.rows.len() == 100);
     assert_eq!(clock.now().instant.elapsed().as_secs(), seconds);

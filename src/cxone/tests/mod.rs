@@ -22,7 +22,10 @@ use crate::domain::fetch::JobId;
 use crate::domain::report::Filter;
 use crate::domain::time::{Timestamp, Window};
 
-use super::{Client, ClientOptions, Event, Limits, Observer, ReportRequest, Response, Transport, TransportError, TransportFault};
+use super::{
+    Client, ClientOptions, Event, Limits, Observer, ReportRequest, Response, Transport,
+    TransportError, TransportFault,
+};
 
 pub(super) const EIGHT: Timestamp = Timestamp::from_millis(1_698_393_600_000);
 pub(super) const SECRET: &str = "s3cret/with+odd chars";
@@ -43,7 +46,14 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let body = vec![Ok(Bytes::from(body.into()))];
-        Self { status, headers: Vec::new(), body, delay: Duration::ZERO, hangs: false, no_head: None }
+        Self {
+            status,
+            headers: Vec::new(),
+            body,
+            delay: Duration::ZERO,
+            hangs: false,
+            no_head: None,
+        }
     }
 
     pub(super) fn ok(body: impl Into<Vec<u8>>) -> Self {
@@ -51,7 +61,9 @@ impl Answer {
     }
 
     pub(super) fn token(token: &str, expires_in: u64) -> Self {
-        Self::ok(format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{expires_in}}}"#))
+        Self::ok(format!(
+            r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{expires_in}}}"#
+        ))
     }
 
     pub(super) fn none(fault: TransportFault) -> Self {
@@ -108,7 +120,10 @@ impl Script {
     pub(super) fn requests(&self) -> Vec<String> {
         let requests = self.requests.lock().unwrap();
         let told = |request: &Request<Bytes>| {
-            let authorization = request.headers().get("authorization").map(|value| format!(" [{}]", value.to_str().unwrap()));
+            let authorization = request
+                .headers()
+                .get("authorization")
+                .map(|value| format!(" [{}]", value.to_str().unwrap()));
             format!("{} {}{}", request.method(), request.uri(), authorization.unwrap_or_default())
         };
         requests.iter().map(told).collect()
@@ -175,7 +190,10 @@ pub(super) const HIDDEN: &str = "user-hidden-7";
 
 pub(super) fn request() -> ReportRequest {
     let window = Window { from: EIGHT.minus(Duration::from_secs(86_400)), to: EIGHT };
-    ReportRequest { window, filter: Filter { kind: "user".to_owned(), id: "user-abc-123".to_owned() } }
+    ReportRequest {
+        window,
+        filter: Filter { kind: "user".to_owned(), id: "user-abc-123".to_owned() },
+    }
 }
 
 pub(super) fn job() -> JobId {

@@ -32,7 +32,12 @@ impl Platform {
             hidden: Vec::new(),
             requests_per_minute: NonZeroU32::new(6000).unwrap(),
         };
-        let client = PlatformClient::new(script.clone(), Clock::starting_at(EIGHT), options, Arc::new(|_| {}));
+        let client = PlatformClient::new(
+            script.clone(),
+            Clock::starting_at(EIGHT),
+            options,
+            Arc::new(|_| {}),
+        );
         Self { client, script }
     }
 
@@ -45,7 +50,9 @@ impl Platform {
         let platform = Self::new();
         platform.script.next(endpoint("https://cxone.niceincontact.com/auth/token"));
         platform.script.next(granted());
-        platform.script.next(Answer::ok(r#"{"API_Endpoint":"https://api-na1.niceincontact.com/","area":"na1"}"#));
+        platform.script.next(Answer::ok(
+            r#"{"API_Endpoint":"https://api-na1.niceincontact.com/","area":"na1"}"#,
+        ));
         platform
     }
 
@@ -64,7 +71,9 @@ fn endpoint(url: &str) -> Answer {
 }
 
 fn granted() -> Answer {
-    Answer::ok(format!(r#"{{"access_token":"{TOKEN}","expires_in":"3600","id_token":"{ID_TOKEN}","refresh_token":"r"}}"#))
+    Answer::ok(format!(
+        r#"{{"access_token":"{TOKEN}","expires_in":"3600","id_token":"{ID_TOKEN}","refresh_token":"r"}}"#
+    ))
 }
 
 fn agents() -> ReportRequest {
@@ -76,7 +85,10 @@ fn agents() -> ReportRequest {
 async fn the_password_grant_finds_the_token_and_the_api() {
     let platform = Platform::signed_in();
     platform.client.sign_in().await.unwrap();
-    assert_eq!(platform.client.api().as_deref(), Some("https://api-na1.niceincontact.com/incontactapi/services/v30.0"));
+    assert_eq!(
+        platform.client.api().as_deref(),
+        Some("https://api-na1.niceincontact.com/incontactapi/services/v30.0")
+    );
     assert_eq!(
         platform.script.requests(),
         [
@@ -95,16 +107,30 @@ async fn the_password_grant_finds_the_token_and_the_api() {
 #[tokio::test(start_paused = true)]
 async fn an_access_key_alone_gets_a_token_of_its_area() {
     let credentials = Credentials::AccessKey("https://na1.nice-incontact.com".parse().unwrap());
-    let platform = Platform::with("https://cxone.niceincontact.com", Some("https://api-na1.niceincontact.com"), credentials);
+    let platform = Platform::with(
+        "https://cxone.niceincontact.com",
+        Some("https://api-na1.niceincontact.com"),
+        credentials,
+    );
     platform.script.next(Answer::ok(format!(r#"{{"access_token":"{TOKEN}","expires_in":3600}}"#)));
     platform.client.sign_in().await.unwrap();
-    assert_eq!(platform.script.requests(), ["POST https://na1.nice-incontact.com/authentication/v1/token/access-key"]);
-    assert_eq!(platform.script.request_body(0), r#"{"accessKeyId":"KEY","accessKeySecret":"key/s3cret="}"#);
+    assert_eq!(
+        platform.script.requests(),
+        ["POST https://na1.nice-incontact.com/authentication/v1/token/access-key"]
+    );
+    assert_eq!(
+        platform.script.request_body(0),
+        r#"{"accessKeyId":"KEY","accessKeySecret":"key/s3cret="}"#
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn credentials_and_tokens_go_to_no_other_host_whatever_is_discovered() {
-    for url in ["https://evil.example/auth/token", "http://cxone.niceincontact.com/auth/token", "https://niceincontact.com.evil.example"] {
+    for url in [
+        "https://evil.example/auth/token",
+        "http://cxone.niceincontact.com/auth/token",
+        "https://niceincontact.com.evil.example",
+    ] {
         let platform = Platform::new();
         platform.script.next(endpoint(url));
         let error = platform.client.sign_in().await.unwrap_err();
@@ -123,12 +149,16 @@ async fn credentials_and_tokens_go_to_no_other_host_whatever_is_discovered() {
 
 #[tokio::test(start_paused = true)]
 async fn every_step_of_the_discovery_can_be_replaced() {
-    let platform = Platform::with("http://127.0.0.1:8080", Some("http://127.0.0.1:8080/x"), oauth());
+    let platform =
+        Platform::with("http://127.0.0.1:8080", Some("http://127.0.0.1:8080/x"), oauth());
     platform.script.next(Answer::new(404, "no such document"));
     platform.script.next(granted());
     platform.client.sign_in().await.unwrap();
     assert_eq!(platform.script.requests()[1], "POST http://127.0.0.1:8080/auth/token");
-    assert_eq!(platform.client.api().as_deref(), Some("http://127.0.0.1:8080/x/incontactapi/services/v30.0"));
+    assert_eq!(
+        platform.client.api().as_deref(),
+        Some("http://127.0.0.1:8080/x/incontactapi/services/v30.0")
+    );
     let nameless = Platform::new();
     nameless.script.next(endpoint("https://cxone.niceincontact.com/auth/token"));
     nameless.script.next(Answer::token(TOKEN, 3600));
@@ -141,11 +171,16 @@ async fn no_secret_is_in_a_message_and_the_status_description_is() {
     let platform = Platform::new();
     platform.script.next(endpoint("https://cxone.niceincontact.com/auth/token"));
     let said = format!("{KEY_SECRET} {SECRET} wrong");
-    platform.script.next(Answer::new(401, said).header("icStatusDescription", "Key key/s3cret= is inactive"));
+    platform
+        .script
+        .next(Answer::new(401, said).header("icStatusDescription", "Key key/s3cret= is inactive"));
     let error = platform.client.sign_in().await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Credentials);
     let text = format!("{error} {error:?} {:?}", platform.client);
-    assert!(text.contains("*** *** wrong") && text.contains("icStatusDescription: Key *** is inactive"), "{text}");
+    assert!(
+        text.contains("*** *** wrong") && text.contains("icStatusDescription: Key *** is inactive"),
+        "{text}"
+    );
     assert!(!text.contains(KEY_SECRET) && !text.contains(SECRET), "{text}");
 }
 
@@ -161,29 +196,45 @@ async fn the_history_is_read_page_by_page_and_its_links_are_not_followed() {
     let mut paging: Paging<RowList> = platform.client.history(agents());
     platform.all(&mut paging).await.unwrap();
     let list = paging.into_rows();
-    assert_eq!((list.rows.len(), list.rejected.len(), &*list.rows[0].state_name), (1, 1, "Wrap-up"));
+    assert_eq!(
+        (list.rows.len(), list.rejected.len(), &*list.rows[0].state_name),
+        (1, 1, "Wrap-up")
+    );
     let base = "https://api-na1.niceincontact.com/incontactapi/services/v30.0";
     let history = format!(
         "GET {base}/agents/state-history?startDate=2023-10-27T07%3A50%3A00.000Z&endDate=2023-10-27T08%3A00%3A00.000Z&top=10000&skip="
     );
     let requests = platform.script.requests();
     assert_eq!(requests[3], format!("GET {base}/unavailable-codes [Bearer {TOKEN}]"));
-    assert_eq!(requests[4..], [format!("{history}0 [Bearer {TOKEN}]"), format!("{history}2 [Bearer {TOKEN}]")]);
+    assert_eq!(
+        requests[4..],
+        [format!("{history}0 [Bearer {TOKEN}]"), format!("{history}2 [Bearer {TOKEN}]")]
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_page_that_breaks_off_counts_for_nothing_and_comes_again() {
-    let row = |agent: u32| format!(r#"{{"agentId":{agent},"agentStateId":1,"startDate":"2023-10-27T07:55:00Z","duration":60}}"#);
+    let row = |agent: u32| {
+        format!(
+            r#"{{"agentId":{agent},"agentStateId":1,"startDate":"2023-10-27T07:55:00Z","duration":60}}"#
+        )
+    };
     let platform = Platform::signed_in();
     platform.script.next(Answer::ok(r#"{"unavailableCodes":[]}"#));
-    platform.script.next(Answer::ok(format!(r#"{{"_links":{{"next":"x"}},"agentStateHistory":[{}]}}"#, row(1))));
+    platform.script.next(Answer::ok(format!(
+        r#"{{"_links":{{"next":"x"}},"agentStateHistory":[{}]}}"#,
+        row(1)
+    )));
     platform.script.next(Answer::ok(format!(r#"{{"agentStateHistory":[{}"#, row(2))));
     let mut paging: Paging<RowList> = platform.client.history(agents());
     assert_matches!(platform.client.page(&mut paging).await, Ok(Progress::More));
     assert_eq!(platform.client.page(&mut paging).await.unwrap_err().kind, ErrorKind::Malformed);
-    platform.script.next(Answer::ok(format!(r#"{{"_links":{{}},"agentStateHistory":[{}]}}"#, row(3))));
+    platform
+        .script
+        .next(Answer::ok(format!(r#"{{"_links":{{}},"agentStateHistory":[{}]}}"#, row(3))));
     assert_matches!(platform.client.page(&mut paging).await, Ok(Progress::Done));
-    let ids: Vec<String> = paging.into_rows().rows.iter().map(|row| row.user_id.to_string()).collect();
+    let ids: Vec<String> =
+        paging.into_rows().rows.iter().map(|row| row.user_id.to_string()).collect();
     assert_eq!(ids, ["1", "3"]);
 }
 
@@ -192,20 +243,32 @@ async fn codes_are_read_as_far_as_answers_tell_of_more_and_no_further() {
     let code = |id: u32| format!(r#"{{"id":{id},"isACW":true}}"#);
     for (second, known) in [(code(12), true), (code(11), false), (String::new(), false)] {
         let platform = Platform::signed_in();
-        platform.script.next(Answer::ok(format!(r#"{{"totalRecords":2,"unavailableCodes":[{}]}}"#, code(11))));
-        platform.script.next(Answer::ok(format!(r#"{{"_links":{{"next":"x"}},"unavailableCodes":[{second}]}}"#)));
-        platform.script.next(Answer::ok(format!(r#"{{"totalRecords":2,"unavailableCodes":[{second}]}}"#)));
+        platform
+            .script
+            .next(Answer::ok(format!(r#"{{"totalRecords":2,"unavailableCodes":[{}]}}"#, code(11))));
+        platform.script.next(Answer::ok(format!(
+            r#"{{"_links":{{"next":"x"}},"unavailableCodes":[{second}]}}"#
+        )));
+        platform
+            .script
+            .next(Answer::ok(format!(r#"{{"totalRecords":2,"unavailableCodes":[{second}]}}"#)));
         let codes = platform.client.codes().await.unwrap();
         assert_eq!((codes.is_acw("11"), codes.is_acw("12")), (true, known), "{second}");
         let requests = platform.script.requests();
-        assert!(requests[3].contains("/unavailable-codes [") && requests[4].contains("/unavailable-codes?skip=1 ["), "{requests:?}");
+        assert!(
+            requests[3].contains("/unavailable-codes [")
+                && requests[4].contains("/unavailable-codes?skip=1 ["),
+            "{requests:?}"
+        );
         assert_eq!(requests.len(), if known { 6 } else { 5 }, "{second}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn whoever_needs_the_codes_at_once_waits_for_one_answer_or_one_failure() {
-    for (answer, works) in [(Answer::ok(r#"{"unavailableCodes":[{"id":11}]}"#), true), (Answer::new(500, ""), false)] {
+    for (answer, works) in
+        [(Answer::ok(r#"{"unavailableCodes":[{"id":11}]}"#), true), (Answer::new(500, ""), false)]
+    {
         let platform = Platform::signed_in();
         platform.script.next(answer);
         let all = futures_util::future::join_all((0..50).map(|_| platform.client.codes())).await;
@@ -225,6 +288,8 @@ async fn codes_serve_an_hour_and_old_ones_while_no_new_ones_are_to_be_had() {
     platform.script.next(granted());
     platform.script.next(Answer::new(500, ""));
     assert!(platform.client.codes().await.unwrap().is_acw("11"));
-    let asked = |end: &str| platform.script.requests().iter().filter(|request| request.contains(end)).count();
+    let asked = |end: &str| {
+        platform.script.requests().iter().filter(|request| request.contains(end)).count()
+    };
     assert_eq!((asked("/unavailable-codes"), asked("/auth/token")), (2, 2));
 }

@@ -18,7 +18,9 @@ fn told(error: &ApiError) -> String {
 /// A body that says all that must not be repeated, in every form and often.
 fn echo(token: &str) -> String {
     let form = "client_secret=s3cret%2Fwith%2Bodd+chars&x=s3cret%2Fwith%2Bodd%20chars";
-    let json = format!(r#"{{"secret":"{SECRET}","escaped":"s3cret\/with+odd chars","sent":"Bearer {token}"}}"#);
+    let json = format!(
+        r#"{{"secret":"{SECRET}","escaped":"s3cret\/with+odd chars","sent":"Bearer {token}"}}"#
+    );
     format!("wrong: {form} {json} ").repeat(200)
 }
 
@@ -26,14 +28,19 @@ fn echo(token: &str) -> String {
 async fn an_answer_that_echoes_a_secret_is_shown_without_it() {
     for code in [400, 401, 403, 422, 429, 500, 302] {
         let stage = Stage::with(Limits::default());
-        stage.script.next(Answer::new(code, echo("")).header("location", &format!("https://x.test/?{SECRET}")));
+        stage.script.next(
+            Answer::new(code, echo("")).header("location", &format!("https://x.test/?{SECRET}")),
+        );
         let error = stage.client.submit(&request()).await.unwrap_err();
         assert_silent(&told(&error));
         assert!(told(&error).contains("wrong: client_secret=***"), "{error}");
         for polls in [false, true] {
             let stage = Stage::with(Limits::default());
             stage.script.next(Answer::token(LONG_TOKEN, 1200));
-            stage.script.next(Answer::new(code, echo(LONG_TOKEN)).header("location", &format!("https://x.test/?{LONG_TOKEN}&{SECRET}")));
+            stage.script.next(
+                Answer::new(code, echo(LONG_TOKEN))
+                    .header("location", &format!("https://x.test/?{LONG_TOKEN}&{SECRET}")),
+            );
             let error = if polls {
                 stage.client.poll::<RowList>(&job()).await.map(drop).unwrap_err()
             } else {
@@ -49,7 +56,9 @@ async fn what_a_job_says_of_itself_is_shown_without_secrets() {
     for (field, status) in [("errorMessage", "FAILED"), ("note", LONG_TOKEN)] {
         let stage = Stage::with(Limits::default());
         stage.script.next(Answer::token(LONG_TOKEN, 1200));
-        stage.script.next(Answer::ok(format!(r#"{{"status":"{status}","{field}":"{LONG_TOKEN} {SECRET}"}}"#)));
+        stage.script.next(Answer::ok(format!(
+            r#"{{"status":"{status}","{field}":"{LONG_TOKEN} {SECRET}"}}"#
+        )));
         match stage.client.poll::<RowList>(&job()).await {
             Ok(Poll::Failed(message)) => assert_eq!(message, "*** ***"),
             Ok(other) => panic!("{other:?}"),
@@ -95,9 +104,17 @@ async fn debug_tells_no_secret() {
 async fn an_agent_who_is_not_to_be_told_is_in_no_message() {
     let stage = Stage::logged_in();
     stage.script.next(Answer::new(422, format!("no such user {HIDDEN}")));
-    let asked = ReportRequest { filter: Filter { kind: "user".to_owned(), id: HIDDEN.to_owned() }, ..request() };
+    let asked = ReportRequest {
+        filter: Filter { kind: "user".to_owned(), id: HIDDEN.to_owned() },
+        ..request()
+    };
     let error = stage.client.submit(&asked).await.unwrap_err().to_string();
-    assert!(error.contains("no such user ***") && error.contains("id \"***\"") && !error.contains(HIDDEN), "{error}");
+    assert!(
+        error.contains("no such user ***")
+            && error.contains("id \"***\"")
+            && !error.contains(HIDDEN),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,8 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::cxone::{BaseUrl, ErrorKind, HttpLimits, HttpTransport, Poll, RowList};
 
-/// Answers each connection with the next of `answers`, whatever is asked, and then closes it; the requests come back.
-/// An answer of no bytes leaves its connection open and silent.
+/// Answers each connection with the next of `answers`, whatever is asked, and then closes it; the
+/// requests come back. An answer of no bytes leaves its connection open and silent.
 async fn serve(listener: TcpListener, answers: Vec<Vec<u8>>) -> (Vec<String>, Vec<TcpStream>) {
     let (mut requests, mut silent) = (Vec::new(), Vec::new());
     for answer in answers {
@@ -44,25 +44,42 @@ async fn read_request(connection: &mut TcpStream) -> String {
 fn is_whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request).to_lowercase();
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |length| length.parse().unwrap());
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |length| length.parse().unwrap());
     body.len() >= length
 }
 
 fn http(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n",
+        body.len()
+    );
     [head.as_bytes(), body].concat()
 }
 
 fn token() -> Vec<u8> {
-    http("200 OK", "Content-Type: application/json\r\n", br#"{"access_token":"tok-1","expires_in":1200}"#)
+    http(
+        "200 OK",
+        "Content-Type: application/json\r\n",
+        br#"{"access_token":"tok-1","expires_in":1200}"#,
+    )
 }
 
 fn limits() -> HttpLimits {
-    HttpLimits { connect: Duration::from_secs(5), head: Duration::from_millis(300), idle: Duration::from_millis(300) }
+    HttpLimits {
+        connect: Duration::from_secs(5),
+        head: Duration::from_millis(300),
+        idle: Duration::from_millis(300),
+    }
 }
 
 /// Runs `test` with a client of a server that gives `answers`.
-async fn with_server<T, F: Future<Output = T>>(answers: Vec<Vec<u8>>, test: impl FnOnce(Client) -> F) -> (T, Vec<String>) {
+async fn with_server<T, F: Future<Output = T>>(
+    answers: Vec<Vec<u8>>,
+    test: impl FnOnce(Client) -> F,
+) -> (T, Vec<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base: BaseUrl = format!("http://{}/eu/", listener.local_addr().unwrap()).parse().unwrap();
     let transport = HttpTransport::new(&base, limits()).unwrap();
@@ -90,14 +107,20 @@ const REPORT: &[u8] =
 #[tokio::test]
 async fn a_report_comes_over_a_socket_compressed() {
     let answers = vec![token(), http("200 OK", "Content-Encoding: gzip\r\n", &gzipped(REPORT))];
-    let (poll, requests) = with_server(answers, |client| async move { client.poll::<RowList>(&job()).await }).await;
+    let (poll, requests) =
+        with_server(answers, |client| async move { client.poll::<RowList>(&job()).await }).await;
     let Ok(Poll::Completed(list)) = poll else { panic!("{poll:?}") };
     assert_eq!((list.rows.len(), list.rejected.len()), (1, 1));
     let [login, poll] = &requests[..] else { panic!("{requests:?}") };
     assert!(login.starts_with("POST /eu/oauth/token HTTP/1.1\r\n"), "{login}");
     assert!(poll.starts_with("GET /eu/api/v2/reports/job-12345 HTTP/1.1\r\n"), "{poll}");
     let poll = poll.to_lowercase();
-    for header in ["authorization: bearer tok-1", "accept: application/json", "accept-encoding: gzip", "user-agent: cxone-exporter/"] {
+    for header in [
+        "authorization: bearer tok-1",
+        "accept: application/json",
+        "accept-encoding: gzip",
+        "user-agent: cxone-exporter/",
+    ] {
         assert!(poll.contains(header), "{poll}");
     }
 }
@@ -107,11 +130,20 @@ async fn a_body_cut_on_the_wire_is_malformed() {
     let packed = gzipped(REPORT);
     let whole = http("200 OK", "", REPORT);
     let endless = [b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", &REPORT[..50]].concat();
-    let chunked = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n", &REPORT[..32], b"\r\n"].concat();
-    let answers =
-        [whole[..whole.len() - 9].to_vec(), endless, chunked, http("200 OK", "Content-Encoding: gzip\r\n", &packed[..packed.len() / 2])];
+    let chunked =
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n", &REPORT[..32], b"\r\n"]
+            .concat();
+    let answers = [
+        whole[..whole.len() - 9].to_vec(),
+        endless,
+        chunked,
+        http("200 OK", "Content-Encoding: gzip\r\n", &packed[..packed.len() / 2]),
+    ];
     for answer in answers {
-        let (poll, _) = with_server(vec![token(), answer], |client| async move { client.poll::<RowList>(&job()).await }).await;
+        let (poll, _) = with_server(vec![token(), answer], |client| async move {
+            client.poll::<RowList>(&job()).await
+        })
+        .await;
         assert_eq!(poll.unwrap_err().kind, ErrorKind::Malformed);
     }
 }
@@ -121,7 +153,8 @@ async fn a_redirect_over_a_socket_is_not_followed() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let location = format!("Location: http://{}/\r\n", elsewhere.local_addr().unwrap());
     let answers = vec![token(), http("307 Temporary Redirect", &location, b"")];
-    let (submit, requests) = with_server(answers, |client| async move { client.submit(&request()).await }).await;
+    let (submit, requests) =
+        with_server(answers, |client| async move { client.submit(&request()).await }).await;
     assert_eq!(submit.unwrap_err().kind, ErrorKind::Redirected);
     assert_eq!(requests.len(), 2);
     let followed = tokio::time::timeout(Duration::from_millis(50), elsewhere.accept()).await;
@@ -130,7 +163,12 @@ async fn a_redirect_over_a_socket_is_not_followed() {
 
 #[tokio::test]
 async fn a_server_that_says_nothing_is_given_up() {
-    let (submit, _) = with_server(vec![token(), Vec::new()], |client| async move { client.submit(&request()).await }).await;
+    let (submit, _) =
+        with_server(
+            vec![token(), Vec::new()],
+            |client| async move { client.submit(&request()).await },
+        )
+        .await;
     let error = submit.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unreachable);
     assert!(error.to_string().contains("no headers within 300ms"), "{error}");
@@ -160,7 +198,11 @@ async fn nobody_there_is_unreachable_and_says_why() {
     let base: BaseUrl = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     drop(listener);
     let transport = HttpTransport::new(&base, limits()).unwrap();
-    let error = transport.send(Request::get(base.at("/")).body(Bytes::new()).unwrap()).await.map(drop).unwrap_err();
+    let error = transport
+        .send(Request::get(base.at("/")).body(Bytes::new()).unwrap())
+        .await
+        .map(drop)
+        .unwrap_err();
     assert_eq!(error.fault, TransportFault::Connect);
     assert!(error.detail.contains("refused") && !error.detail.contains("http://"), "{error}");
 }

@@ -43,7 +43,8 @@ async fn a_caller_that_gives_up_leaves_the_asking_to_the_next() {
     stage.script.next(Answer::token(TOKEN, 1200));
     stage.script.next(running());
     let (first, second) = (job(), job());
-    let gives_up = tokio::time::timeout(Duration::from_secs(1), stage.client.poll::<RowList>(&first));
+    let gives_up =
+        tokio::time::timeout(Duration::from_secs(1), stage.client.poll::<RowList>(&first));
     let waits = async {
         tokio::task::yield_now().await;
         stage.client.poll::<RowList>(&second).await
@@ -73,7 +74,13 @@ async fn wrong_credentials_are_not_hammered() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(asked, [0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 811, 1111]);
-    let failures = stage.events.lock().unwrap().iter().filter(|event| matches!(event, Event::TokenRefreshFailed(_))).count();
+    let failures = stage
+        .events
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|event| matches!(event, Event::TokenRefreshFailed(_)))
+        .count();
     assert_eq!(failures, 12);
 }
 
@@ -81,7 +88,11 @@ async fn wrong_credentials_are_not_hammered() {
 async fn refusals_of_a_token_are_told_by_their_cause() {
     for (answer, kind, words) in [
         (Answer::new(403, "disabled"), ErrorKind::TokenForbidden, "OAuth Clients"),
-        (Answer::new(400, r#"{"error":"invalid_grant"}"#), ErrorKind::Token, "400 Bad Request and said: {\"error\":\"invalid_grant\"}"),
+        (
+            Answer::new(400, r#"{"error":"invalid_grant"}"#),
+            ErrorKind::Token,
+            "400 Bad Request and said: {\"error\":\"invalid_grant\"}",
+        ),
         (Answer::new(429, ""), ErrorKind::Throttled, "again in 5 s"),
         (Answer::new(429, "").header("retry-after", "77"), ErrorKind::Throttled, "again in 77 s"),
         (Answer::new(502, ""), ErrorKind::Server, "again in 1 s"),
@@ -89,7 +100,11 @@ async fn refusals_of_a_token_are_told_by_their_cause() {
         (Answer::ok("hello"), ErrorKind::Malformed, "no JSON object"),
         (Answer::ok("{}"), ErrorKind::Malformed, "no access_token"),
         (Answer::ok(r#"{"access_token":""}"#), ErrorKind::Malformed, "empty"),
-        (Answer::ok(r#"{"access_token":"a\nb"}"#), ErrorKind::Malformed, "cannot stand in a header"),
+        (
+            Answer::ok(r#"{"access_token":"a\nb"}"#),
+            ErrorKind::Malformed,
+            "cannot stand in a header",
+        ),
         (Answer::ok(" ".repeat(2_000_000)), ErrorKind::TooLarge, "more than 1048576 bytes"),
     ] {
         let stage = Stage::with(Limits::default());

@@ -85,8 +85,12 @@ impl Failure {
                 "The window may reach further back than CXone can tell (poll.lookback), or the filter is one that the tenant does not know:",
                 "the API's documentation shows the type `user` only.",
             ],
-            Self::Timeout => &["CXone is slow or throttles this client; raise jobs.timeout, or try again later."],
-            Self::Unauthorized => &["A token was given and then refused: the client may have been changed a moment ago; try again."],
+            Self::Timeout => {
+                &["CXone is slow or throttles this client; raise jobs.timeout, or try again later."]
+            }
+            Self::Unauthorized => &[
+                "A token was given and then refused: the client may have been changed a moment ago; try again.",
+            ],
             Self::Credentials
             | Self::TokenForbidden
             | Self::Token
@@ -107,7 +111,8 @@ impl Failure {
         matches!(self, Self::Server | Self::Unreachable)
     }
 
-    /// An answer that was spoilt on the way, or by a machine in between: the same page may come whole the next time.
+    /// An answer that was spoilt on the way, or by a machine in between: the same page may come
+    /// whole the next time.
     pub(super) const fn may_be_chance(self) -> bool {
         matches!(self, Self::Malformed | Self::Redirected | Self::Token)
     }

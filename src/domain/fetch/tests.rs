@@ -4,7 +4,8 @@ use assert_matches::assert_matches;
 
 use super::*;
 
-const TIMING: JobTiming = JobTiming { poll_every: Duration::from_secs(2), timeout: Duration::from_secs(60) };
+const TIMING: JobTiming =
+    JobTiming { poll_every: Duration::from_secs(2), timeout: Duration::from_secs(60) };
 
 fn second(seconds: u64) -> Monotonic {
     Monotonic::from_elapsed(Duration::from_secs(seconds))
@@ -49,18 +50,26 @@ fn a_job_is_polled_thirty_times_and_then_given_up() {
 #[test]
 fn waits_that_429_asks_for_are_not_the_jobs_fault() {
     let (mut fetch, mut random) = submitted();
-    let wait = Reply::Throttled { retry_after: Some(Duration::from_secs(300)), message: String::new() };
+    let wait =
+        Reply::Throttled { retry_after: Some(Duration::from_secs(300)), message: String::new() };
     assert_eq!(fetch.reply(second(2), wait.clone(), &mut random), None);
     assert_eq!(fetch.step(second(3)), Step::Wait(second(302)));
     assert_eq!(fetch.reply(second(302), wait, &mut random), None);
     assert_eq!(fetch.reply(second(602), Reply::Unfinished, &mut random), None);
-    assert_matches!(fetch.reply(second(661), Reply::Unfinished, &mut random), Some(Outcome::Failed(_)));
+    assert_matches!(
+        fetch.reply(second(661), Reply::Unfinished, &mut random),
+        Some(Outcome::Failed(_))
+    );
 }
 
 #[test]
 fn a_429_without_a_time_is_waited_out_for_at_least_five_seconds() {
     let (mut fetch, mut random) = submitted();
-    fetch.reply(second(2), Reply::Throttled { retry_after: None, message: String::new() }, &mut random);
+    fetch.reply(
+        second(2),
+        Reply::Throttled { retry_after: None, message: String::new() },
+        &mut random,
+    );
     assert_matches!(fetch.step(second(2)), Step::Wait(until) if until >= second(7));
 }
 
@@ -68,7 +77,10 @@ fn a_429_without_a_time_is_waited_out_for_at_least_five_seconds() {
 fn a_throttled_submit_ends_without_a_failure() {
     let mut fetch = Fetch::new(TIMING);
     let reply = Reply::Throttled { retry_after: None, message: String::new() };
-    assert_eq!(fetch.reply(second(0), reply, &mut Random::from_seed(1)), Some(Outcome::Throttled { retry_after: None }));
+    assert_eq!(
+        fetch.reply(second(0), reply, &mut Random::from_seed(1)),
+        Some(Outcome::Throttled { retry_after: None })
+    );
 }
 
 #[test]
@@ -76,7 +88,10 @@ fn a_refused_token_is_renewed_once_and_then_an_error() {
     let (mut fetch, mut random) = submitted();
     assert_eq!(fetch.reply(second(2), trouble(Failure::Unauthorized), &mut random), None);
     assert_matches!(fetch.step(second(2)), Step::Poll(_));
-    assert_matches!(fetch.reply(second(2), trouble(Failure::Unauthorized), &mut random), Some(Outcome::Failed(_)));
+    assert_matches!(
+        fetch.reply(second(2), trouble(Failure::Unauthorized), &mut random),
+        Some(Outcome::Failed(_))
+    );
     let mut unsubmitted = Fetch::new(TIMING);
     assert_eq!(unsubmitted.reply(second(0), trouble(Failure::Unauthorized), &mut random), None);
     assert_eq!(unsubmitted.step(second(0)), Step::Submit);
@@ -93,7 +108,14 @@ fn a_passing_fault_costs_a_poll_and_not_the_job_until_its_time_is_over() {
 
 #[test]
 fn what_will_not_pass_ends_the_job_at_once() {
-    for failure in [Failure::Lost, Failure::Failed, Failure::Malformed, Failure::TooLarge, Failure::Forbidden, Failure::Rejected] {
+    for failure in [
+        Failure::Lost,
+        Failure::Failed,
+        Failure::Malformed,
+        Failure::TooLarge,
+        Failure::Forbidden,
+        Failure::Rejected,
+    ] {
         let (mut fetch, mut random) = submitted();
         let outcome = fetch.reply(second(2), trouble(failure), &mut random);
         assert_matches!(outcome, Some(Outcome::Failed(trouble)) if trouble.failure == failure);

@@ -46,7 +46,8 @@ pub(super) struct Membership {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Agent {
     pub(super) display_name: Option<Box<str>>,
-    /// Where its counting begins: the earliest epoch of its targets; with buckets, that of the target it was first counted from.
+    /// Where its counting begins: the earliest epoch of its targets; with buckets, that of the
+    /// target it was first counted from.
     pub(super) epoch: Timestamp,
     /// Event time up to which it is known; `None` until the first report is taken in.
     pub(super) observed: Option<Timestamp>,
@@ -55,7 +56,8 @@ pub(super) struct Agent {
     /// The end of the latest window that told of it.
     pub(super) last_told: Timestamp,
     pub(super) memberships: Vec<Membership>,
-    /// The windows of recent reports that told of it, for those asked earlier that are still to come.
+    /// The windows of recent reports that told of it, for those asked earlier that are still to
+    /// come.
     told_in: Vec<(Asked, Window)>,
     /// What lies before this stands as it was counted.
     settled_to: Timestamp,
@@ -114,7 +116,8 @@ impl Agent {
         }
     }
 
-    /// Takes in what a report tells of the agent. Its observed time and its counts follow with [`Agent::observe`].
+    /// Takes in what a report tells of the agent. Its observed time and its counts follow with
+    /// [`Agent::observe`].
     pub(super) fn apply(&mut self, report: &AgentReport<'_>, book: &Book) -> Noted {
         self.epoch = self.epoch.min(report.target_epoch);
         self.last_told = self.last_told.max(report.window.to);
@@ -128,16 +131,26 @@ impl Agent {
         let mut noted = Noted::default();
         let (late, in_time): (Vec<Told>, Vec<Told>) =
             report.rows.iter().partition(|row| self.is_late(row, book.rules.rows, report.horizon));
-        let newer: Vec<Window> = self.told_in.iter().filter(|(asked, _)| *asked > report.asked).map(|(_, window)| *window).collect();
+        let newer: Vec<Window> = self
+            .told_in
+            .iter()
+            .filter(|(asked, _)| *asked > report.asked)
+            .map(|(_, window)| *window)
+            .collect();
         // Nothing is settled for an agent that is told of for the first time.
         let settled_to = self.observed.map_or(Timestamp::MIN, |_| report.horizon);
         let place = Place { window: report.window, settled_to, newer: &newer };
         match book.rules.rows {
-            Rows::Intervals => noted.revised = self.timeline.replace_intervals(&place, self.observed, &in_time),
-            Rows::Events | Rows::States => noted.revised = self.timeline.replace_events(&place, &in_time),
+            Rows::Intervals => {
+                noted.revised = self.timeline.replace_intervals(&place, self.observed, &in_time)
+            }
+            Rows::Events | Rows::States => {
+                noted.revised = self.timeline.replace_events(&place, &in_time)
+            }
             Rows::Buckets => self.take_buckets(report, book),
         }
-        let late = if book.rules.rows == Rows::States { self.timeline.take_ends(&late) } else { late };
+        let late =
+            if book.rules.rows == Rows::States { self.timeline.take_ends(&late) } else { late };
         noted.late = self.note_late(&late, report, book);
         self.told_in.retain(|(asked, _)| *asked >= report.oldest_awaited);
         self.told_in.push((report.asked, report.window));
@@ -152,12 +165,13 @@ impl Agent {
         }
     }
 
-    /// Puts other targets in the place of those that it knows, as `place_of` says; those without a place go. Returns whether any of them
-    /// is another one now.
+    /// Puts other targets in the place of those that it knows, as `place_of` says; those without a
+    /// place go. Returns whether any of them is another one now.
     pub(super) fn retarget(&mut self, place_of: impl Fn(TargetId) -> Option<TargetId>) -> bool {
         let stays = |target: TargetId| place_of(target) == Some(target);
         let of_buckets = self.buckets.iter().flat_map(|buckets| buckets.targets());
-        if self.memberships.iter().map(|membership| membership.target).chain(of_buckets).all(stays) {
+        if self.memberships.iter().map(|membership| membership.target).chain(of_buckets).all(stays)
+        {
             return false;
         }
         self.memberships.retain_mut(|membership| {
@@ -184,12 +198,19 @@ impl Agent {
             }
     }
 
-    /// Late rows count for nothing; but those from before the agent was known belong to the trailing lookback all the same.
+    /// Late rows count for nothing; but those from before the agent was known belong to the
+    /// trailing lookback all the same.
     fn note_late(&mut self, late: &[Told], report: &AgentReport<'_>, book: &Book) -> u64 {
         let first_told = Window { from: report.window.from, to: self.known_from };
         let early = late.iter().filter(|row| first_told.contains(row.start));
-        self.add_starts(early.flat_map(|row| book.groups_of(row.label).map(|label| (label, row.start, row.count))), book);
-        let after_epoch = late.iter().filter(|row| row.end.unwrap_or(row.start) > report.target_epoch);
+        self.add_starts(
+            early.flat_map(|row| {
+                book.groups_of(row.label).map(|label| (label, row.start, row.count))
+            }),
+            book,
+        );
+        let after_epoch =
+            late.iter().filter(|row| row.end.unwrap_or(row.start) > report.target_epoch);
         u64::try_from(after_epoch.count()).unwrap_or(u64::MAX)
     }
 
@@ -199,14 +220,18 @@ impl Agent {
             return;
         }
         let spans = book.spans(&self.timeline, observed);
-        for sum in book.tally(&spans, Window { from: self.epoch.max(self.settled_to), to: horizon }) {
+        for sum in book.tally(&spans, Window { from: self.epoch.max(self.settled_to), to: horizon })
+        {
             let series = self.series_of(sum.label);
             series.settled_entries = series.settled_entries.saturating_add(narrow(sum.entries));
             series.settled_millis += sum.millis;
         }
         let newly = Window { from: self.settled_to, to: horizon };
         let starts = book.starts(&spans, newly);
-        self.add_starts(starts.into_iter().map(|(label, start, entries)| (label, start, narrow(entries))), book);
+        self.add_starts(
+            starts.into_iter().map(|(label, start, entries)| (label, start, narrow(entries))),
+            book,
+        );
         let mut spans = spans.iter();
         self.timeline.pieces.retain(|piece| {
             let end = spans.next().map_or(piece.start, |span| span.end);
@@ -220,7 +245,8 @@ impl Agent {
         let mut news = News::default();
         self.observed = Some(observed);
         let spans = book.spans(&self.timeline, observed);
-        let live = book.tally(&spans, Window { from: self.epoch.max(self.settled_to), to: observed });
+        let live =
+            book.tally(&spans, Window { from: self.epoch.max(self.settled_to), to: observed });
         for sum in &live {
             self.series_of(sum.label);
         }
@@ -232,7 +258,11 @@ impl Agent {
         }
         for span in &spans {
             let piece = &mut self.timeline.pieces[span.place];
-            if span.entries == 1 && !piece.measured && span.end < observed && span.start >= self.epoch {
+            if span.entries == 1
+                && !piece.measured
+                && span.end < observed
+                && span.start >= self.epoch
+            {
                 piece.measured = true;
                 news.finished.push((span.label, Window { from: span.start, to: span.end }));
             }
@@ -260,20 +290,24 @@ impl Agent {
         lasting.map(|span| (span.label, span.start)).collect()
     }
 
-    /// State changes in the trailing `lookback` before the observed time, in steps of a minute: for each series in its place.
+    /// State changes in the trailing `lookback` before the observed time, in steps of a minute: for
+    /// each series in its place.
     pub(super) fn window_entries(&self, book: &Book) -> Vec<u64> {
         let mut entries = vec![0; self.series.len()];
         let Some(observed) = self.observed else { return entries };
         let first_minute = minute_of(observed.minus(book.rules.lookback));
         self.starts.each_since(first_minute, &self.places(book), |start| {
-            if let Some(entries) = usize::try_from(start.place).ok().and_then(|place| entries.get_mut(place)) {
+            if let Some(entries) =
+                usize::try_from(start.place).ok().and_then(|place| entries.get_mut(place))
+            {
                 *entries += u64::from(start.count);
             }
         });
         let from = Timestamp::from_millis(i64::from(first_minute) * MINUTE).max(self.settled_to);
         let live = book.tally(&book.spans(&self.timeline, observed), Window { from, to: observed });
         for (series, entries) in self.series.iter().zip(&mut entries) {
-            *entries += live.iter().find(|sum| sum.label == series.label).map_or(0, |sum| sum.entries);
+            *entries +=
+                live.iter().find(|sum| sum.label == series.label).map_or(0, |sum| sum.entries);
         }
         entries
     }
@@ -305,10 +339,11 @@ impl Agent {
     }
 
     fn series_of(&mut self, label: LabelId) -> &mut Series {
-        let place = self.series.iter().position(|series| series.label == label).unwrap_or_else(|| {
-            self.series.push(Series::new(label));
-            self.series.len() - 1
-        });
+        let place =
+            self.series.iter().position(|series| series.label == label).unwrap_or_else(|| {
+                self.series.push(Series::new(label));
+                self.series.len() - 1
+            });
         &mut self.series[place]
     }
 
@@ -322,12 +357,20 @@ impl Agent {
 
 impl Series {
     fn new(label: LabelId) -> Self {
-        Self { label, settled_entries: 0, published_entries: 0, settled_millis: 0, published_millis: 0 }
+        Self {
+            label,
+            settled_entries: 0,
+            published_entries: 0,
+            settled_millis: 0,
+            published_millis: 0,
+        }
     }
 
-    /// What is published never falls: a revision leaves it too high until the truth catches up. Returns the growth.
+    /// What is published never falls: a revision leaves it too high until the truth catches up.
+    /// Returns the growth.
     fn publish(&mut self, live: Option<&Tally>) -> Sums {
-        let entries = self.settled_entries.saturating_add(narrow(live.map_or(0, |sum| sum.entries)));
+        let entries =
+            self.settled_entries.saturating_add(narrow(live.map_or(0, |sum| sum.entries)));
         let millis = self.settled_millis + live.map_or(0, |sum| sum.millis);
         let grown = Sums {
             entries: u64::from(entries.saturating_sub(self.published_entries)),

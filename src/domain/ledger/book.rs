@@ -47,12 +47,15 @@ impl Book {
 
     pub(super) fn starts(&self, spans: &[Span], range: Window) -> Vec<(LabelId, Timestamp, u64)> {
         let mut starts = tally::starts(spans, range, Joined::No, |label| label);
-        starts.extend(tally::starts(spans, range, self.joined(), |label| self.labels.over_skills(label)));
+        starts.extend(tally::starts(spans, range, self.joined(), |label| {
+            self.labels.over_skills(label)
+        }));
         starts
     }
 
     pub(super) fn spans(&self, timeline: &Timeline, observed: Timestamp) -> Vec<Span> {
-        let lasts = if self.rules.rows == Rows::States { Lasts::ToNextStart } else { Lasts::ToNextState };
+        let lasts =
+            if self.rules.rows == Rows::States { Lasts::ToNextStart } else { Lasts::ToNextState };
         timeline.spans(observed, lasts, |label| self.labels.label(label).state)
     }
 

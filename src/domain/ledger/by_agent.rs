@@ -1,4 +1,5 @@
-//! A report's rows agent by agent, in the order of their names: that of the maps, so that what is looked up next is near.
+//! A report's rows agent by agent, in the order of their names: that of the maps, so that what is
+//! looked up next is near.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use crate::domain::names::NameId;
 use crate::domain::report::{Report, Row};
 use crate::domain::time::{Timestamp, Window};
 
-/// The places of a report's rows, sorted by agent: a few bytes a row, for a report may have a million of them.
+/// The places of a report's rows, sorted by agent: a few bytes a row, for a report may have a
+/// million of them.
 pub(super) struct ByAgent<'a> {
     report: &'a Report,
     agents: Vec<NameId>,
@@ -97,7 +99,8 @@ impl OfAgent<'_> {
         reading.rows.clear();
         for place in self.rows {
             let row = self.report.rows().get(*place as usize);
-            // Visits are known again by their start; a bucket that is told twice is known by being the same in everything.
+            // Visits are known again by their start; a bucket that is told twice is known by being
+            // the same in everything.
             if is_buckets && !buckets.insert(row) {
                 continue;
             }
@@ -109,7 +112,8 @@ impl OfAgent<'_> {
                 continue;
             }
             let label = *reading.labels.entry((row.state, row.skill)).or_insert_with(|| {
-                let (state, skill) = (self.report.names().value(row.state), self.report.names().value(row.skill));
+                let (state, skill) =
+                    (self.report.names().value(row.state), self.report.names().value(row.skill));
                 let is_wrap_up = book.rules.wrap_up.iter().any(|alias| **alias == **state);
                 book.intern(if is_wrap_up { WRAP_UP } else { state }, skill)
             });

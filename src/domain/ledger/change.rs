@@ -73,7 +73,12 @@ impl Ledger {
             .agents
             .iter()
             .flat_map(|(name, agent)| {
-                agent.face.memberships.iter().filter(|membership| membership.newest).map(|membership| (membership.target, Arc::clone(name)))
+                agent
+                    .face
+                    .memberships
+                    .iter()
+                    .filter(|membership| membership.newest)
+                    .map(|membership| (membership.target, Arc::clone(name)))
             })
             .collect();
         // An agent that was forgotten had left the lists of all targets.

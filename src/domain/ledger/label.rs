@@ -48,14 +48,17 @@ impl Labels {
 
     fn place(&mut self, label: Label, over_skills: Option<LabelId>) -> LabelId {
         *self.by_label.entry(label).or_insert_with(|| {
-            let id = LabelId(u32::try_from(self.labels.len()).expect("fewer labels than pairs of names"));
+            let id = LabelId(
+                u32::try_from(self.labels.len()).expect("fewer labels than pairs of names"),
+            );
             self.labels.push(label);
             self.over_skills.push(over_skills.unwrap_or(id));
             id
         })
     }
 
-    /// The place of a label read back from a store, in the order of their places. A state over all skills comes before its labels.
+    /// The place of a label read back from a store, in the order of their places. A state over all
+    /// skills comes before its labels.
     pub(super) fn restore(&mut self, label: Label) -> LabelId {
         match label.skill {
             Some(skill) => self.intern(label.state, skill),

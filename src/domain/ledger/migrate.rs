@@ -5,8 +5,8 @@ use super::label::{Label, LabelId, Labels};
 use super::saved::{Damaged, Key, Record};
 use crate::domain::names::Names;
 
-/// What is to be written so that `records` of version 1, all of them in the order of their keys, are those of version 2: agents have
-/// their state changes in records of their own.
+/// What is to be written so that `records` of version 1, all of them in the order of their keys,
+/// are those of version 2: agents have their state changes in records of their own.
 ///
 /// # Errors
 /// When a record makes no sense.
@@ -15,7 +15,8 @@ pub fn from_version_1(records: &[(Vec<u8>, Vec<u8>)]) -> Result<Vec<Record>, Dam
     for (key, value) in records {
         if let Key::Label(number) = Key::from_bytes(key)? {
             let (state, skill): (&str, Option<&str>) = Record::value(value)?;
-            let label = Label { state: names.intern(state), skill: skill.map(|skill| names.intern(skill)) };
+            let label =
+                Label { state: names.intern(state), skill: skill.map(|skill| names.intern(skill)) };
             if labels.restore(label) != LabelId::from_number(number) {
                 return Err(Damaged);
             }
@@ -25,10 +26,10 @@ pub fn from_version_1(records: &[(Vec<u8>, Vec<u8>)]) -> Result<Vec<Record>, Dam
     for (key, value) in records {
         if let Key::Agent(name) = Key::from_bytes(key)? {
             let agent = Agent::from_version_1(value, &labels)?;
-            let starts = agent
-                .starts
-                .chunks()
-                .map(|(chunk, bytes)| Record { key: Key::Starts(chunk, name.clone()).to_bytes(), value: Some(bytes.to_vec()) });
+            let starts = agent.starts.chunks().map(|(chunk, bytes)| Record {
+                key: Key::Starts(chunk, name.clone()).to_bytes(),
+                value: Some(bytes.to_vec()),
+            });
             migrated.extend(starts);
             migrated.push(Record { key: key.clone(), value: Some(Record::bytes(&agent)) });
         }

@@ -1,7 +1,9 @@
-//! The counts: a fold over CXone's history, exact over overlapping windows, whatever order reports come back in.
+//! The counts: a fold over CXone's history, exact over overlapping windows, whatever order reports
+//! come back in.
 //!
-//! A report is the truth, as of the moment that it was asked, about its window and every agent that it contains. The ledger keeps, for
-//! each agent, the visits after the *horizon* (what lies before it is settled) and replaces those of a window by what a newer report tells.
+//! A report is the truth, as of the moment that it was asked, about its window and every agent that
+//! it contains. The ledger keeps, for each agent, the visits after the *horizon* (what lies before
+//! it is settled) and replaces those of a window by what a newer report tells.
 
 mod agent;
 mod book;
@@ -64,7 +66,8 @@ pub enum Rows {
     Events,
     /// One row for a group and window, with its count.
     Buckets,
-    /// What begins in the window, and perhaps what lasts into it, whole; the agent is in one state at a time.
+    /// What begins in the window, and perhaps what lasts into it, whole; the agent is in one state
+    /// at a time.
     States,
 }
 
@@ -114,7 +117,9 @@ impl TargetId {
 }
 
 /// The order in which reports were asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Asked(pub u64);
 
 /// Where a report comes from.
@@ -169,7 +174,8 @@ pub struct Ledger {
     totals: HashMap<LabelId, Total>,
     horizon: Timestamp,
     forget_at: Timestamp,
-    /// Grows with every report, also with one that is taken back: the next one changes agents to something else.
+    /// Grows with every report, also with one that is taken back: the next one changes agents to
+    /// something else.
     revision: u32,
 }
 
@@ -206,7 +212,8 @@ impl Ledger {
         self.agents.values().map(|agent| agent.wake().newest_asked()).max().unwrap_or_default()
     }
 
-    /// The target's history up to `to` will never be told: its watermark moves there without a report.
+    /// The target's history up to `to` will never be told: its watermark moves there without a
+    /// report.
     pub fn skip_to(&mut self, target: TargetId, to: Timestamp) -> Change {
         let change = self.begin(target);
         let watermark = &mut self.targets[target.0].watermark;
@@ -214,7 +221,8 @@ impl Ledger {
         change
     }
 
-    /// Takes in a report that was read whole. The change says what to commit, and can be taken back.
+    /// Takes in a report that was read whole. The change says what to commit, and can be taken
+    /// back.
     pub fn apply(&mut self, origin: &Origin, report: &Report) -> (Applied, Change) {
         let mut change = self.begin(origin.target);
         self.revision = self.revision.wrapping_add(1);
@@ -238,12 +246,19 @@ impl Ledger {
     }
 
     /// Takes in what a report tells of one agent. Returns the agent's name.
-    fn apply_to_agent(&mut self, origin: &Origin, told: &OfAgent<'_>, reading: &mut Reading, change: &mut Change) -> Arc<str> {
+    fn apply_to_agent(
+        &mut self,
+        origin: &Origin,
+        told: &OfAgent<'_>,
+        reading: &mut Reading,
+        change: &mut Change,
+    ) -> Arc<str> {
         let target_epoch = self.targets[origin.target.0].epoch.unwrap_or(origin.window.to);
         let known = self.agents.get_key_value(told.name);
         let name = Arc::clone(known.map_or(told.name, |(name, _)| name));
         change.keep_agent(&name, known.map(|(_, agent)| agent));
-        let mut agent = known.map_or_else(|| Agent::new(origin.window, target_epoch), |(_, agent)| agent.wake());
+        let mut agent = known
+            .map_or_else(|| Agent::new(origin.window, target_epoch), |(_, agent)| agent.wake());
         let report = AgentReport {
             target: origin.target,
             target_epoch,
@@ -263,8 +278,9 @@ impl Ledger {
         name
     }
 
-    /// Agents that the target's newest report does not contain: with intervals they are in no state that it knows; otherwise nothing
-    /// changed for them, and they are known up to the watermark, too.
+    /// Agents that the target's newest report does not contain: with intervals they are in no state
+    /// that it knows; otherwise nothing changed for them, and they are known up to the watermark,
+    /// too.
     fn leave(&mut self, target: TargetId, newest: BTreeSet<Arc<str>>, change: &mut Change) {
         let intervals = self.book.rules.rows == Rows::Intervals;
         let members = std::mem::take(&mut self.targets[target.0].newest);
@@ -283,7 +299,8 @@ impl Ledger {
         self.targets[target.0].newest = Arc::new(newest);
     }
 
-    /// Counts an agent anew, up to the highest watermark of the targets whose newest report contained it, and lays it to rest.
+    /// Counts an agent anew, up to the highest watermark of the targets whose newest report
+    /// contained it, and lays it to rest.
     fn observe(&mut self, name: Arc<str>, mut agent: Agent, change: &mut Change) {
         let watermark = |target: TargetId| self.targets[target.0].watermark;
         if let Some(known_to) = agent.owner().and_then(watermark) {
@@ -294,7 +311,8 @@ impl Ledger {
             Some(owner) => membership.target == owner,
             None => membership.newest,
         });
-        if let Some(observed) = counting.filter_map(|membership| watermark(membership.target)).max() {
+        if let Some(observed) = counting.filter_map(|membership| watermark(membership.target)).max()
+        {
             let news = agent.observe(observed, &self.book);
             for (label, grown) in news.grown {
                 change.keep_total(label, self.totals.get(&label));
@@ -312,16 +330,27 @@ impl Ledger {
         self.agents.insert(name, Resting::new(&agent, self.revision, &self.book));
     }
 
-    /// What lies before the lowest watermark less the overlap can no longer be asked for again, so it is settled.
+    /// What lies before the lowest watermark less the overlap can no longer be asked for again, so
+    /// it is settled.
     fn move_horizon(&mut self) {
         let watermarks = self.targets.iter().map(|progress| progress.watermark);
-        let lowest = watermarks.clone().min().flatten().map_or(Timestamp::MIN, |lowest| lowest.minus(self.book.rules.overlap));
-        let earliest = watermarks.flatten().max().map_or(Timestamp::MIN, |highest| highest.minus(LONGEST_UNSETTLED));
+        let lowest = watermarks
+            .clone()
+            .min()
+            .flatten()
+            .map_or(Timestamp::MIN, |lowest| lowest.minus(self.book.rules.overlap));
+        let earliest = watermarks
+            .flatten()
+            .max()
+            .map_or(Timestamp::MIN, |highest| highest.minus(LONGEST_UNSETTLED));
         self.horizon = self.horizon.max(lowest).max(earliest);
     }
 
     fn forget(&mut self, change: &mut Change) {
-        let Some(highest) = self.targets.iter().filter_map(|progress| progress.watermark).max() else { return };
+        let Some(highest) = self.targets.iter().filter_map(|progress| progress.watermark).max()
+        else {
+            return;
+        };
         if highest < self.forget_at {
             return;
         }

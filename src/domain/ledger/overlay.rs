@@ -1,4 +1,5 @@
-//! The live states over the history: of an agent, the source with the later observation says where it is now.
+//! The live states over the history: of an agent, the source with the later observation says where
+//! it is now.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -10,7 +11,9 @@ use super::Show;
 use super::rest::Face;
 use crate::domain::live::{Live, LiveAgent};
 use crate::domain::names::NameId;
-use crate::domain::snapshot::{AgentSeries, Agents, Fingerprint, LiveStart, Shard, SkillAgents, Snapshot};
+use crate::domain::snapshot::{
+    AgentSeries, Agents, Fingerprint, LiveStart, Shard, SkillAgents, Snapshot,
+};
 use crate::domain::time::Timestamp;
 
 /// How many agents that only the live feed knows stand in one shard.
@@ -41,22 +44,29 @@ pub(super) struct Overlay<'a> {
     skills: bool,
     /// When it observed them; `None` when it is stale.
     observed: Option<Timestamp>,
-    /// By place among the ledger's agents: what the live feed says of them, and whether that holds instead of the history.
+    /// By place among the ledger's agents: what the live feed says of them, and whether that holds
+    /// instead of the history.
     told: Vec<Option<(&'a LiveAgent, bool)>>,
     /// Agents that the ledger does not know, in the order of their ids.
     alone: Vec<(&'a Arc<str>, &'a LiveAgent)>,
 }
 
 impl<'a> Overlay<'a> {
-    /// Lays `live` over `agents`, each with whether its history is stale, in the order of their ids.
-    pub(super) fn new<'b>(live: &'a Live, agents: impl Iterator<Item = (&'b Arc<str>, &'b Face, bool)>, skills: bool) -> Self {
+    /// Lays `live` over `agents`, each with whether its history is stale, in the order of their
+    /// ids.
+    pub(super) fn new<'b>(
+        live: &'a Live,
+        agents: impl Iterator<Item = (&'b Arc<str>, &'b Face, bool)>,
+        skills: bool,
+    ) -> Self {
         let observed = live.observed();
         let mut rest = live.agents().peekable();
         let mut alone = Vec::new();
         let mut told = Vec::new();
         for (name, face, stale) in agents {
-            let own =
-                find(&mut rest, name, &mut alone).map(|own| (own, observed.is_some_and(|observed| holds(own, observed, face, stale))));
+            let own = find(&mut rest, name, &mut alone).map(|own| {
+                (own, observed.is_some_and(|observed| holds(own, observed, face, stale)))
+            });
             told.push(own);
         }
         alone.extend(rest);
@@ -80,7 +90,8 @@ impl<'a> Overlay<'a> {
 
     fn lived(&self, agent: &LiveAgent) -> Option<Lived> {
         let start = agent.start.map(|start| {
-            let skill = if self.skills { Arc::clone(self.live.name(agent.skill)) } else { Arc::from("") };
+            let skill =
+                if self.skills { Arc::clone(self.live.name(agent.skill)) } else { Arc::from("") };
             LiveStart { state: Arc::clone(self.live.name(agent.state)), skill, start }
         });
         self.observed.map(|observed| Lived { observed, revision: agent.revision, start })
@@ -89,10 +100,12 @@ impl<'a> Overlay<'a> {
     /// Adds the agents to those that stand where the history says.
     pub(super) fn add_to(&self, snapshot: &mut Snapshot, show: &Show) {
         snapshot.agents_seen += u64::try_from(self.alone.len()).unwrap_or(u64::MAX);
-        let mut by_label: HashMap<(NameId, NameId), u64> = self.live.labels().map(|label| (label, 0)).collect();
+        let mut by_label: HashMap<(NameId, NameId), u64> =
+            self.live.labels().map(|label| (label, 0)).collect();
         let mut over: BTreeMap<&str, u64> = BTreeMap::new();
         if let Some(observed) = self.observed {
-            let over_history = self.told.iter().flatten().filter(|(_, holds)| *holds).map(|(agent, _)| *agent);
+            let over_history =
+                self.told.iter().flatten().filter(|(_, holds)| *holds).map(|(agent, _)| *agent);
             for agent in over_history.chain(self.alone.iter().map(|(_, agent)| *agent)) {
                 *by_label.entry((agent.state, agent.skill)).or_default() += 1;
                 let state = &**self.live.name(agent.state);
@@ -105,28 +118,41 @@ impl<'a> Overlay<'a> {
         for (state, agents) in &mut snapshot.over_limit {
             *agents += over.get(&**state).copied().unwrap_or(0);
         }
-        let mut states: BTreeMap<Arc<str>, u64> = std::mem::take(&mut snapshot.state_agents).into_iter().collect();
+        let mut states: BTreeMap<Arc<str>, u64> =
+            std::mem::take(&mut snapshot.state_agents).into_iter().collect();
         let own = std::mem::take(&mut snapshot.skill_agents).into_iter();
-        let mut skills: BTreeMap<(Arc<str>, Arc<str>), u64> = own.map(|own| ((own.skill, own.state), own.agents)).collect();
+        let mut skills: BTreeMap<(Arc<str>, Arc<str>), u64> =
+            own.map(|own| ((own.skill, own.state), own.agents)).collect();
         for ((state, skill), agents) in by_label {
             let (state, skill) = (self.live.name(state), self.live.name(skill));
             *states.entry(Arc::clone(state)).or_default() += agents;
             *skills.entry((Arc::clone(skill), Arc::clone(state))).or_default() += agents;
         }
         snapshot.state_agents = states.into_iter().collect();
-        snapshot.skill_agents = skills.into_iter().map(|((skill, state), agents)| SkillAgents { skill, state, agents }).collect();
+        snapshot.skill_agents = skills
+            .into_iter()
+            .map(|((skill, state), agents)| SkillAgents { skill, state, agents })
+            .collect();
     }
 
     /// Adds the agents that the ledger does not know, as far as there is room for their series.
-    pub(super) fn add_shards(&self, snapshot: &mut Snapshot, room: u64, show: &Show, known: &HashSet<Fingerprint>) {
+    pub(super) fn add_shards(
+        &self,
+        snapshot: &mut Snapshot,
+        room: u64,
+        show: &Show,
+        known: &HashSet<Fingerprint>,
+    ) {
         let Some(observed) = self.observed else { return };
         // As fully shown ones: nobody comes and goes with another's state.
         let most = 2 + u64::from(show.agent_info);
         let fit = usize::try_from(room / most).unwrap_or(usize::MAX).min(self.alone.len());
         let (shown, dropped) = self.alone.split_at(fit);
-        snapshot.series_dropped += dropped.iter().map(|(_, agent)| alone_series(agent, show)).sum::<u64>();
+        snapshot.series_dropped +=
+            dropped.iter().map(|(_, agent)| alone_series(agent, show)).sum::<u64>();
         for agents in shown.chunks(SHARD) {
-            let told: Vec<(&str, u32)> = agents.iter().map(|(name, agent)| (&***name, agent.revision)).collect();
+            let told: Vec<(&str, u32)> =
+                agents.iter().map(|(name, agent)| (&***name, agent.revision)).collect();
             let fingerprint = Fingerprint::of(&("live", told, show.agent_info));
             let series = |(name, agent): &(&Arc<str>, &'a LiveAgent)| AgentSeries {
                 agent: Arc::clone(name),
@@ -138,15 +164,23 @@ impl<'a> Overlay<'a> {
             snapshot.shards.push(Shard {
                 fingerprint,
                 series: agents.iter().map(|(_, agent)| alone_series(agent, show)).sum(),
-                agents: (!known.contains(&fingerprint)).then(|| Agents::of(agents.iter().map(series).collect())),
-                ..Shard::observed(agents.iter().map(|(name, _)| (Arc::clone(name), observed)).collect(), known)
+                agents: (!known.contains(&fingerprint))
+                    .then(|| Agents::of(agents.iter().map(series).collect())),
+                ..Shard::observed(
+                    agents.iter().map(|(name, _)| (Arc::clone(name), observed)).collect(),
+                    known,
+                )
             });
         }
     }
 }
 
 /// What the live feed says of the agent `name`; those before it in `rest` go to `alone`.
-fn find<'a, I>(rest: &mut Peekable<I>, name: &Arc<str>, alone: &mut Vec<(&'a Arc<str>, &'a LiveAgent)>) -> Option<&'a LiveAgent>
+fn find<'a, I>(
+    rest: &mut Peekable<I>,
+    name: &Arc<str>,
+    alone: &mut Vec<(&'a Arc<str>, &'a LiveAgent)>,
+) -> Option<&'a LiveAgent>
 where
     I: Iterator<Item = (&'a Arc<str>, &'a LiveAgent)>,
 {
@@ -160,9 +194,10 @@ where
     None
 }
 
-/// Whether the live state holds: where it is the later observation, and where the history is behind it. History that tells of no state
-/// takes none away, for it may not hold the one that lasts; and one that tells of an earlier state than the live one has not heard of
-/// that yet, however far it is said to be known.
+/// Whether the live state holds: where it is the later observation, and where the history is behind
+/// it. History that tells of no state takes none away, for it may not hold the one that lasts; and
+/// one that tells of an earlier state than the live one has not heard of that yet, however far it
+/// is said to be known.
 fn holds(live: &LiveAgent, observed: Timestamp, face: &Face, stale: bool) -> bool {
     if stale || face.standing.labels.is_empty() {
         return true;

@@ -1,4 +1,5 @@
-//! Agents between two reports: as small as their records, with what every page looks at beside them.
+//! Agents between two reports: as small as their records, with what every page looks at beside
+//! them.
 
 use std::sync::Arc;
 
@@ -13,7 +14,8 @@ use super::{Detail, TargetId};
 use crate::domain::names::NameId;
 use crate::domain::time::Timestamp;
 
-/// An agent at rest. Never changes: a report puts another one in its place, so whoever shows it may take its time.
+/// An agent at rest. Never changes: a report puts another one in its place, so whoever shows it may
+/// take its time.
 #[derive(Debug)]
 pub(super) struct Resting {
     /// The ledger's revision when something of it last changed.
@@ -50,12 +52,22 @@ pub(super) struct Standing {
 impl Resting {
     pub(super) fn new(agent: &Agent, revision: u32, book: &Book) -> Arc<Self> {
         let record = Record::bytes(agent).into();
-        Arc::new(Self { revision, face: Face::of(agent, book), record, starts: agent.starts.clone() })
+        Arc::new(Self {
+            revision,
+            face: Face::of(agent, book),
+            record,
+            starts: agent.starts.clone(),
+        })
     }
 
     /// The agent that a store told of.
     pub(super) fn restored(agent: &Agent, record: Box<[u8]>, book: &Book) -> Arc<Self> {
-        Arc::new(Self { revision: 0, face: Face::of(agent, book), record, starts: agent.starts.clone() })
+        Arc::new(Self {
+            revision: 0,
+            face: Face::of(agent, book),
+            record,
+            starts: agent.starts.clone(),
+        })
     }
 
     pub(super) fn wake(&self) -> Agent {
@@ -86,7 +98,8 @@ impl Face {
 }
 
 impl Standing {
-    /// Of the visits that last, those with the latest start, ties by the state's name; none if no target's newest report told of it.
+    /// Of the visits that last, those with the latest start, ties by the state's name; none if no
+    /// target's newest report told of it.
     fn of(agent: &Agent, book: &Book) -> Self {
         let mut standing = Self { start: Timestamp::MIN, labels: SmallVec::new() };
         if !agent.in_newest() {
@@ -95,7 +108,8 @@ impl Standing {
         let lasting = agent.lasting(book);
         let Some(start) = lasting.iter().map(|(_, start)| *start).max() else { return standing };
         let state_of = |label| book.labels.label(label).state;
-        let latest = || lasting.iter().filter(|(_, began)| *began == start).map(|(label, _)| *label);
+        let latest =
+            || lasting.iter().filter(|(_, began)| *began == start).map(|(label, _)| *label);
         let state = latest().map(state_of).min_by_key(|state| book.names.value(*state));
         standing.start = start;
         standing.labels.extend(latest().filter(|label| Some(state_of(*label)) == state));

@@ -1,7 +1,7 @@
 //! The ledger as records for a store, and back.
 //!
-//! A record is a few bytes: integers of variable length ([postcard]'s wire format), labels by their number in one table. All records of
-//! a [`Change`] are to be committed in one transaction.
+//! A record is a few bytes: integers of variable length ([postcard]'s wire format), labels by their
+//! number in one table. All records of a [`Change`] are to be committed in one transaction.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,7 +32,8 @@ pub enum Key {
     Target(Filter),
     /// An agent, by its id.
     Agent(Arc<str>),
-    /// Four hours of state changes of an agent, by their number since 1970 and the agent's id: those that are written together are near.
+    /// Four hours of state changes of an agent, by their number since 1970 and the agent's id:
+    /// those that are written together are near.
     Starts(u32, Arc<str>),
     /// The counts over all agents of a label, by its number.
     Total(u32),
@@ -84,7 +85,9 @@ impl Key {
             Self::Label(number) => [&b"l"[..], &number.to_be_bytes()].concat(),
             Self::Target(filter) => [b"t", &*filter_bytes(filter)].concat(),
             Self::Agent(name) => [b"a", name.as_bytes()].concat(),
-            Self::Starts(chunk, name) => [&b"w"[..], &chunk.to_be_bytes(), name.as_bytes()].concat(),
+            Self::Starts(chunk, name) => {
+                [&b"w"[..], &chunk.to_be_bytes(), name.as_bytes()].concat()
+            }
             Self::Total(number) => [&b"s"[..], &number.to_be_bytes()].concat(),
             Self::Submit(time) => [&b"q"[..], &time.millis().to_be_bytes()].concat(),
             Self::Job(filter) => [b"j", &*filter_bytes(filter)].concat(),
@@ -92,13 +95,19 @@ impl Key {
         }
     }
 
-    /// Whether it is the record of the agent called `name`, or of a target that asks for that agent alone.
+    /// Whether it is the record of the agent called `name`, or of a target that asks for that agent
+    /// alone.
     #[must_use]
     pub fn is_about(&self, name: &str) -> bool {
         match self {
             Self::Agent(agent) | Self::Starts(_, agent) => **agent == *name,
             Self::Target(filter) | Self::Job(filter) => filter.is_for(name),
-            Self::Version | Self::Ledger | Self::Label(_) | Self::Total(_) | Self::Submit(_) | Self::AgentIds => false,
+            Self::Version
+            | Self::Ledger
+            | Self::Label(_)
+            | Self::Total(_)
+            | Self::Submit(_)
+            | Self::AgentIds => false,
         }
     }
 
@@ -126,7 +135,9 @@ impl Key {
                 let (chunk, name) = rest.split_first_chunk().ok_or(Damaged)?;
                 Self::Starts(u32::from_be_bytes(*chunk), Arc::from(text_of(name)?))
             }
-            b'q' => Self::Submit(Timestamp::from_millis(rest.try_into().map(i64::from_be_bytes).map_err(|_| Damaged)?)),
+            b'q' => Self::Submit(Timestamp::from_millis(
+                rest.try_into().map(i64::from_be_bytes).map_err(|_| Damaged)?,
+            )),
             b'j' => Self::Job(filter()?),
             b'i' => Self::AgentIds,
             _ => return Err(Damaged),
@@ -148,7 +159,8 @@ impl Record {
     /// `value` as bytes.
     #[must_use]
     pub fn bytes(value: &impl Serialize) -> Vec<u8> {
-        postcard::to_extend(value, Vec::with_capacity(ROOM)).expect("plain data of known length goes into memory")
+        postcard::to_extend(value, Vec::with_capacity(ROOM))
+            .expect("plain data of known length goes into memory")
     }
 
     /// Nothing at `key`.
@@ -170,10 +182,17 @@ impl Record {
 }
 
 impl Ledger {
-    /// The records of a change. `filters` are those of the targets in the order of the configuration, `last_success` is the target's.
+    /// The records of a change. `filters` are those of the targets in the order of the
+    /// configuration, `last_success` is the target's.
     #[must_use]
-    pub fn records(&self, change: &Change, filters: &[Filter], last_success: Option<Timestamp>) -> Vec<Record> {
-        let mut records = vec![self.head_record(), self.target_record(change.target, filters, last_success)];
+    pub fn records(
+        &self,
+        change: &Change,
+        filters: &[Filter],
+        last_success: Option<Timestamp>,
+    ) -> Vec<Record> {
+        let mut records =
+            vec![self.head_record(), self.target_record(change.target, filters, last_success)];
         records.extend(self.label_records(change.labels));
         for (name, before) in &change.agents {
             self.agent_records(name, before.as_deref(), &mut records);
@@ -186,7 +205,11 @@ impl Ledger {
 
     /// The records of everything.
     #[must_use]
-    pub fn all_records(&self, filters: &[Filter], last_success: &[Option<Timestamp>]) -> Vec<Record> {
+    pub fn all_records(
+        &self,
+        filters: &[Filter],
+        last_success: &[Option<Timestamp>],
+    ) -> Vec<Record> {
         let mut records = vec![self.head_record()];
         for (place, last_success) in last_success.iter().enumerate() {
             records.push(self.target_record(TargetId::new(place), filters, *last_success));
@@ -203,7 +226,12 @@ impl Ledger {
         Record::put(&Key::Ledger, &Head { horizon: self.horizon, forget_at: self.forget_at })
     }
 
-    fn target_record(&self, id: TargetId, filters: &[Filter], last_success: Option<Timestamp>) -> Record {
+    fn target_record(
+        &self,
+        id: TargetId,
+        filters: &[Filter],
+        last_success: Option<Timestamp>,
+    ) -> Record {
         let Progress { epoch, watermark, .. } = self.targets[id.index()];
         let saved = SavedTarget { place: id.index(), epoch, watermark, last_success };
         Record::put(&Key::Target(filters[id.index()].clone()), &saved)
@@ -229,13 +257,16 @@ impl Ledger {
         let now = || now.into_iter().flat_map(|agent| agent.starts.chunks());
         let gone = before().filter(|(number, _)| now().all(|(kept, _)| kept != *number));
         records.extend(gone.map(|(number, _)| chunk(number, None)));
-        let grown = now().filter(|(number, bytes)| !before().any(|known| known == (*number, *bytes)));
+        let grown =
+            now().filter(|(number, bytes)| !before().any(|known| known == (*number, *bytes)));
         records.extend(grown.map(|(number, bytes)| chunk(number, Some(bytes))));
     }
 
     fn total_record(&self, label: LabelId) -> Record {
         let key = Key::Total(label.number());
-        self.totals.get(&label).map_or_else(|| Record::delete(&key), |total| Record::put(&key, total))
+        self.totals
+            .get(&label)
+            .map_or_else(|| Record::delete(&key), |total| Record::put(&key, total))
     }
 }
 
@@ -276,12 +307,20 @@ impl Restored {
             Key::Target(filter) => {
                 self.targets.insert(filter, Record::value(value)?);
             }
-            Key::Agent(name) => self.agents.push(RestoredAgent { name, record: value.into(), starts: Chunks::default() }),
+            Key::Agent(name) => self.agents.push(RestoredAgent {
+                name,
+                record: value.into(),
+                starts: Chunks::default(),
+            }),
             Key::Starts(chunk, name) => {
-                // Mostly the next one's: agents are told by name, and so are the starts of each chunk.
+                // Mostly the next one's: agents are told by name, and so are the starts of each
+                // chunk.
                 let place = match self.agents.get(self.next) {
                     Some(agent) if agent.name == name => self.next,
-                    Some(_) | None => self.agents.binary_search_by(|agent| agent.name.cmp(&name)).map_err(|_| Damaged)?,
+                    Some(_) | None => self
+                        .agents
+                        .binary_search_by(|agent| agent.name.cmp(&name))
+                        .map_err(|_| Damaged)?,
                 };
                 self.next = place + 1;
                 self.agents[place].starts.take(chunk, value).then_some(()).ok_or(Damaged)?;
@@ -307,11 +346,13 @@ impl Restored {
     /// Whether every target has the place that it had, so that agents need not be written again.
     #[must_use]
     pub fn same_places(&self, filters: &[Filter]) -> bool {
-        let moved = |(filter, saved): (&Filter, &SavedTarget)| filters.get(saved.place) != Some(filter);
+        let moved =
+            |(filter, saved): (&Filter, &SavedTarget)| filters.get(saved.place) != Some(filter);
         !self.targets.iter().any(moved)
     }
 
-    /// The ledger, for targets with these filters. What is known of targets that are no more goes; what is known of agents stays.
+    /// The ledger, for targets with these filters. What is known of targets that are no more goes;
+    /// what is known of agents stays.
     ///
     /// # Errors
     /// When the records contradict each other.
@@ -321,7 +362,11 @@ impl Restored {
         for (place, filter) in filters.iter().enumerate() {
             if let Some(saved) = self.targets.get(filter) {
                 places.insert(saved.place, place);
-                ledger.targets[place] = Progress { epoch: saved.epoch, watermark: saved.watermark, ..Progress::default() };
+                ledger.targets[place] = Progress {
+                    epoch: saved.epoch,
+                    watermark: saved.watermark,
+                    ..Progress::default()
+                };
             }
         }
         self.labels.sort_unstable_by_key(|(number, _, _)| *number);
@@ -329,7 +374,9 @@ impl Restored {
             let names = Arc::make_mut(&mut ledger.book.names);
             let state = names.intern(state);
             let skill = skill.as_deref().map(|skill| names.intern(skill));
-            if Arc::make_mut(&mut ledger.book.labels).restore(Label { state, skill }) != LabelId::from_number(*number) {
+            if Arc::make_mut(&mut ledger.book.labels).restore(Label { state, skill })
+                != LabelId::from_number(*number)
+            {
                 return Err(Damaged);
             }
         }
@@ -342,12 +389,18 @@ impl Restored {
                 ledger.known_label(label)?;
             }
             agent.starts = starts.finish();
-            if !agent.starts.chunks().all(|(number, bytes)| is_chunk(number, bytes, agent.series.len())) {
+            if !agent
+                .starts
+                .chunks()
+                .all(|(number, bytes)| is_chunk(number, bytes, agent.series.len()))
+            {
                 return Err(Damaged);
             }
-            let moved = agent.retarget(|target| places.get(&target.index()).map(|place| TargetId::new(*place)));
+            let moved = agent
+                .retarget(|target| places.get(&target.index()).map(|place| TargetId::new(*place)));
             for membership in agent.memberships.iter().filter(|membership| membership.newest) {
-                Arc::make_mut(&mut ledger.targets[membership.target.index()].newest).insert(Arc::clone(&name));
+                Arc::make_mut(&mut ledger.targets[membership.target.index()].newest)
+                    .insert(Arc::clone(&name));
             }
             let record = if moved { Record::bytes(&agent).into() } else { record };
             ledger.agents.insert(name, Resting::restored(&agent, record, &ledger.book));

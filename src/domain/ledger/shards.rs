@@ -1,4 +1,5 @@
-//! Single agents in shards: those that one report is likely to change together, so that the others need not be told again.
+//! Single agents in shards: those that one report is likely to change together, so that the others
+//! need not be told again.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use super::{Ledger, Show, TargetId};
 use crate::domain::snapshot::{Agents, Fingerprint, Shard};
 use crate::domain::time::Timestamp;
 
-/// A target with fewer agents shares its shard with the next: every shard costs the page a few bytes and the start of a compression.
+/// A target with fewer agents shares its shard with the next: every shard costs the page a few
+/// bytes and the start of a compression.
 const FEWEST: usize = 128;
 
 /// A target with more has several shards.
@@ -73,10 +75,13 @@ impl Shown {
     pub(super) fn series(&self, book: &Book, agent_info: bool) -> u64 {
         let Face { labels, named, .. } = &self.agent.face;
         let of_label = if self.stale { 2 } else { 3 };
-        let here =
-            self.standing().map_or(0, |standing| standing.shown(book)) + usize::from(self.over.as_ref().is_some_and(Lived::has_start));
+        let here = self.standing().map_or(0, |standing| standing.shown(book))
+            + usize::from(self.over.as_ref().is_some_and(Lived::has_start));
         let is_named = agent_info && (*named || self.live_name.is_some()) && self.is_known_now();
-        of_label * u64::from(*labels) + u64::try_from(here).unwrap_or(u64::MAX) + u64::from(self.observed().is_some()) + u64::from(is_named)
+        of_label * u64::from(*labels)
+            + u64::try_from(here).unwrap_or(u64::MAX)
+            + u64::from(self.observed().is_some())
+            + u64::from(is_named)
     }
 
     /// Where it is, by its history.
@@ -86,7 +91,11 @@ impl Shown {
 
     /// Up to when it is known where it is.
     pub(super) fn observed(&self) -> Option<Timestamp> {
-        self.over.as_ref().map(|over| over.observed).or(self.agent.face.observed.filter(|_| !self.stale))
+        self.over.as_ref().map(|over| over.observed).or(self
+            .agent
+            .face
+            .observed
+            .filter(|_| !self.stale))
     }
 
     /// Whether any source of it is fresh.
@@ -102,13 +111,28 @@ impl Shown {
 }
 
 impl Ledger {
-    pub(super) fn shard(&self, agents: Vec<Shown>, show: &Show, known: &HashSet<Fingerprint>) -> Shard {
-        // All else that a series shows of an agent follows from these: what reports told of it, whether that is stale, and what the live
-        // feed says of it.
-        let told =
-            |shown: &Shown| (Arc::clone(&shown.name), shown.agent.revision, shown.stale, shown.over.as_ref().map(|over| over.revision));
-        let told: Vec<_> = agents.iter().map(|shown| (told(shown), shown.live_name.as_deref())).collect();
-        let observed = agents.iter().filter_map(|shown| Some((Arc::clone(&shown.name), shown.observed()?))).collect();
+    pub(super) fn shard(
+        &self,
+        agents: Vec<Shown>,
+        show: &Show,
+        known: &HashSet<Fingerprint>,
+    ) -> Shard {
+        // All else that a series shows of an agent follows from these: what reports told of it,
+        // whether that is stale, and what the live feed says of it.
+        let told = |shown: &Shown| {
+            (
+                Arc::clone(&shown.name),
+                shown.agent.revision,
+                shown.stale,
+                shown.over.as_ref().map(|over| over.revision),
+            )
+        };
+        let told: Vec<_> =
+            agents.iter().map(|shown| (told(shown), shown.live_name.as_deref())).collect();
+        let observed = agents
+            .iter()
+            .filter_map(|shown| Some((Arc::clone(&shown.name), shown.observed()?)))
+            .collect();
         let agent_info = show.agent_info;
         let fingerprint = Fingerprint::of(&(told, agent_info));
         Shard {
@@ -116,7 +140,9 @@ impl Ledger {
             series: agents.iter().map(|shown| shown.series(&self.book, agent_info)).sum(),
             agents: (!known.contains(&fingerprint)).then(|| {
                 let book = self.book.clone();
-                Agents::made_by(move || agents.iter().map(|shown| book.agent_series(shown, agent_info)).collect())
+                Agents::made_by(move || {
+                    agents.iter().map(|shown| book.agent_series(shown, agent_info)).collect()
+                })
             }),
             ..Shard::observed(observed, known)
         }
@@ -133,6 +159,9 @@ mod tests {
         assert_eq!(shard_sizes(&[1]), [1]);
         assert_eq!(shard_sizes(&[1, 2, 128, 3]), [3, 128, 3]);
         assert_eq!(shard_sizes(&[100, 100, 100]), [200, 100]);
-        assert_eq!(shard_sizes(&[1024, 1025, 5000]), [1024, 512, 513, 1000, 1000, 1000, 1000, 1000]);
+        assert_eq!(
+            shard_sizes(&[1024, 1025, 5000]),
+            [1024, 512, 513, 1000, 1000, 1000, 1000, 1000]
+        );
     }
 }

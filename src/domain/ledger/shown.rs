@@ -12,7 +12,10 @@ use super::shards::{Homed, Shown, shards};
 use super::{Detail, Ledger};
 use crate::domain::live::Live;
 use crate::domain::names::NameId;
-use crate::domain::snapshot::{AgentSeries, Fingerprint, LabelSeries, LiveSeries, SkillAgents, Snapshot, StateSeries, TargetSeries};
+use crate::domain::snapshot::{
+    AgentSeries, Fingerprint, LabelSeries, LiveSeries, SkillAgents, Snapshot, StateSeries,
+    TargetSeries,
+};
 use crate::domain::time::Timestamp;
 
 /// What a snapshot says beside the counts, and how much of them.
@@ -54,13 +57,21 @@ impl Ledger {
         self.snapshot_under(None, show, known)
     }
 
-    /// The same with live states over it, and with what else the live feeds tell: of an agent, the source with the later observation says
-    /// where it is now.
+    /// The same with live states over it, and with what else the live feeds tell: of an agent, the
+    /// source with the later observation says where it is now.
     #[must_use]
-    pub fn snapshot_under(&self, live: Option<(&Live, LiveSeries)>, show: &Show, known: &HashSet<Fingerprint>) -> Snapshot {
+    pub fn snapshot_under(
+        &self,
+        live: Option<(&Live, LiveSeries)>,
+        show: &Show,
+        known: &HashSet<Fingerprint>,
+    ) -> Snapshot {
         let (live, live_series) = live.unzip();
         let skills = self.book.rules.detail == Detail::AgentSkill;
-        let faces = self.agents.iter().map(|(name, agent)| (name, &agent.face, is_stale(&agent.face, show)));
+        let faces = self
+            .agents
+            .iter()
+            .map(|(name, agent)| (name, &agent.face, is_stale(&agent.face, show)));
         let overlay = live.map(|live| Overlay::new(live, faces, skills));
         let mut snapshot = self.aggregates(show, overlay.as_ref());
         if let Some(overlay) = &overlay {
@@ -82,14 +93,19 @@ impl Ledger {
                 agent: Arc::clone(agent),
                 stale: is_stale(&agent.face, show),
                 over: overlay.as_ref().and_then(|overlay| overlay.over(place)),
-                live_name: overlay.as_ref().and_then(|overlay| overlay.agent_name(place)).filter(|_| show.agent_info).map(Arc::from),
+                live_name: overlay
+                    .as_ref()
+                    .and_then(|overlay| overlay.agent_name(place))
+                    .filter(|_| show.agent_info)
+                    .map(Arc::from),
                 has_feed: overlay.is_some(),
             }
         };
         let mut homes = Vec::with_capacity(agents.len());
         for place in 0..agents.len() {
             let agent = shown(place);
-            // The size is that of an agent that is fully shown, so that nobody comes and goes with another's state.
+            // The size is that of an agent that is fully shown, so that nobody comes and goes with
+            // another's state.
             let size = agent.most_series(show.agent_info);
             full = full || size > room;
             if full {
@@ -100,18 +116,21 @@ impl Ledger {
             }
         }
         let of = |places: &[Homed]| places.iter().map(|(_, place)| shown(*place)).collect();
-        snapshot.shards = shards(&mut homes).map(|places| self.shard(of(places), show, known)).collect();
+        snapshot.shards =
+            shards(&mut homes).map(|places| self.shard(of(places), show, known)).collect();
         if let Some(overlay) = &overlay {
             overlay.add_shards(&mut snapshot, if full { 0 } else { room }, show, known);
         }
         snapshot
     }
 
-    /// What all agents are together; where `overlay` says what holds of an agent, that is not counted here.
+    /// What all agents are together; where `overlay` says what holds of an agent, that is not
+    /// counted here.
     fn aggregates(&self, show: &Show, overlay: Option<&Overlay<'_>>) -> Snapshot {
         let mut by_state: HashMap<NameId, u64> = HashMap::new();
         let mut by_label: HashMap<LabelId, u64> = HashMap::new();
-        let mut over: BTreeMap<&Arc<str>, u64> = show.limits.keys().map(|state| (state, 0)).collect();
+        let mut over: BTreeMap<&Arc<str>, u64> =
+            show.limits.keys().map(|state| (state, 0)).collect();
         for (place, agent) in self.agents.values().enumerate() {
             if is_stale(&agent.face, show) || overlay.is_some_and(|overlay| overlay.holds(place)) {
                 continue;
@@ -130,7 +149,10 @@ impl Ledger {
         }
         let mut snapshot = Snapshot {
             agents_seen: u64::try_from(self.agents.len()).unwrap_or(u64::MAX),
-            over_limit: over.into_iter().map(|(state, agents)| (Arc::clone(state), agents)).collect(),
+            over_limit: over
+                .into_iter()
+                .map(|(state, agents)| (Arc::clone(state), agents))
+                .collect(),
             limits: show.limits.iter().map(|(state, limit)| (Arc::clone(state), *limit)).collect(),
             targets: self.shown_targets(show),
             data_watermark: self.targets.iter().filter_map(|progress| progress.watermark).min(),
@@ -140,17 +162,31 @@ impl Ledger {
         for (id, label) in self.book.labels.iter() {
             let state = Arc::clone(self.book.names.value(label.state));
             let Some(skill) = label.skill else {
-                snapshot.state_agents.push((state, by_state.get(&label.state).copied().unwrap_or(0)));
+                snapshot
+                    .state_agents
+                    .push((state, by_state.get(&label.state).copied().unwrap_or(0)));
                 continue;
             };
             let skill = Arc::clone(self.book.names.value(skill));
             let total = self.totals.get(&id).cloned().unwrap_or_default();
             let agents = by_label.get(&id).copied().unwrap_or(0);
-            snapshot.skill_agents.push(SkillAgents { skill: Arc::clone(&skill), state: Arc::clone(&state), agents });
-            snapshot.states.push(StateSeries { state, skill, entries: total.entries, millis: total.millis, visits: total.visits });
+            snapshot.skill_agents.push(SkillAgents {
+                skill: Arc::clone(&skill),
+                state: Arc::clone(&state),
+                agents,
+            });
+            snapshot.states.push(StateSeries {
+                state,
+                skill,
+                entries: total.entries,
+                millis: total.millis,
+                visits: total.visits,
+            });
         }
         snapshot.state_agents.sort_unstable();
-        snapshot.skill_agents.sort_unstable_by(|a, b| (&a.skill, &a.state).cmp(&(&b.skill, &b.state)));
+        snapshot
+            .skill_agents
+            .sort_unstable_by(|a, b| (&a.skill, &a.state).cmp(&(&b.skill, &b.state)));
         snapshot.states.sort_unstable_by(|a, b| (&a.state, &a.skill).cmp(&(&b.state, &b.skill)));
         snapshot
     }
@@ -174,15 +210,23 @@ impl Book {
     pub(super) fn agent_series(&self, shown: &Shown, agent_info: bool) -> AgentSeries {
         let agent = shown.agent.wake();
         let standing = shown.standing();
-        let series = agent.series.iter().zip(agent.window_entries(self)).filter(|(series, _)| self.is_shown(series.label));
+        let series = agent
+            .series
+            .iter()
+            .zip(agent.window_entries(self))
+            .filter(|(series, _)| self.is_shown(series.label));
         let mut labels: Vec<LabelSeries> = series
             .map(|(series, window_entries)| {
                 let label = self.labels.label(series.label);
                 let published = series.published();
                 LabelSeries {
                     state: Arc::clone(self.names.value(label.state)),
-                    skill: label.skill.map_or_else(|| Arc::from(""), |skill| Arc::clone(self.names.value(skill))),
-                    start: standing.filter(|standing| standing.is_under(series.label, self)).map(|standing| standing.start),
+                    skill: label
+                        .skill
+                        .map_or_else(|| Arc::from(""), |skill| Arc::clone(self.names.value(skill))),
+                    start: standing
+                        .filter(|standing| standing.is_under(series.label, self))
+                        .map(|standing| standing.start),
                     window_entries: Some(window_entries).filter(|_| !shown.stale),
                     entries: published.entries,
                     millis: published.millis,
@@ -193,7 +237,13 @@ impl Book {
         let told_name = agent.display_name.as_deref().or(shown.live_name.as_deref());
         let agent_name = told_name.filter(|_| agent_info && shown.is_known_now()).map(Arc::from);
         let live = shown.over.as_ref().and_then(|over| over.start.clone());
-        AgentSeries { agent: Arc::clone(&shown.name), agent_name, observed: shown.observed(), labels, live }
+        AgentSeries {
+            agent: Arc::clone(&shown.name),
+            agent_name,
+            observed: shown.observed(),
+            labels,
+            live,
+        }
     }
 }
 

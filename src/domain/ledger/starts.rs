@@ -1,18 +1,20 @@
 //! Settled state changes by minute, for the gauge over the trailing lookback: about two bytes each.
 //!
-//! They are kept in chunks of four hours, and only the newest one changes: each is a record of its own in the store. Within a chunk stands
-//! for each start the minutes since the one before, doubled, and one more where its count follows; the place of its label among the
-//! agent's series; and the count, where it is not 1. Integers are of variable length.
+//! They are kept in chunks of four hours, and only the newest one changes: each is a record of its
+//! own in the store. Within a chunk stands for each start the minutes since the one before,
+//! doubled, and one more where its count follows; the place of its label among the agent's series;
+//! and the count, where it is not 1. Integers are of variable length.
 //!
-//! A state change counts for its skill and for its state over all skills. The latter is told only where it is not the sum of the former:
-//! where visits to one state on several skills are one.
+//! A state change counts for its skill and for its state over all skills. The latter is told only
+//! where it is not the sum of the former: where visits to one state on several skills are one.
 
 use super::label::{LabelId, Labels};
 use crate::domain::time::Timestamp;
 
 pub(super) const MINUTE: i64 = 60_000;
 
-/// Minutes of a chunk: a longer one is more to write for each start that comes, a shorter one more records.
+/// Minutes of a chunk: a longer one is more to write for each start that comes, a shorter one more
+/// records.
 const CHUNK: u32 = 240;
 
 /// Minutes since 1970.
@@ -30,23 +32,39 @@ pub(super) struct Start {
     pub(super) count: u32,
 }
 
-/// For each of an agent's series, the place of the one of its state over all skills; its own, if it is that.
+/// For each of an agent's series, the place of the one of its state over all skills; its own, if it
+/// is that.
 #[derive(Debug)]
 pub(super) struct Places(Vec<u32>);
 
 impl Places {
     pub(super) fn new(series: impl Iterator<Item = LabelId> + Clone, labels: &Labels) -> Self {
-        let place_of = |label| series.clone().position(|other| other == label).and_then(|place| u32::try_from(place).ok());
-        Self(series.clone().map(|label| place_of(labels.over_skills(label)).unwrap_or(u32::MAX)).collect())
+        let place_of = |label| {
+            series
+                .clone()
+                .position(|other| other == label)
+                .and_then(|place| u32::try_from(place).ok())
+        };
+        Self(
+            series
+                .clone()
+                .map(|label| place_of(labels.over_skills(label)).unwrap_or(u32::MAX))
+                .collect(),
+        )
     }
 
     /// That of `place`, if there is one that is not `place` itself.
     fn over(&self, place: u32) -> Option<u32> {
-        usize::try_from(place).ok().and_then(|at| self.0.get(at)).copied().filter(|over| *over != place)
+        usize::try_from(place)
+            .ok()
+            .and_then(|at| self.0.get(at))
+            .copied()
+            .filter(|over| *over != place)
     }
 }
 
-/// The starts, encoded: for each chunk its number less the one before, its length in bytes, and its bytes.
+/// The starts, encoded: for each chunk its number less the one before, its length in bytes, and its
+/// bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Starts(Box<[u8]>);
 
@@ -63,7 +81,10 @@ impl Starts {
                 told.clear();
                 told_of(minute, places, &mut sums, &mut told);
                 for start in &told {
-                    write(&mut bytes, u64::from(start.minute - before) << 1 | u64::from(start.count != 1));
+                    write(
+                        &mut bytes,
+                        u64::from(start.minute - before) << 1 | u64::from(start.count != 1),
+                    );
                     write(&mut bytes, start.place.into());
                     if start.count != 1 {
                         write(&mut bytes, start.count.into());
@@ -85,7 +106,12 @@ impl Starts {
     }
 
     /// Calls `each` with those from `first_minute` on.
-    pub(super) fn each_since(&self, first_minute: u32, places: &Places, mut each: impl FnMut(Start)) {
+    pub(super) fn each_since(
+        &self,
+        first_minute: u32,
+        places: &Places,
+        mut each: impl FnMut(Start),
+    ) {
         let mut minute_before = None;
         let mut over: Vec<Start> = Vec::new();
         let recent = self.chunks().filter(|(number, _)| *number >= first_minute / CHUNK);
@@ -112,7 +138,9 @@ impl Starts {
     pub(super) fn forget_before(&mut self, first_minute: u32) {
         if self.chunks().next().is_some_and(|(number, _)| number < first_minute / CHUNK) {
             let mut kept = Chunks::default();
-            self.chunks().filter(|(number, _)| *number >= first_minute / CHUNK).for_each(|(number, bytes)| kept.push(number, bytes));
+            self.chunks()
+                .filter(|(number, _)| *number >= first_minute / CHUNK)
+                .for_each(|(number, bytes)| kept.push(number, bytes));
             *self = kept.finish();
         }
     }
@@ -149,7 +177,8 @@ impl Chunks {
 
     /// Adds a chunk that a store told. Whether it makes sense; if not, nothing is added.
     pub(super) fn take(&mut self, number: u32, bytes: &[u8]) -> bool {
-        let in_order = self.newest.is_none_or(|newest| newest < number) && number < u32::MAX / CHUNK;
+        let in_order =
+            self.newest.is_none_or(|newest| newest < number) && number < u32::MAX / CHUNK;
         if in_order {
             self.push(number, bytes);
         }
@@ -164,7 +193,10 @@ impl Chunks {
 /// Whether the bytes of chunk `number` tell starts of that chunk, under labels of so many series.
 pub(super) fn is_chunk(number: u32, bytes: &[u8], series: usize) -> bool {
     let mut told = Told { before: number * CHUNK, bytes };
-    let sound = |start: Start| start.minute / CHUNK == number && usize::try_from(start.place).is_ok_and(|place| place < series);
+    let sound = |start: Start| {
+        start.minute / CHUNK == number
+            && usize::try_from(start.place).is_ok_and(|place| place < series)
+    };
     told.by_ref().all(sound) && told.bytes.is_empty()
 }
 
@@ -188,8 +220,8 @@ impl Iterator for Told<'_> {
     }
 }
 
-/// What is told of one minute: the starts on skills, and behind them those over all skills that are not the sums. `sums` is empty before
-/// and after.
+/// What is told of one minute: the starts on skills, and behind them those over all skills that are
+/// not the sums. `sums` is empty before and after.
 fn told_of(minute: &[Start], places: &Places, sums: &mut Vec<Start>, told: &mut Vec<Start>) {
     for start in minute {
         if let Some(place) = places.over(start.place) {
@@ -286,7 +318,8 @@ mod tests {
 
     #[test]
     fn a_start_takes_two_bytes() {
-        let starts = |minute| [Start { minute, place: 0, count: 1 }, Start { minute, place: 3, count: 1 }];
+        let starts =
+            |minute| [Start { minute, place: 0, count: 1 }, Start { minute, place: 3, count: 1 }];
         let day: Vec<Start> = (0..200).flat_map(|nth| starts(29_900_000 + nth * 7)).collect();
         assert!(Starts::encode(&day, &places()).0.len() <= 200 * 2 + 7 * 5);
     }

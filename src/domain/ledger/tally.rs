@@ -23,13 +23,23 @@ pub(super) enum Joined {
     Overlapping,
 }
 
-/// Sums up `spans` within `range` by label, each first mapped by `group`; time that overlaps counts once.
-pub(super) fn tally(spans: &[Span], range: Window, joined: Joined, group: impl FnMut(LabelId) -> LabelId) -> Vec<Tally> {
+/// Sums up `spans` within `range` by label, each first mapped by `group`; time that overlaps counts
+/// once.
+pub(super) fn tally(
+    spans: &[Span],
+    range: Window,
+    joined: Joined,
+    group: impl FnMut(LabelId) -> LabelId,
+) -> Vec<Tally> {
     let spans = grouped(spans, group);
-    spans.chunk_by(|a, b| a.label == b.label).map(|spans| tally_label(spans, range, joined)).collect()
+    spans
+        .chunk_by(|a, b| a.label == b.label)
+        .map(|spans| tally_label(spans, range, joined))
+        .collect()
 }
 
-/// The starts of `spans` within `range` that are entries: label, start and how many, each label first mapped by `group`.
+/// The starts of `spans` within `range` that are entries: label, start and how many, each label
+/// first mapped by `group`.
 pub(super) fn starts(
     spans: &[Span],
     range: Window,
@@ -37,7 +47,9 @@ pub(super) fn starts(
     group: impl FnMut(LabelId) -> LabelId,
 ) -> Vec<(LabelId, Timestamp, u64)> {
     let spans = grouped(spans, group);
-    let by_label = spans.chunk_by(|a, b| a.label == b.label).flat_map(|spans| stays(spans, joined).map(|stay| (spans[0].label, stay)));
+    let by_label = spans
+        .chunk_by(|a, b| a.label == b.label)
+        .flat_map(|spans| stays(spans, joined).map(|stay| (spans[0].label, stay)));
     by_label
         .filter(|(_, stay)| stay.entries > 0 && range.contains(stay.start))
         .map(|(label, stay)| (label, stay.start, stay.entries))
@@ -45,7 +57,8 @@ pub(super) fn starts(
 }
 
 fn grouped(spans: &[Span], mut group: impl FnMut(LabelId) -> LabelId) -> Vec<Span> {
-    let mut spans: Vec<Span> = spans.iter().map(|span| Span { label: group(span.label), ..*span }).collect();
+    let mut spans: Vec<Span> =
+        spans.iter().map(|span| Span { label: group(span.label), ..*span }).collect();
     spans.sort_by_key(|span| (span.label, span.start));
     spans
 }
@@ -58,7 +71,8 @@ struct Stay {
 }
 
 fn stays(spans: &[Span], joined: Joined) -> impl Iterator<Item = Stay> + '_ {
-    // Up to where the spans that began earlier last: a visit that begins before that is no new one when joined.
+    // Up to where the spans that began earlier last: a visit that begins before that is no new one
+    // when joined.
     let mut lasting = None;
     spans.chunk_by(|a, b| a.start == b.start).map(move |together| {
         let start = together[0].start;

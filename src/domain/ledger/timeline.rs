@@ -19,7 +19,8 @@ pub(super) struct Piece {
     pub(super) start: Timestamp,
     /// `None` (events only): until the agent's next row in another state.
     pub(super) end: Option<Timestamp>,
-    /// State changes at `start`: 0 when the start is only where a window cut it, more than 1 for an aggregated row.
+    /// State changes at `start`: 0 when the start is only where a window cut it, more than 1 for an
+    /// aggregated row.
     pub(super) entries: u32,
     /// Whether the histogram of visits has it.
     pub(super) measured: bool,
@@ -68,22 +69,36 @@ impl Place<'_> {
     }
 }
 
-/// The pieces of one agent, sorted by label and start. For rows that are intervals, those of one label never overlap:
-/// they are the time spent there, parted where a visit begins.
+/// The pieces of one agent, sorted by label and start. For rows that are intervals, those of one
+/// label never overlap: they are the time spent there, parted where a visit begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Timeline {
     pub(super) pieces: Vec<Piece>,
 }
 
 impl Timeline {
-    /// Takes in a report's intervals: they are the truth about its window, but for what newer ones cover and what is settled.
-    /// `observed` is up to where the agent was known. Returns how many visits told before were changed.
-    pub(super) fn replace_intervals(&mut self, place: &Place<'_>, observed: Option<Timestamp>, rows: &[Told]) -> u64 {
+    /// Takes in a report's intervals: they are the truth about its window, but for what newer ones
+    /// cover and what is settled. `observed` is up to where the agent was known. Returns how many
+    /// visits told before were changed.
+    pub(super) fn replace_intervals(
+        &mut self,
+        place: &Place<'_>,
+        observed: Option<Timestamp>,
+        rows: &[Told],
+    ) -> u64 {
         let Place { window, newer, .. } = *place;
         let parts = place.parts();
-        let told_before: Vec<Piece> = self.pieces.iter().copied().filter(|piece| parts.iter().any(|part| touches(piece, *part))).collect();
-        let at_start =
-            |row: &Told| told_before.iter().find(|piece| piece.label == row.label && piece.start == window.from && piece.entries > 0);
+        let told_before: Vec<Piece> = self
+            .pieces
+            .iter()
+            .copied()
+            .filter(|piece| parts.iter().any(|part| touches(piece, *part)))
+            .collect();
+        let at_start = |row: &Told| {
+            told_before.iter().find(|piece| {
+                piece.label == row.label && piece.start == window.from && piece.entries > 0
+            })
+        };
         for part in &parts {
             self.erase(*part);
         }
@@ -91,19 +106,27 @@ impl Timeline {
             if row.start < window.from {
                 self.join_inside(row, window.from, newer);
             }
-            // A row that starts where its window does may have been cut there: only a known visit makes it an entry.
-            let entries = if row.start == window.from { at_start(row).map_or(0, |piece| piece.entries) } else { row.count };
-            let end = if row.count > 1 { row.start } else { row.end.unwrap_or(window.to).min(window.to) };
+            // A row that starts where its window does may have been cut there: only a known visit
+            // makes it an entry.
+            let entries = if row.start == window.from {
+                at_start(row).map_or(0, |piece| piece.entries)
+            } else {
+                row.count
+            };
+            let end =
+                if row.count > 1 { row.start } else { row.end.unwrap_or(window.to).min(window.to) };
             self.add(row.label, Window { from: row.start, to: end }, entries, newer);
         }
         self.join();
         self.carry_measured(&told_before);
-        let closed = |piece: &Piece| observed.is_some_and(|observed| piece.end.is_some_and(|end| end < observed));
+        let closed = |piece: &Piece| {
+            observed.is_some_and(|observed| piece.end.is_some_and(|end| end < observed))
+        };
         self.count_changed(&told_before, closed)
     }
 
-    /// Takes in a report's events: they are the truth about what began in its window, but for what newer ones cover and what is settled.
-    /// Returns how many rows told before were changed.
+    /// Takes in a report's events: they are the truth about what began in its window, but for what
+    /// newer ones cover and what is settled. Returns how many rows told before were changed.
     pub(super) fn replace_events(&mut self, place: &Place<'_>, rows: &[Told]) -> u64 {
         let Place { window, newer, .. } = *place;
         let parts = place.parts();
@@ -112,7 +135,13 @@ impl Timeline {
         self.pieces.retain(|piece| !in_parts(piece));
         for row in rows.iter().filter(|row| row.start < window.to && !covered(row.start, newer)) {
             let end = if row.count > 1 { Some(row.start) } else { row.end };
-            self.pieces.push(Piece { label: row.label, start: row.start, end, entries: row.count, measured: false });
+            self.pieces.push(Piece {
+                label: row.label,
+                start: row.start,
+                end,
+                entries: row.count,
+                measured: false,
+            });
         }
         self.pieces.sort_by_key(Piece::key);
         self.pieces.dedup_by(|later, kept| {
@@ -127,7 +156,8 @@ impl Timeline {
         self.count_changed(&told_before, |piece| piece.end.is_some())
     }
 
-    /// Rows that began before the horizon are settled, but those of visits that last beyond it may tell where these end. Returns the others.
+    /// Rows that began before the horizon are settled, but those of visits that last beyond it may
+    /// tell where these end. Returns the others.
     pub(super) fn take_ends(&mut self, late: &[Told]) -> Vec<Told> {
         let mut unknown = late.to_vec();
         unknown.retain(|row| {
@@ -141,7 +171,8 @@ impl Timeline {
         unknown
     }
 
-    /// Forgets what is known of `part`: what began there loses its beginning, what lasted through it falls in two.
+    /// Forgets what is known of `part`: what began there loses its beginning, what lasted through
+    /// it falls in two.
     fn erase(&mut self, part: Window) {
         let mut rest = Vec::new();
         self.pieces.retain_mut(|piece| {
@@ -158,11 +189,14 @@ impl Timeline {
         self.pieces.extend(rest);
     }
 
-    /// A row that began before its window is one visit up to the window's start, so no other of its label began within.
+    /// A row that began before its window is one visit up to the window's start, so no other of its
+    /// label began within.
     fn join_inside(&mut self, row: &Told, window_start: Timestamp, newer: &[Window]) {
         for piece in &mut self.pieces {
-            let inside = piece.label == row.label && row.start < piece.start && piece.start < window_start;
-            if inside && row.end.is_none_or(|end| piece.start < end) && !covered(piece.start, newer) {
+            let inside =
+                piece.label == row.label && row.start < piece.start && piece.start < window_start;
+            if inside && row.end.is_none_or(|end| piece.start < end) && !covered(piece.start, newer)
+            {
                 piece.entries = 0;
             }
         }
@@ -172,17 +206,30 @@ impl Timeline {
         let entries = if covered(span.from, newer) { 0 } else { entries };
         if span.from == span.to {
             if entries > 0 {
-                self.pieces.push(Piece { label, start: span.from, end: Some(span.to), entries, measured: false });
+                self.pieces.push(Piece {
+                    label,
+                    start: span.from,
+                    end: Some(span.to),
+                    entries,
+                    measured: false,
+                });
             }
             return;
         }
         for part in uncovered(span, newer) {
             let entries = if part.from == span.from { entries } else { 0 };
-            self.pieces.push(Piece { label, start: part.from, end: Some(part.to), entries, measured: false });
+            self.pieces.push(Piece {
+                label,
+                start: part.from,
+                end: Some(part.to),
+                entries,
+                measured: false,
+            });
         }
     }
 
-    /// Sorts, and joins what belongs together: a piece without an entry goes on from the one that reaches it.
+    /// Sorts, and joins what belongs together: a piece without an entry goes on from the one that
+    /// reaches it.
     fn join(&mut self) {
         self.pieces.sort_by_key(Piece::key);
         self.pieces.dedup_by(|later, kept| {
@@ -212,7 +259,9 @@ impl Timeline {
     fn count_changed(&mut self, told_before: &[Piece], closed: impl Fn(&Piece) -> bool) -> u64 {
         let mut changed = 0;
         for old in told_before.iter().filter(|piece| piece.entries > 0) {
-            let same = self.find_mut(old).is_some_and(|piece| piece.entries == old.entries && (!closed(old) || piece.end == old.end));
+            let same = self.find_mut(old).is_some_and(|piece| {
+                piece.entries == old.entries && (!closed(old) || piece.end == old.end)
+            });
             changed += u64::from(!same);
         }
         changed
@@ -223,32 +272,53 @@ impl Timeline {
         Some(&mut self.pieces[place])
     }
 
-    /// Every piece with its end: those without one last to the next start, or the next in another state, else to `observed`.
-    pub(super) fn spans(&self, observed: Timestamp, lasts: Lasts, state_of: impl Fn(LabelId) -> NameId) -> Vec<Span> {
-        let ends = if self.pieces.iter().any(|piece| piece.end.is_none()) { self.implied_ends(lasts, &state_of) } else { HashMap::new() };
+    /// Every piece with its end: those without one last to the next start, or the next in another
+    /// state, else to `observed`.
+    pub(super) fn spans(
+        &self,
+        observed: Timestamp,
+        lasts: Lasts,
+        state_of: impl Fn(LabelId) -> NameId,
+    ) -> Vec<Span> {
+        let ends = if self.pieces.iter().any(|piece| piece.end.is_none()) {
+            self.implied_ends(lasts, &state_of)
+        } else {
+            HashMap::new()
+        };
         self.pieces
             .iter()
             .enumerate()
             .map(|(place, piece)| {
-                let end = piece.end.or_else(|| ends.get(&place).copied()).unwrap_or(observed.max(piece.start));
+                let end = piece
+                    .end
+                    .or_else(|| ends.get(&place).copied())
+                    .unwrap_or(observed.max(piece.start));
                 Span { label: piece.label, start: piece.start, end, entries: piece.entries, place }
             })
             .collect()
     }
 
-    /// For each piece without an end, by its place: the first later start that ends it, if there is one.
-    fn implied_ends(&self, lasts: Lasts, state_of: &impl Fn(LabelId) -> NameId) -> HashMap<usize, Timestamp> {
+    /// For each piece without an end, by its place: the first later start that ends it, if there is
+    /// one.
+    fn implied_ends(
+        &self,
+        lasts: Lasts,
+        state_of: &impl Fn(LabelId) -> NameId,
+    ) -> HashMap<usize, Timestamp> {
         let mut places: Vec<usize> = (0..self.pieces.len()).collect();
         places.sort_by_key(|&place| std::cmp::Reverse(self.pieces[place].start));
         let mut ends = HashMap::new();
-        // Of the starts passed so far (later ones): the nearest, and the nearest in any other state than that.
+        // Of the starts passed so far (later ones): the nearest, and the nearest in any other state
+        // than that.
         let mut nearest: Option<(NameId, Timestamp)> = None;
         let mut other: Option<Timestamp> = None;
         for group in places.chunk_by(|&a, &b| self.pieces[a].start == self.pieces[b].start) {
             for &place in group.iter().filter(|&&place| self.pieces[place].end.is_none()) {
                 let end = match nearest {
                     Some((_, start)) if lasts == Lasts::ToNextStart => Some(start),
-                    Some((state, start)) if state != state_of(self.pieces[place].label) => Some(start),
+                    Some((state, start)) if state != state_of(self.pieces[place].label) => {
+                        Some(start)
+                    }
                     Some(_) | None => other,
                 };
                 ends.extend(end.map(|end| (place, end)));
@@ -279,7 +349,8 @@ pub(super) struct Span {
 }
 
 fn touches(piece: &Piece, part: Window) -> bool {
-    part.contains(piece.start) || (piece.start < part.from && piece.end.is_none_or(|end| end > part.from))
+    part.contains(piece.start)
+        || (piece.start < part.from && piece.end.is_none_or(|end| end > part.from))
 }
 
 fn covered(point: Timestamp, newer: &[Window]) -> bool {

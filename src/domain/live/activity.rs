@@ -29,7 +29,8 @@ pub enum Activity {
 
 impl Activity {
     /// Every activity, in the order of its label values.
-    pub const ALL: [Self; 6] = [Self::Acw, Self::Available, Self::Idle, Self::LoggedIn, Self::Unavailable, Self::Working];
+    pub const ALL: [Self; 6] =
+        [Self::Acw, Self::Available, Self::Idle, Self::LoggedIn, Self::Unavailable, Self::Working];
 
     /// The value of the label `activity`.
     #[must_use]
@@ -75,12 +76,15 @@ pub struct Skills {
 }
 
 impl Skills {
-    /// The whole list. Skills of one name are added up; the worst of their service levels and the oldest of their contacts stand.
+    /// The whole list. Skills of one name are added up; the worst of their service levels and the
+    /// oldest of their contacts stand.
     pub fn replace(&mut self, rows: Vec<SkillRow>) {
         let mut skills: BTreeMap<Arc<str>, SkillSeries> = BTreeMap::new();
         for row in rows {
             let skill: Arc<str> = Arc::from(label_value(&row.skill));
-            let known = skills.entry(Arc::clone(&skill)).or_insert_with(|| SkillSeries { skill, ..SkillSeries::default() });
+            let known = skills
+                .entry(Arc::clone(&skill))
+                .or_insert_with(|| SkillSeries { skill, ..SkillSeries::default() });
             known.queue = sum(known.queue, row.queue);
             known.oldest = known.oldest.into_iter().chain(row.oldest).min();
             known.agents = std::array::from_fn(|place| sum(known.agents[place], row.agents[place]));

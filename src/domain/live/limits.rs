@@ -16,13 +16,17 @@ pub struct CodeTimeout {
     pub timeout: Duration,
 }
 
-/// By state, the lowest timeout of its codes: an agent is told to be over the limit too early rather than never.
+/// By state, the lowest timeout of its codes: an agent is told to be over the limit too early
+/// rather than never.
 #[must_use]
 pub fn tenant_limits(codes: impl IntoIterator<Item = CodeTimeout>) -> BTreeMap<Arc<str>, Duration> {
     let mut limits: BTreeMap<Arc<str>, Duration> = BTreeMap::new();
     for CodeTimeout { is_acw, timeout } in codes {
         let state = if is_acw { WRAP_UP } else { UNAVAILABLE };
-        limits.entry(Arc::from(state)).and_modify(|limit| *limit = timeout.min(*limit)).or_insert(timeout);
+        limits
+            .entry(Arc::from(state))
+            .and_modify(|limit| *limit = timeout.min(*limit))
+            .or_insert(timeout);
     }
     limits
 }

@@ -1,4 +1,5 @@
-//! The live states: what CXone says of every agent at this moment. They make what is now; counters come from the history alone.
+//! The live states: what CXone says of every agent at this moment. They make what is now; counters
+//! come from the history alone.
 
 mod activity;
 mod limits;
@@ -36,7 +37,8 @@ pub struct LiveRow {
     pub agent_name: String,
     /// The state.
     pub state: String,
-    /// Why the agent is unavailable, by the name of the unavailable code (empty when it has none); `None` in any other state.
+    /// Why the agent is unavailable, by the name of the unavailable code (empty when it has none);
+    /// `None` in any other state.
     pub reason: Option<String>,
     /// The skill; empty when there is none.
     pub skill: String,
@@ -77,13 +79,15 @@ pub struct Live {
 }
 
 impl Live {
-    /// Nothing is known yet. State names in `wrap_up` all become [`WRAP_UP`]; of agents no more is kept than `privacy` lets.
+    /// Nothing is known yet. State names in `wrap_up` all become [`WRAP_UP`]; of agents no more is
+    /// kept than `privacy` lets.
     #[must_use]
     pub fn new(wrap_up: Vec<String>, privacy: Privacy) -> Self {
         Self { wrap_up, privacy, ..Self::default() }
     }
 
-    /// The whole list, as of `observed`: an agent that it does not contain has no live state. Of several rows of an agent the last counts.
+    /// The whole list, as of `observed`: an agent that it does not contain has no live state. Of
+    /// several rows of an agent the last counts.
     pub fn replace(&mut self, rows: Vec<LiveRow>, observed: Timestamp) {
         self.revision = self.revision.wrapping_add(1);
         let mut before = std::mem::take(&mut self.agents);
@@ -114,7 +118,8 @@ impl Live {
         self.observe(observed);
     }
 
-    /// Whether the feed has not succeeded for too long: then there are no live states. Returns whether that is news.
+    /// Whether the feed has not succeeded for too long: then there are no live states. Returns
+    /// whether that is news.
     pub fn set_stale(&mut self, stale: bool) -> bool {
         std::mem::replace(&mut self.stale, stale) != stale
     }
@@ -153,8 +158,17 @@ impl Live {
         self.labels.insert((state, skill));
         self.teams.insert((team, state));
         self.reasons.extend(reason);
-        let agent_name = (self.privacy.names && !row.agent_name.is_empty()).then(|| label_value(&row.agent_name).into());
-        let agent = LiveAgent { state, skill, team, reason, start: row.start, agent_name, revision: self.revision };
+        let agent_name = (self.privacy.names && !row.agent_name.is_empty())
+            .then(|| label_value(&row.agent_name).into());
+        let agent = LiveAgent {
+            state,
+            skill,
+            team,
+            reason,
+            start: row.start,
+            agent_name,
+            revision: self.revision,
+        };
         (Arc::from(self.privacy.ids.of(&row.agent)), agent)
     }
 }

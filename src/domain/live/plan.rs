@@ -62,7 +62,8 @@ pub struct PollTime {
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// A page of the agents' states, behind the first `skip` rows: those that changed since then, or all.
+    /// A page of the agents' states, behind the first `skip` rows: those that changed since then,
+    /// or all.
     States {
         /// `updatedSince`.
         since: Option<String>,
@@ -95,7 +96,14 @@ pub struct Page<R> {
 
 impl<R> Default for Page<R> {
     fn default() -> Self {
-        Self { rows: Vec::new(), received: 0, poll_time: None, total: None, next: None, unchanged: false }
+        Self {
+            rows: Vec::new(),
+            received: 0,
+            poll_time: None,
+            total: None,
+            next: None,
+            unchanged: false,
+        }
     }
 }
 
@@ -143,7 +151,8 @@ impl<R> Walk<R> {
             self.poll_time = page.poll_time;
         }
         self.received = self.received.saturating_add(page.received);
-        let linked = page.next.unwrap_or_else(|| page.total.is_some_and(|total| total > self.received));
+        let linked =
+            page.next.unwrap_or_else(|| page.total.is_some_and(|total| total > self.received));
         let known = self.ids.len();
         self.ids.extend(page.rows.iter().map(|row| id(row).to_owned()));
         // A server that knows no `skip` would tell the same page for ever.
@@ -183,7 +192,13 @@ impl LivePlan {
     #[must_use]
     pub fn new(rules: LiveRules, random: Random, now: Monotonic) -> Self {
         let backoff = Backoff::new(rules.interval, LONGEST_WAIT.max(rules.interval));
-        let schedule = || Schedule { due: now, under_way: false, backoff: backoff.clone(), up: None, last_success: None };
+        let schedule = || Schedule {
+            due: now,
+            under_way: false,
+            backoff: backoff.clone(),
+            up: None,
+            last_success: None,
+        };
         Self {
             rules,
             random,
@@ -197,7 +212,8 @@ impl LivePlan {
         }
     }
 
-    /// The request that is due, if there is one; `cxone_utc` is CXone's now. It is under way until it is answered.
+    /// The request that is due, if there is one; `cxone_utc` is CXone's now. It is under way until
+    /// it is answered.
     pub fn next(&mut self, now: Monotonic, cxone_utc: Timestamp) -> Option<Ask> {
         if self.states.begin(now) {
             let since = self.since.clone().filter(|_| now < self.full_due);
@@ -214,14 +230,23 @@ impl LivePlan {
     /// When there is something to ask for next; `None` while all of it is under way.
     #[must_use]
     pub fn wake_at(&self) -> Option<Monotonic> {
-        [&self.states, &self.skills].into_iter().filter(|feed| !feed.under_way).map(|feed| feed.due).min()
+        [&self.states, &self.skills]
+            .into_iter()
+            .filter(|feed| !feed.under_way)
+            .map(|feed| feed.due)
+            .min()
     }
 
     /// A page of the agents' states came. What the whole list tells, when it was the last one.
     ///
     /// # Errors
     /// When the list is too long; it counts as a failure.
-    pub fn states(&mut self, now: Now, cxone_utc: Timestamp, page: Page<LiveRow>) -> Result<Option<Told<LiveRow>>, String> {
+    pub fn states(
+        &mut self,
+        now: Now,
+        cxone_utc: Timestamp,
+        page: Page<LiveRow>,
+    ) -> Result<Option<Told<LiveRow>>, String> {
         let Some(walk) = &mut self.walk_states else { return Ok(None) };
         let unchanged = page.unchanged;
         if walk.take(page, |row| &row.agent) {
@@ -235,22 +260,32 @@ impl LivePlan {
         let Some(walk) = self.walk_states.take() else { return Ok(None) };
         self.states.succeeded(now, self.rules.interval, &mut self.random);
         // Never later than CXone's now: nobody is observed in the future.
-        let observed = walk.poll_time.as_ref().map_or(walk.began, |poll_time| poll_time.time.min(cxone_utc));
+        let observed =
+            walk.poll_time.as_ref().map_or(walk.began, |poll_time| poll_time.time.min(cxone_utc));
         let is_all = walk.since.is_none() && !unchanged;
         if is_all {
             self.full_due = now.instant.plus(jittered(self.rules.full_every, &mut self.random));
         }
-        // Without a time of its own, the answer is asked for again from where this one began: more than changed, never less.
+        // Without a time of its own, the answer is asked for again from where this one began: more
+        // than changed, never less.
         let since = walk.poll_time.map(|poll_time| poll_time.text).or(walk.since);
         self.since = Some(since.unwrap_or_else(|| walk.began.to_string()));
-        Ok(Some(if is_all { Told::All(walk.rows, observed) } else { Told::Changes(walk.rows, observed) }))
+        Ok(Some(if is_all {
+            Told::All(walk.rows, observed)
+        } else {
+            Told::Changes(walk.rows, observed)
+        }))
     }
 
     /// A page of the skills came. What the whole list tells, when it was the last one.
     ///
     /// # Errors
     /// When the list is too long; it counts as a failure.
-    pub fn skills(&mut self, now: Now, page: Page<SkillRow>) -> Result<Option<Told<SkillRow>>, String> {
+    pub fn skills(
+        &mut self,
+        now: Now,
+        page: Page<SkillRow>,
+    ) -> Result<Option<Told<SkillRow>>, String> {
         let Some(walk) = &mut self.walk_skills else { return Ok(None) };
         let unchanged = page.unchanged;
         if walk.take(page, |row| &row.skill) {
@@ -263,10 +298,15 @@ impl LivePlan {
         }
         let Some(walk) = self.walk_skills.take() else { return Ok(None) };
         self.skills.succeeded(now, self.rules.interval, &mut self.random);
-        Ok(Some(if unchanged { Told::Changes(walk.rows, walk.began) } else { Told::All(walk.rows, walk.began) }))
+        Ok(Some(if unchanged {
+            Told::Changes(walk.rows, walk.began)
+        } else {
+            Told::All(walk.rows, walk.began)
+        }))
     }
 
-    /// A request failed: the pages so far count for nothing. `retry_after` is how long CXone asks to be left alone.
+    /// A request failed: the pages so far count for nothing. `retry_after` is how long CXone asks
+    /// to be left alone.
     pub fn failed(&mut self, feed: Feed, now: Monotonic, retry_after: Option<Duration>) {
         let schedule = match feed {
             Feed::AgentStates => {
@@ -280,7 +320,8 @@ impl LivePlan {
         };
         schedule.up = Some(false);
         schedule.under_way = false;
-        schedule.due = now.plus(schedule.backoff.at_least(&mut self.random).max(retry_after.unwrap_or_default()));
+        schedule.due = now
+            .plus(schedule.backoff.at_least(&mut self.random).max(retry_after.unwrap_or_default()));
     }
 
     /// How a feed is doing.
@@ -291,7 +332,8 @@ impl LivePlan {
             Feed::SkillActivity => &self.skills,
         };
         let since = schedule.last_success.map_or(self.started, |success| success.instant);
-        let stale = now.since(since) > self.rules.max_staleness.max(self.rules.interval.saturating_mul(STALE_INTERVALS));
+        let stale = now.since(since)
+            > self.rules.max_staleness.max(self.rules.interval.saturating_mul(STALE_INTERVALS));
         FeedStanding { up: schedule.up, last_success: schedule.last_success, stale }
     }
 }

@@ -17,17 +17,20 @@ pub(super) const MAX_TEAMS: usize = 1_000;
 pub(super) const OTHER: &str = "other";
 
 impl Live {
-    /// Unavailable agents by reason, those known so far at 0 too; past 100 they are `other`. Empty when stale.
+    /// Unavailable agents by reason, those known so far at 0 too; past 100 they are `other`. Empty
+    /// when stale.
     #[must_use]
     pub fn unavailable(&self) -> Vec<(Arc<str>, u64)> {
         if self.observed().is_none() {
             return Vec::new();
         }
-        let mut counts: HashMap<NameId, u64> = self.reasons.iter().map(|reason| (*reason, 0)).collect();
+        let mut counts: HashMap<NameId, u64> =
+            self.reasons.iter().map(|reason| (*reason, 0)).collect();
         for reason in self.agents.values().filter_map(|agent| agent.reason) {
             *counts.entry(reason).or_default() += 1;
         }
-        let agents: BTreeMap<&Arc<str>, u64> = counts.into_iter().map(|(reason, agents)| (self.name(reason), agents)).collect();
+        let agents: BTreeMap<&Arc<str>, u64> =
+            counts.into_iter().map(|(reason, agents)| (self.name(reason), agents)).collect();
         let mut told: BTreeMap<Arc<str>, u64> = BTreeMap::new();
         for (place, (reason, agents)) in agents.into_iter().enumerate() {
             *told.entry(limited(reason, place, MAX_REASONS)).or_default() += agents;
@@ -35,13 +38,15 @@ impl Live {
         told.into_iter().collect()
     }
 
-    /// Agents by team and state, pairs known so far at 0 too; teams past 1,000 are `other`. Empty when stale.
+    /// Agents by team and state, pairs known so far at 0 too; teams past 1,000 are `other`. Empty
+    /// when stale.
     #[must_use]
     pub fn teams(&self) -> Vec<TeamAgents> {
         if self.observed().is_none() {
             return Vec::new();
         }
-        let mut counts: HashMap<(NameId, NameId), u64> = self.teams.iter().map(|pair| (*pair, 0)).collect();
+        let mut counts: HashMap<(NameId, NameId), u64> =
+            self.teams.iter().map(|pair| (*pair, 0)).collect();
         for agent in self.agents.values() {
             *counts.entry((agent.team, agent.state)).or_default() += 1;
         }
@@ -52,7 +57,8 @@ impl Live {
         let mut told: BTreeMap<(Arc<str>, Arc<str>), u64> = BTreeMap::new();
         for (place, (team, states)) in teams.into_iter().enumerate() {
             for (state, agents) in states {
-                *told.entry((limited(team, place, MAX_TEAMS), Arc::clone(state))).or_default() += agents;
+                *told.entry((limited(team, place, MAX_TEAMS), Arc::clone(state))).or_default() +=
+                    agents;
             }
         }
         told.into_iter().map(|((team, state), agents)| TeamAgents { team, state, agents }).collect()

@@ -32,15 +32,23 @@ fn told(agents: &[(Arc<str>, u64)]) -> Vec<(&str, u64)> {
 fn a_whole_list_replaces_and_changes_add_and_only_what_changed_has_a_new_revision() {
     let mut live = Live::new(vec!["ACW".to_owned()], Privacy::default());
     live.replace(vec![row("a", "Available", "", None), row("b", "Available", "", None)], at(10));
-    let revisions = |live: &Live| live.agents().map(|(name, agent)| (name.to_string(), agent.revision)).collect::<Vec<_>>();
+    let revisions = |live: &Live| {
+        live.agents().map(|(name, agent)| (name.to_string(), agent.revision)).collect::<Vec<_>>()
+    };
     let first = revisions(&live);
     live.update(vec![row("a", "Available", "", None), row("b", "ACW", "", None)], at(20));
     let second = revisions(&live);
     assert_eq!(first[0], second[0]);
     assert_ne!(first[1], second[1]);
-    assert_eq!(live.agents().map(|(_, agent)| live.name(agent.state).to_string()).collect::<Vec<_>>(), ["Available", WRAP_UP]);
+    assert_eq!(
+        live.agents().map(|(_, agent)| live.name(agent.state).to_string()).collect::<Vec<_>>(),
+        ["Available", WRAP_UP]
+    );
     live.replace(vec![row("b", "ACW", "", None), row("c", "Available", "", None)], at(15));
-    assert_eq!(revisions(&live).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+    assert_eq!(
+        revisions(&live).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["b", "c"]
+    );
     assert_eq!(revisions(&live)[0], second[1]);
     assert_eq!(live.observed(), Some(at(20)), "time does not run backwards");
 }
@@ -61,7 +69,9 @@ fn of_agents_no_more_is_kept_than_is_wanted() {
 fn names_that_nobody_uses_are_forgotten_when_there_are_too_many() {
     let mut live = Live::default();
     for round in 0..3 {
-        let rows = (0..40_000).map(|number| row(&number.to_string(), &format!("state {round} {number}"), "", None)).collect();
+        let rows = (0..40_000)
+            .map(|number| row(&number.to_string(), &format!("state {round} {number}"), "", None))
+            .collect();
         live.replace(rows, at(round));
     }
     live.replace(vec![row("a", "Ready", "", None)], at(4));
@@ -82,13 +92,27 @@ fn unavailable_agents_are_told_by_reason_and_team_members_by_state() {
     ];
     live.replace(rows, at(10));
     assert_eq!(told(&live.unavailable()), [("", 1), ("Lunch", 2), ("Training", 0)]);
-    let teams =
-        |live: &Live| live.teams().iter().map(|told| (told.team.to_string(), told.state.to_string(), told.agents)).collect::<Vec<_>>();
+    let teams = |live: &Live| {
+        live.teams()
+            .iter()
+            .map(|told| (told.team.to_string(), told.state.to_string(), told.agents))
+            .collect::<Vec<_>>()
+    };
     let team = |team: &str, state: &str, agents| (team.to_owned(), state.to_owned(), agents);
-    assert_eq!(teams(&live), [team("", "Unavailable", 1), team("North", "Available", 1), team("North", "Unavailable", 2)]);
+    assert_eq!(
+        teams(&live),
+        [
+            team("", "Unavailable", 1),
+            team("North", "Available", 1),
+            team("North", "Unavailable", 2)
+        ]
+    );
     live.update(vec![row("a", "Available", "South", None)], at(20));
     assert_eq!(told(&live.unavailable()), [("", 1), ("Lunch", 1), ("Training", 0)]);
-    assert!(teams(&live).contains(&team("South", "Available", 1)) && teams(&live).contains(&team("North", "Unavailable", 1)));
+    assert!(
+        teams(&live).contains(&team("South", "Available", 1))
+            && teams(&live).contains(&team("North", "Unavailable", 1))
+    );
     assert!(live.set_stale(true) && !live.set_stale(true));
     assert!(live.unavailable().is_empty() && live.teams().is_empty());
 }
@@ -96,12 +120,22 @@ fn unavailable_agents_are_told_by_reason_and_team_members_by_state() {
 #[test]
 fn reasons_and_teams_past_their_limits_are_told_as_one() {
     let mut live = Live::default();
-    let many = |number: usize| row(&number.to_string(), "Unavailable", &format!("team {number:05}"), Some(&format!("reason {number:05}")));
+    let many = |number: usize| {
+        row(
+            &number.to_string(),
+            "Unavailable",
+            &format!("team {number:05}"),
+            Some(&format!("reason {number:05}")),
+        )
+    };
     live.replace((0..MAX_TEAMS + 7).map(many).collect(), at(10));
     let reasons = live.unavailable();
     assert_eq!(reasons.len(), MAX_REASONS + 1);
     assert_eq!(reasons.iter().map(|(_, agents)| agents).sum::<u64>(), 1_007);
-    assert_eq!(live.teams().iter().find(|told| &*told.team == OTHER).map(|told| told.agents), Some(7));
+    assert_eq!(
+        live.teams().iter().find(|told| &*told.team == OTHER).map(|told| told.agents),
+        Some(7)
+    );
     assert_eq!(live.teams().len(), MAX_TEAMS + 1);
 }
 
@@ -117,12 +151,23 @@ fn skills_of_one_name_are_added_up_and_the_worst_of_them_stands() {
         goal: Some(800),
         ..SkillRow::default()
     };
-    let other = SkillRow { queue: Some(3), oldest: Some(at(3)), agents: [Some(1); 6], level: Some(700), goal: None, ..one.clone() };
+    let other = SkillRow {
+        queue: Some(3),
+        oldest: Some(at(3)),
+        agents: [Some(1); 6],
+        level: Some(700),
+        goal: None,
+        ..one.clone()
+    };
     skills.replace(vec![one, other]);
     let told = skills.series();
     assert_eq!(told.len(), 1);
-    let (queue, oldest, agents, level) = (told[0].queue, told[0].oldest, told[0].agents, told[0].level);
-    assert_eq!((queue, oldest, level, told[0].goal, told[0].inside), (Some(5), Some(at(3)), Some(700), Some(800), None));
+    let (queue, oldest, agents, level) =
+        (told[0].queue, told[0].oldest, told[0].agents, told[0].level);
+    assert_eq!(
+        (queue, oldest, level, told[0].goal, told[0].inside),
+        (Some(5), Some(at(3)), Some(700), Some(800), None)
+    );
     assert_eq!(agents, [Some(2), Some(1), Some(1), Some(5), Some(1), Some(1)]);
     skills.set_stale(true);
     assert!(skills.series().is_empty());
@@ -131,15 +176,25 @@ fn skills_of_one_name_are_added_up_and_the_worst_of_them_stands() {
 #[test]
 fn skills_past_the_limit_are_left_out_and_counted() {
     let mut skills = Skills::default();
-    skills.replace((0..5_002).map(|number| SkillRow { skill: format!("{number:05}"), queue: Some(1), ..SkillRow::default() }).collect());
+    skills.replace(
+        (0..5_002)
+            .map(|number| SkillRow {
+                skill: format!("{number:05}"),
+                queue: Some(1),
+                ..SkillRow::default()
+            })
+            .collect(),
+    );
     assert_eq!((skills.series().len(), skills.left_out()), (5_000, 2));
 }
 
 #[test]
 fn a_states_limit_is_the_lowest_timeout_of_its_codes() {
-    let code = |is_acw, minutes: u64| CodeTimeout { is_acw, timeout: Duration::from_secs(60 * minutes) };
+    let code =
+        |is_acw, minutes: u64| CodeTimeout { is_acw, timeout: Duration::from_secs(60 * minutes) };
     let limits = tenant_limits([code(false, 120), code(true, 60), code(false, 30), code(true, 90)]);
-    let limits: Vec<(&str, u64)> = limits.iter().map(|(state, limit)| (&**state, limit.as_secs())).collect();
+    let limits: Vec<(&str, u64)> =
+        limits.iter().map(|(state, limit)| (&**state, limit.as_secs())).collect();
     assert_eq!(limits, [(UNAVAILABLE, 1_800), (WRAP_UP, 3_600)]);
     assert!(tenant_limits([]).is_empty());
 }
@@ -150,12 +205,16 @@ struct World {
     now: Now,
 }
 
-const RULES: LiveRules =
-    LiveRules { interval: Duration::from_secs(15), full_every: Duration::from_secs(300), max_staleness: Duration::from_secs(900) };
+const RULES: LiveRules = LiveRules {
+    interval: Duration::from_secs(15),
+    full_every: Duration::from_secs(300),
+    max_staleness: Duration::from_secs(900),
+};
 
 impl World {
     fn new() -> Self {
-        let now = Now { instant: Monotonic::from_elapsed(Duration::ZERO), utc: at(1_000_000_000_000) };
+        let now =
+            Now { instant: Monotonic::from_elapsed(Duration::ZERO), utc: at(1_000_000_000_000) };
         Self { plan: LivePlan::new(RULES, Random::from_seed(7), now.instant), now }
     }
 
@@ -183,7 +242,8 @@ impl World {
 fn page(agents: &[&str], next: Option<bool>, poll_time: Option<i64>) -> Page<LiveRow> {
     let rows: Vec<LiveRow> = agents.iter().map(|agent| row(agent, "Available", "", None)).collect();
     let received = u64::try_from(rows.len()).expect("few");
-    let poll_time = poll_time.map(|millis| PollTime { text: format!("time {millis}"), time: at(millis) });
+    let poll_time =
+        poll_time.map(|millis| PollTime { text: format!("time {millis}"), time: at(millis) });
     Page { rows, received, poll_time, next, ..Page::default() }
 }
 
@@ -200,7 +260,10 @@ fn the_whole_list_comes_first_and_every_few_minutes_and_only_changes_in_between(
     let mut world = World::new();
     let began = world.now.utc.millis();
     assert_eq!(world.ask(), (None, 0));
-    assert_eq!(agents(world.answer(page(&["a"], None, Some(began)))), (true, vec!["a".to_owned()], at(began)));
+    assert_eq!(
+        agents(world.answer(page(&["a"], None, Some(began)))),
+        (true, vec!["a".to_owned()], at(began))
+    );
     let mut since = began;
     let mut wholes = Vec::new();
     for _ in 0..50 {
@@ -217,7 +280,10 @@ fn the_whole_list_comes_first_and_every_few_minutes_and_only_changes_in_between(
         assert_eq!(is_all, wholes.last() == Some(&world.now.instant.elapsed()));
     }
     assert_eq!(wholes.len(), 2, "{wholes:?}");
-    assert!(wholes[0] >= Duration::from_secs(270) && wholes[1] - wholes[0] <= Duration::from_secs(350), "{wholes:?}");
+    assert!(
+        wholes[0] >= Duration::from_secs(270) && wholes[1] - wholes[0] <= Duration::from_secs(350),
+        "{wholes:?}"
+    );
 }
 
 #[test]
@@ -232,12 +298,20 @@ fn pages_are_asked_for_by_the_rows_that_came_until_there_are_no_more() {
     assert_eq!(world.ask(), (None, 4));
     let told = agents(world.answer(Page { total: Some(5), ..page(&["d"], None, None) }));
     assert_eq!(told, (true, ["a", "b", "c", "d"].map(str::to_owned).to_vec(), at(began - 3)));
-    assert_eq!(world.ask(), (Some(format!("time {}", began - 3)), 0), "since the first page: the others may have missed something");
+    assert_eq!(
+        world.ask(),
+        (Some(format!("time {}", began - 3)), 0),
+        "since the first page: the others may have missed something"
+    );
 }
 
 #[test]
 fn a_list_ends_with_an_empty_page_or_one_that_tells_nothing_new() {
-    for last in [page(&[], Some(true), None), page(&["a"], Some(true), None), page(&["b"], Some(false), None)] {
+    for last in [
+        page(&[], Some(true), None),
+        page(&["a"], Some(true), None),
+        page(&["b"], Some(false), None),
+    ] {
         let mut world = World::new();
         world.ask();
         assert_eq!(world.answer(page(&["a"], Some(true), None)), None);
@@ -260,7 +334,11 @@ fn an_answer_without_a_time_tells_of_when_it_was_asked_and_one_from_the_future_o
     let unchanged = Page { unchanged: true, ..Page::default() };
     let asked = world.now.utc;
     assert_eq!(agents(world.answer(unchanged)), (false, Vec::new(), asked));
-    assert_eq!(world.ask().0, Some(format!("time {later}")), "what was not told again is asked for again");
+    assert_eq!(
+        world.ask().0,
+        Some(format!("time {later}")),
+        "what was not told again is asked for again"
+    );
 }
 
 #[test]
@@ -295,7 +373,10 @@ fn failures_wait_longer_and_longer_and_a_feed_without_success_is_stale() {
     let failed = world.now.instant;
     world.plan.failed(Feed::AgentStates, failed, Some(Duration::from_secs(3_000)));
     world.ask();
-    assert!(world.now.instant.since(failed) >= Duration::from_secs(3_000), "as long as the server asks");
+    assert!(
+        world.now.instant.since(failed) >= Duration::from_secs(3_000),
+        "as long as the server asks"
+    );
 }
 
 #[test]

@@ -10,7 +10,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::{Backoff, Random};
-use super::fetch::{Failure, Fetch, JobId, Outcome, Reply, Step, Trouble, fault_backoff, throttle_backoff};
+use super::fetch::{
+    Failure, Fetch, JobId, Outcome, Reply, Step, Trouble, fault_backoff, throttle_backoff,
+};
 use super::ledger::{Asked, Origin, TargetId};
 use super::quota::Quota;
 use super::status::JobEnd;
@@ -143,8 +145,14 @@ impl Planner {
         }
     }
 
-    /// The next request to make now, if there is one; `cxone_utc` is now by CXone's clock. Call it until there is none.
-    pub fn next(&mut self, now: Monotonic, cxone_utc: Timestamp, watermark: impl Fn(TargetId) -> Option<Timestamp>) -> Option<Action> {
+    /// The next request to make now, if there is one; `cxone_utc` is now by CXone's clock. Call it
+    /// until there is none.
+    pub fn next(
+        &mut self,
+        now: Monotonic,
+        cxone_utc: Timestamp,
+        watermark: impl Fn(TargetId) -> Option<Timestamp>,
+    ) -> Option<Action> {
         if let Some(action) = self.next_poll(now) {
             return Some(action);
         }
@@ -173,7 +181,10 @@ impl Planner {
             }
             if let Err(free) = self.quota.take(now) {
                 self.quota_free = free;
-                self.targets.iter_mut().filter(|target| target.wants_submit(now)).for_each(|target| target.waiting = true);
+                self.targets
+                    .iter_mut()
+                    .filter(|target| target.wants_submit(now))
+                    .for_each(|target| target.waiting = true);
                 return None;
             }
             if std::mem::take(&mut target.waiting) {
@@ -202,18 +213,28 @@ impl Planner {
         })
     }
 
-    /// The target whose turn it is to submit: a job that is to be submitted again first, then whoever has been due the longest.
+    /// The target whose turn it is to submit: a job that is to be submitted again first, then
+    /// whoever has been due the longest.
     fn next_submit(&self, now: Monotonic) -> Option<usize> {
-        let wanting = self.targets.iter().enumerate().filter(|(_, target)| target.wants_submit(now));
-        wanting.min_by_key(|(place, target)| (target.job.is_none(), target.due, *place)).map(|(place, _)| place)
+        let wanting =
+            self.targets.iter().enumerate().filter(|(_, target)| target.wants_submit(now));
+        wanting
+            .min_by_key(|(place, target)| (target.job.is_none(), target.due, *place))
+            .map(|(place, _)| place)
     }
 
     /// What the target's job, which CXone works on, was asked for.
     #[must_use]
     pub fn origin(&self, id: TargetId) -> Option<Origin> {
         let job = self.targets[id.index()].job.as_ref()?;
-        let oldest_awaited = self.targets.iter().filter_map(|target| target.job.as_ref()).map(|job| job.asked).min();
-        Some(Origin { target: id, asked: job.asked, oldest_awaited: oldest_awaited.unwrap_or(job.asked), window: job.planned.window })
+        let oldest_awaited =
+            self.targets.iter().filter_map(|target| target.job.as_ref()).map(|job| job.asked).min();
+        Some(Origin {
+            target: id,
+            asked: job.asked,
+            oldest_awaited: oldest_awaited.unwrap_or(job.asked),
+            window: job.planned.window,
+        })
     }
 
     /// The target's job, for a later process to take up, if CXone works on one.
@@ -221,12 +242,25 @@ impl Planner {
     pub fn job(&self, id: TargetId) -> Option<SavedJob> {
         let job = self.targets[id.index()].job.as_ref()?;
         let id = job.fetch.id()?.as_str().to_owned();
-        Some(SavedJob { id, asked: job.asked, window: job.planned.window, gap_millis: millis(job.planned.gap), behind: job.planned.behind })
+        Some(SavedJob {
+            id,
+            asked: job.asked,
+            window: job.planned.window,
+            gap_millis: millis(job.planned.gap),
+            behind: job.planned.behind,
+        })
     }
 
-    /// Takes up what an earlier process left: how long ago the target last succeeded, and the job that it waited for so long, if its
-    /// window still follows the watermark. Returns whether the job is taken up.
-    pub fn resume(&mut self, now: Now, id: TargetId, left: &Left, watermark: Option<Timestamp>) -> bool {
+    /// Takes up what an earlier process left: how long ago the target last succeeded, and the job
+    /// that it waited for so long, if its window still follows the watermark. Returns whether the
+    /// job is taken up.
+    pub fn resume(
+        &mut self,
+        now: Now,
+        id: TargetId,
+        left: &Left,
+        watermark: Option<Timestamp>,
+    ) -> bool {
         let target = &mut self.targets[id.index()];
         if let Some(success) = left.last_success {
             let age = now.utc.since(success);
@@ -243,34 +277,48 @@ impl Planner {
         let job_id = JobId::parse(&job.id).filter(|_| fits && *age < self.rules.timing.timeout);
         let Some(job_id) = job_id else { return false };
         self.asked = self.asked.max(job.asked);
-        let planned = Planned { window: job.window, gap: Duration::from_millis(job.gap_millis), behind: job.behind };
+        let planned = Planned {
+            window: job.window,
+            gap: Duration::from_millis(job.gap_millis),
+            behind: job.behind,
+        };
         let fetch = Fetch::resumed(self.rules.timing, job_id, now.instant, *age);
-        target.job = Some(Job { asked: job.asked, begun: now.instant.before(*age), planned, fetch });
+        target.job =
+            Some(Job { asked: job.asked, begun: now.instant.before(*age), planned, fetch });
         true
     }
 
-    /// Takes note of what an earlier process submitted so long ago, and of the place of its last report in the order of asking.
+    /// Takes note of what an earlier process submitted so long ago, and of the place of its last
+    /// report in the order of asking.
     pub fn remember(&mut self, now: Monotonic, submit_ages: &[Duration], newest: Asked) {
         self.quota.remember(now, submit_ages);
         self.asked = self.asked.max(newest);
     }
 
-    /// When [`Planner::next`] will have something to do, or a target turns stale, unless a reply comes first.
+    /// When [`Planner::next`] will have something to do, or a target turns stale, unless a reply
+    /// comes first.
     #[must_use]
     pub fn wake_at(&self, now: Monotonic) -> Option<Monotonic> {
         let submits_from = self.held_until.max(self.quota_free);
-        let steps = self.targets.iter().filter_map(|target| match target.job.as_ref().map(|job| job.fetch.step(now)) {
-            None => Some(target.due.max(submits_from)),
-            Some(Step::Submit) => Some(submits_from),
-            Some(Step::Poll(_) | Step::Page) => Some(now),
-            Some(Step::Wait(until)) => Some(until),
-            Some(Step::Busy) => None,
+        let steps = self.targets.iter().filter_map(|target| {
+            match target.job.as_ref().map(|job| job.fetch.step(now)) {
+                None => Some(target.due.max(submits_from)),
+                Some(Step::Submit) => Some(submits_from),
+                Some(Step::Poll(_) | Step::Page) => Some(now),
+                Some(Step::Wait(until)) => Some(until),
+                Some(Step::Busy) => None,
+            }
         });
-        let stale = self.targets.iter().map(|target| self.stale_at(target)).filter(|stale_at| *stale_at > now);
+        let stale = self
+            .targets
+            .iter()
+            .map(|target| self.stale_at(target))
+            .filter(|stale_at| *stale_at > now);
         steps.chain(stale).min()
     }
 
-    /// Takes the reply to the request that an action asked for. When the job has ended with it, what it was.
+    /// Takes the reply to the request that an action asked for. When the job has ended with it,
+    /// what it was.
     pub fn reply(&mut self, now: Now, id: TargetId, reply: Reply) -> Option<Ended> {
         let origin = self.origin(id)?;
         let target = &mut self.targets[id.index()];
@@ -278,29 +326,42 @@ impl Planner {
         if !job.fetch.in_flight() {
             self.quota.answered(now.instant);
         }
-        let (accepted, throttled) = (matches!(reply, Reply::Submitted(_)), matches!(reply, Reply::Throttled { .. }));
+        let (accepted, throttled) =
+            (matches!(reply, Reply::Submitted(_)), matches!(reply, Reply::Throttled { .. }));
         let outcome = job.fetch.reply(now.instant, reply, &mut self.random);
         if accepted {
             self.throttles.reset();
         }
-        if let (Asking::Pages, true, Step::Wait(until)) = (self.rules.asking, throttled, job.fetch.step(now.instant)) {
+        if let (Asking::Pages, true, Step::Wait(until)) =
+            (self.rules.asking, throttled, job.fetch.step(now.instant))
+        {
             self.held_until = self.held_until.max(until);
         }
         let outcome = outcome?;
         let job = target.job.take()?;
         let end = JobEnd { at: now.utc, took: now.instant.since(job.begun) };
         match &outcome {
-            Outcome::Completed => target.succeeded(&job, now, self.rules.jittered(&mut self.random)),
+            Outcome::Completed => {
+                target.succeeded(&job, now, self.rules.jittered(&mut self.random))
+            }
             Outcome::Throttled { retry_after } => {
                 let wait = retry_after.unwrap_or_else(|| self.throttles.at_least(&mut self.random));
                 self.held_until = self.held_until.max(now.instant.plus(wait));
             }
-            Outcome::Failed(trouble) => target.failed(trouble, now.instant, &self.rules, &mut self.random),
+            Outcome::Failed(trouble) => {
+                target.failed(trouble, now.instant, &self.rules, &mut self.random)
+            }
         }
         if !matches!(outcome, Outcome::Throttled { .. }) {
             self.targets[id.index()].last_job = Some(end);
         }
-        Some(Ended { origin, gap: job.planned.gap, behind: job.planned.behind, age: job.fetch.age(now.instant), outcome })
+        Some(Ended {
+            origin,
+            gap: job.planned.gap,
+            behind: job.planned.behind,
+            age: job.fetch.age(now.instant),
+            outcome,
+        })
     }
 
     /// How many jobs CXone works on.
@@ -337,15 +398,24 @@ impl Target {
         self.last_trouble = None;
         self.backoff.reset();
         self.refusals.reset();
-        // What is already there to be asked for need not wait for its turn in time, only for its turn among the targets.
-        self.due = if job.planned.behind { now.instant } else { now.instant.max(job.begun.plus(interval)) };
+        // What is already there to be asked for need not wait for its turn in time, only for its
+        // turn among the targets.
+        self.due = if job.planned.behind {
+            now.instant
+        } else {
+            now.instant.max(job.begun.plus(interval))
+        };
     }
 
     fn failed(&mut self, trouble: &Trouble, now: Monotonic, rules: &Rules, random: &mut Random) {
         self.up = false;
         let wait = match trouble.failure {
-            Failure::Rejected | Failure::TooLarge | Failure::Redirected => rules.interval.max(self.backoff.full_jitter(random)),
-            Failure::Forbidden | Failure::TokenForbidden | Failure::Credentials => self.refusals.at_least(random),
+            Failure::Rejected | Failure::TooLarge | Failure::Redirected => {
+                rules.interval.max(self.backoff.full_jitter(random))
+            }
+            Failure::Forbidden | Failure::TokenForbidden | Failure::Credentials => {
+                self.refusals.at_least(random)
+            }
             Failure::Token
             | Failure::Unauthorized
             | Failure::Failed

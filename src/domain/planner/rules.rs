@@ -20,12 +20,14 @@ pub struct Rules {
     pub jobs_per_minute: NonZeroU32,
     /// How a window is asked for.
     pub asking: Asking,
-    /// After this long without a success a target is stale, if that is longer than three of its cycles.
+    /// After this long without a success a target is stale, if that is longer than three of its
+    /// cycles.
     pub max_staleness: Duration,
 }
 
 impl Rules {
-    /// Within how much time the same moment is spread: many exporters on one host must not ask in step for what no quota spreads.
+    /// Within how much time the same moment is spread: many exporters on one host must not ask in
+    /// step for what no quota spreads.
     fn jitter(&self) -> Duration {
         match self.asking {
             Asking::Jobs => Duration::ZERO,
@@ -43,7 +45,11 @@ impl Rules {
     pub(super) fn jittered(&self, random: &mut Random) -> Duration {
         let jitter = self.jitter();
         // What needs no chance must not use up any.
-        if jitter.is_zero() { self.interval } else { self.interval.saturating_sub(jitter / 2) + random.up_to(jitter) }
+        if jitter.is_zero() {
+            self.interval
+        } else {
+            self.interval.saturating_sub(jitter / 2) + random.up_to(jitter)
+        }
     }
 }
 

@@ -36,7 +36,8 @@ fn second(seconds: u64) -> Monotonic {
     Monotonic::from_elapsed(Duration::from_secs(seconds))
 }
 
-/// Runs the plan for a while. `answer` says what comes of a submit; polls of accepted jobs complete at once.
+/// Runs the plan for a while. `answer` says what comes of a submit; polls of accepted jobs complete
+/// at once.
 struct Run {
     planner: Planner,
     watermarks: HashMap<TargetId, Timestamp>,
@@ -54,7 +55,9 @@ impl Run {
         let mut now = Monotonic::default();
         while now < end {
             let watermarks = &self.watermarks;
-            while let Some(action) = self.planner.next(now, utc(now), |id| watermarks.get(&id).copied()) {
+            while let Some(action) =
+                self.planner.next(now, utc(now), |id| watermarks.get(&id).copied())
+            {
                 let (id, reply) = match action {
                     Action::Submit(id, window) => {
                         self.submits.push((now, id, window));
@@ -62,7 +65,9 @@ impl Run {
                     }
                     Action::Poll(id, _) | Action::Page(id, _) => (id, Reply::Completed),
                 };
-                if let Some(ended) = self.planner.reply(Now { instant: now, utc: utc(now) }, id, reply) {
+                if let Some(ended) =
+                    self.planner.reply(Now { instant: now, utc: utc(now) }, id, reply)
+                {
                     if ended.outcome == Outcome::Completed {
                         self.watermarks.insert(id, ended.origin.window.to);
                     }
@@ -70,7 +75,10 @@ impl Run {
                     break;
                 }
             }
-            now = self.planner.wake_at(now).map_or(end, |wake| wake.max(now.plus(Duration::from_millis(1))));
+            now = self
+                .planner
+                .wake_at(now)
+                .map_or(end, |wake| wake.max(now.plus(Duration::from_millis(1))));
         }
     }
 
@@ -94,7 +102,12 @@ fn each_target_is_asked_for_once_an_interval_from_its_watermark_on() {
     for place in 0..3 {
         assert!((9..=11).contains(&run.submits_of(place)), "{}", run.submits_of(place));
     }
-    let windows: Vec<Window> = run.submits.iter().filter(|(_, id, _)| id.index() == 0).map(|(_, _, window)| *window).collect();
+    let windows: Vec<Window> = run
+        .submits
+        .iter()
+        .filter(|(_, id, _)| id.index() == 0)
+        .map(|(_, _, window)| *window)
+        .collect();
     assert!(windows.windows(2).all(|pair| pair[1].from == pair[0].to.minus(15 * MINUTE)));
 }
 
@@ -112,8 +125,16 @@ fn too_many_targets_take_turns_fairly() {
 #[test]
 fn a_target_that_fails_does_not_hold_up_the_others() {
     let mut run = Run::new(rules(), 3);
-    run.until(second(600), |_, id| if id.index() == 1 { failed(Failure::Failed) } else { accepted() });
-    assert!(run.submits_of(0) >= 9 && run.submits_of(2) >= 9, "{} {}", run.submits_of(0), run.submits_of(2));
+    run.until(
+        second(600),
+        |_, id| if id.index() == 1 { failed(Failure::Failed) } else { accepted() },
+    );
+    assert!(
+        run.submits_of(0) >= 9 && run.submits_of(2) >= 9,
+        "{} {}",
+        run.submits_of(0),
+        run.submits_of(2)
+    );
     assert!(run.planner.standing(TargetId::new(0), second(600)).up);
     let failing = run.planner.standing(TargetId::new(1), second(600));
     assert!(!failing.up && failing.last_trouble.is_some());
@@ -149,7 +170,11 @@ fn wrong_credentials_and_missing_rights_are_retried_slowly() {
 fn a_refused_body_is_never_sent_again() {
     let mut run = Run::new(rules(), 1);
     run.until(second(600), |_, _| failed(Failure::Rejected));
-    assert!(run.submits.windows(2).all(|pair| pair[0].2 != pair[1].2 && pair[1].0.since(pair[0].0) >= MINUTE));
+    assert!(
+        run.submits
+            .windows(2)
+            .all(|pair| pair[0].2 != pair[1].2 && pair[1].0.since(pair[0].0) >= MINUTE)
+    );
 }
 
 #[test]
@@ -183,7 +208,10 @@ fn a_repeated_submit_takes_from_the_quota_like_any_other() {
     let now = Now { instant: second(0), utc: utc(second(0)) };
     assert_eq!(planner.reply(now, TargetId::new(0), failed(Failure::Unauthorized)), None);
     assert_eq!(planner.next(second(1), utc(second(1)), |_| None), None);
-    assert_eq!(planner.wake_at(second(1)), Some(Monotonic::from_elapsed(Duration::from_millis(6_100))));
+    assert_eq!(
+        planner.wake_at(second(1)),
+        Some(Monotonic::from_elapsed(Duration::from_millis(6_100)))
+    );
     assert_matches!(planner.next(second(7), utc(second(7)), |_| None), Some(Action::Submit(..)));
 }
 
@@ -222,8 +250,17 @@ proptest! {
 }
 
 /// Answers every page as `answer` says, for a while; returns when each page was asked for.
-fn pages(targets: usize, minutes: u64, mut answer: impl FnMut(usize) -> Reply) -> (Planner, Vec<Monotonic>) {
-    let mut planner = Planner::new(Rules { asking: Asking::Pages, ..rules() }, targets, Monotonic::default(), Random::from_seed(5));
+fn pages(
+    targets: usize,
+    minutes: u64,
+    mut answer: impl FnMut(usize) -> Reply,
+) -> (Planner, Vec<Monotonic>) {
+    let mut planner = Planner::new(
+        Rules { asking: Asking::Pages, ..rules() },
+        targets,
+        Monotonic::default(),
+        Random::from_seed(5),
+    );
     let (mut watermarks, mut asked, mut now) = (HashMap::new(), Vec::new(), Monotonic::default());
     while now < second(60 * minutes) {
         while let Some(action) = planner.next(now, utc(now), |id| watermarks.get(&id).copied()) {
@@ -236,7 +273,10 @@ fn pages(targets: usize, minutes: u64, mut answer: impl FnMut(usize) -> Reply) -
                 watermarks.insert(id, window.to);
             }
         }
-        now = planner.wake_at(now).expect("there is always a next time").max(now.plus(Duration::from_millis(1)));
+        now = planner
+            .wake_at(now)
+            .expect("there is always a next time")
+            .max(now.plus(Duration::from_millis(1)));
     }
     (planner, asked)
 }
@@ -247,9 +287,22 @@ fn throttled() -> Reply {
 
 #[test]
 fn pages_follow_each_other_at_once_and_windows_after_the_interval_but_not_in_step() {
-    let (planner, asked) = pages(1, 60, |number| if number.is_multiple_of(3) { Reply::Completed } else { Reply::Unfinished });
-    let apart: Vec<u64> = asked.chunks_exact(3).collect::<Vec<_>>().windows(2).map(|pair| pair[1][0].since(pair[0][0]).as_secs()).collect();
-    assert!(asked.chunks_exact(3).all(|window| window[2].since(window[0]) < Duration::from_millis(10)), "{asked:?}");
+    let (planner, asked) =
+        pages(
+            1,
+            60,
+            |number| if number.is_multiple_of(3) { Reply::Completed } else { Reply::Unfinished },
+        );
+    let apart: Vec<u64> = asked
+        .chunks_exact(3)
+        .collect::<Vec<_>>()
+        .windows(2)
+        .map(|pair| pair[1][0].since(pair[0][0]).as_secs())
+        .collect();
+    assert!(
+        asked.chunks_exact(3).all(|window| window[2].since(window[0]) < Duration::from_millis(10)),
+        "{asked:?}"
+    );
     assert!(apart.iter().all(|apart| (54..=66).contains(apart)), "{apart:?}");
     assert!(apart.iter().max() > apart.iter().min(), "{apart:?}");
     assert_eq!(planner.standing(TargetId::new(0), second(3600)).last_trouble, None);
@@ -257,38 +310,70 @@ fn pages_follow_each_other_at_once_and_windows_after_the_interval_but_not_in_ste
 
 #[test]
 fn a_429_to_a_page_holds_all_windows_and_loses_none() {
-    let (_, asked) = pages(5, 10, |number| if number == 4 { throttled() } else { Reply::Completed });
+    let (_, asked) =
+        pages(5, 10, |number| if number == 4 { throttled() } else { Reply::Completed });
     let after = asked[4].since(asked[3]);
     assert!(after >= Duration::from_secs(5) && after <= Duration::from_secs(8), "{after:?}");
     let (planner, asked) = pages(1, 30, |_| throttled());
     assert!(asked.len() < 45, "{} requests in half an hour of 429", asked.len());
-    assert!(planner.standing(TargetId::new(0), second(1800)).job_age.is_some(), "no page is given up for waits");
+    assert!(
+        planner.standing(TargetId::new(0), second(1800)).job_age.is_some(),
+        "no page is given up for waits"
+    );
 }
 
 #[test]
 fn a_page_that_fails_is_asked_for_again_until_the_timeout_and_only_then_is_the_window_given_up() {
-    let down = || Reply::Trouble(Trouble { failure: Failure::Server, retry_after: None, message: String::new() });
-    let (planner, asked) = pages(1, 5, |number| if number == 1 { Reply::Unfinished } else { down() });
+    let down = || {
+        Reply::Trouble(Trouble {
+            failure: Failure::Server,
+            retry_after: None,
+            message: String::new(),
+        })
+    };
+    let (planner, asked) =
+        pages(1, 5, |number| if number == 1 { Reply::Unfinished } else { down() });
     assert!(asked.len() > 5, "{asked:?}");
-    assert_matches!(planner.standing(TargetId::new(0), second(300)).last_trouble, Some(Trouble { failure: Failure::Server, .. }));
-    let (planner, _) = pages(1, 5, |number| if number.is_multiple_of(2) { down() } else { Reply::Unfinished });
-    let age = planner.standing(TargetId::new(0), second(300)).job_age.expect("every second page comes");
+    assert_matches!(
+        planner.standing(TargetId::new(0), second(300)).last_trouble,
+        Some(Trouble { failure: Failure::Server, .. })
+    );
+    let (planner, _) =
+        pages(1, 5, |number| if number.is_multiple_of(2) { down() } else { Reply::Unfinished });
+    let age =
+        planner.standing(TargetId::new(0), second(300)).job_age.expect("every second page comes");
     assert!(age > Duration::from_secs(240), "{age:?}");
 }
 
 #[test]
 fn a_page_that_is_spoilt_now_and_then_costs_itself_and_one_that_is_always_the_window() {
-    let spoilt = |failure| Reply::Trouble(Trouble { failure, retry_after: None, message: String::new() });
+    let spoilt =
+        |failure| Reply::Trouble(Trouble { failure, retry_after: None, message: String::new() });
     for failure in [Failure::Malformed, Failure::Redirected, Failure::Token] {
-        let (planner, _) = pages(1, 5, |number| if number % 4 == 0 { Reply::Unfinished } else { spoilt(failure) });
-        let age = planner.standing(TargetId::new(0), second(300)).job_age.expect("every fourth page comes");
+        let (planner, _) =
+            pages(1, 5, |number| if number % 4 == 0 { Reply::Unfinished } else { spoilt(failure) });
+        let age = planner
+            .standing(TargetId::new(0), second(300))
+            .job_age
+            .expect("every fourth page comes");
         assert!(age > Duration::from_secs(240), "{failure:?}: {age:?}");
         let (planner, asked) = pages(1, 1, |_| spoilt(failure));
         let standing = planner.standing(TargetId::new(0), second(60));
-        assert_eq!((standing.last_trouble.map(|trouble| trouble.failure), standing.up), (Some(failure), false));
+        assert_eq!(
+            (standing.last_trouble.map(|trouble| trouble.failure), standing.up),
+            (Some(failure), false)
+        );
         assert!(asked[3].since(asked[0]) < Duration::from_secs(20), "it is told soon: {asked:?}");
     }
-    let (planner, asked) = pages(1, 1, |number| if number == 1 { Reply::Unfinished } else { spoilt(Failure::Rejected) });
-    assert_eq!(planner.standing(TargetId::new(0), second(60)).last_trouble.map(|trouble| trouble.failure), Some(Failure::Rejected));
+    let (planner, asked) =
+        pages(
+            1,
+            1,
+            |number| if number == 1 { Reply::Unfinished } else { spoilt(Failure::Rejected) },
+        );
+    assert_eq!(
+        planner.standing(TargetId::new(0), second(60)).last_trouble.map(|trouble| trouble.failure),
+        Some(Failure::Rejected)
+    );
     assert!(asked[1].since(asked[0]) < Duration::from_millis(10));
 }

@@ -1,4 +1,5 @@
-//! The rows of a report, 24 bytes each: a report of a million has to wait somewhere until it has ended well.
+//! The rows of a report, 24 bytes each: a report of a million has to wait somewhere until it has
+//! ended well.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +9,8 @@ use super::Row;
 use crate::domain::names::NameId;
 use crate::domain::time::Timestamp;
 
-/// Rows in one piece of memory. A list that grew in one piece would be there twice each time that it moves.
+/// Rows in one piece of memory. A list that grew in one piece would be there twice each time that
+/// it moves.
 const PIECE: usize = 1 << 15;
 
 /// In the place of a length: the state lasts.
@@ -42,7 +44,10 @@ impl RowTable {
     /// Puts a row in.
     pub(super) fn push(&mut self, row: Row) {
         let length = row.to.map_or(LASTS, |to| {
-            let length = to.millis().checked_sub(row.from.millis()).and_then(|length| u32::try_from(length).ok());
+            let length = to
+                .millis()
+                .checked_sub(row.from.millis())
+                .and_then(|length| u32::try_from(length).ok());
             length.filter(|length| *length < LONG).unwrap_or(LONG)
         });
         if let (LONG, Some(to)) = (length, row.to) {
@@ -51,7 +56,11 @@ impl RowTable {
         let label = self.label(row.state, row.skill);
         if self.pieces.last().is_none_or(|piece| piece.len() == PIECE) {
             // The first piece grows as it is filled: most reports are small.
-            self.pieces.push(if self.pieces.is_empty() { Vec::new() } else { Vec::with_capacity(PIECE) });
+            self.pieces.push(if self.pieces.is_empty() {
+                Vec::new()
+            } else {
+                Vec::with_capacity(PIECE)
+            });
         }
         let piece = self.pieces.last_mut().expect("there is one with room");
         piece.push(Packed { from: row.from, agent: row.agent, label, count: row.count, length });
@@ -60,7 +69,8 @@ impl RowTable {
     fn label(&mut self, state: NameId, skill: NameId) -> u32 {
         *self.places.entry((state, skill)).or_insert_with(|| {
             self.labels.push((state, skill));
-            u32::try_from(self.labels.len() - 1).expect("fewer pairs than rows, and rows are limited to far fewer")
+            u32::try_from(self.labels.len() - 1)
+                .expect("fewer pairs than rows, and rows are limited to far fewer")
         })
     }
 
@@ -83,7 +93,8 @@ impl RowTable {
     /// When there are not so many.
     #[must_use]
     pub fn get(&self, place: usize) -> Row {
-        let Packed { from, agent, label, count, length } = self.pieces[place / PIECE][place % PIECE];
+        let Packed { from, agent, label, count, length } =
+            self.pieces[place / PIECE][place % PIECE];
         let (state, skill) = self.labels[label as usize];
         let to = match length {
             LASTS => None,
@@ -121,7 +132,8 @@ mod tests {
     }
 
     proptest! {
-        /// Lengths of nothing, of moments, at the edge of what is packed, beyond it, and ends before the start.
+        /// Lengths of nothing, of moments, at the edge of what is packed, beyond it, and ends
+        /// before the start.
         #[test]
         fn rows_come_out_as_they_were_put_in(
             rows in prop::collection::vec((0..4_usize, 0..3_usize, 0..3_usize, any::<u32>(), -5..5_i64,
@@ -150,7 +162,14 @@ mod tests {
     fn many_rows_stand_in_several_pieces() {
         let mut names = Names::default();
         let id = names.intern("a");
-        let row = |from: i64| Row { agent: id, state: id, skill: id, count: 1, from: Timestamp::from_millis(from), to: None };
+        let row = |from: i64| Row {
+            agent: id,
+            state: id,
+            skill: id,
+            count: 1,
+            from: Timestamp::from_millis(from),
+            to: None,
+        };
         let mut table = RowTable::default();
         let many = i64::try_from(2 * PIECE + 1).expect("small");
         (0..many).for_each(|from| table.push(row(from)));

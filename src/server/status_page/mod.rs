@@ -1,5 +1,5 @@
-//! The status page: what a person looks at first, who wants to know whether it works and why not. Plain HTML that works in the dark, on a
-//! phone and without scripts.
+//! The status page: what a person looks at first, who wants to know whether it works and why not.
+//! Plain HTML that works in the dark, on a phone and without scripts.
 
 mod quota;
 #[cfg(test)]
@@ -65,7 +65,8 @@ pub enum Readiness {
 pub(super) struct Beside<'a> {
     /// The path of the metrics page.
     pub(super) metrics_path: &'a str,
-    /// Scrapes that were refused because too many ran at a time, and those that were cut off for others.
+    /// Scrapes that were refused because too many ran at a time, and those that were cut off for
+    /// others.
     pub(super) refused: u64,
     pub(super) cut_off: u64,
     /// After how many seconds the page is loaded again, if who reads it asks for that.
@@ -75,15 +76,16 @@ pub(super) struct Beside<'a> {
 /// How often a page loads itself again for whom it does not disturb, in seconds.
 const REFRESH: u32 = 15;
 
-/// The only style of the page. Browsers apply it because [`CONTENT_SECURITY_POLICY`] names its hash; one of the tests tells the hash.
+/// The only style of the page. Browsers apply it because [`CONTENT_SECURITY_POLICY`] names its
+/// hash; one of the tests tells the hash.
 const STYLE: &str = include_str!("style.css");
 
 /// The header `Content-Security-Policy` of the page: nothing but the page itself and its style.
 pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'sha256-mJ/tEqIvFLUMsg25l2cCDtd2Btiz0xuRabQNUFeZ9Mg='; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// After how many seconds the page is to be loaded again, as `?refresh=15` in its address says; nothing otherwise, since a page that does
-/// so disturbs who reads it.
+/// After how many seconds the page is to be loaded again, as `?refresh=15` in its address says;
+/// nothing otherwise, since a page that does so disturbs who reads it.
 pub(super) fn refresh(query: Option<&str>) -> Option<u32> {
     let wanted = query?.split('&').find_map(|pair| pair.strip_prefix("refresh="))?;
     wanted.parse().ok().map(|seconds: u32| seconds.clamp(5, 3600))
@@ -96,7 +98,12 @@ pub(super) fn html(view: &StatusView, readiness: &Readiness, beside: &Beside<'_>
     page
 }
 
-fn write_page(page: &mut String, view: &StatusView, readiness: &Readiness, beside: &Beside<'_>) -> fmt::Result {
+fn write_page(
+    page: &mut String,
+    view: &StatusView,
+    readiness: &Readiness,
+    beside: &Beside<'_>,
+) -> fmt::Result {
     page.push_str("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     page.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
     if let Some(seconds) = beside.refresh {
@@ -143,11 +150,20 @@ fn write_verdict(page: &mut String, view: &StatusView, readiness: &Readiness) ->
         page.push_str("</ul>\n");
     }
     let started = When { time: view.started, now: view.now };
-    writeln!(page, "<p class=\"soft\">Agent states of {}, polled in the background; started {started}.</p>", Html(&view.api))
+    writeln!(
+        page,
+        "<p class=\"soft\">Agent states of {}, polled in the background; started {started}.</p>",
+        Html(&view.api)
+    )
 }
 
 /// One of the facts: a name, a value, and more about it.
-fn fact(page: &mut String, name: &str, value: fmt::Arguments<'_>, more: fmt::Arguments<'_>) -> fmt::Result {
+fn fact(
+    page: &mut String,
+    name: &str,
+    value: fmt::Arguments<'_>,
+    more: fmt::Arguments<'_>,
+) -> fmt::Result {
     write!(page, "<div><dt>{name}</dt><dd>{value}")?;
     match more.as_str() {
         Some("") => {}
@@ -169,17 +185,27 @@ fn write_facts(page: &mut String, view: &StatusView, beside: &Beside<'_>) -> fmt
         Some(_) => "expires ",
     };
     fact(page, "Access token", format_args!("{expires}{token}"), format_args!(""))?;
-    let (class, works) = if store.works { ("good", "works") } else { ("bad", "cannot be written to") };
+    let (class, works) =
+        if store.works { ("good", "works") } else { ("bad", "cannot be written to") };
     let commit = Maybe { time: store.last_commit, now, otherwise: "none since the start" };
     fact(
         page,
         "Store",
         format_args!("<span class=\"{class}\">{works}</span>"),
-        format_args!("{}, format {}, last commit: {commit}", Bytes(store.size_bytes), view.store_format),
+        format_args!(
+            "{}, format {}, last commit: {commit}",
+            Bytes(store.size_bytes),
+            view.store_format
+        ),
     )?;
     let taken = Maybe { time: view.config_taken, now, otherwise: "not yet" };
     match view.config_refused {
-        None => fact(page, "Configuration", format_args!("<span class=\"good\">right</span>"), format_args!("read {taken}"))?,
+        None => fact(
+            page,
+            "Configuration",
+            format_args!("<span class=\"good\">right</span>"),
+            format_args!("read {taken}"),
+        )?,
         Some(refused) => {
             let refused = When { time: refused, now };
             let more = format_args!("read again {refused}; that of {taken} goes on");
@@ -187,12 +213,18 @@ fn write_facts(page: &mut String, view: &StatusView, beside: &Beside<'_>) -> fmt
         }
     }
     if let Some(right) = view.web_config_is_right {
-        let (class, words) = if right { ("good", "right") } else { ("bad", "wrong; the one before goes on") };
+        let (class, words) =
+            if right { ("good", "right") } else { ("bad", "wrong; the one before goes on") };
         let value = format_args!("<span class=\"{class}\">{words}</span>");
         match view.certificate_expiry {
             Some(expiry) => {
                 let verb = if expiry <= now { "expired" } else { "expires" };
-                fact(page, "Web configuration", value, format_args!("certificate {verb} {}", When { time: expiry, now }))?;
+                fact(
+                    page,
+                    "Web configuration",
+                    value,
+                    format_args!("certificate {verb} {}", When { time: expiry, now }),
+                )?;
             }
             None => fact(page, "Web configuration", value, format_args!("no TLS"))?,
         }
@@ -200,7 +232,12 @@ fn write_facts(page: &mut String, view: &StatusView, beside: &Beside<'_>) -> fmt
     fact(page, "Agents known", format_args!("{}", view.agents_seen), format_args!(""))?;
     let left_out = format_args!("{} left out by metrics.max_series", view.series_dropped);
     fact(page, "Series on the metrics page", format_args!("{}", view.series), left_out)?;
-    fact(page, "Scrapes refused", format_args!("{}", beside.refused), format_args!("by --web.max-requests; {} cut off", beside.cut_off))?;
+    fact(
+        page,
+        "Scrapes refused",
+        format_args!("{}", beside.refused),
+        format_args!("by --web.max-requests; {} cut off", beside.cut_off),
+    )?;
     page.push_str("</dl>\n");
     Ok(())
 }
@@ -229,7 +266,12 @@ fn write_targets(page: &mut String, view: &StatusView) -> fmt::Result {
     Ok(())
 }
 
-fn write_target(page: &mut String, target: &TargetStatus, of: QuotaOf, now: Timestamp) -> fmt::Result {
+fn write_target(
+    page: &mut String,
+    target: &TargetStatus,
+    of: QuotaOf,
+    now: Timestamp,
+) -> fmt::Result {
     let when = |time, otherwise| Maybe { time, now, otherwise };
     let nothing = match of {
         QuotaOf::ReportJobs => "no report yet",
@@ -249,19 +291,32 @@ fn write_target(page: &mut String, target: &TargetStatus, of: QuotaOf, now: Time
         Some(job) => {
             let how = if target.last_error.is_some() { "failed after" } else { "took" };
             let ended = When { time: job.at, now };
-            cell(page, of.last(), "", format_args!("{how} {} <span class=\"soft\">({ended})</span>", Took(job.took)))?;
+            cell(
+                page,
+                of.last(),
+                "",
+                format_args!("{how} {} <span class=\"soft\">({ended})</span>", Took(job.took)),
+            )?;
         }
     }
     match target.poll {
-        PollStatus::UnderWay(since) => cell(page, "Next poll", "", format_args!("under way for {}", Span(now.since(since))))?,
-        PollStatus::Planned(time) if time <= now => cell(page, "Next poll", "", "as soon as the quota allows")?,
+        PollStatus::UnderWay(since) => {
+            cell(page, "Next poll", "", format_args!("under way for {}", Span(now.since(since))))?
+        }
+        PollStatus::Planned(time) if time <= now => {
+            cell(page, "Next poll", "", "as soon as the quota allows")?
+        }
         PollStatus::Planned(time) => cell(page, "Next poll", "", When { time, now })?,
     }
     cell(page, "Counting since", "", when(target.epoch, "nothing yet"))?;
     page.push_str("</tr>\n");
     if let Some(trouble) = &target.last_error {
         let success = when(target.last_success, "never");
-        write!(page, "<tr class=\"why\"><td colspan=\"6\"><span class=\"told\">{}</span>", Html(&trouble.message))?;
+        write!(
+            page,
+            "<tr class=\"why\"><td colspan=\"6\"><span class=\"told\">{}</span>",
+            Html(&trouble.message)
+        )?;
         writeln!(page, " <span class=\"soft\">Last success: {success}.</span></td></tr>")?;
     }
     Ok(())
@@ -278,7 +333,12 @@ fn write_feeds(page: &mut String, view: &StatusView) -> fmt::Result {
         };
         write!(page, "<tr><th scope=\"row\">{}</th>", Html(name))?;
         cell(page, "State", class, state)?;
-        cell(page, "Last read", "", Maybe { time: *last_success, now: view.now, otherwise: "never" })?;
+        cell(
+            page,
+            "Last read",
+            "",
+            Maybe { time: *last_success, now: view.now, otherwise: "never" },
+        )?;
         page.push_str("</tr>\n");
     }
     page.push_str("</tbody>\n</table>\n");
@@ -326,8 +386,13 @@ fn write_end(page: &mut String, view: &StatusView, beside: &Beside<'_>) -> fmt::
     )?;
     write!(page, "<footer class=\"soft\">As of {}. ", view.now)?;
     match beside.refresh {
-        None => write!(page, "<a href=\"./?refresh={REFRESH}\">Load it again every {REFRESH} seconds</a>")?,
-        Some(seconds) => write!(page, "Loaded again every {seconds} seconds. <a href=\"./\">Stop</a>")?,
+        None => write!(
+            page,
+            "<a href=\"./?refresh={REFRESH}\">Load it again every {REFRESH} seconds</a>"
+        )?,
+        Some(seconds) => {
+            write!(page, "Loaded again every {seconds} seconds. <a href=\"./\">Stop</a>")?
+        }
     }
     page.push_str("</footer>\n</body>\n</html>\n");
     Ok(())

@@ -57,7 +57,11 @@ pub(in crate::server) fn view() -> StatusView {
 }
 
 fn page_of(view: &StatusView, readiness: &Readiness) -> String {
-    html(view, readiness, &Beside { metrics_path: "/metrics", refused: 0, cut_off: 0, refresh: None })
+    html(
+        view,
+        readiness,
+        &Beside { metrics_path: "/metrics", refused: 0, cut_off: 0, refresh: None },
+    )
 }
 
 fn page(view: &StatusView) -> String {
@@ -85,9 +89,20 @@ fn everything_from_outside_is_escaped() {
         TargetStatus { stale: true, ..target(EVIL) },
     ];
     for readiness in [Readiness::Ready, Readiness::NotReady(EVIL.to_owned())] {
-        let page = html(&view, &readiness, &Beside { metrics_path: "/<i>\"", refused: 3, cut_off: 7, refresh: None });
+        let page = html(
+            &view,
+            &readiness,
+            &Beside { metrics_path: "/<i>\"", refused: 3, cut_off: 7, refresh: None },
+        );
         assert!(!page.contains("<i>\"") && !page.contains("\"'&"), "{page}");
-        tells(&page, &["&lt;i&gt;&quot;&#39;&amp;", "by --web.max-requests; 7 cut off", "href=\"./&lt;i&gt;&quot;\""]);
+        tells(
+            &page,
+            &[
+                "&lt;i&gt;&quot;&#39;&amp;",
+                "by --web.max-requests; 7 cut off",
+                "href=\"./&lt;i&gt;&quot;\"",
+            ],
+        );
     }
 }
 
@@ -105,39 +120,108 @@ fn before_anything_is_known_the_page_says_what_it_waits_for() {
     };
     view.standings = Standings { targets: vec![nothing], ..Standings::default() };
     view.token_expiry = None;
-    let page = page_of(&view, &Readiness::NotReady("no report yet: the first one is under way".to_owned()));
-    tells(&page, &["class=\"wait\">Not ready:", "the first one is under way", ">no report yet<", "none yet", "under way for 4s"]);
-    tells(&page, &["nothing yet", "last commit: none since the start", "None since the start.", "0 of 10"]);
+    let page = page_of(
+        &view,
+        &Readiness::NotReady("no report yet: the first one is under way".to_owned()),
+    );
+    tells(
+        &page,
+        &[
+            "class=\"wait\">Not ready:",
+            "the first one is under way",
+            ">no report yet<",
+            "none yet",
+            "under way for 4s",
+        ],
+    );
+    tells(
+        &page,
+        &["nothing yet", "last commit: none since the start", "None since the start.", "0 of 10"],
+    );
     assert!(!page.contains("<ul class=\"problems\">"), "nothing is wrong yet");
 }
 
 #[test]
 fn when_all_is_well_the_page_says_so_and_nothing_else_is_red() {
     let page = page(&view());
-    tells(&page, &["class=\"good\">It works.</strong> 2 of 2 targets up.", "7 of 10", "1 reserved; the targets ask for 4.0 a minute"]);
-    tells(&page, &["in 50m", "12s ago", "2h ago", ">up<", "took 3.5s", "in 21s", "1.5 MiB, format 1", "2023-11-14T22:13:11.000Z"]);
-    tells(&page, &["x=\"90.0\" width=\"10.0\"", "class=\"used\" width=\"70.0\"", ">right<", "None since the start."]);
+    tells(
+        &page,
+        &[
+            "class=\"good\">It works.</strong> 2 of 2 targets up.",
+            "7 of 10",
+            "1 reserved; the targets ask for 4.0 a minute",
+        ],
+    );
+    tells(
+        &page,
+        &[
+            "in 50m",
+            "12s ago",
+            "2h ago",
+            ">up<",
+            "took 3.5s",
+            "in 21s",
+            "1.5 MiB, format 1",
+            "2023-11-14T22:13:11.000Z",
+        ],
+    );
+    tells(
+        &page,
+        &[
+            "x=\"90.0\" width=\"10.0\"",
+            "class=\"used\" width=\"70.0\"",
+            ">right<",
+            "None since the start.",
+        ],
+    );
     let body = page.split("<body>").nth(1).unwrap();
-    assert!(!body.contains("\"bad\"") && !body.contains("\"wait\"") && !body.contains("Web configuration"), "{body}");
+    assert!(
+        !body.contains("\"bad\"")
+            && !body.contains("\"wait\"")
+            && !body.contains("Web configuration"),
+        "{body}"
+    );
 }
 
 #[test]
 fn what_fails_is_told_first_with_its_cause_and_its_advice() {
     let mut view = view();
-    let failing = TargetStatus { up: Some(false), last_error: Some(trouble("CXone answered 422")), ..target("team:team-7") };
+    let failing = TargetStatus {
+        up: Some(false),
+        last_error: Some(trouble("CXone answered 422")),
+        ..target("team:team-7")
+    };
     view.standings.targets[1] = failing;
     let mut errors = RecentErrors::default();
     for second in [-600, -9] {
-        errors.note(at(second), &"team:team-7".into(), Some(Failure::Rejected), "CXone answered 422");
+        errors.note(
+            at(second),
+            &"team:team-7".into(),
+            Some(Failure::Rejected),
+            "CXone answered 422",
+        );
     }
     errors.note(at(-5), &"user:user-abc-123".into(), None, "CXone answered 429");
     view.standings.errors = Arc::new(errors);
     let page = page(&view);
     tells(
         &page,
-        &["class=\"bad\">Something is wrong:</strong> 1 of 2 targets up.", "The last job failed: <b class=\"told\">team:team-7</b>."],
+        &[
+            "class=\"bad\">Something is wrong:</strong> 1 of 2 targets up.",
+            "The last job failed: <b class=\"told\">team:team-7</b>.",
+        ],
     );
-    tells(&page, &[">failing<", "failed after 3.5s", "Last success: ", ", 2 times, the first ", "10m ago", ">throttled<"]);
+    tells(
+        &page,
+        &[
+            ">failing<",
+            "failed after 3.5s",
+            "Last success: ",
+            ", 2 times, the first ",
+            "10m ago",
+            ">throttled<",
+        ],
+    );
     tells(&page, &["CXone answered 422 The window may reach further back"]);
     assert!(page.find("429").unwrap() < page.rfind("422").unwrap(), "the newest first");
     view.standings.targets.remove(0);
@@ -147,9 +231,21 @@ fn what_fails_is_told_first_with_its_cause_and_its_advice() {
 #[test]
 fn what_is_stale_is_named_up_to_a_few() {
     let mut view = view();
-    view.standings.targets = (0..40).map(|number| TargetStatus { stale: true, up: Some(false), ..target(&format!("t{number}")) }).collect();
+    view.standings.targets = (0..40)
+        .map(|number| TargetStatus {
+            stale: true,
+            up: Some(false),
+            ..target(&format!("t{number}"))
+        })
+        .collect();
     let page = page(&view);
-    tells(&page, &["Stale: <b class=\"told\">t0</b>, <b class=\"told\">t1</b>, <b class=\"told\">t2</b> and 37 more.", ">stale<"]);
+    tells(
+        &page,
+        &[
+            "Stale: <b class=\"told\">t0</b>, <b class=\"told\">t1</b>, <b class=\"told\">t2</b> and 37 more.",
+            ">stale<",
+        ],
+    );
     assert!(!page.contains("The last job failed"), "stale says it all");
 }
 
@@ -159,7 +255,15 @@ fn more_than_the_quota_leaves_is_told_with_what_to_do() {
     let told = "The targets ask for 9.5 report jobs a minute, and 9 are allowed";
     view.quota.demand_ratio = 0.95;
     view.standings.targets[0].poll = PollStatus::Planned(at(-30));
-    tells(&page(&view), &["class=\"wait\">It works, but:", told, "merge targets or raise poll.interval", "as soon as the quota allows"]);
+    tells(
+        &page(&view),
+        &[
+            "class=\"wait\">It works, but:",
+            told,
+            "merge targets or raise poll.interval",
+            "as soon as the quota allows",
+        ],
+    );
     view.quota.demand_ratio = 0.9;
     assert!(!page(&view).contains("merge targets"), "all of it is not too much");
     view.standings.used_in_last_minute = 40;
@@ -174,8 +278,21 @@ fn where_requests_are_limited_no_job_is_spoken_of() {
     view.quota = QuotaStatus { of: QuotaOf::Requests, limit: 60, reserved: 0, demand_ratio: 1.5 };
     view.standings.targets = vec![TargetStatus { up: Some(false), ..target("all") }];
     let failing = page(&view);
-    tells(&failing, &["No history comes in:", "The history cannot be read: <b class=\"told\">all</b>.", ">Last read<"]);
-    tells(&failing, &["Targets and feeds ask for 90.0 requests or more a minute, and 60 are allowed", "quota.requests_per_minute"]);
+    tells(
+        &failing,
+        &[
+            "No history comes in:",
+            "The history cannot be read: <b class=\"told\">all</b>.",
+            ">Last read<",
+        ],
+    );
+    tells(
+        &failing,
+        &[
+            "Targets and feeds ask for 90.0 requests or more a minute, and 60 are allowed",
+            "quota.requests_per_minute",
+        ],
+    );
     view.standings.targets = vec![TargetStatus { stale: true, up: Some(false), ..target("all") }];
     tells(&page(&view), &["only what the live feed tells is left"]);
     view.standings.targets = vec![TargetStatus { up: None, last_job: None, ..target("all") }];
@@ -192,10 +309,21 @@ fn live_feeds_are_shown_where_there_are_any() {
     assert!(!page(&view).contains("Live feeds"));
     let feed = |name, up, stale| FeedStatus { name, up, stale, last_success: up.map(|_| at(-8)) };
     view.quota = QuotaStatus { of: QuotaOf::Requests, limit: 60, reserved: 0, demand_ratio: 0.1 };
-    view.standings.feeds = vec![feed("agent_states", Some(true), false), feed("skill_activity", None, false)];
-    tells(&page(&view), &["It works.</strong> 2 of 2 targets up, 1 of 2 live feeds.", ">not read yet<", "7 of 60 requests"]);
+    view.standings.feeds =
+        vec![feed("agent_states", Some(true), false), feed("skill_activity", None, false)];
+    tells(
+        &page(&view),
+        &[
+            "It works.</strong> 2 of 2 targets up, 1 of 2 live feeds.",
+            ">not read yet<",
+            "7 of 60 requests",
+        ],
+    );
     view.standings.feeds[1] = feed("skill_activity", Some(false), false);
-    tells(&page(&view), &["The live feed does not answer: <b class=\"told\">skill_activity</b>.", ">failing<"]);
+    tells(
+        &page(&view),
+        &["The live feed does not answer: <b class=\"told\">skill_activity</b>.", ">failing<"],
+    );
 }
 
 #[test]
@@ -206,10 +334,22 @@ fn a_store_a_configuration_a_certificate_or_a_token_that_does_not_do_is_told() {
     view.web_config_is_right = Some(false);
     view.certificate_expiry = Some(at(-1));
     view.token_expiry = Some(at(-90));
-    tells(&page(&view), &["The store cannot be written to", ">cannot be written to<", "read again 1m ago and is wrong", ">wrong<"]);
     tells(
         &page(&view),
-        &["The web configuration has changed and is wrong", "The certificate of this server has expired", "certificate expired"],
+        &[
+            "The store cannot be written to",
+            ">cannot be written to<",
+            "read again 1m ago and is wrong",
+            ">wrong<",
+        ],
+    );
+    tells(
+        &page(&view),
+        &[
+            "The web configuration has changed and is wrong",
+            "The certificate of this server has expired",
+            "certificate expired",
+        ],
     );
     tells(&page(&view), &["The access token has expired", "expired <time"]);
     view.certificate_expiry = Some(at(3 * 86_400));
@@ -223,9 +363,15 @@ fn a_store_a_configuration_a_certificate_or_a_token_that_does_not_do_is_told() {
 #[test]
 fn the_page_loads_itself_again_for_whom_asks_for_it_alone() {
     assert_eq!([None, Some(""), Some("refresh=x"), Some("fresh=9")].map(refresh), [None; 4]);
-    assert_eq!([Some("refresh=30"), Some("a=b&refresh=1"), Some("refresh=99999")].map(refresh), [Some(30), Some(5), Some(3600)]);
+    assert_eq!(
+        [Some("refresh=30"), Some("a=b&refresh=1"), Some("refresh=99999")].map(refresh),
+        [Some(30), Some(5), Some(3600)]
+    );
     let beside = Beside { metrics_path: "/metrics", refused: 0, cut_off: 0, refresh: Some(30) };
-    tells(&html(&view(), &Readiness::Ready, &beside), &["<meta http-equiv=\"refresh\" content=\"30\">", "<a href=\"./\">Stop</a>"]);
+    tells(
+        &html(&view(), &Readiness::Ready, &beside),
+        &["<meta http-equiv=\"refresh\" content=\"30\">", "<a href=\"./\">Stop</a>"],
+    );
     let still = page(&view());
     assert!(!still.contains("http-equiv") && still.contains("href=\"./?refresh=15\""));
 }
@@ -234,16 +380,28 @@ fn the_page_loads_itself_again_for_whom_asks_for_it_alone() {
 fn the_content_security_policy_lets_the_style_through_and_the_page_needs_nothing_else() {
     let digest = ring::digest::digest(&ring::digest::SHA256, STYLE.as_bytes());
     let hash = base64(digest.as_ref());
-    assert!(CONTENT_SECURITY_POLICY.contains(&format!("'sha256-{hash}'")), "the style's hash is {hash}");
+    assert!(
+        CONTENT_SECURITY_POLICY.contains(&format!("'sha256-{hash}'")),
+        "the style's hash is {hash}"
+    );
     let page = page(&view());
-    assert!(!page.contains("style=\"") && !page.contains("<script") && !page.contains("src=") && !page.contains("url("));
+    assert!(
+        !page.contains("style=\"")
+            && !page.contains("<script")
+            && !page.contains("src=")
+            && !page.contains("url(")
+    );
 }
 
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for three in bytes.chunks(3) {
-        let bits = three.iter().chain([0, 0].iter()).take(3).fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte));
+        let bits = three
+            .iter()
+            .chain([0, 0].iter())
+            .take(3)
+            .fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte));
         for place in 0..=three.len() {
             text.push(char::from(ALPHABET[bits >> (18 - 6 * place) & 63]));
         }

@@ -34,7 +34,11 @@ impl Severity {
 pub(super) type Problem = (Severity, String);
 
 /// How it does in a few words, and how bad that is.
-pub(super) fn verdict(view: &StatusView, readiness: &Readiness, problems: &[Problem]) -> (Severity, &'static str) {
+pub(super) fn verdict(
+    view: &StatusView,
+    readiness: &Readiness,
+    problems: &[Problem],
+) -> (Severity, &'static str) {
     let targets = &view.standings.targets;
     let worst = problems.iter().map(|(severity, _)| *severity).max().unwrap_or(Severity::Good);
     match (readiness, worst) {
@@ -42,7 +46,9 @@ pub(super) fn verdict(view: &StatusView, readiness: &Readiness, problems: &[Prob
         (Readiness::NotReady(_), Severity::Good | Severity::Wait) => (Severity::Wait, "Not ready:"),
         (Readiness::Ready, Severity::Good) => (Severity::Good, "It works."),
         (Readiness::Ready, Severity::Wait) => (Severity::Wait, "It works, but:"),
-        (Readiness::Ready, Severity::Bad) if targets.iter().all(|target| target.up == Some(false)) => {
+        (Readiness::Ready, Severity::Bad)
+            if targets.iter().all(|target| target.up == Some(false)) =>
+        {
             let words = match view.quota.of {
                 QuotaOf::ReportJobs => "No reports come in:",
                 QuotaOf::Requests => "No history comes in:",
@@ -62,7 +68,12 @@ pub(super) fn problems(view: &StatusView) -> Vec<Problem> {
         found.push((Severity::Bad, text.to_owned()));
     }
     let named = |wanted: fn(&TargetStatus) -> bool| -> Vec<&str> {
-        standings.targets.iter().filter(|target| wanted(target)).map(|target| &*target.name).collect()
+        standings
+            .targets
+            .iter()
+            .filter(|target| wanted(target))
+            .map(|target| &*target.name)
+            .collect()
     };
     let failing = named(|target| target.up == Some(false) && !target.stale);
     if !failing.is_empty() {
@@ -75,12 +86,17 @@ pub(super) fn problems(view: &StatusView) -> Vec<Problem> {
     let stale = named(|target| target.stale);
     if !stale.is_empty() {
         let why = match view.quota.of {
-            QuotaOf::ReportJobs => "There was no report for too long (metrics.max_staleness), so gauges of single agents are gone",
+            QuotaOf::ReportJobs => {
+                "There was no report for too long (metrics.max_staleness), so gauges of single agents are gone"
+            }
             QuotaOf::Requests => {
                 "The history could not be read for too long (metrics.max_staleness), so of single agents only what the live feed tells is left"
             }
         };
-        found.push((Severity::Bad, format!("Stale: {}. {why}; counters go on later where they ended.", Names(&stale))));
+        found.push((
+            Severity::Bad,
+            format!("Stale: {}. {why}; counters go on later where they ended.", Names(&stale)),
+        ));
     }
     let fails = |feed: &&FeedStatus| feed.up == Some(false) || feed.stale;
     let feeds: Vec<&str> = standings.feeds.iter().filter(fails).map(|feed| feed.name).collect();
@@ -109,13 +125,25 @@ fn settings(view: &StatusView) -> Vec<Problem> {
     }
     if let Some(expiry) = view.certificate_expiry {
         if expiry <= view.now {
-            found.push((Severity::Bad, "The certificate of this server has expired: replace its file.".to_owned()));
+            found.push((
+                Severity::Bad,
+                "The certificate of this server has expired: replace its file.".to_owned(),
+            ));
         } else if expiry.since(view.now) < SOON {
-            found.push((Severity::Wait, format!("The certificate of this server expires in {}.", Span(expiry.since(view.now)))));
+            found.push((
+                Severity::Wait,
+                format!(
+                    "The certificate of this server expires in {}.",
+                    Span(expiry.since(view.now))
+                ),
+            ));
         }
     }
     if view.token_expiry.is_some_and(|expiry| expiry <= view.now) {
-        found.push((Severity::Wait, "The access token has expired, and no new one was had since.".to_owned()));
+        found.push((
+            Severity::Wait,
+            "The access token has expired, and no new one was had since.".to_owned(),
+        ));
     }
     found
 }
@@ -127,9 +155,11 @@ fn limits(view: &StatusView) -> Vec<Problem> {
     if quota.asked_a_minute() > f64::from(quota.ours()) {
         let (who, more, mend) = match quota.of {
             QuotaOf::ReportJobs => ("The targets ask", "", "merge targets or raise poll.interval"),
-            QuotaOf::Requests => {
-                ("Targets and feeds ask", " or more", "raise poll.interval, poll.live_interval or quota.requests_per_minute")
-            }
+            QuotaOf::Requests => (
+                "Targets and feeds ask",
+                " or more",
+                "raise poll.interval, poll.live_interval or quota.requests_per_minute",
+            ),
         };
         let text = format!(
             "{who} for {:.1} {}{more} a minute, and {} are allowed: the data will be older than the configuration promises; {mend}.",
@@ -140,7 +170,10 @@ fn limits(view: &StatusView) -> Vec<Problem> {
         found.push((Severity::Wait, text));
     }
     if view.series_dropped > 0 {
-        let text = format!("{} series of single agents are left out: metrics.max_series allows no more.", view.series_dropped);
+        let text = format!(
+            "{} series of single agents are left out: metrics.max_series allows no more.",
+            view.series_dropped
+        );
         found.push((Severity::Wait, text));
     }
     found

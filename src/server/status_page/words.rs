@@ -30,8 +30,15 @@ pub(super) struct Span(pub(super) Duration);
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
-        let units = [("d", seconds / 86_400), ("h", seconds / 3600 % 24), ("m", seconds / 60 % 60), ("s", seconds % 60)];
-        let Some(first) = units.iter().position(|(_, count)| *count > 0) else { return f.write_str("0s") };
+        let units = [
+            ("d", seconds / 86_400),
+            ("h", seconds / 3600 % 24),
+            ("m", seconds / 60 % 60),
+            ("s", seconds % 60),
+        ];
+        let Some(first) = units.iter().position(|(_, count)| *count > 0) else {
+            return f.write_str("0s");
+        };
         let (unit, count) = units[first];
         write!(f, "{count}{unit}")?;
         match units.get(first + 1) {
@@ -67,7 +74,11 @@ impl fmt::Display for When {
         if now.since(time).max(time.since(now)) < Duration::from_secs(1) {
             return f.write_str("now</time>");
         }
-        if time <= now { write!(f, "{} ago</time>", Span(now.since(time))) } else { write!(f, "in {}</time>", Span(time.since(now))) }
+        if time <= now {
+            write!(f, "{} ago</time>", Span(now.since(time)))
+        } else {
+            write!(f, "in {}</time>", Span(time.since(now)))
+        }
     }
 }
 
@@ -92,7 +103,9 @@ pub(super) struct Bytes(pub(super) u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = [(30, "GiB"), (20, "MiB"), (10, "KiB")].into_iter().find(|(shift, _)| self.0 >> shift > 0);
+        let unit = [(30, "GiB"), (20, "MiB"), (10, "KiB")]
+            .into_iter()
+            .find(|(shift, _)| self.0 >> shift > 0);
         let Some((shift, name)) = unit else { return write!(f, "{} B", self.0) };
         let tenths = (u128::from(self.0) * 10) >> shift;
         write!(f, "{}.{} {name}", tenths / 10, tenths % 10)
@@ -125,15 +138,25 @@ mod tests {
     #[test]
     fn spans_and_sizes_are_told_as_people_say_them() {
         let span = |seconds| Span(Duration::from_secs(seconds)).to_string();
-        assert_eq!([0, 59, 60, 61, 3600, 7_265, 86_400, 90_061].map(span), ["0s", "59s", "1m", "1m 1s", "1h", "2h 1m", "1d", "1d 1h"]);
-        assert_eq!([850, 12_340, 61_000].map(|millis| Took(Duration::from_millis(millis)).to_string()), ["850ms", "12.3s", "1m 1s"]);
-        let sizes = [0, 1023, 1024, 1_600_000, 5 << 30, u64::MAX].map(|bytes| Bytes(bytes).to_string());
+        assert_eq!(
+            [0, 59, 60, 61, 3600, 7_265, 86_400, 90_061].map(span),
+            ["0s", "59s", "1m", "1m 1s", "1h", "2h 1m", "1d", "1d 1h"]
+        );
+        assert_eq!(
+            [850, 12_340, 61_000].map(|millis| Took(Duration::from_millis(millis)).to_string()),
+            ["850ms", "12.3s", "1m 1s"]
+        );
+        let sizes =
+            [0, 1023, 1024, 1_600_000, 5 << 30, u64::MAX].map(|bytes| Bytes(bytes).to_string());
         assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "5.0 GiB", "17179869183.9 GiB"]);
     }
 
     #[test]
     fn of_many_names_the_first_are_told() {
-        assert_eq!(Names(&["a", "<b>"]).to_string(), "<b class=\"told\">a</b>, <b class=\"told\">&lt;b&gt;</b>");
+        assert_eq!(
+            Names(&["a", "<b>"]).to_string(),
+            "<b class=\"told\">a</b>, <b class=\"told\">&lt;b&gt;</b>"
+        );
         assert!(Names(&["a", "b", "c", "d", "e"]).to_string().ends_with(">c</b> and 2 more"));
     }
 }

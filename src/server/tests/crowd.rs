@@ -28,7 +28,10 @@ async fn a_crowd_of_idle_and_slow_clients_keeps_nobody_out() {
 
 /// A page of 16 MiB: more than the sockets between take in.
 fn large_site(max_requests: usize) -> Arc<Site> {
-    site_with(max_requests, format!("# HELP x {}\n# TYPE x gauge\nx 1\n# EOF\n", "x".repeat(16 << 20)))
+    site_with(
+        max_requests,
+        format!("# HELP x {}\n# TYPE x gauge\nx 1\n# EOF\n", "x".repeat(16 << 20)),
+    )
 }
 
 /// A connection from another of this machine's addresses: to the server, another client.
@@ -47,12 +50,19 @@ async fn readers_that_stall_hold_no_place_that_another_client_needs() {
         let mut first = [0; 1];
         stream.read_exact(&mut first).await.unwrap();
     }
-    assert!(server.ask(&get("/metrics")).await.starts_with("HTTP/1.1 503"), "the crowd itself gets no more");
+    assert!(
+        server.ask(&get("/metrics")).await.starts_with("HTTP/1.1 503"),
+        "the crowd itself gets no more"
+    );
     for _ in 0..2 {
         let mut other = from_elsewhere(&server).await;
         other.write_all(get("/metrics").as_bytes()).await.unwrap();
         let answer = read_to_end(&mut other).await;
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("x 1\n"), "{} bytes", answer.len());
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with("x 1\n"),
+            "{} bytes",
+            answer.len()
+        );
     }
     assert!(read_to_end(&mut stalled[0]).await.len() < 16 << 20, "the first one was cut off");
     drop(stalled);
@@ -70,7 +80,10 @@ async fn a_request_cut_anywhere_is_an_end_of_its_connection_and_of_nothing_else(
         stream.write_all(&whole.as_bytes()[..end]).await.unwrap();
         stream.shutdown().await.unwrap();
         let answer = read_to_end(&mut stream).await;
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400") || end >= head, "cut at {end}: {answer}");
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 400") || end >= head,
+            "cut at {end}: {answer}"
+        );
     }
     assert!(server.ask(&get("/-/healthy")).await.starts_with("HTTP/1.1 200"));
     server.end().await;
@@ -93,9 +106,19 @@ fn absurd_accept_headers_get_the_plain_page() {
         "\u{fc}",
     ] {
         for coding in ["", "gzip;q=x", "identity;q=0", "*;q=0", &long] {
-            let response = site.answer(&request("GET", "/metrics", &[("accept", accept), ("accept-encoding", coding)]));
+            let response = site.answer(&request(
+                "GET",
+                "/metrics",
+                &[("accept", accept), ("accept-encoding", coding)],
+            ));
             assert_eq!(response.status(), StatusCode::OK, "{accept:.40} {coding:.40}");
-            assert!(response.headers()[header::CONTENT_TYPE].to_str().unwrap().contains("version=0.0.4"), "{accept:.40}");
+            assert!(
+                response.headers()[header::CONTENT_TYPE]
+                    .to_str()
+                    .unwrap()
+                    .contains("version=0.0.4"),
+                "{accept:.40}"
+            );
         }
     }
 }
@@ -106,7 +129,11 @@ async fn the_bound_holds_over_several_listeners_and_a_unix_socket_is_one_of_them
     let path = folder.path().join("x.sock");
     let (stop, limits) = (CancellationToken::new(), Limits { connections: 4, ..Limits::default() });
     let tasks = Tasks::new(stop.clone());
-    let server = super::Server { address: (Ipv4Addr::LOCALHOST, 1).into(), tasks: tasks.clone(), stop: stop.clone() };
+    let server = super::Server {
+        address: (Ipv4Addr::LOCALHOST, 1).into(),
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
     let shared = crate::server::Server::new(limits, tasks.clone(), stop.clone());
     let tcp = bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
     let address = tcp.address().tcp().unwrap();
@@ -122,7 +149,11 @@ async fn the_bound_holds_over_several_listeners_and_a_unix_socket_is_one_of_them
     let mut answer = String::new();
     local.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("hello"), "{answer}");
-    assert_eq!(read_to_end(&mut idle[0]).await, "", "the one that was silent the longest made room");
+    assert_eq!(
+        read_to_end(&mut idle[0]).await,
+        "",
+        "the one that was silent the longest made room"
+    );
     server.end().await;
     assert!(!path.exists(), "the socket's file goes with the server");
 }

@@ -43,14 +43,16 @@ fn papers() -> Papers {
 impl Papers {
     /// A gate with the server's certificate, and `more` in its section.
     fn gate(&self, more: &str) -> Arc<Gate> {
-        let text = format!("tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n{more}");
+        let text =
+            format!("tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n{more}");
         let read = |path: &Path| match path.to_str() {
             Some("server.crt") => Ok(self.server.0.clone().into_bytes()),
             Some("server.key") => Ok(self.server.1.clone().into_bytes()),
             Some("ca.crt") => Ok(self.authority.clone().into_bytes()),
             Some(_) | None => Err(io::Error::from(io::ErrorKind::NotFound)),
         };
-        let (config, _) = WebConfig::parse(ConfigText { name: "web.yml", text: &text }, read).unwrap_or_else(|errors| panic!("{errors}"));
+        let (config, _) = WebConfig::parse(ConfigText { name: "web.yml", text: &text }, read)
+            .unwrap_or_else(|errors| panic!("{errors}"));
         Arc::new(Gate::new(config, Clock::system()))
     }
 
@@ -58,13 +60,20 @@ impl Papers {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.authority.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder =
-            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
         let mut config = match with {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
                 let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
-                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap()
+                builder
+                    .with_client_auth_cert(
+                        chain,
+                        PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+                    )
+                    .unwrap()
             }
         };
         config.alpn_protocols = vec![protocol.to_vec()];
@@ -104,14 +113,26 @@ async fn every_client_auth_type_lets_in_whom_go_lets_in() {
         ("VerifyClientCertIfGiven", "  client_ca_file: ca.crt\n", "", true, true, false),
         ("RequireAndVerifyClientCert", "  client_ca_file: ca.crt\n", "", false, true, false),
         ("RequireAndVerifyClientCert", "  client_ca_file: ca.crt\n", SAN, false, true, false),
-        ("RequireAndVerifyClientCert", "  client_ca_file: ca.crt\n", OTHER_SAN, false, false, false),
+        (
+            "RequireAndVerifyClientCert",
+            "  client_ca_file: ca.crt\n",
+            OTHER_SAN,
+            false,
+            false,
+            false,
+        ),
         ("RequireAnyClientCert", "", SAN, false, true, true),
     ] {
         let gate = ours.gate(&format!("  client_auth_type: {kind}\n{authority}{sans}"));
         let server = Server::behind(Some(gate), Limits::default(), hello).await;
         for (who, expected) in [(None, nobody), (ours_is, vouched), (foreign, unvouched)] {
             let answer = ask(&server, ours.client(who, b"http/1.1")).await;
-            assert_eq!(answer.is_some_and(|text| text.ends_with("hello")), expected, "{kind} {sans} {:?}", who.map(|_| "with certificate"));
+            assert_eq!(
+                answer.is_some_and(|text| text.ends_with("hello")),
+                expected,
+                "{kind} {sans} {:?}",
+                who.map(|_| "with certificate")
+            );
         }
         server.end().await;
     }
@@ -140,7 +161,9 @@ async fn an_excluded_path_needs_no_certificate_every_other_does_and_a_wrong_one_
         (Some(&ours.client), "/metrics", Some("200")),
         (Some(&others.client), "/-/healthy", None),
     ] {
-        let answer = ask_for(&server, ours.client(who, b"http/1.1"), path).await.filter(|text| !text.is_empty());
+        let answer = ask_for(&server, ours.client(who, b"http/1.1"), path)
+            .await
+            .filter(|text| !text.is_empty());
         assert_eq!(answer.as_deref().and_then(|text| text.split(' ').nth(1)), expected, "{path}");
     }
     let (mut stranger, _ended) = multiplexed(&server, ours.client(None, b"h2"), 1 << 20).await;
@@ -150,20 +173,33 @@ async fn an_excluded_path_needs_no_certificate_every_other_does_and_a_wrong_one_
 }
 
 #[tokio::test]
-async fn a_client_that_is_its_own_authority_is_let_in_while_its_certificate_is_the_one_named_and_fits() {
+async fn a_client_that_is_its_own_authority_is_let_in_while_its_certificate_is_the_one_named_and_fits()
+ {
     use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
-    for (client, expected) in
-        [(of_its_own(2049, ClientAuth), true), (of_its_own(2001, ClientAuth), false), (of_its_own(2049, ServerAuth), false)]
-    {
+    for (client, expected) in [
+        (of_its_own(2049, ClientAuth), true),
+        (of_its_own(2001, ClientAuth), false),
+        (of_its_own(2049, ServerAuth), false),
+    ] {
         let ours = papers();
-        // What the client knows the server by is another authority than the one that the server knows the client by.
-        let known = Papers { authority: client.0.clone(), server: ours.server.clone(), client: client.clone() };
-        let gate = known.gate("  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n");
+        // What the client knows the server by is another authority than the one that the server
+        // knows the client by.
+        let known = Papers {
+            authority: client.0.clone(),
+            server: ours.server.clone(),
+            client: client.clone(),
+        };
+        let gate = known
+            .gate("  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n");
         let server = Server::behind(Some(gate), Limits::default(), hello).await;
         let answer = ask(&server, ours.client(Some(&client), b"http/1.1")).await;
         assert_eq!(answer.is_some_and(|text| text.ends_with("hello")), expected);
         let other = of_its_own(2049, ClientAuth);
-        assert_eq!(ask(&server, ours.client(Some(&other), b"http/1.1")).await, None, "another one of the same kind");
+        assert_eq!(
+            ask(&server, ours.client(Some(&other), b"http/1.1")).await,
+            None,
+            "another one of the same kind"
+        );
         server.end().await;
     }
 }
@@ -177,19 +213,28 @@ async fn a_handshake_that_never_ends_is_cut_off_and_plain_http_gets_no_page() {
     let mut begun = server.connect().await;
     begun.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01]).await.unwrap();
     assert!(!server.ask(&get("/")).await.contains("hello"));
-    assert_eq!((read_to_end(&mut silent).await, read_to_end(&mut begun).await), (String::new(), String::new()));
+    assert_eq!(
+        (read_to_end(&mut silent).await, read_to_end(&mut begun).await),
+        (String::new(), String::new())
+    );
     // One that makes the handshake and says nothing more.
     let mut idle = connect(&server, ours.client(None, b"h2")).await.unwrap();
     let mut bytes = Vec::new();
-    let _ended = tokio::time::timeout(LONG, idle.read_to_end(&mut bytes)).await.expect("it is cut off");
+    let _ended =
+        tokio::time::timeout(LONG, idle.read_to_end(&mut bytes)).await.expect("it is cut off");
     assert!(ask(&server, ours.client(None, b"http/1.1")).await.unwrap().ends_with("hello"));
     server.end().await;
 }
 
 /// A client of HTTP/2 and the task that drives it.
-async fn multiplexed(server: &Server, config: ClientConfig, window: u32) -> (h2::client::SendRequest<Bytes>, CancellationToken) {
+async fn multiplexed(
+    server: &Server,
+    config: ClientConfig,
+    window: u32,
+) -> (h2::client::SendRequest<Bytes>, CancellationToken) {
     let stream = connect(server, config).await.unwrap();
-    let (client, connection) = h2::client::Builder::new().initial_window_size(window).handshake(stream).await.unwrap();
+    let (client, connection) =
+        h2::client::Builder::new().initial_window_size(window).handshake(stream).await.unwrap();
     let ended = CancellationToken::new();
     let at_end = ended.clone();
     server.tasks.spawn("client", async move {
@@ -212,7 +257,10 @@ async fn http_2_gives_the_same_pages_and_a_silent_connection_is_ended() {
     let (first, _) = client.send_request(page("/metrics"), true).unwrap();
     let (second, _) = client.send_request(page("/-/healthy"), true).unwrap();
     let (first, second) = (first.await.unwrap(), second.await.unwrap());
-    assert_eq!((first.status(), first.version(), second.status()), (StatusCode::OK, http::Version::HTTP_2, StatusCode::OK));
+    assert_eq!(
+        (first.status(), first.version(), second.status()),
+        (StatusCode::OK, http::Version::HTTP_2, StatusCode::OK)
+    );
     let mut body = second.into_body();
     assert_eq!(body.data().await.unwrap().unwrap(), "cxone-exporter is healthy.\n");
     drop(first);
@@ -221,15 +269,23 @@ async fn http_2_gives_the_same_pages_and_a_silent_connection_is_ended() {
 }
 
 #[tokio::test]
-async fn a_client_of_http_2_that_grants_no_room_for_the_answer_is_dropped_and_its_place_is_free_again() {
+async fn a_client_of_http_2_that_grants_no_room_for_the_answer_is_dropped_and_its_place_is_free_again()
+ {
     let ours = papers();
     let limits = Limits { answer_time: Duration::from_millis(400), ..Limits::default() };
     let large = Bytes::from(vec![b'x'; 1 << 20]);
     let places = Places::new(1, Clock::system());
     let of_server = Arc::clone(&places);
     let server = Server::behind(Some(ours.gate("")), limits, move |request: Request<Incoming>| {
-        let place = request.extensions().get().cloned().and_then(|caller| of_server.take(caller)).ok_or(Abort);
-        std::future::ready(place.map(|place| Response::new(Body::full(large.clone()).holding(place))))
+        let place = request
+            .extensions()
+            .get()
+            .cloned()
+            .and_then(|caller| of_server.take(caller))
+            .ok_or(Abort);
+        std::future::ready(
+            place.map(|place| Response::new(Body::full(large.clone()).holding(place))),
+        )
     })
     .await;
     let (mut client, ended) = multiplexed(&server, ours.client(None, b"h2"), 0).await;
@@ -249,7 +305,12 @@ async fn a_client_of_http_2_that_grants_no_room_for_the_answer_is_dropped_and_it
 #[tokio::test]
 async fn without_http_2_in_the_configuration_there_is_none() {
     let ours = papers();
-    let server = Server::behind(Some(ours.gate("http_server_config: {http2: false}\n")), Limits::default(), hello).await;
+    let server = Server::behind(
+        Some(ours.gate("http_server_config: {http2: false}\n")),
+        Limits::default(),
+        hello,
+    )
+    .await;
     assert!(connect(&server, ours.client(None, b"h2")).await.is_err(), "no protocol in common");
     assert!(ask(&server, ours.client(None, b"http/1.1")).await.is_some());
     server.end().await;

@@ -31,7 +31,8 @@ pub struct Answer {
 pub enum Delivery {
     /// All of it.
     Whole,
-    /// The head and this many bytes of the body, fewer than announced; then the connection is closed.
+    /// The head and this many bytes of the body, fewer than announced; then the connection is
+    /// closed.
     CutAfter(usize),
     /// Nothing: the connection is closed.
     Dropped,
@@ -47,7 +48,8 @@ pub(super) struct Reply {
 
 impl Reply {
     pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Self {
-        let body = serde_json::to_vec(body).expect("the simulator's own bodies have string keys and finite numbers only");
+        let body = serde_json::to_vec(body)
+            .expect("the simulator's own bodies have string keys and finite numbers only");
         Self { status, body, content_type: "application/json", headers: Vec::new() }
     }
 
@@ -73,25 +75,42 @@ impl Reply {
 
 /// 405, with the method that is allowed.
 pub(super) fn method_not_allowed(allowed: &'static str) -> Reply {
-    Reply::refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not know that method.")
-        .with(ALLOW, HeaderValue::from_static(allowed))
+    Reply::refusal(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "This path does not know that method.",
+    )
+    .with(ALLOW, HeaderValue::from_static(allowed))
 }
 
 /// 401 of submit and poll.
 pub(super) fn unauthorized() -> Reply {
-    Reply::refusal(StatusCode::UNAUTHORIZED, "unauthorized", "The token is missing, unknown, expired or revoked.")
-        .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    Reply::refusal(
+        StatusCode::UNAUTHORIZED,
+        "unauthorized",
+        "The token is missing, unknown, expired or revoked.",
+    )
+    .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
 /// 429.
 pub(super) fn throttled(retry_after: Option<HeaderValue>) -> Reply {
-    let reply = Reply::refusal(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests in a short period.");
+    let reply = Reply::refusal(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_requests",
+        "Too many requests in a short period.",
+    );
     retry_after.into_iter().fold(reply, |reply, value| reply.with(RETRY_AFTER, value))
 }
 
 /// One of the four common server errors, as JSON or as a proxy would say it.
 pub(super) fn server_error(chance: u64) -> Reply {
-    let all = [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
+    let all = [
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ];
     let status = all[usize::from(chance.to_le_bytes()[0] % 4)];
     if chance.to_le_bytes()[1].is_multiple_of(2) {
         Reply::refusal(status, "server_error", "Something went wrong.")
@@ -105,17 +124,30 @@ pub(super) fn seconds(span: Duration) -> HeaderValue {
     HeaderValue::from(span.as_secs() + u64::from(span.subsec_nanos() > 0))
 }
 
-/// `moment` as an HTTP date: the second that it lies in, or with `up` the first whole second not before it.
+/// `moment` as an HTTP date: the second that it lies in, or with `up` the first whole second not
+/// before it.
 pub(super) fn http_date(moment: Timestamp, up: bool) -> HeaderValue {
     let millis = u64::try_from(moment.millis()).unwrap_or(0);
     let seconds = if up { millis.div_ceil(1000) } else { millis / 1000 };
-    let text = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND)));
+    let text = httpdate::fmt_http_date(
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND)),
+    );
     HeaderValue::from_str(&text).expect("an HTTP date is ASCII")
 }
 
 /// `reply` as it is sent at `now`, with what `fault` does to it on the way.
-pub(super) fn deliver(now: Timestamp, reply: Reply, fault: Option<Fault>, faults: &Faults, chance: u64) -> Answer {
-    let reply = if fault == Some(Fault::NotJson) { Reply::html(StatusCode::OK, "Down for maintenance") } else { reply };
+pub(super) fn deliver(
+    now: Timestamp,
+    reply: Reply,
+    fault: Option<Fault>,
+    faults: &Faults,
+    chance: u64,
+) -> Answer {
+    let reply = if fault == Some(Fault::NotJson) {
+        Reply::html(StatusCode::OK, "Down for maintenance")
+    } else {
+        reply
+    };
     let length = reply.body.len();
     let mut response = Response::new(Bytes::from(reply.body));
     *response.status_mut() = reply.status;
@@ -132,7 +164,9 @@ pub(super) fn deliver(now: Timestamp, reply: Reply, fault: Option<Fault>, faults
         Some(Fault::Drop) => Delivery::Dropped,
         Some(Fault::Cut) => {
             let length = u64::try_from(length).expect("a length fits 64 bits");
-            Delivery::CutAfter(usize::try_from(chance % length.max(1)).expect("below the body's length"))
+            Delivery::CutAfter(
+                usize::try_from(chance % length.max(1)).expect("below the body's length"),
+            )
         }
         _ => Delivery::Whole,
     };

@@ -48,7 +48,12 @@ impl Jobs {
 }
 
 impl Simulator {
-    pub(super) fn submit(&self, now: Timestamp, request: &Request<Bytes>, fault: Option<Fault>) -> Reply {
+    pub(super) fn submit(
+        &self,
+        now: Timestamp,
+        request: &Request<Bytes>,
+        fault: Option<Fault>,
+    ) -> Reply {
         let read = self.authorize(now, request).and_then(|()| self.question(now, request));
         let mut desk = self.desk();
         let accepted = read.and_then(|question| desk.accept(self, now, question, fault));
@@ -59,13 +64,26 @@ impl Simulator {
             Err(reply) => return reply,
         };
         let host = || request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        let origin = self.options.status_url_origin.clone().or_else(|| host().map(|host| format!("http://{host}")));
+        let origin = self
+            .options
+            .status_url_origin
+            .clone()
+            .or_else(|| host().map(|host| format!("http://{host}")));
         let status_url = format!("{}{REPORTS}/{id}", origin.unwrap_or_default());
         let told_id = (fault != Some(Fault::NoId)).then_some(id.as_str());
-        Reply::json(StatusCode::ACCEPTED, &SubmitAnswer { id: told_id, status: "PENDING", status_url: &status_url })
+        Reply::json(
+            StatusCode::ACCEPTED,
+            &SubmitAnswer { id: told_id, status: "PENDING", status_url: &status_url },
+        )
     }
 
-    pub(super) fn poll(&self, now: Timestamp, request: &Request<Bytes>, id: &str, fault: Option<Fault>) -> Reply {
+    pub(super) fn poll(
+        &self,
+        now: Timestamp,
+        request: &Request<Bytes>,
+        id: &str,
+        fault: Option<Fault>,
+    ) -> Reply {
         if let Err(reply) = self.authorize(now, request) {
             return reply;
         }
@@ -73,11 +91,19 @@ impl Simulator {
         if fault == Some(Fault::Lose) {
             desk.jobs.lose(id);
         }
-        let job = desk.jobs.find(id).filter(|job| now < job.question.asked.plus(self.options.job_life)).cloned();
+        let job = desk
+            .jobs
+            .find(id)
+            .filter(|job| now < job.question.asked.plus(self.options.job_life))
+            .cloned();
         let faults = desk.faults.clone();
         drop(desk);
         let Some(job) = job else {
-            return Reply::refusal(StatusCode::NOT_FOUND, "not_found", "There is no such report job.");
+            return Reply::refusal(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "There is no such report job.",
+            );
         };
         if fault == Some(Fault::UnknownStatus) {
             return in_status(id, "ARCHIVED");
@@ -100,12 +126,17 @@ impl Simulator {
             max_rows: self.options.max_rows,
         };
         match teller.tell(&job.question) {
-            Err(TooManyRows) => failed(id, "The report has too many rows; ask for a shorter window."),
+            Err(TooManyRows) => {
+                failed(id, "The report has too many rows; ask for a shorter window.")
+            }
             // Readers must cope with either order.
             Ok(rows) if hash(self.options.seed, &[job.question.job, 5]).is_multiple_of(2) => {
                 Reply::json(StatusCode::OK, &DataFirst { data: &rows, id, status: "COMPLETED" })
             }
-            Ok(rows) => Reply::json(StatusCode::OK, &JobAnswer { id, status: "COMPLETED", error_message: None, data: Some(&rows) }),
+            Ok(rows) => Reply::json(
+                StatusCode::OK,
+                &JobAnswer { id, status: "COMPLETED", error_message: None, data: Some(&rows) },
+            ),
         }
     }
 
@@ -113,13 +144,21 @@ impl Simulator {
     fn question(&self, now: Timestamp, request: &Request<Bytes>) -> Result<Question, Reply> {
         if media_type(request).as_deref() != Some("application/json") {
             let message = "The body must be application/json.";
-            return Err(Reply::refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message));
+            return Err(Reply::refusal(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                message,
+            ));
         }
         let report: ReportRequest = serde_json::from_slice(request.body()).map_err(|error| {
             if error.is_data() {
                 unprocessable(&error.to_string())
             } else {
-                Reply::refusal(StatusCode::BAD_REQUEST, "bad_request", &format!("The body is no JSON: {error}"))
+                Reply::refusal(
+                    StatusCode::BAD_REQUEST,
+                    "bad_request",
+                    &format!("The body is no JSON: {error}"),
+                )
             }
         })?;
         if report.report_type != "agent-state-history" {
@@ -138,15 +177,22 @@ impl Simulator {
 
     fn window(&self, now: Timestamp, report: &ReportRequest) -> Result<Window, Reply> {
         let date = |name: &str, text: &str| {
-            dates::parse(text).ok_or_else(|| unprocessable(&format!("{name} must be of the form YYYY-MM-DDTHH:MM:SS.mmmZ")))
+            dates::parse(text).ok_or_else(|| {
+                unprocessable(&format!("{name} must be of the form YYYY-MM-DDTHH:MM:SS.mmmZ"))
+            })
         };
-        let window = Window { from: date("dateFrom", &report.date_from)?, to: date("dateTo", &report.date_to)? };
+        let window = Window {
+            from: date("dateFrom", &report.date_from)?,
+            to: date("dateTo", &report.date_to)?,
+        };
         if window.from >= window.to {
             return Err(unprocessable("dateFrom must be before dateTo"));
         }
         if window.length() > self.options.max_window {
             let longest = humantime::format_duration(self.options.max_window);
-            return Err(unprocessable(&format!("dateFrom and dateTo must not be further apart than {longest}")));
+            return Err(unprocessable(&format!(
+                "dateFrom and dateTo must not be further apart than {longest}"
+            )));
         }
         if self.options.retention.is_some_and(|retention| window.from < now.minus(retention)) {
             return Err(unprocessable("dateFrom is before the oldest history that is kept"));
@@ -157,7 +203,13 @@ impl Simulator {
 
 impl Desk {
     /// Makes a job of `question` if the minute has room for it; its id.
-    fn accept(&mut self, simulator: &Simulator, now: Timestamp, question: Question, fault: Option<Fault>) -> Result<String, Reply> {
+    fn accept(
+        &mut self,
+        simulator: &Simulator,
+        now: Timestamp,
+        question: Question,
+        fault: Option<Fault>,
+    ) -> Result<String, Reply> {
         let options = &simulator.options;
         let jobs_per_minute = usize::try_from(options.report_jobs_per_minute).unwrap_or(usize::MAX);
         if let Some(wait) = self.counters.wait_for_quota(now, jobs_per_minute) {
@@ -172,10 +224,19 @@ impl Desk {
             Some(Fault::Endless) => Fate::NeverEnds,
             _ => Fate::Completes,
         };
-        while self.jobs.0.front().is_some_and(|oldest| oldest.question.asked.plus(options.job_life) <= now) {
+        while self
+            .jobs
+            .0
+            .front()
+            .is_some_and(|oldest| oldest.question.asked.plus(options.job_life) <= now)
+        {
             self.jobs.0.pop_front();
         }
-        self.jobs.0.push_back(Job { id: id.clone(), question: Question { job: number, ..question }, fate });
+        self.jobs.0.push_back(Job {
+            id: id.clone(),
+            question: Question { job: number, ..question },
+            fate,
+        });
         Ok(id)
     }
 }
@@ -205,5 +266,8 @@ fn in_status(id: &str, status: &str) -> Reply {
 }
 
 fn failed(id: &str, message: &str) -> Reply {
-    Reply::json(StatusCode::OK, &JobAnswer { id, status: "FAILED", error_message: Some(message), data: None })
+    Reply::json(
+        StatusCode::OK,
+        &JobAnswer { id, status: "FAILED", error_message: Some(message), data: None },
+    )
 }

@@ -77,28 +77,52 @@ impl Grant {
 impl Simulator {
     pub(super) fn issue_token(&self, now: Timestamp, request: &Request<Bytes>) -> Reply {
         let Some(grant) = Grant::read(request) else {
-            return refusal(StatusCode::BAD_REQUEST, "invalid_request", "The body must be form-encoded.");
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                "invalid_request",
+                "The body must be form-encoded.",
+            );
         };
         if grant.kind != "client_credentials" {
-            return refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", "grant_type must be client_credentials.");
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                "unsupported_grant_type",
+                "grant_type must be client_credentials.",
+            );
         }
-        let right = grant.client_id == self.options.client_id && grant.client_secret == self.options.client_secret.expose_secret();
+        let right = grant.client_id == self.options.client_id
+            && grant.client_secret == self.options.client_secret.expose_secret();
         if !right {
-            return refusal(StatusCode::UNAUTHORIZED, "invalid_client", "The client id or the client secret is wrong.");
+            return refusal(
+                StatusCode::UNAUTHORIZED,
+                "invalid_client",
+                "The client id or the client secret is wrong.",
+            );
         }
         if !self.options.client_enabled {
-            return refusal(StatusCode::FORBIDDEN, "unauthorized_client", "The client is disabled or lacks permission.");
+            return refusal(
+                StatusCode::FORBIDDEN,
+                "unauthorized_client",
+                "The client is disabled or lacks permission.",
+            );
         }
         let mut desk = self.desk();
         desk.counters.tokens_issued += 1;
         let parts = [desk.counters.tokens_issued, now.millis().cast_unsigned()];
-        let token = format!("simulated-{:016x}{:016x}", hash(self.options.seed, &parts), hash(!self.options.seed, &parts));
+        let token = format!(
+            "simulated-{:016x}{:016x}",
+            hash(self.options.seed, &parts),
+            hash(!self.options.seed, &parts)
+        );
         desk.tokens.add(now, token.clone(), now.plus(self.options.token_life));
         drop(desk);
         let expires_in = self.options.token_life.as_secs();
         let scope = if self.options.scope_granted { SCOPE } else { "" };
-        Reply::json(StatusCode::OK, &TokenAnswer { access_token: &token, token_type: "Bearer", expires_in, scope })
-            .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
+        Reply::json(
+            StatusCode::OK,
+            &TokenAnswer { access_token: &token, token_type: "Bearer", expires_in, scope },
+        )
+        .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
     }
 
     /// Whether `request` may ask for reports; else what it is answered.
@@ -107,7 +131,8 @@ impl Simulator {
             return Err(unauthorized());
         }
         if !self.options.scope_granted {
-            let message = "The scope reports:read is missing, or the Reporting module is not licensed.";
+            let message =
+                "The scope reports:read is missing, or the Reporting module is not licensed.";
             return Err(Reply::refusal(StatusCode::FORBIDDEN, "forbidden", message));
         }
         Ok(())

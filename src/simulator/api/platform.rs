@@ -39,7 +39,13 @@ struct Asked<'a> {
 
 impl Simulator {
     /// What the platform's API answers to `call`.
-    pub(super) fn platform(&self, now: Timestamp, request: &Request<Bytes>, call: &Call<'_>, chance: u64) -> Reply {
+    pub(super) fn platform(
+        &self,
+        now: Timestamp,
+        request: &Request<Bytes>,
+        call: &Call<'_>,
+        chance: u64,
+    ) -> Reply {
         let faults = self.desk().faults.clone();
         let asked = Asked { now, request, faults: &faults, chance };
         let method = if call.endpoint() == Endpoint::SignIn { Method::POST } else { Method::GET };
@@ -58,9 +64,10 @@ impl Simulator {
             | Call::Skills
             | Call::Agents
             | Call::BusinessUnit
-            | Call::UnknownVersion => {
-                self.with_token(asked, call).and_then(|()| self.read(asked, call)).unwrap_or_else(std::convert::identity)
-            }
+            | Call::UnknownVersion => self
+                .with_token(asked, call)
+                .and_then(|()| self.read(asked, call))
+                .unwrap_or_else(std::convert::identity),
         }
     }
 
@@ -68,14 +75,26 @@ impl Simulator {
     fn with_token(&self, asked: Asked<'_>, call: &Call<'_>) -> Result<(), Reply> {
         let mut desk = self.desk();
         if !desk.platform_tokens.admit(asked.now, asked.request) {
-            let reply = denied(StatusCode::UNAUTHORIZED, "The token is missing, unknown, expired or revoked.", asked.chance);
+            let reply = denied(
+                StatusCode::UNAUTHORIZED,
+                "The token is missing, unknown, expired or revoked.",
+                asked.chance,
+            );
             return Err(reply.with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         }
         if !self.options.scope_granted {
-            return Err(denied(StatusCode::FORBIDDEN, "The role does not allow this call.", asked.chance));
+            return Err(denied(
+                StatusCode::FORBIDDEN,
+                "The role does not allow this call.",
+                asked.chance,
+            ));
         }
         let calls = desk.counters.called(PlatformCall { at: asked.now, endpoint: call.endpoint() });
-        if self.options.calls_per_minute.is_some_and(|limit| calls > usize::try_from(limit.get()).unwrap_or(usize::MAX)) {
+        if self
+            .options
+            .calls_per_minute
+            .is_some_and(|limit| calls > usize::try_from(limit.get()).unwrap_or(usize::MAX))
+        {
             desk.counters.calls_over_quota += 1;
             return Err(throttled(None));
         }
@@ -83,7 +102,8 @@ impl Simulator {
     }
 
     fn read(&self, asked: Asked<'_>, call: &Call<'_>) -> Result<Reply, Reply> {
-        let query = Query::read(asked.request).map_err(|wrong| denied(StatusCode::BAD_REQUEST, &wrong, asked.chance))?;
+        let query = Query::read(asked.request)
+            .map_err(|wrong| denied(StatusCode::BAD_REQUEST, &wrong, asked.chance))?;
         let teller = Teller { asked, query: &query, most_rows: self.options.page_rows };
         let list = |name, rows| Ok(teller.tell(List { name, rows, poll_time: None }));
         match call {
@@ -103,27 +123,45 @@ impl Simulator {
                 let unit = json!({"businessUnitId": 4_594_001, "businessUnitName": "Simulated", "tenantId": TENANT, "isActive": true});
                 Ok(teller.odd(StatusCode::OK, &json!({"businessUnits": [unit]})))
             }
-            Call::UnknownVersion => Err(denied(StatusCode::NOT_FOUND, "There is no such version.", asked.chance)),
-            Call::OpenIdConfiguration | Call::TenantConfiguration | Call::Token | Call::AccessKey => {
+            Call::UnknownVersion => {
+                Err(denied(StatusCode::NOT_FOUND, "There is no such version.", asked.chance))
+            }
+            Call::OpenIdConfiguration
+            | Call::TenantConfiguration
+            | Call::Token
+            | Call::AccessKey => {
                 Err(denied(StatusCode::NOT_FOUND, "There is nothing at this path.", asked.chance))
             }
         }
     }
 
     fn states(&self, asked: Asked<'_>, teller: &Teller<'_>) -> Reply {
-        let agents = self.floor.agents().enumerate().filter(|(_, agent)| self.shows(asked.faults, agent));
+        let agents =
+            self.floor.agents().enumerate().filter(|(_, agent)| self.shows(asked.faults, agent));
         let live = agents.filter_map(|(index, agent)| live(&self.floor, index, agent, asked.now));
         let since = teller.query.updated_since;
-        let rows = rows(asked, live.filter(|live| since.is_none_or(|since| live.since >= since)).map(|live| live.row));
+        let rows = rows(
+            asked,
+            live.filter(|live| since.is_none_or(|since| live.since >= since)).map(|live| live.row),
+        );
         if rows.is_empty() && since.is_some() && asked.odd(Oddity::NotModified).is_some() {
             return Reply::empty(StatusCode::NOT_MODIFIED);
         }
         teller.tell(List { name: "agentStates", rows, poll_time: Some(asked.now) })
     }
 
-    fn history(&self, asked: Asked<'_>, teller: &Teller<'_>, agent: Option<&str>) -> Result<Reply, Reply> {
+    fn history(
+        &self,
+        asked: Asked<'_>,
+        teller: &Teller<'_>,
+        agent: Option<&str>,
+    ) -> Result<Reply, Reply> {
         if let (None, Some(how)) = (agent, asked.odd(Oddity::NoAllHistory)) {
-            let status = if how.is_multiple_of(2) { StatusCode::NOT_FOUND } else { StatusCode::METHOD_NOT_ALLOWED };
+            let status = if how.is_multiple_of(2) {
+                StatusCode::NOT_FOUND
+            } else {
+                StatusCode::METHOD_NOT_ALLOWED
+            };
             return Err(denied(status, "There is no such call.", asked.chance));
         }
         let query = teller.query;
@@ -132,35 +170,57 @@ impl Simulator {
         };
         let window = Window { from, to: query.end_date.unwrap_or(asked.now) };
         if window.from >= window.to {
-            return Err(denied(StatusCode::BAD_REQUEST, "startDate must be before endDate.", asked.chance));
+            return Err(denied(
+                StatusCode::BAD_REQUEST,
+                "startDate must be before endDate.",
+                asked.chance,
+            ));
         }
         let all = || self.floor.agents().enumerate();
-        if agent.is_some_and(|wanted| !all().any(|(_, agent)| agent.number().to_string() == wanted)) {
+        if agent.is_some_and(|wanted| !all().any(|(_, agent)| agent.number().to_string() == wanted))
+        {
             return Err(denied(StatusCode::NOT_FOUND, "There is no such agent.", asked.chance));
         }
-        let agents = all().filter(|(_, profile)| agent.is_none_or(|wanted| profile.number().to_string() == wanted));
+        let agents = all().filter(|(_, profile)| {
+            agent.is_none_or(|wanted| profile.number().to_string() == wanted)
+        });
         let question = Past {
             asked: asked.now,
             window,
             updated_since: query.updated_since,
             rows: self.options.history,
-            oldest: self.options.retention.map_or(Timestamp::MIN, |retention| asked.now.minus(retention)),
+            oldest: self
+                .options
+                .retention
+                .map_or(Timestamp::MIN, |retention| asked.now.minus(retention)),
             faults: asked.faults,
         };
-        let told = past(&self.floor, agents.filter(|(_, agent)| self.shows(asked.faults, agent)), &question);
+        let told = past(
+            &self.floor,
+            agents.filter(|(_, agent)| self.shows(asked.faults, agent)),
+            &question,
+        );
         let rows = told.into_iter().map(|row| (row.key, row.value)).collect();
         Ok(teller.tell(List { name: "agentStateHistory", rows, poll_time: None }))
     }
 
     /// Whether this role is told of `agent`.
     fn shows(&self, faults: &Faults, agent: &AgentProfile) -> bool {
-        faults.odd(hash(self.options.seed, &[u64::from(agent.index), 7]), Oddity::HiddenAgents).is_none()
+        faults
+            .odd(hash(self.options.seed, &[u64::from(agent.index), 7]), Oddity::HiddenAgents)
+            .is_none()
     }
 }
 
 /// These rows, each with a number that its oddities follow from.
-fn rows<Row: serde::Serialize>(asked: Asked<'_>, rows: impl IntoIterator<Item = Row>) -> Vec<(u64, Value)> {
-    rows.into_iter().zip(0_u64..).map(|(row, place)| (hash(asked.chance, &[place]), json!(row))).collect()
+fn rows<Row: serde::Serialize>(
+    asked: Asked<'_>,
+    rows: impl IntoIterator<Item = Row>,
+) -> Vec<(u64, Value)> {
+    rows.into_iter()
+        .zip(0_u64..)
+        .map(|(row, place)| (hash(asked.chance, &[place]), json!(row)))
+        .collect()
 }
 
 impl Asked<'_> {
@@ -169,12 +229,17 @@ impl Asked<'_> {
         self.faults.odd(self.chance, oddity)
     }
 
-    /// Scheme and host that the request was sent to, as far as it and a proxy in front of the simulator tell.
+    /// Scheme and host that the request was sent to, as far as it and a proxy in front of the
+    /// simulator tell.
     fn origin(&self) -> String {
-        if let (Some(scheme), Some(authority)) = (self.request.uri().scheme_str(), self.request.uri().authority()) {
+        if let (Some(scheme), Some(authority)) =
+            (self.request.uri().scheme_str(), self.request.uri().authority())
+        {
             return format!("{scheme}://{authority}");
         }
-        let header = |name: HeaderName| self.request.headers().get(name).and_then(|value| value.to_str().ok());
+        let header = |name: HeaderName| {
+            self.request.headers().get(name).and_then(|value| value.to_str().ok())
+        };
         let scheme = header(HeaderName::from_static("x-forwarded-proto")).unwrap_or("http");
         format!("{scheme}://{}", header(HOST).unwrap_or("localhost"))
     }

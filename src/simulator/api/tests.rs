@@ -23,8 +23,10 @@ fn simulator() -> Simulator {
 }
 
 fn token_request(secret: &str) -> Request<Bytes> {
-    let body = format!("grant_type=client_credentials&client_id=simulated-client&client_secret={secret}");
-    let request = Request::post("/oauth/token").header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let body =
+        format!("grant_type=client_credentials&client_id=simulated-client&client_secret={secret}");
+    let request =
+        Request::post("/oauth/token").header(CONTENT_TYPE, "application/x-www-form-urlencoded");
     request.body(Bytes::from(body)).expect("a request")
 }
 
@@ -54,7 +56,8 @@ fn submit_request(token: &str, report: &Value) -> Request<Bytes> {
 }
 
 fn poll_request(token: &str, id: &str) -> Request<Bytes> {
-    let request = Request::get(format!("/api/v2/reports/{id}")).header(AUTHORIZATION, format!("Bearer {token}"));
+    let request = Request::get(format!("/api/v2/reports/{id}"))
+        .header(AUTHORIZATION, format!("Bearer {token}"));
     request.body(Bytes::new()).expect("a request")
 }
 
@@ -69,7 +72,8 @@ fn poll(simulator: &Simulator, now: Timestamp, token: &str, id: &str) -> Answer 
 }
 
 fn body(answer: &Answer) -> Value {
-    serde_json::from_slice(answer.response.body()).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
+    serde_json::from_slice(answer.response.body())
+        .unwrap_or_else(|error| panic!("{error}: {answer:?}"))
 }
 
 fn status(answer: &Answer) -> u16 {

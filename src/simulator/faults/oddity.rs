@@ -23,7 +23,8 @@ pub enum Oddity {
     ShortPages,
     /// The history does not tell of a stay while it lasts. Chance is by stay.
     OpenUntold,
-    /// The history tells of a stay while it lasts how long it has lasted, as if that were all. Chance is by stay.
+    /// The history tells of a stay while it lasts how long it has lasted, as if that were all.
+    /// Chance is by stay.
     OpenSoFar,
     /// The agent is hidden from this role: no call tells of it. Chance is by agent.
     HiddenAgents,

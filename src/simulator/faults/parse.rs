@@ -18,8 +18,9 @@ impl fmt::Display for FaultsError {
 
 impl std::error::Error for FaultsError {}
 
-/// `NAME=PROBABILITY`, separated by commas. A preset (`none`, `some`, `many`) sets all and may stand among them; what comes later wins.
-/// `retry-after`, `slow-by`, `late-by` and `revised-for` take a span of time: `some,throttle=0.2,retry-after=3s`.
+/// `NAME=PROBABILITY`, separated by commas. A preset (`none`, `some`, `many`) sets all and may
+/// stand among them; what comes later wins. `retry-after`, `slow-by`, `late-by` and `revised-for`
+/// take a span of time: `some,throttle=0.2,retry-after=3s`.
 impl FromStr for Faults {
     type Err = FaultsError;
 
@@ -39,7 +40,9 @@ impl FromStr for Faults {
 impl Faults {
     /// These, changed by one part of the text.
     fn and_also(mut self, part: &str) -> Result<Self, String> {
-        let Some((name, value)) = part.split_once('=').map(|(name, value)| (name.trim(), value.trim())) else {
+        let Some((name, value)) =
+            part.split_once('=').map(|(name, value)| (name.trim(), value.trim()))
+        else {
             return match part {
                 "none" => Ok(Self::default()),
                 "some" => Ok(Self::some()),
@@ -79,8 +82,13 @@ fn probability(name: &str, value: &str) -> Result<f64, String> {
 }
 
 fn span(name: &str, value: &str) -> Result<Duration, String> {
-    let span = humantime::parse_duration(value).ok().filter(|span| *span <= Duration::from_hours(24));
-    span.ok_or_else(|| format!("`{name}={value}`: a span of time is written like 500ms, 30s or 5m, and is at most 24h"))
+    let span =
+        humantime::parse_duration(value).ok().filter(|span| *span <= Duration::from_hours(24));
+    span.ok_or_else(|| {
+        format!(
+            "`{name}={value}`: a span of time is written like 500ms, 30s or 5m, and is at most 24h"
+        )
+    })
 }
 
 fn is_known(name: &str) -> bool {
@@ -89,7 +97,10 @@ fn is_known(name: &str) -> bool {
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
-    let faults = Fault::ALL.into_iter().map(Fault::name).chain(RowFault::ALL.into_iter().map(RowFault::name));
+    let faults = Fault::ALL
+        .into_iter()
+        .map(Fault::name)
+        .chain(RowFault::ALL.into_iter().map(RowFault::name));
     faults.chain(Oddity::ALL.into_iter().map(Oddity::name))
 }
 
@@ -107,7 +118,10 @@ mod tests {
     #[test]
     fn names_probabilities_spans_and_presets_are_read() {
         let faults: Faults = "throttle=0.05, cut=1,late=0.5,late-by=2m".parse().expect("right");
-        let expected = Faults::default().with(Fault::Throttle, 0.05).with(Fault::Cut, 1.0).with_row(RowFault::Late, 0.5);
+        let expected = Faults::default()
+            .with(Fault::Throttle, 0.05)
+            .with(Fault::Cut, 1.0)
+            .with_row(RowFault::Late, 0.5);
         assert_eq!(faults, Faults { late_by: Duration::from_mins(2), ..expected });
         assert_eq!("".parse(), Ok(Faults::default()));
         assert_eq!("none".parse(), Ok(Faults::default()));
@@ -132,10 +146,19 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_at_once_with_what_is_known() {
-        let error = "trottle=0.1,cut=1.5,drop=NaN,late,slow-by=soon".parse::<Faults>().expect_err("five mistakes").to_string();
-        for piece in
-            ["unknown fault `trottle`", "throttle-date", "revised-end", "`cut=1.5`", "`drop=NaN`", "`late` needs", "`slow-by=soon`"]
-        {
+        let error = "trottle=0.1,cut=1.5,drop=NaN,late,slow-by=soon"
+            .parse::<Faults>()
+            .expect_err("five mistakes")
+            .to_string();
+        for piece in [
+            "unknown fault `trottle`",
+            "throttle-date",
+            "revised-end",
+            "`cut=1.5`",
+            "`drop=NaN`",
+            "`late` needs",
+            "`slow-by=soon`",
+        ] {
             assert!(error.contains(piece), "{piece} in {error}");
         }
     }

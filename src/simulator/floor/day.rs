@@ -25,8 +25,14 @@ struct Shift {
     logout: i64,
 }
 
-/// The visits of `agent` that touch `window`, sorted by start. Between shifts the agent is in Logout if `rests_in_logout`, else in no state.
-pub(super) fn visits(options: FloorOptions, agent: &Arc<AgentProfile>, window: Window, rests_in_logout: bool) -> Vec<Visit> {
+/// The visits of `agent` that touch `window`, sorted by start. Between shifts the agent is in
+/// Logout if `rests_in_logout`, else in no state.
+pub(super) fn visits(
+    options: FloorOptions,
+    agent: &Arc<AgentProfile>,
+    window: Window,
+    rests_in_logout: bool,
+) -> Vec<Visit> {
     let (from, to) = (window.from.millis(), window.to.millis());
     let mut visits = Vec::new();
     for day in from.div_euclid(DAY) - LONGEST_REST_DAYS - 1..=to.div_euclid(DAY) {
@@ -35,14 +41,22 @@ pub(super) fn visits(options: FloorOptions, agent: &Arc<AgentProfile>, window: W
             break;
         }
         if shift.logout >= from {
-            visits.extend(at_work(options, agent, day, shift).into_iter().filter(|visit| visit.touches(window)));
+            visits.extend(
+                at_work(options, agent, day, shift)
+                    .into_iter()
+                    .filter(|visit| visit.touches(window)),
+            );
         }
         let rest = Visit {
             agent: Arc::clone(agent),
             state: State::Logout,
             skill: None,
             start: Timestamp::from_millis(shift.logout),
-            end: Timestamp::from_millis(if rests_in_logout { next_login(options, agent, day) } else { shift.logout }),
+            end: Timestamp::from_millis(if rests_in_logout {
+                next_login(options, agent, day)
+            } else {
+                shift.logout
+            }),
             place: Place { session: 2 * day + 1, index: 0 },
         };
         if rest.touches(window) {
@@ -96,7 +110,8 @@ fn at_work(options: FloorOptions, agent: &Arc<AgentProfile>, day: i64, shift: Sh
     };
     work.log_in();
     let mut next_pause = work.pause_after(shift.login);
-    let mut pauses = [State::Break, State::Lunch, State::Break, State::Training].into_iter().cycle();
+    let mut pauses =
+        [State::Break, State::Lunch, State::Break, State::Training].into_iter().cycle();
     while work.at < shift.logout {
         if work.at >= next_pause {
             let pause = pauses.next().expect("a cycle has no end");
@@ -126,13 +141,22 @@ impl Work<'_> {
         self.stay(State::Login, &[None], length);
     }
 
-    /// When the next pause is due. Who never ends Wrap-up in time spends the pauses there and takes none.
+    /// When the next pause is due. Who never ends Wrap-up in time spends the pauses there and takes
+    /// none.
     fn pause_after(&mut self, moment: i64) -> i64 {
-        if self.agent.forgets_per_mille == 1000 { i64::MAX } else { moment + self.seconds(80 * 60, 140 * 60) }
+        if self.agent.forgets_per_mille == 1000 {
+            i64::MAX
+        } else {
+            moment + self.seconds(80 * 60, 140 * 60)
+        }
     }
 
     fn pause(&mut self, state: State) {
-        let length = if state == State::Break { self.seconds(8 * 60, 16 * 60) } else { self.seconds(25 * 60, 40 * 60) };
+        let length = if state == State::Break {
+            self.seconds(8 * 60, 16 * 60)
+        } else {
+            self.seconds(25 * 60, 40 * 60)
+        };
         self.stay(state, &[None], length);
     }
 
@@ -151,7 +175,8 @@ impl Work<'_> {
         let length = if forgetful { self.seconds(30, 120) } else { self.seconds(45, 600) };
         self.stay(call, &[skill], length);
         if self.random.chance(self.agent.forgets_per_mille) {
-            // Two minutes of it keep their length at any pace, so that a limit of a minute is passed at any pace.
+            // Two minutes of it keep their length at any pace, so that a limit of a minute is
+            // passed at any pace.
             let length = 2 * MINUTE + self.seconds(6 * 60, 20 * 60);
             self.stay(State::WrapUp, &[skill], length);
         } else if self.random.chance(930) {
@@ -173,7 +198,14 @@ impl Work<'_> {
         let end = self.at.saturating_add(length).min(self.logout);
         for &skill in skills {
             let (start, end) = (Timestamp::from_millis(self.at), Timestamp::from_millis(end));
-            self.visits.push(Visit { agent: Arc::clone(self.agent), state, skill, start, end, place: self.place });
+            self.visits.push(Visit {
+                agent: Arc::clone(self.agent),
+                state,
+                skill,
+                start,
+                end,
+                place: self.place,
+            });
         }
         self.place.index += 1;
         self.at = end;

@@ -35,7 +35,11 @@ fn the_same_seed_gives_the_same_floor_and_another_seed_another_one() {
 fn windows_compose() {
     let floor = floor(3, 9, 4);
     for agent in 0..9 {
-        for (a, b, c) in [(0, 37 * MINUTE, 5 * HOUR), (-30 * HOUR, 1, 40 * HOUR), (-90 * HOUR, -10 * HOUR, -9 * HOUR)] {
+        for (a, b, c) in [
+            (0, 37 * MINUTE, 5 * HOUR),
+            (-30 * HOUR, 1, 40 * HOUR),
+            (-90 * HOUR, -10 * HOUR, -9 * HOUR),
+        ] {
             let (a, b, c) = (MORNING + a, MORNING + b, MORNING + c);
             let whole = floor.visits(agent, window(a, c));
             let mut parts = floor.visits(agent, window(a, b));
@@ -53,10 +57,15 @@ fn windows_compose() {
 fn a_window_at_any_edge_of_a_visit_holds_what_touches_it() {
     let floor = floor(5, 6, 1);
     let around = floor.visits(4, window(MORNING - 100 * HOUR, MORNING + 100 * HOUR));
-    for visit in around.iter().filter(|visit| at(MORNING - 90 * HOUR) < visit.start && visit.end < at(MORNING + 90 * HOUR)) {
-        for (from, to) in [(visit.start, visit.end), (visit.end, visit.end.plus(Duration::from_millis(1)))] {
+    for visit in around.iter().filter(|visit| {
+        at(MORNING - 90 * HOUR) < visit.start && visit.end < at(MORNING + 90 * HOUR)
+    }) {
+        for (from, to) in
+            [(visit.start, visit.end), (visit.end, visit.end.plus(Duration::from_millis(1)))]
+        {
             let small = Window { from, to };
-            let expected: Vec<_> = around.iter().filter(|visit| visit.touches(small)).cloned().collect();
+            let expected: Vec<_> =
+                around.iter().filter(|visit| visit.touches(small)).cloned().collect();
             assert_eq!(floor.visits(4, small), expected, "{small}");
         }
     }
@@ -69,9 +78,13 @@ fn an_agents_days_have_no_holes_while_at_work_and_one_state_at_a_time() {
         let visits = floor.visits(agent.index as usize, window(MORNING, MORNING + 7 * 24 * HOUR));
         assert!(visits.is_sorted_by_key(|visit| visit.start));
         for pair in visits.windows(2) {
-            let several_skills = pair[0].start == pair[1].start && pair[0].state == pair[1].state && pair[0].skill != pair[1].skill;
+            let several_skills = pair[0].start == pair[1].start
+                && pair[0].state == pair[1].state
+                && pair[0].skill != pair[1].skill;
             let follows = pair[1].start == pair[0].end;
-            let rested = pair[0].state == State::Logout && !agent.rests_in_logout && pair[1].state == State::Login;
+            let rested = pair[0].state == State::Logout
+                && !agent.rests_in_logout
+                && pair[1].state == State::Login;
             assert!(several_skills || follows || rested, "{pair:?}");
         }
     }
@@ -80,7 +93,10 @@ fn an_agents_days_have_no_holes_while_at_work_and_one_state_at_a_time() {
 #[test]
 fn no_two_visits_share_agent_state_skill_and_start() {
     let visits = all(&floor(11, 30, 10), window(MORNING, MORNING + 24 * HOUR));
-    let keys: BTreeSet<_> = visits.iter().map(|visit| (visit.agent.index, visit.state, visit.skill, visit.start)).collect();
+    let keys: BTreeSet<_> = visits
+        .iter()
+        .map(|visit| (visit.agent.index, visit.state, visit.skill, visit.start))
+        .collect();
     assert_eq!(keys.len(), visits.len());
     let hashes: BTreeSet<_> = visits.iter().map(|visit| visit.key(11)).collect();
     assert_eq!(hashes.len(), visits.len());
@@ -92,18 +108,35 @@ fn a_day_shows_every_shape_that_a_reader_must_cope_with() {
     let states: BTreeSet<_> = visits.iter().map(|visit| visit.state).collect();
     assert_eq!(states.len(), 9, "{states:?}");
     assert!(visits.iter().any(|visit| visit.start == visit.end), "a visit of no length");
-    let pairs = || visits.windows(2).filter(|pair| pair[0].agent == pair[1].agent && pair[0].state == pair[1].state);
-    assert!(pairs().any(|pair| pair[0].start == pair[1].start && pair[0].skill != pair[1].skill), "several skills at once");
-    assert!(pairs().any(|pair| pair[0].end == pair[1].start && pair[0].skill == pair[1].skill), "same-state neighbours");
-    assert!(visits.iter().all(|visit| visit.state != State::WrapUp || visit.skill.is_some()), "Wrap-up is on the call's skill");
+    let pairs = || {
+        visits
+            .windows(2)
+            .filter(|pair| pair[0].agent == pair[1].agent && pair[0].state == pair[1].state)
+    };
+    assert!(
+        pairs().any(|pair| pair[0].start == pair[1].start && pair[0].skill != pair[1].skill),
+        "several skills at once"
+    );
+    assert!(
+        pairs().any(|pair| pair[0].end == pair[1].start && pair[0].skill == pair[1].skill),
+        "same-state neighbours"
+    );
+    assert!(
+        visits.iter().all(|visit| visit.state != State::WrapUp || visit.skill.is_some()),
+        "Wrap-up is on the call's skill"
+    );
 }
 
 #[test]
 fn somebody_is_stuck_in_wrap_up_at_the_pace_of_life() {
     let day = window(MORNING, MORNING + 24 * HOUR);
-    let is_stuck = |visit: &&Visit| visit.state == State::WrapUp && visit.end.since(visit.start) > Duration::from_mins(8);
+    let is_stuck = |visit: &&Visit| {
+        visit.state == State::WrapUp && visit.end.since(visit.start) > Duration::from_mins(8)
+    };
     assert!(all(&floor(1, 3, 1), day).iter().filter(is_stuck).count() > 50);
-    let quick = |visit: &&Visit| visit.state == State::WrapUp && visit.end.since(visit.start) < Duration::from_mins(2);
+    let quick = |visit: &&Visit| {
+        visit.state == State::WrapUp && visit.end.since(visit.start) < Duration::from_mins(2)
+    };
     assert!(all(&floor(1, 30, 1), day).iter().filter(quick).count() > 500);
 }
 
@@ -121,7 +154,11 @@ fn at_any_moment_somebody_is_past_a_minute_of_wrap_up_within_two_minutes() {
         over.sort_unstable();
         let mut covered = from + 3 * MINUTE;
         for (over_from, end) in over {
-            assert!(over_from - covered < 100_000, "seed {seed}: nobody over the limit for {} ms", over_from - covered);
+            assert!(
+                over_from - covered < 100_000,
+                "seed {seed}: nobody over the limit for {} ms",
+                over_from - covered
+            );
             covered = covered.max(end);
         }
         assert!(to - covered < 100_000);
@@ -133,9 +170,13 @@ fn a_fast_floor_changes_within_seconds_at_any_hour() {
     let floor = floor(1, 60, 15);
     for hour in 0..7 * 24 {
         let start = MORNING + hour * HOUR;
-        let began = all(&floor, window(start, start + 10_000)).into_iter().filter(|visit| visit.start >= at(start)).count();
+        let began = all(&floor, window(start, start + 10_000))
+            .into_iter()
+            .filter(|visit| visit.start >= at(start))
+            .count();
         assert!(began > 0, "hour {hour}");
-        let at_work = floor.at(at(start)).iter().filter(|visit| visit.state != State::Logout).count();
+        let at_work =
+            floor.at(at(start)).iter().filter(|visit| visit.state != State::Logout).count();
         assert!(at_work >= 3, "hour {hour}: {at_work} at work");
     }
 }
@@ -158,33 +199,55 @@ fn truth_is_the_naive_sum_of_the_visits() {
     let floor = floor(9, 8, 2);
     let asked = window(MORNING + 1234, MORNING + 9 * HOUR + 77);
     let truths = floor.truth(asked);
-    // Every visit of the days around is looked at, one by one and without the floor's own idea of what touches a window.
+    // Every visit of the days around is looked at, one by one and without the floor's own idea of
+    // what touches a window.
     let around = all(&floor, window(MORNING - 120 * HOUR, MORNING + 120 * HOUR));
     let mut entries = 0;
     for agent in floor.agents() {
         let mut spent = 0;
         for truth in truths.iter().filter(|truth| truth.agent == agent.id) {
-            let same = |visit: &&Visit| visit.agent.id == agent.id && visit.state == truth.state && visit.skill == truth.skill;
+            let same = |visit: &&Visit| {
+                visit.agent.id == agent.id
+                    && visit.state == truth.state
+                    && visit.skill == truth.skill
+            };
             let of_label: Vec<_> = around.iter().filter(same).collect();
-            let began = of_label.iter().filter(|visit| asked.from <= visit.start && visit.start < asked.to).count();
+            let began = of_label
+                .iter()
+                .filter(|visit| asked.from <= visit.start && visit.start < asked.to)
+                .count();
             let millis: i64 = of_label
                 .iter()
-                .map(|visit| (visit.end.millis().min(asked.to.millis()) - visit.start.millis().max(asked.from.millis())).max(0))
+                .map(|visit| {
+                    (visit.end.millis().min(asked.to.millis())
+                        - visit.start.millis().max(asked.from.millis()))
+                    .max(0)
+                })
                 .sum();
-            assert_eq!((truth.entries, truth.millis), (began as u64, millis.cast_unsigned()), "{truth:?}");
+            assert_eq!(
+                (truth.entries, truth.millis),
+                (began as u64, millis.cast_unsigned()),
+                "{truth:?}"
+            );
             entries += began;
             spent += truth.millis;
         }
         assert!(spent > 0 || !agent.rests_in_logout, "{} was somewhere", agent.id);
     }
-    assert_eq!(entries, around.iter().filter(|visit| asked.contains(visit.start)).count(), "nothing is left out");
+    assert_eq!(
+        entries,
+        around.iter().filter(|visit| asked.contains(visit.start)).count(),
+        "nothing is left out"
+    );
 }
 
 #[test]
 fn truths_of_neighbouring_windows_add_up() {
     let floor = floor(9, 5, 1);
     let (a, b, c) = (MORNING, MORNING + 3 * HOUR + 5, MORNING + 20 * HOUR);
-    let sum = |truths: Vec<super::super::Truth>| truths.iter().fold((0, 0), |sum, one| (sum.0 + one.entries, sum.1 + one.millis));
+    let sum = |truths: Vec<super::super::Truth>| {
+        truths.iter().fold((0, 0), |sum, one| (sum.0 + one.entries, sum.1 + one.millis))
+    };
     let (first, second) = (sum(floor.truth(window(a, b))), sum(floor.truth(window(b, c))));
     assert_eq!(sum(floor.truth(window(a, c))), (first.0 + second.0, first.1 + second.1));
 }

@@ -73,7 +73,8 @@ pub struct Place {
     pub index: u32,
 }
 
-/// An agent's stay in one state, on one skill: `[start, end)`. Being ready on several skills at once is one visit a skill.
+/// An agent's stay in one state, on one skill: `[start, end)`. Being ready on several skills at
+/// once is one visit a skill.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visit {
     /// Who.
@@ -100,6 +101,14 @@ impl Visit {
     /// A number that tells it from all other visits, for what follows from `seed`.
     pub(in super::super) fn key(&self, seed: u64) -> u64 {
         let skill = self.skill.map_or(0, hash_text);
-        hash(seed, &[u64::from(self.agent.index), hash_text(self.state.name()), skill, self.start.millis().cast_unsigned()])
+        hash(
+            seed,
+            &[
+                u64::from(self.agent.index),
+                hash_text(self.state.name()),
+                skill,
+                self.start.millis().cast_unsigned(),
+            ],
+        )
     }
 }

@@ -22,7 +22,12 @@ pub(in super::super) struct Live<'a> {
 }
 
 /// Where the agent at `index` is at `now`.
-pub(in super::super) fn live<'a>(floor: &Floor, index: usize, agent: &'a AgentProfile, now: Timestamp) -> Option<Live<'a>> {
+pub(in super::super) fn live<'a>(
+    floor: &Floor,
+    index: usize,
+    agent: &'a AgentProfile,
+    now: Timestamp,
+) -> Option<Live<'a>> {
     let (stay, session_start) = stay(floor, index, now)?;
     let on_phone = matches!(stay.state, State::InboundCall | State::OutboundCall);
     let with_contact = on_phone || stay.state == State::WrapUp;
@@ -56,7 +61,8 @@ pub(in super::super) fn live<'a>(floor: &Floor, index: usize, agent: &'a AgentPr
 
 /// The stay that holds `now`, and when its session began.
 fn stay(floor: &Floor, index: usize, now: Timestamp) -> Option<(Visit, Timestamp)> {
-    let stays = floor.stays(index, Window { from: now.minus(SESSION), to: now.plus(Duration::from_millis(1)) });
+    let stays = floor
+        .stays(index, Window { from: now.minus(SESSION), to: now.plus(Duration::from_millis(1)) });
     let stay = stays.iter().find(|stay| stay.end > now)?.clone();
     let session = stays.iter().find(|first| first.place.session == stay.place.session)?;
     Some((stay, session.start))
@@ -64,7 +70,10 @@ fn stay(floor: &Floor, index: usize, now: Timestamp) -> Option<(Visit, Timestamp
 
 /// The id of the contact that a stay is about.
 pub(super) fn contact(stay: &Visit) -> i64 {
-    let number = hash(u64::from(stay.agent.index), &[stay.place.session.cast_unsigned(), u64::from(stay.place.index)]);
+    let number = hash(
+        u64::from(stay.agent.index),
+        &[stay.place.session.cast_unsigned(), u64::from(stay.place.index)],
+    );
     i64::try_from(number % 1_000_000_000_000).expect("below 10^12")
 }
 
@@ -96,21 +105,33 @@ impl<'a> Person<'a> {
 }
 
 /// What goes on in each skill at `now`, as far as `shown` agents take part.
-pub(in super::super) fn activities(floor: &Floor, now: Timestamp, shown: &dyn Fn(&AgentProfile) -> bool) -> Vec<Activity> {
+pub(in super::super) fn activities(
+    floor: &Floor,
+    now: Timestamp,
+    shown: &dyn Fn(&AgentProfile) -> bool,
+) -> Vec<Activity> {
     let agents = floor.agents().enumerate().filter(|(_, agent)| shown(agent));
-    let stays: Vec<Visit> = agents.filter_map(|(index, _)| stay(floor, index, now)).map(|(stay, _)| stay).collect();
+    let stays: Vec<Visit> =
+        agents.filter_map(|(index, _)| stay(floor, index, now)).map(|(stay, _)| stay).collect();
     SKILLS.into_iter().map(|skill| activity(floor, now, skill, &stays)).collect()
 }
 
 fn activity(floor: &Floor, now: Timestamp, skill: &'static str, stays: &[Visit]) -> Activity {
     let of = |states: &[State]| {
-        let here = stays.iter().filter(|stay| states.contains(&stay.state) && stay.agent.skills.contains(&skill));
-        u32::try_from(here.filter(|stay| stay.skill.is_none_or(|on| on == skill)).count()).unwrap_or(u32::MAX)
+        let here = stays
+            .iter()
+            .filter(|stay| states.contains(&stay.state) && stay.agent.skills.contains(&skill));
+        u32::try_from(here.filter(|stay| stay.skill.is_none_or(|on| on == skill)).count())
+            .unwrap_or(u32::MAX)
     };
-    let (acw, available, working) = (of(&[State::WrapUp]), of(&[State::Ready]), of(&[State::InboundCall, State::OutboundCall]));
+    let (acw, available, working) =
+        (of(&[State::WrapUp]), of(&[State::Ready]), of(&[State::InboundCall, State::OutboundCall]));
     let away = of(&[State::Break, State::Lunch, State::Training]);
     let id = skill_number(skill);
-    let chance = hash(floor.options().seed, &[id.unwrap_or_default().cast_unsigned(), now.millis().div_euclid(QUEUE).cast_unsigned()]);
+    let chance = hash(
+        floor.options().seed,
+        &[id.unwrap_or_default().cast_unsigned(), now.millis().div_euclid(QUEUE).cast_unsigned()],
+    );
     let (queue, in_sla, out_sla) = (chance % 7, chance % 191, chance % 23);
     Activity {
         server_time: now.to_string(),
@@ -123,7 +144,8 @@ fn activity(floor: &Floor, now: Timestamp, skill: &'static str, stays: &[Visit])
         agents_unavailable: away,
         agents_working: working,
         queue_count: queue,
-        earliest_queue_time: (queue > 0).then(|| now.minus(Duration::from_secs(chance % 240)).to_string()),
+        earliest_queue_time: (queue > 0)
+            .then(|| now.minus(Duration::from_secs(chance % 240)).to_string()),
         in_sla,
         out_sla,
         service_level: (100 * in_sla).checked_div(in_sla + out_sla).unwrap_or(100),

@@ -51,7 +51,12 @@ pub struct UnknownHistoryRows(String);
 
 impl fmt::Display for UnknownHistoryRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unknown kind of history `{}`: known are {}", self.0, HistoryRows::ALL.map(HistoryRows::name).join(", "))
+        write!(
+            f,
+            "unknown kind of history `{}`: known are {}",
+            self.0,
+            HistoryRows::ALL.map(HistoryRows::name).join(", ")
+        )
     }
 }
 
@@ -61,7 +66,10 @@ impl FromStr for HistoryRows {
     type Err = UnknownHistoryRows;
 
     fn from_str(name: &str) -> Result<Self, UnknownHistoryRows> {
-        Self::ALL.into_iter().find(|rows| rows.name() == name).ok_or_else(|| UnknownHistoryRows(name.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|rows| rows.name() == name)
+            .ok_or_else(|| UnknownHistoryRows(name.to_owned()))
     }
 }
 
@@ -84,16 +92,24 @@ pub(in super::super) struct Row {
     start: Timestamp,
 }
 
-/// The rows that answer `past` for these agents: by start, or in an order that the span and the row alone decide. So pages that are read
-/// one after the other leave out no row that was there from the first page on, though others come in between.
-pub(in super::super) fn past<'a>(floor: &Floor, agents: impl Iterator<Item = (usize, &'a AgentProfile)>, past: &Past<'_>) -> Vec<Row> {
+/// The rows that answer `past` for these agents: by start, or in an order that the span and the row
+/// alone decide. So pages that are read one after the other leave out no row that was there from
+/// the first page on, though others come in between.
+pub(in super::super) fn past<'a>(
+    floor: &Floor,
+    agents: impl Iterator<Item = (usize, &'a AgentProfile)>,
+    past: &Past<'_>,
+) -> Vec<Row> {
     let seed = floor.options().seed;
     let mut rows = Vec::new();
     for (index, agent) in agents {
         past.of_agent(floor, index, agent, &mut rows);
     }
     rows.sort_by_key(|row| row.start);
-    let span = hash(seed, &[past.window.from.millis().cast_unsigned(), past.window.to.millis().cast_unsigned()]);
+    let span = hash(
+        seed,
+        &[past.window.from.millis().cast_unsigned(), past.window.to.millis().cast_unsigned()],
+    );
     if past.faults.of_row(span, RowFault::Shuffled).is_some() {
         rows.sort_by_key(|row| hash(span, &[row.key]));
     }
@@ -109,7 +125,11 @@ impl Past<'_> {
             to: self.window.to.min(self.asked.plus(Duration::from_millis(1))),
         };
         for stay in floor.stays(index, known) {
-            let Some(told) = Told::new(&stay, self.asked, seed, self.faults).filter(|told| self.holds(told)) else { continue };
+            let Some(told) =
+                Told::new(&stay, self.asked, seed, self.faults).filter(|told| self.holds(told))
+            else {
+                continue;
+            };
             let Some(row) = self.row(agent, &stay, &told) else { continue };
             let mut push = |value| rows.push(Row { key: told.key, value, start: told.start });
             if let Some(how) = self.faults.of_row(told.key, RowFault::Malformed) {
@@ -128,7 +148,9 @@ impl Past<'_> {
             HistoryRows::Starting => self.window.contains(told.start),
         };
         let changed = told.end.unwrap_or(told.start).max(told.since);
-        in_span && told.start >= self.oldest && self.updated_since.is_none_or(|since| changed >= since)
+        in_span
+            && told.start >= self.oldest
+            && self.updated_since.is_none_or(|since| changed >= since)
     }
 
     /// The row that tells `stay` as `told`, if it is told at all.
@@ -140,7 +162,8 @@ impl Past<'_> {
             None => odd(Oddity::OpenSoFar).then_some(self.asked),
         };
         let length = end.map(|end| end.since(told.start));
-        let with_contact = matches!(told.state, State::InboundCall | State::OutboundCall | State::WrapUp);
+        let with_contact =
+            matches!(told.state, State::InboundCall | State::OutboundCall | State::WrapUp);
         let code = told.state.unavailable_code();
         let row = PastRow {
             state_index: stay.place.index,
@@ -156,7 +179,13 @@ impl Past<'_> {
             media_type_name: with_contact.then_some("Phone Call"),
             out_state_id: code.map(|(id, _)| id),
             out_state_description: code.map(|(_, name)| name),
-            duration: length.map(|length| if odd(Oddity::Seconds) { Length::Seconds(seconds(length)) } else { Length::Iso(iso(length)) }),
+            duration: length.map(|length| {
+                if odd(Oddity::Seconds) {
+                    Length::Seconds(seconds(length))
+                } else {
+                    Length::Iso(iso(length))
+                }
+            }),
             is_outbound: told.state == State::OutboundCall,
             team_id: agent.team_number(),
         };
@@ -174,7 +203,11 @@ fn iso(length: Duration) -> String {
     let (seconds, millis) = (length.as_secs(), length.subsec_millis());
     let parts = [(seconds / 3600 % 24, "H"), (seconds / 60 % 60, "M")];
     let days = if seconds >= 86_400 { format!("{}D", seconds / 86_400) } else { String::new() };
-    let mut time: String = parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
+    let mut time: String = parts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, unit)| format!("{count}{unit}"))
+        .collect();
     if millis > 0 {
         time += &format!("{}.{}S", seconds % 60, format!("{millis:03}").trim_end_matches('0'));
     } else if seconds % 60 > 0 {

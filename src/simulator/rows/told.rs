@@ -24,17 +24,26 @@ pub(in super::super) struct Told {
 impl Told {
     /// `visit` as it is told at `asked`; `None` when it has not begun or is late.
     ///
-    /// A wrong row is put right at the latest `revised_for` after its start, and is wrong only about that span: a report of a window
-    /// that reaches back so far puts everything right, in every kind of rows.
-    pub(in super::super) fn new(visit: &Visit, asked: Timestamp, seed: u64, faults: &Faults) -> Option<Self> {
+    /// A wrong row is put right at the latest `revised_for` after its start, and is wrong only
+    /// about that span: a report of a window that reaches back so far puts everything right, in
+    /// every kind of rows.
+    pub(in super::super) fn new(
+        visit: &Visit,
+        asked: Timestamp,
+        seed: u64,
+        faults: &Faults,
+    ) -> Option<Self> {
         let key = visit.key(seed);
-        let late = faults.of_row(key, RowFault::Late).map_or(Duration::ZERO, |number| below(number, faults.late_by));
+        let late = faults
+            .of_row(key, RowFault::Late)
+            .map_or(Duration::ZERO, |number| below(number, faults.late_by));
         let since = visit.start.plus(late);
         if asked < since {
             return None;
         }
         let end = (visit.end <= asked).then_some(visit.end);
-        let mut told = Self { key, state: visit.state, skill: visit.skill, start: visit.start, end, since };
+        let mut told =
+            Self { key, state: visit.state, skill: visit.skill, start: visit.start, end, since };
         let wrong = |fault| {
             let number = faults.of_row(key, fault)?;
             (asked < visit.start.plus(below(number, faults.revised_for))).then_some(number)
@@ -51,7 +60,8 @@ impl Told {
 
     /// Whether a part of it lies in `window`, or its start when it has no length.
     pub(in super::super) fn touches(&self, window: Window) -> bool {
-        self.start < window.to && (self.start >= window.from || self.end.is_none_or(|end| end > window.from))
+        self.start < window.to
+            && (self.start >= window.from || self.end.is_none_or(|end| end > window.from))
     }
 }
 

@@ -1,8 +1,9 @@
-//! Files as the exporter-toolkit's documentation and its own tests have them: what it takes is taken, what it refuses is refused with a
-//! message that helps.
+//! Files as the exporter-toolkit's documentation and its own tests have them: what it takes is
+//! taken, what it refuses is refused with a message that helps.
 //!
-//! Source of what is right and wrong: `docs/web-config.yml` (0089e78 and 36bcfdb), and `TestYAMLFiles`, `TestServerBehaviour` and
-//! `TestUsers` in `web/tls_config_test.go` (01a6720) with the files of `web/testdata`, of github.com/prometheus/exporter-toolkit.
+//! Source of what is right and wrong: `docs/web-config.yml` (0089e78 and 36bcfdb), and
+//! `TestYAMLFiles`, `TestServerBehaviour` and `TestUsers` in `web/tls_config_test.go` (01a6720)
+//! with the files of `web/testdata`, of github.com/prometheus/exporter-toolkit.
 
 use super::*;
 
@@ -18,8 +19,8 @@ const ALL_SUITES: &str = "  cipher_suites:\n  - TLS_ECDHE_ECDSA_WITH_AES_128_GCM
     - TLS_RSA_WITH_AES_128_CBC_SHA\n  - TLS_RSA_WITH_AES_256_CBC_SHA\n  - TLS_RSA_WITH_AES_128_GCM_SHA256\n  \
     - TLS_RSA_WITH_AES_256_GCM_SHA384\n";
 
-/// Every file that the toolkit takes, without its `tls_server_config` where that is only the pair; and how many suites of TLS 1.2 and
-/// curves are offered then.
+/// Every file that the toolkit takes, without its `tls_server_config` where that is only the pair;
+/// and how many suites of TLS 1.2 and curves are offered then.
 #[rustfmt::skip]
 const GOOD: [(&str, &str, usize, usize); 14] = [
     ("the pair alone", "", 6, 3),
@@ -41,7 +42,8 @@ const GOOD: [(&str, &str, usize, usize); 14] = [
 #[test]
 fn every_tls_configuration_that_the_toolkit_takes_is_taken() {
     for (name, more, suites, curves) in GOOD {
-        let (config, _) = with_certificate(&format!("{PAIR}{more}")).unwrap_or_else(|errors| panic!("{name}: {errors}"));
+        let (config, _) = with_certificate(&format!("{PAIR}{more}"))
+            .unwrap_or_else(|errors| panic!("{name}: {errors}"));
         let provider = config.tls.expect(name).server.crypto_provider().as_ref().clone();
         let of_12 = provider.cipher_suites.iter().filter(|suite| suite.tls13().is_none()).count();
         assert_eq!((of_12, provider.kx_groups.len()), (suites, curves), "{name}");
@@ -56,7 +58,10 @@ fn the_samples_of_the_documentation_work_with_either_name_of_the_excluded_paths(
              {key}:\n- /-/healthy\n- \"/-/ready\"\n"
         );
         let (config, warnings) = with_certificate(&text).unwrap();
-        assert_eq!((config.users.len(), config.auth_excluded_paths.len(), warnings), (2, 2, Vec::new()));
+        assert_eq!(
+            (config.users.len(), config.auth_excluded_paths.len(), warnings),
+            (2, 2, Vec::new())
+        );
     }
     let both = read("auth_excluded_paths: [/a]\nbasic_auth_excluded_paths: [/b]\n", &[]).unwrap().0;
     assert_eq!(both.auth_excluded_paths, BTreeSet::from(["/a".to_owned(), "/b".to_owned()]));
@@ -67,11 +72,28 @@ fn headers_users_and_limits_that_the_toolkit_takes_are_taken() {
     let headers = "http_server_config:\n  headers:\n    X-Frame-Options: deny\n    Strict-Transport-Security: max-age=31536000; includeSubDomains\n    \
                    X-Content-Type-Options: nosniff\n    X-XSS-Protection: 1\n    Content-Security-Policy: \"default-src 'self' *.test.example.net\"\n";
     assert_eq!(read(headers, &[]).unwrap().0.headers.len(), 5);
-    assert!(read("http_server_config:\n  headers:\n    X-Frame-Options: ''\n    X-XSS-Protection:\n", &[]).unwrap().0.headers.is_empty());
+    assert!(
+        read(
+            "http_server_config:\n  headers:\n    X-Frame-Options: ''\n    X-XSS-Protection:\n",
+            &[]
+        )
+        .unwrap()
+        .0
+        .headers
+        .is_empty()
+    );
     let slow = HASH.replace("$10$", "$18$").replace("$2y$", "$2b$");
-    assert_eq!(read(&format!("basic_auth_users:\n  alice: {HASH}\n  bob: \"{slow}\"\n"), &[]).unwrap().0.users.len(), 2);
+    assert_eq!(
+        read(&format!("basic_auth_users:\n  alice: {HASH}\n  bob: \"{slow}\"\n"), &[])
+            .unwrap()
+            .0
+            .users
+            .len(),
+        2
+    );
     assert_eq!(read("rate_limit:\n  interval: 0\n  burst: 0\n", &[]).unwrap().0.rate_limit, None);
-    let limited = read("rate_limit:\n  interval: 1h\n  burst: 1\n", &[]).unwrap().0.rate_limit.unwrap();
+    let limited =
+        read("rate_limit:\n  interval: 1h\n  burst: 1\n", &[]).unwrap().0.rate_limit.unwrap();
     assert_eq!((limited.interval, limited.burst.get()), (Duration::from_secs(3_600), 1));
 }
 
@@ -104,10 +126,17 @@ const BAD: [(&str, &str, &str); 21] = [
 #[test]
 fn every_file_that_the_toolkit_refuses_is_refused_with_a_message_that_helps() {
     for (name, text, part) in BAD {
-        let found = mistakes(&text.replace("TLS  ", &format!("{PAIR}  ")).replace("TLSbasic", &format!("{PAIR}basic")));
+        let found = mistakes(
+            &text
+                .replace("TLS  ", &format!("{PAIR}  "))
+                .replace("TLSbasic", &format!("{PAIR}basic")),
+        );
         assert!(found.iter().any(|line| line.contains(part)), "{name}: {found:#?}");
     }
-    for (header, value, part) in [("X-Content-Type-Options", "none", "`nosniff`"), ("X-Frame-Options", "forbid", "`deny`, `sameorigin`")] {
+    for (header, value, part) in [
+        ("X-Content-Type-Options", "none", "`nosniff`"),
+        ("X-Frame-Options", "forbid", "`deny`, `sameorigin`"),
+    ] {
         let found = mistakes(&format!("http_server_config: {{headers: {{{header}: {value}}}}}"));
         assert!(found[0].contains(part), "{found:#?}");
     }

@@ -1,5 +1,6 @@
-//! Buckets cannot be taken apart where windows of two targets overlap. So each moment of an agent is counted from one target, its owner;
-//! what others tell waits until the owner's history reaches there.
+//! Buckets cannot be taken apart where windows of two targets overlap. So each moment of an agent
+//! is counted from one target, its owner; what others tell waits until the owner's history reaches
+//! there.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,8 @@ use crate::domain::time::{Timestamp, Window};
 pub(super) struct Buckets {
     owner: TargetId,
     epoch: Timestamp,
-    /// The windows in which the owner told of the agent, as far back as another target may still tell of.
+    /// The windows in which the owner told of the agent, as far back as another target may still
+    /// tell of.
     told: Vec<Window>,
     waiting: Vec<Waiting>,
 }
@@ -35,7 +37,10 @@ impl Buckets {
     }
 
     /// The same for other places of the targets; `None` without an owner.
-    pub(super) fn retargeted(mut self: Box<Self>, place_of: impl Fn(TargetId) -> Option<TargetId>) -> Option<Box<Self>> {
+    pub(super) fn retargeted(
+        mut self: Box<Self>,
+        place_of: impl Fn(TargetId) -> Option<TargetId>,
+    ) -> Option<Box<Self>> {
         self.owner = place_of(self.owner)?;
         self.waiting.retain_mut(|waiting| {
             let place = place_of(waiting.target);
@@ -72,10 +77,13 @@ impl Agent {
 
     /// Takes in what a target tells: counts it if the target is the owner, else lets it wait.
     pub(super) fn take_buckets(&mut self, report: &AgentReport<'_>, book: &Book) {
-        let is_member = |target| self.memberships.iter().any(|membership| membership.target == target);
+        let is_member =
+            |target| self.memberships.iter().any(|membership| membership.target == target);
         let buckets = match self.buckets.take().filter(|buckets| is_member(buckets.owner)) {
             // Nothing is counted yet, and this target's counting began earlier.
-            Some(buckets) if buckets.told_first_window_only() && report.target_epoch < buckets.epoch => {
+            Some(buckets)
+                if buckets.told_first_window_only() && report.target_epoch < buckets.epoch =>
+            {
                 self.settled_to = Timestamp::MIN;
                 self.starts = Starts::default();
                 Buckets::new(report.target, report.target_epoch)
@@ -90,13 +98,23 @@ impl Agent {
             buckets.told.push(report.window);
             self.count_buckets(report.window, report.rows, book);
         } else {
-            buckets.waiting.push(Waiting { target: report.target, window: report.window, rows: report.rows.to_vec() });
+            buckets.waiting.push(Waiting {
+                target: report.target,
+                window: report.window,
+                rows: report.rows.to_vec(),
+            });
         }
     }
 
-    /// Judges what waits, now that the owner's history is known up to `known_to`. Where the owner told of the agent, it has counted.
-    /// Where it did not although another target did, the agent is no longer among the owner's, and the other becomes the owner.
-    pub(in crate::domain::ledger) fn judge_buckets(&mut self, known_to: Timestamp, horizon: Timestamp, book: &Book) {
+    /// Judges what waits, now that the owner's history is known up to `known_to`. Where the owner
+    /// told of the agent, it has counted. Where it did not although another target did, the agent
+    /// is no longer among the owner's, and the other becomes the owner.
+    pub(in crate::domain::ledger) fn judge_buckets(
+        &mut self,
+        known_to: Timestamp,
+        horizon: Timestamp,
+        book: &Book,
+    ) {
         let Some(mut buckets) = self.buckets.take() else { return };
         buckets.waiting.sort_by_key(|waiting| waiting.window.to);
         let known_to = known_to.max(horizon);
@@ -131,7 +149,12 @@ impl Agent {
             }
         }
         let start = |row: &Told| row.start.clamp(window.from, window.to);
-        self.add_starts(rows.iter().flat_map(|row| book.groups_of(row.label).map(|label| (label, start(row), row.count))), book);
+        self.add_starts(
+            rows.iter().flat_map(|row| {
+                book.groups_of(row.label).map(|label| (label, start(row), row.count))
+            }),
+            book,
+        );
         self.settled_to = window.to;
     }
 }

@@ -36,7 +36,10 @@ struct StartOfVersion1 {
 
 impl Agent {
     /// The agent that a record of version 1 tells. `labels` knows all that it refers to.
-    pub(in crate::domain::ledger) fn from_version_1(record: &[u8], labels: &Labels) -> Result<Self, Damaged> {
+    pub(in crate::domain::ledger) fn from_version_1(
+        record: &[u8],
+        labels: &Labels,
+    ) -> Result<Self, Damaged> {
         let told: AgentOfVersion1 = Record::value(record)?;
         if told.series.iter().any(|series| !labels.knows(series.label)) {
             return Err(Damaged);
@@ -45,8 +48,13 @@ impl Agent {
         let mut starts = Vec::with_capacity(told.starts.len());
         for start in &told.starts {
             minute = minute.checked_add(start.minute).ok_or(Damaged)?;
-            let place = told.series.iter().position(|series| series.label == start.label).ok_or(Damaged)?;
-            starts.push(Start { minute, place: u32::try_from(place).map_err(|_| Damaged)?, count: start.count });
+            let place =
+                told.series.iter().position(|series| series.label == start.label).ok_or(Damaged)?;
+            starts.push(Start {
+                minute,
+                place: u32::try_from(place).map_err(|_| Damaged)?,
+                count: start.count,
+            });
         }
         starts.sort_unstable();
         let places = Places::new(told.series.iter().map(|series| series.label), labels);

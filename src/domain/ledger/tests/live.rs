@@ -11,14 +11,28 @@ use crate::domain::snapshot::LiveSeries;
 
 fn lives(agent: &str, state: &str, skill: &str, start: Option<i64>) -> LiveRow {
     let text = str::to_owned;
-    LiveRow { agent: text(agent), state: text(state), skill: text(skill), start: start.map(at), ..LiveRow::default() }
+    LiveRow {
+        agent: text(agent),
+        state: text(state),
+        skill: text(skill),
+        start: start.map(at),
+        ..LiveRow::default()
+    }
 }
 
-/// One target, known up to 10,000: user-1 is in Ready since 5,000, user-2 left Lunch at 6,000 and is in no state since.
+/// One target, known up to 10,000: user-1 is in Ready since 5,000, user-2 left Lunch at 6,000 and
+/// is in no state since.
 fn history() -> One {
     let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
-    one.read(900, 10_000, &[row("user-1", "Ready", "Sales", 5_000, None), row("user-2", "Lunch", "", 2_000, Some(6_000))]);
+    one.read(
+        900,
+        10_000,
+        &[
+            row("user-1", "Ready", "Sales", 5_000, None),
+            row("user-2", "Lunch", "", 2_000, Some(6_000)),
+        ],
+    );
     one
 }
 
@@ -40,10 +54,17 @@ type Now = BTreeMap<String, (Option<Start>, Option<i64>)>;
 
 fn now(snapshot: &Snapshot) -> Now {
     let of = |agent: AgentSeries| {
-        let told = agent.labels.iter().filter_map(|label| Some((&label.state, &label.skill, label.start?)));
-        let mut starts: Vec<_> = told.chain(agent.live.iter().map(|live| (&live.state, &live.skill, live.start))).collect();
+        let told = agent
+            .labels
+            .iter()
+            .filter_map(|label| Some((&label.state, &label.skill, label.start?)));
+        let mut starts: Vec<_> = told
+            .chain(agent.live.iter().map(|live| (&live.state, &live.skill, live.start)))
+            .collect();
         assert!(starts.len() <= 1, "{agent:?}");
-        let start = starts.pop().map(|(state, skill, start)| (state.to_string(), skill.to_string(), start.millis()));
+        let start = starts
+            .pop()
+            .map(|(state, skill, start)| (state.to_string(), skill.to_string(), start.millis()));
         (agent.agent.to_string(), (start, agent.observed.map(Timestamp::millis)))
     };
     snapshot.agents().map(of).collect()
@@ -59,7 +80,11 @@ fn the_source_with_the_later_observation_says_where_an_agent_is() {
     for (observed, live_holds) in [(9_999, false), (10_000, false), (10_001, true)] {
         let live = live(observed, &[lives("user-1", "Lunch", "", Some(5_500))]);
         let now = now(&over(&one, &live, &show(1)));
-        let expected = if live_holds { is("Lunch", "", 5_500, observed) } else { is("Ready", "Sales", 5_000, 10_000) };
+        let expected = if live_holds {
+            is("Lunch", "", 5_500, observed)
+        } else {
+            is("Ready", "Sales", 5_000, 10_000)
+        };
         assert_eq!(now["user-1"], expected, "observed at {observed}");
     }
 }
@@ -67,9 +92,15 @@ fn the_source_with_the_later_observation_says_where_an_agent_is() {
 #[test]
 fn history_that_knows_only_an_earlier_state_is_behind_however_far_it_is_said_to_be_known() {
     let one = history();
-    let start_of = |start| now(&over(&one, &live(9_000, &[lives("user-1", "ACW", "Sales", Some(start))]), &show(1)))["user-1"].clone();
+    let start_of = |start| {
+        now(&over(&one, &live(9_000, &[lives("user-1", "ACW", "Sales", Some(start))]), &show(1)))["user-1"].clone()
+    };
     assert_eq!(start_of(6_001), is("Wrap-up", "Sales", 6_001, 9_000));
-    assert_eq!(start_of(6_000), is("Ready", "Sales", 5_000, 10_000), "within a second it is the same change");
+    assert_eq!(
+        start_of(6_000),
+        is("Ready", "Sales", 5_000, 10_000),
+        "within a second it is the same change"
+    );
 }
 
 #[test]
@@ -84,27 +115,57 @@ fn history_without_a_state_takes_none_away() {
 #[test]
 fn counters_and_window_entries_are_the_historys_alone() {
     let one = history();
-    let live = live(20_000, &[lives("user-1", "Meeting", "", Some(15_000)), lives("user-3", "Ready", "Sales", Some(1))]);
+    let live = live(
+        20_000,
+        &[lives("user-1", "Meeting", "", Some(15_000)), lives("user-3", "Ready", "Sales", Some(1))],
+    );
     let (alone, both) = (one.snapshot(), over(&one, &live, &show(1)));
     assert_eq!(alone.states, both.states);
     for agent in alone.agents() {
-        let other = both.agents().find(|other| other.agent == agent.agent).expect("the same agents");
+        let other =
+            both.agents().find(|other| other.agent == agent.agent).expect("the same agents");
         let counts = |agent: &AgentSeries| {
-            let count = |label: &LabelSeries| (label.state.clone(), label.skill.clone(), label.entries, label.millis, label.window_entries);
+            let count = |label: &LabelSeries| {
+                (
+                    label.state.clone(),
+                    label.skill.clone(),
+                    label.entries,
+                    label.millis,
+                    label.window_entries,
+                )
+            };
             agent.labels.iter().map(count).collect::<Vec<_>>()
         };
         assert_eq!(counts(&agent), counts(&other));
     }
-    assert!(both.agents().find(|agent| &*agent.agent == "user-3").expect("known by the live feed").labels.is_empty());
+    assert!(
+        both.agents()
+            .find(|agent| &*agent.agent == "user-3")
+            .expect("known by the live feed")
+            .labels
+            .is_empty()
+    );
 }
 
 #[test]
 fn the_live_states_go_when_the_feed_is_stale_or_the_whole_list_does_not_contain_the_agent() {
     let one = history();
-    let rows = [lives("user-1", "Meeting", "", Some(15_000)), lives("user-3", "Meeting", "", Some(15_000))];
+    let rows = [
+        lives("user-1", "Meeting", "", Some(15_000)),
+        lives("user-3", "Meeting", "", Some(15_000)),
+    ];
     let mut live = live(20_000, &rows);
-    let meeting = |snapshot: &Snapshot| snapshot.state_agents.iter().find(|(state, _)| &**state == "Meeting").map(|(_, agents)| *agents);
-    assert_eq!((meeting(&over(&one, &live, &show(1))), over(&one, &live, &show(1)).agents_seen), (Some(2), 3));
+    let meeting = |snapshot: &Snapshot| {
+        snapshot
+            .state_agents
+            .iter()
+            .find(|(state, _)| &**state == "Meeting")
+            .map(|(_, agents)| *agents)
+    };
+    assert_eq!(
+        (meeting(&over(&one, &live, &show(1))), over(&one, &live, &show(1)).agents_seen),
+        (Some(2), 3)
+    );
     live.set_stale(true);
     let stale = over(&one, &live, &show(1));
     assert_eq!((meeting(&stale), stale.agents_seen), (Some(0), 3), "known all the same");
@@ -130,9 +191,15 @@ fn where_the_history_is_stale_the_live_state_stands_alone() {
 #[test]
 fn an_agent_is_over_the_limit_by_its_own_live_observation_and_not_by_time_that_passes() {
     let one = history();
-    let show = Show { limits: BTreeMap::from([(Arc::from("Wrap-up"), Duration::from_secs(3))]), ..show(1) };
+    let show = Show {
+        limits: BTreeMap::from([(Arc::from("Wrap-up"), Duration::from_secs(3))]),
+        ..show(1)
+    };
     let over_limit = |observed| {
-        let live = live(observed, &[lives("user-1", "ACW", "", Some(15_000)), lives("user-9", "Wrap-up", "", None)]);
+        let live = live(
+            observed,
+            &[lives("user-1", "ACW", "", Some(15_000)), lives("user-9", "Wrap-up", "", None)],
+        );
         over(&one, &live, &show).over_limit[0].1
     };
     assert_eq!((over_limit(18_000), over_limit(18_001)), (0, 1));
@@ -141,13 +208,17 @@ fn an_agent_is_over_the_limit_by_its_own_live_observation_and_not_by_time_that_p
 #[test]
 fn agents_that_only_the_live_feed_knows_are_left_out_whole_where_there_is_no_room() {
     let one = history();
-    let rows: Vec<LiveRow> = (3..9).map(|number| lives(&format!("user-{number}"), "Ready", "", Some(9_000))).collect();
+    let rows: Vec<LiveRow> =
+        (3..9).map(|number| lives(&format!("user-{number}"), "Ready", "", Some(9_000))).collect();
     let live = live(20_000, &rows);
     let whole = over(&one, &live, &show(1));
     let limited = over(&one, &live, &Show { max_series: whole.series() - 1, ..show(1) });
     assert!(limited.series() < whole.series() && limited.series_dropped > 0);
     assert_eq!(limited.series() + limited.series_dropped, whole.series());
-    assert_eq!((limited.agents_seen, limited.state_agents), (whole.agents_seen, whole.state_agents));
+    assert_eq!(
+        (limited.agents_seen, limited.state_agents),
+        (whole.agents_seen, whole.state_agents)
+    );
 }
 
 const STATES: [&str; 3] = ["Ready", "Lunch", "Wrap-up"];
@@ -156,7 +227,8 @@ const SKILLS: [&str; 2] = ["", "Sales"];
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
-    /// The model takes the history alone and the live rows alone, and chooses between them agent by agent.
+    /// The model takes the history alone and the live rows alone, and chooses between them agent by
+    /// agent.
     #[test]
     fn what_is_shown_is_what_a_choice_agent_by_agent_shows(
         visits in prop::collection::vec((0..5_usize, 0..3_usize, 0..2_usize, 1_000..9_000_i64, prop::option::of(0..4_000_i64)), 0..12),
@@ -181,7 +253,8 @@ proptest! {
         told.iter().for_each(|(_, state, _, _)| { states.entry(STATES[*state].to_owned()).or_default(); });
         let mut lunches = 0;
         let mut expected = Now::new();
-        // Several skills at once are several starts in the history, so it is looked at by its first label.
+        // Several skills at once are several starts in the history, so it is looked at by its first
+        // label.
         let from_history: BTreeMap<String, (Option<Start>, i64)> = history.agents().map(|agent| {
             let standing = agent.labels.iter().find_map(|label| Some((label.state.to_string(), label.skill.to_string(), label.start?.millis())));
             (agent.agent.to_string(), (standing, agent.observed.expect("not stale").millis()))

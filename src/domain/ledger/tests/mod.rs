@@ -22,15 +22,29 @@ pub(super) fn at(millis: i64) -> Timestamp {
 pub(super) fn ledger(rows: Rows, detail: Detail, overlap: i64, targets: usize) -> Ledger {
     let overlap = Duration::from_millis(u64::try_from(overlap).expect("positive"));
     let wrap_up = vec!["Wrap-up".to_owned(), "ACW".to_owned()];
-    Ledger::new(Rules { rows, lookback: Duration::from_secs(3600), overlap, wrap_up, detail }, targets)
+    Ledger::new(
+        Rules { rows, lookback: Duration::from_secs(3600), overlap, wrap_up, detail },
+        targets,
+    )
 }
 
 pub(super) fn origin(target: usize, asked: usize, from: i64, to: i64) -> Origin {
     let asked = Asked(u64::try_from(asked).expect("small"));
-    Origin { target: TargetId::new(target), asked, oldest_awaited: asked, window: Window { from: at(from), to: at(to) } }
+    Origin {
+        target: TargetId::new(target),
+        asked,
+        oldest_awaited: asked,
+        window: Window { from: at(from), to: at(to) },
+    }
 }
 
-pub(super) fn row(agent: &'static str, state: &'static str, skill: &'static str, from: i64, to: Option<i64>) -> RawRow<'static> {
+pub(super) fn row(
+    agent: &'static str,
+    state: &'static str,
+    skill: &'static str,
+    from: i64,
+    to: Option<i64>,
+) -> RawRow<'static> {
     RawRow {
         user_id: Cow::Borrowed(agent),
         user_name: Cow::Borrowed(""),
@@ -50,8 +64,18 @@ pub(super) fn report(rows: &[RawRow<'_>]) -> Report {
 }
 
 pub(super) fn show(targets: usize) -> Show {
-    let target = |index: usize| ShownTarget { name: Arc::from(format!("target-{index}")), up: true, last_success: None, stale: false };
-    Show { targets: (0..targets).map(target).collect(), limits: BTreeMap::new(), max_series: 200_000, agent_info: false }
+    let target = |index: usize| ShownTarget {
+        name: Arc::from(format!("target-{index}")),
+        up: true,
+        last_success: None,
+        stale: false,
+    };
+    Show {
+        targets: (0..targets).map(target).collect(),
+        limits: BTreeMap::new(),
+        max_series: 200_000,
+        agent_info: false,
+    }
 }
 
 /// The first agent that is shown.
@@ -82,7 +106,12 @@ impl One {
     fn label(&self, agent: &str, state: &str, skill: &str) -> LabelSeries {
         let snapshot = self.snapshot();
         let agent = snapshot.agents().find(|series| &*series.agent == agent).expect("the agent");
-        agent.labels.iter().find(|label| &*label.state == state && &*label.skill == skill).expect("the label").clone()
+        agent
+            .labels
+            .iter()
+            .find(|label| &*label.state == state && &*label.skill == skill)
+            .expect("the label")
+            .clone()
     }
 
     fn counts(&self, state: &str, skill: &str) -> (u64, u64) {
@@ -94,7 +123,11 @@ impl One {
 #[test]
 fn the_first_report_shows_its_label_sets_at_zero() {
     let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
-    one.read(0, 1_000, &[row("user-1", "Ready", "English", 100, Some(200)), row("user-1", "Lunch", "", 200, None)]);
+    one.read(
+        0,
+        1_000,
+        &[row("user-1", "Ready", "English", 100, Some(200)), row("user-1", "Lunch", "", 200, None)],
+    );
     assert_eq!(one.counts("Ready", "English"), (0, 0));
     assert_eq!(one.label("user-1", "Ready", "English").window_entries, Some(1));
     assert_eq!(one.counts("Lunch", ""), (0, 0));
@@ -106,7 +139,11 @@ fn the_first_report_shows_its_label_sets_at_zero() {
 fn a_visit_that_began_before_the_epoch_is_time_but_no_entry() {
     let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
-    one.read(900, 1_500, &[row("user-1", "Lunch", "", 200, Some(1_300)), row("user-1", "Ready", "", 1_300, None)]);
+    one.read(
+        900,
+        1_500,
+        &[row("user-1", "Lunch", "", 200, Some(1_300)), row("user-1", "Ready", "", 1_300, None)],
+    );
     assert_eq!(one.counts("Lunch", ""), (0, 300));
     assert_eq!(one.counts("Ready", ""), (1, 200));
 }
@@ -115,7 +152,14 @@ fn a_visit_that_began_before_the_epoch_is_time_but_no_entry() {
 fn a_row_cut_at_its_windows_start_is_the_visit_that_reaches_there() {
     let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, Some(1_000))]);
-    one.read(900, 1_500, &[row("user-1", "Lunch", "", 900, Some(1_100)), row("user-1", "Ready", "", 1_100, Some(1_500))]);
+    one.read(
+        900,
+        1_500,
+        &[
+            row("user-1", "Lunch", "", 900, Some(1_100)),
+            row("user-1", "Ready", "", 1_100, Some(1_500)),
+        ],
+    );
     one.read(1_400, 2_000, &[row("user-1", "Ready", "", 1_400, Some(2_000))]);
     assert_eq!(one.counts("Lunch", ""), (0, 100));
     assert_eq!(one.counts("Ready", ""), (1, 900));
@@ -135,7 +179,11 @@ fn a_row_cut_at_its_windows_start_with_nothing_known_adds_time_and_no_entry() {
 fn a_visit_that_starts_exactly_at_a_later_windows_start_stays_one_entry() {
     let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
-    one.read(900, 2_000, &[row("user-1", "Lunch", "", 200, Some(1_900)), row("user-1", "Ready", "", 1_900, None)]);
+    one.read(
+        900,
+        2_000,
+        &[row("user-1", "Lunch", "", 200, Some(1_900)), row("user-1", "Ready", "", 1_900, None)],
+    );
     one.read(1_900, 2_500, &[row("user-1", "Ready", "", 1_900, None)]);
     assert_eq!(one.counts("Ready", ""), (1, 600));
 }
@@ -159,8 +207,14 @@ fn neighbours_in_one_state_are_two_visits_and_a_visit_of_no_length_is_one_entry(
 
 #[test]
 fn several_skills_at_once_are_one_visit_each_and_with_detail_agent_one() {
-    let rows = [row("user-1", "Ready", "English", 1_100, Some(1_300)), row("user-1", "Ready", "Spanish", 1_100, Some(1_400))];
-    for (detail, expected) in [(Detail::AgentSkill, vec![("English", 1, 200), ("Spanish", 1, 300)]), (Detail::Agent, vec![("", 1, 300)])] {
+    let rows = [
+        row("user-1", "Ready", "English", 1_100, Some(1_300)),
+        row("user-1", "Ready", "Spanish", 1_100, Some(1_400)),
+    ];
+    for (detail, expected) in [
+        (Detail::AgentSkill, vec![("English", 1, 200), ("Spanish", 1, 300)]),
+        (Detail::Agent, vec![("", 1, 300)]),
+    ] {
         let mut one = One::new(Rows::Intervals, detail);
         one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, Some(500))]);
         one.read(900, 2_000, &rows);
@@ -168,11 +222,20 @@ fn several_skills_at_once_are_one_visit_each_and_with_detail_agent_one() {
         one.read(8_900, 9_500, &[row("user-1", "Lunch", "", 8_000, None)]);
         for (skill, entries, millis) in expected {
             let label = one.label("user-1", "Ready", skill);
-            assert_eq!((label.entries, label.millis, label.window_entries), (entries, millis, Some(1)), "{detail:?} {skill}");
+            assert_eq!(
+                (label.entries, label.millis, label.window_entries),
+                (entries, millis, Some(1)),
+                "{detail:?} {skill}"
+            );
         }
         let states = one.snapshot().states;
-        let total: Vec<(&str, u64)> = states.iter().filter(|s| &*s.state == "Ready").map(|s| (&*s.skill, s.millis)).collect();
-        assert_eq!(total, [("English", 200), ("Spanish", 300)], "aggregates tell skills apart whatever the detail");
+        let total: Vec<(&str, u64)> =
+            states.iter().filter(|s| &*s.state == "Ready").map(|s| (&*s.skill, s.millis)).collect();
+        assert_eq!(
+            total,
+            [("English", 200), ("Spanish", 300)],
+            "aggregates tell skills apart whatever the detail"
+        );
     }
 }
 
@@ -181,7 +244,14 @@ fn a_late_row_counts_when_it_comes() {
     let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
     one.read(900, 1_500, &[row("user-1", "Lunch", "", 200, Some(1_450))]);
-    one.read(1_400, 2_000, &[row("user-1", "Lunch", "", 200, Some(1_450)), row("user-1", "Ready", "", 1_450, Some(1_480))]);
+    one.read(
+        1_400,
+        2_000,
+        &[
+            row("user-1", "Lunch", "", 200, Some(1_450)),
+            row("user-1", "Ready", "", 1_450, Some(1_480)),
+        ],
+    );
     assert_eq!(one.counts("Ready", ""), (1, 30));
 }
 
@@ -200,7 +270,8 @@ fn a_revision_never_lets_a_counter_fall_and_is_counted() {
 
 #[test]
 fn a_repeated_report_changes_nothing() {
-    let rows = [row("user-1", "Ready", "", 1_000, Some(1_450)), row("user-1", "Wrap-up", "", 1_450, None)];
+    let rows =
+        [row("user-1", "Ready", "", 1_000, Some(1_450)), row("user-1", "Wrap-up", "", 1_450, None)];
     let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[]);
     one.read(900, 1_500, &rows);
@@ -216,13 +287,18 @@ fn a_repeated_report_changes_nothing() {
 #[test]
 fn every_name_of_wrap_up_becomes_one_state() {
     let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
-    one.read(0, 1_000, &[row("user-1", "ACW", "", 500, Some(600)), row("user-1", "Wrap-up", "", 700, None)]);
+    one.read(
+        0,
+        1_000,
+        &[row("user-1", "ACW", "", 500, Some(600)), row("user-1", "Wrap-up", "", 700, None)],
+    );
     assert_eq!(one.label("user-1", "Wrap-up", "").window_entries, Some(2));
     assert_eq!(one.snapshot().state_agents, [(Arc::from("Wrap-up"), 1)]);
 }
 
 #[test]
-fn an_aggregated_row_adds_its_count_at_its_start_and_is_rejected_where_its_window_may_have_cut_it() {
+fn an_aggregated_row_adds_its_count_at_its_start_and_is_rejected_where_its_window_may_have_cut_it()
+{
     let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
     let bucket = |from| RawRow { count: 4, ..row("user-1", "Ready", "", from, Some(1_400)) };
@@ -270,7 +346,11 @@ fn one_state_at_a_time_ends_where_the_next_row_begins_whatever_its_state() {
     one.read(0, 1_000, &[row("user-1", "Unavailable", "", 200, Some(1_000))]);
     one.read(900, 2_000, &[row("user-1", "Unavailable", "", 1_300, None)]);
     one.read(1_900, 3_000, &[row("user-1", "Ready", "", 2_500, None)]);
-    assert_eq!(one.counts("Unavailable", ""), (1, 1_500), "300 ms of the first visit, and 1,200 of the second");
+    assert_eq!(
+        one.counts("Unavailable", ""),
+        (1, 1_500),
+        "300 ms of the first visit, and 1,200 of the second"
+    );
     assert_eq!(one.counts("Ready", ""), (1, 500));
 }
 
@@ -300,7 +380,8 @@ fn the_state_now_is_the_visit_with_the_latest_start_and_ties_go_by_name() {
     ];
     one.read(0, 1_000, &rows);
     let snapshot = one.snapshot();
-    let here: Vec<(&str, u64)> = snapshot.state_agents.iter().map(|(state, agents)| (&**state, *agents)).collect();
+    let here: Vec<(&str, u64)> =
+        snapshot.state_agents.iter().map(|(state, agents)| (&**state, *agents)).collect();
     assert_eq!(here, [("Break", 1), ("Call", 0), ("Lunch", 0), ("Ready", 0)]);
     let skills: u64 = snapshot.skill_agents.iter().map(|skill| skill.agents).sum();
     assert_eq!(skills, 2, "once in each skill that it is in the state for");
@@ -309,11 +390,18 @@ fn the_state_now_is_the_visit_with_the_latest_start_and_ties_go_by_name() {
 #[test]
 fn an_agent_is_over_the_limit_at_its_own_observed_time() {
     let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
-    one.read(0, 400_000, &[row("user-1", "Wrap-up", "", 99_999, None), row("user-2", "Wrap-up", "", 100_000, None)]);
+    one.read(
+        0,
+        400_000,
+        &[row("user-1", "Wrap-up", "", 99_999, None), row("user-2", "Wrap-up", "", 100_000, None)],
+    );
     let mut show = show(1);
     show.limits.insert(Arc::from("Wrap-up"), Duration::from_secs(300));
     show.limits.insert(Arc::from("Lunch"), Duration::from_secs(60));
-    assert_eq!(one.ledger.snapshot(&show).over_limit, [(Arc::from("Lunch"), 0), (Arc::from("Wrap-up"), 1)]);
+    assert_eq!(
+        one.ledger.snapshot(&show).over_limit,
+        [(Arc::from("Lunch"), 0), (Arc::from("Wrap-up"), 1)]
+    );
 }
 
 #[test]
@@ -326,7 +414,10 @@ fn a_stale_targets_agents_leave_the_floor_but_keep_their_counters() {
     let snapshot = one.ledger.snapshot(&show);
     assert_eq!(snapshot.state_agents, [(Arc::from("Ready"), 0)]);
     let agent = first(&snapshot);
-    assert_eq!((agent.observed, agent.labels[0].start, agent.labels[0].window_entries), (None, None, None));
+    assert_eq!(
+        (agent.observed, agent.labels[0].start, agent.labels[0].window_entries),
+        (None, None, None)
+    );
     assert_eq!(agent.labels[0].millis, 1_000);
     assert_eq!(snapshot.targets[0].watermark, Some(at(2_000)));
 }
@@ -337,7 +428,10 @@ fn the_series_limit_leaves_out_whole_agents_and_keeps_the_aggregates() {
     let agents = ["user-3", "user-1", "user-2"];
     one.read(0, 1_000, &agents.map(|agent| row(agent, "Ready", "", 200, None)));
     let all = one.snapshot();
-    assert_eq!(all.agents().map(|agent| agent.agent.to_string()).collect::<Vec<_>>(), ["user-1", "user-2", "user-3"]);
+    assert_eq!(
+        all.agents().map(|agent| agent.agent.to_string()).collect::<Vec<_>>(),
+        ["user-1", "user-2", "user-3"]
+    );
     let limited = one.ledger.snapshot(&Show { max_series: all.series() - 1, ..show(1) });
     assert_eq!(limited.agents().count(), 2);
     assert_eq!(limited.states, all.states);
@@ -352,7 +446,10 @@ fn what_ended_before_the_horizon_is_late() {
     ledger.apply(&origin(0, 2, 900, 2_000), &report(&[row("user-1", "Ready", "", 200, None)]));
     let (applied, _) = ledger.apply(
         &origin(0, 3, 1_900, 2_500),
-        &report(&[row("user-1", "Lunch", "", 1_500, Some(1_899)), row("user-1", "Ready", "", 200, None)]),
+        &report(&[
+            row("user-1", "Lunch", "", 1_500, Some(1_899)),
+            row("user-1", "Ready", "", 200, None),
+        ]),
     );
     assert_eq!(applied.late, 1);
 }
@@ -361,14 +458,24 @@ fn what_ended_before_the_horizon_is_late() {
 fn a_finished_visit_is_measured_once() {
     let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Ready", "", 200, None)]);
-    let rows = [row("user-1", "Ready", "", 200, Some(1_100)), row("user-1", "Wrap-up", "", 1_100, Some(31_100))];
-    one.read(900, 2_000, &[row("user-1", "Ready", "", 200, Some(1_100)), row("user-1", "Wrap-up", "", 1_100, None)]);
+    let rows = [
+        row("user-1", "Ready", "", 200, Some(1_100)),
+        row("user-1", "Wrap-up", "", 1_100, Some(31_100)),
+    ];
+    one.read(
+        900,
+        2_000,
+        &[row("user-1", "Ready", "", 200, Some(1_100)), row("user-1", "Wrap-up", "", 1_100, None)],
+    );
     one.read(1_900, 40_000, &rows);
     one.read(1_900, 40_000, &rows);
     one.read(31_000, 50_000, &rows[1..]);
     let states = one.snapshot().states;
     let wrap_up = states.iter().find(|state| &*state.state == "Wrap-up").expect("the state");
-    assert_eq!((wrap_up.visits.count(), wrap_up.visits.sum_millis, wrap_up.visits.buckets[3]), (1, 30_000, 1));
+    assert_eq!(
+        (wrap_up.visits.count(), wrap_up.visits.sum_millis, wrap_up.visits.buckets[3]),
+        (1, 30_000, 1)
+    );
     let ready = states.iter().find(|state| &*state.state == "Ready").expect("the state");
     assert_eq!(ready.visits.count(), 0, "it began before the epoch");
 }

@@ -1,4 +1,5 @@
-//! The ledger against naive models: one that replays reports over an array of milliseconds, one that knows the true history.
+//! The ledger against naive models: one that replays reports over an array of milliseconds, one
+//! that knows the true history.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -16,7 +17,8 @@ type Key = (&'static str, &'static str, &'static str);
 type Counts = BTreeMap<Key, (u64, u64)>;
 
 const AGENTS: [&str; 2] = ["user-1", "user-2"];
-const LABELS: [(&str, &str); 3] = [("Ready", "English"), ("Ready", "Spanish"), ("Wrap-up", "English")];
+const LABELS: [(&str, &str); 3] =
+    [("Ready", "English"), ("Ready", "Spanish"), ("Wrap-up", "English")];
 const OVERLAP: i64 = 10;
 const END: usize = 200;
 
@@ -31,8 +33,10 @@ fn published(ledger: &Ledger, targets: usize) -> Counts {
     for agent in ledger.snapshot(&show(targets)).agents() {
         for label in &agent.labels {
             let name = AGENTS.iter().find(|name| ***name == *agent.agent).expect("a known agent");
-            let (state, skill) =
-                LABELS.iter().find(|(state, skill)| **state == *label.state && **skill == *label.skill).expect("a known label");
+            let (state, skill) = LABELS
+                .iter()
+                .find(|(state, skill)| **state == *label.state && **skill == *label.skill)
+                .expect("a known label");
             counts.insert((name, state, skill), (label.entries, label.millis));
         }
     }
@@ -59,21 +63,29 @@ struct ModelReport {
 }
 
 fn model_report() -> impl Strategy<Value = ModelReport> {
-    (0..2_usize, 0..150_i64, 1..50_i64, any::<bool>()).prop_flat_map(|(target, from, length, overtakes)| {
-        let to = from + length;
-        let row = (
-            0..2_usize,
-            0..3_usize,
-            from - 8..to + 4,
-            prop_oneof![1 => Just(None), 4 => (0..30_i64).prop_map(Some)],
-            prop_oneof![9 => Just(1_u32), 1 => Just(0), 1 => Just(3)],
-        );
-        let row = row.prop_map(|(agent, label, start, length, count)| {
-            let start = start.max(0);
-            ModelRow { agent, label, start, end: length.map(|length| start + length), count }
-        });
-        prop::collection::vec(row, 0..7).prop_map(move |rows| ModelReport { target, from, to, rows, overtakes })
-    })
+    (0..2_usize, 0..150_i64, 1..50_i64, any::<bool>()).prop_flat_map(
+        |(target, from, length, overtakes)| {
+            let to = from + length;
+            let row = (
+                0..2_usize,
+                0..3_usize,
+                from - 8..to + 4,
+                prop_oneof![1 => Just(None), 4 => (0..30_i64).prop_map(Some)],
+                prop_oneof![9 => Just(1_u32), 1 => Just(0), 1 => Just(3)],
+            );
+            let row = row.prop_map(|(agent, label, start, length, count)| {
+                let start = start.max(0);
+                ModelRow { agent, label, start, end: length.map(|length| start + length), count }
+            });
+            prop::collection::vec(row, 0..7).prop_map(move |rows| ModelReport {
+                target,
+                from,
+                to,
+                rows,
+                overtakes,
+            })
+        },
+    )
 }
 
 /// One agent as an array of milliseconds, each written by the newest report that covers it.
@@ -119,7 +131,10 @@ impl Model {
         }
         self.newest[report.target] = told;
         for (id, agent) in &mut self.agents {
-            let observed = (0..2).filter(|target| self.newest[*target].contains(id)).filter_map(|target| self.watermarks[target]).max();
+            let observed = (0..2)
+                .filter(|target| self.newest[*target].contains(id))
+                .filter_map(|target| self.watermarks[target])
+                .max();
             if observed.is_some() {
                 agent.observed = observed;
                 agent.count();
@@ -150,10 +165,15 @@ impl ModelAgent {
                 self.time.values_mut().for_each(|spent| spent[slot(time)] = false);
             }
         }
-        let rows = report.rows.iter().filter(|row| row.agent == id && row.count > 0 && row.start < report.to);
+        let rows = report
+            .rows
+            .iter()
+            .filter(|row| row.agent == id && row.count > 0 && row.start < report.to);
         let rows: Vec<&ModelRow> = rows
             .filter(|row| !(row.count > 1 && row.start == report.from))
-            .filter(|row| !(known && row.end.filter(|end| *end < report.to).is_some_and(|end| end < horizon)))
+            .filter(|row| {
+                !(known && row.end.filter(|end| *end < report.to).is_some_and(|end| end < horizon))
+            })
             .collect();
         for row in &rows {
             let entries = self.entries.entry(row.label).or_insert_with(|| vec![0; END]);
@@ -165,7 +185,8 @@ impl ModelAgent {
                 }
             }
             if may_write(slot(row.start), &self.written_by) {
-                let known_there = before.get(&row.label).map_or(0, |entries| entries[slot(row.start)]);
+                let known_there =
+                    before.get(&row.label).map_or(0, |entries| entries[slot(row.start)]);
                 let count = if row.start == report.from { known_there } else { row.count };
                 entries[slot(row.start)] = entries[slot(row.start)].max(count);
             }
@@ -195,8 +216,12 @@ impl ModelAgent {
     fn within(&self, label: usize, from: i64, to: i64) -> (u64, u64) {
         let from = from.max(self.epoch).max(0);
         let range = || slot(from)..slot(to.max(from));
-        let entries = self.entries.get(&label).map_or(0, |entries| range().map(|time| u64::from(entries[time])).sum());
-        let millis = self.time.get(&label).map_or(0, |spent| range().filter(|time| spent[*time]).count());
+        let entries = self
+            .entries
+            .get(&label)
+            .map_or(0, |entries| range().map(|time| u64::from(entries[time])).sum());
+        let millis =
+            self.time.get(&label).map_or(0, |spent| range().filter(|time| spent[*time]).count());
         (entries, u64::try_from(millis).expect("small"))
     }
 
@@ -211,7 +236,8 @@ impl ModelAgent {
     }
 }
 
-/// The order of reading: each report that overtakes the one before it (of the other target) is read first.
+/// The order of reading: each report that overtakes the one before it (of the other target) is read
+/// first.
 fn reading_order(reports: &[ModelReport]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..reports.len()).collect();
     for place in 1..order.len() {
@@ -289,7 +315,13 @@ fn history() -> impl Strategy<Value = Vec<Truth>> {
             let mut start = 3;
             for (label, length, late, on_both, pause) in day {
                 let labels = if on_both && label < 2 { vec![0, 1] } else { vec![label] };
-                truth.extend(labels.into_iter().map(|label| Truth { agent, label, start, end: start + length, late }));
+                truth.extend(labels.into_iter().map(|label| Truth {
+                    agent,
+                    label,
+                    start,
+                    end: start + length,
+                    late,
+                }));
                 // Two visits of one label cannot begin at once: they would be one.
                 start += length.max(1) + pause;
             }
@@ -302,7 +334,8 @@ fn history() -> impl Strategy<Value = Vec<Truth>> {
 fn tell(truth: &[Truth], telling: Telling, window: Window, now: i64) -> Vec<RawRow<'static>> {
     let (from, to) = (window.from.millis(), window.to.millis());
     if telling == Telling::Buckets {
-        let counts = true_counts(truth, from, to).into_iter().filter(|(_, (entries, _))| *entries > 0);
+        let counts =
+            true_counts(truth, from, to).into_iter().filter(|(_, (entries, _))| *entries > 0);
         let bucket = |((agent, state, skill), (entries, _)): (Key, (u64, u64))| RawRow {
             count: u32::try_from(entries).expect("few"),
             ..row(agent, state, skill, from, Some(to))
@@ -316,11 +349,19 @@ fn tell(truth: &[Truth], telling: Telling, window: Window, now: i64) -> Vec<RawR
             Telling::Cut if visit.start < to && (visit.end > from || visit.start >= from) => {
                 (visit.start.max(from), Some(known_end.unwrap_or(to).min(to)))
             }
-            Telling::Whole if visit.start < to && (visit.end > from || visit.start >= from) => (visit.start, known_end),
+            Telling::Whole if visit.start < to && (visit.end > from || visit.start >= from) => {
+                (visit.start, known_end)
+            }
             // Events are not told again when they end, so an end must be told with the beginning.
-            Telling::EventsWithEnd if (from..to).contains(&visit.start) => (visit.start, Some(visit.end)),
+            Telling::EventsWithEnd if (from..to).contains(&visit.start) => {
+                (visit.start, Some(visit.end))
+            }
             Telling::EventsWithoutEnd if (from..to).contains(&visit.start) => (visit.start, None),
-            Telling::Cut | Telling::Whole | Telling::EventsWithEnd | Telling::EventsWithoutEnd | Telling::Buckets => return None,
+            Telling::Cut
+            | Telling::Whole
+            | Telling::EventsWithEnd
+            | Telling::EventsWithoutEnd
+            | Telling::Buckets => return None,
         };
         let (state, skill) = LABELS[visit.label];
         Some(row(AGENTS[visit.agent], state, skill, start, end))
@@ -377,16 +418,25 @@ impl Kept {
             assert_eq!(before, self.everything(), "what is taken back leaves nothing");
             return;
         }
-        self.store.commit(&self.ledger.records(&change, &Self::filters(), None)).expect("there is room");
+        self.store
+            .commit(&self.ledger.records(&change, &Self::filters(), None))
+            .expect("there is room");
         if fate == Fate::Restart {
             super::shown::check(&self.ledger, &Self::filters());
             let rules = (*self.ledger.book.rules).clone();
-            let checkpoint =
-                crate::checkpoint::read(&mut self.store, rules, &Self::filters(), &crate::domain::privacy::AgentIds::Raw).expect("whole");
+            let checkpoint = crate::checkpoint::read(
+                &mut self.store,
+                rules,
+                &Self::filters(),
+                &crate::domain::privacy::AgentIds::Raw,
+            )
+            .expect("whole");
             assert_eq!(published(&self.ledger, 2), published(&checkpoint.ledger, 2));
             self.ledger = checkpoint.ledger;
             let kept: BTreeMap<Vec<u8>, Vec<u8>> = self.everything();
-            self.store.read(&mut |key, value| assert_eq!(kept.get(key).map(Vec::as_slice), Some(value))).expect("readable");
+            self.store
+                .read(&mut |key, value| assert_eq!(kept.get(key).map(Vec::as_slice), Some(value)))
+                .expect("readable");
         }
     }
 
@@ -403,18 +453,24 @@ fn poll(truth: &[Truth], telling: Telling, polls: &[PollAt], first: i64) -> (Led
         Telling::EventsWithEnd | Telling::EventsWithoutEnd => (Rows::Events, OVERLAP),
         Telling::Buckets => (Rows::Buckets, 0),
     };
-    let mut kept = Kept { ledger: ledger(rows, Detail::AgentSkill, overlap, 2), store: MemoryStore::default() };
+    let mut kept = Kept {
+        ledger: ledger(rows, Detail::AgentSkill, overlap, 2),
+        store: MemoryStore::default(),
+    };
     let mut now = first;
     let mut waiting: Option<(super::super::Origin, Vec<RawRow<'static>>)> = None;
     let last_visit = truth.iter().map(|visit| visit.end + OVERLAP).max().unwrap_or(0);
     let calm = |target, pause| PollAt { target, pause, fate: Fate::None };
-    let settle = [calm(0, last_visit.max(now)), calm(1, OVERLAP), calm(0, OVERLAP), calm(1, OVERLAP)];
+    let settle =
+        [calm(0, last_visit.max(now)), calm(1, OVERLAP), calm(0, OVERLAP), calm(1, OVERLAP)];
     for (asked, &PollAt { target, pause, fate }) in polls.iter().chain(&settle).enumerate() {
         now += pause;
         let id = super::super::TargetId::new(target);
         let watermark = kept.ledger.watermark(id);
         let from = watermark.map_or(0, |watermark| (watermark.millis() - overlap).max(0));
-        if waiting.as_ref().is_some_and(|(origin, _)| origin.target == id) || watermark.is_some_and(|watermark| watermark >= at(now)) {
+        if waiting.as_ref().is_some_and(|(origin, _)| origin.target == id)
+            || watermark.is_some_and(|watermark| watermark >= at(now))
+        {
             continue;
         }
         let mut this = origin(target, asked + 1, from, now);
@@ -433,14 +489,24 @@ fn poll(truth: &[Truth], telling: Telling, polls: &[PollAt], first: i64) -> (Led
         }
     }
     let ledger = kept.ledger;
-    let epoch = (0..2).filter_map(|target| ledger.epoch(super::super::TargetId::new(target))).min().expect("polled");
-    let watermark = (0..2).filter_map(|target| ledger.watermark(super::super::TargetId::new(target))).max().expect("polled");
+    let epoch = (0..2)
+        .filter_map(|target| ledger.epoch(super::super::TargetId::new(target)))
+        .min()
+        .expect("polled");
+    let watermark = (0..2)
+        .filter_map(|target| ledger.watermark(super::super::TargetId::new(target)))
+        .max()
+        .expect("polled");
     (ledger, epoch.millis(), watermark.millis())
 }
 
 fn polls() -> impl Strategy<Value = Vec<PollAt>> {
     let fate = prop_oneof![6 => Just(Fate::None), 3 => Just(Fate::Overtaken), 2 => Just(Fate::Restart), 1 => Just(Fate::NotKept)];
-    let poll = (0..2_usize, 1..80_i64, fate).prop_map(|(target, pause, fate)| PollAt { target, pause, fate });
+    let poll = (0..2_usize, 1..80_i64, fate).prop_map(|(target, pause, fate)| PollAt {
+        target,
+        pause,
+        fate,
+    });
     prop::collection::vec(poll, 1..30)
 }
 
@@ -469,7 +535,8 @@ proptest! {
         let (ledger, _, _) = poll(&truth, Telling::Buckets, &polls, first);
         for agent in ledger.snapshot(&show(2)).agents() {
             let observed = agent.observed.expect("not stale").millis();
-            // That of the target it was first counted from: another's buckets that begin earlier cannot be taken apart.
+            // That of the target it was first counted from: another's buckets that begin earlier
+            // cannot be taken apart.
             let epoch = ledger.agents[&agent.agent].wake().epoch;
             prop_assert!((0..2).any(|target| ledger.epoch(super::super::TargetId::new(target)) == Some(epoch)));
             let epoch = epoch.millis();
@@ -482,7 +549,8 @@ proptest! {
     }
 }
 
-/// A history without late rows, no length, pauses, or neighbours in one state: what events without an end can tell.
+/// A history without late rows, no length, pauses, or neighbours in one state: what events without
+/// an end can tell.
 fn unbroken() -> impl Strategy<Value = Vec<Truth>> {
     prop::collection::vec((1..40_i64, any::<bool>()), 2..40).prop_map(|day| {
         let mut start = 3;
@@ -493,7 +561,13 @@ fn unbroken() -> impl Strategy<Value = Vec<Truth>> {
                 (0, false) => vec![0],
                 (_, _) => vec![2],
             };
-            truth.extend(labels.into_iter().map(|label| Truth { agent: 0, label, start, end: start + length, late: 0 }));
+            truth.extend(labels.into_iter().map(|label| Truth {
+                agent: 0,
+                label,
+                start,
+                end: start + length,
+                late: 0,
+            }));
             start += length;
         }
         let last = truth.len() - 1;

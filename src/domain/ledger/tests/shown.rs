@@ -1,4 +1,5 @@
-//! What a page sums up over all agents follows from what it says of each, and both from the records alone.
+//! What a page sums up over all agents follows from what it says of each, and both from the records
+//! alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,24 +11,36 @@ use crate::domain::ledger::Key;
 use crate::domain::report::Filter;
 use crate::domain::snapshot::{AgentSeries, Snapshot};
 
-/// Compares what `ledger` shows, with and without stale targets, with what its agents and its records say.
+/// Compares what `ledger` shows, with and without stale targets, with what its agents and its
+/// records say.
 pub(super) fn check(ledger: &Ledger, filters: &[Filter]) {
     let by_state = from_records(ledger, filters, Detail::Agent);
     let scratch = from_records(ledger, filters, ledger.book.rules.detail);
     for stale in [[false, false], [true, false], [false, true], [true, true]] {
         let mut show = show(2);
-        show.limits =
-            [("Ready", 7), ("Wrap-up", 20), ("Lunch", 1)].map(|(state, limit)| (Arc::from(state), Duration::from_millis(limit))).into();
+        show.limits = [("Ready", 7), ("Wrap-up", 20), ("Lunch", 1)]
+            .map(|(state, limit)| (Arc::from(state), Duration::from_millis(limit)))
+            .into();
         show.targets.iter_mut().zip(stale).for_each(|(target, stale)| target.stale = stale);
         let shown = ledger.snapshot(&show);
-        assert_eq!(without_fingerprints(shown.clone()), without_fingerprints(scratch.snapshot(&show)));
+        assert_eq!(
+            without_fingerprints(shown.clone()),
+            without_fingerprints(scratch.snapshot(&show))
+        );
         sums_follow(&shown);
         let by_state = by_state.snapshot(&show);
-        assert_eq!((&by_state.state_agents, &by_state.over_limit), (&shown.state_agents, &shown.over_limit));
+        assert_eq!(
+            (&by_state.state_agents, &by_state.over_limit),
+            (&shown.state_agents, &shown.over_limit)
+        );
         for snapshot in [&shown, &by_state] {
             for shard in &snapshot.shards {
                 let agents = shard.agents.as_ref().expect("nobody knows it").series();
-                assert_eq!(shard.series, agents.iter().map(AgentSeries::series).sum::<u64>(), "{agents:?}");
+                assert_eq!(
+                    shard.series,
+                    agents.iter().map(AgentSeries::series).sum::<u64>(),
+                    "{agents:?}"
+                );
             }
         }
     }
@@ -52,11 +65,14 @@ fn without_fingerprints(mut snapshot: Snapshot) -> (Snapshot, Vec<AgentSeries>) 
 }
 
 fn sums_follow(snapshot: &Snapshot) {
-    let mut states: BTreeMap<Arc<str>, u64> = snapshot.state_agents.iter().map(|(state, _)| (Arc::clone(state), 0)).collect();
+    let mut states: BTreeMap<Arc<str>, u64> =
+        snapshot.state_agents.iter().map(|(state, _)| (Arc::clone(state), 0)).collect();
     let mut skills: BTreeMap<(Arc<str>, Arc<str>), u64> = BTreeMap::new();
-    let mut over: BTreeMap<Arc<str>, u64> = snapshot.limits.iter().map(|(state, _)| (Arc::clone(state), 0)).collect();
+    let mut over: BTreeMap<Arc<str>, u64> =
+        snapshot.limits.iter().map(|(state, _)| (Arc::clone(state), 0)).collect();
     for agent in snapshot.agents() {
-        let here: Vec<_> = agent.labels.iter().filter_map(|label| Some((label, label.start?))).collect();
+        let here: Vec<_> =
+            agent.labels.iter().filter_map(|label| Some((label, label.start?))).collect();
         for (label, _) in &here {
             *skills.entry((Arc::clone(&label.skill), Arc::clone(&label.state))).or_default() += 1;
         }
@@ -67,12 +83,17 @@ fn sums_follow(snapshot: &Snapshot) {
         );
         *states.get_mut(&first.state).expect("a known state") += 1;
         let limit = snapshot.limits.iter().find(|(state, _)| *state == first.state);
-        if limit.is_some_and(|(_, limit)| agent.observed.expect("not stale").since(*start) > *limit) {
+        if limit.is_some_and(|(_, limit)| agent.observed.expect("not stale").since(*start) > *limit)
+        {
             *over.get_mut(&first.state).expect("it has a limit") += 1;
         }
     }
     assert_eq!(snapshot.state_agents, Vec::from_iter(states));
     assert_eq!(snapshot.over_limit, Vec::from_iter(over));
     let told = snapshot.skill_agents.iter().filter(|skill| skill.agents > 0);
-    assert!(told.map(|skill| ((Arc::clone(&skill.skill), Arc::clone(&skill.state)), skill.agents)).eq(skills), "{snapshot:?}");
+    assert!(
+        told.map(|skill| ((Arc::clone(&skill.skill), Arc::clone(&skill.state)), skill.agents))
+            .eq(skills),
+        "{snapshot:?}"
+    );
 }

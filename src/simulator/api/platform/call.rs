@@ -29,8 +29,8 @@ pub(in super::super) enum Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// The call at `path`, if it is one of the platform's. Below the base the case does not matter, nor does a slash too many: clients
-    /// write both.
+    /// The call at `path`, if it is one of the platform's. Below the base the case does not matter,
+    /// nor does a slash too many: clients write both.
     pub(in super::super) fn at(path: &'a str) -> Option<Self> {
         match path {
             "/.well-known/openid-configuration" => return Some(Self::OpenIdConfiguration),
@@ -45,7 +45,10 @@ impl<'a> Call<'a> {
         if !is(base, "incontactapi") || !is(services, "services") {
             return None;
         }
-        let number = version.strip_prefix(['v', 'V']).and_then(|number| number.strip_suffix(".0")).and_then(|number| number.parse().ok());
+        let number = version
+            .strip_prefix(['v', 'V'])
+            .and_then(|number| number.strip_suffix(".0"))
+            .and_then(|number| number.parse().ok());
         if !number.is_some_and(|number| VERSIONS.contains(&number)) {
             return Some(Self::UnknownVersion);
         }
@@ -53,10 +56,17 @@ impl<'a> Call<'a> {
             [agents] if is(agents, "agents") => Some(Self::Agents),
             [unit] if is(unit, "business-unit") => Some(Self::BusinessUnit),
             [codes] if is(codes, "unavailable-codes") => Some(Self::Codes),
-            [skills, activity] if is(skills, "skills") && is(activity, "activity") => Some(Self::Skills),
+            [skills, activity] if is(skills, "skills") && is(activity, "activity") => {
+                Some(Self::Skills)
+            }
             [agents, states] if is(agents, "agents") && is(states, "states") => Some(Self::States),
-            [agents, history] if is(agents, "agents") && is(history, "state-history") => Some(Self::History),
-            [agents, id, history] if is(agents, "agents") && (is(history, "state-history") || is(history, "statehistory")) => {
+            [agents, history] if is(agents, "agents") && is(history, "state-history") => {
+                Some(Self::History)
+            }
+            [agents, id, history]
+                if is(agents, "agents")
+                    && (is(history, "state-history") || is(history, "statehistory")) =>
+            {
                 Some(Self::AgentHistory(id))
             }
             _ => None,
@@ -94,13 +104,16 @@ impl Query {
     /// Reads the query of `request`; else what is wrong with it.
     pub(super) fn read(request: &Request<Bytes>) -> Result<Self, String> {
         let mut query = Self::default();
-        for (name, value) in url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()) {
+        for (name, value) in
+            url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+        {
             if value.is_empty() {
                 continue;
             }
             let time = || {
                 let time: Result<jiff::Timestamp, _> = value.parse();
-                time.map(|time| Timestamp::from_millis(time.as_millisecond())).map_err(|_| format!("{name} is no time."))
+                time.map(|time| Timestamp::from_millis(time.as_millisecond()))
+                    .map_err(|_| format!("{name} is no time."))
             };
             let count = || value.parse::<usize>().map_err(|_| format!("{name} is no count."));
             match name.to_ascii_lowercase().as_str() {
@@ -109,7 +122,9 @@ impl Query {
                 "updatedsince" => query.updated_since = Some(time()?),
                 "skip" => query.skip = count()?,
                 "top" => query.top = Some(count()?),
-                "fields" => query.fields = value.split(',').map(|field| field.trim().to_owned()).collect(),
+                "fields" => {
+                    query.fields = value.split(',').map(|field| field.trim().to_owned()).collect()
+                }
                 _ => {}
             }
         }
@@ -146,7 +161,9 @@ mod tests {
 
     #[test]
     fn queries_are_read_strictly_but_for_names_that_nobody_knows() {
-        let read = |query: &str| Query::read(&Request::get(format!("/x?{query}")).body(Bytes::new()).expect("a request"));
+        let read = |query: &str| {
+            Query::read(&Request::get(format!("/x?{query}")).body(Bytes::new()).expect("a request"))
+        };
         let query = read("startDate=2023-10-27T08:00:00Z&SKIP=7&top=3&fields=agentId,%20startDate&orderBy=x&updatedSince=").expect("right");
         assert_eq!(query.start_date, Some(Timestamp::from_millis(1_698_393_600_000)));
         assert_eq!((query.skip, query.top, query.updated_since), (7, Some(3), None));

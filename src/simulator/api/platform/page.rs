@@ -13,7 +13,8 @@ use super::Asked;
 use super::call::Query;
 
 /// The fields of rows that are times.
-const TIMES: [&str; 5] = ["earliestQueueTime", "lastUpdateTime", "serverTime", "sessionStartTime", "startDate"];
+const TIMES: [&str; 5] =
+    ["earliestQueueTime", "lastUpdateTime", "serverTime", "sessionStartTime", "startDate"];
 
 /// All rows of a list.
 pub(super) struct List {
@@ -42,7 +43,13 @@ impl Teller<'_> {
             return Reply::empty(StatusCode::NO_CONTENT);
         }
         let end = skip + page;
-        let rows: Vec<Value> = list.rows.into_iter().skip(skip).take(page).map(|(key, row)| self.row(key, row)).collect();
+        let rows: Vec<Value> = list
+            .rows
+            .into_iter()
+            .skip(skip)
+            .take(page)
+            .map(|(key, row)| self.row(key, row))
+            .collect();
         let link = |skip: usize| Value::String(self.link(skip));
         let mut body = json!({
             "businessUnitId": 4_594_001,
@@ -93,7 +100,9 @@ impl Teller<'_> {
     fn row(&self, key: u64, row: Value) -> Value {
         let Value::Object(mut fields) = row else { return row };
         if !self.query.fields.is_empty() {
-            fields.retain(|name, _| self.query.fields.iter().any(|wanted| wanted.eq_ignore_ascii_case(name)));
+            fields.retain(|name, _| {
+                self.query.fields.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
+            });
         }
         odd_fields(self.asked.faults, key, &mut fields);
         Value::Object(fields)
@@ -102,7 +111,9 @@ impl Teller<'_> {
 
 /// Leaves out, empties and writes otherwise what the oddities say.
 fn odd_fields(faults: &Faults, key: u64, fields: &mut Map<String, Value>) {
-    let spare = |name: &str, oddity| SPARE.contains(&name) && faults.odd(hash(key, &[hash_text(name)]), oddity).is_some();
+    let spare = |name: &str, oddity| {
+        SPARE.contains(&name) && faults.odd(hash(key, &[hash_text(name)]), oddity).is_some()
+    };
     fields.retain(|name, _| !spare(name, Oddity::Missing));
     for (_, value) in fields.iter_mut().filter(|(name, _)| spare(name, Oddity::Nulls)) {
         *value = Value::Null;
@@ -120,7 +131,9 @@ fn odd_time(time: &str, how: u64) -> String {
     match time.strip_suffix('Z').and_then(|time| time.split_once('.')) {
         None => time.to_owned(),
         Some((seconds, "000")) if how.is_multiple_of(2) => format!("{seconds}Z"),
-        Some((seconds, millis)) if how.is_multiple_of(2) => format!("{seconds}.{}Z", millis.trim_end_matches('0')),
+        Some((seconds, millis)) if how.is_multiple_of(2) => {
+            format!("{seconds}.{}Z", millis.trim_end_matches('0'))
+        }
         Some((seconds, millis)) => format!("{seconds}.{millis}0000Z"),
     }
 }
@@ -164,9 +177,13 @@ fn retold(value: &Value, keys: Option<Keys>, strings: bool) -> Value {
             });
             Value::Object(retold.collect())
         }
-        Value::Array(values) => Value::Array(values.iter().map(|value| retold(value, keys, strings)).collect()),
+        Value::Array(values) => {
+            Value::Array(values.iter().map(|value| retold(value, keys, strings)).collect())
+        }
         Value::Number(number) if strings => Value::String(number.to_string()),
-        Value::Bool(truth) if strings => Value::String(if *truth { "True" } else { "False" }.to_owned()),
+        Value::Bool(truth) if strings => {
+            Value::String(if *truth { "True" } else { "False" }.to_owned())
+        }
         Value::Number(_) | Value::Bool(_) | Value::String(_) | Value::Null => value.clone(),
     }
 }
@@ -178,8 +195,14 @@ mod tests {
     #[test]
     fn an_odd_time_is_the_same_time() {
         let odd = |time| [odd_time(time, 0), odd_time(time, 1)];
-        assert_eq!(odd("2023-10-27T08:00:00.000Z"), ["2023-10-27T08:00:00Z", "2023-10-27T08:00:00.0000000Z"]);
-        assert_eq!(odd("2023-10-27T08:00:00.120Z"), ["2023-10-27T08:00:00.12Z", "2023-10-27T08:00:00.1200000Z"]);
+        assert_eq!(
+            odd("2023-10-27T08:00:00.000Z"),
+            ["2023-10-27T08:00:00Z", "2023-10-27T08:00:00.0000000Z"]
+        );
+        assert_eq!(
+            odd("2023-10-27T08:00:00.120Z"),
+            ["2023-10-27T08:00:00.12Z", "2023-10-27T08:00:00.1200000Z"]
+        );
         assert_eq!(odd("yesterday"), ["yesterday"; 2]);
     }
 }

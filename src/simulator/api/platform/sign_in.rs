@@ -53,8 +53,11 @@ impl Grant {
 
 /// Name and password of the header `Authorization: Basic`.
 fn basic(asked: Asked<'_>) -> Option<(String, String)> {
-    let (scheme, encoded) = asked.request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    let decoded = scheme.eq_ignore_ascii_case("basic").then(|| BASE64_STANDARD.decode(encoded.trim()).ok())??;
+    let (scheme, encoded) =
+        asked.request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let decoded = scheme
+        .eq_ignore_ascii_case("basic")
+        .then(|| BASE64_STANDARD.decode(encoded.trim()).ok())??;
     let text = String::from_utf8(decoded).ok()?;
     text.split_once(':').map(|(name, password)| (name.to_owned(), password.to_owned()))
 }
@@ -74,7 +77,9 @@ impl Simulator {
 
     pub(super) fn tenant_configuration(&self, asked: Asked<'_>) -> Reply {
         let query = asked.request.uri().query().unwrap_or_default();
-        if !url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "tenantId" && value == TENANT) {
+        if !url::form_urlencoded::parse(query.as_bytes())
+            .any(|(name, value)| name == "tenantId" && value == TENANT)
+        {
             return denied(StatusCode::NOT_FOUND, "There is no such tenant.", asked.chance);
         }
         let origin = asked.origin();
@@ -85,13 +90,27 @@ impl Simulator {
 
     pub(super) fn platform_token(&self, asked: Asked<'_>) -> Reply {
         let Some(grant) = Grant::read(asked) else {
-            return refusal(StatusCode::BAD_REQUEST, "invalid_request", "The body must be form-encoded.");
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                "invalid_request",
+                "The body must be form-encoded.",
+            );
         };
         if grant.kind != "password" {
-            return refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", "grant_type must be password.");
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                "unsupported_grant_type",
+                "grant_type must be password.",
+            );
         }
-        if grant.client_id != self.options.client_id || grant.client_secret != self.options.client_secret.expose_secret() {
-            return refusal(StatusCode::UNAUTHORIZED, "invalid_client", "The client id or the client secret is wrong.");
+        if grant.client_id != self.options.client_id
+            || grant.client_secret != self.options.client_secret.expose_secret()
+        {
+            return refusal(
+                StatusCode::UNAUTHORIZED,
+                "invalid_client",
+                "The client id or the client secret is wrong.",
+            );
         }
         self.with_access_key(asked, &grant.username, &grant.password)
     }
@@ -99,7 +118,13 @@ impl Simulator {
     pub(super) fn access_key_token(&self, asked: Asked<'_>) -> Reply {
         let body: Value = match serde_json::from_slice(asked.request.body()) {
             Ok(body) if media_type(asked.request).as_deref() == Some("application/json") => body,
-            _ => return refusal(StatusCode::BAD_REQUEST, "invalid_request", "The body must be JSON."),
+            _ => {
+                return refusal(
+                    StatusCode::BAD_REQUEST,
+                    "invalid_request",
+                    "The body must be JSON.",
+                );
+            }
         };
         let text = |name: &str| body[name].as_str().unwrap_or_default();
         self.with_access_key(asked, text("accessKeyId"), text("accessKeySecret"))
@@ -109,10 +134,18 @@ impl Simulator {
     fn with_access_key(&self, asked: Asked<'_>, id: &str, secret: &str) -> Reply {
         let options = &self.options;
         if id != options.access_key_id || secret != options.access_key_secret.expose_secret() {
-            return refusal(StatusCode::UNAUTHORIZED, "invalid_grant", "The access key id or its secret is wrong.");
+            return refusal(
+                StatusCode::UNAUTHORIZED,
+                "invalid_grant",
+                "The access key id or its secret is wrong.",
+            );
         }
         if !options.client_enabled {
-            return refusal(StatusCode::FORBIDDEN, "unauthorized_client", "The client is disabled or lacks permission.");
+            return refusal(
+                StatusCode::FORBIDDEN,
+                "unauthorized_client",
+                "The client is disabled or lacks permission.",
+            );
         }
         let now = asked.now;
         let expiry = now.plus(options.token_life);
@@ -149,7 +182,8 @@ fn unsigned(claims: &Value) -> String {
 }
 
 fn refusal(status: StatusCode, error: &str, error_description: &str) -> Reply {
-    let reply = Reply::json(status, &json!({"error": error, "error_description": error_description}));
+    let reply =
+        Reply::json(status, &json!({"error": error, "error_description": error_description}));
     match http::HeaderValue::from_str(error_description) {
         Ok(why) => reply.with(STATUS_DESCRIPTION, why),
         Err(_) => reply,

@@ -8,15 +8,25 @@ fn inject(simulator: &Simulator, fault: Fault, endpoint: Endpoint) {
 fn throttled_answers_say_when_to_come_back_in_each_form_or_not_at_all() {
     let simulator = simulator();
     let token = token(&simulator, at(0));
-    let expected =
-        [(Fault::Throttle, Some("5")), (Fault::ThrottleDate, Some("Fri, 27 Oct 2023 08:00:06 GMT")), (Fault::ThrottleBare, None)];
+    let expected = [
+        (Fault::Throttle, Some("5")),
+        (Fault::ThrottleDate, Some("Fri, 27 Oct 2023 08:00:06 GMT")),
+        (Fault::ThrottleBare, None),
+    ];
     for (fault, retry_after) in expected {
         inject(&simulator, fault, Endpoint::Submit);
         let answer = simulator.handle(at(300), &submit_request(&token, &report()));
         assert_eq!((status(&answer), header(&answer, RETRY_AFTER)), (429, retry_after));
         assert_eq!(simulator.counters().happened(fault), 1);
     }
-    assert_eq!((simulator.counters().accepted, simulator.counters().refused, simulator.counters().over_quota), (0, 3, 0));
+    assert_eq!(
+        (
+            simulator.counters().accepted,
+            simulator.counters().refused,
+            simulator.counters().over_quota
+        ),
+        (0, 3, 0)
+    );
 }
 
 #[test]
@@ -58,7 +68,10 @@ fn a_cut_body_is_shorter_than_announced() {
         inject(&simulator, Fault::Cut, Endpoint::Poll);
         let answer = poll(&simulator, at(4000), &token, &id);
         let length = answer.response.body().len();
-        assert_eq!(header(&answer, http::header::CONTENT_LENGTH), Some(length.to_string().as_str()));
+        assert_eq!(
+            header(&answer, http::header::CONTENT_LENGTH),
+            Some(length.to_string().as_str())
+        );
         let Delivery::CutAfter(bytes) = answer.delivery else { panic!("{:?}", answer.delivery) };
         assert!(bytes < length);
         assert!(serde_json::from_slice::<Value>(&answer.response.body()[..bytes]).is_err());
@@ -109,7 +122,10 @@ fn jobs_fail_never_end_or_are_lost() {
     assert!(answer["errorMessage"].is_string() && answer.get("data").is_none());
     inject(&simulator, Fault::Endless, Endpoint::Submit);
     let endless = submit(&simulator, at(0), &token);
-    assert_eq!(body(&poll(&simulator, at(1_000_000), &token, &endless))["status"], json!("RUNNING"));
+    assert_eq!(
+        body(&poll(&simulator, at(1_000_000), &token, &endless))["status"],
+        json!("RUNNING")
+    );
     let lost = submit(&simulator, at(0), &token);
     inject(&simulator, Fault::Lose, Endpoint::Poll);
     assert_eq!(status(&poll(&simulator, at(0), &token, &lost)), 404);
@@ -128,14 +144,19 @@ fn a_status_that_nobody_knows_is_told_once() {
 
 #[test]
 fn chance_brings_every_fault_and_truth_does_not_change() {
-    let many = Simulator::new(SimulatorOptions { faults: Faults::many(), report_jobs_per_minute: 1_000_000, ..small() });
+    let many = Simulator::new(SimulatorOptions {
+        faults: Faults::many(),
+        report_jobs_per_minute: 1_000_000,
+        ..small()
+    });
     for second in 0..600 {
         let now = at(second * 1000);
         let answer = many.handle(now, &token_request("simulated-secret"));
         let token = serde_json::from_slice::<Value>(answer.response.body()).unwrap_or_default()["access_token"].clone();
         let token = token.as_str().unwrap_or("none");
         let answer = many.handle(now, &submit_request(token, &report()));
-        let id = serde_json::from_slice::<Value>(answer.response.body()).unwrap_or_default()["id"].clone();
+        let id = serde_json::from_slice::<Value>(answer.response.body()).unwrap_or_default()["id"]
+            .clone();
         let _any = poll(&many, now, token, id.as_str().unwrap_or("none"));
     }
     for fault in Fault::ALL {

@@ -11,12 +11,15 @@ use super::*;
 mod truth;
 
 const BASE: &str = "/incontactapi/services/v30.0";
-const PASSWORD: &str = "grant_type=password&username=simulated-key&password=simulated-key-secret%3D%3D";
+const PASSWORD: &str =
+    "grant_type=password&username=simulated-key&password=simulated-key-secret%3D%3D";
 const CLIENT: &str = "&client_id=simulated-client&client_secret=simulated-secret";
 const STATUS_DESCRIPTION: http::HeaderName = http::HeaderName::from_static("icstatusdescription");
 
 fn form() -> http::request::Builder {
-    Request::post("/auth/token").header(CONTENT_TYPE, "application/x-www-form-urlencoded").header(HOST, "cxone.test")
+    Request::post("/auth/token")
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(HOST, "cxone.test")
 }
 
 fn sign_in(body: &str) -> Request<Bytes> {
@@ -25,7 +28,8 @@ fn sign_in(body: &str) -> Request<Bytes> {
 
 fn access_key(id: &str, secret: &str) -> Request<Bytes> {
     let body = json!({"accessKeyId": id, "accessKeySecret": secret}).to_string();
-    let request = Request::post("/authentication/v1/token/access-key").header(CONTENT_TYPE, "application/json");
+    let request = Request::post("/authentication/v1/token/access-key")
+        .header(CONTENT_TYPE, "application/json");
     request.body(Bytes::from(body)).expect("a request")
 }
 
@@ -36,7 +40,9 @@ fn platform_token(simulator: &Simulator, now: Timestamp) -> String {
 
 fn call_request(token: &str, call: &str) -> Request<Bytes> {
     let path = if call.starts_with("http") { call.to_owned() } else { format!("{BASE}/{call}") };
-    let request = Request::get(path).header(AUTHORIZATION, format!("Bearer {token}")).header(HOST, "api.test");
+    let request = Request::get(path)
+        .header(AUTHORIZATION, format!("Bearer {token}"))
+        .header(HOST, "api.test");
     request.body(Bytes::new()).expect("a request")
 }
 
@@ -45,12 +51,14 @@ fn call(simulator: &Simulator, now: Timestamp, path: &str) -> Answer {
     simulator.handle(now, &call_request(&platform_token(simulator, now), path))
 }
 
-/// All rows of a list, page by page, as a reader goes on by what it received; and how many pages that were.
+/// All rows of a list, page by page, as a reader goes on by what it received; and how many pages
+/// that were.
 fn all_pages(simulator: &Simulator, now: Timestamp, path: &str, list: &str) -> (Vec<Value>, usize) {
     let token = platform_token(simulator, now);
     let (mut rows, mut pages) = (Vec::new(), 0);
     loop {
-        let answer = simulator.handle(now, &call_request(&token, &format!("{path}&skip={}", rows.len())));
+        let answer =
+            simulator.handle(now, &call_request(&token, &format!("{path}&skip={}", rows.len())));
         pages += 1;
         if status(&answer) == 204 {
             return (rows, pages);
@@ -78,33 +86,53 @@ fn names(row: &Value) -> Vec<&str> {
 fn discovery_leads_from_the_issuer_to_token_tenant_and_api() {
     let simulator = simulator();
     let get = |path: &str| {
-        let request = Request::get(path).header(HOST, "cxone.test").header("x-forwarded-proto", "https");
+        let request =
+            Request::get(path).header(HOST, "cxone.test").header("x-forwarded-proto", "https");
         simulator.handle(at(0), &request.body(Bytes::new()).expect("a request"))
     };
-    assert_eq!(body(&get("/.well-known/openid-configuration"))["token_endpoint"], json!("https://cxone.test/auth/token"));
+    assert_eq!(
+        body(&get("/.well-known/openid-configuration"))["token_endpoint"],
+        json!("https://cxone.test/auth/token")
+    );
     let answer = body(&simulator.handle(at(0), &sign_in(&format!("{PASSWORD}{CLIENT}"))));
     assert_eq!((&answer["expires_in"], &answer["token_type"]), (&json!(1200), &json!("Bearer")));
     assert!(answer["refresh_token"].is_string());
     let id_token: Vec<&str> = answer["id_token"].as_str().expect("a token").split('.').collect();
-    let claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(id_token[1]).expect("base64")).expect("JSON");
+    let claims: Value =
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(id_token[1]).expect("base64"))
+            .expect("JSON");
     assert_eq!(claims["area"], json!("na1"));
     let tenant = claims["tenantId"].as_str().expect("a tenant");
     let found = body(&get(&format!("/.well-known/cxone-configuration?tenantId={tenant}")));
-    assert_eq!((&found["api_endpoint"], &found["area"]), (&json!("https://cxone.test"), &json!("na1")));
+    assert_eq!(
+        (&found["api_endpoint"], &found["area"]),
+        (&json!("https://cxone.test"), &json!("na1"))
+    );
     assert_eq!(status(&get("/.well-known/cxone-configuration?tenantId=another")), 404);
     let unit = body(&call(&simulator, at(0), "business-unit"));
     assert_eq!(unit["businessUnits"][0]["tenantId"], json!(tenant));
-    let elsewhere = SimulatorOptions { api_endpoint: Some("https://elsewhere.example".to_owned()), ..small() };
-    let request = Request::get(format!("/.well-known/cxone-configuration?tenantId={tenant}")).body(Bytes::new()).expect("a request");
-    assert_eq!(body(&Simulator::new(elsewhere).handle(at(0), &request))["api_endpoint"], json!("https://elsewhere.example"));
+    let elsewhere =
+        SimulatorOptions { api_endpoint: Some("https://elsewhere.example".to_owned()), ..small() };
+    let request = Request::get(format!("/.well-known/cxone-configuration?tenantId={tenant}"))
+        .body(Bytes::new())
+        .expect("a request");
+    assert_eq!(
+        body(&Simulator::new(elsewhere).handle(at(0), &request))["api_endpoint"],
+        json!("https://elsewhere.example")
+    );
 }
 
 #[test]
 fn the_client_may_stand_in_the_body_or_in_the_header_and_the_access_key_may_come_alone() {
     let simulator = simulator();
     let basic = format!("Basic {}", BASE64_STANDARD.encode("simulated-client:simulated-secret"));
-    let in_header = form().header(AUTHORIZATION, basic).body(Bytes::from(PASSWORD)).expect("a request");
-    for request in [sign_in(&format!("{PASSWORD}{CLIENT}")), in_header, access_key("simulated-key", "simulated-key-secret==")] {
+    let in_header =
+        form().header(AUTHORIZATION, basic).body(Bytes::from(PASSWORD)).expect("a request");
+    for request in [
+        sign_in(&format!("{PASSWORD}{CLIENT}")),
+        in_header,
+        access_key("simulated-key", "simulated-key-secret=="),
+    ] {
         let answer = simulator.handle(at(0), &request);
         assert_eq!(status(&answer), 200, "{answer:?}");
         let token = body(&answer)["access_token"].as_str().expect("a token").to_owned();
@@ -116,18 +144,26 @@ fn the_client_may_stand_in_the_body_or_in_the_header_and_the_access_key_may_come
 #[test]
 fn wrong_keys_get_no_token_and_are_told_so_in_body_and_header() {
     let simulator = simulator();
-    let wrong_basic = form().header(AUTHORIZATION, "Basic guess").body(Bytes::from(PASSWORD)).expect("a request");
+    let wrong_basic =
+        form().header(AUTHORIZATION, "Basic guess").body(Bytes::from(PASSWORD)).expect("a request");
     for (request, expected, error) in [
         (sign_in(PASSWORD), 401, "invalid_client"),
         (wrong_basic, 401, "invalid_client"),
         (sign_in(&format!("{}{CLIENT}", PASSWORD.replace("%3D", ""))), 401, "invalid_grant"),
-        (sign_in(&format!("{}{CLIENT}", PASSWORD.replace("=password", "=client_credentials"))), 400, "unsupported_grant_type"),
+        (
+            sign_in(&format!("{}{CLIENT}", PASSWORD.replace("=password", "=client_credentials"))),
+            400,
+            "unsupported_grant_type",
+        ),
         (access_key("simulated-key", "guess"), 401, "invalid_grant"),
         (access_key("", ""), 401, "invalid_grant"),
     ] {
         let answer = simulator.handle(at(0), &request);
         assert_eq!((status(&answer), &body(&answer)["error"]), (expected, &json!(error)));
-        assert!(body(&answer)["error_description"].is_string() && header(&answer, STATUS_DESCRIPTION).is_some());
+        assert!(
+            body(&answer)["error_description"].is_string()
+                && header(&answer, STATUS_DESCRIPTION).is_some()
+        );
     }
     let mut no_form = sign_in(&format!("{PASSWORD}{CLIENT}"));
     no_form.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
@@ -142,14 +178,29 @@ fn calls_want_a_token_of_their_own_api_that_is_still_good() {
     let simulator = simulator();
     let reports = token(&simulator, at(0));
     let good = platform_token(&simulator, at(0));
-    for call in ["agents/states", "agents/state-history", "agents/100001/state-history", "unavailable-codes", "skills/activity", "agents"] {
+    for call in [
+        "agents/states",
+        "agents/state-history",
+        "agents/100001/state-history",
+        "unavailable-codes",
+        "skills/activity",
+        "agents",
+    ] {
         for wrong in ["", "guess", &reports] {
             let answer = simulator.handle(at(0), &call_request(wrong, call));
             assert_eq!(status(&answer), 401, "{call}");
             assert!(header(&answer, STATUS_DESCRIPTION).is_some());
         }
-        assert_ne!(status(&simulator.handle(at(1_199_999), &call_request(&good, call))), 401, "{call}");
-        assert_eq!(status(&simulator.handle(at(1_200_000), &call_request(&good, call))), 401, "{call}");
+        assert_ne!(
+            status(&simulator.handle(at(1_199_999), &call_request(&good, call))),
+            401,
+            "{call}"
+        );
+        assert_eq!(
+            status(&simulator.handle(at(1_200_000), &call_request(&good, call))),
+            401,
+            "{call}"
+        );
     }
     assert_eq!(status(&poll(&simulator, at(0), &good, "job-1")), 401);
     simulator.revoke_tokens();
@@ -162,7 +213,10 @@ fn calls_want_a_token_of_their_own_api_that_is_still_good() {
 fn a_live_row_says_who_is_where_since_when() {
     let simulator = simulator();
     let answer = body(&call(&simulator, at(0), "agents/states"));
-    assert_eq!((&answer["totalRecords"], &answer["lastPollTime"]), (&json!(4), &json!("2023-10-27T08:00:00.000Z")));
+    assert_eq!(
+        (&answer["totalRecords"], &answer["lastPollTime"]),
+        (&json!(4), &json!("2023-10-27T08:00:00.000Z"))
+    );
     let rows = answer["agentStates"].as_array().expect("rows");
     let expected = "agentId agentStateId agentStateName contactId firstName isACW isActive isOutbound lastName lastUpdateTime mediaTypeId \
                     mediaTypeName openContacts outStateDescription outStateId sessionStartTime skillId skillName startDate teamId teamName \
@@ -170,10 +224,21 @@ fn a_live_row_says_who_is_where_since_when() {
     assert_eq!(names(&rows[0]), expected.split_whitespace().collect::<Vec<_>>());
     for (index, row) in rows.iter().enumerate() {
         let window = Window { from: at(0), to: at(1) };
-        let stay = simulator.floor().stays(index, window).into_iter().find(|stay| stay.end > at(0)).expect("everybody is somewhere");
+        let stay = simulator
+            .floor()
+            .stays(index, window)
+            .into_iter()
+            .find(|stay| stay.end > at(0))
+            .expect("everybody is somewhere");
         assert_eq!(row["agentId"], json!(stay.agent.number()));
-        assert_eq!((&row["agentStateId"], &row["agentStateName"]), (&json!(stay.state.platform_id()), &json!(stay.state.platform_name())));
-        assert_eq!((&row["startDate"], &row["skillName"]), (&json!(stay.start.to_string()), &json!(stay.skill)));
+        assert_eq!(
+            (&row["agentStateId"], &row["agentStateName"]),
+            (&json!(stay.state.platform_id()), &json!(stay.state.platform_name()))
+        );
+        assert_eq!(
+            (&row["startDate"], &row["skillName"]),
+            (&json!(stay.start.to_string()), &json!(stay.skill))
+        );
         assert_eq!(row["isACW"], json!(stay.state.platform_label() == "Wrap-up"));
         assert!(row["sessionStartTime"].as_str() <= row["startDate"].as_str());
     }
@@ -182,10 +247,16 @@ fn a_live_row_says_who_is_where_since_when() {
 #[test]
 fn since_a_moment_only_what_began_since_then_is_told() {
     let simulator = Simulator::new(SimulatorOptions { agents: 40, ..small() });
-    let rows = |path: &str| body(&call(&simulator, at(0), path))["agentStates"].as_array().expect("rows").clone();
+    let rows = |path: &str| {
+        body(&call(&simulator, at(0), path))["agentStates"].as_array().expect("rows").clone()
+    };
     let (all, since) = (rows("agents/states"), at(-120_000));
     let changed = rows(&format!("agents/states?updatedSince={since}"));
-    let expected: Vec<_> = all.iter().filter(|row| row["startDate"].as_str() >= Some(since.to_string().as_str())).cloned().collect();
+    let expected: Vec<_> = all
+        .iter()
+        .filter(|row| row["startDate"].as_str() >= Some(since.to_string().as_str()))
+        .cloned()
+        .collect();
     assert_eq!(changed, expected);
     assert!(!changed.is_empty() && changed.len() < all.len());
     assert_eq!(rows(&format!("agents/states?updatedSince={}", at(1))), Vec::<Value>::new());
@@ -200,31 +271,58 @@ fn a_historical_row_says_who_was_where_when_and_how_long() {
                     outStateDescription outStateId skillId skillName startDate stateIndex teamId";
     let by_name = |row: &Value| names(row).into_iter().map(str::to_owned).collect::<Vec<_>>();
     assert!(rows.iter().all(|row| by_name(row) == expected.split_whitespace().collect::<Vec<_>>()));
-    let wrap_up = rows.iter().find(|row| row["outStateId"] == json!(704)).expect("somebody forgets to end Wrap-up");
-    assert_eq!((&wrap_up["agentStateId"], &wrap_up["agentStateName"]), (&json!(2), &json!("Unavailable")));
+    let wrap_up = rows
+        .iter()
+        .find(|row| row["outStateId"] == json!(704))
+        .expect("somebody forgets to end Wrap-up");
+    assert_eq!(
+        (&wrap_up["agentStateId"], &wrap_up["agentStateName"]),
+        (&json!(2), &json!("Unavailable"))
+    );
     let ended = rows.iter().find(|row| row["duration"].is_string()).expect("somebody moved on");
-    assert!(ended["duration"].as_str().is_some_and(|duration| duration.starts_with("PT")), "{ended}");
-    let identity = |row: &Value| format!("{} {} {}", row["agentId"], row["agentSessionId"], row["stateIndex"]);
+    assert!(
+        ended["duration"].as_str().is_some_and(|duration| duration.starts_with("PT")),
+        "{ended}"
+    );
+    let identity =
+        |row: &Value| format!("{} {} {}", row["agentId"], row["agentSessionId"], row["stateIndex"]);
     assert_eq!(rows.iter().map(identity).collect::<BTreeSet<_>>().len(), rows.len());
-    let of_one = body(&call(&simulator, at(0), &history(at(-3_600_000), at(0)).replace("agents/", "agents/100001/")));
-    let expected: Vec<_> = rows.iter().filter(|row| row["agentId"] == json!(100_001)).cloned().collect();
+    let of_one = body(&call(
+        &simulator,
+        at(0),
+        &history(at(-3_600_000), at(0)).replace("agents/", "agents/100001/"),
+    ));
+    let expected: Vec<_> =
+        rows.iter().filter(|row| row["agentId"] == json!(100_001)).cloned().collect();
     assert_eq!(of_one["agentStateHistory"], json!(expected));
-    let unknown = call(&simulator, at(0), &history(at(-3_600_000), at(0)).replace("agents/", "agents/7/"));
+    let unknown =
+        call(&simulator, at(0), &history(at(-3_600_000), at(0)).replace("agents/", "agents/7/"));
     assert_eq!(status(&unknown), 404);
 }
 
 #[test]
 fn history_since_a_moment_is_what_began_or_ended_since_then() {
     let simulator = Simulator::new(SimulatorOptions { agents: 40, ..small() });
-    let rows = |path: &str| body(&call(&simulator, at(0), path))["agentStateHistory"].as_array().expect("rows").clone();
+    let rows = |path: &str| {
+        body(&call(&simulator, at(0), path))["agentStateHistory"].as_array().expect("rows").clone()
+    };
     let all = rows(&history(at(-3_600_000), at(0)));
     let since = at(-600_000);
     let told = rows(&format!("{}&updatedSince={since}", history(at(-3_600_000), at(0))));
     let changed = |row: &&Value| {
-        let start: Timestamp =
-            Timestamp::from_millis(row["startDate"].as_str().expect("a time").parse::<jiff::Timestamp>().expect("a time").as_millisecond());
-        let length = row["duration"].as_str().map(|length| length.parse::<jiff::SignedDuration>().expect("ISO 8601"));
-        let millis = length.map_or(0, |length| i64::try_from(length.as_millis()).expect("a length"));
+        let start: Timestamp = Timestamp::from_millis(
+            row["startDate"]
+                .as_str()
+                .expect("a time")
+                .parse::<jiff::Timestamp>()
+                .expect("a time")
+                .as_millisecond(),
+        );
+        let length = row["duration"]
+            .as_str()
+            .map(|length| length.parse::<jiff::SignedDuration>().expect("ISO 8601"));
+        let millis =
+            length.map_or(0, |length| i64::try_from(length.as_millis()).expect("a length"));
         start.millis() + millis >= since.millis()
     };
     assert_eq!(told, all.iter().filter(changed).cloned().collect::<Vec<_>>());
@@ -247,7 +345,8 @@ fn a_wrong_history_query_is_refused_in_the_header() {
     let old = Request::get("/incontactapi/services/v20.0/agents/states")
         .header(AUTHORIZATION, format!("Bearer {}", platform_token(&simulator, at(0))));
     assert_eq!(status(&simulator.handle(at(0), &old.body(Bytes::new()).expect("a request"))), 404);
-    let posted = Request::post(format!("{BASE}/agents/states")).body(Bytes::new()).expect("a request");
+    let posted =
+        Request::post(format!("{BASE}/agents/states")).body(Bytes::new()).expect("a request");
     assert_eq!(status(&simulator.handle(at(0), &posted)), 405);
 }
 
@@ -255,8 +354,18 @@ fn a_wrong_history_query_is_refused_in_the_header() {
 fn codes_skills_and_agents_are_told() {
     let simulator = Simulator::new(SimulatorOptions { agents: 40, ..small() });
     let codes = body(&call(&simulator, at(0), "unavailable-codes"))["unavailableCodes"].clone();
-    let acw: Vec<_> = codes.as_array().expect("codes").iter().filter(|code| code["isACW"] == json!(true)).collect();
-    assert_eq!(acw, [&json!({"id": 704, "name": "Follow-up", "isActive": true, "isACW": true, "agentTimeout": 90})]);
+    let acw: Vec<_> = codes
+        .as_array()
+        .expect("codes")
+        .iter()
+        .filter(|code| code["isACW"] == json!(true))
+        .collect();
+    assert_eq!(
+        acw,
+        [
+            &json!({"id": 704, "name": "Follow-up", "isActive": true, "isACW": true, "agentTimeout": 90})
+        ]
+    );
     let skills = body(&call(&simulator, at(0), "skills/activity"))["skillActivity"].clone();
     let live = body(&call(&simulator, at(0), "agents/states"))["agentStates"].clone();
     for skill in skills.as_array().expect("skills") {
@@ -266,10 +375,14 @@ fn codes_skills_and_agents_are_told() {
         };
         assert_eq!(skill["agentsACW"], json!(on("isACW", json!(true))));
         assert_eq!(skill["agentsWorking"], json!(on("openContacts", json!(1))));
-        assert!(skill["queueCount"].is_u64() && skill["serviceLevel"].as_u64().is_some_and(|level| level <= 100));
+        assert!(
+            skill["queueCount"].is_u64()
+                && skill["serviceLevel"].as_u64().is_some_and(|level| level <= 100)
+        );
         assert!(skill["agentsLoggedIn"].as_u64() >= skill["agentsAvailable"].as_u64());
     }
-    let agents = body(&call(&simulator, at(0), "agents?fields=agentId,teamName&top=1"))["agents"].clone();
+    let agents =
+        body(&call(&simulator, at(0), "agents?fields=agentId,teamName&top=1"))["agents"].clone();
     assert_eq!(agents, json!([{"agentId": 100_001, "teamName": "team-1"}]));
 }
 
@@ -287,30 +400,65 @@ fn pages_follow_their_links_and_hold_no_more_rows_than_are_allowed() {
         assert!(followed.len() <= 4 || page["_links"]["previous"].is_string());
         next = page["_links"]["next"].as_str().unwrap_or_default().to_owned();
     }
-    assert_eq!(followed, all.iter().map(|row| json!({"agentId": row["agentId"]})).collect::<Vec<_>>());
+    assert_eq!(
+        followed,
+        all.iter().map(|row| json!({"agentId": row["agentId"]})).collect::<Vec<_>>()
+    );
 }
 
 #[test]
 fn each_oddity_tells_the_same_otherwise() {
-    let odd = |oddity| Simulator::new(SimulatorOptions { faults: Faults::default().with_oddity(oddity, 1.0), ..small() });
+    let odd = |oddity| {
+        Simulator::new(SimulatorOptions {
+            faults: Faults::default().with_oddity(oddity, 1.0),
+            ..small()
+        })
+    };
     let plain = simulator();
     let hour = history(at(-3_600_000), at(0));
-    let first = |simulator: &Simulator, call_: &str, list: &str| body(&call(simulator, at(0), call_))[list][0].clone();
+    let first = |simulator: &Simulator, call_: &str, list: &str| {
+        body(&call(simulator, at(0), call_))[list][0].clone()
+    };
     let row = first(&odd(Oddity::Seconds), &hour, "agentStateHistory");
     assert!(row["duration"].is_f64() || row["duration"].is_null(), "{row}");
     let row = first(&odd(Oddity::Strings), "agents/states", "agentStates");
     assert_eq!((&row["agentId"], &row["isActive"]), (&json!("100001"), &json!("True")));
-    let rows = |simulator: &Simulator, path: &str, list: &str| body(&call(simulator, at(0), path))[list].as_array().expect("rows").clone();
-    let spare = |row: &Value| names(row).into_iter().filter(|name| ["agentStateName", "userName", "skillId"].contains(name)).count();
-    assert!(rows(&odd(Oddity::Missing), "agents/states", "agentStates").iter().all(|row| spare(row) == 0 && row["agentStateId"].is_u64()));
-    assert!(rows(&odd(Oddity::Nulls), "agents/states", "agentStates").iter().all(|row| spare(row) == 3 && row["userName"].is_null()));
-    let (times, odd_times) = (rows(&plain, &hour, "agentStateHistory"), rows(&odd(Oddity::OddTimes), &hour, "agentStateHistory"));
+    let rows = |simulator: &Simulator, path: &str, list: &str| {
+        body(&call(simulator, at(0), path))[list].as_array().expect("rows").clone()
+    };
+    let spare = |row: &Value| {
+        names(row)
+            .into_iter()
+            .filter(|name| ["agentStateName", "userName", "skillId"].contains(name))
+            .count()
+    };
+    assert!(
+        rows(&odd(Oddity::Missing), "agents/states", "agentStates")
+            .iter()
+            .all(|row| spare(row) == 0 && row["agentStateId"].is_u64())
+    );
+    assert!(
+        rows(&odd(Oddity::Nulls), "agents/states", "agentStates")
+            .iter()
+            .all(|row| spare(row) == 3 && row["userName"].is_null())
+    );
+    let (times, odd_times) = (
+        rows(&plain, &hour, "agentStateHistory"),
+        rows(&odd(Oddity::OddTimes), &hour, "agentStateHistory"),
+    );
     assert!(times.iter().zip(&odd_times).any(|(time, odd)| time["startDate"] != odd["startDate"]));
     let nothing = format!("agents/states?updatedSince={}", at(1));
     assert_eq!(status(&call(&odd(Oddity::NoContent), at(0), &nothing)), 204);
     assert_eq!(status(&call(&odd(Oddity::NotModified), at(0), &nothing)), 304);
     assert!([404, 405].contains(&status(&call(&odd(Oddity::NoAllHistory), at(0), &hour))));
-    assert_eq!(status(&call(&odd(Oddity::NoAllHistory), at(0), &hour.replace("agents/", "agents/100001/"))), 200);
+    assert_eq!(
+        status(&call(
+            &odd(Oddity::NoAllHistory),
+            at(0),
+            &hour.replace("agents/", "agents/100001/")
+        )),
+        200
+    );
     let open = |rows: &[Value]| rows.iter().filter(|row| row["duration"].is_null()).count();
     assert_eq!(open(&times), 4);
     let untold = rows(&odd(Oddity::OpenUntold), &hour, "agentStateHistory");
@@ -324,11 +472,19 @@ fn each_oddity_tells_the_same_otherwise() {
 
 #[test]
 fn keys_are_told_in_every_case() {
-    let simulator = Simulator::new(SimulatorOptions { faults: Faults::default().with_oddity(Oddity::OddKeys, 1.0), ..small() });
+    let simulator = Simulator::new(SimulatorOptions {
+        faults: Faults::default().with_oddity(Oddity::OddKeys, 1.0),
+        ..small()
+    });
     let mut seen = BTreeSet::new();
     for second in 0..30 {
         let answer = body(&call(&simulator, at(second), "agents/states"));
-        seen.extend(names(&answer).into_iter().filter(|name| name.eq_ignore_ascii_case("agentStates")).map(str::to_owned));
+        seen.extend(
+            names(&answer)
+                .into_iter()
+                .filter(|name| name.eq_ignore_ascii_case("agentStates"))
+                .map(str::to_owned),
+        );
         let list = seen.iter().find_map(|name| answer.get(name)).expect("the list");
         assert!(names(&list[0]).into_iter().any(|name| name.eq_ignore_ascii_case("startDate")));
     }
@@ -337,14 +493,20 @@ fn keys_are_told_in_every_case() {
 
 #[test]
 fn too_many_calls_in_a_minute_are_throttled_without_a_word_on_when_to_come_back() {
-    let simulator = Simulator::new(SimulatorOptions { calls_per_minute: NonZeroU32::new(3), ..small() });
+    let simulator =
+        Simulator::new(SimulatorOptions { calls_per_minute: NonZeroU32::new(3), ..small() });
     let token = platform_token(&simulator, at(0));
-    let answers: Vec<_> = (0..5).map(|second| simulator.handle(at(second * 1000), &call_request(&token, "agents/states"))).collect();
+    let answers: Vec<_> = (0..5)
+        .map(|second| simulator.handle(at(second * 1000), &call_request(&token, "agents/states")))
+        .collect();
     assert_eq!(answers.iter().map(status).collect::<Vec<_>>(), [200, 200, 200, 429, 429]);
     assert_eq!(header(&answers[3], RETRY_AFTER), None);
     assert_eq!(status(&simulator.handle(at(62_001), &call_request(&token, "agents/states"))), 200);
     let counters = simulator.counters();
-    assert_eq!((counters.most_calls_in_a_minute, counters.calls_over_quota, counters.calls.len()), (5, 2, 6));
+    assert_eq!(
+        (counters.most_calls_in_a_minute, counters.calls_over_quota, counters.calls.len()),
+        (5, 2, 6)
+    );
     assert_eq!(counters.requests_to(Endpoint::States), 6);
 }
 
@@ -354,10 +516,21 @@ fn general_faults_happen_to_calls_too() {
     let token = platform_token(&simulator, at(0));
     for (fault, expected) in [(Fault::ThrottleBare, 429), (Fault::Revoke, 401)] {
         simulator.inject(Injection { fault, endpoint: Some(Endpoint::States), times: 1 });
-        assert_eq!(status(&simulator.handle(at(0), &call_request(&token, "agents/states"))), expected);
+        assert_eq!(
+            status(&simulator.handle(at(0), &call_request(&token, "agents/states"))),
+            expected
+        );
     }
-    assert_eq!(status(&simulator.handle(at(0), &call_request(&token, "agents/states"))), 401, "the token is gone");
-    simulator.inject(Injection { fault: Fault::NotJson, endpoint: Some(Endpoint::SignIn), times: 1 });
+    assert_eq!(
+        status(&simulator.handle(at(0), &call_request(&token, "agents/states"))),
+        401,
+        "the token is gone"
+    );
+    simulator.inject(Injection {
+        fault: Fault::NotJson,
+        endpoint: Some(Endpoint::SignIn),
+        times: 1,
+    });
     let answer = simulator.handle(at(0), &access_key("simulated-key", "simulated-key-secret=="));
     assert!(serde_json::from_slice::<Value>(answer.response.body()).is_err());
 }

@@ -4,21 +4,37 @@ use super::*;
 fn a_report_goes_from_token_to_data() {
     let simulator = simulator();
     let answer = simulator.handle(at(0), &token_request("simulated-secret"));
-    assert_eq!((status(&answer), header(&answer, DATE)), (200, Some("Fri, 27 Oct 2023 08:00:00 GMT")));
+    assert_eq!(
+        (status(&answer), header(&answer, DATE)),
+        (200, Some("Fri, 27 Oct 2023 08:00:00 GMT"))
+    );
     assert_eq!(body(&answer)["expires_in"], json!(1200));
     let token = body(&answer)["access_token"].as_str().expect("a token").to_owned();
     let answer = simulator.handle(at(0), &submit_request(&token, &report()));
     assert_eq!(status(&answer), 202);
     let id = body(&answer)["id"].as_str().expect("an id").to_owned();
-    assert_eq!(body(&answer)["statusUrl"], json!(format!("http://127.0.0.1:8080/api/v2/reports/{id}")));
-    for (millis, expected) in [(0, "PENDING"), (999, "PENDING"), (1000, "RUNNING"), (3999, "RUNNING"), (4000, "COMPLETED")] {
+    assert_eq!(
+        body(&answer)["statusUrl"],
+        json!(format!("http://127.0.0.1:8080/api/v2/reports/{id}"))
+    );
+    for (millis, expected) in [
+        (0, "PENDING"),
+        (999, "PENDING"),
+        (1000, "RUNNING"),
+        (3999, "RUNNING"),
+        (4000, "COMPLETED"),
+    ] {
         let answer = poll(&simulator, at(millis), &token, &id);
         assert_eq!(body(&answer)["status"], json!(expected));
         assert_eq!(body(&answer).get("data").is_some(), expected == "COMPLETED");
     }
     let first = poll(&simulator, at(5_000), &token, &id);
     assert!(!body(&first)["data"].as_array().expect("rows").is_empty());
-    assert_eq!(poll(&simulator, at(60_000), &token, &id).response.body(), first.response.body(), "told as of the submit");
+    assert_eq!(
+        poll(&simulator, at(60_000), &token, &id).response.body(),
+        first.response.body(),
+        "told as of the submit"
+    );
     let length = first.response.body().len().to_string();
     assert_eq!(header(&first, http::header::CONTENT_LENGTH), Some(length.as_str()));
 }
@@ -55,12 +71,19 @@ fn wrong_requests_for_a_token_get_none() {
     let answer = simulator.handle(at(0), &token_request("guess"));
     assert_eq!((status(&answer), &body(&answer)["error"]), (401, &json!("invalid_client")));
     let form = |text: &'static str| {
-        let request = Request::post("/oauth/token").header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let request =
+            Request::post("/oauth/token").header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         request.body(Bytes::from_static(text.as_bytes())).expect("a request")
     };
-    let answer = simulator.handle(at(0), &form("grant_type=password&client_id=simulated-client&client_secret=simulated-secret"));
+    let answer = simulator.handle(
+        at(0),
+        &form("grant_type=password&client_id=simulated-client&client_secret=simulated-secret"),
+    );
     assert_eq!((status(&answer), &body(&answer)["error"]), (400, &json!("unsupported_grant_type")));
-    let json = Request::post("/oauth/token").header(CONTENT_TYPE, "application/json").body(Bytes::from_static(b"{}")).expect("a request");
+    let json = Request::post("/oauth/token")
+        .header(CONTENT_TYPE, "application/json")
+        .body(Bytes::from_static(b"{}"))
+        .expect("a request");
     assert_eq!(status(&simulator.handle(at(0), &json)), 400);
     assert_eq!(simulator.counters().tokens_issued, 0);
     let disabled = Simulator::new(SimulatorOptions { client_enabled: false, ..small() });
@@ -76,7 +99,8 @@ fn a_token_is_good_for_its_life_and_no_longer() {
     assert_eq!(status(&poll(&simulator, at(20_000), &token, &id)), 401);
     assert_eq!(status(&simulator.handle(at(20_000), &submit_request(&token, &report()))), 401);
     assert_eq!(status(&poll(&simulator, at(1), "guess", &id)), 401);
-    let without = Request::get(format!("/api/v2/reports/{id}")).body(Bytes::new()).expect("a request");
+    let without =
+        Request::get(format!("/api/v2/reports/{id}")).body(Bytes::new()).expect("a request");
     assert_eq!(status(&simulator.handle(at(1), &without)), 401);
     simulator.revoke_tokens();
     assert_eq!(status(&poll(&simulator, at(1), &token, &id)), 401);
@@ -106,9 +130,13 @@ fn no_rolling_minute_accepts_more_than_the_quota() {
     let counters = simulator.counters();
     assert_eq!((counters.accepted, counters.refused, counters.over_quota), (5, 2, 2));
     assert_eq!((counters.most_accepted_in_a_minute, counters.most_submits_in_a_minute), (3, 5));
-    let times: Vec<_> = counters.submits.iter().map(|submit| (submit.at, submit.accepted)).collect();
+    let times: Vec<_> =
+        counters.submits.iter().map(|submit| (submit.at, submit.accepted)).collect();
     assert_eq!(times[3..5], [(at(59_999), false), (at(60_000), true)]);
-    assert_eq!((counters.requests_to(Endpoint::Submit), counters.requests_to(Endpoint::Token)), (7, 1));
+    assert_eq!(
+        (counters.requests_to(Endpoint::Submit), counters.requests_to(Endpoint::Token)),
+        (7, 1)
+    );
 }
 
 #[test]
@@ -143,7 +171,8 @@ fn a_submit_that_is_not_strict_is_unprocessable_and_costs_no_quota() {
     *no_json.body_mut() = Bytes::from_static(b"{\"reportType\": ");
     assert_eq!(status(&simulator.handle(at(0), &no_json)), 400);
     let mut form = submit_request(&token, &report());
-    form.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/x-www-form-urlencoded"));
+    form.headers_mut()
+        .insert(CONTENT_TYPE, http::HeaderValue::from_static("application/x-www-form-urlencoded"));
     assert_eq!(status(&simulator.handle(at(0), &form)), 415);
     assert_eq!((simulator.counters().accepted, simulator.counters().refused), (0, 17));
     submit(&simulator, at(0), &token);
@@ -165,7 +194,8 @@ fn unknown_agents_and_mail_addresses_have_no_rows() {
 
 #[test]
 fn history_is_kept_for_the_retention_and_jobs_for_their_life() {
-    let simulator = Simulator::new(SimulatorOptions { retention: Some(2 * 3600 * SECOND), ..small() });
+    let simulator =
+        Simulator::new(SimulatorOptions { retention: Some(2 * 3600 * SECOND), ..small() });
     let fresh = token(&simulator, at(0));
     let id = submit(&simulator, at(0), &fresh);
     let late = at(3_600_001);
@@ -182,7 +212,9 @@ fn a_report_with_too_many_rows_fails() {
     let id = submit(&simulator, at(0), &token);
     let answer = body(&poll(&simulator, at(4000), &token, &id));
     assert_eq!(answer["status"], json!("FAILED"));
-    assert!(answer["errorMessage"].as_str().is_some_and(|message| message.contains("too many rows")));
+    assert!(
+        answer["errorMessage"].as_str().is_some_and(|message| message.contains("too many rows"))
+    );
 }
 
 #[test]
@@ -197,7 +229,8 @@ fn other_paths_and_methods_are_refused_in_json() {
         ("GET", "/api/v2/reports/a/b", 404),
         ("GET", "/api/v2/reports/job-1", 401),
     ] {
-        let request = Request::builder().method(method).uri(path).body(Bytes::new()).expect("a request");
+        let request =
+            Request::builder().method(method).uri(path).body(Bytes::new()).expect("a request");
         let answer = simulator.handle(at(0), &request);
         assert_eq!(status(&answer), expected, "{method} {path}");
         assert!(body(&answer)["message"].is_string() && header(&answer, DATE).is_some());
@@ -206,10 +239,17 @@ fn other_paths_and_methods_are_refused_in_json() {
 
 #[test]
 fn the_status_url_can_lead_elsewhere() {
-    let simulator = Simulator::new(SimulatorOptions { status_url_origin: Some("https://elsewhere.example".to_owned()), ..small() });
+    let simulator = Simulator::new(SimulatorOptions {
+        status_url_origin: Some("https://elsewhere.example".to_owned()),
+        ..small()
+    });
     let token = token(&simulator, at(0));
     let answer = simulator.handle(at(0), &submit_request(&token, &report()));
-    assert!(body(&answer)["statusUrl"].as_str().is_some_and(|url| url.starts_with("https://elsewhere.example/api/v2/reports/job-")));
+    assert!(
+        body(&answer)["statusUrl"]
+            .as_str()
+            .is_some_and(|url| url.starts_with("https://elsewhere.example/api/v2/reports/job-"))
+    );
 }
 
 #[test]

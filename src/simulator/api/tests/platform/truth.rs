@@ -10,33 +10,66 @@ use super::super::super::super::truth::PlatformTruth;
 use super::super::*;
 use super::{all_pages, history};
 
-/// Counts and milliseconds by agent, state and skill, as the rows of a history tell them, once each, in `window`.
-fn told(rows: &[Value], codes: &[i64], window: Window) -> BTreeMap<(String, String, Option<String>), (u64, u64)> {
+/// Counts and milliseconds by agent, state and skill, as the rows of a history tell them, once
+/// each, in `window`.
+fn told(
+    rows: &[Value],
+    codes: &[i64],
+    window: Window,
+) -> BTreeMap<(String, String, Option<String>), (u64, u64)> {
     let mut seen = BTreeSet::new();
     let mut sums = BTreeMap::new();
     let time = |value: &Value| {
-        Timestamp::from_millis(value.as_str().expect("a time").parse::<jiff::Timestamp>().expect("a time").as_millisecond())
+        Timestamp::from_millis(
+            value
+                .as_str()
+                .expect("a time")
+                .parse::<jiff::Timestamp>()
+                .expect("a time")
+                .as_millisecond(),
+        )
     };
-    for row in rows.iter().filter(|row| seen.insert(format!("{} {} {}", row["agentId"], row["agentSessionId"], row["stateIndex"]))) {
+    for row in rows.iter().filter(|row| {
+        seen.insert(format!("{} {} {}", row["agentId"], row["agentSessionId"], row["stateIndex"]))
+    }) {
         let start = time(&row["startDate"]);
-        let text = row["duration"].as_str().map_or_else(|| format!("PT{}S", row["duration"]), str::to_owned);
-        let length =
-            text.parse::<jiff::Span>().expect("ISO 8601").to_duration(jiff::SpanRelativeTo::days_are_24_hours()).expect("a length");
-        let end = Timestamp::from_millis(start.millis() + i64::try_from(length.as_millis()).expect("a length"));
+        let text = row["duration"]
+            .as_str()
+            .map_or_else(|| format!("PT{}S", row["duration"]), str::to_owned);
+        let length = text
+            .parse::<jiff::Span>()
+            .expect("ISO 8601")
+            .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+            .expect("a length");
+        let end = Timestamp::from_millis(
+            start.millis() + i64::try_from(length.as_millis()).expect("a length"),
+        );
         let wrap_up = row["outStateId"].as_i64().is_some_and(|code| codes.contains(&code));
-        let state = if wrap_up { "Wrap-up" } else { row["agentStateName"].as_str().expect("a state") };
-        let key = (row["agentId"].to_string(), state.to_owned(), row["skillName"].as_str().map(str::to_owned));
+        let state =
+            if wrap_up { "Wrap-up" } else { row["agentStateName"].as_str().expect("a state") };
+        let key = (
+            row["agentId"].to_string(),
+            state.to_owned(),
+            row["skillName"].as_str().map(str::to_owned),
+        );
         let sum: &mut (u64, u64) = sums.entry(key).or_default();
         sum.0 += u64::from(window.contains(start));
-        sum.1 += u64::try_from(end.min(window.to).since(start.max(window.from)).as_millis()).expect("a length");
+        sum.1 += u64::try_from(end.min(window.to).since(start.max(window.from)).as_millis())
+            .expect("a length");
     }
     sums.retain(|_, sums| *sums != (0, 0));
     sums
 }
 
-fn truth(truths: Vec<PlatformTruth>, past: bool) -> BTreeMap<(String, String, Option<String>), (u64, u64)> {
+fn truth(
+    truths: Vec<PlatformTruth>,
+    past: bool,
+) -> BTreeMap<(String, String, Option<String>), (u64, u64)> {
     let of = |truth: PlatformTruth| {
-        ((truth.agent, truth.state.to_owned(), truth.skill.map(str::to_owned)), (truth.entries, if past { truth.millis } else { 0 }))
+        (
+            (truth.agent, truth.state.to_owned(), truth.skill.map(str::to_owned)),
+            (truth.entries, if past { truth.millis } else { 0 }),
+        )
     };
     truths.into_iter().map(of).filter(|(_, sums)| *sums != (0, 0)).collect()
 }
