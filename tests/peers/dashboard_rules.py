@@ -2,7 +2,7 @@
 
 The linter's rules, by its names: template-datasource, template-job, template-instance, template-label-promql,
 template-on-time-change-reload, panel-datasource, panel-title-description, panel-units, panel-no-targets, target-job, target-instance,
-target-rate-interval, target-counter-agg, uneditable-dashboard. Whether a query is valid PromQL is for a real Prometheus to say.
+target-rate-interval, target-counter-agg. Not uneditable-dashboard: ours are edited where they are. Whether a query is valid PromQL is for a real Prometheus to say.
 """
 
 import json
@@ -93,6 +93,20 @@ def text_columns(panel):
             yield f"{options['rowField']}\\{options['columnField']}"
 
 
+def faults_of_numbers(panel):
+    """A single number says what it is at a glance: no "13.3 mins", and no "87.2658 %"."""
+    config = panel["fieldConfig"]
+    fields = [("", config["defaults"])]
+    for override in config["overrides"]:
+        fields.append((override["matcher"].get("options"), {p["id"]: p["value"] for p in override["properties"]}))
+    for name, field in fields:
+        unit, decimals = field.get("unit"), field.get("decimals")
+        if unit == "s" and panel["type"] != "timeseries" and decimals != 0:
+            yield f"{name} seconds with a fraction read as 13.3 mins: 0 decimals, or dthms"
+        if unit == "percentunit" and decimals is None:
+            yield f"{name} a share without a number of decimals"
+
+
 def faults_of_panel(panel, dashboard):
     if not panel.get("title"):
         yield "no title"
@@ -105,6 +119,7 @@ def faults_of_panel(panel, dashboard):
     config = panel["fieldConfig"]
     units = [config["defaults"].get("unit")] + [p["value"] for o in config["overrides"] for p in o["properties"] if p["id"] == "unit"]
     yield from (f"unit {unit}" for unit in units if unit not in UNITS)
+    yield from faults_of_numbers(panel)
     text = {o["matcher"].get("options") for o in config["overrides"] for p in o["properties"] if p == {"id": "unit", "value": "string"}}
     yield from (f"{column} is text: an id of digits would be shown as a number" for column in text_columns(panel) if column not in text)
     targets = panel.get("targets", [])
@@ -124,6 +139,9 @@ def faults_of_panel(panel, dashboard):
         for link in [link for p in override["properties"] if p["id"] == "links" for link in p["value"]]:
             if not re.match(r"/d/cxone-\w+\?", link["url"]):
                 yield f"{link['url']} leads to no dashboard of these"
+            kept = ("${__url_time_range}", "${datasource:queryparam}", "${job:queryparam}", "${instance:queryparam}")
+            if not all(part in link["url"] for part in kept):
+                yield f"{link['url']} loses the time, or a variable"
 
 
 def colours_of(dashboard):
@@ -182,8 +200,16 @@ def faults_of_dashboard(dashboard):
     yield from (f"{what} twice" for what in sorted({str(one) for one in ids + titles if (ids + titles).count(one) > 1}))
     top = dashboard["panels"]
     yield from (f"{a['title']} and {b['title']} overlap" for n, a in enumerate(top) for b in top[n + 1 :] if overlap(a, b))
-    if dashboard["id"] is not None or dashboard["editable"] or not dashboard.get("description"):
-        yield "id is fixed, or it is editable, or it has no description"
+    if dashboard["id"] is not None or not dashboard["editable"] or not dashboard.get("description"):
+        yield "id is fixed, or it is not editable, or it has no description"
+    for row in (panel for panel in top if panel["type"] == "row"):
+        if row.get("collapsed", False) != bool(row.get("panels")):
+            yield f"row {row['title']}: its panels stand in it when it is collapsed, and only then"
+        if ("dialect platform" in row["title"]) != row.get("collapsed", False):
+            yield f"row {row['title']}: collapsed are the rows of the other dialect, and no others"
+    for link in dashboard["links"]:
+        if not (link["keepTime"] and link["includeVars"]):
+            yield "a link loses time or variables"
     if not re.fullmatch(r"cxone-\w{1,30}", dashboard["uid"]) or not dashboard["title"].startswith("CXone / "):
         yield "uid or title is not of the form of the others"
     yield from faults_of_variables(dashboard)

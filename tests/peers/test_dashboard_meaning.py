@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from dashboard_rules import VARIABLE
+from dashboard_rules import VARIABLE, panels_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "dashboards"
 VALUES = {"job": ".+", "instance": ".+", "state": ".*", "skill": ".*", "agent": ".*", "fresh": "600"}
@@ -35,7 +35,7 @@ NOT_KNOWN = []
 
 def query_of(dashboard, title, ref="A"):
     """The query of a panel, with everything chosen."""
-    panels = json.loads((FOLDER / f"{dashboard}.json").read_text("utf-8"))["panels"]
+    panels = panels_of(json.loads((FOLDER / f"{dashboard}.json").read_text("utf-8")))
     targets = next(panel for panel in panels if panel["title"] == title)["targets"]
     query = next(target for target in targets if target["refId"] == ref)["expr"]
     values = VALUES | {"__rate_interval": "4m", "__range": "20m"}

@@ -103,6 +103,39 @@ class Rules(unittest.TestCase):
 
         self.assert_complains("leads to no dashboard", break_links, "floor")
 
+    def test_links_keep_time_and_variables(self):
+        def replace_in_links(old, new):
+            def change(dashboard):
+                for panel in dashboard["panels"]:
+                    for override in panel.get("fieldConfig", {}).get("overrides", []):
+                        for property_ in override["properties"]:
+                            for link in property_["value"] if property_["id"] == "links" else []:
+                                link["url"] = link["url"].replace(old, new)
+
+            return change
+
+        self.assert_complains("loses the time", replace_in_links("&${__url_time_range}", ""), "floor")
+        self.assert_complains("loses the time, or a variable", replace_in_links("${job:queryparam}", ""), "floor")
+        self.assert_complains("loses time or variables", lambda d: d["links"][0].update(keepTime=False))
+        self.assert_complains("loses time or variables", lambda d: d["links"][0].update(includeVars=False))
+
+    def test_rows_of_the_other_dialect_are_collapsed_and_no_others(self):
+        def row(dashboard, of_the_platform):
+            rows = (panel for panel in dashboard["panels"] if panel["type"] == "row")
+            return next(row for row in rows if ("dialect platform" in row["title"]) == of_the_platform)
+
+        self.assert_complains("collapsed are the rows", lambda d: row(d, False).update(collapsed=True), "exporter")
+        self.assert_complains("collapsed are the rows", lambda d: row(d, True).update(collapsed=False), "exporter")
+        self.assert_complains("its panels stand in it", lambda d: row(d, True).update(panels=[]), "exporter")
+
+    def test_numbers_are_tidy(self):
+        def fraction(dashboard):
+            panel_of(dashboard, "table")["fieldConfig"]["defaults"].update(unit="s", decimals=1)
+
+        self.assert_complains("13.3 mins", fraction)
+        self.assert_complains("number of decimals", lambda d: panel_of(d)["fieldConfig"]["defaults"].pop("decimals"))
+        self.assert_complains("not editable", lambda d: d.update(editable=False))
+
     def test_short_things_are_formatted_on_one_line_and_long_ones_are_not(self):
         value = {"a": [1, 2], "b": {"text": "x" * 140}}
         self.assertEqual(rules.formatted(value), '{\n  "a": [1, 2],\n  "b": {\n    "text": "%s"\n  }\n}' % ("x" * 140))

@@ -52,6 +52,7 @@ function grid(panels) {
     if (panel.type === 'row') {
       row = new SceneGridRow({ title: panel.title, y: panel.gridPos.y, isCollapsed: false, children: [] });
       children.push(row);
+      row.setState({ children: (panel.panels ?? []).map((inner) => item(inner)) });
     } else if (row) {
       row.setState({ children: [...row.state.children, item(panel)] });
     } else {
@@ -81,7 +82,8 @@ async function draw() {
   const dashboard = await (await fetch(`/dashboards/${asked.get('dashboard')}.json`)).json();
   const drawn = scene(dashboard);
   const theme = createTheme({ colors: { mode: 'dark' } });
-  const rows = Math.max(...dashboard.panels.map(({ gridPos }) => gridPos.y + gridPos.h));
+  const panels = dashboard.panels.flatMap((panel) => [panel, ...(panel.panels ?? [])]);
+  const rows = Math.max(...panels.map(({ gridPos }) => gridPos.y + gridPos.h));
   document.title = dashboard.title;
   createRoot(document.getElementById('root')).render(
     <MemoryRouter>
