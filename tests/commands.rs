@@ -64,6 +64,35 @@ fn erase_waits_for_no_exporter_and_makes_no_store() {
 }
 
 #[test]
+fn an_address_in_use_names_the_flag_that_changes_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "s3cret").unwrap();
+    let secret = format!("--api.client-secret-file={}", secret.display());
+    let storage = format!("--storage.path={}", folder.path().join("data").display());
+    let serve =
+        ["serve", "--api.tenant=acme", "--api.client-id=c", "--target.user=u", &secret, &storage];
+    let refused = |arguments: &[&str], flag: &str, address: &str| {
+        let flag_with_address = format!("{flag}={address}");
+        let arguments = [arguments, &[&flag_with_address]].concat();
+        let (code, _, complaint) = run(&arguments);
+        let advice = format!("; choose another address with {flag}\n");
+        assert!(code == 1 && complaint.starts_with("cannot listen on "), "{complaint}");
+        assert!(complaint.contains(address) && complaint.ends_with(&advice), "{complaint}");
+    };
+    for command in [&["simulate"] as &[&str], &["demo", "--simulate.listen-address=127.0.0.1:0"]] {
+        refused(command, "--web.listen-address", &taken);
+    }
+    refused(&["demo", "--web.listen-address=127.0.0.1:0"], "--simulate.listen-address", &taken);
+    refused(&serve, "--web.listen-address", &taken);
+    refused(&serve, "--web.listen-address", "name.invalid:10962");
+    let elsewhere = format!("unix:{}", folder.path().join("none/socket").display());
+    refused(&serve, "--web.listen-address", &elsewhere);
+}
+
+#[test]
 fn every_command_has_a_page_of_the_manual_and_every_shell_its_completions() {
     let (code, page, _) = run(&["man"]);
     assert_eq!(code, 0);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
-use super::serve::{bind_first, start};
+use super::serve::{WEB_ADDRESS, bind_first, start};
 use super::{CommandError, random, simulate, until_told_to_end};
 use crate::app::{self, Web};
 use crate::cli::{DemoArgs, DemoDialect};
@@ -35,8 +35,8 @@ pub async fn run(args: DemoArgs) -> Result<(), CommandError> {
         job_time: std::time::Duration::from_secs(1),
         ..SimulatorOptions::default()
     }));
-    let simulated = bind_first(&args.simulate_listen_address).await?;
-    let exported = bind_first(&args.listen_address).await?;
+    let simulated = bind_first(&args.simulate_listen_address, "--simulate.listen-address").await?;
+    let exported = bind_first(&args.listen_address, WEB_ADDRESS).await?;
     let (api, metrics) = (simulated.address().clone(), exported.address().clone());
     let clock = Clock::system();
     let config = match args.dialect {

@@ -213,36 +213,44 @@ fn answer(site: &Arc<Site>, bound: Vec<Bound>, server: &Server, tasks: &Tasks) {
     }
 }
 
+/// The flag for the address of the exporter.
+pub(super) const WEB_ADDRESS: &str = "--web.listen-address";
+
 /// Listens on every address, or on what systemd hands over.
 async fn bind_all(web: &WebArgs) -> Result<Vec<Bound>, CommandError> {
-    let failed = |error: crate::server::BindError| CommandError::Failed(error.to_string());
     if web.systemd_socket {
-        return from_systemd().map_err(failed);
+        return from_systemd().map_err(|error| CommandError::Failed(error.to_string()));
     }
     let mut bound = Vec::with_capacity(web.listen_address.len());
     for address in &web.listen_address {
         bound.push(match address {
-            Listen::Tcp(address) => bind_first(address).await?,
-            Listen::Unix(path) => bind_unix(path).map_err(failed)?,
+            Listen::Tcp(address) => bind_first(address, WEB_ADDRESS).await?,
+            Listen::Unix(path) => bind_unix(path).map_err(|error| unbound(&error, WEB_ADDRESS))?,
         });
     }
     Ok(bound)
 }
 
-/// Listens on the first of the address's candidates that can be.
-pub(super) async fn bind_first(address: &ListenAddress) -> Result<Bound, CommandError> {
+/// Listens on the first of the address's candidates that can be. `flag` is the one that the
+/// address came by, for the error.
+pub(super) async fn bind_first(address: &ListenAddress, flag: &str) -> Result<Bound, CommandError> {
     let name = address.clone();
-    let candidates = crate::tasks::off_thread(move || name.candidates()).await;
-    let candidates = candidates
-        .map_err(|cause| CommandError::Failed(format!("cannot look up {address}: {cause}")))?;
-    let mut failure = format!("{address} is no address");
+    let candidates =
+        crate::tasks::off_thread(move || name.candidates()).await.map_err(|cause| {
+            unbound(&format!("cannot listen on {address}: cannot look it up: {cause}"), flag)
+        })?;
+    let mut failure = format!("cannot listen on {address}: the name has no address");
     for candidate in candidates {
         match bind(candidate).await {
             Ok(bound) => return Ok(bound),
             Err(error) => failure = error.to_string(),
         }
     }
-    Err(CommandError::Failed(failure))
+    Err(unbound(&failure, flag))
+}
+
+fn unbound(why: &impl std::fmt::Display, flag: &str) -> CommandError {
+    CommandError::Failed(format!("{why}; choose another address with {flag}"))
 }
 
 pub(super) fn size(number: u32) -> usize {

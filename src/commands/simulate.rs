@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
-use super::serve::bind_first;
+use super::serve::{WEB_ADDRESS, bind_first};
 use super::{CommandError, until_told_to_end};
 use crate::cli::SimulateArgs;
 use crate::clock::Clock;
@@ -48,7 +48,7 @@ pub async fn run(args: SimulateArgs) -> Result<(), CommandError> {
         faults: args.faults.clone(),
         ..SimulatorOptions::default()
     }));
-    let bound = bind_first(&args.listen_address).await?;
+    let bound = bind_first(&args.listen_address, WEB_ADDRESS).await?;
     let signals = Signals::listen()
         .map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
     introduce(&simulator, bound.address().to_string())
