@@ -110,6 +110,7 @@ fn everything() -> Vec<Source> {
         "examples",
         "deploy",
         "README.md",
+        "CONTRIBUTING.md",
         "ARCHITECTURE.md",
         "CHANGELOG.md",
         "Cargo.toml",

@@ -381,7 +381,7 @@ fn write_end(page: &mut String, view: &StatusView, beside: &Beside<'_>) -> fmt::
         page,
         "<nav><h2>Pages</h2>\n<a href=\".{path}\">Metrics <small>{path}</small></a> <a href=\"./-/healthy\">Health <small>/-/healthy</small></a> \
          <a href=\"./-/ready\">Readiness <small>/-/ready</small></a></nav>\n\
-         <p class=\"soft\">In the repository: README.md (<i>When something is wrong</i>), docs/operations.md, docs/configuration.md, docs/metrics.md, \
+         <p class=\"soft\">In the repository: docs/troubleshooting.md, docs/operations.md, docs/configuration.md, docs/metrics.md, \
          docs/counting.md, docs/runbooks. On the command line: <code>cxone-exporter check --live</code>.</p>",
     )?;
     write!(page, "<footer class=\"soft\">As of {}. ", view.now)?;
