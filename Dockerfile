@@ -8,6 +8,11 @@ RUN rustc --print host-tuple > /target-name
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
     && cargo build --release --locked --target "$(cat /target-name)"
+# Where the sources come from is not in them: `--build-arg REVISION=$(git rev-parse HEAD)`.
+ARG REVISION=unknown
+ARG BRANCH=unknown
+ENV CXONE_EXPORTER_REVISION=$REVISION CXONE_EXPORTER_BRANCH=$BRANCH
+COPY build.rs ./
 COPY src src
 RUN touch src/main.rs src/lib.rs \
     && cargo build --release --locked --target "$(cat /target-name)" \

@@ -169,6 +169,7 @@ impl Front {
             self.telemetry.store_opened(store.size_bytes());
         }
         let quota = quota_facts(config);
+        self.telemetry.calls(client.endpoints());
         self.telemetry.config_taken(quota, now.utc);
         let errors = {
             let mut shown = self.shown.write();

@@ -273,6 +273,9 @@ where
 /// What `--version` prints, in Prometheus's form.
 #[must_use]
 pub fn version_text() -> String {
-    let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
-    format!("cxone-exporter, version {}\n  platform: {platform}\n", env!("CARGO_PKG_VERSION"))
+    use crate::build_info::{ARCH, BRANCH, OS, REVISION, RUST_VERSION, VERSION};
+    format!(
+        "cxone-exporter, version {VERSION} (branch: {BRANCH}, revision: {REVISION})\n  \
+         rust version:     {RUST_VERSION}\n  platform:         {OS}/{ARCH}\n"
+    )
 }

@@ -15,6 +15,7 @@
 //! | [`app`] | the composition root: the only place that knows every concrete type |
 //! | [`poller`] | the loop: wakes up, asks the planner, makes requests, takes replies in, publishes |
 //! | [`reload`] | the loop while configurations come and go |
+//! | [`build_info`] | what the binary was built from |
 //! | [`telemetry`] | the exporter's metrics about itself |
 //! | [`logging`] | log messages on stderr |
 //! | [`clock`] | the only file that reads a clock |
@@ -23,6 +24,7 @@
 //! `ARCHITECTURE.md` tells how they work together.
 
 pub mod app;
+pub mod build_info;
 pub mod checkpoint;
 pub mod cli;
 pub mod clock;

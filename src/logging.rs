@@ -1,5 +1,7 @@
 //! Log messages on stderr, as logfmt or JSON: counted by level, and those that repeat folded.
 
+mod lines;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -12,9 +14,11 @@ use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::cli::{LogArgs, LogFormat, LogLevel};
+use crate::cli::{LogArgs, LogLevel};
 use crate::clock::Clock;
 use crate::domain::time::Monotonic;
+
+use lines::Lines;
 
 /// Messages of one kind, that is from one place in the code, that are written within
 /// [`FOLDED_WITHIN`]; more of them are only counted.
@@ -55,20 +59,9 @@ pub fn begin(args: LogArgs) {
     let filter = EnvFilter::builder()
         .with_default_directive(others.into())
         .parse_lossy(format!("cxone_exporter={level}"));
-    let layer = match args.format {
-        LogFormat::Logfmt => tracing_logfmt::builder()
-            .with_target(false)
-            .with_span_name(false)
-            .layer()
-            .with_writer(std::io::stderr)
-            .boxed(),
-        LogFormat::Json => tracing_subscriber::fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_target(false)
-            .with_writer(std::io::stderr)
-            .boxed(),
-    };
+    let layer = tracing_subscriber::fmt::layer()
+        .event_format(Lines { format: args.format, clock: Clock::system() })
+        .with_writer(std::io::stderr);
     tracing_subscriber::registry()
         .with(filter)
         .with(layer.with_filter(Fold { clock: Clock::system() }))

@@ -243,7 +243,7 @@ impl Running {
             return self.reply(self.poller.clock.now(), id, store_trouble(&error)).await;
         }
         let target = &self.poller.targets[id.index()];
-        tracing::debug!(target_name = %target.name, %window, "submitting a report job");
+        tracing::debug!(target = %target.name, %window, "submitting a report job");
         let request = ReportRequest { window, filter: target.filter.clone() };
         let client = self.poller.client.of_reports();
         self.requests
@@ -301,7 +301,7 @@ impl Running {
 
     async fn reply(&mut self, now: Now, id: TargetId, reply: Reply) {
         if let Reply::Throttled { message, .. } = &reply {
-            tracing::warn!(target_name = %self.poller.targets[id.index()].name, "{message}");
+            tracing::warn!(target = %self.poller.targets[id.index()].name, "{message}");
         }
         let had_job = self.poller.planner.job(id).is_some();
         let error = what_failed(&reply);
@@ -350,17 +350,17 @@ impl Running {
         let name = &self.poller.targets[id.index()].name;
         let (window, rows) = (origin.window, applied.rows);
         match self.told[id.index()].replace(Ok(())) {
-            Some(Ok(())) => tracing::debug!(target_name = %name, %window, rows, "report read"),
-            None => tracing::info!(target_name = %name, %window, rows, "first report read"),
+            Some(Ok(())) => tracing::debug!(target = %name, %window, rows, "report read"),
+            None => tracing::info!(target = %name, %window, rows, "first report read"),
             Some(Err(_)) => {
-                tracing::info!(target_name = %name, %window, rows, "reports work again")
+                tracing::info!(target = %name, %window, rows, "reports work again")
             }
         }
         if ended.gap > Duration::ZERO {
-            tracing::warn!(target_name = %name, seconds = ended.gap.as_secs(), "a gap: CXone can no longer tell what happened before the window");
+            tracing::warn!(target = %name, seconds = ended.gap.as_secs(), "a gap: CXone can no longer tell what happened before the window");
         }
         if rows == 0 && self.poller.ledger.epoch(id) == Some(window.to) {
-            tracing::warn!(target_name = %name, "the first report is empty: nobody changed state, or the id is wrong (`check --live` tells more)");
+            tracing::warn!(target = %name, "the first report is empty: nobody changed state, or the id is wrong (`check --live` tells more)");
         }
     }
 
@@ -370,13 +370,17 @@ impl Running {
         let reason = trouble.failure.as_str();
         match self.told[id.index()].replace(Err(trouble.failure)) {
             Some(Err(before)) if before == trouble.failure => {
-                tracing::debug!(target_name = %name, reason, "{}", trouble.message)
+                tracing::debug!(target = %name, reason, "{}", trouble.message)
             }
             // The store has spoken for itself.
             _ if trouble.failure == Failure::Store => {
-                tracing::debug!(target_name = %name, reason, "{}", trouble.message)
+                tracing::debug!(target = %name, reason, "{}", trouble.message)
             }
-            _ => tracing::warn!(target_name = %name, reason, "{}", trouble.message),
+            // Nothing comes of it until somebody mends it.
+            _ if trouble.failure.is_of_credentials() => {
+                tracing::error!(target = %name, reason, "{}", trouble.message)
+            }
+            _ => tracing::warn!(target = %name, reason, "{}", trouble.message),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The exporter's metrics about itself: its requests, jobs, quota and process.
 
+mod by_labels;
 mod counts;
 mod known;
 mod process;
@@ -19,6 +20,7 @@ use counts::{Counts, Labels};
 use process::{LogMessages, Process};
 use watched::Watched;
 
+use crate::build_info;
 use crate::cxone::{Endpoint, Event};
 use crate::domain::fetch::Failure;
 use crate::domain::ledger::Applied;
@@ -91,14 +93,11 @@ impl Telemetry {
             Event::Exchange(exchange) => {
                 let code =
                     exchange.code.map_or_else(|| "error".to_owned(), |code| code.to_string());
-                counts.requests.get_or_create(&with_code(exchange.endpoint, &code)).inc();
+                counts.requests.of(with_code(exchange.endpoint, &code)).inc();
                 let took = exchange.answered.instant.since(exchange.sent.instant);
-                counts
-                    .request_duration
-                    .get_or_create(&labels(exchange.endpoint))
-                    .observe(took.as_secs_f64());
+                counts.request_duration.of(labels(exchange.endpoint)).observe(took.as_secs_f64());
                 if exchange.code == Some(429) {
-                    counts.throttled.get_or_create(&labels(exchange.endpoint)).inc();
+                    counts.throttled.of(labels(exchange.endpoint)).inc();
                 }
             }
             Event::TokenRefreshed { expires } => {
@@ -128,7 +127,7 @@ impl Telemetry {
     pub fn job_failed(&self, reason: Failure) {
         let counts = self.counts.change();
         counts.up.set(0);
-        counts.job_failures.get_or_create(&vec![("reason", reason.as_str().to_owned())]).inc();
+        counts.job_failures.of(vec![("reason", reason.as_str().to_owned())]).inc();
     }
 
     /// An earlier process left data: its newest finished job, as far as is known, succeeded.
@@ -172,7 +171,7 @@ impl Telemetry {
             let cut = if reason == RowRejection::CutBucket { applied.cut_buckets } else { 0 };
             counts
                 .rows_rejected
-                .get_or_create(&vec![("reason", reason.as_str().to_owned())])
+                .of(vec![("reason", reason.as_str().to_owned())])
                 .inc_by(report.rejected(reason) + cut);
         }
     }
@@ -202,6 +201,12 @@ impl Telemetry {
     pub fn web_config_refused(&self) {
         let counts = self.counts.change();
         counts.now_and_then.lock().web_config_is_right = Some(false);
+    }
+
+    /// These endpoints are called from now on.
+    pub fn calls(&self, endpoints: &[Endpoint]) {
+        let counts = self.counts.change();
+        counts.begin_endpoints(endpoints);
     }
 
     /// A configuration counts from now on.
@@ -246,8 +251,15 @@ fn register<M: Metric + Clone>(registry: &mut Registry, family: families::Family
 fn register_facts(registry: &mut Registry, started: Timestamp) {
     register(registry, families::PROCESS_START_TIME, Gauge::<f64, AtomicU64>::default())
         .set(seconds(started));
-    let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-    registry.register(families::BUILD_INFO.family_name(), families::BUILD_INFO.help, version);
+    let build = Info::new(vec![
+        ("version", build_info::VERSION),
+        ("revision", build_info::REVISION),
+        ("branch", build_info::BRANCH),
+        ("rustversion", build_info::RUST_VERSION),
+        ("os", build_info::OS),
+        ("arch", build_info::ARCH),
+    ]);
+    registry.register(families::BUILD_INFO.family_name(), families::BUILD_INFO.help, build);
 }
 
 fn labels(endpoint: Endpoint) -> Labels {
@@ -302,6 +314,38 @@ mod tests {
         let second = telemetry.own();
         assert!(text(&second).contains("\ncxone_report_jobs_total 1\n"), "{}", text(&second));
         assert!(Arc::ptr_eq(&second.counted, &telemetry.own().counted));
+    }
+
+    #[test]
+    fn only_endpoints_that_are_called_have_metrics_and_in_the_same_order_on_every_page() {
+        let page = || {
+            let telemetry = Telemetry::new(Timestamp::from_millis(0));
+            telemetry.calls(&Endpoint::OF_REPORTS);
+            text(&telemetry.own())
+        };
+        let series = |page: &str| -> Vec<String> {
+            let series = page.lines().filter(|line| line.starts_with("cxone_"));
+            series.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
+        };
+        let first = page();
+        let requests: Vec<&str> = first
+            .lines()
+            .filter_map(|line| line.strip_prefix("cxone_api_requests_total"))
+            .collect();
+        assert_eq!(
+            requests,
+            [
+                r#"{endpoint="poll",code="200"} 0"#,
+                r#"{endpoint="poll",code="error"} 0"#,
+                r#"{endpoint="submit",code="200"} 0"#,
+                r#"{endpoint="submit",code="error"} 0"#,
+                r#"{endpoint="token",code="200"} 0"#,
+                r#"{endpoint="token",code="error"} 0"#,
+            ]
+        );
+        for _ in 0..8 {
+            assert_eq!(series(&page()), series(&first));
+        }
     }
 
     #[test]

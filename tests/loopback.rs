@@ -362,3 +362,87 @@ fn a_client_that_shares_no_code_with_us_gets_on_with_the_simulator() {
         "{stderr}"
     );
 }
+
+/// The keys and values of a line of logfmt; values in quotes are JSON strings.
+fn logfmt(line: &str) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    let mut rest = line;
+    while let Some((key, after)) = rest.split_once('=') {
+        let (value, after) = if after.starts_with('"') {
+            let mut values = serde_json::Deserializer::from_str(after).into_iter::<String>();
+            let value = values.next().unwrap().unwrap();
+            (value, &after[values.byte_offset()..])
+        } else {
+            let end = after.find(' ').unwrap_or(after.len());
+            (after[..end].to_owned(), &after[end..])
+        };
+        pairs.push((key.to_owned(), value));
+        rest = after.trim_start();
+    }
+    assert_eq!(rest, "", "{line}");
+    pairs
+}
+
+/// The same of a line of JSON.
+fn json(line: &str) -> Vec<(String, String)> {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+    let text =
+        |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    object.into_iter().map(|(key, value)| (key, text(value))).collect()
+}
+
+#[test]
+fn the_log_has_the_same_keys_in_both_formats_begins_with_the_version_and_takes_a_refused_secret_for_an_error()
+ {
+    let (_simulator, api) = simulate(&[]);
+    let mut logs = Vec::new();
+    for (format, read) in [("logfmt", logfmt as fn(&str) -> Vec<(String, String)>), ("json", json)]
+    {
+        let store = tempfile::tempdir().unwrap();
+        let mut exporter = Running::start(
+            client(
+                &[
+                    "serve",
+                    "--web.listen-address=127.0.0.1:0",
+                    "--target.user=user-001",
+                    &format!("--log.format={format}"),
+                    &format!("--storage.path={}", store.path().display()),
+                ],
+                &api,
+            )
+            .env("CXONE_CLIENT_SECRET", "another-secret"),
+        );
+        wait_for("the refusal", || exporter.stderr().contains("credentials").then_some(()));
+        exporter.signal("TERM");
+        assert_eq!(exporter.ended().0.code(), Some(0));
+        let lines: Vec<std::collections::BTreeMap<String, String>> =
+            exporter.stderr().lines().map(|line| read(line).into_iter().collect()).collect();
+        assert_eq!(lines[0]["msg"], "starting cxone-exporter");
+        assert_eq!(lines[0]["version"], env!("CARGO_PKG_VERSION"));
+        for key in ["revision", "branch", "rustversion", "os", "arch"] {
+            assert!(!lines[0][key].is_empty(), "{key}");
+        }
+        for line in &lines {
+            assert!(line["ts"].ends_with('Z') && !line.contains_key("message"), "{line:?}");
+        }
+        let refusal =
+            lines.iter().find(|line| line.contains_key("reason")).expect("told with its reason");
+        assert_eq!(
+            (&*refusal["level"], &*refusal["target"], &*refusal["reason"]),
+            ("error", "user:user-001", "credentials")
+        );
+        logs.push(
+            lines
+                .iter()
+                .map(|line| (line["msg"].clone(), line.keys().cloned().collect::<Vec<_>>()))
+                .collect::<std::collections::BTreeMap<_, _>>(),
+        );
+    }
+    let keys = |log: &std::collections::BTreeMap<String, Vec<String>>| {
+        let mut keys: Vec<Vec<String>> = log.values().cloned().collect();
+        keys.sort();
+        keys.dedup();
+        keys
+    };
+    assert_eq!(keys(&logs[0]), keys(&logs[1]));
+}

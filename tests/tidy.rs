@@ -10,8 +10,9 @@ use cxone_exporter::exposition::families::{self, Kind};
 
 /// Which modules each module may use. Arrows point inward only: main → commands → app → adapters →
 /// domain.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("domain", &[]),
+    ("build_info", &[]),
     ("clock", &["domain"]),
     ("tasks", &[]),
     ("exposition", &["domain"]),
@@ -19,11 +20,11 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("simulator", &["domain"]),
     ("server", &["domain", "clock", "config", "exposition", "tasks"]),
     ("config", &["domain"]),
-    ("telemetry", &["domain", "cxone", "exposition", "logging"]),
+    ("telemetry", &["build_info", "domain", "cxone", "exposition", "logging"]),
     ("store", &["domain"]),
     ("checkpoint", &["domain", "store"]),
     ("poller", &["domain", "clock", "cxone", "store", "tasks", "telemetry"]),
-    ("cli", &["config", "cxone", "simulator"]),
+    ("cli", &["build_info", "config", "cxone", "simulator"]),
     ("logging", &["cli", "clock", "domain"]),
 ];
 

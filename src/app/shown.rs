@@ -83,7 +83,7 @@ impl SharedShown {
                 } = telemetry.known();
                 let shown = shown.read();
                 StatusView {
-                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    version: crate::build_info::VERSION.to_owned(),
                     store_format: store::VERSION,
                     now: clock.now().utc,
                     started,

@@ -94,10 +94,17 @@ fn help_and_version_are_no_failure() {
     let stop = parse("cxone-exporter --version").unwrap_err();
     assert_eq!(stop.code, EXIT_OK);
     assert!(
-        stop.text.starts_with(concat!("cxone-exporter, version ", env!("CARGO_PKG_VERSION"), "\n")),
+        stop.text.starts_with(concat!(
+            "cxone-exporter, version ",
+            env!("CARGO_PKG_VERSION"),
+            " (branch: "
+        )),
         "{}",
         stop.text
     );
+    for line in [", revision: ", "\n  rust version:     1.", "\n  platform:         linux/"] {
+        assert!(stop.text.contains(line), "{line} is not in {}", stop.text);
+    }
     assert_eq!(parse("cxone-exporter serve --version").unwrap_err(), stop);
     for command in ["", "serve", "demo", "history", "check", "simulate"] {
         let stop = parse(&format!("cxone-exporter {command} --help")).unwrap_err();

@@ -22,7 +22,7 @@ use crate::cli::{Cli, Command, EXIT_CONFIG, EXIT_FAILURE};
 use crate::config::{Config, ConfigErrors, Dialect};
 use crate::domain::backoff::Random;
 use crate::store::StoreError;
-use crate::{app, logging, tasks};
+use crate::{app, build_info, logging, tasks};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +71,17 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(runtime) => runtime,
         Err(cause) => return fail(&CommandError::Failed(format!("cannot start: {cause}"))),
     };
+    if matches!(cli.command, Command::Serve(_) | Command::Demo(_) | Command::Simulate(_)) {
+        tracing::info!(
+            version = build_info::VERSION,
+            revision = build_info::REVISION,
+            branch = build_info::BRANCH,
+            rustversion = build_info::RUST_VERSION,
+            os = build_info::OS,
+            arch = build_info::ARCH,
+            "starting cxone-exporter"
+        );
+    }
     let result = runtime.block_on(async {
         match cli.command {
             Command::Serve(args) => serve::run(args).await,

@@ -30,17 +30,12 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// Every endpoint.
-    pub const ALL: [Self; 8] = [
-        Self::Token,
-        Self::Submit,
-        Self::Poll,
-        Self::Discovery,
-        Self::History,
-        Self::States,
-        Self::Codes,
-        Self::Activity,
-    ];
+    /// Those of the Reporting API.
+    pub const OF_REPORTS: [Self; 3] = [Self::Token, Self::Submit, Self::Poll];
+
+    /// Those of the platform's API.
+    pub const OF_PLATFORM: [Self; 6] =
+        [Self::Token, Self::Discovery, Self::History, Self::States, Self::Codes, Self::Activity];
 
     /// The value of the label `endpoint`.
     #[must_use]

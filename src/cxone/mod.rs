@@ -132,6 +132,15 @@ impl AnyClient {
         }
     }
 
+    /// What its requests are for.
+    #[must_use]
+    pub const fn endpoints(&self) -> &'static [Endpoint] {
+        match self {
+            Self::Reports(_) => &Endpoint::OF_REPORTS,
+            Self::Platform(_) => &Endpoint::OF_PLATFORM,
+        }
+    }
+
     /// The time that requests have waited for a budget of requests.
     #[must_use]
     pub fn budget_wait(&self) -> Duration {

@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod fetch;
+pub mod hidden;
 pub mod hosts;
 pub mod ledger;
 pub mod live;

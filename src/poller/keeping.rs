@@ -45,7 +45,7 @@ impl Running {
             next_from.since(self.skipped_to[id.index()].replace(next_from).unwrap_or(watermark));
         self.poller.telemetry.history_gap(gap);
         let name = &self.poller.targets[id.index()].name;
-        tracing::warn!(target_name = %name, window = %ended.origin.window, seconds = gap.as_secs(), "a gap: CXone refuses to tell of this time");
+        tracing::warn!(target = %name, window = %ended.origin.window, seconds = gap.as_secs(), "a gap: CXone refuses to tell of this time");
     }
 
     /// Keeps `records`, and those that wait, all or none.

@@ -9,6 +9,7 @@ use futures_util::future::FutureExt;
 use super::{Reported, Running};
 use crate::cxone::platform::{LivePage, UnavailableCodes};
 use crate::cxone::{AnyClient, ApiError, ErrorKind};
+use crate::domain::fetch::Failure;
 use crate::domain::ledger::Show;
 use crate::domain::live::{Ask, CodeTimeout, Feed, Live, LivePlan, Skills, Told, tenant_limits};
 use crate::domain::snapshot::{FeedSeries, LiveSeries};
@@ -179,6 +180,9 @@ impl Running {
         match (feeds.note(feed, trouble), trouble) {
             (Some(before), Some(_)) if before == trouble => {
                 tracing::debug!(feed = feed_name, "{message}")
+            }
+            (_, Some(kind)) if kind.failure().is_some_and(Failure::is_of_credentials) => {
+                tracing::error!(feed = feed_name, "{message}")
             }
             (_, Some(_)) => tracing::warn!(feed = feed_name, "{message}"),
             (None, None) => tracing::info!(feed = feed_name, "first answer of the live feed read"),

@@ -17,7 +17,7 @@ impl Running {
         let client = self.poller.client.of_platform();
         let mut paging = self.pagings[id.index()].take().unwrap_or_else(|| {
             let target = &self.poller.targets[id.index()];
-            tracing::debug!(target_name = %target.name, %window, "asking for the state history");
+            tracing::debug!(target = %target.name, %window, "asking for the state history");
             self.poller.telemetry.job_submitted();
             self.poller.submits.retain(|(submit, _)| now.instant.since(*submit) <= MINUTE);
             self.poller.submits.push_back((now.instant, now.utc));

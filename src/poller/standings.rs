@@ -106,7 +106,7 @@ impl Running {
             if stale != std::mem::replace(&mut self.stale[place], stale) {
                 self.changed = true;
                 if stale {
-                    tracing::warn!(target_name = %self.poller.targets[place].name, "stale: no report for too long, so its agents' gauges are gone");
+                    tracing::warn!(target = %self.poller.targets[place].name, "stale: no report for too long, so its agents' gauges are gone");
                 }
             }
         }

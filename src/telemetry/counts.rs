@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::by_labels::ByLabels;
 use super::known::{NowAndThen, Shared};
 use super::{labels, register, with_code};
 use crate::cxone::Endpoint;
@@ -18,7 +18,6 @@ use crate::exposition::families;
 
 pub(super) type Labels = Vec<(&'static str, String)>;
 type Seconds = Counter<f64, AtomicU64>;
-type HistogramOf = fn() -> Histogram;
 
 /// Upper bounds for the time of one request, in seconds.
 const REQUEST_BUCKETS: [f64; 10] = [0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -36,14 +35,14 @@ pub(super) struct Counts {
     pub(super) rows: Counter,
     pub(super) rows_revised: Counter,
     pub(super) rows_late: Counter,
-    pub(super) rows_rejected: Family<Labels, Counter>,
+    pub(super) rows_rejected: ByLabels<Counter>,
     pub(super) jobs: Counter,
-    pub(super) job_failures: Family<Labels, Counter>,
+    pub(super) job_failures: ByLabels<Counter>,
     pub(super) jobs_in_flight: Gauge,
     pub(super) job_duration: Histogram,
-    pub(super) requests: Family<Labels, Counter>,
-    pub(super) request_duration: Family<Labels, Histogram, HistogramOf>,
-    pub(super) throttled: Family<Labels, Counter>,
+    pub(super) requests: ByLabels<Counter>,
+    pub(super) request_duration: ByLabels<Histogram>,
+    pub(super) throttled: ByLabels<Counter>,
     pub(super) quota_wait: Seconds,
     pub(super) history_gap: Seconds,
     pub(super) store_up: Gauge,
@@ -70,9 +69,17 @@ impl Counts {
             rows: register(in_registry, families::REPORT_ROWS, Counter::default()),
             rows_revised: register(in_registry, families::REPORT_ROWS_REVISED, Counter::default()),
             rows_late: register(in_registry, families::REPORT_ROWS_LATE, Counter::default()),
-            rows_rejected: register(in_registry, families::REPORT_ROWS_REJECTED, Family::default()),
+            rows_rejected: register(
+                in_registry,
+                families::REPORT_ROWS_REJECTED,
+                ByLabels::new(Counter::default),
+            ),
             jobs: register(in_registry, families::REPORT_JOBS, Counter::default()),
-            job_failures: register(in_registry, families::REPORT_JOB_FAILURES, Family::default()),
+            job_failures: register(
+                in_registry,
+                families::REPORT_JOB_FAILURES,
+                ByLabels::new(Counter::default),
+            ),
             jobs_in_flight: register(
                 in_registry,
                 families::REPORT_JOBS_IN_FLIGHT,
@@ -83,13 +90,21 @@ impl Counts {
                 families::REPORT_JOB_DURATION,
                 Histogram::new(JOB_BUCKETS),
             ),
-            requests: register(in_registry, families::API_REQUESTS, Family::default()),
+            requests: register(
+                in_registry,
+                families::API_REQUESTS,
+                ByLabels::new(Counter::default),
+            ),
             request_duration: register(
                 in_registry,
                 families::API_REQUEST_DURATION,
-                Family::new_with_constructor((|| Histogram::new(REQUEST_BUCKETS)) as HistogramOf),
+                ByLabels::new(|| Histogram::new(REQUEST_BUCKETS)),
             ),
-            throttled: register(in_registry, families::API_THROTTLED, Family::default()),
+            throttled: register(
+                in_registry,
+                families::API_THROTTLED,
+                ByLabels::new(Counter::default),
+            ),
             quota_wait: register(in_registry, families::QUOTA_WAIT_SECONDS, Counter::default()),
             history_gap: register(in_registry, families::HISTORY_GAP_SECONDS, Counter::default()),
             store_up: register(in_registry, families::STORE_UP, Gauge::default()),
@@ -135,18 +150,20 @@ impl Counts {
 
     fn begin_at_zero(&self) {
         for reason in RowRejection::ALL {
-            let _created =
-                self.rows_rejected.get_or_create(&vec![("reason", reason.as_str().to_owned())]);
+            let _created = self.rows_rejected.of(vec![("reason", reason.as_str().to_owned())]);
         }
         for reason in Failure::ALL {
-            let _created =
-                self.job_failures.get_or_create(&vec![("reason", reason.as_str().to_owned())]);
+            let _created = self.job_failures.of(vec![("reason", reason.as_str().to_owned())]);
         }
-        for endpoint in Endpoint::ALL {
-            let _created = self.throttled.get_or_create(&labels(endpoint));
-            let _created = self.request_duration.get_or_create(&labels(endpoint));
+    }
+
+    /// Has the metrics of these endpoints begin at 0, unless they are there already.
+    pub(super) fn begin_endpoints(&self, endpoints: &[Endpoint]) {
+        for endpoint in endpoints {
+            let _created = self.throttled.of(labels(*endpoint));
+            let _created = self.request_duration.of(labels(*endpoint));
             for code in ["200", "error"] {
-                let _created = self.requests.get_or_create(&with_code(endpoint, code));
+                let _created = self.requests.of(with_code(*endpoint, code));
             }
         }
     }

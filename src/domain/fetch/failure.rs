@@ -77,6 +77,12 @@ impl Failure {
         }
     }
 
+    /// Whether CXone refused the credentials, so that nothing can be read until somebody mends them.
+    #[must_use]
+    pub const fn is_of_credentials(self) -> bool {
+        matches!(self, Self::Credentials | Self::TokenForbidden)
+    }
+
     /// What to do, beyond what the messages say.
     #[must_use]
     pub const fn advice(self) -> &'static [&'static str] {
