@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{Request, StatusCode};
 
 use crate::clock::Clock;
@@ -288,12 +288,11 @@ impl Call<'_> {
 
     async fn refusal(&self, answer: Response, answered: Now) -> ApiError {
         let status = answer.status;
-        let wait = match status {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                retry_after(&answer.headers, answered.utc)
-            }
-            _ => None,
-        };
+        let waits =
+            matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        let wait = if waits { retry_after(&answer.headers, answered.utc) } else { None };
+        let ignored = answer.headers.get(RETRY_AFTER).filter(|_| wait.is_none());
+        let ignored = ignored.map(|asked| String::from_utf8_lossy(asked.as_bytes()).into_owned());
         let described = answer
             .headers
             .get(STATUS_DESCRIPTION)
@@ -304,6 +303,12 @@ impl Call<'_> {
         let (body, cut) = self.beginning(answer).await;
         let error =
             ApiError::refused(self.endpoint, status, wait, &self.redactor.show_bytes(&body, cut));
+        let error = match ignored {
+            Some(asked) if waits => error.adding(
+                &self.show(&format!("its Retry-After makes no sense and is ignored: {asked}")),
+            ),
+            Some(_) | None => error,
+        };
         let error = match described {
             Some(text) if !text.trim().is_empty() => {
                 error.adding(&self.show(&format!("icStatusDescription: {text}")))

@@ -7,14 +7,15 @@ use http::header::{DATE, RETRY_AFTER};
 
 use crate::domain::time::Timestamp;
 
-/// The longest wait that is believed; a server that asks for more is asked again after this.
+/// The longest wait that is believed.
 pub const LONGEST: Duration = Duration::from_secs(3600);
 
 /// How long the server asks to be left alone: seconds, or an HTTP date less the answer's own `Date`
 /// (less `now` without one).
 ///
-/// A time that has passed is no wait, one over [`LONGEST`] is cut to it, and what cannot be read is
-/// `None`.
+/// A time that has passed is no wait, and a date further off than [`LONGEST`] is cut to it. `None`
+/// is what cannot be read, and a number that cannot mean seconds: above [`LONGEST`], or whole
+/// thousands of them. That is a time since 1970, or milliseconds.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -38,7 +39,7 @@ fn http_date(value: &str) -> Option<Timestamp> {
     Some(Timestamp::from_millis(0).plus(since_1970))
 }
 
-/// Whole seconds; negative ones are none, and more digits than fit are the longest wait.
+/// Whole seconds; negative ones are no wait.
 fn seconds(value: &str) -> Option<Duration> {
     let (negative, digits) = value.strip_prefix('-').map_or((false, value), |rest| (true, rest));
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -47,7 +48,9 @@ fn seconds(value: &str) -> Option<Duration> {
     if negative {
         return Some(Duration::ZERO);
     }
-    Some(digits.parse().map_or(LONGEST, Duration::from_secs))
+    let wait = Duration::from_secs(digits.parse().ok()?);
+    let is_milliseconds = !wait.is_zero() && wait.as_secs().is_multiple_of(1000);
+    (wait <= LONGEST && !is_milliseconds).then_some(wait)
 }
 
 #[cfg(test)]
@@ -89,10 +92,27 @@ mod tests {
     }
 
     #[test]
-    fn absurd_waits_are_cut_to_an_hour() {
-        assert_eq!(asked("86400", None), Some(LONGEST));
-        assert_eq!(asked("99999999999999999999999999", None), Some(LONGEST));
+    fn a_date_far_away_is_cut_to_an_hour() {
+        assert_eq!(asked("Fri, 27 Oct 2023 09:00:01 GMT", None), Some(LONGEST));
         assert_eq!(asked("Wed, 27 Oct 2123 08:00:00 GMT", None), Some(LONGEST));
+    }
+
+    #[test]
+    fn a_time_since_1970_and_milliseconds_are_not_taken_for_seconds() {
+        for value in [
+            "1698393660",
+            "1698393660000",
+            "99999999999999999999999999",
+            "86400",
+            "60000",
+            "5000",
+            "3601",
+            "3000",
+            "1000",
+        ] {
+            assert_eq!(asked(value, None), None, "{value}");
+        }
+        assert_eq!(asked("1800", None), Some(Duration::from_secs(1800)));
     }
 
     #[test]

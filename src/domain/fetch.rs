@@ -12,9 +12,13 @@ use super::time::Monotonic;
 
 pub use failure::Failure;
 
-/// So often is a page asked for again whose answer cannot be used: a window of a thousand pages
-/// must not be begun anew for one of them.
+/// How often a job or a page is asked for again whose answer cannot be used: neither a finished job
+/// nor a window of a thousand pages may be begun anew for one answer that was cut on the way.
 const MOST_SPOILT: u8 = 3;
+
+/// The longest wait that a 503 may ask for while a job is under way, and how much of such waits is
+/// not counted against the job's time: CXone may forget a job that nobody asks for.
+const MAX_UNAVAILABLE: Duration = Duration::from_secs(300);
 
 /// The longest job id, in bytes.
 const MAX_ID_BYTES: usize = 256;
@@ -64,7 +68,8 @@ impl fmt::Display for JobId {
 pub struct JobTiming {
     /// The time from one poll to the next.
     pub poll_every: Duration,
-    /// When it is given up, counted from its submission without the waits that 429 asked for.
+    /// When it is given up, counted from its submission without the waits that 429 asked for, and
+    /// without five minutes of those that 503 asked for.
     pub timeout: Duration,
 }
 
@@ -145,9 +150,11 @@ pub struct Fetch {
     token_renewed: bool,
     /// Waits that 429 asked for.
     throttled: Duration,
+    /// Waits that 503 asked for, up to [`MAX_UNAVAILABLE`].
+    unavailable: Duration,
     throttles: Backoff,
     faults: Backoff,
-    /// How many answers to the same page could not be used.
+    /// How many answers to the same poll or page could not be used.
     spoilt: u8,
 }
 
@@ -162,6 +169,7 @@ impl Fetch {
             sent_at: Monotonic::from_elapsed(Duration::ZERO),
             token_renewed: false,
             throttled: Duration::ZERO,
+            unavailable: Duration::ZERO,
             throttles: throttle_backoff(),
             faults: fault_backoff(),
             spoilt: 0,
@@ -248,7 +256,7 @@ impl Fetch {
                 self.throttles.reset();
                 if let Phase::Paged { since, next_at, .. } = &mut self.phase {
                     (*since, *next_at) = (now, now);
-                    self.throttled = Duration::ZERO;
+                    (self.throttled, self.unavailable) = (Duration::ZERO, Duration::ZERO);
                     return None;
                 }
                 let JobTiming { poll_every, timeout } = self.timing;
@@ -283,19 +291,36 @@ impl Fetch {
                 None
             }
             Reply::Trouble(trouble) if self.asks_again(trouble.failure) => {
-                self.spoilt += u8::from(!trouble.failure.may_pass());
-                let wait = self.faults.full_jitter(random).max(self.timing.poll_every);
-                self.poll_after(now, wait, || trouble)
+                let asked = trouble.retry_after.unwrap_or_default().min(MAX_UNAVAILABLE);
+                let wait = self.faults.full_jitter(random).max(self.timing.poll_every).max(asked);
+                if trouble.failure.may_pass() {
+                    if trouble.failure == Failure::Server {
+                        self.unavailable = (self.unavailable + asked).min(MAX_UNAVAILABLE);
+                    }
+                    return self.poll_after(now, wait, || trouble);
+                }
+                self.spoilt += 1;
+                // The job may be done long since, and only its answer come to harm: then asking
+                // once more is cheaper than another job, whatever the time. It is asked again so
+                // often only.
+                self.ask_at(now.plus(wait));
+                None
             }
             Reply::Trouble(trouble) => Some(Outcome::Failed(trouble)),
         }
     }
 
     fn asks_again(&self, failure: Failure) -> bool {
-        let spoilt = matches!(self.phase, Phase::Paged { .. })
-            && failure.may_be_chance()
-            && self.spoilt < MOST_SPOILT;
-        spoilt || self.in_flight() && failure.may_pass()
+        let spoilt = failure.may_be_chance() && self.spoilt < MOST_SPOILT;
+        self.in_flight() && (spoilt || failure.may_pass())
+    }
+
+    fn ask_at(&mut self, at: Monotonic) {
+        match &mut self.phase {
+            Phase::Unsubmitted => {}
+            Phase::Submitted { poll_at, .. } => *poll_at = at,
+            Phase::Paged { next_at, .. } => *next_at = at,
+        }
     }
 
     /// Polls again after `wait`, unless the time for the job is over.
@@ -305,13 +330,13 @@ impl Fetch {
         wait: Duration,
         over: impl FnOnce() -> Trouble,
     ) -> Option<Outcome> {
-        let (since, next_at) = match &mut self.phase {
+        let since = match &self.phase {
             Phase::Unsubmitted => return Some(Outcome::Failed(over())),
-            Phase::Submitted { since, poll_at, .. } => (since, poll_at),
-            Phase::Paged { since, next_at, .. } => (since, next_at),
+            Phase::Submitted { since, .. } | Phase::Paged { since, .. } => *since,
         };
-        *next_at = now.plus(wait);
-        let spent = now.plus(wait).since(*since).saturating_sub(self.throttled);
+        self.ask_at(now.plus(wait));
+        let asked_for = self.throttled + self.unavailable;
+        let spent = now.plus(wait).since(since).saturating_sub(asked_for);
         (spent > self.timing.timeout).then(|| Outcome::Failed(over()))
     }
 }

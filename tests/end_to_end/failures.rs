@@ -158,7 +158,7 @@ async fn jobs_that_never_end_are_given_up_in_time() {
 async fn broken(fault: Fault, endpoint: Endpoint, reason: &str) {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(5)).await;
-    world.simulator.inject(Injection { fault, endpoint: Some(endpoint), times: 8 });
+    world.simulator.inject(Injection { fault, endpoint: Some(endpoint), times: 16 });
     let (jobs, rows) =
         (world.sum("cxone_report_job_failures_total"), world.value("cxone_report_rows_total", &[]));
     assert_eq!(jobs, 0.0);
@@ -193,6 +193,26 @@ async fn broken_answers_count_for_nothing_and_are_told_by_reason() {
     broken(Fault::Fail, Endpoint::Submit, "failed").await;
     broken(Fault::Drop, Endpoint::Submit, "unreachable").await;
     broken(Fault::ServerError, Endpoint::Submit, "server").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_job_whose_answer_is_cut_costs_no_second_job() {
+    let mut world = world(TWO_TEAMS);
+    world.run_for(minutes(5)).await;
+    let submits = |world: &World| world.simulator.counters().submits.len();
+    let before = submits(&world);
+    let mut cut = 3;
+    world.direct.interfere(Some(Box::new(move |request| {
+        if is_poll(request) && cut > 0 {
+            cut -= 1;
+            return Fate::Answered(Bytes::from_static(b"{\"status\":\"COMPLETED\",\"data\":[{"));
+        }
+        Fate::Reaches
+    })));
+    world.run_for(minutes(5)).await;
+    assert_eq!(world.sum("cxone_report_job_failures_total"), 0.0);
+    assert!(submits(&world) - before <= 2 * 10, "one job a target and half minute");
+    world.assert_exact(true);
 }
 
 #[tokio::test(start_paused = true)]

@@ -168,6 +168,28 @@ async fn throttling_tells_how_long_to_wait_in_both_forms() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wait_that_cannot_be_meant_is_ignored_at_every_endpoint_and_told() {
+    for status in [429, 503] {
+        for asked in ["1698393660", "5000", "soon"] {
+            let answer = || Answer::new(status, "busy").header("retry-after", asked);
+            let stage = Stage::with(Limits::default());
+            stage.script.next(answer());
+            let token = stage.client.sign_in().await.unwrap_err();
+            for error in
+                [submitted(answer()).await.unwrap_err(), polled(answer()).await.unwrap_err(), token]
+            {
+                let told = error.to_string();
+                assert!(
+                    told.contains(&format!("makes no sense and is ignored: {asked}")),
+                    "{told}"
+                );
+                assert!(error.retry_after.is_none_or(|wait| wait < Duration::from_secs(10)));
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn passing_faults_are_told_apart_from_refusals() {
     for code in [500, 502, 503, 504, 408] {
         assert_eq!(

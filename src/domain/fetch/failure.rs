@@ -117,8 +117,8 @@ impl Failure {
         matches!(self, Self::Server | Self::Unreachable)
     }
 
-    /// An answer that was spoilt on the way, or by a machine in between: the same page may come
-    /// whole the next time.
+    /// An answer that was spoilt on the way, or by a machine in between: the same report or page may
+    /// come whole the next time.
     pub(super) const fn may_be_chance(self) -> bool {
         matches!(self, Self::Malformed | Self::Redirected | Self::Token)
     }

@@ -108,18 +108,49 @@ fn a_passing_fault_costs_a_poll_and_not_the_job_until_its_time_is_over() {
 
 #[test]
 fn what_will_not_pass_ends_the_job_at_once() {
-    for failure in [
-        Failure::Lost,
-        Failure::Failed,
-        Failure::Malformed,
-        Failure::TooLarge,
-        Failure::Forbidden,
-        Failure::Rejected,
-    ] {
+    for failure in
+        [Failure::Lost, Failure::Failed, Failure::TooLarge, Failure::Forbidden, Failure::Rejected]
+    {
         let (mut fetch, mut random) = submitted();
         let outcome = fetch.reply(second(2), trouble(failure), &mut random);
         assert_matches!(outcome, Some(Outcome::Failed(trouble)) if trouble.failure == failure);
     }
+}
+
+#[test]
+fn a_finished_job_whose_answer_is_cut_is_asked_for_again_and_not_submitted_anew() {
+    let (mut fetch, mut random) = submitted();
+    // The time for the job is long over: the answer was large, and the way slow.
+    for second_now in [70, 140, 210] {
+        assert_eq!(fetch.reply(second(second_now), trouble(Failure::Malformed), &mut random), None);
+        assert_matches!(fetch.step(second(second_now + 69)), Step::Poll(id) if id.as_str() == "job-1");
+    }
+    let outcome = fetch.reply(second(280), trouble(Failure::Malformed), &mut random);
+    assert_matches!(outcome, Some(Outcome::Failed(Trouble { failure: Failure::Malformed, .. })));
+    let (mut whole, mut random) = submitted();
+    assert_eq!(whole.reply(second(2), trouble(Failure::Malformed), &mut random), None);
+    let outcome = whole.reply(second(4), Reply::Completed, &mut random);
+    assert_eq!(outcome, Some(Outcome::Completed));
+}
+
+fn unavailable(seconds: u64) -> Reply {
+    Reply::Trouble(Trouble {
+        failure: Failure::Server,
+        retry_after: Some(Duration::from_secs(seconds)),
+        message: "503".to_owned(),
+    })
+}
+
+#[test]
+fn a_503_to_a_poll_is_waited_out_for_as_long_as_it_asks_up_to_five_minutes() {
+    let (mut fetch, mut random) = submitted();
+    assert_eq!(fetch.reply(second(2), unavailable(40), &mut random), None);
+    assert_eq!(fetch.step(second(3)), Step::Wait(second(42)));
+    assert_eq!(fetch.reply(second(42), Reply::Unfinished, &mut random), None, "2 s are spent");
+    assert_eq!(fetch.reply(second(44), unavailable(3600), &mut random), None);
+    assert_eq!(fetch.step(second(45)), Step::Wait(second(344)));
+    let outcome = fetch.reply(second(344), unavailable(3600), &mut random);
+    assert_matches!(outcome, Some(Outcome::Failed(_)), "no job is left alone for ever");
 }
 
 #[test]

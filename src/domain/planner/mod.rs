@@ -426,7 +426,7 @@ impl Target {
             | Failure::Unreachable
             | Failure::Store => self.backoff.full_jitter(random),
         };
-        self.due = now.plus(trouble.retry_after.unwrap_or(wait));
+        self.due = now.plus(wait.max(trouble.retry_after.unwrap_or_default()));
         self.last_trouble = Some(trouble.clone());
     }
 }
