@@ -86,6 +86,14 @@ pub enum Command {
     Man(ManArgs),
 }
 
+impl Command {
+    /// Whether it runs until a signal ends it.
+    #[must_use]
+    pub const fn runs_until_told(&self) -> bool {
+        matches!(self, Self::Serve(_) | Self::Demo(_) | Self::Simulate(_))
+    }
+}
+
 /// How messages are logged, on stderr.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct LogArgs {

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use cxone_exporter::{cli, commands};
+use cxone_exporter::{cli, commands, tasks};
 use tikv_jemalloc_ctl::{Access as _, AsName as _};
 use tikv_jemallocator::Jemalloc;
 
@@ -21,10 +21,12 @@ fn give_memory_back() {
 }
 
 fn main() -> ExitCode {
+    tasks::hold_signals();
     give_memory_back();
     match cli::parse_args(std::env::args_os()) {
         Ok(cli) => commands::run(cli),
         Err(stop) => {
+            tasks::release_signals();
             // A reader that has gone away has no use for the text.
             let _written = match stop.code {
                 cli::EXIT_OK => std::io::stdout().write_all(stop.text.as_bytes()),

@@ -9,6 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal::{
+    self as Number, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -159,6 +163,25 @@ fn panic_text(cause: &(dyn Any + Send)) -> String {
     text.unwrap_or("(no text)").to_owned()
 }
 
+/// The signals that wait, from [`hold_signals`] to [`release_signals`].
+const HELD: [Number; 5] = [SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2];
+
+/// Holds back the signals that are listened to later: until then any of them would end the process.
+/// Call it first of all, while there is one thread. SIGXFSZ is never let through: a file that
+/// reaches the size limit of the process is an error of the write, not the end.
+pub fn hold_signals() {
+    let mut held = SigSet::from_iter(HELD);
+    held.add(SIGXFSZ);
+    // It fails for no set of signals that exist.
+    let _held = held.thread_block();
+}
+
+/// Lets the signals through that were held back. Threads that were started meanwhile go on without
+/// them: the system gives them to this one.
+pub fn release_signals() {
+    let _released = SigSet::from_iter(HELD).thread_unblock();
+}
+
 /// The signals that ask the process to end. Once they are listened to, none of them ends it by
 /// itself.
 #[derive(Debug)]
@@ -168,11 +191,15 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Begins to listen for SIGTERM and SIGINT.
+    /// Begins to listen for SIGTERM and SIGINT. SIGUSR1 and SIGUSR2, which ask for something that
+    /// this process does not do, end it no more.
     ///
     /// # Errors
     /// If the system refuses the handlers.
     pub fn listen() -> io::Result<Self> {
+        // A handler stays when nobody listens to it any more.
+        drop(signal(SignalKind::user_defined1())?);
+        drop(signal(SignalKind::user_defined2())?);
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

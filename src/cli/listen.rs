@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -27,16 +27,13 @@ pub enum ListenAddress {
 
 impl ListenAddress {
     /// What to bind, in order of preference: the first that can be bound is the one.
-    /// [`ListenAddress::AnyInterface`] is `[::]`, and `0.0.0.0` where there is no IPv6.
+    /// [`ListenAddress::AnyInterface`] is `[::]`, by which IPv4 is meant, too.
     ///
     /// # Errors
     /// When the name cannot be looked up.
     pub fn candidates(&self) -> io::Result<Vec<SocketAddr>> {
         match self {
-            Self::AnyInterface { port } => Ok(vec![
-                (IpAddr::V6(Ipv6Addr::UNSPECIFIED), *port).into(),
-                (IpAddr::V4(Ipv4Addr::UNSPECIFIED), *port).into(),
-            ]),
+            Self::AnyInterface { port } => Ok(vec![(Ipv6Addr::UNSPECIFIED, *port).into()]),
             Self::Address(address) => Ok(vec![*address]),
             Self::Name { host, port } => Ok((host.as_str(), *port).to_socket_addrs()?.collect()),
         }
@@ -137,8 +134,8 @@ mod tests {
     }
 
     #[test]
-    fn a_port_alone_is_every_interface_with_ipv6_first() {
+    fn a_port_alone_is_every_interface() {
         let all = ":80".parse::<ListenAddress>().unwrap().candidates().unwrap();
-        assert_eq!(all, ["[::]:80".parse().unwrap(), "0.0.0.0:80".parse().unwrap()]);
+        assert_eq!(all, ["[::]:80".parse().unwrap()]);
     }
 }

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{WEB_ADDRESS, bind_first, start};
-use super::{CommandError, random, simulate, until_told_to_end};
+use super::{CommandError, random, simulate, unless_told_to_end, until_told_to_end};
 use crate::app::{self, Web};
 use crate::cli::{DemoArgs, DemoDialect};
 use crate::clock::Clock;
@@ -27,7 +27,7 @@ const PACE: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
 ///
 /// # Errors
 /// When an address cannot be listened on.
-pub async fn run(args: DemoArgs) -> Result<(), CommandError> {
+pub async fn run(args: DemoArgs, mut signals: Signals) -> Result<(), CommandError> {
     let simulator = Arc::new(Simulator::new(SimulatorOptions {
         agents: args.agents,
         pace: PACE,
@@ -35,8 +35,14 @@ pub async fn run(args: DemoArgs) -> Result<(), CommandError> {
         job_time: std::time::Duration::from_secs(1),
         ..SimulatorOptions::default()
     }));
-    let simulated = bind_first(&args.simulate_listen_address, "--simulate.listen-address").await?;
-    let exported = bind_first(&args.listen_address, WEB_ADDRESS).await?;
+    let binding = async {
+        let address = &args.simulate_listen_address;
+        let simulated = bind_first(address, "--simulate.listen-address").await?;
+        Ok((simulated, bind_first(&args.listen_address, WEB_ADDRESS).await?))
+    };
+    let Some((simulated, exported)) = unless_told_to_end(&mut signals, binding).await? else {
+        return Ok(());
+    };
     let (api, metrics) = (simulated.address().clone(), exported.address().clone());
     let clock = Clock::system();
     let config = match args.dialect {
@@ -47,8 +53,6 @@ pub async fn run(args: DemoArgs) -> Result<(), CommandError> {
     let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 40, ..Web::default() };
     let exporter =
         app::exporter(&config, web, &clock, transport, Box::new(MemoryStore::default()), random())?;
-    let signals = Signals::listen()
-        .map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
     introduce(&args, &api, &metrics)
         .map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;
     let stop = CancellationToken::new();

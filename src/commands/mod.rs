@@ -22,6 +22,7 @@ use crate::cli::{Cli, Command, EXIT_CONFIG, EXIT_FAILURE};
 use crate::config::{Config, ConfigErrors, Dialect};
 use crate::domain::backoff::Random;
 use crate::store::StoreError;
+use crate::tasks::{Hangups, Signals};
 use crate::{app, build_info, logging, tasks};
 
 /// Why a command failed.
@@ -71,7 +72,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(runtime) => runtime,
         Err(cause) => return fail(&CommandError::Failed(format!("cannot start: {cause}"))),
     };
-    if matches!(cli.command, Command::Serve(_) | Command::Demo(_) | Command::Simulate(_)) {
+    if cli.command.runs_until_told() {
         tracing::info!(
             version = build_info::VERSION,
             revision = build_info::REVISION,
@@ -81,14 +82,17 @@ pub fn run(cli: Cli) -> ExitCode {
             arch = build_info::ARCH,
             "starting cxone-exporter"
         );
+    } else {
+        // Any of them ends the commands that end by themselves, too.
+        tasks::release_signals();
     }
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Serve(args) => serve::run(args).await,
-            Command::Demo(args) => demo::run(args).await,
+            Command::Serve(args) => serve::run(args, hangups()?, signals()?).await,
+            Command::Demo(args) => demo::run(args, signals()?).await,
             Command::History(args) => history::run(args).await,
             Command::Check(args) => check::run(args).await,
-            Command::Simulate(args) => simulate::run(*args).await,
+            Command::Simulate(args) => simulate::run(*args, signals()?).await,
             Command::Erase(args) => erase::run(&args),
             Command::Completions(args) => pages::completions(&args),
             Command::Man(args) => pages::man(&args),
@@ -106,6 +110,35 @@ fn fail(error: &CommandError) -> ExitCode {
         eprintln!("{}", text.trim_end());
     }
     ExitCode::from(error.exit_code())
+}
+
+/// Takes the signals that ask the process to end, those that have come already among them.
+fn signals() -> Result<Signals, CommandError> {
+    let signals = Signals::listen().map_err(|cause| no_signals(&cause));
+    tasks::release_signals();
+    signals
+}
+
+fn hangups() -> Result<Hangups, CommandError> {
+    Hangups::listen().map_err(|cause| no_signals(&cause))
+}
+
+fn no_signals(cause: &std::io::Error) -> CommandError {
+    CommandError::Failed(format!("cannot listen for signals: {cause}"))
+}
+
+/// What `starting` arrives at, unless a signal asks the process to end meanwhile.
+async fn unless_told_to_end<T>(
+    signals: &mut Signals,
+    starting: impl Future<Output = Result<T, CommandError>>,
+) -> Result<Option<T>, CommandError> {
+    tokio::select! {
+        started = starting => started.map(Some),
+        signal = signals.next() => {
+            tracing::info!(signal, "ended while starting");
+            Ok(None)
+        }
+    }
 }
 
 /// Randomness that differs from process to process, so that many of them do not move in step.
@@ -145,7 +178,7 @@ fn announce(config: &Config) {
 async fn until_told_to_end(
     running: &tasks::Tasks,
     stop: &CancellationToken,
-    mut signals: tasks::Signals,
+    mut signals: Signals,
 ) -> Result<(), CommandError> {
     let ended = tokio::select! {
         signal = signals.next() => {

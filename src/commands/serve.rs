@@ -7,12 +7,13 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, announce, random, systemd, until_told_to_end, warn};
+use super::{CommandError, announce, random, systemd, unless_told_to_end, until_told_to_end, warn};
 use crate::app::{self, Exporter, Web};
 use crate::cli::{Listen, ListenAddress, ServeArgs, WebArgs};
 use crate::clock::Clock;
 use crate::config::web::{Reading, Seen, WebConfig, read_file};
 use crate::config::{Config, Source, TargetsNeeded};
+use crate::cxone::Transport;
 use crate::reload::{self, Orders, Reloader, Taken, What};
 use crate::server::{
     Bound, Changed, Gate, Limits, Reload, Server, Site, bind, bind_unix, from_systemd, watch,
@@ -28,23 +29,17 @@ const LOOK_AT_SECRETS_EVERY: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When a configuration is wrong, an address cannot be listened on, or a part of the exporter dies.
-pub async fn run(args: ServeArgs) -> Result<(), CommandError> {
-    let ((config, source), web_file) = configurations(&args)?;
-    let transport = app::connect(&config)?;
+pub async fn run(
+    args: ServeArgs,
+    hangups: Hangups,
+    mut signals: Signals,
+) -> Result<(), CommandError> {
+    let args = Arc::new(args);
     let clock = Clock::system();
     let (orders, inbox) = reload::orders();
-    let web = Web {
-        telemetry_path: args.web.telemetry_path.clone(),
-        max_requests: size(args.web.max_requests),
-        reload: args.web.enable_lifecycle.then(|| over_the_network(&orders)),
-    };
-    let bound = bind_all(&args.web).await?;
-    let store = Box::new(DiskStore::open(&args.storage_path)?);
-    let exporter = app::exporter(&config, web, &clock, Arc::clone(&transport), store, random())?;
-    let hangups = Hangups::listen()
-        .map_err(|cause| CommandError::Failed(format!("cannot listen for SIGHUP: {cause}")))?;
-    let signals = Signals::listen()
-        .map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
+    let starting = begin(Arc::clone(&args), clock.clone(), orders.clone());
+    let Some(begun) = unless_told_to_end(&mut signals, starting).await? else { return Ok(()) };
+    let Begun { exporter, config, source, transport, web_file, bound } = begun;
     announce(&config);
     let tls = web_file.as_ref().is_some_and(|web| web.config.tls.is_some());
     for bound in &bound {
@@ -76,6 +71,36 @@ pub async fn run(args: ServeArgs) -> Result<(), CommandError> {
     answer(&site, bound, &server, &tasks);
     systemd::ready();
     until_told_to_end(&tasks, &stop, signals).await
+}
+
+/// What [`serve`](run) begins with.
+struct Begun {
+    exporter: Exporter,
+    config: Config,
+    source: Source,
+    transport: Arc<dyn Transport>,
+    web_file: Option<WebFile>,
+    bound: Vec<Bound>,
+}
+
+/// Reads the configurations and the store, and listens.
+async fn begin(args: Arc<ServeArgs>, clock: Clock, orders: Orders) -> Result<Begun, CommandError> {
+    let of_files = Arc::clone(&args);
+    let ((config, source), web_file) = off_thread(move || configurations(&of_files)).await?;
+    let bound = bind_all(&args.web).await?;
+    off_thread(move || {
+        let transport = app::connect(&config)?;
+        let web = Web {
+            telemetry_path: args.web.telemetry_path.clone(),
+            max_requests: size(args.web.max_requests),
+            reload: args.web.enable_lifecycle.then(|| over_the_network(&orders)),
+        };
+        let store = Box::new(DiskStore::open(&args.storage_path)?);
+        let exporter =
+            app::exporter(&config, web, &clock, Arc::clone(&transport), store, random())?;
+        Ok(Begun { exporter, config, source, transport, web_file, bound })
+    })
+    .await
 }
 
 /// The web configuration, and the file that it was read from.

@@ -12,7 +12,7 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{WEB_ADDRESS, bind_first};
-use super::{CommandError, until_told_to_end};
+use super::{CommandError, unless_told_to_end, until_told_to_end};
 use crate::cli::SimulateArgs;
 use crate::clock::Clock;
 use crate::server::{Abort, Body, Limits, serve};
@@ -30,7 +30,7 @@ const SHOWN_USERS: usize = 5;
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn run(args: SimulateArgs) -> Result<(), CommandError> {
+pub async fn run(args: SimulateArgs, mut signals: Signals) -> Result<(), CommandError> {
     let simulator = Arc::new(Simulator::new(SimulatorOptions {
         seed: args.seed,
         agents: args.agents,
@@ -48,9 +48,8 @@ pub async fn run(args: SimulateArgs) -> Result<(), CommandError> {
         faults: args.faults.clone(),
         ..SimulatorOptions::default()
     }));
-    let bound = bind_first(&args.listen_address, WEB_ADDRESS).await?;
-    let signals = Signals::listen()
-        .map_err(|cause| CommandError::Failed(format!("cannot listen for signals: {cause}")))?;
+    let binding = bind_first(&args.listen_address, WEB_ADDRESS);
+    let Some(bound) = unless_told_to_end(&mut signals, binding).await? else { return Ok(()) };
     introduce(&simulator, bound.address().to_string())
         .map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;
     let stop = CancellationToken::new();

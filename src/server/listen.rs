@@ -7,9 +7,13 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::client::Client;
+
+/// How many connections may wait until they are accepted; the system may allow fewer.
+const BACKLOG: i32 = 1024;
 
 /// An address that is listened on. Clients can connect from now on and are answered once it is
 /// served.
@@ -110,13 +114,28 @@ pub struct BindError {
 /// # Errors
 /// If the address is taken, not this machine's, or not allowed.
 pub async fn bind(address: SocketAddr) -> Result<Bound, BindError> {
-    let bound = match TcpListener::bind(address).await {
-        Err(cause) if address.is_ipv6() && address.ip().is_unspecified() && lacks_ipv6(&cause) => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+    let bound = if address.is_ipv6() && address.ip().is_unspecified() {
+        match bind_both(address) {
+            Err(cause) if lacks_ipv6(&cause) => {
+                TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+            }
+            other => other,
         }
-        other => other,
+    } else {
+        TcpListener::bind(address).await
     };
     bound.and_then(tcp).map_err(|cause| BindError { address: address.to_string(), cause })
+}
+
+/// Listens by IPv6 and IPv4, whatever the system takes for the default (`bindv6only`).
+fn bind_both(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_only_v6(false)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 fn tcp(listener: TcpListener) -> io::Result<Bound> {

@@ -70,6 +70,25 @@ impl Running {
         found.split_whitespace().next().unwrap_or_default().to_owned()
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until the process is its own: the loader is done, and the first line of its code is
+    /// about to run. Rust ignores SIGPIPE just before it.
+    pub(crate) fn at_its_first_line(&self) {
+        const SIGPIPE: u64 = 1 << 12;
+        let path = format!("/proc/{}/status", self.child.id());
+        loop {
+            let status = std::fs::read_to_string(&path).unwrap();
+            let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+            if u64::from_str_radix(ignored.trim(), 16).unwrap() & SIGPIPE != 0 {
+                return;
+            }
+        }
+    }
+
     /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill")
