@@ -1,9 +1,13 @@
 //! Log messages on stderr, as logfmt or JSON: counted by level, and those that repeat folded.
 
 mod lines;
+mod output;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::Write as _;
+use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,8 +21,10 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::cli::{LogArgs, LogLevel};
 use crate::clock::Clock;
 use crate::domain::time::Monotonic;
+use crate::tasks;
 
 use lines::Lines;
+use output::Output;
 
 /// Messages of one kind, that is from one place in the code, that are written within
 /// [`FOLDED_WITHIN`]; more of them are only counted.
@@ -27,10 +33,16 @@ const MOST_OF_A_KIND: u32 = 30;
 /// The time that [`MOST_OF_A_KIND`] is about.
 const FOLDED_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long the end may wait for the last lines.
+const FLUSH_TIME: Duration = Duration::from_secs(1);
+
 /// The levels, as [`messages`] counts them.
 pub const LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
 
 static MESSAGES: [AtomicU64; LEVELS.len()] = [const { AtomicU64::new(0) }; LEVELS.len()];
+static OUTPUT: Output = Output::new();
+/// Whether a thread writes what is put out.
+static WRITING: AtomicBool = AtomicBool::new(false);
 static FOLDED: AtomicU64 = AtomicU64::new(0);
 static KINDS: LazyLock<Mutex<HashMap<Identifier, Kind>>> = LazyLock::new(Mutex::default);
 
@@ -47,6 +59,43 @@ pub fn take_folded() -> u64 {
     FOLDED.swap(0, Ordering::Relaxed)
 }
 
+/// How many lines could not be written since the process began.
+#[must_use]
+pub fn dropped() -> u64 {
+    OUTPUT.dropped()
+}
+
+/// Has a text written on stderr that is no log message, in turn with those.
+pub fn say(text: &str) {
+    put(format!("{text}\n").as_bytes());
+}
+
+/// Waits until all is written, at most for a second: nothing that is not read by then ever is.
+pub fn flush() {
+    OUTPUT.flush(FLUSH_TIME);
+}
+
+fn put(text: &[u8]) {
+    if WRITING.load(Ordering::Relaxed) {
+        OUTPUT.put(text);
+    } else {
+        // A stderr that cannot be written leaves nowhere to say so.
+        let _written = std::io::stderr().write_all(text);
+    }
+}
+
+/// A panic is told as the rest is, and can no more block than that.
+fn tell_of_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let backtrace = Backtrace::capture();
+    let backtrace = if backtrace.status() == BacktraceStatus::Captured {
+        format!("\n{backtrace}")
+    } else {
+        String::new()
+    };
+    say(&format!("thread '{}' {panic}{backtrace}", thread.name().unwrap_or("unnamed")));
+}
+
 /// Begins to log as the command line says. Libraries only tell what somebody should look at.
 pub fn begin(args: LogArgs) {
     let level = match args.level {
@@ -61,7 +110,10 @@ pub fn begin(args: LogArgs) {
         .parse_lossy(format!("cxone_exporter={level}"));
     let layer = tracing_subscriber::fmt::layer()
         .event_format(Lines { format: args.format, clock: Clock::system() })
-        .with_writer(std::io::stderr);
+        .with_writer(&OUTPUT);
+    let writing = tasks::thread("log", || OUTPUT.write_to(std::io::stderr()));
+    WRITING.store(writing.is_ok(), Ordering::Relaxed);
+    std::panic::set_hook(Box::new(tell_of_panic));
     tracing_subscriber::registry()
         .with(filter)
         .with(layer.with_filter(Fold { clock: Clock::system() }))

@@ -123,6 +123,15 @@ pub async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'st
     }
 }
 
+/// Runs `work`, which may block for as long as it likes, on a thread of its own; the end of the
+/// process is the end of it.
+///
+/// # Errors
+/// If the system gives no more threads.
+pub fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+}
+
 /// A task's entry in the list of running tasks; gone when it is dropped.
 struct Listed {
     running: Arc<Mutex<BTreeMap<&'static str, usize>>>,

@@ -16,6 +16,8 @@ mod process;
 mod addresses;
 #[path = "machine/limits.rs"]
 mod limits;
+#[path = "machine/pipes.rs"]
+mod pipes;
 #[path = "machine/signals.rs"]
 mod signals;
 

@@ -25,7 +25,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("checkpoint", &["domain", "store"]),
     ("poller", &["domain", "clock", "cxone", "store", "tasks", "telemetry"]),
     ("cli", &["build_info", "config", "cxone", "simulator"]),
-    ("logging", &["cli", "clock", "domain"]),
+    ("logging", &["cli", "clock", "domain", "tasks"]),
 ];
 
 /// What the pure core must not know: I/O, clocks, locks, tasks.

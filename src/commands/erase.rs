@@ -1,6 +1,7 @@
 //! `erase`: forgets an agent in the store.
 
 use super::CommandError;
+use super::pages::print;
 use crate::cli::EraseArgs;
 use crate::config::{AgentIds, Flags, TargetsNeeded, load};
 use crate::domain::ledger::Key;
@@ -12,7 +13,6 @@ use crate::store::DiskStore;
 /// # Errors
 /// When the configuration is wrong, the store cannot be used (it cannot while an exporter runs on
 /// it), or knows no such agent.
-#[allow(clippy::print_stdout, reason = "what was done is the command's result")]
 pub fn run(args: &EraseArgs) -> Result<(), CommandError> {
     let ids = match &args.config_file {
         Some(file) => load(Some(file), &Flags::default(), TargetsNeeded::No)?.0.metrics.agent_ids,
@@ -34,11 +34,11 @@ pub fn run(args: &EraseArgs) -> Result<(), CommandError> {
         };
         return Err(CommandError::Failed(format!("the store knows no agent {}{hint}", args.agent)));
     }
-    println!(
-        "erased: {agents} agent, {records} records; what all agents together did stays counted"
-    );
-    println!(
-        "CXone still knows the agent: if a target covers it, it comes back with the next report"
-    );
-    Ok(())
+    print(
+        format!(
+            "erased: {agents} agent, {records} records; what all agents together did stays counted\n\
+             CXone still knows the agent: if a target covers it, it comes back with the next report\n"
+        )
+        .as_bytes(),
+    )
 }

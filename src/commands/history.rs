@@ -15,6 +15,7 @@ use crate::config::{TargetsNeeded, show_duration};
 use crate::cxone::{AnyClient, ReportRequest, RowList};
 use crate::domain::report::{Filter, RawRow, RowRejection};
 use crate::domain::time::{Timestamp, Window};
+use crate::logging;
 
 /// A record as the API names its fields.
 #[derive(Serialize)]
@@ -46,7 +47,7 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
     let progress = io::stderr().is_terminal();
     let told = fetch::<RowList>(&client, &config, &clock, &request, |step| {
         if progress || matches!(step, Progress::Throttled(_)) {
-            say(&progress_text(&step, &args.user, window));
+            logging::say(&progress_text(&step, &args.user, window));
         }
     });
     let mut list = told.await.map_err(|trouble| CommandError::Failed(trouble.message))?;
@@ -56,17 +57,19 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
     if !list.rejected.is_empty() {
         let reasons: Vec<&str> =
             list.rejected.iter().map(|reason: &RowRejection| reason.as_str()).collect();
-        say(&format!(
+        logging::say(&format!(
             "{} rows made no sense and are left out: {}",
             reasons.len(),
             reasons.join(", ")
         ));
     }
     if list.rows.is_empty() {
-        say(&format!("No records for {} in {window}.", args.user));
-        empty_causes(&config, Some(&args.user), args.last).iter().for_each(|cause| say(cause));
+        logging::say(&format!("No records for {} in {window}.", args.user));
+        empty_causes(&config, Some(&args.user), args.last)
+            .iter()
+            .for_each(|cause| logging::say(cause));
     } else if progress {
-        say(&format!("{} records.", list.rows.len()));
+        logging::say(&format!("{} records.", list.rows.len()));
     }
     let mut rows = list.rows;
     rows.sort_by_key(|row| row.from);
@@ -92,11 +95,6 @@ fn progress_text(step: &Progress<'_>, user: &str, window: Window) -> String {
 
 fn whole_seconds(span: Duration) -> Duration {
     Duration::from_secs(span.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
-}
-
-#[allow(clippy::print_stderr, reason = "progress is for the person at the terminal")]
-fn say(text: &str) {
-    eprintln!("{text}");
 }
 
 fn write_records(

@@ -100,14 +100,15 @@ pub fn run(cli: Cli) -> ExitCode {
     });
     // What still computes is of no use any more; it must not hold up the end.
     runtime.shutdown_background();
-    result.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
+    let code = result.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
+    logging::flush();
+    code
 }
 
-#[allow(clippy::print_stderr, reason = "this is where a command's error is told")]
 fn fail(error: &CommandError) -> ExitCode {
     let text = error.to_string();
     if !text.is_empty() {
-        eprintln!("{}", text.trim_end());
+        logging::say(text.trim_end());
     }
     ExitCode::from(error.exit_code())
 }

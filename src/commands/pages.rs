@@ -48,7 +48,8 @@ pub fn man(args: &ManArgs) -> Result<(), CommandError> {
     print(&text)
 }
 
-fn print(text: &[u8]) -> Result<(), CommandError> {
+/// Prints a result on stdout.
+pub(super) fn print(text: &[u8]) -> Result<(), CommandError> {
     match io::stdout().write_all(text) {
         // A reader that has seen enough is no failure.
         Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {

@@ -216,6 +216,8 @@ families! {
         "When a configuration was last taken, in seconds since 1970";
     LOG_MESSAGES = Counter Own "cxone_exporter_log_messages_total" ["level"]
         "Log messages by level, those that were left out because they repeat others among them";
+    LOG_MESSAGES_DROPPED = Counter Own "cxone_exporter_log_messages_dropped_total" []
+        "Log messages that are lost, because stderr could not be written or nobody read it";
     BUILD_INFO = Info Own "cxone_exporter_build_info" ["version", "revision", "branch", "rustversion", "os", "arch"]
         "The exporter's version and what it was built from, always 1";
     PROCESS_CPU_SECONDS = Counter Own "process_cpu_seconds_total" []

@@ -84,7 +84,7 @@ impl Collector for Process {
     }
 }
 
-/// Log messages by level.
+/// Log messages by level, and those that were dropped.
 #[derive(Debug)]
 pub(super) struct LogMessages;
 
@@ -100,6 +100,6 @@ impl Collector for LogMessages {
         for (level, messages) in logging::LEVELS.iter().zip(logging::messages()) {
             ConstCounter::new(messages).encode(metric.encode_family(&[("level", *level)])?)?;
         }
-        Ok(())
+        encode(&mut encoder, families::LOG_MESSAGES_DROPPED, &ConstCounter::new(logging::dropped()))
     }
 }

@@ -1,0 +1,120 @@
+//! Outputs that nobody reads, that are full, and that are closed.
+
+use std::fs::OpenOptions;
+use std::io::{Read as _, Write as _, pipe};
+use std::process::{Child, Command, Stdio};
+
+use super::process::{command, get, run, wait_for};
+use super::{serve, shows};
+
+/// Ended when it is dropped.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+impl Ended {
+    /// Ends it by SIGTERM; its exit status.
+    fn terminate(&mut self) -> Option<i32> {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        wait_for("the end", || self.0.try_wait().unwrap()).code()
+    }
+}
+
+/// A free port, as good as any: nobody else here listens on it.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// `serve` that logs all it can to this stderr.
+fn serve_to(folder: &std::path::Path, stderr: impl Into<Stdio>) -> (Ended, String) {
+    let address = format!("127.0.0.1:{}", free_port());
+    let flags = [&format!("--web.listen-address={address}"), "--log.level=debug"];
+    let mut serve = serve(folder, &flags);
+    let child = Ended(serve.stdout(Stdio::null()).stderr(stderr).spawn().unwrap());
+    wait_for("the address", || std::net::TcpStream::connect(&address).ok());
+    (child, address)
+}
+
+fn dropped(address: &str) -> f64 {
+    let page = get(address, "/metrics", "").text();
+    let name = "cxone_exporter_log_messages_dropped_total ";
+    page.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_holds_up_neither_the_start_nor_polling_nor_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut reader, mut writer) = pipe().unwrap();
+    // The pipe is full from the beginning.
+    let filler = vec![b'x'; 1024 * 1024];
+    let full = writer.try_clone().unwrap();
+    let filling = std::thread::Builder::new().spawn(move || drop(writer.write_all(&filler)));
+    let mut first = [0];
+    reader.read_exact(&mut first).unwrap();
+    let (mut exporter, address) = serve_to(folder.path(), full);
+    shows(&address, "cxone_exporter_config_last_reload_successful 1");
+    wait_for("a poll that failed", || {
+        let page = get(&address, "/metrics", "").text();
+        let mut failures =
+            page.lines().filter(|line| line.starts_with("cxone_report_job_failures_total{"));
+        failures.any(|line| !line.ends_with(" 0")).then_some(())
+    });
+    assert_eq!(exporter.terminate(), Some(0));
+    drop(reader);
+    filling.unwrap().join().unwrap();
+}
+
+#[test]
+fn a_stderr_that_is_full_or_closed_costs_messages_that_are_counted_and_nothing_else() {
+    let closed = || Stdio::from(pipe().unwrap().1);
+    let full = || Stdio::from(OpenOptions::new().write(true).open("/dev/full").unwrap());
+    for stderr in [closed(), full()] {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut exporter, address) = serve_to(folder.path(), stderr);
+        wait_for("dropped messages", || (dropped(&address) > 0.0).then_some(()));
+        assert_eq!(exporter.terminate(), Some(0));
+    }
+}
+
+#[test]
+fn an_error_that_cannot_be_told_leaves_the_exit_status_as_it_is() {
+    for (args, code) in [
+        (&["serve"][..], 78),
+        (&["history", "--user=user-001"], 78),
+        (&["check"], 78),
+        (&["erase", "--agent=user-001", "--storage.path=/nowhere"], 1),
+        (&["serve", "--no-such-flag"], 64),
+    ] {
+        for redirection in ["2>&-", "2>/dev/full"] {
+            let mut shell = command(&[]);
+            let program = shell.get_program().to_owned();
+            shell = Command::new("sh");
+            shell.args(["-c", &format!("exec \"$@\" {redirection}"), "sh"]).arg(program);
+            let said = run(shell.args(args));
+            assert_eq!(said.code, Some(code), "{args:?} {redirection}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    for args in [&["--help"][..], &["man"], &["completions", "bash"], &["check", "--target.user=a"]]
+    {
+        let mut closed = command(args);
+        closed
+            .env("CXONE_BASE_URL", "http://127.0.0.1:1")
+            .env("CXONE_CLIENT_ID", "client")
+            .env("CXONE_CLIENT_SECRET", "secret")
+            .stdout(pipe().unwrap().1)
+            .stderr(Stdio::piped());
+        let ended = closed.spawn().unwrap().wait_with_output().unwrap();
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        assert!(ended.status.success() && !stderr.contains("panicked"), "{args:?}: {stderr}");
+    }
+}
