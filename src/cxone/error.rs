@@ -101,7 +101,7 @@ pub enum ErrorKind {
     Unreachable,
     /// A redirect, which is never followed.
     Redirected,
-    /// An answer that is no JSON, lacks its `id`, has an unknown `status`, or ends early.
+    /// An answer that is no JSON, lacks its `id` or `data`, has an unknown `status`, or ends early.
     Malformed,
     /// An answer over one of the limits.
     TooLarge,

@@ -38,6 +38,18 @@ pub(super) fn is_number(raw: &str) -> bool {
     raw.starts_with(|c: char| c.is_ascii_digit() || c == '-')
 }
 
+/// What `raw`, a whole JSON value, is, in words.
+pub(super) fn kind(raw: &str) -> &'static str {
+    match raw.as_bytes().first() {
+        Some(b'{') => "an object",
+        Some(b'[') => "a list",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        Some(_) | None => "a number",
+    }
+}
+
 fn unescape(raw: &str) -> Option<String> {
     struct Bytes;
     impl Visitor<'_> for Bytes {

@@ -260,7 +260,8 @@ impl Simulator {
             | Fault::Fail
             | Fault::Endless
             | Fault::UnknownStatus
-            | Fault::Lose => return None,
+            | Fault::Lose
+            | Fault::NoData => return None,
         };
         if endpoint == Endpoint::Submit {
             desk.counters.submitted(super::counters::Submit { at: now, accepted: false });

@@ -41,11 +41,13 @@ pub enum Fault {
     UnknownStatus,
     /// The job is forgotten: 404, now and later. Poll only.
     Lose,
+    /// The finished job is `COMPLETED`, but its `data` is missing, null or no list. Poll only.
+    NoData,
 }
 
 impl Fault {
     /// All of them; of several that chance gives to one request, the first happens.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Throttle,
         Self::ThrottleDate,
         Self::ThrottleBare,
@@ -60,6 +62,7 @@ impl Fault {
         Self::Endless,
         Self::UnknownStatus,
         Self::Lose,
+        Self::NoData,
     ];
 
     /// The name that the command line knows it by.
@@ -80,6 +83,7 @@ impl Fault {
             Self::Endless => "endless",
             Self::UnknownStatus => "unknown-status",
             Self::Lose => "lose",
+            Self::NoData => "no-data",
         }
     }
 
@@ -99,7 +103,7 @@ impl Fault {
                 matches!(endpoint, Endpoint::Submit | Endpoint::Poll) || endpoint.is_platform_call()
             }
             Self::NoId | Self::Fail | Self::Endless => matches!(endpoint, Endpoint::Submit),
-            Self::UnknownStatus | Self::Lose => matches!(endpoint, Endpoint::Poll),
+            Self::UnknownStatus | Self::Lose | Self::NoData => matches!(endpoint, Endpoint::Poll),
         }
     }
 }

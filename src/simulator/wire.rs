@@ -77,6 +77,15 @@ pub(super) struct DataFirst<'a> {
     pub(super) status: &'a str,
 }
 
+/// The answer to a poll of a finished job that tells no rows, not even none.
+#[derive(Serialize)]
+pub(super) struct WithoutRows<'a> {
+    pub(super) id: &'a str,
+    pub(super) status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) data: Option<Value>,
+}
+
 /// An element of `data`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]

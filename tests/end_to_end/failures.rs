@@ -189,6 +189,7 @@ async fn broken_answers_count_for_nothing_and_are_told_by_reason() {
     broken(Fault::NotJson, Endpoint::Submit, "malformed").await;
     broken(Fault::NoId, Endpoint::Submit, "malformed").await;
     broken(Fault::UnknownStatus, Endpoint::Poll, "malformed").await;
+    broken(Fault::NoData, Endpoint::Poll, "malformed").await;
     broken(Fault::Lose, Endpoint::Poll, "lost").await;
     broken(Fault::Fail, Endpoint::Submit, "failed").await;
     broken(Fault::Drop, Endpoint::Submit, "unreachable").await;

@@ -25,14 +25,26 @@ pub(in crate::cxone) enum Told<R> {
 #[derive(Debug)]
 pub(in crate::cxone) struct Document<R> {
     scanner: Scanner,
+    has_begun: bool,
     content: Content<R>,
+}
+
+/// What the member `data` is. That it is missing or null is no list without rows: such a list says
+/// that nothing happened, and what is not there says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Data {
+    #[default]
+    Missing,
+    List,
+    /// Something else, in words.
+    Odd(&'static str),
 }
 
 #[derive(Debug, Default)]
 struct Content<R> {
     status: Option<String>,
     error_message: Option<String>,
-    data_is_odd: bool,
+    data: Data,
     rows: R,
     row_count: u64,
     max_rows: u64,
@@ -42,11 +54,12 @@ impl<R: RowSink> Document<R> {
     /// An answer of which nothing has arrived; it may have `max_rows` rows, rejected ones included.
     pub(in crate::cxone) fn new(max_rows: u64) -> Self {
         let content = Content { max_rows, ..Content::default() };
-        Self { scanner: Scanner::new("data"), content }
+        Self { scanner: Scanner::new("data"), has_begun: false, content }
     }
 
     /// Takes in the next piece.
     pub(in crate::cxone) fn feed(&mut self, input: &[u8]) -> Result<(), Fault> {
+        self.has_begun |= !input.is_empty();
         let content = &mut self.content;
         self.scanner.feed(input, &mut |piece| content.take(piece))
     }
@@ -54,6 +67,9 @@ impl<R: RowSink> Document<R> {
     /// What the answer told, now that all of it has arrived. Rows are told of a `COMPLETED` job
     /// only.
     pub(in crate::cxone) fn finish(self) -> Result<Told<R>, Fault> {
+        if !self.has_begun {
+            return Err(Fault::malformed("is empty"));
+        }
         if !self.scanner.is_done() {
             return Err(Fault::malformed("ends early, or is no JSON"));
         }
@@ -61,10 +77,15 @@ impl<R: RowSink> Document<R> {
             Some("PENDING") => Ok(Told::Pending),
             Some("RUNNING") => Ok(Told::Running),
             Some("FAILED") => Ok(Told::Failed(self.content.error_message)),
-            Some("COMPLETED") if self.content.data_is_odd => {
-                Err(Fault::malformed("has data that is no list"))
-            }
-            Some("COMPLETED") => Ok(Told::Completed(self.content.rows)),
+            Some("COMPLETED") => match self.content.data {
+                Data::List => Ok(Told::Completed(self.content.rows)),
+                Data::Missing => Err(Fault::malformed(
+                    "is COMPLETED and has no `data`; no rows would be an empty list",
+                )),
+                Data::Odd(what) => Err(Fault::malformed(format!(
+                    "is COMPLETED and its `data` is {what}, which is no list of rows"
+                ))),
+            },
             Some(other) => Err(Fault::malformed(format!("has an unknown status: {other}"))),
             None => Err(Fault::malformed("has no status")),
         }
@@ -84,7 +105,7 @@ impl<R: RowSink> Content<R> {
             }
             Piece::Element(element) => self.element(element),
             Piece::DataBegins => {
-                self.restart();
+                self.restart(Data::List);
                 Ok(())
             }
             Piece::Member(name, value) => {
@@ -94,9 +115,8 @@ impl<R: RowSink> Content<R> {
                 match name {
                     "status" => self.status = told(&value).map(Cow::into_owned),
                     "errorMessage" => self.error_message = told(&value).map(Cow::into_owned),
-                    "data" => {
-                        self.restart();
-                        self.data_is_odd = value != "null";
+                    name if name.eq_ignore_ascii_case("data") => {
+                        self.restart(Data::Odd(json::kind(&value)))
                     }
                     _ => {}
                 }
@@ -106,10 +126,10 @@ impl<R: RowSink> Content<R> {
     }
 
     /// Of several members `data` the last one counts.
-    fn restart(&mut self) {
+    fn restart(&mut self, data: Data) {
         self.rows = R::default();
         self.row_count = 0;
-        self.data_is_odd = false;
+        self.data = data;
     }
 
     fn count(&mut self) -> Result<(), Fault> {

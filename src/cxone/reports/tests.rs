@@ -34,12 +34,7 @@ fn naive(document: &[u8]) -> Option<Told<RowList>> {
         "FAILED" => Some(Told::Failed(naive_message(document.get("errorMessage")))),
         "COMPLETED" => {
             let mut list = RowList::default();
-            let none = Vec::new();
-            let data = match document.get("data") {
-                None | Some(Value::Null) => &none,
-                Some(data) => data.as_array()?,
-            };
-            for element in data {
+            for element in document.get("data")?.as_array()? {
                 match naive_row(element) {
                     Ok(row) => list.rows.push(row),
                     Err(reason) => list.rejected.push(reason),

@@ -246,21 +246,6 @@ async fn every_status_of_a_job_is_known_and_any_other_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_report_is_no_error() {
-    for body in [
-        r#"{"status":"COMPLETED","data":[]}"#,
-        r#"{"data":null,"status":"COMPLETED"}"#,
-        r#"{"status":"COMPLETED"}"#,
-    ] {
-        assert_eq!(
-            polled(Answer::ok(body)).await,
-            Ok(Poll::Completed(RowList::default())),
-            "{body}"
-        );
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_answer_that_never_ends_is_given_up() {
     let clock = Clock::starting_at(EIGHT);
     let error =

@@ -112,10 +112,32 @@ async fn of_members_with_one_name_the_last_one_counts() {
         assert_eq!((list.rows.len(), list.rejected.len()), (1, 1));
     });
     let body = format!(r#"{{"status":"COMPLETED","data":[{ROW}],"data":null}}"#);
-    assert_eq!(
-        polled(Limits::default(), Answer::ok(body)).await,
-        Ok(Poll::Completed(RowList::default()))
-    );
+    let error = polled(Limits::default(), Answer::ok(body)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Malformed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completed_job_without_a_list_of_rows_is_no_empty_report() {
+    for (members, words) in [
+        ("", "has no `data`"),
+        (r#","results":[]"#, "has no `data`"),
+        (r#","data":null"#, "`data` is null"),
+        (r#","data":{}"#, "`data` is an object"),
+        (r#","data":{"rows":[]}"#, "`data` is an object"),
+        (r#","Data":null"#, "`data` is null"),
+        (r#","data":"""#, "`data` is a string"),
+        (r#","data":0"#, "`data` is a number"),
+        (r#","data":false"#, "`data` is a boolean"),
+    ] {
+        let body = format!(r#"{{"id":"j","status":"COMPLETED"{members}}}"#);
+        let error = polled(Limits::default(), Answer::ok(body)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Malformed, "{members}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    let error = polled(Limits::default(), Answer::ok("")).await.unwrap_err();
+    assert!(error.to_string().contains("the answer is empty"), "{error}");
+    let empty = Answer::ok(r#"{"status":"COMPLETED","data":[]}"#);
+    assert_eq!(polled(Limits::default(), empty).await, Ok(Poll::Completed(RowList::default())));
 }
 
 #[tokio::test(start_paused = true)]

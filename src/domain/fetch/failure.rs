@@ -21,7 +21,7 @@ pub enum Failure {
     Timeout,
     /// The job is gone.
     Lost,
-    /// The answer is no JSON, lacks its id, has an unknown status or ends early.
+    /// The answer is no JSON, lacks its id or its rows, has an unknown status or ends early.
     Malformed,
     /// The report is larger than the limit.
     TooLarge,

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use http::header::HOST;
 use http::{Request, StatusCode};
+use serde_json::{Value, json};
 
 use crate::domain::time::{Timestamp, Window};
 
@@ -13,7 +14,9 @@ use super::super::dates;
 use super::super::faults::Fault;
 use super::super::random::hash;
 use super::super::rows::{Filter, Question, Teller, TooManyRows};
-use super::super::wire::{DataFirst, FilterRequest, JobAnswer, ReportRequest, SubmitAnswer};
+use super::super::wire::{
+    DataFirst, FilterRequest, JobAnswer, ReportRequest, SubmitAnswer, WithoutRows,
+};
 use super::answer::{Reply, seconds, throttled};
 use super::oauth::media_type;
 use super::{Desk, REPORTS, Simulator};
@@ -117,6 +120,14 @@ impl Simulator {
         }
         if job.fate == Fate::Fails {
             return failed(id, "The report could not be generated.");
+        }
+        if fault == Some(Fault::NoData) {
+            let data = match hash(self.options.seed, &[job.question.job, 6]) % 3 {
+                0 => None,
+                1 => Some(Value::Null),
+                _ => Some(json!({})),
+            };
+            return Reply::json(StatusCode::OK, &WithoutRows { id, status: "COMPLETED", data });
         }
         let teller = Teller {
             floor: &self.floor,
