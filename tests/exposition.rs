@@ -56,6 +56,7 @@ fn snapshot(agents: &[&str], states: &[&str], skill: &str) -> Snapshot {
                             millis: 61_500,
                         })
                         .collect(),
+                    states: states.iter().map(|state| (Arc::clone(state), 41_500)).collect(),
                     live: None,
                 })
                 .collect(),
@@ -78,6 +79,7 @@ fn snapshot(agents: &[&str], states: &[&str], skill: &str) -> Snapshot {
                 visits: visits.clone(),
             })
             .collect(),
+        state_millis: states.iter().map(|state| (Arc::clone(state), 41_500)).collect(),
         targets: vec![TargetSeries {
             target: name("user:u1"),
             up: true,

@@ -29,7 +29,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 
-use counted::Sums;
+use counted::{Once, Sums};
 use strict::{Dialect, Page};
 use tenant::{Habits, Open, Tenant};
 
@@ -135,14 +135,20 @@ impl World {
                 .unwrap();
         let observed = counted::observed(&self.last);
         assert!(!observed.is_empty(), "no agents are shown");
-        let mut over_all = Sums::new();
+        let (mut over_all, mut once) = (Sums::new(), Once::new());
         for (agent, observed) in &observed {
             let window = Window { from: epoch, to: *observed };
             let truth = as_told(&counted::happened(self.tenant.floor(), agent, &[window], true));
             assert_eq!(counted::counted(&self.last, Some(agent)), truth, "{agent} in {window}");
             counted::add(&mut over_all, &truth);
+            let of_agent =
+                once_as_told(&counted::happened_once(self.tenant.floor(), agent, window));
+            assert_eq!(counted::counted_once(&self.last, Some(agent)), of_agent, "{agent}");
+            counted::add_once(&mut once, &of_agent);
         }
         assert_eq!(counted::counted(&self.last, None), over_all, "over all agents");
+        assert_eq!(counted::counted_once(&self.last, None), once, "each agent once");
+        assert!(once.values().sum::<u64>() < over_all.values().map(|sums| sums.1).sum());
         over_all.values().map(|sums| sums.0).sum()
     }
 
@@ -156,14 +162,23 @@ impl World {
 fn as_told(truth: &Sums) -> Sums {
     let mut told = Sums::new();
     for ((state, skill), sums) in truth {
-        let state = if matches!(state.as_str(), "Break" | "Lunch" | "Training") {
-            "Unavailable"
-        } else {
-            state
-        };
-        counted::add(&mut told, &Sums::from([((state.to_owned(), skill.clone()), *sums)]));
+        counted::add(&mut told, &Sums::from([((name_told(state), skill.clone()), *sums)]));
     }
     told
+}
+
+/// The same for times whatever the skills.
+fn once_as_told(truth: &Once) -> Once {
+    let mut told = Once::new();
+    for (state, millis) in truth {
+        counted::add_once(&mut told, &Once::from([(name_told(state), *millis)]));
+    }
+    told
+}
+
+fn name_told(state: &str) -> String {
+    let is_pause = matches!(state, "Break" | "Lunch" | "Training");
+    if is_pause { "Unavailable" } else { state }.to_owned()
 }
 
 fn start(

@@ -29,7 +29,7 @@ mod quota;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use counted::Sums;
+use counted::{Once, Sums};
 use cxone_exporter::domain::time::{Timestamp, Window};
 use cxone_exporter::simulator::{Endpoint, Faults, HistoryRows, SimulatorOptions};
 use world::{Plan, World};
@@ -90,10 +90,23 @@ fn assert_exact(world: &World, agents: usize) -> u64 {
     for agent in observed.into_keys() {
         let truth = happened(world, &agent, known);
         assert_eq!(counted::counted(&world.last, Some(&agent)), truth, "{agent} up to {known}");
+        let once = whatever_the_skills(&truth);
+        assert_eq!(counted::counted_once(&world.last, Some(&agent)), once, "{agent}");
         counted::add(&mut over_all, &truth);
     }
     assert_eq!(counted::counted(&world.last, None), over_all, "over all agents");
+    let once = whatever_the_skills(&over_all);
+    assert_eq!(counted::counted_once(&world.last, None), once, "each agent once");
     over_all.values().map(|sums| sums.0).sum()
+}
+
+/// By state: the platform's agents are in one state at a time, and for one skill.
+fn whatever_the_skills(sums: &Sums) -> Once {
+    let mut once = Once::new();
+    for ((state, _), (_, millis)) in sums.iter().filter(|(_, (_, millis))| *millis > 0) {
+        *once.entry(state.clone()).or_default() += millis;
+    }
+    once
 }
 
 /// No counter is above what really happened.

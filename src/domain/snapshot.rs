@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub skill_agents: Vec<SkillAgents>,
     /// `cxone_state_*_total` and the histogram of visits, by (state, skill).
     pub states: Vec<StateSeries>,
+    /// `cxone_state_agent_seconds_total` by state, in milliseconds: every known state.
+    pub state_millis: Vec<(Arc<str>, u64)>,
     /// The targets, sorted by name.
     pub targets: Vec<TargetSeries>,
     /// What comes from the live feeds beside the agents; `None` where there are none.
@@ -59,6 +61,7 @@ impl Snapshot {
             self.over_limit.len(),
             self.limits.len(),
             self.skill_agents.len(),
+            self.state_millis.len(),
         ];
         let lists: u64 = lists.into_iter().map(count).sum();
         // Each histogram has its buckets, the one of all, a sum and a count; beside it stand two
@@ -208,6 +211,8 @@ pub struct AgentSeries {
     pub observed: Option<Timestamp>,
     /// By (state, skill).
     pub labels: Vec<LabelSeries>,
+    /// `cxone_agent_seconds_total` by state, in milliseconds.
+    pub states: Vec<(Arc<str>, u64)>,
     /// Where the live feed says that the agent is: then none of `labels` has a start.
     pub live: Option<LiveStart>,
 }
@@ -220,7 +225,9 @@ impl AgentSeries {
             2 + u64::from(label.start.is_some()) + u64::from(label.window_entries.is_some())
         });
         let agent = [self.observed.is_some(), self.agent_name.is_some(), self.live.is_some()];
-        labels.sum::<u64>() + agent.into_iter().map(u64::from).sum::<u64>()
+        labels.sum::<u64>()
+            + count(self.states.len())
+            + agent.into_iter().map(u64::from).sum::<u64>()
     }
 }
 

@@ -11,12 +11,13 @@ use super::segment::Segment;
 use super::writer::{Writer, point, span};
 
 /// The families, in the order of the page.
-pub(super) const FAMILIES: [Family; 6] = [
+pub(super) const FAMILIES: [Family; 7] = [
     families::AGENT_STATE_START,
     families::AGENT_OBSERVED,
     families::AGENT_WINDOW_ENTRIES,
     families::AGENT_STATE_ENTRIES,
     families::AGENT_STATE_SECONDS,
+    families::AGENT_SECONDS,
     families::AGENT_INFO,
 ];
 
@@ -90,6 +91,7 @@ impl RenderedShard {
             &|page| by_label(page, agents, |series| series.window_entries.map(Value::Whole)),
             &|page| by_label(page, agents, |series| Some(Value::Whole(series.entries))),
             &|page| by_label(page, agents, |series| Some(span(series.millis))),
+            &|page| by_state(page, agents),
             &|page| infos(page, agents),
         ];
         let segments = std::array::from_fn(|place| {
@@ -120,6 +122,14 @@ fn starts(page: &mut Writer, agents: &[AgentSeries]) {
         }
         if let Some(live) = &agent.live {
             page.sample(&[&agent.agent, &live.state, &live.skill], point(live.start));
+        }
+    }
+}
+
+fn by_state(page: &mut Writer, agents: &[AgentSeries]) {
+    for agent in agents {
+        for (state, millis) in &agent.states {
+            page.sample(&[&agent.agent, state], span(*millis));
         }
     }
 }

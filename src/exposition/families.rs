@@ -102,9 +102,11 @@ families! {
     STATE_ENTRIES = Counter Cached "cxone_state_entries_total" ["state", "skill"]
         "State changes of all agents into this state and skill since the epoch, agents without series of their own included";
     STATE_SECONDS = Counter Cached "cxone_state_seconds_total" ["state", "skill"]
-        "Time of all agents in this state and skill since the epoch in seconds, agents without series of their own included";
+        "Time of all agents in this state and skill since the epoch in seconds, agents without series of their own included; an agent on several skills at once counts for each";
     STATE_VISIT_DURATION = Histogram Cached "cxone_state_visit_duration_seconds" ["state", "skill"]
         "Length of finished stays in this state and skill in seconds";
+    STATE_AGENT_SECONDS = Counter Cached "cxone_state_agent_seconds_total" ["state"]
+        "Time of all agents in this state since the epoch in seconds, agents without series of their own included; each agent counts once, on however many skills";
     STATE_DURATION_LIMIT = Gauge Page "cxone_state_duration_limit_seconds" ["state"]
         "How long an agent may be in this state before it is over the limit in seconds, from the configuration or the tenant";
     UNAVAILABLE_AGENTS = Gauge Cached "cxone_unavailable_agents" ["reason"]
@@ -136,7 +138,9 @@ families! {
     AGENT_STATE_ENTRIES = Counter Cached "cxone_agent_state_entries_total" ["agent", "state", "skill"]
         "State changes of the agent into this state and skill since the epoch";
     AGENT_STATE_SECONDS = Counter Cached "cxone_agent_state_seconds_total" ["agent", "state", "skill"]
-        "Time of the agent in this state and skill since the epoch in seconds";
+        "Time of the agent in this state and skill since the epoch in seconds; on several skills at once it counts for each";
+    AGENT_SECONDS = Counter Cached "cxone_agent_seconds_total" ["agent", "state"]
+        "Time of the agent in this state since the epoch in seconds; counts once, on however many skills";
     AGENT_INFO = Info Cached "cxone_agent_info" ["agent", "agent_name"]
         "The agent's display name, always 1; only when the configuration asks for it";
     TARGET_UP = Gauge Cached "cxone_target_up" ["target"]

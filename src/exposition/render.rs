@@ -175,6 +175,10 @@ fn states(page: &mut Writer, snapshot: &Snapshot) {
     for series in &snapshot.states {
         page.histogram(&[&series.state, &series.skill], &series.visits);
     }
+    page.family(&families::STATE_AGENT_SECONDS);
+    for (state, millis) in &snapshot.state_millis {
+        page.sample(&[state], span(*millis));
+    }
     page.family(&families::STATE_DURATION_LIMIT);
     for (state, limit) in &snapshot.limits {
         page.sample(&[state], span(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)));

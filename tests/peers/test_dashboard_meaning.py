@@ -67,6 +67,27 @@ class Meaning(unittest.TestCase):
             self.assert_says("floor", "Agents in a state", [("{}", 3)], ref="B", replicas=replicas)
             self.assert_says("history", "Changes an hour", [("{}", 6 * 60)], replicas=replicas, at="90m")
 
+    def test_an_agent_on_two_skills_counts_once_in_times_and_shares(self):
+        told = []
+        for replica in REPLICAS:
+            for skill in ("Sales", "Billing"):
+                told.append(f'cxone_state_seconds_total{{state="Ready",skill="{skill}",{replica}}} 0+30x90')
+                told.append(f'cxone_agent_state_seconds_total{{agent="a3",state="Ready",skill="{skill}",{replica}}} 0+30x90')
+            for state in ("Ready", "Wrap-up"):
+                told.append(f'cxone_state_agent_seconds_total{{state="{state}",{replica}}} 0+30x90')
+                told.append(f'cxone_agent_seconds_total{{agent="a3",state="{state}",{replica}}} 0+30x90')
+            told.append(f'cxone_state_seconds_total{{state="Wrap-up",skill="Sales",{replica}}} 0+30x90')
+            told.append(f'cxone_agent_state_seconds_total{{agent="a3",state="Wrap-up",skill="Sales",{replica}}} 0+30x90')
+        floor = [dict(zip(("series", "values"), line.split(" ", 1), strict=True)) for line in told]
+        halves = [('{state="Ready"}', 0.5), ('{state="Wrap-up"}', 0.5)]
+        for dashboard in ("history", "agent"):
+            self.assert_says(dashboard, "Share of time by state", halves, at="80m", floor=floor)
+        self.assert_says("history", "Share of time in Wrap-up", [("{}", 0.5)], at="80m", floor=floor)
+        spent = [('{state="Ready"}', 600), ('{state="Wrap-up"}', 600)]
+        self.assert_says("agent", "Time by state", spent, at="80m", floor=floor)
+        spent = [(f'{{agent="a3",{labels[1:]}', seconds) for labels, seconds in spent]
+        self.assert_says("history", "What each agent did", spent, at="80m", floor=floor)
+
     def test_who_needs_help_is_who_is_over_the_limit_and_by_how_much(self):
         stuck = '{job="cxone",agent="a1",state="Wrap-up",skill="Sales"}'
         self.assert_says("floor", "Who needs help", [(stuck, 300)])

@@ -83,6 +83,51 @@ pub(crate) fn happened(floor: &Floor, agent: &str, windows: &[Window], millis_to
     sums
 }
 
+/// Milliseconds by state, whatever the skills.
+pub(crate) type Once = BTreeMap<String, u64>;
+
+/// What the page's counters say of one agent's time by state, or of all agents', each once.
+pub(crate) fn counted_once(page: &Page, agent: Option<&str>) -> Once {
+    let name = if agent.is_some() {
+        "cxone_agent_seconds_total"
+    } else {
+        "cxone_state_agent_seconds_total"
+    };
+    let seconds = all(page, name).into_iter();
+    let mine = seconds.filter(|(labels, _)| labels.get("agent").map(String::as_str) == agent);
+    let millis = mine.map(|(labels, seconds)| {
+        (labels["state"].clone(), u64::try_from(time(seconds).millis()).unwrap())
+    });
+    millis.filter(|(_, millis)| *millis > 0).collect()
+}
+
+/// How long an agent really was in each state in `window`: each millisecond counts once, on however
+/// many skills.
+pub(crate) fn happened_once(floor: &Floor, agent: &str, window: Window) -> Once {
+    let place = floor.agents().position(|profile| profile.id == agent).unwrap();
+    let mut visits = floor.visits(place, window);
+    visits.sort_by_key(|visit| visit.start);
+    let mut reach: BTreeMap<String, Timestamp> = BTreeMap::new();
+    let mut once = Once::new();
+    for visit in visits {
+        let state = visit.state.name().to_owned();
+        let reach = reach.entry(state.clone()).or_insert(window.from);
+        let until = visit.end.min(window.to);
+        let inside = until.since(visit.start.max(*reach)).as_millis();
+        *once.entry(state).or_default() += u64::try_from(inside).unwrap();
+        *reach = until.max(*reach);
+    }
+    once.retain(|_, millis| *millis > 0);
+    once
+}
+
+/// Adds `more` to `once`.
+pub(crate) fn add_once(once: &mut Once, more: &Once) {
+    for (state, millis) in more {
+        *once.entry(state.clone()).or_default() += millis;
+    }
+}
+
 /// Adds `more` to `sums`.
 pub(crate) fn add(sums: &mut Sums, more: &Sums) {
     for (label, more) in more {

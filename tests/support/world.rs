@@ -19,7 +19,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::counted::{self, Sums, number, time};
+use crate::counted::{self, Once, Sums, number, time};
 use crate::direct::Direct;
 use crate::strict::{self, Dialect, Page};
 
@@ -259,13 +259,17 @@ impl World {
     pub(crate) fn assert_exact(&self, millis_too: bool) -> u64 {
         let observed = self.observed();
         assert!(!observed.is_empty(), "no agents are shown");
-        let mut over_all = Sums::new();
-        for agent in
-            self.simulator.floor().agents().filter(|agent| observed.contains_key(&agent.id))
-        {
+        let (mut over_all, mut once) = (Sums::new(), Once::new());
+        let floor = self.simulator.floor();
+        for agent in floor.agents().filter(|agent| observed.contains_key(&agent.id)) {
             counted::add(&mut over_all, &self.assert_exact_for(agent, millis_too));
+            let window = Window { from: self.epoch(agent), to: observed[&agent.id] };
+            counted::add_once(&mut once, &counted::happened_once(floor, &agent.id, window));
         }
         assert_eq!(counted::counted(&self.last, None), over_all, "over all agents");
+        if millis_too {
+            assert_eq!(counted::counted_once(&self.last, None), once, "each agent once");
+        }
         over_all.values().map(|sums| sums.0).sum()
     }
 
@@ -279,6 +283,15 @@ impl World {
             "{} in {window}",
             agent.id
         );
+        if millis_too {
+            let once = counted::happened_once(self.simulator.floor(), &agent.id, window);
+            assert_eq!(
+                counted::counted_once(&self.last, Some(&agent.id)),
+                once,
+                "{} in {window}, whatever the skills",
+                agent.id
+            );
+        }
         truth
     }
 

@@ -159,6 +159,7 @@ impl<'a> Overlay<'a> {
                 agent_name: agent.agent_name.as_deref().filter(|_| show.agent_info).map(Arc::from),
                 observed: Some(observed),
                 labels: Vec::new(),
+                states: Vec::new(),
                 live: self.lived(agent).and_then(|lived| lived.start),
             };
             snapshot.shards.push(Shard {

@@ -37,6 +37,8 @@ pub(super) struct Face {
     pub(super) standing: Standing,
     /// How many of its labels are shown.
     pub(super) labels: u32,
+    /// How many states it was in, whatever the skills.
+    pub(super) states: u32,
     /// Whether its name is known.
     pub(super) named: bool,
 }
@@ -80,13 +82,17 @@ impl Resting {
 
 impl Face {
     fn of(agent: &Agent, book: &Book) -> Self {
-        let labels = agent.series.iter().filter(|series| book.is_shown(series.label)).count();
+        let count = |is_counted: &dyn Fn(LabelId) -> bool| {
+            let counted = agent.series.iter().filter(|series| is_counted(series.label)).count();
+            u32::try_from(counted).expect("fewer labels than pairs of names")
+        };
         Self {
             observed: agent.observed,
             last_told: agent.last_told,
             memberships: SmallVec::from_slice(&agent.memberships),
             standing: Standing::of(agent, book),
-            labels: u32::try_from(labels).expect("fewer labels than pairs of names"),
+            labels: count(&|label| book.is_shown(label)),
+            states: count(&|label| book.labels.label(label).skill.is_none()),
             named: agent.display_name.is_some(),
         }
     }

@@ -73,12 +73,13 @@ fn shard_sizes(homes: &[usize]) -> Vec<usize> {
 impl Shown {
     /// How many series it has.
     pub(super) fn series(&self, book: &Book, agent_info: bool) -> u64 {
-        let Face { labels, named, .. } = &self.agent.face;
+        let Face { labels, states, named, .. } = &self.agent.face;
         let of_label = if self.stale { 2 } else { 3 };
         let here = self.standing().map_or(0, |standing| standing.shown(book))
             + usize::from(self.over.as_ref().is_some_and(Lived::has_start));
         let is_named = agent_info && (*named || self.live_name.is_some()) && self.is_known_now();
         of_label * u64::from(*labels)
+            + u64::from(*states)
             + u64::try_from(here).unwrap_or(u64::MAX)
             + u64::from(self.observed().is_some())
             + u64::from(is_named)
@@ -106,7 +107,12 @@ impl Shown {
     /// How many it has at the most with the same labels.
     pub(super) fn most_series(&self, agent_info: bool) -> u64 {
         // Where the live feed says that it is there may be no label yet.
-        4 * u64::from(self.agent.face.labels) + 1 + u64::from(agent_info) + u64::from(self.has_feed)
+        let Face { labels, states, .. } = &self.agent.face;
+        4 * u64::from(*labels)
+            + u64::from(*states)
+            + 1
+            + u64::from(agent_info)
+            + u64::from(self.has_feed)
     }
 }
 

@@ -161,14 +161,14 @@ impl Ledger {
         };
         for (id, label) in self.book.labels.iter() {
             let state = Arc::clone(self.book.names.value(label.state));
+            let total = self.totals.get(&id).cloned().unwrap_or_default();
             let Some(skill) = label.skill else {
-                snapshot
-                    .state_agents
-                    .push((state, by_state.get(&label.state).copied().unwrap_or(0)));
+                let agents = by_state.get(&label.state).copied().unwrap_or(0);
+                snapshot.state_agents.push((Arc::clone(&state), agents));
+                snapshot.state_millis.push((state, total.millis));
                 continue;
             };
             let skill = Arc::clone(self.book.names.value(skill));
-            let total = self.totals.get(&id).cloned().unwrap_or_default();
             let agents = by_label.get(&id).copied().unwrap_or(0);
             snapshot.skill_agents.push(SkillAgents {
                 skill: Arc::clone(&skill),
@@ -184,6 +184,7 @@ impl Ledger {
             });
         }
         snapshot.state_agents.sort_unstable();
+        snapshot.state_millis.sort_unstable();
         snapshot
             .skill_agents
             .sort_unstable_by(|a, b| (&a.skill, &a.state).cmp(&(&b.skill, &b.state)));
@@ -234,6 +235,15 @@ impl Book {
             })
             .collect();
         labels.sort_unstable_by(|a, b| (&a.state, &a.skill).cmp(&(&b.state, &b.skill)));
+        let over_skills = agent.series.iter().filter_map(|series| {
+            let label = self.labels.label(series.label);
+            label
+                .skill
+                .is_none()
+                .then(|| (Arc::clone(self.names.value(label.state)), series.published().millis))
+        });
+        let mut states: Vec<(Arc<str>, u64)> = over_skills.collect();
+        states.sort_unstable();
         let told_name = agent.display_name.as_deref().or(shown.live_name.as_deref());
         let agent_name = told_name.filter(|_| agent_info && shown.is_known_now()).map(Arc::from);
         let live = shown.over.as_ref().and_then(|over| over.start.clone());
@@ -242,6 +252,7 @@ impl Book {
             agent_name,
             observed: shown.observed(),
             labels,
+            states,
             live,
         }
     }

@@ -240,6 +240,33 @@ fn several_skills_at_once_are_one_visit_each_and_with_detail_agent_one() {
 }
 
 #[test]
+fn time_on_several_skills_counts_once_for_the_agent_and_once_over_all_agents() {
+    let rows = [
+        row("user-1", "Ready", "English", 1_100, Some(1_300)),
+        row("user-1", "Ready", "Spanish", 1_200, Some(1_400)),
+        row("user-1", "Ready", "French", 1_150, Some(1_160)),
+        row("user-1", "Ready", "English", 1_500, Some(1_600)),
+        row("user-1", "Ready", "French", 1_500, Some(1_550)),
+        row("user-2", "Ready", "English", 1_000, Some(1_100)),
+    ];
+    for detail in [Detail::AgentSkill, Detail::Agent, Detail::Aggregate] {
+        let mut one = One::new(Rows::Intervals, detail);
+        one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, Some(500))]);
+        one.read(900, 2_000, &rows);
+        let snapshot = one.snapshot();
+        let over_all = [(Arc::from("Lunch"), 0), (Arc::from("Ready"), 500)];
+        assert_eq!(snapshot.state_millis, over_all, "{detail:?}");
+        let of_one = snapshot.agents().find(|agent| &*agent.agent == "user-1");
+        if detail == Detail::Aggregate {
+            assert!(of_one.is_none());
+            continue;
+        }
+        let states = of_one.expect("the agent").states;
+        assert_eq!(states, [(Arc::from("Lunch"), 0), (Arc::from("Ready"), 400)], "{detail:?}");
+    }
+}
+
+#[test]
 fn a_late_row_counts_when_it_comes() {
     let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);

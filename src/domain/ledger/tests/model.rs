@@ -43,6 +43,30 @@ fn published(ledger: &Ledger, targets: usize) -> Counts {
     counts
 }
 
+/// The states of [`LABELS`], each with its labels' places.
+const STATES: [(&str, &[usize]); 2] = [("Ready", &[0, 1]), ("Wrap-up", &[2])];
+
+/// Time by agent and state, whatever the skills.
+type Once = BTreeMap<(&'static str, &'static str), u64>;
+
+/// The time of each agent in each state; and that it is what is told of all agents together.
+fn published_once(ledger: &Ledger, targets: usize) -> Once {
+    let snapshot = ledger.snapshot(&show(targets));
+    let mut once = Once::new();
+    let mut over_all: BTreeMap<&str, u64> = BTreeMap::new();
+    for agent in snapshot.agents() {
+        let name = AGENTS.iter().find(|name| ***name == *agent.agent).expect("a known agent");
+        for (state, millis) in &agent.states {
+            let (state, _) = STATES.iter().find(|(name, _)| *name == &**state).expect("known");
+            once.insert((name, state), *millis);
+            *over_all.entry(state).or_default() += millis;
+        }
+    }
+    let told = snapshot.state_millis.iter().map(|(state, millis)| (&**state, *millis));
+    assert_eq!(told.collect::<BTreeMap<&str, u64>>(), over_all);
+    once
+}
+
 #[derive(Clone, Debug)]
 struct ModelRow {
     agent: usize,
@@ -99,6 +123,9 @@ struct ModelAgent {
     time: HashMap<usize, Vec<bool>>,
     frozen: HashMap<usize, (u64, u64)>,
     best: HashMap<usize, (u64, u64)>,
+    /// Likewise by state, whatever the skills.
+    frozen_once: [u64; STATES.len()],
+    best_once: [u64; STATES.len()],
 }
 
 #[derive(Default)]
@@ -125,6 +152,8 @@ impl Model {
                 time: HashMap::new(),
                 frozen: HashMap::new(),
                 best: HashMap::new(),
+                frozen_once: [0; STATES.len()],
+                best_once: [0; STATES.len()],
             };
             let horizon = self.horizon;
             self.agents.entry(id).or_insert_with(fresh).read(asked, report, id, epoch, horizon);
@@ -210,6 +239,9 @@ impl ModelAgent {
             let frozen = self.frozen.entry(label).or_default();
             *frozen = (frozen.0 + entries, frozen.1 + millis);
         }
+        for state in 0..STATES.len() {
+            self.frozen_once[state] += self.within_state(state, self.settled_to, to);
+        }
         self.settled_to = to;
     }
 
@@ -225,8 +257,24 @@ impl ModelAgent {
         (entries, u64::try_from(millis).expect("small"))
     }
 
+    /// Milliseconds in which it was in the state for any skill.
+    fn within_state(&self, state: usize, from: i64, to: i64) -> u64 {
+        let from = from.max(self.epoch).max(0);
+        let is_there = |time: &usize| {
+            let labels = STATES[state].1.iter().filter_map(|label| self.time.get(label));
+            labels.into_iter().any(|spent| spent[*time])
+        };
+        let millis = (slot(from)..slot(to.max(from))).filter(is_there).count();
+        u64::try_from(millis).expect("small")
+    }
+
     fn count(&mut self) {
         let observed = self.observed.expect("observed when counted");
+        for state in 0..STATES.len() {
+            let once =
+                self.frozen_once[state] + self.within_state(state, self.settled_to, observed);
+            self.best_once[state] = self.best_once[state].max(once);
+        }
         for label in 0..LABELS.len() {
             let frozen = self.frozen.get(&label).copied().unwrap_or_default();
             let (entries, millis) = self.within(label, self.settled_to, observed);
@@ -277,6 +325,12 @@ proptest! {
                 let best = model.agents[&agent].best.get(&label).copied().unwrap_or_default();
                 prop_assert_eq!(counts, best, "after report {} of {:?}: {:?}", asked, order, key);
             }
+            for ((agent, state), millis) in published_once(&ledger, 2) {
+                let place = AGENTS.iter().position(|name| *name == agent).expect("known");
+                let of_state = STATES.iter().position(|(name, _)| *name == state).expect("known");
+                let best = model.agents[&place].best_once[of_state];
+                prop_assert_eq!(millis, best, "after report {} of {:?}: {}", asked, order, state);
+            }
         }
     }
 }
@@ -308,22 +362,30 @@ fn history() -> impl Strategy<Value = Vec<Truth>> {
         any::<bool>(),
         prop_oneof![4 => Just(0_i64), 1 => 1..20_i64],
     );
+    // The second skill may be told later, and for longer or shorter.
+    let visit = (visit, prop_oneof![2 => Just((0_i64, 0_i64)), 1 => (0..9_i64, -9..9_i64)]);
     let day = prop::collection::vec(visit, 1..40);
     prop::collection::vec(day, 2).prop_map(|days| {
         let mut truth = Vec::new();
         for (agent, day) in days.into_iter().enumerate() {
             let mut start = 3;
-            for (label, length, late, on_both, pause) in day {
-                let labels = if on_both && label < 2 { vec![0, 1] } else { vec![label] };
-                truth.extend(labels.into_iter().map(|label| Truth {
-                    agent,
-                    label,
-                    start,
-                    end: start + length,
-                    late,
-                }));
+            for ((label, length, late, on_both, pause), (later, longer)) in day {
+                truth.push(Truth { agent, label, start, end: start + length, late });
+                let (mut began, mut end) = (start, start + length);
+                if on_both && label < 2 {
+                    began = start + later;
+                    let second = Truth {
+                        label: 1 - label,
+                        start: began,
+                        end: began.max(end + longer),
+                        agent,
+                        late,
+                    };
+                    end = end.max(second.end);
+                    truth.push(second);
+                }
                 // Two visits of one label cannot begin at once: they would be one.
-                start += length.max(1) + pause;
+                start = end.max(began + 1) + pause;
             }
         }
         truth
@@ -380,6 +442,17 @@ fn true_counts(truth: &[Truth], from: i64, to: i64) -> Counts {
     counts
 }
 
+/// Time by agent and state, each millisecond once, whatever the skills.
+fn true_once(truth: &[Truth], from: i64, to: i64) -> Once {
+    let mut once: BTreeMap<_, BTreeSet<i64>> = BTreeMap::new();
+    for visit in truth {
+        let spent = once.entry((AGENTS[visit.agent], LABELS[visit.label].0)).or_default();
+        spent.extend(visit.start.max(from)..visit.end.min(to));
+    }
+    let count = |spent: BTreeSet<i64>| u64::try_from(spent.len()).expect("small");
+    once.into_iter().map(|(key, spent)| (key, count(spent))).collect()
+}
+
 /// One poll: which target, how long after the one before, and what befalls it.
 #[derive(Clone, Copy, Debug)]
 struct PollAt {
@@ -432,6 +505,7 @@ impl Kept {
             )
             .expect("whole");
             assert_eq!(published(&self.ledger, 2), published(&checkpoint.ledger, 2));
+            assert_eq!(published_once(&self.ledger, 2), published_once(&checkpoint.ledger, 2));
             self.ledger = checkpoint.ledger;
             let kept: BTreeMap<Vec<u8>, Vec<u8>> = self.everything();
             self.store
@@ -522,6 +596,10 @@ proptest! {
         let expected = true_counts(&truth, epoch, watermark);
         for (key, counts) in published(&ledger, 2) {
             prop_assert_eq!(counts, expected.get(&key).copied().unwrap_or_default(), "{:?} {:?} in [{}, {})", telling, key, epoch, watermark);
+        }
+        let expected = true_once(&truth, epoch, watermark);
+        for (key, millis) in published_once(&ledger, 2) {
+            prop_assert_eq!(millis, expected.get(&key).copied().unwrap_or_default(), "{:?} {:?} once in [{}, {})", telling, key, epoch, watermark);
         }
     }
 }
