@@ -6,6 +6,8 @@ ENV RUSTFLAGS="-C target-feature=+crt-static"
 RUN rustc --print host-tuple > /target-name
 # The dependencies alone first: they change less often than our own code, and stay in the cache.
 COPY Cargo.toml Cargo.lock ./
+# Cargo.toml names files in here, and cargo builds nothing without them.
+COPY benches benches
 RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
     && cargo build --release --locked --target "$(cat /target-name)"
 # Where the sources come from is not in them: `--build-arg REVISION=$(git rev-parse HEAD)`.
@@ -21,6 +23,13 @@ RUN touch src/main.rs src/lib.rs \
     && install -d -m 700 /volumes/data
 
 FROM scratch
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="cxone-exporter" \
+      org.opencontainers.image.description="Prometheus exporter for the agent states of a NICE CXone contact centre" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.authors="The cxone-exporter developers"
 COPY --from=build /image /
 # A volume begins as this folder: empty, and the exporter's own. Agents' ids are in what it keeps there, so nobody else may read it.
 COPY --from=build --chown=65532:65532 /volumes /

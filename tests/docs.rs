@@ -224,6 +224,20 @@ fn every_configuration_in_the_documentation_is_right() {
     assert!(seen > 0);
 }
 
+#[test]
+fn every_package_has_the_version_of_the_crate() {
+    let version = env!("CARGO_PKG_VERSION");
+    for (file, said) in [
+        ("Dockerfile", format!("org.opencontainers.image.version=\"{version}\"")),
+        ("deploy/helm/cxone-exporter/Chart.yaml", format!("\nversion: {version}\n")),
+        ("deploy/helm/cxone-exporter/Chart.yaml", format!("\nappVersion: {version}\n")),
+        ("deploy/compose/compose.yml", format!("image: cxone-exporter:{version}\n")),
+    ] {
+        let text = fs::read_to_string(root().join(file)).expect("text");
+        assert!(text.contains(&said), "{file}: no {said}");
+    }
+}
+
 /// The rows of every table whose head begins with `head`, a cell without its backticks each.
 fn rows<'a>(markdown: &'a str, head: &str) -> Vec<Vec<&'a str>> {
     let mut rows = Vec::new();

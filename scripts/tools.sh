@@ -1,0 +1,101 @@
+# For the other scripts, which source it in the repository's root: gets the programs that they need and changes nothing on this machine
+# but target/. Debian's packages are downloaded with lists of their own and unpacked, never installed; that needs no root.
+# shellcheck shell=bash
+tools=$PWD/target/test-tools
+
+missing() {
+    local program
+    for program in "$@"; do
+        command -v "$program" >/dev/null || return 0
+    done
+    return 1
+}
+
+# need PROGRAM…: says which of them are missing, and how to get them.
+need() {
+    local program absent=()
+    for program in "$@"; do
+        ! missing "$program" || absent+=("$program")
+    done
+    [ ${#absent[@]} != 0 ] || return 0
+    echo "missing: ${absent[*]}. cargo comes from https://rustup.rs, node from https://nodejs.org; the others on Debian:" \
+        "apt-get install build-essential python3 curl chromium" >&2
+    return 1
+}
+
+need_root() {
+    [ "$(id -u)" = 0 ] || {
+        echo "$1 needs root. It mounts in a namespace of its own, and changes nothing but target/." >&2
+        return 1
+    }
+}
+
+own_apt() {
+    need apt-get dpkg-deb
+    mkdir -p "$tools/apt/lists/partial" "$tools/apt/cache/archives/partial"
+    apt-get -o Dir::State="$tools/apt" -o Dir::State::status=/var/lib/dpkg/status -o Dir::Cache="$tools/apt/cache" \
+        -o APT::Sandbox::User= -o Debug::NoLocking=true --no-install-recommends --yes "$@"
+}
+
+# unpack FOLDER PACKAGE…: has the packages, and those of their dependencies that are not installed here, in $tools/FOLDER.
+unpack() {
+    local folder=$tools/$1 package
+    shift
+    [ "$(cat "$folder/.packages" 2>/dev/null)" != "$*" ] || return 0
+    rm -rf "$folder" "$tools/apt/cache/archives"
+    # Lists grow old, and then name packages that are no longer there.
+    own_apt install --download-only "$@" || { own_apt update && own_apt install --download-only "$@"; }
+    mkdir -p "$folder/etc" "$folder/usr/bin" "$folder/usr/sbin" "$folder/usr/lib" "$folder/usr/lib64" "$folder/var"
+    ln -s usr/bin usr/sbin usr/lib usr/lib64 "$folder"
+    for package in "$tools"/apt/cache/archives/*.deb; do
+        dpkg-deb --fsys-tarfile "$package" | tar -x --keep-directory-symlink --no-same-owner --no-same-permissions -C "$folder"
+    done
+    rm -rf "$tools/apt/cache/archives"
+    echo "$*" > "$folder/.packages"
+}
+
+# python_with REQUIREMENTS: makes a virtual environment with the packages that the file names, and puts it into `python`.
+python_with() {
+    local folder
+    folder=$tools/python-$(basename "$(dirname "$1")")
+    python=$folder/bin/python
+    ! cmp -s "$1" "$folder/requirements.txt" || return 0
+    # Debian's Python has pip in packages of its own.
+    if python3 -c 'import ensurepip' 2>/dev/null; then
+        python3 -m venv --clear "$folder"
+        set -- "$1" -m pip
+    else
+        unpack pip python3-pip-whl
+        python3 -m venv --clear --without-pip "$folder"
+        set -- "$1" "$(echo "$tools"/pip/usr/share/python-wheels/pip-*.whl)/pip"
+    fi
+    "$python" "${@:2}" --disable-pip-version-check --quiet install --no-cache-dir --requirement "$1"
+    cp "$1" "$folder/requirements.txt"
+}
+
+# cargo_tool NAME: builds a program of crates.io, if it is missing.
+cargo_tool() {
+    PATH=$PATH:$tools/bin
+    ! missing "$1" || cargo install "$1" --locked --root "$tools"
+}
+
+# as_if_installed FOLDER COMMAND…: runs it as root where the packages of `unpack FOLDER` seem to be installed. The file systems for
+# that are mounted in a namespace of its own: what is written to /usr, /etc, /var, /run and /dev/shm goes with it.
+as_if_installed() {
+    # Paths are relative, since this repository may itself be in a place that is mounted over.
+    # shellcheck disable=SC2016
+    AS_IF_INSTALLED=$1 unshare --mount --fork --kill-child bash -euc '
+        here=$PWD
+        mkdir -p "$0/.over"
+        mount -t tmpfs tmpfs "$0/.over"
+        for place in usr etc var run; do
+            over=$0/.over/$place
+            mkdir -p "$0/$place" "$over/upper" "$over/work"
+            mount -t overlay -o "lowerdir=$0/$place:/$place,upperdir=$over/upper,workdir=$over/work" overlay "/$place"
+        done
+        mount -t tmpfs tmpfs /dev/shm
+        [ "$here" -ef . ] || mount --no-canonicalize --rbind . "$here"
+        cd "$here"
+        exec "$@"
+    ' "target/test-tools/$1" "${@:2}"
+}
