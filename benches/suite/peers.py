@@ -80,7 +80,7 @@ def build_go(folder):
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "GOCACHE": str(folder / "go-cache"),
-        "GOPATH": "/usr/share/gocode",
+        "GOPATH": os.environ["GOPATH"],
         "GO111MODULE": "off",
     }
     programs = {}

@@ -30,13 +30,13 @@ pub(crate) fn are_here(programs: &[&str]) -> bool {
     }
     assert!(
         std::env::var_os("CI").is_none(),
-        "not on the PATH: {}; scripts/test installs what the tests need",
+        "not on the PATH: {}; scripts/test gets what the tests need",
         missing.join(", ")
     );
     // Not `eprintln!`, which a test that passes keeps to itself.
     let _written = writeln!(
         io::stderr(),
-        "LEFT OUT, for want of {} (scripts/test installs what the tests need)",
+        "LEFT OUT, for want of {} (scripts/test gets what the tests need)",
         missing.join(", ")
     );
     false
