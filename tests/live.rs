@@ -41,6 +41,10 @@ struct Told {
     all: Vec<Vec<String>>,
     /// What each request for changes is answered with, one after the other; then with 204.
     changes: VecDeque<(u16, Vec<String>)>,
+    /// How many of the next answers to these link to a next page.
+    linked: usize,
+    /// What every call but the sign-in is answered with instead, with 200.
+    instead: Option<String>,
     /// Rows of the history.
     history: Vec<String>,
     skills: Vec<String>,
@@ -70,6 +74,9 @@ impl Cxone {
         let query = request.uri().query().unwrap_or_default().to_owned();
         self.told(|told| {
             told.queries.push((now.instant.elapsed(), format!("{path}?{query}")));
+            if let Some(instead) = &told.instead {
+                return (200, instead.clone());
+            }
             match path.as_str() {
                 "/unavailable-codes" => {
                     let codes = r#"{"unavailableCodes":[{"id":11,"name":"After call","isActive":true,"isACW":true,"agentTimeout":30},
@@ -99,7 +106,12 @@ fn states(told: &mut Told, query: &str, now: Timestamp) -> (u16, String) {
     };
     if query.contains("updatedSince") {
         let (status, rows) = told.changes.pop_front().unwrap_or((204, Vec::new()));
-        return (status, if status == 200 { document(&rows, false) } else { String::new() });
+        let is_linked = std::mem::take(&mut told.linked);
+        told.linked = is_linked.saturating_sub(1);
+        return (
+            status,
+            if status == 200 { document(&rows, is_linked > 0) } else { String::new() },
+        );
     }
     let skip: usize = query.strip_prefix("skip=").map_or(0, |skip| skip.parse().expect("a number"));
     let mut before = 0;
@@ -412,6 +424,73 @@ async fn the_tenants_timeouts_are_limits_where_the_configuration_sets_none() {
         is(&page, "cxone_agents_over_limit{state=Unavailable}", Some("1"));
         is(&page, "cxone_unavailable_agents{reason=Lunch}", Some("1"));
         is(&page, "cxone_unavailable_agents{reason=Old}", None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_are_read_to_their_end_though_a_page_of_them_comes_twice() {
+    let ids = 1..=8;
+    let all = vec![ids.clone().map(|id| available(id, -60)).collect()];
+    let mut world = World::new(HOUR, Told { all, ..Told::default() });
+    world.run_for(30).await;
+    let inbound = |id: u32| agent(id, r#""agentStateId":3,"agentStateName":"InboundContact""#, 30);
+    let page = |ids: [u32; 4]| (200, ids.map(inbound).to_vec());
+    world.cxone.told(|told| {
+        // While they are read, four agents change and come before the others.
+        told.changes = [page([1, 2, 3, 4]), page([1, 2, 3, 4]), page([5, 6, 7, 8])].into();
+        told.linked = 2;
+    });
+    world.run_for(25).await;
+    is(&world.page().await, "cxone_agents{state=InboundContact}", Some("8"));
+    let asked: Vec<String> = world
+        .queries("/agents/states")
+        .into_iter()
+        .filter_map(|(_, query)| query.split_once("&skip=").map(|(_, skip)| skip.to_owned()))
+        .collect();
+    assert_eq!(asked, ["4", "8"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_is_told_with_200_is_no_empty_list() {
+    for instead in [
+        "",
+        "{}",
+        r#"{"error":"not now"}"#,
+        r#"{"agentStateHistory":null,"agentStates":null,"unavailableCodes":null}"#,
+        r#"{"agentStateHistory":{},"agentStates":{},"skillActivity":{}}"#,
+        r#"{"agentStates":[{"error":"not now"}],"agentStateHistory":"","skillActivity":[7]}"#,
+    ] {
+        let told = Told {
+            all: vec![vec![available(1, -60)]],
+            history: vec![visit(1, 1, -60, None)],
+            skills: vec![r#"{"skillName":"Sales","queueCount":3}"#.to_owned()],
+            ..Told::default()
+        };
+        let mut world = World::new(HOUR, told);
+        world.run_for(60).await;
+        let before = world.page().await;
+        is(&before, "cxone_up{}", Some("1"));
+        is(&before, "cxone_skill_queue_contacts{skill=Sales}", Some("3"));
+        world.cxone.told(|told| told.instead = Some(instead.to_owned()));
+        world.run_for(400).await;
+        let page = world.page().await;
+        is(&page, "cxone_up{}", Some("0"));
+        let malformed = number(&page, "cxone_report_job_failures_total{reason=malformed}");
+        assert!(malformed > 0.0, "{instead}");
+        for series in
+            ["cxone_target_watermark_timestamp_seconds{target=all}", "cxone_agents_seen{}"]
+        {
+            assert_eq!(page.get(series), before.get(series), "{instead}");
+        }
+        is(&page, "cxone_agents{state=Available}", Some("1"));
+        is(&page, "cxone_live_up{feed=agent_states}", Some("0"));
+        is(&page, "cxone_live_up{feed=skill_activity}", Some("0"));
+        is(&page, "cxone_skill_queue_contacts{skill=Sales}", Some("3"));
+        world.cxone.told(|told| told.instead = None);
+        world.run_for(400).await;
+        let page = world.page().await;
+        is(&page, "cxone_up{}", Some("1"));
+        is(&page, "cxone_live_up{feed=agent_states}", Some("1"));
     }
 }
 

@@ -121,6 +121,11 @@ impl Scanner {
         Ok(())
     }
 
+    /// Whether anything but space has arrived.
+    pub(super) fn has_begun(&self) -> bool {
+        !matches!(self.place, Place::Before(_))
+    }
+
     /// Whether the object has ended.
     pub(super) fn is_done(&self) -> bool {
         self.place == Place::Done

@@ -11,7 +11,9 @@ use crate::cxone::platform::{LivePage, UnavailableCodes};
 use crate::cxone::{AnyClient, ApiError, ErrorKind};
 use crate::domain::fetch::Failure;
 use crate::domain::ledger::Show;
-use crate::domain::live::{Ask, CodeTimeout, Feed, Live, LivePlan, Skills, Told, tenant_limits};
+use crate::domain::live::{
+    Ask, CodeTimeout, Feed, ListFault, Live, LivePlan, Skills, Told, tenant_limits,
+};
 use crate::domain::snapshot::{FeedSeries, LiveSeries};
 use crate::domain::time::{Now, Timestamp};
 
@@ -94,7 +96,7 @@ impl LiveFeeds {
         self.codes = Some(codes);
     }
 
-    fn take(&mut self, now: Now, cxone_utc: Timestamp, page: LivePage) -> Result<bool, String> {
+    fn take(&mut self, now: Now, cxone_utc: Timestamp, page: LivePage) -> Result<bool, ListFault> {
         match page {
             LivePage::States(page) => {
                 let Some(told) = self.plan.states(now, cxone_utc, page)? else { return Ok(false) };
@@ -104,7 +106,7 @@ impl LiveFeeds {
                 }
             }
             LivePage::Skills(page) => {
-                let Some(told) = self.plan.skills(now, page)? else { return Ok(false) };
+                let Some(told) = self.plan.skills(now, cxone_utc, page)? else { return Ok(false) };
                 match told {
                     Told::All(rows, _) => self.skills.replace(rows),
                     Told::Changes(..) => {}
@@ -165,7 +167,13 @@ impl Running {
         let (trouble, message) = match result.map(|page| feeds.take(now, cxone_utc, page)) {
             Ok(Ok(false)) => return,
             Ok(Ok(true)) => (None, String::new()),
-            Ok(Err(message)) => (Some(ErrorKind::TooLarge), message),
+            Ok(Err(fault)) => {
+                let kind = match fault {
+                    ListFault::TooLong => ErrorKind::TooLarge,
+                    ListFault::Repeats | ListFault::Senseless(_) => ErrorKind::Malformed,
+                };
+                (Some(kind), fault.to_string())
+            }
             Err(error) => {
                 feeds.plan.failed(feed, now.instant, error.retry_after);
                 (Some(error.kind), error.to_string())

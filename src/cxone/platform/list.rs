@@ -5,6 +5,7 @@ use serde::de::IgnoredAny;
 use super::robust::Object;
 use crate::cxone::error::ErrorKind;
 use crate::cxone::scan::{Fault, Piece, Scanner};
+use crate::domain::time::Timestamp;
 
 /// What an answer tells beside its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,8 +21,8 @@ pub struct Envelope {
     /// Whether `_links` tells of a next page; `None` where there is no `_links`. Its address is
     /// never followed.
     pub next: Option<bool>,
-    /// `lastPollTime`, as it is written, to be sent back.
-    pub last_poll_time: Option<String>,
+    /// `lastPollTime`; `None` where it is none.
+    pub last_poll_time: Option<Timestamp>,
     /// A number that is, as a rule, another one for other rows.
     pub fingerprint: u64,
 }
@@ -32,24 +33,56 @@ pub type Element<'a> = Option<Object<'a>>;
 /// An answer as far as it has arrived.
 pub(super) struct ListReader<F> {
     scanner: Scanner,
+    /// The name of the member with the rows.
+    list: &'static str,
+    /// Whether the list was there.
+    listed: bool,
+    /// What the member with the rows is, where it is no list.
+    instead: Option<String>,
+    /// The names of the other members, for a message.
+    others: Vec<String>,
     envelope: Envelope,
     max_rows: u64,
     element: F,
 }
 
+/// How many names of members a message shows.
+const SHOWN_MEMBERS: usize = 8;
+
 impl<F: FnMut(Element<'_>) + Send> ListReader<F> {
     /// An answer of which nothing has arrived; its rows are in the member named `list`, and go to
     /// `element`.
     pub(super) fn new(list: &'static str, max_rows: u64, element: F) -> Self {
-        Self { scanner: Scanner::new(list), envelope: Envelope::default(), max_rows, element }
+        Self {
+            scanner: Scanner::new(list),
+            list,
+            listed: false,
+            instead: None,
+            others: Vec::new(),
+            envelope: Envelope::default(),
+            max_rows,
+            element,
+        }
     }
 
     /// Takes in the next piece.
     pub(super) fn feed(&mut self, input: &[u8]) -> Result<(), Fault> {
-        let Self { scanner, envelope, max_rows, element } = self;
+        let Self { scanner, list, listed, instead, others, envelope, max_rows, element } = self;
         scanner.feed(input, &mut |piece| match piece {
-            Piece::DataBegins | Piece::Ahead(..) => Ok(()),
-            Piece::Member(name, value) => member(envelope, name, &String::from_utf8_lossy(value)),
+            Piece::DataBegins => {
+                *listed = true;
+                Ok(())
+            }
+            Piece::Ahead(..) => Ok(()),
+            Piece::Member(name, value) => {
+                let value = String::from_utf8_lossy(value);
+                if name.eq_ignore_ascii_case(list) {
+                    *instead = Some(kind_of(&value).to_owned());
+                } else if others.len() < SHOWN_MEMBERS {
+                    others.push(name.to_owned());
+                }
+                member(envelope, name, &value)
+            }
             Piece::Element(value) => {
                 envelope.rows += 1;
                 if envelope.rows > *max_rows {
@@ -71,12 +104,43 @@ impl<F: FnMut(Element<'_>) + Send> ListReader<F> {
         })
     }
 
-    /// What stood beside the rows, now that all of it has arrived.
+    /// What stood beside the rows, now that all of it has arrived. An answer without the list is
+    /// an empty one only where it says that there are no rows: an error that is told with 200 must
+    /// not look as if nothing had happened.
     pub(super) fn finish(self) -> Result<Envelope, Fault> {
+        if !self.scanner.has_begun() {
+            return Err(Fault::malformed("is empty, where a list was expected"));
+        }
         if !self.scanner.is_done() {
             return Err(Fault::malformed("ends early, or is no JSON"));
         }
-        Ok(self.envelope)
+        let says_none = self.envelope.total == Some(0);
+        match self.instead.as_deref() {
+            _ if self.listed => Ok(self.envelope),
+            None | Some("null") if says_none => Ok(self.envelope),
+            Some(what) => {
+                Err(Fault::malformed(format!("has `{}`, but it is {what} and no list", self.list)))
+            }
+            None if self.others.is_empty() => {
+                Err(Fault::malformed(format!("is an object without `{}`", self.list)))
+            }
+            None => Err(Fault::malformed(format!(
+                "has no list `{}`, but only: {}",
+                self.list,
+                self.others.join(", ")
+            ))),
+        }
+    }
+}
+
+/// What kind of JSON `value` is, for a message.
+fn kind_of(value: &str) -> &'static str {
+    match value.as_bytes().first() {
+        Some(b'{') => "an object",
+        Some(b'"') => "a string",
+        Some(b'n') => "null",
+        Some(b't' | b'f') => "a boolean",
+        Some(_) | None => "a number",
     }
 }
 
@@ -93,7 +157,7 @@ fn member(envelope: &mut Envelope, name: &str, value: &str) -> Result<(), Fault>
         envelope.next =
             object.object("it").map(|links| links.raw("next").is_some_and(|next| next != "{}"));
     } else if name.eq_ignore_ascii_case("lastPollTime") {
-        envelope.last_poll_time = object.text("it").map(std::borrow::Cow::into_owned);
+        envelope.last_poll_time = object.time("it").ok().flatten();
     }
     Ok(())
 }
@@ -123,7 +187,10 @@ mod tests {
             let (envelope, rows) = read(document, size).unwrap();
             assert_eq!(rows, ["7", "odd", "8"]);
             assert_eq!((envelope.rows, envelope.total, envelope.next), (3, Some(3), Some(true)));
-            assert_eq!(envelope.last_poll_time.as_deref(), Some("2023-10-27T08:00:00.1Z"));
+            assert_eq!(
+                envelope.last_poll_time.map(|time| time.to_string()).as_deref(),
+                Some("2023-10-27T08:00:00.100Z")
+            );
         }
     }
 
@@ -138,8 +205,46 @@ mod tests {
             ("7", None),
         ] {
             let (envelope, rows) =
-                read(&format!(r#"{{"_links":{links},"agentStateHistory":null}}"#), 9).unwrap();
+                read(&format!(r#"{{"_links":{links},"agentStateHistory":[]}}"#), 9).unwrap();
             assert_eq!((envelope.next, rows.len()), (next, 0), "{links}");
+        }
+    }
+
+    #[test]
+    fn a_time_of_the_poll_that_is_none_is_left_out() {
+        for text in ["soon", "", "7", &"2".repeat(1_000)] {
+            let document = format!(r#"{{"lastPollTime":"{text}","agentStateHistory":[]}}"#);
+            assert_eq!(read(&document, 7).unwrap().0.last_poll_time, None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_the_list_is_no_empty_one() {
+        for (document, said) in [
+            ("", "is empty"),
+            (" \n", "is empty"),
+            ("{}", "is an object without `agentStateHistory`"),
+            (r#"{"error":"not now","code":7}"#, "but only: error, code"),
+            (r#"{"totalRecords":3}"#, "but only: totalRecords"),
+            (r#"{"agentStates":[]}"#, "but only: agentStates"),
+            (r#"{"agentStateHistory":null}"#, "but it is null"),
+            (r#"{"agentStateHistory":null,"totalRecords":"7"}"#, "but it is null"),
+            (r#"{"agentStateHistory":{"agentId":7},"totalRecords":0}"#, "but it is an object"),
+            (r#"{"AGENTSTATEHISTORY":"[]"}"#, "but it is a string"),
+            (r#"{"agentStateHistory":false}"#, "but it is a boolean"),
+            (r#"{"agentStateHistory":0}"#, "but it is a number"),
+        ] {
+            let fault = read(document, 7).unwrap_err();
+            assert_eq!(fault.kind, ErrorKind::Malformed, "{document}");
+            assert!(fault.detail.contains(said), "{document}: {}", fault.detail);
+        }
+        for document in [
+            r#"{"agentStateHistory":[]}"#,
+            r#"{"AgentStateHISTORY":[]}"#,
+            r#"{"agentStateHistory":null,"totalRecords":0}"#,
+            r#"{"totalRecords":"0","_links":{}}"#,
+        ] {
+            assert_eq!(read(document, 7).unwrap().1.len(), 0, "{document}");
         }
     }
 

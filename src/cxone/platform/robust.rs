@@ -131,11 +131,6 @@ pub(in crate::cxone) fn timestamp(nanos: Nanos) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-/// A point of time in any of the forms in which they come, cut to milliseconds.
-pub(super) fn point(text: &str) -> Option<Timestamp> {
-    time(text.trim()).map(timestamp)
-}
-
 /// `2023-10-27T08:00:00`, with any number of digits of a fraction, with `Z`, an offset, or neither,
 /// which is UTC as well.
 fn time(text: &str) -> Option<Nanos> {

@@ -186,10 +186,7 @@ impl SignIn {
         let answer = call.send(call.get(url, None)?).await?;
         let body = call.text(answer).await?;
         let malformed = |what: String| call.error(ErrorKind::Malformed, &what);
-        let object = Object::parse(&body)
-            .ok()
-            .flatten()
-            .ok_or_else(|| malformed("the answer is no JSON object".to_owned()))?;
+        let object = object(&body).map_err(|what| malformed(what.to_owned()))?;
         let address =
             object.text(name).ok_or_else(|| malformed(format!("the answer has no {name}")))?;
         self.hosts
@@ -215,13 +212,18 @@ impl fmt::Debug for SignIn {
     }
 }
 
+/// The object that an answer is, or what the answer is instead.
+fn object(body: &str) -> Result<Object<'_>, &'static str> {
+    if body.trim().is_empty() {
+        return Err("the answer is empty");
+    }
+    Object::parse(body).ok().flatten().ok_or("the answer is no JSON object")
+}
+
 /// The token in an answer, none of which is ever shown.
 fn decode(call: &Call<'_>, body: &str) -> Result<Granted, ApiError> {
     let malformed = |what| call.error(ErrorKind::Malformed, what);
-    let object = Object::parse(body)
-        .ok()
-        .flatten()
-        .ok_or_else(|| malformed("the answer is no JSON object"))?;
+    let object = object(body).map_err(malformed)?;
     let text = object.text("access_token").or_else(|| object.text("accessToken"));
     let text = text.ok_or_else(|| malformed("the answer has no access_token"))?;
     let token = Token::new(&text).ok_or_else(|| {

@@ -11,7 +11,7 @@ mod tests;
 
 pub use activity::{Activity, SkillRow, Skills};
 pub use limits::{CodeTimeout, tenant_limits};
-pub use plan::{Ask, Feed, FeedStanding, LivePlan, LiveRules, Page, PollTime, Told};
+pub use plan::{Ask, Feed, FeedStanding, ListFault, LivePlan, LiveRules, Page, Told};
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};

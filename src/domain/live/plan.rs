@@ -1,6 +1,7 @@
 //! When the live lists are asked for, and how their pages become one answer.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::time::Duration;
 
 use super::{LiveRow, SkillRow};
@@ -9,6 +10,14 @@ use crate::domain::time::{Monotonic, Now, Timestamp};
 
 /// The most rows that one list may have, over all its pages.
 const MAX_ROWS: u64 = 1_000_000;
+
+/// So many pages that are the same as the page before end a list: one may come again because so
+/// many agents changed before it, all of them only where `skip` means nothing.
+const MOST_REPEATS: u8 = 3;
+
+/// How far before what an answer told of the next one goes back: CXone's machines need not tell the
+/// same time, nor a change at once.
+const MARGIN: Duration = Duration::from_secs(10);
 
 /// A feed that fails is asked again after this at the latest, unless its interval is longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -50,15 +59,6 @@ pub struct LiveRules {
     pub max_staleness: Duration,
 }
 
-/// `lastPollTime`: the moment that an answer tells of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PollTime {
-    /// As CXone wrote it: it is given back in the same words.
-    pub text: String,
-    /// What it means.
-    pub time: Timestamp,
-}
-
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -84,8 +84,8 @@ pub struct Page<R> {
     pub rows: Vec<R>,
     /// How many rows it had, with those that make none.
     pub received: u64,
-    /// `lastPollTime`.
-    pub poll_time: Option<PollTime>,
+    /// `lastPollTime`: the moment that it tells of.
+    pub poll_time: Option<Timestamp>,
     /// `totalRecords`: of all pages.
     pub total: Option<u64>,
     /// Whether it links to a next page; `None` when it has no links at all.
@@ -127,38 +127,109 @@ pub struct FeedStanding {
     pub stale: bool,
 }
 
+/// Why a list cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListFault {
+    /// It has more rows than are read.
+    TooLong,
+    /// The same page comes again and again.
+    Repeats,
+    /// It has so many rows, and none of them makes sense.
+    Senseless(u64),
+}
+
+impl fmt::Display for ListFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "the list has more than {MAX_ROWS} rows"),
+            Self::Repeats => f.write_str(
+                "every page of the list has the same rows, as if `skip` meant nothing: what is missing cannot be known",
+            ),
+            Self::Senseless(rows) => {
+                write!(f, "the list has {rows} rows, and not one that can be used")
+            }
+        }
+    }
+}
+
 /// The pages of a list so far.
 #[derive(Debug)]
 struct Walk<R> {
     since: Option<String>,
     /// CXone's time when the first page was asked for.
     began: Timestamp,
-    poll_time: Option<PollTime>,
+    /// CXone's time when the first page came.
+    first_came: Timestamp,
+    poll_time: Option<Timestamp>,
     rows: Vec<R>,
     received: u64,
     ids: HashSet<String>,
+    total: Option<u64>,
+    /// Whether the list became shorter meanwhile: then some rows moved before the place that is
+    /// read, and were not.
+    shrank: bool,
+    /// How many of the newest pages are the same as the one before.
+    repeats: u8,
+    /// Rows of pages that are the same as the one before; they are not kept.
+    repeated: u64,
 }
 
-impl<R> Walk<R> {
+impl<R: PartialEq> Walk<R> {
     fn new(since: Option<String>, began: Timestamp) -> Self {
-        Self { since, began, poll_time: None, rows: Vec::new(), received: 0, ids: HashSet::new() }
+        Self {
+            since,
+            began,
+            first_came: began,
+            poll_time: None,
+            rows: Vec::new(),
+            received: 0,
+            ids: HashSet::new(),
+            total: None,
+            shrank: false,
+            repeats: 0,
+            repeated: 0,
+        }
     }
 
-    /// Takes a page in; whether there are more.
-    fn take(&mut self, page: Page<R>, id: fn(&R) -> &str) -> bool {
+    /// Takes a page in that came at CXone's time `now`; whether there are more. A page that came
+    /// before is no end: what changes meanwhile moves the others behind the place that is read.
+    fn take(
+        &mut self,
+        page: Page<R>,
+        id: fn(&R) -> &str,
+        now: Timestamp,
+    ) -> Result<bool, ListFault> {
         // The first page's time: what changes while the others are read is told again.
         if self.received == 0 {
-            self.poll_time = page.poll_time;
+            (self.poll_time, self.first_came) = (page.poll_time, now);
         }
+        let is_repeated = !page.rows.is_empty() && self.rows.ends_with(&page.rows);
+        self.repeats = if is_repeated { self.repeats.saturating_add(1) } else { 0 };
+        self.shrank |= page.total.zip(self.total).is_some_and(|(now, before)| now < before);
+        self.total = page.total.or(self.total);
         self.received = self.received.saturating_add(page.received);
-        let linked =
-            page.next.unwrap_or_else(|| page.total.is_some_and(|total| total > self.received));
-        let known = self.ids.len();
-        self.ids.extend(page.rows.iter().map(|row| id(row).to_owned()));
-        // A server that knows no `skip` would tell the same page for ever.
-        let is_new = self.ids.len() > known || page.rows.is_empty();
-        self.rows.extend(page.rows);
-        page.received > 0 && linked && is_new
+        if is_repeated {
+            self.repeated += page.received;
+        } else {
+            self.ids.extend(page.rows.iter().map(|row| id(row).to_owned()));
+            self.rows.extend(page.rows);
+        }
+        let twice = u64::try_from(self.rows.len() - self.ids.len()).unwrap_or(u64::MAX);
+        let twice = twice.saturating_add(self.repeated);
+        let linked = page.next.unwrap_or_else(|| {
+            page.total.is_some_and(|total| total > self.received.saturating_sub(twice))
+        });
+        let more = page.received > 0 && linked;
+        if more && self.received > MAX_ROWS {
+            return Err(ListFault::TooLong);
+        }
+        if more && self.repeats >= MOST_REPEATS {
+            return Err(ListFault::Repeats);
+        }
+        if !more && self.since.is_none() && self.received > 0 && self.rows.is_empty() {
+            return Err(ListFault::Senseless(self.received));
+        }
+        Ok(more)
     }
 }
 
@@ -240,36 +311,41 @@ impl LivePlan {
     /// A page of the agents' states came. What the whole list tells, when it was the last one.
     ///
     /// # Errors
-    /// When the list is too long; it counts as a failure.
+    /// When the list cannot be used; it counts as a failure.
     pub fn states(
         &mut self,
         now: Now,
         cxone_utc: Timestamp,
         page: Page<LiveRow>,
-    ) -> Result<Option<Told<LiveRow>>, String> {
+    ) -> Result<Option<Told<LiveRow>>, ListFault> {
         let Some(walk) = &mut self.walk_states else { return Ok(None) };
         let unchanged = page.unchanged;
-        if walk.take(page, |row| &row.agent) {
-            if walk.received > MAX_ROWS {
-                self.failed(Feed::AgentStates, now.instant, None);
-                return Err(too_long());
+        match walk.take(page, |row| &row.agent, cxone_utc) {
+            Ok(true) => {
+                self.states.go_on(now.instant);
+                return Ok(None);
             }
-            self.states.go_on(now.instant);
-            return Ok(None);
+            Ok(false) => {}
+            Err(fault) => {
+                self.failed(Feed::AgentStates, now.instant, None);
+                return Err(fault);
+            }
         }
         let Some(walk) = self.walk_states.take() else { return Ok(None) };
         self.states.succeeded(now, self.rules.interval, &mut self.random);
-        // Never later than CXone's now: nobody is observed in the future.
-        let observed =
-            walk.poll_time.as_ref().map_or(walk.began, |poll_time| poll_time.time.min(cxone_utc));
-        let is_all = walk.since.is_none() && !unchanged;
+        // Never later than when it was told: nobody is observed in the future.
+        let observed = walk.poll_time.map_or(walk.began, |time| time.min(walk.first_came));
+        let is_all = walk.since.is_none() && !unchanged && !walk.shrank;
         if is_all {
             self.full_due = now.instant.plus(jittered(self.rules.full_every, &mut self.random));
         }
-        // Without a time of its own, the answer is asked for again from where this one began: more
-        // than changed, never less.
-        let since = walk.poll_time.map(|poll_time| poll_time.text).or(walk.since);
-        self.since = Some(since.unwrap_or_else(|| walk.began.to_string()));
+        // An answer without a time of its own, or of which rows may be missing, is asked for again
+        // from where this one began: more than changed, never less.
+        let told_to = walk.poll_time.filter(|_| !walk.shrank).map(|time| time.min(walk.began));
+        self.since = match (told_to, walk.since) {
+            (None, Some(since)) => Some(since),
+            (told_to, _) => Some(told_to.unwrap_or(walk.began).minus(MARGIN).to_string()),
+        };
         Ok(Some(if is_all {
             Told::All(walk.rows, observed)
         } else {
@@ -280,21 +356,25 @@ impl LivePlan {
     /// A page of the skills came. What the whole list tells, when it was the last one.
     ///
     /// # Errors
-    /// When the list is too long; it counts as a failure.
+    /// When the list cannot be used; it counts as a failure.
     pub fn skills(
         &mut self,
         now: Now,
+        cxone_utc: Timestamp,
         page: Page<SkillRow>,
-    ) -> Result<Option<Told<SkillRow>>, String> {
+    ) -> Result<Option<Told<SkillRow>>, ListFault> {
         let Some(walk) = &mut self.walk_skills else { return Ok(None) };
         let unchanged = page.unchanged;
-        if walk.take(page, |row| &row.skill) {
-            if walk.received > MAX_ROWS {
-                self.failed(Feed::SkillActivity, now.instant, None);
-                return Err(too_long());
+        match walk.take(page, |row| &row.skill, cxone_utc) {
+            Ok(true) => {
+                self.skills.go_on(now.instant);
+                return Ok(None);
             }
-            self.skills.go_on(now.instant);
-            return Ok(None);
+            Ok(false) => {}
+            Err(fault) => {
+                self.failed(Feed::SkillActivity, now.instant, None);
+                return Err(fault);
+            }
         }
         let Some(walk) = self.walk_skills.take() else { return Ok(None) };
         self.skills.succeeded(now, self.rules.interval, &mut self.random);
@@ -363,8 +443,4 @@ impl Schedule {
 /// From nine to eleven tenths of `span`, so that many exporters do not ask in step.
 fn jittered(span: Duration, random: &mut Random) -> Duration {
     span * 9 / 10 + random.up_to(span / 5)
-}
-
-fn too_long() -> String {
-    format!("the list has more than {MAX_ROWS} rows")
 }

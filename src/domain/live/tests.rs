@@ -229,7 +229,9 @@ impl World {
             self.pass(wake.since(self.now.instant));
             match self.plan.next(self.now.instant, self.now.utc).expect("it is due") {
                 Ask::States { since, skip } => return (since, skip),
-                Ask::Skills { .. } => drop(self.plan.skills(self.now, Page::default())),
+                Ask::Skills { .. } => {
+                    drop(self.plan.skills(self.now, self.now.utc, Page::default()))
+                }
             }
         }
     }
@@ -242,9 +244,12 @@ impl World {
 fn page(agents: &[&str], next: Option<bool>, poll_time: Option<i64>) -> Page<LiveRow> {
     let rows: Vec<LiveRow> = agents.iter().map(|agent| row(agent, "Available", "", None)).collect();
     let received = u64::try_from(rows.len()).expect("few");
-    let poll_time =
-        poll_time.map(|millis| PollTime { text: format!("time {millis}"), time: at(millis) });
-    Page { rows, received, poll_time, next, ..Page::default() }
+    Page { rows, received, poll_time: poll_time.map(at), next, ..Page::default() }
+}
+
+/// What is asked about after an answer that told of this moment.
+fn a_margin_before(millis: i64) -> String {
+    at(millis - 10_000).to_string()
 }
 
 fn agents(told: Option<Told<LiveRow>>) -> (bool, Vec<String>, Timestamp) {
@@ -272,7 +277,7 @@ fn the_whole_list_comes_first_and_every_few_minutes_and_only_changes_in_between(
         let wait = world.now.instant.since(before);
         assert!(wait >= RULES.interval * 9 / 10 && wait <= RULES.interval * 11 / 10, "{wait:?}");
         match asked {
-            Some(text) => assert_eq!(text, format!("time {since}")),
+            Some(text) => assert_eq!(text, a_margin_before(since)),
             None => wholes.push(world.now.instant.elapsed()),
         }
         since += 1;
@@ -300,18 +305,14 @@ fn pages_are_asked_for_by_the_rows_that_came_until_there_are_no_more() {
     assert_eq!(told, (true, ["a", "b", "c", "d"].map(str::to_owned).to_vec(), at(began - 3)));
     assert_eq!(
         world.ask(),
-        (Some(format!("time {}", began - 3)), 0),
+        (Some(a_margin_before(began - 3)), 0),
         "since the first page: the others may have missed something"
     );
 }
 
 #[test]
-fn a_list_ends_with_an_empty_page_or_one_that_tells_nothing_new() {
-    for last in [
-        page(&[], Some(true), None),
-        page(&["a"], Some(true), None),
-        page(&["b"], Some(false), None),
-    ] {
+fn a_list_ends_with_an_empty_page_or_one_without_a_next_one() {
+    for last in [page(&[], Some(true), None), page(&["b"], Some(false), None)] {
         let mut world = World::new();
         world.ask();
         assert_eq!(world.answer(page(&["a"], Some(true), None)), None);
@@ -321,22 +322,115 @@ fn a_list_ends_with_an_empty_page_or_one_that_tells_nothing_new() {
 }
 
 #[test]
+fn a_page_that_comes_again_is_no_end_for_others_moved_behind_it() {
+    for total in [None, Some(6)] {
+        let page = |agents: &[&str], next: bool| Page {
+            total,
+            ..page(agents, total.is_none().then_some(next), None)
+        };
+        let mut world = World::new();
+        world.ask();
+        // While the list is read, others change and come before the place that is read.
+        assert_eq!(world.answer(page(&["a", "b"], true)), None);
+        assert_eq!(world.ask(), (None, 2));
+        assert_eq!(world.answer(page(&["a", "b"], true)), None);
+        assert_eq!(world.ask(), (None, 4));
+        assert_eq!(world.answer(page(&["b", "c"], true)), None);
+        assert_eq!(world.ask(), (None, 6));
+        assert_eq!(world.answer(page(&["d", "e"], true)), None);
+        assert_eq!(world.ask(), (None, 8));
+        let told = agents(world.answer(page(&["f"], false)));
+        assert_eq!(told.1, ["a", "b", "b", "c", "d", "e", "f"]);
+    }
+}
+
+#[test]
+fn a_list_whose_pages_are_all_the_same_is_a_failure() {
+    let mut world = World::new();
+    let mut pages = 0;
+    let fault = loop {
+        world.ask();
+        pages += 1;
+        let same = page(&["a"], Some(true), None);
+        if let Err(fault) = world.plan.states(world.now, world.now.utc, same) {
+            break fault;
+        }
+    };
+    assert_eq!((fault, pages), (ListFault::Repeats, 4));
+    assert_eq!(world.plan.standing(Feed::AgentStates, world.now.instant).up, Some(false));
+    assert_eq!(world.ask(), (None, 0), "it is begun anew");
+}
+
+#[test]
+fn a_whole_list_without_one_row_that_makes_sense_is_a_failure_and_says_so() {
+    let mut world = World::new();
+    world.ask();
+    let senseless = Page { received: 7, ..page(&[], Some(false), None) };
+    let fault = world.plan.states(world.now, world.now.utc, senseless.clone()).unwrap_err();
+    assert_eq!(fault, ListFault::Senseless(7));
+    assert!(fault.to_string().contains("7 rows"), "{fault}");
+    world.ask();
+    assert!(world.answer(page(&["a"], Some(false), None)).is_some());
+    world.ask();
+    assert!(!agents(world.answer(senseless)).0, "a change that says nothing changes nothing");
+}
+
+#[test]
+fn a_list_that_shrinks_while_it_is_read_takes_nobody_away_and_is_read_again() {
+    let mut world = World::new();
+    world.ask();
+    let began = world.now.utc.millis();
+    let of = |total, page| Page { total: Some(total), ..page };
+    assert_eq!(world.answer(of(3, page(&["a"], Some(true), Some(began)))), None);
+    world.ask();
+    // Somebody went, so the next one stands where the first page was.
+    let told = agents(world.answer(of(2, page(&["c"], Some(false), Some(began)))));
+    assert_eq!(told, (false, vec!["a".to_owned(), "c".to_owned()], at(began)));
+    assert_eq!(world.ask(), (None, 0), "the whole list is still wanted");
+    assert!(agents(world.answer(of(2, page(&["b", "c"], Some(false), Some(began))))).0);
+    let since = world.ask().0;
+    assert_eq!(world.answer(of(2, page(&["b"], Some(true), Some(began + 60_000)))), None);
+    world.ask();
+    world.answer(of(1, page(&[], Some(false), Some(began + 60_000))));
+    assert_eq!(world.ask().0, since, "the same changes are asked for again");
+}
+
+#[test]
+fn nobody_is_observed_later_than_what_told_of_it_came() {
+    let mut world = World::new();
+    world.ask();
+    world.pass(Duration::from_secs(1));
+    let first = world.now.utc;
+    let ahead = Some(first.millis() + 60_000);
+    assert_eq!(world.answer(page(&["a"], Some(true), ahead)), None);
+    world.pass(Duration::from_secs(30));
+    world.ask();
+    assert_eq!(agents(world.answer(page(&["b"], Some(false), ahead))).2, first);
+}
+
+#[test]
 fn an_answer_without_a_time_tells_of_when_it_was_asked_and_one_from_the_future_of_now() {
     let mut world = World::new();
     world.ask();
     let began = world.now.utc;
     world.pass(Duration::from_secs(2));
     assert_eq!(agents(world.answer(page(&["a"], None, None))).2, began);
-    assert_eq!(world.ask().0, Some(began.to_string()));
+    assert_eq!(
+        world.ask().0,
+        Some(a_margin_before(began.millis())),
+        "CXone's clock is only estimated"
+    );
+    let began = world.now.utc;
+    world.pass(Duration::from_secs(2));
     let later = world.now.utc.millis() + 60_000;
     assert_eq!(agents(world.answer(page(&["a"], None, Some(later)))).2, world.now.utc);
-    assert_eq!(world.ask().0, Some(format!("time {later}")), "given back in the same words");
+    assert_eq!(world.ask().0, Some(a_margin_before(began.millis())));
     let unchanged = Page { unchanged: true, ..Page::default() };
     let asked = world.now.utc;
     assert_eq!(agents(world.answer(unchanged)), (false, Vec::new(), asked));
     assert_eq!(
         world.ask().0,
-        Some(format!("time {later}")),
+        Some(a_margin_before(began.millis())),
         "what was not told again is asked for again"
     );
 }
@@ -394,14 +488,15 @@ fn a_failure_forgets_the_pages_before_it() {
 fn a_list_without_end_is_a_failure() {
     let mut world = World::new();
     let mut number = 0;
-    let error = loop {
+    let fault = loop {
         world.ask();
         number += 1;
         let endless = Page { received: 300_000, ..page(&[&number.to_string()], Some(true), None) };
-        if let Err(error) = world.plan.states(world.now, world.now.utc, endless) {
-            break error;
+        if let Err(fault) = world.plan.states(world.now, world.now.utc, endless) {
+            break fault;
         }
     };
-    assert!(error.contains("1000000") && number == 4, "{number}: {error}");
+    assert_eq!((fault, number), (ListFault::TooLong, 4));
+    assert!(fault.to_string().contains("1000000"), "{fault}");
     assert_eq!(world.plan.standing(Feed::AgentStates, world.now.instant).up, Some(false));
 }
