@@ -117,6 +117,8 @@ struct Running {
     sign_in: SignIn,
     /// What has been read of each target's window, where it is read in pages and none is under way.
     pagings: Vec<Option<Box<Paging<Report>>>>,
+    /// Whether the client was told of the agents that are known from before.
+    remembered: bool,
     /// Whether a target's newest finished job failed, and how; to log changes and not repetitions.
     told: Vec<Option<Result<(), Failure>>>,
     /// Up to where each target's history was told or is counted as a gap, after a slice that CXone
@@ -141,6 +143,7 @@ impl Poller {
             requests: FuturesUnordered::new(),
             sign_in: SignIn::Needed,
             pagings: (0..targets).map(|_| None).collect(),
+            remembered: false,
             told: (0..targets).map(|place| self.first_told(place)).collect(),
             skipped_to: vec![None; targets],
             stale: vec![false; targets],

@@ -266,6 +266,84 @@ async fn without_the_call_for_all_agents_each_is_asked_for() {
     }
 }
 
+const EACH: &[&str] = &["each/state-history"];
+
+#[tokio::test(start_paused = true)]
+async fn the_last_rows_of_who_leaves_the_list_of_agents_count_too() {
+    let habits =
+        Habits { calls: EACH, lists_logged_in: true, open: Open::Null, ..Habits::default() };
+    let world = exact(habits, QUICK, "all").await;
+    assert_eq!(world.failures(), 0.0);
+    let watermark =
+        counted::target_time(&world.last, "cxone_target_watermark_timestamp_seconds", "all")
+            .unwrap();
+    let observed = counted::observed(&world.last);
+    assert!(observed.values().all(|observed| *observed == watermark), "{observed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_history_is_not_found_for_longer_than_the_overlap_is_counted_whole_later() {
+    let lost = Window { from: START.plus(20 * MINUTE), to: START.plus(50 * MINUTE) };
+    let habits = Habits {
+        calls: EACH,
+        not_found: vec![("user-002", lost), ("user-003", lost)],
+        ..Habits::default()
+    };
+    let mut world = World::new(habits, QUICK);
+    world.run_for(40 * MINUTE).await;
+    world.assert_exact("all");
+    let at = |world: &World| counted::observed(&world.last)["user-002"];
+    assert!(at(&world) < lost.from.plus(MINUTE), "known no further than it was read");
+    world.restart().await;
+    world.run_for(5 * MINUTE).await;
+    world.assert_exact("all");
+    assert!(at(&world) < lost.from.plus(MINUTE));
+    world.run_for(10 * MINUTE).await;
+    world.assert_exact("all");
+    assert!(at(&world) > lost.to);
+    assert_eq!(world.value("cxone_report_rows_late_total", &[]), Some(0.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_deleted_is_in_no_state_and_stays_as_it_was_counted() {
+    let gone = START.plus(10 * MINUTE);
+    let habits = Habits { calls: EACH, deleted: vec![("user-002", gone)], ..Habits::default() };
+    let mut world = World::new(habits, QUICK);
+    let starts = |world: &World| {
+        let all = counted::all(&world.last, "cxone_agent_state_start_timestamp_seconds");
+        all.keys().filter(|labels| labels["agent"] == "user-002").count()
+    };
+    world.run_for(9 * MINUTE).await;
+    assert_eq!(starts(&world), 1);
+    for _ in 0..2 {
+        world.run_for(20 * MINUTE).await;
+        world.assert_exact("all");
+        assert_eq!(starts(&world), 0);
+        let observed = counted::observed(&world.last)["user-002"];
+        assert!(observed <= gone, "{observed}");
+        world.restart().await;
+    }
+    assert_eq!(world.failures(), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_history_is_found_at_all_nothing_counts_as_read() {
+    let ever = Window { from: START, to: START.plus(600 * MINUTE) };
+    let not_found = AGENTS.map(|agent| (agent, ever)).to_vec();
+    let mut world = World::new(Habits { calls: EACH, not_found, ..Habits::default() }, QUICK);
+    world.run_for(10 * MINUTE).await;
+    assert_eq!(world.value("cxone_up", &[]), Some(0.0));
+    assert!(world.failures() > 0.0);
+    let watermark =
+        counted::target_time(&world.last, "cxone_target_watermark_timestamp_seconds", "all");
+    assert_eq!(watermark, None);
+}
+
+/// All agents of the tenant.
+const AGENTS: [&str; 8] = [
+    "user-001", "user-002", "user-003", "user-004", "user-005", "user-006", "user-007", "user-008",
+];
+
 #[tokio::test(start_paused = true)]
 async fn a_target_of_one_agent_is_asked_for_alone() {
     let more = format!("{QUICK}targets: [{{user: user-002}}]\n");

@@ -16,6 +16,9 @@ pub trait RowSink: Default + Send {
 
     /// Takes what `later` took.
     fn append(&mut self, later: Self);
+
+    /// Takes note that the rows are those of these agents, and of no others.
+    fn cover(&mut self, agents: &[String]);
 }
 
 impl RowSink for Report {
@@ -29,6 +32,10 @@ impl RowSink for Report {
 
     fn append(&mut self, later: Self) {
         Self::append(self, &later);
+    }
+
+    fn cover(&mut self, agents: &[String]) {
+        Self::cover(self, agents);
     }
 }
 
@@ -83,6 +90,8 @@ impl RowSink for RowList {
         self.rows.extend(later.rows);
         self.rejected.extend(later.rejected);
     }
+
+    fn cover(&mut self, _agents: &[String]) {}
 }
 
 #[cfg(test)]

@@ -74,6 +74,12 @@ impl AgentIds {
         }
     }
 
+    /// Whether agents are called by CXone's own ids.
+    #[must_use]
+    pub const fn are_raw(&self) -> bool {
+        matches!(self, Self::Raw)
+    }
+
     /// What a filter is called: one for an agent is called as the agent is.
     #[must_use]
     pub fn of_filter(&self, filter: &Filter) -> Filter {

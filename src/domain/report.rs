@@ -130,6 +130,8 @@ pub struct Report {
     /// The agent of the newest row: rows of one agent mostly follow each other.
     newest: Option<NameId>,
     display_names: Vec<(NameId, NameId)>,
+    /// The agents whose history was read; `None` where that is not told.
+    covered: Option<Vec<NameId>>,
     rejected: [u64; RowRejection::ALL.len()],
 }
 
@@ -168,9 +170,12 @@ impl Report {
     #[must_use]
     pub fn with_agents(mut self, called: impl Fn(&str) -> Cow<'_, str>) -> Self {
         let mut new_ids: HashMap<NameId, NameId> = HashMap::new();
-        let Self { names, rows, display_names, newest, .. } = &mut self;
+        let Self { names, rows, display_names, covered, newest, .. } = &mut self;
         *newest = None;
-        let agents = rows.agents_mut().chain(display_names.iter_mut().map(|(agent, _)| agent));
+        let agents = rows
+            .agents_mut()
+            .chain(display_names.iter_mut().map(|(agent, _)| agent))
+            .chain(covered.iter_mut().flatten());
         for agent in agents {
             *agent = *new_ids.entry(*agent).or_insert_with(|| {
                 let id = Arc::clone(names.value(*agent));
@@ -178,6 +183,19 @@ impl Report {
             });
         }
         self
+    }
+
+    /// The report has the history of these agents, and of no others: nothing is known of those that
+    /// it leaves out.
+    pub fn cover(&mut self, agents: impl IntoIterator<Item: AsRef<str>>) {
+        let names = &mut self.names;
+        self.covered = Some(agents.into_iter().map(|agent| names.intern(agent.as_ref())).collect());
+    }
+
+    /// The agents whose history it has, those without rows too; `None` where that is not told, and
+    /// agents without rows did not change their state.
+    pub fn covered(&self) -> Option<impl Iterator<Item = &Arc<str>>> {
+        self.covered.as_ref().map(|agents| agents.iter().map(|agent| self.names.value(*agent)))
     }
 
     /// Counts a row that makes no sense.

@@ -23,6 +23,12 @@ impl Running {
             self.poller.submits.push_back((now.instant, now.utc));
             Box::new(client.history(ReportRequest { window, filter: target.filter.clone() }))
         });
+        // Only CXone's own ids can be asked for; the others come back with the list.
+        let is_first_list = paging.is_listing() && !std::mem::replace(&mut self.remembered, true);
+        if is_first_list && self.poller.privacy.ids.are_raw() {
+            let known = self.poller.ledger.members(id);
+            client.remember(known.map(|(name, told, behind)| (name.to_string(), told, behind)));
+        }
         let reading = async move {
             let result = client.page(&mut paging).await;
             Reported::Paged(id, paging, result)

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::{Response, Transport, TransportError};
 use cxone_exporter::domain::time::{Timestamp, Window};
-use cxone_exporter::simulator::{Floor, State, Visit};
+use cxone_exporter::simulator::{AgentProfile, Floor, State, Visit};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 use http::header::{AUTHORIZATION, DATE};
@@ -44,6 +44,12 @@ pub(crate) struct Habits {
     /// Every so many requests for history are answered so.
     pub(crate) faults: Vec<(u64, u16)>,
     pub(crate) token_life: u64,
+    /// Whether the list of agents has only those who are logged in.
+    pub(crate) lists_logged_in: bool,
+    /// Agents whose own history is not found (404) in these spans, though they are listed.
+    pub(crate) not_found: Vec<(&'static str, Window)>,
+    /// Agents who are deleted at that time.
+    pub(crate) deleted: Vec<(&'static str, Timestamp)>,
 }
 
 impl Default for Habits {
@@ -57,6 +63,9 @@ impl Default for Habits {
             calls: &["/agents/state-history", "each/state-history", "each/statehistory"],
             faults: Vec::new(),
             token_life: 3600,
+            lists_logged_in: false,
+            not_found: Vec::new(),
+            deleted: Vec::new(),
         }
     }
 }
@@ -167,14 +176,21 @@ impl Tenant {
             return (200, json!({"unavailableCodes": codes}).to_string());
         }
         if call == "/agents/states" {
-            let agents: Vec<Value> =
-                self.floor.agents().map(|agent| json!({"agentId": agent.id})).collect();
+            let listed = self.floor.agents().filter(|agent| self.lists(agent, now));
+            let agents: Vec<Value> = listed.map(|agent| json!({"agentId": agent.id})).collect();
             return self.page(&agents, skip, "agentStates", 7);
         }
         let agent = call.strip_prefix("/agents/").and_then(|rest| rest.split_once('/'));
         let name = agent.map_or(call.to_owned(), |(_, call)| format!("each/{call}"));
         if !self.habits.calls.contains(&name.as_str()) {
             return (404, "no such call".to_owned());
+        }
+        let Habits { not_found, deleted, .. } = &self.habits;
+        if let Some((id, _)) = agent
+            && (not_found.iter().any(|(missing, span)| *missing == id && span.contains(now))
+                || deleted.iter().any(|(gone, at)| *gone == id && *at <= now))
+        {
+            return (404, "no such agent".to_owned());
         }
         seen.histories += 1;
         let fault =
@@ -196,6 +212,18 @@ impl Tenant {
         let sizes = &self.habits.page_sizes;
         let size = sizes[usize::try_from(seen.histories).unwrap() % sizes.len()];
         self.page(&rows, skip, "agentStateHistory", size)
+    }
+
+    fn lists(&self, agent: &AgentProfile, now: Timestamp) -> bool {
+        let visits = &self.visits[usize::try_from(agent.index).unwrap()];
+        let logged_in = || {
+            visits.iter().any(|visit| {
+                visit.state != State::Logout && (visit.start..visit.end).contains(&now)
+            })
+        };
+        let is_deleted =
+            self.habits.deleted.iter().any(|(gone, at)| *gone == agent.id && *at <= now);
+        !is_deleted && (!self.habits.lists_logged_in || logged_in())
     }
 
     fn rows(&self, window: Window, now: Timestamp, agent: Option<&str>) -> Vec<Value> {

@@ -20,7 +20,7 @@ pub mod robust;
 mod sign_in;
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -35,7 +35,7 @@ use super::redact::Redactor;
 use super::transport::Transport;
 use super::{Limits, ReportRequest, RowSink, at_fault};
 use crate::clock::Clock;
-use crate::domain::time::Monotonic;
+use crate::domain::time::{Monotonic, Timestamp};
 
 pub use codes::{UnavailableCode, UnavailableCodes};
 pub use list::{Element, Envelope};
@@ -46,7 +46,7 @@ pub(super) use sign_in::SignIn;
 use hosts::Hosts;
 use known_codes::KnownCodes;
 use list::ListReader;
-use paging::{Calls, Next};
+use paging::{Calls, Next, Roster};
 use sign_in::{Found, Way};
 
 /// How long a call that is not there is not tried again.
@@ -102,6 +102,8 @@ pub struct PlatformClient {
     tokens: Tokens,
     codes: KnownCodes,
     calls: Mutex<KnownCalls>,
+    /// The agents that are asked for one by one.
+    roster: Mutex<Roster>,
 }
 
 /// Which calls for the history the tenant has, and until when that is believed.
@@ -171,6 +173,7 @@ impl PlatformClient {
             tokens: Tokens::new(Grant::Platform(Box::new(sign_in))),
             codes: KnownCodes::default(),
             calls: Mutex::default(),
+            roster: Mutex::default(),
         }
     }
 
@@ -264,6 +267,16 @@ impl PlatformClient {
         Paging::new(request, if believed { known.calls } else { Calls::default() })
     }
 
+    /// Agents that are to be asked for, where each is asked for alone, though they may be listed no
+    /// more: each with when it was last told of, and from when on its history is still to be read,
+    /// if that is before the window.
+    pub fn remember(
+        &self,
+        agents: impl IntoIterator<Item = (String, Timestamp, Option<Timestamp>)>,
+    ) {
+        self.roster().remember(agents);
+    }
+
     /// Makes the next request of `paging`, once. What it brings is in `paging` only when it was
     /// read whole, so an error costs one page.
     ///
@@ -292,9 +305,13 @@ impl PlatformClient {
         let query: Vec<(&str, &str)> =
             query.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut rows = R::default();
+        let mut newest = None;
         let told = self.list(Endpoint::History, path, &query, history::LIST, |row| {
             match history::read(&row, agent, &codes) {
-                Ok(row) => rows.row(&row),
+                Ok(row) => {
+                    newest = newest.max(Some(row.from));
+                    rows.row(&row);
+                }
                 Err(reason) => rows.reject(reason),
             }
         });
@@ -304,6 +321,7 @@ impl PlatformClient {
                 tracing::debug!(
                     "a call for the history is not there, so another one is tried: {error}"
                 );
+                paging.note_answers(&mut self.roster());
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -312,6 +330,11 @@ impl PlatformClient {
         paging.page(&page)?;
         paging.rows.append(rows);
         self.note_calls(paging.calls());
+        let mut roster = self.roster();
+        if let (Some(agent), Some(newest), true) = (agent, newest, paging.is_of_many()) {
+            roster.saw(agent, newest);
+        }
+        paging.note_answers(&mut roster);
         Ok(())
     }
 
@@ -322,8 +345,7 @@ impl PlatformClient {
     ) -> Result<(), ApiError> {
         let (page, ids) = self.list_agents(skip).await?;
         self.not_too_many(Endpoint::States, skip.saturating_add(page.rows))?;
-        paging.agents(&page, ids);
-        Ok(())
+        paging.agents(&page, ids, &mut self.roster())
     }
 
     /// One page of the agents' ids.
@@ -353,6 +375,11 @@ impl PlatformClient {
             endpoint,
             format!("all pages together have more than {most} rows"),
         ))
+    }
+
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        // Nothing can panic halfway through a change of it.
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note_calls(&self, calls: Calls) {

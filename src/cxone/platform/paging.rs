@@ -1,13 +1,15 @@
 //! A window of the state history, read page by page: which request comes next, and when it is over.
 //! Without I/O.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::list::Envelope;
 use crate::cxone::base_url::path_segment;
 use crate::cxone::error::{ApiError, Endpoint, ErrorKind};
 use crate::cxone::reports::ReportRequest;
-use crate::domain::time::Window;
+use crate::cxone::sink::RowSink;
+use crate::domain::time::{Timestamp, Window};
 
 /// The filter of a request that names one agent.
 const USER: &str = "user";
@@ -25,6 +27,14 @@ const SEAM: Duration = Duration::from_secs(1);
 /// Rows that are asked for at once; fewer may come. Source: clients and documentation speak of
 /// pages of up to 10,000 rows.
 const TOP: &str = "10000";
+
+/// For so long is an agent still asked for that is in the list no more: its last rows may be late,
+/// and a tenant may list only those who are logged in.
+const GONE_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// So many pages of a list that are the same as the page before end it: one may come again because
+/// so many agents came before it, all of them only where `skip` means nothing.
+const MOST_REPEATS: u8 = 3;
 
 /// Which calls for the history the tenant has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,11 +54,42 @@ enum Stage {
     /// The history of all agents.
     All(Cursor),
     /// The ids of the agents whose histories come next.
-    Listing { ids: Vec<String>, skip: u64 },
+    Listing(Listing),
     /// One agent's history after the other.
-    Each { ids: Vec<String>, place: usize, cursor: Cursor },
+    Each { agents: Vec<Wanted>, place: usize, cursor: Cursor },
     /// Everything has been read.
     Over,
+}
+
+/// The list of agents, as far as it has been read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Listing {
+    ids: Vec<String>,
+    skip: u64,
+    /// How many ids there were, those included that came twice.
+    told: usize,
+    before: Option<u64>,
+    repeats: u8,
+}
+
+/// An agent whose history is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wanted {
+    id: String,
+    /// Where that begins: before the window, if it could not be read before.
+    from: Timestamp,
+}
+
+/// The agents that were listed, or told of, in the last day.
+#[derive(Debug, Default)]
+pub(super) struct Roster(BTreeMap<String, Known>);
+
+#[derive(Debug)]
+struct Known {
+    /// When it was last listed, or last changed its state.
+    seen: Timestamp,
+    /// From when on its history could not be read.
+    owed: Option<Timestamp>,
 }
 
 /// How far one history has been read.
@@ -66,6 +107,8 @@ pub struct Paging<R> {
     request: ReportRequest,
     calls: Calls,
     stage: Stage,
+    /// Where each agent is asked for: those whose histories were read.
+    answered: Option<Vec<String>>,
     /// The rows of the pages that were read whole.
     pub(super) rows: R,
     pub(super) count: u64,
@@ -84,21 +127,27 @@ pub(super) enum Next {
 
 impl<R: Default> Paging<R> {
     pub(super) fn new(request: ReportRequest, calls: Calls) -> Self {
+        let window = request.window;
         let stage = if request.filter.kind == USER {
-            let ids = vec![request.filter.id.clone()];
-            Stage::Each { ids, place: 0, cursor: Cursor::first(request.window, LONGEST_FOR_ONE) }
+            let agents = vec![Wanted { id: request.filter.id.clone(), from: window.from }];
+            Stage::Each { agents, place: 0, cursor: Cursor::first(window, LONGEST_FOR_ONE) }
         } else if calls == Calls::AllAgents {
-            Stage::All(Cursor::first(request.window, LONGEST_FOR_ALL))
+            Stage::All(Cursor::first(window, LONGEST_FOR_ALL))
         } else {
-            Stage::Listing { ids: Vec::new(), skip: 0 }
+            Stage::Listing(Listing::default())
         };
-        Self { request, calls, stage, rows: R::default(), count: 0 }
+        Self { request, calls, stage, answered: None, rows: R::default(), count: 0 }
     }
 
-    /// The rows, once all has been read.
+    /// Whether the list of agents comes next.
     #[must_use]
-    pub fn into_rows(self) -> R {
-        self.rows
+    pub fn is_listing(&self) -> bool {
+        matches!(self.stage, Stage::Listing(_))
+    }
+
+    /// Whether several agents are asked for one by one.
+    pub(super) fn is_of_many(&self) -> bool {
+        self.answered.is_some()
     }
 
     /// How many rows have been read so far.
@@ -120,15 +169,16 @@ impl<R: Default> Paging<R> {
                 query: cursor.query(),
                 agent: None,
             },
-            Stage::Listing { skip, .. } => Next::Agents { skip: *skip },
-            Stage::Each { ids, place, cursor } => {
+            Stage::Listing(listing) => Next::Agents { skip: listing.skip },
+            Stage::Each { agents, place, cursor } => {
                 let call = if self.calls == Calls::EachAgentOld {
                     "statehistory"
                 } else {
                     "state-history"
                 };
-                let path = format!("/agents/{}/{call}", path_segment(&ids[*place]));
-                Next::History { path, query: cursor.query(), agent: Some(ids[*place].clone()) }
+                let id = &agents[*place].id;
+                let path = format!("/agents/{}/{call}", path_segment(id));
+                Next::History { path, query: cursor.query(), agent: Some(id.clone()) }
             }
             Stage::Over => Next::Nothing,
         }
@@ -146,37 +196,54 @@ impl<R: Default> Paging<R> {
                     self.stage = Stage::Over;
                 }
             }
-            Stage::Each { cursor, .. } => {
+            Stage::Each { agents, place, cursor } => {
+                let window = Window { from: agents[*place].from, ..window };
                 if !cursor.go_on(page, window, LONGEST_FOR_ONE)? {
+                    let id = agents[*place].id.clone();
+                    self.answered.iter_mut().for_each(|answered| answered.push(id.clone()));
                     self.next_agent();
                 }
             }
-            Stage::Listing { .. } | Stage::Over => {}
+            Stage::Listing(_) | Stage::Over => {}
         }
         self.count += page.rows;
         Ok(())
     }
 
-    /// A page of the list of agents was read.
-    pub(super) fn agents(&mut self, page: &Envelope, told: Vec<String>) {
-        let Stage::Listing { ids, skip } = &mut self.stage else { return };
-        *skip += page.rows;
-        let known = ids.len();
-        ids.extend(told);
-        ids.sort_unstable();
-        ids.dedup();
-        // A list that repeats itself is over as well.
-        if is_last(page, *skip) || ids.len() == known {
-            let ids = std::mem::take(ids);
-            self.stage = if ids.is_empty() {
-                Stage::Over
-            } else {
-                Stage::Each {
-                    ids,
-                    place: 0,
-                    cursor: Cursor::first(self.request.window, LONGEST_FOR_ONE),
-                }
-            };
+    /// A page of the list of agents was read. With its last page it is decided who is asked for:
+    /// who is in it, and who is in `roster` and was of late.
+    ///
+    /// # Errors
+    /// When it is the same page again and again, or no page has an id.
+    pub(super) fn agents(
+        &mut self,
+        page: &Envelope,
+        told: Vec<String>,
+        roster: &mut Roster,
+    ) -> Result<(), ApiError> {
+        let window = self.request.window;
+        let Stage::Listing(listing) = &mut self.stage else { return Ok(()) };
+        if !listing.take(page, told)? {
+            return Ok(());
+        }
+        let ids = std::mem::take(&mut listing.ids);
+        roster.list(ids, window.to);
+        let agents = roster.wanted(window);
+        self.answered = Some(Vec::new());
+        self.stage = match agents.first() {
+            None => Stage::Over,
+            Some(first) => {
+                let cursor = Cursor::first(Window { from: first.from, ..window }, LONGEST_FOR_ONE);
+                Stage::Each { agents, place: 0, cursor }
+            }
+        };
+        Ok(())
+    }
+
+    /// What was read of whom, for the next window.
+    pub(super) fn note_answers(&self, roster: &mut Roster) {
+        if let (Stage::Over, Some(answered)) = (&self.stage, &self.answered) {
+            roster.answered(answered, self.request.window);
         }
     }
 
@@ -186,30 +253,130 @@ impl<R: Default> Paging<R> {
         match (&self.stage, self.calls) {
             (Stage::All(_), _) => {
                 self.calls = Calls::EachAgent;
-                self.stage = Stage::Listing { ids: Vec::new(), skip: 0 };
+                self.stage = Stage::Listing(Listing::default());
                 true
             }
             (Stage::Each { .. }, Calls::AllAgents | Calls::EachAgent) => {
                 self.calls = Calls::EachAgentOld;
                 true
             }
-            (Stage::Each { ids, .. }, Calls::EachAgentOld) if ids.len() > 1 => {
-                // It may be this agent that is not there, and not the call.
+            // It may be this agent that is not there, and not the call; but if none is there, it is
+            // the call.
+            (Stage::Each { agents, place, .. }, Calls::EachAgentOld)
+                if *place + 1 < agents.len()
+                    || self.answered.as_ref().is_some_and(|answered| !answered.is_empty()) =>
+            {
                 self.calls = Calls::EachAgent;
                 self.next_agent();
                 true
             }
-            (Stage::Each { .. }, Calls::EachAgentOld)
-            | (Stage::Listing { .. } | Stage::Over, _) => false,
+            (Stage::Each { .. }, Calls::EachAgentOld) | (Stage::Listing(_) | Stage::Over, _) => {
+                false
+            }
         }
     }
 
     fn next_agent(&mut self) {
-        let Stage::Each { ids, place, cursor } = &mut self.stage else { return };
+        let Stage::Each { agents, place, cursor } = &mut self.stage else { return };
         *place += 1;
-        *cursor = Cursor::first(self.request.window, LONGEST_FOR_ONE);
-        if *place == ids.len() {
-            self.stage = Stage::Over;
+        match agents.get(*place) {
+            Some(Wanted { from, .. }) => {
+                let window = Window { from: *from, ..self.request.window };
+                *cursor = Cursor::first(window, LONGEST_FOR_ONE);
+            }
+            None => self.stage = Stage::Over,
+        }
+    }
+}
+
+impl<R: RowSink> Paging<R> {
+    /// The rows, once all has been read.
+    #[must_use]
+    pub fn into_rows(self) -> R {
+        let Self { mut rows, answered, .. } = self;
+        if let Some(answered) = answered {
+            rows.cover(&answered);
+        }
+        rows
+    }
+}
+
+impl Listing {
+    /// Takes a page in; whether it is the last one. A page that came before is no end: who comes
+    /// meanwhile moves the others behind the place that is read.
+    fn take(&mut self, page: &Envelope, told: Vec<String>) -> Result<bool, ApiError> {
+        let malformed =
+            |detail: String| ApiError::new(ErrorKind::Malformed, Endpoint::States, detail);
+        let is_repeated = page.rows > 0 && self.before == Some(page.fingerprint);
+        self.repeats = if is_repeated { self.repeats.saturating_add(1) } else { 0 };
+        self.before = Some(page.fingerprint);
+        self.skip = self.skip.saturating_add(page.rows);
+        self.told += told.len();
+        self.ids.extend(told);
+        self.ids.sort_unstable();
+        self.ids.dedup();
+        let twice = u64::try_from(self.told - self.ids.len()).unwrap_or(u64::MAX);
+        let is_last = is_last(page, self.skip.saturating_sub(twice));
+        if !is_last && self.repeats >= MOST_REPEATS {
+            return Err(malformed(
+                "every page of the list of agents has the same rows, as if `skip` meant nothing: who is missing cannot be known".to_owned(),
+            ));
+        }
+        if is_last && self.ids.is_empty() && self.skip > 0 {
+            return Err(malformed(format!(
+                "the list of agents has {} rows, and none has an agentId",
+                self.skip
+            )));
+        }
+        Ok(is_last)
+    }
+}
+
+impl Roster {
+    /// Agents that are known from before: each with when it was last told of, and from when on its
+    /// history is owed, if it is.
+    pub(super) fn remember(
+        &mut self,
+        agents: impl IntoIterator<Item = (String, Timestamp, Option<Timestamp>)>,
+    ) {
+        for (id, seen, owed) in agents {
+            self.0.entry(id).or_insert(Known { seen, owed });
+        }
+    }
+
+    /// These agents are listed at `now`. Those who were not before, though others were, are asked
+    /// about the day before: they may just have logged in.
+    fn list(&mut self, ids: Vec<String>, now: Timestamp) {
+        let owed = (!self.0.is_empty()).then(|| now.minus(GONE_AFTER));
+        for id in ids {
+            let known = self.0.entry(id).or_insert(Known { seen: now, owed });
+            known.seen = known.seen.max(now);
+        }
+    }
+
+    /// The agent changed its state at `at`.
+    pub(super) fn saw(&mut self, id: &str, at: Timestamp) {
+        if let Some(known) = self.0.get_mut(id) {
+            known.seen = known.seen.max(at);
+        }
+    }
+
+    /// Who is asked for about `window`. Those who were seen too long ago are forgotten.
+    fn wanted(&mut self, window: Window) -> Vec<Wanted> {
+        self.0.retain(|_, known| window.to.since(known.seen) <= GONE_AFTER);
+        let wanted = self.0.iter().map(|(id, known)| Wanted {
+            id: id.clone(),
+            from: known.owed.map_or(window.from, |owed| owed.min(window.from)),
+        });
+        wanted.collect()
+    }
+
+    /// The histories of these agents were read up to the end of `window`, and no others.
+    fn answered(&mut self, agents: &[String], window: Window) {
+        let answered: std::collections::HashSet<&str> = agents.iter().map(String::as_str).collect();
+        for (id, known) in &mut self.0 {
+            let is_answered = answered.contains(id.as_str());
+            known.owed = (!is_answered).then(|| known.owed.unwrap_or(window.from));
         }
     }
 }
@@ -351,9 +518,11 @@ mod tests {
         let mut paging = paging(30, None, Calls::AllAgents);
         assert!(paging.missing());
         assert_eq!(next(&paging), "agents 0");
-        paging.agents(&page(2, Some(true), None), vec!["8".into(), "7".into()]);
+        let mut roster = Roster::default();
+        let told = vec!["8".into(), "7".into()];
+        paging.agents(&page(2, Some(true), None), told, &mut roster).unwrap();
         assert_eq!(next(&paging), "agents 2");
-        paging.agents(&page(1, Some(false), None), vec!["8/9".into()]);
+        paging.agents(&page(1, Some(false), None), vec!["8/9".into()], &mut roster).unwrap();
         assert_eq!(next(&paging), "/agents/7/state-history 08:00:00 0");
         paging.page(&NOTHING).unwrap();
         assert_eq!(next(&paging), "/agents/7/state-history 07:59:59 0");
@@ -377,13 +546,118 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_agents_that_repeats_itself_or_is_empty_ends() {
+    fn a_list_of_agents_is_read_on_where_a_page_comes_again_and_fails_where_all_are_the_same() {
         let mut paging = paging(1, None, Calls::EachAgent);
-        paging.agents(&page(1, None, None), vec!["7".into()]);
-        paging.agents(&page(1, None, None), vec!["7".into()]);
+        let mut roster = Roster::default();
+        let seven = || vec!["7".to_owned()];
+        for _ in 0..3 {
+            paging.agents(&page(1, Some(true), None), seven(), &mut roster).unwrap();
+        }
+        assert_eq!(next(&paging), "agents 3");
+        let told = vec!["8".to_owned(), "9".to_owned()];
+        paging.agents(&page(2, Some(false), None), told, &mut roster).unwrap();
         assert_eq!(next(&paging), "/agents/7/state-history 08:00:00 0");
-        let mut nobody = super::tests::paging(1, None, Calls::EachAgent);
-        nobody.agents(&NOTHING, Vec::new());
+        let Stage::Each { agents, .. } = &paging.stage else { panic!("{:?}", paging.stage) };
+        assert_eq!(agents.len(), 3);
+
+        let mut endless = super::tests::paging(1, None, Calls::EachAgent);
+        for _ in 0..3 {
+            endless.agents(&page(1, Some(true), None), seven(), &mut roster).unwrap();
+        }
+        let error = endless.agents(&page(1, Some(true), None), seven(), &mut roster).unwrap_err();
+        assert_eq!((error.kind, error.endpoint), (ErrorKind::Malformed, Endpoint::States));
+    }
+
+    #[test]
+    fn a_list_of_agents_without_an_id_is_no_empty_one() {
+        let mut roster = Roster::default();
+        let mut nobody = paging(1, None, Calls::EachAgent);
+        nobody.agents(&NOTHING, Vec::new(), &mut roster).unwrap();
         assert_eq!(next(&nobody), "over");
+        let mut odd = paging(1, None, Calls::EachAgent);
+        let error = odd.agents(&page(2, Some(false), None), Vec::new(), &mut roster).unwrap_err();
+        assert!(error.to_string().contains("2 rows"), "{error}");
+    }
+
+    /// Lists `ids` to a window of an hour that begins so many hours after the first one, and answers
+    /// for those who are not `missing`. Who was asked for, from when on.
+    fn read(roster: &mut Roster, hour: u64, ids: &[&str], missing: &[&str]) -> Vec<String> {
+        let mut paging = paging(1, None, Calls::EachAgent);
+        let later = Duration::from_secs(3600 * hour);
+        let window = &mut paging.request.window;
+        *window = Window { from: window.from.plus(later), to: window.to.plus(later) };
+        let told: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        let listed = Envelope { rows: told.len() as u64, ..page(0, Some(false), None) };
+        paging.agents(&listed, told, roster).unwrap();
+        let mut asked = Vec::new();
+        while let Next::History { agent: Some(agent), query, .. } = paging.next() {
+            if missing.contains(&agent.as_str()) {
+                if paging.calls == Calls::EachAgent {
+                    assert!(paging.missing());
+                }
+                asked.push(format!("{agent} missing"));
+                if !paging.missing() {
+                    asked.push("nobody".to_owned());
+                    return asked;
+                }
+                continue;
+            }
+            asked.push(format!("{agent} {}", &query[0].1[11..16]));
+            paging.page(&NOTHING).unwrap();
+        }
+        paging.note_answers(roster);
+        asked
+    }
+
+    #[test]
+    fn an_agent_that_leaves_the_list_is_asked_for_for_a_day_more() {
+        let mut roster = Roster::default();
+        assert_eq!(read(&mut roster, 0, &["7", "8"], &[]), ["7 08:00", "8 08:00"]);
+        assert_eq!(read(&mut roster, 1, &["7"], &[]), ["7 09:00", "8 09:00"]);
+        assert_eq!(read(&mut roster, 2, &[], &[]), ["7 10:00", "8 10:00"]);
+        assert_eq!(read(&mut roster, 25, &["9"], &[]), ["7 09:00", "9 10:00"], "new: a day back");
+        let asked = read(&mut roster, 26, &["8"], &[]);
+        assert_eq!(asked, ["8 11:00", "9 10:00"], "who comes back is asked about a day");
+    }
+
+    #[test]
+    fn an_agent_that_changed_its_state_is_asked_for_as_if_it_had_been_listed() {
+        let mut roster = Roster::default();
+        read(&mut roster, 0, &["7", "8"], &[]);
+        let from = Timestamp::from_millis(1_698_393_600_000);
+        roster.saw("7", from.plus(Duration::from_secs(20 * 3600)));
+        assert_eq!(read(&mut roster, 30, &[], &[]), ["7 14:00"]);
+    }
+
+    #[test]
+    fn whose_history_could_not_be_read_is_asked_about_all_of_it_later() {
+        let mut roster = Roster::default();
+        read(&mut roster, 0, &["7", "8"], &[]);
+        for hour in 1..4 {
+            let asked = read(&mut roster, hour, &["7", "8"], &["7"]);
+            assert_eq!(asked[0], "7 missing", "{hour}");
+        }
+        assert_eq!(read(&mut roster, 4, &["7", "8"], &[]), ["7 09:00", "8 12:00"]);
+        assert_eq!(read(&mut roster, 5, &["7", "8"], &[]), ["7 13:00", "8 13:00"]);
+    }
+
+    #[test]
+    fn where_no_agent_is_there_it_is_the_call_that_is_not() {
+        let mut roster = Roster::default();
+        let asked = read(&mut roster, 0, &["7", "8"], &["7", "8"]);
+        assert_eq!(asked, ["7 missing", "8 missing", "nobody"]);
+    }
+
+    #[test]
+    fn an_agent_that_is_known_from_before_is_asked_for_though_it_is_not_listed() {
+        let from = Timestamp::from_millis(1_698_393_600_000);
+        let ago = |hours: u64| from.minus(Duration::from_secs(hours * 3600));
+        let mut roster = Roster::default();
+        roster.remember([
+            ("7".to_owned(), ago(20), None),
+            ("8".to_owned(), ago(20), Some(ago(3))),
+            ("9".to_owned(), ago(24), None),
+        ]);
+        assert_eq!(read(&mut roster, 0, &["6"], &[]), ["6 09:00", "7 08:00", "8 05:00"]);
     }
 }

@@ -119,6 +119,15 @@ impl Agent {
     /// Takes in what a report tells of the agent. Its observed time and its counts follow with
     /// [`Agent::observe`].
     pub(super) fn apply(&mut self, report: &AgentReport<'_>, book: &Book) -> Noted {
+        let rows = book.rules.rows;
+        // Whose history could not be read meanwhile is not settled meanwhile.
+        let horizon = match self.observed {
+            Some(observed) if rows == Rows::States => {
+                report.horizon.min(observed.minus(book.rules.overlap))
+            }
+            Some(_) | None => report.horizon,
+        };
+        let report = &AgentReport { horizon, ..*report };
         self.epoch = self.epoch.min(report.target_epoch);
         self.last_told = self.last_told.max(report.window.to);
         self.join_target(report.target);

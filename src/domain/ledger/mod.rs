@@ -238,7 +238,8 @@ impl Ledger {
             told.read(origin, &mut self.book, &mut reading);
             newest.push(self.apply_to_agent(origin, &told, &mut reading, &mut change));
         }
-        self.leave(origin.target, newest.into_iter().collect(), &mut change);
+        let covered = report.covered().map(|agents| agents.map(Arc::clone).collect());
+        self.leave(origin.target, newest.into_iter().collect(), covered, &mut change);
         self.move_horizon();
         self.forget(&mut change);
         let rows = u64::try_from(report.rows().len()).unwrap_or(u64::MAX);
@@ -280,23 +281,55 @@ impl Ledger {
 
     /// Agents that the target's newest report does not contain: with intervals they are in no state
     /// that it knows; otherwise nothing changed for them, and they are known up to the watermark,
-    /// too.
-    fn leave(&mut self, target: TargetId, newest: BTreeSet<Arc<str>>, change: &mut Change) {
+    /// too, unless the report says that it does not have their history (`covered`).
+    fn leave(
+        &mut self,
+        target: TargetId,
+        newest: BTreeSet<Arc<str>>,
+        covered: Option<BTreeSet<Arc<str>>>,
+        change: &mut Change,
+    ) {
         let intervals = self.book.rules.rows == Rows::Intervals;
-        let members = std::mem::take(&mut self.targets[target.0].newest);
+        let mut members = Arc::unwrap_or_clone(std::mem::take(&mut self.targets[target.0].newest));
+        members.extend(covered.iter().flatten().cloned());
+        let mut stay = Vec::new();
         for name in members.difference(&newest) {
             let Some(resting) = self.agents.get(name) else { continue };
+            if resting.face.memberships.iter().all(|membership| membership.target != target) {
+                continue;
+            }
+            let stays = !intervals && covered.as_ref().is_none_or(|covered| covered.contains(name));
+            stay.extend(stays.then(|| Arc::clone(name)));
             change.keep_agent(name, Some(resting));
             let mut agent = resting.wake();
             agent
                 .memberships
                 .iter_mut()
                 .filter(|membership| membership.target == target)
-                .for_each(|membership| membership.newest = !intervals);
+                .for_each(|membership| membership.newest = stays);
             self.observe(Arc::clone(name), agent, change);
         }
-        let newest = if intervals { newest } else { members.union(&newest).cloned().collect() };
+        let newest = newest.into_iter().chain(stay).collect();
         self.targets[target.0].newest = Arc::new(newest);
+    }
+
+    /// The agents that the target's reports told of: each with the end of the latest window that
+    /// did, and from when on its history is not known, if that is before the next window.
+    pub fn members(
+        &self,
+        target: TargetId,
+    ) -> impl Iterator<Item = (&Arc<str>, Timestamp, Option<Timestamp>)> {
+        let (watermark, overlap) = (self.watermark(target), self.book.rules.overlap);
+        let of_target = move |membership: &agent::Membership| membership.target == target;
+        self.agents.iter().filter_map(move |(name, agent)| {
+            let face = &agent.face;
+            let behind = face.observed.filter(|observed| Some(*observed) < watermark);
+            face.memberships.iter().any(of_target).then_some((
+                name,
+                face.last_told,
+                behind.map(|observed| observed.minus(overlap)),
+            ))
+        })
     }
 
     /// Counts an agent anew, up to the highest watermark of the targets whose newest report
