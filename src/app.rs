@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub use api::{ConnectError, client, connect, timing};
+pub use api::{ConnectError, client, connect, proxies, timing};
 pub use rules::asked_a_minute;
 use rules::{ledger_rules, live_feeds, planner_rules, quota_facts, quota_status, show};
 

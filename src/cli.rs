@@ -232,7 +232,7 @@ pub struct CheckArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "http://127.0.0.1:10962",
-        conflicts_with_all = ["live", "web_config_file", "file", "tenant", "base_url", "client_id", "client_secret_file", "dialect", "issuer", "area",
+        conflicts_with_all = ["live", "web_config_file", "file", "tenant", "base_url", "ca_file", "client_id", "client_secret_file", "dialect", "issuer", "area",
             "access_key_id", "access_key_secret_file", "users"],
     )]
     pub healthy: Option<BaseUrl>,

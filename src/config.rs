@@ -4,6 +4,7 @@
 //! the file, the file over the environment.
 
 mod api;
+mod authorities;
 mod credentials;
 mod duration;
 mod keys;
@@ -25,6 +26,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use secrecy::SecretString;
 use url::Url;
 
@@ -74,6 +76,8 @@ pub struct Api {
     pub dialect: Dialect,
     /// What the rows of a report are.
     pub rows: Rows,
+    /// Authorities that are trusted beside those of the machine.
+    pub authorities: Vec<CertificateDer<'static>>,
 }
 
 /// One of CXone's APIs.
@@ -124,6 +128,18 @@ pub struct PlatformApi {
 }
 
 impl Api {
+    /// Every address that the configuration names.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<&Url> {
+        match &self.dialect {
+            Dialect::Reports(api) => vec![&api.base_url],
+            Dialect::Platform(api) => std::iter::once(&api.issuer)
+                .chain(&api.access_key_base)
+                .chain(&api.base_url)
+                .collect(),
+        }
+    }
+
     /// The address that messages name.
     #[must_use]
     pub fn address(&self) -> &Url {

@@ -303,8 +303,10 @@ impl Running {
     }
 
     async fn reply(&mut self, now: Now, id: TargetId, reply: Reply) {
-        if let Reply::Throttled { message, .. } = &reply {
-            tracing::warn!(target = %self.poller.targets[id.index()].name, "{message}");
+        if let Reply::Throttled { message, retry_after } = &reply {
+            let name = &self.poller.targets[id.index()].name;
+            let retry_after = retry_after.map(|wait| wait.as_secs_f64());
+            tracing::warn!(target = %name, retry_after, "{message}");
         }
         let had_job = self.poller.planner.job(id).is_some();
         let error = what_failed(&reply);

@@ -20,7 +20,7 @@ use cap::Cap;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::platform::Credentials;
 use cxone_exporter::cxone::{
-    ApiError, BaseUrl, Client, ClientOptions, HttpLimits, HttpTransport, Limits, Paging,
+    ApiError, BaseUrl, Client, ClientOptions, HttpLimits, HttpTransport, Limits, Network, Paging,
     PlatformClient, PlatformOptions, Poll, ReportRequest,
 };
 use cxone_exporter::domain::fetch::{Failure, JobId};
@@ -200,7 +200,7 @@ fn bomb(head: &'static str, begin: &'static str, piece: &'static str) -> Answer 
 fn transport(server: &Hostile) -> (BaseUrl, Arc<HttpTransport>) {
     let base: BaseUrl = server.address.parse().unwrap();
     let limits = HttpLimits { head: Duration::from_secs(1), ..HttpLimits::default() };
-    let transport = Arc::new(HttpTransport::new(&base, limits).unwrap());
+    let transport = Arc::new(HttpTransport::new(&base, &Network::default(), limits).unwrap());
     (base, transport)
 }
 
@@ -500,7 +500,9 @@ fn addresses_in_answers_lead_no_token_away() {
             hidden: Vec::new(),
             requests_per_minute: NonZeroU32::new(6000).unwrap(),
         };
-        let transport = Arc::new(HttpTransport::new(&base, HttpLimits::default()).unwrap());
+        let transport = Arc::new(
+            HttpTransport::new(&base, &Network::default(), HttpLimits::default()).unwrap(),
+        );
         PlatformClient::new(transport, Clock::system(), options, Arc::new(|_| {})).sign_in().await
     });
     assert_eq!(discovered.unwrap_err().kind.failure(), Some(Failure::Malformed));

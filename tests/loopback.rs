@@ -253,7 +253,8 @@ fn check_tells_what_it_finds_and_how_to_mend_it() {
     );
     let Said { code, stdout, .. } = check(&["--target.user=ann@example.org", "--live"]);
     assert!(
-        code == Some(0)
+        code == Some(1)
+            && stdout.contains("FAILED  report of user:ann@example.org")
             && stdout.contains("it is empty")
             && stdout.contains("an e-mail address is no id"),
         "{stdout}"
@@ -271,7 +272,79 @@ fn check_tells_what_it_finds_and_how_to_mend_it() {
     assert!(!stdout.contains(wrong) && !stderr.contains(wrong));
     let Said { code, stdout, .. } =
         run(client(&live, &api).env("CXONE_BASE_URL", "http://127.0.0.1:1"));
-    assert!(code == Some(1) && stdout.contains("FAILED  credentials"), "{stdout}");
+    assert!(
+        code == Some(1)
+            && stdout.contains("FAILED  sign-in: asking for a token: no answer from 127.0.0.1:1: ")
+            && !stdout.contains("secret")
+            && !stdout.contains("again in"),
+        "{stdout}"
+    );
+    let Said { code, stdout, .. } =
+        run(client(&live, &api).env("CXONE_BASE_URL", format!("{api}/elsewhere")));
+    assert!(
+        code == Some(1) && stdout.contains("404") && stdout.contains("check api.base_url"),
+        "{stdout}"
+    );
+    assert!(!stdout.contains("secret"), "{stdout}");
+}
+
+#[test]
+fn check_tells_which_proxy_is_used_and_never_its_password() {
+    let check = |variables: &[(&str, &str)]| {
+        run(command(&["check", "--api.tenant=acme", "--api.client-id=me", "--target.user=user-1"])
+            .env("CXONE_CLIENT_SECRET", "s3cret")
+            .envs(variables.iter().copied()))
+    };
+    let proxy = ("HTTPS_PROXY", "http://me:hunter2@proxy.test:3128");
+    let Said { code, stdout, stderr } = check(&[proxy]);
+    assert!(
+        code == Some(0)
+            && stdout.contains(
+                "proxy: https://acme.api.cxone.com by way of http://proxy.test:3128 (HTTPS_PROXY)\n"
+            ),
+        "{stdout}{stderr}"
+    );
+    assert!(!stdout.contains("hunter2") && !stderr.contains("hunter2"), "{stdout}{stderr}");
+    let Said { stdout, .. } = check(&[proxy, ("NO_PROXY", "*.cxone.com:443")]);
+    assert!(
+        stdout.contains("proxy: none for https://acme.api.cxone.com, since NO_PROXY names it\n"),
+        "{stdout}"
+    );
+    let Said { code, stdout, .. } = check(&[]);
+    assert!(code == Some(0) && !stdout.contains("proxy"), "{stdout}");
+    let Said { code, stderr, .. } = check(&[("HTTPS_PROXY", "socks5://me:hunter2@proxy.test")]);
+    assert!(
+        code == Some(78) && stderr.contains("SOCKS") && !stderr.contains("hunter2"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_file_of_authorities_that_cannot_be_used_is_a_mistake_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, pem) = (folder.path().join("c.yml"), folder.path().join("ca.pem"));
+    std::fs::write(folder.path().join("secret"), "s3cret").unwrap();
+    let text = "api:\n  tenant: acme\n  client_id: me\n  client_secret_file: secret\n  ca_file: ca.pem\ntargets: [{user: user-1}]\n";
+    std::fs::write(&config, text).unwrap();
+    let check = || run(&mut command(&["check", &format!("--config.file={}", config.display())]));
+    let key = "-----BEGIN PRIVATE KEY-----\naHVudGVyMg==\n-----END PRIVATE KEY-----\n";
+    let broken = "-----BEGIN CERTIFICATE-----\naHVudGVyMg==\n-----END CERTIFICATE-----\n";
+    for (content, words) in [
+        (None, "cannot be read"),
+        (Some("hunter2"), "holds no certificate in PEM"),
+        (Some(key), "holds no certificate in PEM"),
+        (Some(broken), "holds a certificate that cannot be read, number 1"),
+    ] {
+        if let Some(content) = content {
+            std::fs::write(&pem, content).unwrap();
+        }
+        let Said { code, stderr, .. } = check();
+        assert!(
+            code == Some(78) && stderr.contains(":5: api.ca_file: ") && stderr.contains(words),
+            "{stderr}"
+        );
+        assert!(!stderr.contains("hunter2") && !stderr.contains("aHVud"), "{stderr}");
+    }
 }
 
 #[test]

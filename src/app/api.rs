@@ -10,7 +10,8 @@ use crate::config::{Config, Dialect, PlatformApi};
 use crate::cxone::platform::Credentials;
 use crate::cxone::{
     AnyClient, BaseUrl, BaseUrlError, Client, ClientOptions, HttpLimits, HttpTransport, Limits,
-    Observer, PlatformClient, PlatformOptions, Transport, TransportError,
+    Network, Observer, PlatformClient, PlatformOptions, Proxies, ProxyError, Transport,
+    TransportError,
 };
 use crate::domain::fetch::JobTiming;
 
@@ -20,21 +21,37 @@ pub enum ConnectError {
     /// The address is no base.
     #[error("api.base_url {0}")]
     BaseUrl(#[from] BaseUrlError),
+    /// The environment names a proxy that cannot be used.
+    #[error("{0}")]
+    Proxy(#[from] ProxyError),
     /// There is no transport to it.
-    #[error("cannot prepare connections to CXone: {0}")]
+    #[error(
+        "cannot prepare connections to CXone: {0}. Install the package ca-certificates; where SSL_CERT_FILE or SSL_CERT_DIR is set, \
+         see that it names certificates in PEM"
+    )]
     Transport(#[from] TransportError),
+}
+
+/// The proxies that the environment names.
+///
+/// # Errors
+/// When it names one that cannot be used.
+pub fn proxies() -> Result<Proxies, ProxyError> {
+    Proxies::of(|name| std::env::var(name).ok())
 }
 
 /// A transport over the network to the API that `config` names.
 ///
 /// # Errors
-/// When the address is no base, or the machine lacks certificates.
+/// When the address is no base, the environment names a proxy that cannot be used, or the machine
+/// lacks certificates.
 pub fn connect(config: &Config) -> Result<Arc<dyn Transport>, ConnectError> {
     let base = BaseUrl::try_from(config.api.address().clone())?;
     let limits = HttpLimits::default();
+    let network = Network { proxies: proxies()?, authorities: config.api.authorities.clone() };
     let transport = match &config.api.dialect {
-        Dialect::Reports(_) => HttpTransport::new(&base, limits),
-        Dialect::Platform(_) => HttpTransport::http1(&base, limits),
+        Dialect::Reports(_) => HttpTransport::new(&base, &network, limits),
+        Dialect::Platform(_) => HttpTransport::http1(&base, &network, limits),
     };
     Ok(Arc::new(transport?))
 }

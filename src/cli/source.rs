@@ -24,6 +24,11 @@ pub struct ConfigArgs {
     #[arg(long = "api.base-url", value_name = "URL")]
     pub base_url: Option<String>,
 
+    /// Certificates of authorities to trust beside those of the machine, in PEM [env:
+    /// CXONE_CA_FILE]
+    #[arg(long = "api.ca-file", value_name = "FILE")]
+    pub ca_file: Option<String>,
+
     /// The OAuth client's id [env: CXONE_CLIENT_ID]
     #[arg(long = "api.client-id", value_name = "ID")]
     pub client_id: Option<String>,
@@ -69,6 +74,7 @@ impl ConfigArgs {
         let flags = Flags {
             tenant: self.tenant.clone(),
             base_url: self.base_url.clone(),
+            ca_file: self.ca_file.clone(),
             client_id: self.client_id.clone(),
             client_secret_file: self.client_secret_file.clone(),
             dialect: self.dialect.clone(),
@@ -100,7 +106,13 @@ impl CheckArgs {
     #[must_use]
     pub fn says_nothing_of_cxone(&self) -> bool {
         let given = &self.config;
-        let reports = [&given.tenant, &given.base_url, &given.client_id, &given.client_secret_file];
+        let reports = [
+            &given.tenant,
+            &given.base_url,
+            &given.ca_file,
+            &given.client_id,
+            &given.client_secret_file,
+        ];
         let platform = [
             &given.dialect,
             &given.issuer,

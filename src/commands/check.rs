@@ -10,8 +10,9 @@ use crate::app;
 use crate::cli::CheckArgs;
 use crate::clock::Clock;
 use crate::config::web::read_file;
-use crate::config::{Config, ConfigErrors, Dialect, TargetsNeeded, show_duration};
-use crate::cxone::{AnyClient, ErrorKind, ReportRequest, RowList};
+use crate::config::{Api, Config, ConfigErrors, Dialect, TargetsNeeded, show_duration};
+use crate::cxone::{AnyClient, ErrorKind, Proxies, ReportRequest, RowList, Way};
+use crate::domain::hidden::visible;
 use crate::domain::time::Window;
 
 /// Checks, and prints what it finds.
@@ -42,6 +43,8 @@ pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
     };
     say(&format!("ok      configuration: {targets} at {}", config.api.address()));
     say(&quota_text(&config));
+    let proxies = app::proxies().map_err(app::ConnectError::from)?;
+    proxy_texts(&config.api, &proxies).iter().for_each(|text| say(text));
     if !args.live {
         say(
             "        Nothing was asked of CXone; --live checks the credentials and one report, too.",
@@ -120,6 +123,25 @@ fn quota_text(config: &Config) -> String {
     )
 }
 
+/// By which proxy the addresses are reached, where there is one.
+fn proxy_texts(api: &Api, proxies: &Proxies) -> Vec<String> {
+    let mut texts = Vec::new();
+    for address in api.addresses() {
+        let host = address.origin().ascii_serialization();
+        let text = match proxies.way(address) {
+            Way::By(proxy) => {
+                format!("ok      proxy: {host} by way of {proxy} ({})", proxy.variable())
+            }
+            Way::Excepted(why) => format!("ok      proxy: none for {host}, since {why}"),
+            Way::Direct => continue,
+        };
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    texts
+}
+
 async fn sign_in(client: &AnyClient) -> Result<(), CommandError> {
     match client.sign_in().await {
         Ok(()) => {
@@ -127,14 +149,23 @@ async fn sign_in(client: &AnyClient) -> Result<(), CommandError> {
             Ok(())
         }
         Err(error) => {
-            say(&format!("FAILED  credentials: {error}"));
-            if matches!(error.kind, ErrorKind::Credentials | ErrorKind::Token)
-                && matches!(client, AnyClient::Reports(_))
-            {
-                say(
-                    "        Look at Admin > Security > OAuth Clients; a secret is shown only once, so make a new one if in doubt.",
-                );
-            }
+            // What failed may be the way to CXone, and not the credentials.
+            let what = match error.kind {
+                ErrorKind::Credentials | ErrorKind::TokenForbidden | ErrorKind::Token => {
+                    "credentials"
+                }
+                ErrorKind::Unauthorized
+                | ErrorKind::Forbidden
+                | ErrorKind::Lost
+                | ErrorKind::Rejected
+                | ErrorKind::Throttled
+                | ErrorKind::Server
+                | ErrorKind::Unreachable
+                | ErrorKind::Redirected
+                | ErrorKind::Malformed
+                | ErrorKind::TooLarge => "sign-in",
+            };
+            say(&format!("FAILED  {what}: {error}"));
             Err(CommandError::Told)
         }
     }
@@ -167,8 +198,8 @@ async fn report(
                     "warning quota: something else uses this OAuth client, too; give the exporter a client of its own",
                 );
             }
-            told_rows(config, &target.name, &list, window);
-            if matches!(client, AnyClient::Platform(_)) && !list.rows.is_empty() {
+            told_rows(config, &target.name, &list, window)?;
+            if matches!(client, AnyClient::Platform(_)) {
                 check_platform::told_history(&list, window, target.filter.kind == "all", now);
             }
             Ok(())
@@ -183,18 +214,25 @@ async fn report(
     }
 }
 
-fn told_rows(config: &Config, target: &str, list: &RowList, window: Window) {
+/// # Errors
+/// When there is no row that can be counted: then nothing would ever be shown.
+fn told_rows(
+    config: &Config,
+    target: &str,
+    list: &RowList,
+    window: Window,
+) -> Result<(), CommandError> {
     if list.rows.is_empty() {
         let user = config
             .targets
             .first()
             .filter(|target| target.filter.kind == "user")
             .map(|target| target.filter.id.as_str());
-        say(&format!("warning report of {target}: it came, and it is empty for {window}"));
+        say(&format!("FAILED  report of {target}: it came, and it is empty for {window}"));
         empty_causes(config, user, config.poll.lookback)
             .iter()
             .for_each(|cause| say(&format!("        {cause}")));
-        return;
+        return Err(CommandError::Told);
     }
     let rows = list.rows.len();
     say(&format!(
@@ -208,9 +246,10 @@ fn told_rows(config: &Config, target: &str, list: &RowList, window: Window) {
             list.rejected[0].as_str()
         ));
     }
+    Ok(())
 }
 
 /// A line of the findings. A reader that has gone away needs no more of them.
 pub(super) fn say(line: &str) {
-    let _written = writeln!(std::io::stdout(), "{line}");
+    let _written = writeln!(std::io::stdout(), "{}", visible(line));
 }

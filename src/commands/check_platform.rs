@@ -32,12 +32,15 @@ pub(super) async fn look_around(client: &PlatformClient) -> Result<Live, Command
         ));
     }
     let agents = client.agents_now().await.map_err(|error| failed("live states", &error))?;
-    let verdict = if agents.is_empty() { "warning" } else { "ok     " };
+    let verdict = if agents.is_empty() { "FAILED " } else { "ok     " };
     say(&format!("{verdict} live states: of {} agents{}", agents.len(), by_state(&agents)));
     say(
         "        If there are more, the role of the access key's user hides them: CXone leaves them out without an error.",
     );
     say("        Look at Admin > Security > Roles & Permissions.");
+    if agents.is_empty() {
+        return Err(CommandError::Told);
+    }
     match client.live(&Ask::Skills { skip: 0 }).await {
         Ok(LivePage::Skills(page)) => {
             say(&format!("ok      skills: CXone tells what goes on in {}", page.rows.len()))

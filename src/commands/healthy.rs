@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 
 use super::CommandError;
-use crate::cxone::{BaseUrl, HttpLimits, HttpTransport, Transport};
+use crate::app;
+use crate::cxone::{BaseUrl, HttpLimits, HttpTransport, Network, Transport, TransportFault};
 
 /// How long the exporter has for its answer; shorter than the time limit of a container's health
 /// check.
@@ -16,17 +17,31 @@ const LIMIT: Duration = Duration::from_secs(3);
 const EXEMPT: &str = "put /-/healthy into `auth_excluded_paths` of its web configuration";
 
 /// What to do when no answer comes from an exporter that is there.
-fn advice(address: &BaseUrl, error: &str) -> String {
-    let refused =
-        ["CertificateRequired", "HandshakeFailure"].iter().any(|alert| error.contains(alert));
-    // What is said of a connection that was made and then ended depends on who was faster.
-    let ended = error.contains("client error") && !error.contains("(Connect)");
-    match (address.is_https(), refused || ended) {
-        (_, false) => String::new(),
-        (false, true) => "; it may speak TLS: ask by https://".to_owned(),
+fn advice(address: &BaseUrl, fault: TransportFault) -> String {
+    use TransportFault as Fault;
+    match (address.is_https(), fault) {
+        (true, Fault::NotTls) => "; ask by http://".to_owned(),
+        (false, Fault::NotHttp | Fault::Cut) => "; it may speak TLS: ask by https://".to_owned(),
         // With TLS 1.3 a client learns only after the handshake that it lacked a certificate, often
         // by the connection's end alone.
-        (true, true) => format!("; it may ask for a client certificate: {EXEMPT}"),
+        (true, Fault::Tls | Fault::Cut | Fault::NotHttp) => {
+            format!("; it may ask for a client certificate: {EXEMPT}")
+        }
+        (true, Fault::UnknownIssuer) => "; name the authority in SSL_CERT_FILE".to_owned(),
+        (
+            _,
+            Fault::Name
+            | Fault::Connect
+            | Fault::Timeout
+            | Fault::NotTls
+            | Fault::UnknownIssuer
+            | Fault::Expired
+            | Fault::WrongName
+            | Fault::Tls
+            | Fault::ProxyUnreachable
+            | Fault::ProxyLogin
+            | Fault::ProxyRefused,
+        ) => String::new(),
     }
 }
 
@@ -39,14 +54,16 @@ pub(super) async fn ask(address: &BaseUrl) -> Result<(), CommandError> {
     let failed =
         |why: String| CommandError::Failed(format!("the exporter is not healthy: {url}: {why}"));
     let limits = HttpLimits { connect: LIMIT, head: LIMIT, idle: LIMIT };
-    let transport =
-        HttpTransport::for_health(address, limits).map_err(|error| failed(error.to_string()))?;
+    let proxies = app::proxies().map_err(|error| failed(error.to_string()))?;
+    let network = Network { proxies, ..Network::default() };
+    let transport = HttpTransport::for_health(address, &network, limits)
+        .map_err(|error| failed(error.to_string()))?;
     let request =
         Request::get(&url).body(Bytes::new()).map_err(|error| failed(error.to_string()))?;
     let answer = transport
         .send(request)
         .await
-        .map_err(|error| failed(format!("{error}{}", advice(address, &error.to_string()))))?;
+        .map_err(|error| failed(format!("{error}{}", advice(address, error.fault))))?;
     match answer.status {
         StatusCode::OK => Ok(()),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {

@@ -20,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Cli, Command, EXIT_CONFIG, EXIT_FAILURE};
 use crate::config::{Config, ConfigErrors, Dialect};
+use crate::cxone::Way;
 use crate::domain::backoff::Random;
+use crate::domain::hidden::visible_lines;
 use crate::store::StoreError;
 use crate::tasks::{Hangups, Signals};
 use crate::{app, build_info, logging, tasks};
@@ -56,7 +58,9 @@ impl CommandError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::BothConfigs(..) => EXIT_CONFIG,
+            Self::Config(_)
+            | Self::BothConfigs(..)
+            | Self::Connect(app::ConnectError::Proxy(_)) => EXIT_CONFIG,
             Self::Connect(_) | Self::Start(_) | Self::Store(_) | Self::Failed(_) | Self::Told => {
                 EXIT_FAILURE
             }
@@ -108,7 +112,7 @@ pub fn run(cli: Cli) -> ExitCode {
 fn fail(error: &CommandError) -> ExitCode {
     let text = error.to_string();
     if !text.is_empty() {
-        logging::say(text.trim_end());
+        logging::say(&visible_lines(text.trim_end()));
     }
     ExitCode::from(error.exit_code())
 }
@@ -156,10 +160,16 @@ fn warn(warnings: &[String]) {
 /// What is polled where and how much of it, in the log.
 fn announce(config: &Config) {
     let (api, targets) = (config.api.address(), config.targets.len());
+    let proxies = app::proxies().unwrap_or_default();
+    let proxy = match proxies.way(api) {
+        Way::By(proxy) => Some(proxy.to_string()),
+        Way::Excepted(_) | Way::Direct => None,
+    };
     match config.api.dialect {
         Dialect::Reports(_) => tracing::info!(
             dialect = "reports",
             %api,
+            proxy,
             targets,
             jobs_per_minute = config.quota.report_jobs_per_minute,
             "polling CXone in the background"
@@ -167,6 +177,7 @@ fn announce(config: &Config) {
         Dialect::Platform(_) => tracing::info!(
             dialect = "platform",
             %api,
+            proxy,
             targets,
             requests_per_minute = config.quota.requests_per_minute,
             "polling CXone in the background"

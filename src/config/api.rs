@@ -9,7 +9,7 @@ use super::credentials::{client, parse_given};
 use super::mistake::{Notes, Origin, quote};
 use super::outside::{Given, Level, Overrides};
 use super::section::{Found, Section};
-use super::{Api, Dialect, ReportsApi, Rows, platform};
+use super::{Api, Dialect, ReportsApi, Rows, authorities, platform};
 
 /// Keys that only the dialect `reports` uses.
 const REPORTS_KEYS: [&str; 2] = ["tenant", "rows"];
@@ -54,6 +54,14 @@ pub(super) fn read(
     }
     // Whatever was meant by a wrong word, the other keys show.
     let seems_platform = PLATFORM_KEYS.iter().any(|key| section.has(key));
+    let authorities = authorities::read(&levels, folder, notes);
+    let api_of = |dialect: Option<Dialect>, rows: Option<Rows>| {
+        told.and(dialect).zip(rows).zip(authorities).map(|((dialect, rows), authorities)| Api {
+            dialect,
+            rows,
+            authorities,
+        })
+    };
     match told.unwrap_or(if seems_platform { Word::Platform } else { Word::Reports }) {
         Word::Reports => {
             let base_url = base_url(&levels, &section.at("tenant"), notes);
@@ -61,15 +69,12 @@ pub(super) fn read(
             let api = base_url
                 .zip(client)
                 .map(|(base_url, client)| Dialect::Reports(ReportsApi { base_url, client }));
-            (
-                told.and(api).zip(rows).map(|(dialect, rows)| Api { dialect, rows }),
-                rows.unwrap_or_default(),
-            )
+            (api_of(api, rows), rows.unwrap_or_default())
         }
         Word::Platform => {
             let api = platform::read(section, &levels, version, folder, read_secret, notes)
                 .map(|api| Dialect::Platform(Box::new(api)));
-            (told.and(api).map(|dialect| Api { dialect, rows: Rows::States }), Rows::States)
+            (api_of(api, Some(Rows::States)), Rows::States)
         }
     }
 }
@@ -132,9 +137,11 @@ fn from_file(section: &Section<'_>, notes: &mut Notes) -> Level {
     if access_key_secret_file.is_none() && section.has("access_key_secret") {
         access_key_secret_file = Some(Given { at: section.at("access_key_secret"), text: None });
     }
+    let ca_file = given("ca_file");
     Level {
         tenant,
         base_url,
+        ca_file,
         client_id,
         client_secret_file,
         dialect,

@@ -120,7 +120,7 @@ pub(super) fn secret(
 }
 
 /// The place of the file among the sources.
-const FILE_LEVEL: usize = 1;
+pub(super) const FILE_LEVEL: usize = 1;
 
 fn cannot_read(error: &io::Error, level: usize, folder: &Path) -> String {
     let message = format!("the file with the secret cannot be read: {error}");

@@ -4,10 +4,11 @@ use super::mistake::quote;
 
 /// Every key of the configuration file that holds a value. `[]` stands for each item of a list;
 /// `states.limits` is a map whose keys are the states. What is not here is an unknown key.
-pub const KEYS: [&str; 34] = [
+pub const KEYS: [&str; 35] = [
     "api.dialect",
     "api.tenant",
     "api.base_url",
+    "api.ca_file",
     "api.client_id",
     "api.client_secret_file",
     "api.rows",

@@ -8,11 +8,13 @@ use super::mistake::{Mistake, Notes, Origin};
 
 /// The environment variables that are read, each long form followed by its short one; an empty one
 /// counts as not set.
-pub const ENVIRONMENT: [&str; 23] = [
+pub const ENVIRONMENT: [&str; 25] = [
     "CXONE_API_TENANT",
     "CXONE_TENANT",
     "CXONE_API_BASE_URL",
     "CXONE_BASE_URL",
+    "CXONE_API_CA_FILE",
+    "CXONE_CA_FILE",
     "CXONE_API_CLIENT_ID",
     "CXONE_CLIENT_ID",
     "CXONE_API_CLIENT_SECRET_FILE",
@@ -41,6 +43,8 @@ pub struct Flags {
     pub tenant: Option<String>,
     /// `--api.base-url`.
     pub base_url: Option<String>,
+    /// `--api.ca-file`, relative to the working directory.
+    pub ca_file: Option<String>,
     /// `--api.client-id`.
     pub client_id: Option<String>,
     /// `--api.client-secret-file`, relative to the working directory.
@@ -72,6 +76,7 @@ pub struct Overrides {
 pub(super) struct Level {
     pub(super) tenant: Option<Given>,
     pub(super) base_url: Option<Given>,
+    pub(super) ca_file: Option<Given>,
     pub(super) client_id: Option<Given>,
     pub(super) client_secret_file: Option<Given>,
     /// The secret is `None` when it is wrong and that was told already.
@@ -109,6 +114,7 @@ fn from_flags(flags: &Flags) -> Level {
     Level {
         tenant: flags.tenant.as_ref().map(|text| given("--api.tenant", text)),
         base_url: flags.base_url.as_ref().map(|text| given("--api.base-url", text)),
+        ca_file: flags.ca_file.as_ref().map(|text| given("--api.ca-file", text)),
         client_id: flags.client_id.as_ref().map(|text| given("--api.client-id", text)),
         client_secret_file: flags
             .client_secret_file
@@ -140,6 +146,7 @@ fn from_environment(variable: impl Fn(&str) -> Option<OsString>, notes: &mut Not
     };
     let tenant = given(&["CXONE_API_TENANT", "CXONE_TENANT"]);
     let base_url = given(&["CXONE_API_BASE_URL", "CXONE_BASE_URL"]);
+    let ca_file = given(&["CXONE_API_CA_FILE", "CXONE_CA_FILE"]);
     let client_id = given(&["CXONE_API_CLIENT_ID", "CXONE_CLIENT_ID"]);
     let client_secret_file = given(&["CXONE_API_CLIENT_SECRET_FILE", "CXONE_CLIENT_SECRET_FILE"]);
     let client_secret = given(&["CXONE_API_CLIENT_SECRET", "CXONE_CLIENT_SECRET"]);
@@ -156,6 +163,7 @@ fn from_environment(variable: impl Fn(&str) -> Option<OsString>, notes: &mut Not
     Level {
         tenant,
         base_url,
+        ca_file,
         client_id,
         client_secret_file,
         client_secret: secret(client_secret),

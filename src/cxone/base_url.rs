@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use url::{Host, Url};
+use url::Url;
+
+use super::proxy::is_loopback;
 
 /// The base of every request: `http` or `https`, a host, perhaps a port and a path; nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,17 +42,18 @@ impl BaseUrl {
     /// Whether the host is this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        match self.url.host() {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            None => false,
-        }
+        self.url.host().is_some_and(|host| is_loopback(&host))
     }
 
     /// Whether scheme, host and port are those of `other`.
     pub(super) fn has_origin_of(&self, other: &Self) -> bool {
         self.url.origin() == other.url.origin()
+    }
+
+    /// The base itself.
+    #[must_use]
+    pub const fn url(&self) -> &Url {
+        &self.url
     }
 
     /// The host; never empty.

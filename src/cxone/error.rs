@@ -1,11 +1,14 @@
 //! What came of a request when it was not what was asked for.
 
+mod advice;
+
 use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
 
 use super::redact::SHOWN_CHARS;
+use super::transport::TransportFault;
 use crate::domain::fetch::Failure;
 
 /// What a request was for: the label `endpoint`.
@@ -91,7 +94,7 @@ pub enum ErrorKind {
     Forbidden,
     /// 404 or 410 to a poll: the job is gone.
     Lost,
-    /// 422 and every other 4xx: the same request will not be accepted later either.
+    /// 422 and every other 4xx.
     Rejected,
     /// 429.
     Throttled,
@@ -144,52 +147,17 @@ impl ErrorKind {
             (_, _) => Self::Rejected,
         }
     }
+}
 
-    const fn advice(self, endpoint: Endpoint) -> &'static str {
-        match self {
-            Self::Forbidden if endpoint.is_platform() => {
-                "The role of the access key's user lacks a permission for this call: look at Admin > Security > Roles & Permissions; what \
-                 was mended there works with the next token."
-            }
-            Self::Rejected if endpoint.is_platform() => {
-                "The same request will not be accepted later either: check api.version, api.issuer and api.base_url."
-            }
-            Self::Throttled if endpoint.is_platform() => {
-                "Other programs of the tenant may count, too; quota.requests_per_minute says how many requests the exporter makes."
-            }
-            Self::Credentials => {
-                "The client id or the client secret is wrong: check api.client_id and api.client_secret_file, and with `dialect: platform` \
-                 api.access_key_id and api.access_key_secret_file."
-            }
-            Self::TokenForbidden => {
-                "The OAuth client lacks permission or is disabled: look at Admin > Security > OAuth Clients."
-            }
-            Self::Token => "Check api.base_url (or api.tenant, or api.issuer) and api.client_id.",
-            Self::Unauthorized => {
-                "The token expired or was revoked; the next request gets a new one."
-            }
-            Self::Forbidden => {
-                "Look at Admin > Security > OAuth Clients: Reports must be checked under Capabilities and reports:read under Scopes, \
-                 and the tenant needs the Reporting module; what was mended there works with the next token."
-            }
-            Self::Lost => "The job is gone and has to be submitted again.",
-            Self::Rejected => {
-                "The same request will not be accepted later either: check the dates, the filter and api.base_url."
-            }
-            Self::Throttled => {
-                "CXone allows 10 report jobs a minute for each OAuth client; other programs that use the client count too."
-            }
-            Self::Server => "This is a fault at CXone, and as a rule a passing one.",
-            Self::Unreachable => "Check api.base_url, the network and the proxy.",
-            Self::Redirected => {
-                "Redirects are never followed, so that the token goes nowhere else: check api.base_url."
-            }
-            Self::Malformed => "Nothing of this answer was used.",
-            Self::TooLarge => {
-                "Nothing of this answer was used; a shorter window or smaller targets make smaller reports."
-            }
-        }
-    }
+/// What a token is got with: which keys of the configuration advice speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignsInWith {
+    /// The id and the secret of an OAuth client: the Reporting API.
+    OauthClient,
+    /// An access key alone: the platform's API.
+    AccessKey,
+    /// An access key and an OAuth client: the platform's API.
+    AccessKeyAndClient,
 }
 
 /// Why a request did not get what it asked for. Never contains the secret or a token.
@@ -207,12 +175,28 @@ pub struct ApiError {
     pub retry_after: Option<Duration>,
     /// What happened, cleaned and cut.
     pub(super) detail: String,
+    /// Where the exchange broke off, where it did.
+    pub(super) fault: Option<TransportFault>,
+    pub(super) signs_in_with: SignsInWith,
 }
 
 impl ApiError {
     /// An error of `endpoint`; `detail` tells what happened and has been cleaned.
     pub(super) fn new(kind: ErrorKind, endpoint: Endpoint, detail: impl Into<String>) -> Self {
-        Self { kind, endpoint, status: None, retry_after: None, detail: detail.into() }
+        let signs_in_with = if endpoint.is_platform() {
+            SignsInWith::AccessKeyAndClient
+        } else {
+            SignsInWith::OauthClient
+        };
+        Self {
+            kind,
+            endpoint,
+            status: None,
+            retry_after: None,
+            detail: detail.into(),
+            fault: None,
+            signs_in_with,
+        }
     }
 
     /// An answer with a status that is no success; `said` is the cleaned beginning of its body.
@@ -228,13 +212,20 @@ impl ApiError {
             detail.push_str(" and said: ");
             detail.push_str(said);
         }
-        Self {
-            kind: ErrorKind::of_status(endpoint, status),
-            endpoint,
-            status: Some(status),
-            retry_after,
-            detail,
-        }
+        let kind = ErrorKind::of_status(endpoint, status);
+        Self { status: Some(status), retry_after, ..Self::new(kind, endpoint, detail) }
+    }
+
+    /// The same, of a client that signs in so.
+    pub(super) const fn with(mut self, signs_in_with: SignsInWith) -> Self {
+        self.signs_in_with = signs_in_with;
+        self
+    }
+
+    /// The same, of an exchange that broke off so.
+    pub(super) const fn by(mut self, fault: TransportFault) -> Self {
+        self.fault = Some(fault);
+        self
     }
 
     /// The same, telling more of what happened.
@@ -248,11 +239,7 @@ impl ApiError {
 /// What was being done, what happened, and what to do about it, on one line.
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.endpoint.doing(), self.detail)?;
-        if let Some(wait) = self.retry_after {
-            write!(f, " (again in {} s)", wait.as_millis().div_ceil(1000))?;
-        }
-        write!(f, ". {}", self.kind.advice(self.endpoint))
+        write!(f, "{}: {}. {}", self.endpoint.doing(), self.detail, advice::of(self))
     }
 }
 
@@ -302,15 +289,11 @@ mod tests {
 
     #[test]
     fn an_error_tells_what_happened_and_what_to_do() {
-        let error = ApiError::refused(
-            Endpoint::Poll,
-            StatusCode::FORBIDDEN,
-            Some(Duration::from_millis(1500)),
-            "no scope",
-        );
+        let wait = Some(Duration::from_millis(1500));
+        let error = ApiError::refused(Endpoint::Poll, StatusCode::FORBIDDEN, wait, "no scope");
         assert_eq!(
             error.to_string(),
-            "asking for a report: CXone answered 403 Forbidden and said: no scope (again in 2 s). Look at Admin > Security > OAuth \
+            "asking for a report: CXone answered 403 Forbidden and said: no scope. Look at Admin > Security > OAuth \
              Clients: Reports must be checked under Capabilities and reports:read under Scopes, and the tenant needs the Reporting \
              module; what was mended there works with the next token."
         );

@@ -1,16 +1,17 @@
 //! The transport over real sockets.
 
-use std::error::Error;
-use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use http::Request;
+use rustls::pki_types::CertificateDer;
 
 use super::base_url::BaseUrl;
-use super::transport::{Response, Transport, TransportError, TransportFault};
+use super::connection::{fault, impossible, late};
+use super::proxy::{Proxies, Way};
+use super::transport::{Response, Transport, TransportError};
 
 /// How long a connection that is not used is kept; shorter than servers and balancers keep theirs,
 /// so that a submit rarely meets one that was closed at the other end.
@@ -41,14 +42,22 @@ impl Default for HttpLimits {
     }
 }
 
+/// What the machine and the configuration say of the way to hosts.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    /// The proxy, for `https` only, where it sees no more than the host's name. Plain `http` and
+    /// this machine's own addresses are always reached directly, so that no proxy ever reads the
+    /// secret.
+    pub proxies: Proxies,
+    /// Certificates of authorities that are trusted beside those of the machine.
+    pub authorities: Vec<CertificateDer<'static>>,
+}
+
 /// HTTP/1.1 and HTTP/2 over TCP and TLS, with the machine's certificates.
-///
-/// A proxy from the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) is used for `https` only,
-/// where it sees no more than the host's name. Plain `http` and this machine's own addresses are
-/// always reached directly, so that no proxy ever reads the secret.
 #[derive(Clone, Debug)]
 pub struct HttpTransport {
     client: reqwest::Client,
+    proxies: Proxies,
     limits: HttpLimits,
 }
 
@@ -56,9 +65,13 @@ impl HttpTransport {
     /// A transport to `base`.
     ///
     /// # Errors
-    /// When the base is `https` and the machine has no certificates to check it with.
-    pub fn new(base: &BaseUrl, limits: HttpLimits) -> Result<Self, TransportError> {
-        Self::with(base, limits, |builder| builder)
+    /// When the base is `https` and there are no certificates to check it with.
+    pub fn new(
+        base: &BaseUrl,
+        network: &Network,
+        limits: HttpLimits,
+    ) -> Result<Self, TransportError> {
+        Self::with(base, network, limits, |builder| builder)
     }
 
     /// A transport to `base` that never speaks HTTP/2: some of the platform's hosts give no token
@@ -66,8 +79,12 @@ impl HttpTransport {
     ///
     /// # Errors
     /// As [`HttpTransport::new`].
-    pub fn http1(base: &BaseUrl, limits: HttpLimits) -> Result<Self, TransportError> {
-        Self::with(base, limits, reqwest::ClientBuilder::http1_only)
+    pub fn http1(
+        base: &BaseUrl,
+        network: &Network,
+        limits: HttpLimits,
+    ) -> Result<Self, TransportError> {
+        Self::with(base, network, limits, reqwest::ClientBuilder::http1_only)
     }
 
     /// A transport for health checks: whether it is who it says is not asked of this machine
@@ -75,20 +92,28 @@ impl HttpTransport {
     ///
     /// # Errors
     /// As [`HttpTransport::new`].
-    pub fn for_health(base: &BaseUrl, limits: HttpLimits) -> Result<Self, TransportError> {
+    pub fn for_health(
+        base: &BaseUrl,
+        network: &Network,
+        limits: HttpLimits,
+    ) -> Result<Self, TransportError> {
         let is_ours = base.is_loopback();
-        Self::with(base, limits, |builder| {
+        Self::with(base, network, limits, |builder| {
             if is_ours { builder.tls_danger_accept_invalid_certs(true) } else { builder }
         })
     }
 
     fn with(
         base: &BaseUrl,
+        network: &Network,
         limits: HttpLimits,
         set: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
     ) -> Result<Self, TransportError> {
         // Fails when a provider is installed already, which then serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let failed = |error: reqwest::Error| impossible(&error);
+        let proxies = network.proxies.clone();
+        let choose = proxies.clone();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("cxone-exporter/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
@@ -97,32 +122,36 @@ impl HttpTransport {
             .gzip(true)
             .connect_timeout(limits.connect)
             .pool_idle_timeout(KEEP_IDLE)
-            .pool_max_idle_per_host(MOST_IDLE);
+            .pool_max_idle_per_host(MOST_IDLE)
+            // The library's own idea of the environment knows no ports in NO_PROXY.
+            .no_proxy()
+            .proxy(reqwest::Proxy::custom(move |url| match choose.way(url) {
+                Way::By(proxy) => Some(proxy.url().clone()),
+                Way::Excepted(_) | Way::Direct => None,
+            }));
         if !base.is_https() {
             // Nothing is verified, so a machine without certificates will do.
             builder = builder.tls_certs_only([]);
+        } else {
+            for authority in &network.authorities {
+                let authority = reqwest::Certificate::from_der(authority).map_err(failed)?;
+                builder = builder.tls_certs_merge([authority]);
+            }
         }
-        if !base.is_https() || base.is_loopback() {
-            builder = builder.no_proxy();
-        }
-        let client = set(builder).build().map_err(|error| {
-            TransportError::new(TransportFault::Connect, causes(&error.without_url()))
-        })?;
-        Ok(Self { client, limits })
+        let client = set(builder).build().map_err(failed)?;
+        Ok(Self { client, proxies, limits })
     }
 
     async fn exchange(&self, request: Request<Bytes>) -> Result<Response, TransportError> {
-        let request = reqwest::Request::try_from(request).map_err(broken)?;
-        let answer =
-            match tokio::time::timeout(self.limits.head, self.client.execute(request)).await {
-                Ok(answer) => answer.map_err(broken)?,
-                Err(_) => {
-                    return Err(TransportError::new(
-                        TransportFault::Timeout,
-                        Slow("headers", self.limits.head).to_string(),
-                    ));
-                }
-            };
+        let request = reqwest::Request::try_from(request).map_err(|error| fault(&error, None))?;
+        let by = match self.proxies.way(request.url()) {
+            Way::By(proxy) => Some(proxy),
+            Way::Excepted(_) | Way::Direct => None,
+        };
+        let answer = tokio::time::timeout(self.limits.head, self.client.execute(request)).await;
+        let answer = answer
+            .map_err(|_| late("headers", self.limits.head))?
+            .map_err(|error| fault(&error, by))?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         Ok(Response { status, headers, body: body(answer, self.limits.idle) })
     }
@@ -145,50 +174,9 @@ fn body(
         match tokio::time::timeout(idle, pieces.next()).await {
             Ok(None) => None,
             Ok(Some(Ok(piece))) => Some((Ok(piece), Some(pieces))),
-            Ok(Some(Err(error))) => Some((Err(broken(error)), None)),
-            Err(_) => Some((
-                Err(TransportError::new(
-                    TransportFault::Timeout,
-                    Slow("more of the body", idle).to_string(),
-                )),
-                None,
-            )),
+            Ok(Some(Err(error))) => Some((Err(fault(&error, None)), None)),
+            Err(_) => Some((Err(late("more of the body", idle)), None)),
         }
     })
     .boxed()
-}
-
-/// Waiting for `.0` took longer than `.1`.
-struct Slow(&'static str, Duration);
-
-impl fmt::Display for Slow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no {} within {:?}", self.0, self.1)
-    }
-}
-
-fn broken(error: reqwest::Error) -> TransportError {
-    let fault = if error.is_timeout() {
-        TransportFault::Timeout
-    } else if error.is_connect() {
-        TransportFault::Connect
-    } else {
-        TransportFault::Cut
-    };
-    TransportError::new(fault, causes(&error.without_url()))
-}
-
-/// An error and its causes; the outermost alone says little more than that something failed.
-fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let told = error.to_string();
-        if !text.contains(&told) {
-            text.push_str(": ");
-            text.push_str(&told);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use crate::domain::time::{Monotonic, Now, Timestamp};
 
 use super::Limits;
 use super::budget::{Budget, Place, Turn};
-use super::error::{ApiError, Endpoint, ErrorKind};
+use super::error::{ApiError, Endpoint, ErrorKind, SignsInWith};
 use super::json::BYTE_ORDER_MARK;
 use super::redact::Redactor;
 use super::retry_after::{date, retry_after};
@@ -78,6 +78,8 @@ pub(super) struct Link {
     pub(super) redactor: Redactor,
     /// How many requests may be made, where that is limited.
     pub(super) budget: Option<Budget>,
+    /// What it signs in with, for advice.
+    pub(super) signs_in_with: SignsInWith,
 }
 
 /// A request under way.
@@ -86,6 +88,8 @@ pub(super) struct Call<'a> {
     endpoint: Endpoint,
     deadline: Monotonic,
     redactor: Redactor,
+    /// Host and port of the request that was sent.
+    place: OnceLock<String>,
     /// Given back when the answer has been read, or is not waited for any longer.
     _turn: Option<Turn<'a>>,
 }
@@ -131,6 +135,7 @@ impl Link {
             endpoint,
             deadline: self.clock.now().instant.plus(limit),
             redactor,
+            place: OnceLock::new(),
             _turn: turn,
         }
     }
@@ -191,12 +196,14 @@ impl Call<'_> {
         request: Request<Bytes>,
         wanted: impl FnOnce(&StatusCode) -> bool,
     ) -> Result<Response, ApiError> {
+        let place = self.place.get_or_init(|| place(request.uri()));
         let sent = self.link.clock.now();
         let answer = match self.within(self.deadline, self.link.transport.send(request)).await {
             Some(answer) => answer,
-            None => {
-                Err(TransportError::new(TransportFault::Timeout, "no answer within the time limit"))
-            }
+            None => Err(TransportError::new(
+                TransportFault::Timeout,
+                "it took longer than the time limit",
+            )),
         };
         let answered = self.link.clock.now();
         let head = answer.as_ref().ok();
@@ -207,8 +214,10 @@ impl Call<'_> {
             answered,
             date: head.and_then(|answer| date(&answer.headers)),
         }));
-        let answer = answer
-            .map_err(|error| self.error(ErrorKind::Unreachable, &format!("no answer: {error}")))?;
+        let answer = answer.map_err(|error| {
+            let detail = format!("no answer from {place}: {error}");
+            self.error(ErrorKind::Unreachable, &detail).by(error.fault)
+        })?;
         if wanted(&answer.status) { Ok(answer) } else { Err(self.refusal(answer, answered).await) }
     }
 
@@ -266,7 +275,7 @@ impl Call<'_> {
 
     /// An error of this call; `detail` is cleaned here.
     pub(super) fn error(&self, kind: ErrorKind, detail: &str) -> ApiError {
-        ApiError::new(kind, self.endpoint, self.show(detail))
+        ApiError::new(kind, self.endpoint, self.show(detail)).with(self.link.signs_in_with)
     }
 
     /// `text` as a message may show it.
@@ -276,14 +285,27 @@ impl Call<'_> {
 
     fn slow(&self) -> ApiError {
         self.error(ErrorKind::Unreachable, "the answer did not end within the time limit")
+            .by(TransportFault::Timeout)
     }
 
     fn broken(&self, error: &TransportError) -> ApiError {
         let kind = match error.fault {
             TransportFault::Timeout => ErrorKind::Unreachable,
-            TransportFault::Connect | TransportFault::Cut => ErrorKind::Malformed,
+            TransportFault::Name
+            | TransportFault::Connect
+            | TransportFault::Cut
+            | TransportFault::NotTls
+            | TransportFault::NotHttp
+            | TransportFault::UnknownIssuer
+            | TransportFault::Expired
+            | TransportFault::WrongName
+            | TransportFault::Tls
+            | TransportFault::ProxyUnreachable
+            | TransportFault::ProxyLogin
+            | TransportFault::ProxyRefused => ErrorKind::Malformed,
         };
-        self.error(kind, &format!("the answer broke off: {error}"))
+        let place = self.place.get().map_or("", String::as_str);
+        self.error(kind, &format!("the answer from {place} broke off: {error}")).by(error.fault)
     }
 
     async fn refusal(&self, answer: Response, answered: Now) -> ApiError {
@@ -302,7 +324,8 @@ impl Call<'_> {
             answer.headers.get(LOCATION).and_then(|to| to.to_str().ok()).map(str::to_owned);
         let (body, cut) = self.beginning(answer).await;
         let error =
-            ApiError::refused(self.endpoint, status, wait, &self.redactor.show_bytes(&body, cut));
+            ApiError::refused(self.endpoint, status, wait, &self.redactor.show_bytes(&body, cut))
+                .with(self.link.signs_in_with);
         let error = match ignored {
             Some(asked) if waits => error.adding(
                 &self.show(&format!("its Retry-After makes no sense and is ignored: {asked}")),
@@ -350,4 +373,10 @@ impl Call<'_> {
             () = self.link.clock.sleep_until(deadline) => None,
         }
     }
+}
+
+/// The host and the port that a request goes to.
+fn place(uri: &http::Uri) -> String {
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    format!("{}:{port}", uri.host().unwrap_or_default())
 }

@@ -4,6 +4,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`transport`] | the seam to the network; [`http_transport`] is the way over real sockets |
+//! | `proxy`, `connection` | which proxy leads to a host, and what goes wrong on the way |
 //! | `link` | one exchange: time limits, size limits, what a refusal says, word to the [`Observer`] |
 //! | `auth`, `token` | the token: I/O, and when it is used, renewed or not asked for |
 //! | [`reports`], [`platform`] | the dialects: what is sent, and what the answers say, read while they arrive |
@@ -15,11 +16,13 @@
 mod auth;
 mod base_url;
 mod budget;
+mod connection;
 pub mod error;
 pub mod http_transport;
 mod json;
 mod link;
 pub mod platform;
+mod proxy;
 mod redact;
 pub mod reports;
 pub mod retry_after;
@@ -47,10 +50,11 @@ use reports::{Document, JOBS_PATH, Told};
 use scan::Fault;
 
 pub use base_url::{BaseUrl, BaseUrlError};
-pub use error::{ApiError, Endpoint, ErrorKind};
-pub use http_transport::{HttpLimits, HttpTransport};
+pub use error::{ApiError, Endpoint, ErrorKind, SignsInWith};
+pub use http_transport::{HttpLimits, HttpTransport, Network};
 pub use link::{Event, Exchange, Observer};
 pub use platform::{Paging, PlatformClient, PlatformOptions};
+pub use proxy::{Proxies, Proxy, ProxyError, Way};
 pub use reports::ReportRequest;
 pub use sink::{RowList, RowSink};
 pub use transport::{Response, Transport, TransportError, TransportFault};
@@ -195,7 +199,15 @@ impl Client {
     ) -> Self {
         let ClientOptions { base_url, client_id, client_secret, limits, hidden } = options;
         let redactor = hidden.iter().fold(Redactor::default().and(&client_secret), Redactor::and);
-        let link = Link { transport, clock, limits, observer, redactor, budget: None };
+        let link = Link {
+            transport,
+            clock,
+            limits,
+            observer,
+            redactor,
+            budget: None,
+            signs_in_with: SignsInWith::OauthClient,
+        };
         let tokens = Tokens::new(Grant::Client {
             base: base_url.clone(),
             id: client_id,

@@ -35,15 +35,35 @@ impl fmt::Debug for Response {
     }
 }
 
-/// Where an exchange broke off.
+/// Where an exchange broke off, as far as there are different things to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransportFault {
+    /// The host's name is not known.
+    Name,
     /// No connection was made.
     Connect,
     /// A time limit ran out.
     Timeout,
-    /// The connection broke, or what came over it is no HTTP.
+    /// The connection broke.
     Cut,
+    /// What answers does not speak TLS.
+    NotTls,
+    /// What came is no HTTP: without TLS, what answers may speak TLS.
+    NotHttp,
+    /// The certificate is of an authority that is not trusted.
+    UnknownIssuer,
+    /// The certificate has expired, or is not valid yet.
+    Expired,
+    /// The certificate is for other hosts.
+    WrongName,
+    /// The certificate is not valid for another reason, or TLS was not agreed on.
+    Tls,
+    /// The proxy was not reached.
+    ProxyUnreachable,
+    /// The proxy asks for a name and a password, or refuses those that it got.
+    ProxyLogin,
+    /// The proxy refuses to lead there, or cannot.
+    ProxyRefused,
 }
 
 /// Why there is no answer, or no rest of it.
@@ -52,7 +72,7 @@ pub enum TransportFault {
 pub struct TransportError {
     /// Where it broke off.
     pub fault: TransportFault,
-    /// What happened; tells no URL and no header.
+    /// With whom, and what happened; tells no URL and no header.
     pub detail: String,
 }
 

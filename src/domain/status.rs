@@ -206,7 +206,7 @@ mod tests {
                 at(number),
                 &whom,
                 Some(Failure::Credentials),
-                &format!("CXone answered 401 (again in {number} s)"),
+                &format!("CXone answered 401 {number} times"),
             );
         }
         let told: Vec<_> = errors.newest_first().collect();
@@ -214,7 +214,7 @@ mod tests {
             (told.len(), told[0].times, told[0].befell.len(), told[0].befell_more),
             (1, 50, MOST_NAMED, true)
         );
-        errors.note(at(60), &Arc::from("team:1"), None, "CXone answered 401 (again in 1 s)");
+        errors.note(at(60), &Arc::from("team:1"), None, "CXone answered 401 1 times");
         assert_eq!(errors.newest_first().len(), 2, "another failure with the same words");
     }
 

@@ -15,7 +15,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cxone-exporter"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CXONE_") {
+        let name_of_it = name.to_string_lossy().to_ascii_uppercase();
+        if name_of_it.starts_with("CXONE_") || name_of_it.ends_with("_PROXY") {
             command.env_remove(name);
         }
     }

@@ -29,7 +29,7 @@ use secrecy::SecretString;
 use super::auth::{Grant, Tokens};
 use super::base_url::BaseUrl;
 use super::budget::Budget;
-use super::error::{ApiError, Endpoint, ErrorKind};
+use super::error::{ApiError, Endpoint, ErrorKind, SignsInWith};
 use super::link::{Link, Observer};
 use super::redact::Redactor;
 use super::transport::Transport;
@@ -145,14 +145,15 @@ impl PlatformClient {
         let mut redactor =
             hidden.iter().fold(Redactor::default().and(&access_key_secret), Redactor::and);
         let mut configured: Vec<&BaseUrl> = std::iter::once(&issuer).chain(&base_url).collect();
-        let way = match &credentials {
+        let (signs_in_with, way) = match &credentials {
             Credentials::Client { id, secret } => {
                 redactor = redactor.and(secret);
-                Way::Password { client_id: id.clone(), client_secret: secret.clone() }
+                let way = Way::Password { client_id: id.clone(), client_secret: secret.clone() };
+                (SignsInWith::AccessKeyAndClient, way)
             }
             Credentials::AccessKey(base) => {
                 configured.push(base);
-                Way::AccessKey(base.clone())
+                (SignsInWith::AccessKey, Way::AccessKey(base.clone()))
             }
         };
         let hosts = Hosts::new(configured);
@@ -167,7 +168,7 @@ impl PlatformClient {
             way,
             found: Mutex::new(Found::default()),
         };
-        let link = Link { transport, clock, limits, observer, redactor, budget };
+        let link = Link { transport, clock, limits, observer, redactor, budget, signs_in_with };
         Self {
             link,
             tokens: Tokens::new(Grant::Platform(Box::new(sign_in))),

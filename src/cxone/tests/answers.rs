@@ -134,8 +134,9 @@ async fn a_rejected_submit_shows_the_dates_and_the_filter() {
     assert_eq!(
         error.to_string(),
         "submitting a report job: CXone answered 422 Unprocessable Entity and said: {\"error\":\"dateFrom is invalid\"}; sent was \
-         dateFrom 2023-10-26T08:00:00.000Z, dateTo 2023-10-27T08:00:00.000Z, filter type \"user\", id \"user-abc-123\". The same \
-         request will not be accepted later either: check the dates, the filter and api.base_url."
+         dateFrom 2023-10-26T08:00:00.000Z, dateTo 2023-10-27T08:00:00.000Z, filter type \"user\", id \"user-abc-123\". CXone's \
+         answer says what it does not accept: the dates, which may reach further back than it can tell (poll.lookback), or the filter, \
+         of which the API's documentation shows the type `user` only."
     );
 }
 

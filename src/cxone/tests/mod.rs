@@ -2,6 +2,7 @@
 
 mod answers;
 mod bodies;
+mod network;
 mod platform;
 mod secrets;
 mod sockets;

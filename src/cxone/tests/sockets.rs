@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::cxone::{BaseUrl, ErrorKind, HttpLimits, HttpTransport, Poll, RowList};
+use crate::cxone::{BaseUrl, ErrorKind, HttpLimits, HttpTransport, Network, Poll, RowList};
 
 /// Answers each connection with the next of `answers`, whatever is asked, and then closes it; the
 /// requests come back. An answer of no bytes leaves its connection open and silent.
@@ -82,7 +82,7 @@ async fn with_server<T, F: Future<Output = T>>(
 ) -> (T, Vec<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base: BaseUrl = format!("http://{}/eu/", listener.local_addr().unwrap()).parse().unwrap();
-    let transport = HttpTransport::new(&base, limits()).unwrap();
+    let transport = HttpTransport::new(&base, &Network::default(), limits()).unwrap();
     let options = ClientOptions {
         base_url: base,
         client_id: "my-client".to_owned(),
@@ -171,14 +171,16 @@ async fn a_server_that_says_nothing_is_given_up() {
         .await;
     let error = submit.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unreachable);
-    assert!(error.to_string().contains("no headers within 300ms"), "{error}");
+    let told = error.to_string();
+    assert!(told.contains("no answer from 127.0.0.1:"), "{told}");
+    assert!(told.contains("no headers within 300ms"), "{told}");
 }
 
 #[tokio::test]
 async fn a_body_that_stalls_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base: BaseUrl = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    let transport = HttpTransport::new(&base, limits()).unwrap();
+    let transport = HttpTransport::new(&base, &Network::default(), limits()).unwrap();
     let stalls = async {
         let (mut connection, _) = listener.accept().await.unwrap();
         read_request(&mut connection).await;
@@ -197,7 +199,7 @@ async fn nobody_there_is_unreachable_and_says_why() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base: BaseUrl = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     drop(listener);
-    let transport = HttpTransport::new(&base, limits()).unwrap();
+    let transport = HttpTransport::new(&base, &Network::default(), limits()).unwrap();
     let error = transport
         .send(Request::get(base.at("/")).body(Bytes::new()).unwrap())
         .await
@@ -210,7 +212,7 @@ async fn nobody_there_is_unreachable_and_says_why() {
 #[tokio::test]
 async fn a_transport_with_certificates_can_be_made() {
     let base: BaseUrl = "https://acme.api.cxone.com".parse().unwrap();
-    match HttpTransport::new(&base, HttpLimits::default()) {
+    match HttpTransport::new(&base, &Network::default(), HttpLimits::default()) {
         Ok(transport) => assert!(format!("{transport:?}").contains("HttpTransport")),
         Err(error) => assert!(error.detail.contains("CA certificates"), "{error}"),
     }

@@ -93,9 +93,9 @@ async fn refusals_of_a_token_are_told_by_their_cause() {
             ErrorKind::Token,
             "400 Bad Request and said: {\"error\":\"invalid_grant\"}",
         ),
-        (Answer::new(429, ""), ErrorKind::Throttled, "again in 5 s"),
-        (Answer::new(429, "").header("retry-after", "77"), ErrorKind::Throttled, "again in 77 s"),
-        (Answer::new(502, ""), ErrorKind::Server, "again in 1 s"),
+        (Answer::new(429, ""), ErrorKind::Throttled, "429 Too Many Requests"),
+        (Answer::new(404, ""), ErrorKind::Token, "check api.base_url or api.tenant"),
+        (Answer::new(502, ""), ErrorKind::Server, "502 Bad Gateway"),
         (Answer::none(TransportFault::Cut), ErrorKind::Unreachable, "it broke"),
         (Answer::ok("hello"), ErrorKind::Malformed, "no JSON object"),
         (Answer::ok("{}"), ErrorKind::Malformed, "no access_token"),
@@ -112,6 +112,21 @@ async fn refusals_of_a_token_are_told_by_their_cause() {
         let error = stage.client.submit(&request()).await.unwrap_err();
         assert_eq!((error.kind, error.endpoint), (kind, Endpoint::Token));
         assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_no_token_is_asked_for_is_in_the_error_and_not_in_its_words() {
+    for (answer, seconds) in [
+        (Answer::new(429, ""), 5),
+        (Answer::new(429, "").header("retry-after", "77"), 77),
+        (Answer::new(502, ""), 1),
+    ] {
+        let stage = Stage::with(Limits::default());
+        stage.script.next(answer);
+        let error = stage.client.submit(&request()).await.unwrap_err();
+        assert_eq!(error.retry_after, Some(Duration::from_secs(seconds)));
+        assert!(!error.to_string().contains("again in"), "{error}");
     }
 }
 

@@ -87,20 +87,17 @@ impl Failure {
     #[must_use]
     pub const fn advice(self) -> &'static [&'static str] {
         match self {
-            Self::Rejected => &[
-                "The window may reach further back than CXone can tell (poll.lookback), or the filter is one that the tenant does not know:",
-                "the API's documentation shows the type `user` only.",
+            Self::Timeout => &[
+                "CXone is slow, or throttles this client: try again later; if it lasts, take smaller targets or raise jobs.timeout.",
             ],
-            Self::Timeout => {
-                &["CXone is slow or throttles this client; raise jobs.timeout, or try again later."]
-            }
             Self::Unauthorized => &[
-                "A token was given and then refused: the client may have been changed a moment ago; try again.",
+                "A token was given and then refused: the credentials may have been changed a moment ago; try again.",
             ],
             Self::Credentials
             | Self::TokenForbidden
             | Self::Token
             | Self::Forbidden
+            | Self::Rejected
             | Self::Failed
             | Self::Lost
             | Self::Malformed

@@ -201,6 +201,7 @@ fn what_fails_is_told_first_with_its_cause_and_its_advice() {
             "CXone answered 422",
         );
     }
+    errors.note(at(-20), &"team:team-8".into(), Some(Failure::Timeout), "no report within 60s");
     errors.note(at(-5), &"user:user-abc-123".into(), None, "CXone answered 429");
     view.standings.errors = Arc::new(errors);
     let page = page(&view);
@@ -222,7 +223,7 @@ fn what_fails_is_told_first_with_its_cause_and_its_advice() {
             ">throttled<",
         ],
     );
-    tells(&page, &["CXone answered 422 The window may reach further back"]);
+    tells(&page, &["no report within 60s CXone is slow, or throttles this client"]);
     assert!(page.find("429").unwrap() < page.rfind("422").unwrap(), "the newest first");
     view.standings.targets.remove(0);
     tells(&super::tests::page(&view), &["class=\"bad\">No reports come in:</strong> 0 of 1"]);
