@@ -4,7 +4,7 @@ mod api;
 mod rules;
 mod shown;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::domain::report::Filter;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::status::StoreStatus;
 use crate::exposition::render;
-use crate::poller::{Poller, SharedServerClock, Target};
+use crate::poller::{Handover, Poller, SharedServerClock, Target};
 use crate::server::{Reload, Site};
 use crate::store::Store;
 use crate::telemetry::Telemetry;
@@ -52,12 +52,12 @@ pub struct Front {
     shown: SharedShown,
 }
 
-/// A configuration that cannot be gone by, and the store that it was to go on with.
+/// A configuration that cannot be gone by, and what it was to go on with.
 pub struct Refused {
     /// Why.
     pub error: StartError,
-    /// The store as it was.
-    pub store: Box<dyn Store>,
+    /// What it was given.
+    pub handover: Handover,
 }
 
 /// How the pages are served.
@@ -95,7 +95,9 @@ pub fn exporter(
     random: Random,
 ) -> Result<Exporter, StartError> {
     let front = Front::new(web, clock);
-    let poller = front.poller(config, transport, store, random).map_err(|refused| refused.error)?;
+    let poller =
+        front.poller(config, transport, store.into(), random).map_err(|refused| refused.error)?;
+    front.telemetry.config_taken(clock.now().utc);
     Ok(Exporter { poller, front })
 }
 
@@ -125,16 +127,17 @@ impl Front {
         )
     }
 
-    /// A loop that polls as `config` says, with what is in `store`, and shows on these pages what
-    /// it knows; nothing runs yet.
+    /// A loop that polls as `config` says, goes on with what it is handed, and shows on these pages
+    /// what it knows; nothing runs yet.
     ///
     /// # Errors
-    /// When the address of the API is no base, or the store does not fit; the store comes back.
+    /// When the address of the API is no base, or the store does not fit; what was handed over
+    /// comes back.
     pub fn poller(
         &self,
         config: &Config,
         transport: Arc<dyn Transport>,
-        mut store: Box<dyn Store>,
+        mut handover: Handover,
         random: Random,
     ) -> Result<Poller, Refused> {
         let server_clock = SharedServerClock::default();
@@ -152,32 +155,36 @@ impl Front {
         let filters: Vec<Filter> = targets.iter().map(|target| target.kept_as.clone()).collect();
         let client = match client(config, transport, self.clock.clone(), observer) {
             Ok(client) => client,
-            Err(error) => return Err(Refused { error: error.into(), store }),
+            Err(error) => return Err(Refused { error: error.into(), handover }),
         };
-        let left = match checkpoint::read(&mut *store, ledger_rules(config), &filters, &privacy.ids)
-        {
+        let rules = ledger_rules(config);
+        let left = match checkpoint::read(&mut *handover.store, rules, &filters, &privacy.ids) {
             Ok(left) => left,
-            Err(error) => return Err(Refused { error: error.into(), store }),
+            Err(error) => return Err(Refused { error: error.into(), handover }),
         };
         let now = self.clock.now();
         let feeds = live_feeds(config, &privacy, &random, now.instant);
         let mut planner = Planner::new(planner_rules(config), filters.len(), now.instant, random);
         let submits = left.resume(&mut planner, now);
-        if left.knows_something() {
-            self.telemetry.restored(store.size_bytes());
-        } else {
-            self.telemetry.store_opened(store.size_bytes());
+        // A reload finishes no job and writes nothing: what is up or down stays so.
+        if !handover.is_from_a_loop() {
+            self.telemetry.restored(left.is_up(&planner, now.instant));
+        }
+        let size_bytes = handover.store.size_bytes();
+        if handover.store_works() {
+            self.telemetry.store_opened(size_bytes);
         }
         let quota = quota_facts(config);
         self.telemetry.calls(client.endpoints());
-        self.telemetry.config_taken(quota, now.utc);
+        self.telemetry.quota_is(quota);
         let errors = {
             let mut shown = self.shown.write();
             (shown.api, shown.quota) =
                 (config.api.address().to_string(), quota_status(config, quota));
             Arc::clone(&shown.standings.errors)
         };
-        let store_status = StoreStatus { size_bytes: store.size_bytes(), ..StoreStatus::default() };
+        let Handover { store, past } = handover;
+        let store_status = StoreStatus { size_bytes, ..StoreStatus::default() };
         let mut poller = Poller {
             clock: self.clock.clone(),
             client,
@@ -196,11 +203,14 @@ impl Front {
             publish: self.shown.publish(&self.site),
             tell: self.shown.tell(),
             published: HashSet::new(),
+            past_targets: HashMap::new(),
+            ready: false,
         };
+        poller.carry_on(past);
         // What is in the store is shown before anything is asked of CXone.
         let (snapshot, fresh) = poller.look(now);
         poller.tell(now);
-        (poller.publish)(snapshot, fresh);
+        (poller.publish)(snapshot, fresh || poller.ready);
         Ok(poller)
     }
 }

@@ -87,6 +87,7 @@ pub fn read(
     }
     let left = |filter| Left {
         last_success: restored.target(filter).and_then(|saved| saved.last_success),
+        failed: false,
         job: None,
     };
     let targets: Vec<Left> = filters.iter().map(left).collect();
@@ -119,7 +120,10 @@ impl Checkpoint {
         for (place, left) in self.targets.iter().enumerate() {
             let id = TargetId::new(place);
             let job = self.jobs[place].clone().map(|(job, submitted)| (job, age(submitted)));
-            let left = Left { job, ..left.clone() };
+            let failed = left.last_success.is_some_and(|success| {
+                job.is_none() && self.has_failed_since(success, planner, now)
+            });
+            let left = Left { job, failed, ..left.clone() };
             if planner.resume(now, id, &left, self.ledger.watermark(id)) {
                 tracing::info!(target_place = place, "taking up the report job that was under way");
             }
@@ -130,10 +134,35 @@ impl Checkpoint {
         submits.into()
     }
 
-    /// Whether any target's history is known.
+    /// Whether the newest finished job succeeded, as far as `planner`, which has taken this up,
+    /// knows.
     #[must_use]
-    pub fn knows_something(&self) -> bool {
-        self.targets.iter().any(|left| left.last_success.is_some())
+    pub fn is_up(&self, planner: &Planner, now: Monotonic) -> bool {
+        let ups = (0..self.targets.len()).map(|place| planner.standing(TargetId::new(place), now));
+        !self.has_failed() && ups.into_iter().any(|standing| standing.up)
+    }
+
+    /// Whether the job that was submitted last has failed: it is not under way, and nothing
+    /// succeeded after it.
+    fn has_failed(&self) -> bool {
+        let newest_success = self.targets.iter().filter_map(|left| left.last_success).max();
+        self.jobs.iter().all(Option::is_none) && self.submits.iter().max() > newest_success.as_ref()
+    }
+
+    /// Whether a target that is not waited for seems to have failed after its last `success`.
+    /// Failures are not kept; but every submit is, and where jobs are not submitted, time has gone
+    /// by in which one should have succeeded.
+    fn has_failed_since(&self, success: Timestamp, planner: &Planner, now: Now) -> bool {
+        let cycle = planner.cycle();
+        let long = cycle.saturating_add(planner.timeout());
+        match self.submits.iter().max() {
+            None => now.utc.since(success) >= long,
+            Some(submit) => {
+                let after = submit.since(success);
+                let own = self.targets.len() == 1 || after >= cycle / 2;
+                after >= long || self.has_failed() && own
+            }
+        }
     }
 
     fn newest_job(&self) -> Asked {

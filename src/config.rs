@@ -7,6 +7,7 @@ mod api;
 mod authorities;
 mod credentials;
 mod duration;
+mod files;
 mod keys;
 mod mistake;
 mod outside;
@@ -21,16 +22,16 @@ pub mod web;
 mod yaml;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 pub use duration::{parse_duration, show_duration};
+pub use files::Seen;
 pub use keys::KEYS;
 pub use mistake::{ConfigErrors, Mistake};
 pub use outside::{ENVIRONMENT, Flags, Overrides};
@@ -140,6 +141,38 @@ impl Api {
         }
     }
 
+    /// Whether both are the same API, and the same credentials for it.
+    #[must_use]
+    pub fn has_access_of(&self, other: &Self) -> bool {
+        let is_same = |one: &OauthClient, other: &OauthClient| {
+            one.id == other.id && is_same_secret(&one.secret, &other.secret)
+        };
+        if self.authorities != other.authorities {
+            return false;
+        }
+        match (&self.dialect, &other.dialect) {
+            (Dialect::Reports(one), Dialect::Reports(other)) => {
+                one.base_url == other.base_url && is_same(&one.client, &other.client)
+            }
+            (Dialect::Platform(one), Dialect::Platform(other)) => {
+                let clients = match (&one.client, &other.client) {
+                    (Some(one), Some(other)) => is_same(one, other),
+                    (None, None) => true,
+                    (Some(_), None) | (None, Some(_)) => false,
+                };
+                let places = |api: &PlatformApi| {
+                    (api.issuer.clone(), api.base_url.clone(), api.access_key_base.clone())
+                };
+                clients
+                    && (one.version, &one.access_key_id) == (other.version, &other.access_key_id)
+                    && places(one) == places(other)
+                    && is_same_secret(&one.access_key_secret, &other.access_key_secret)
+            }
+            (Dialect::Reports(_), Dialect::Platform(_))
+            | (Dialect::Platform(_), Dialect::Reports(_)) => false,
+        }
+    }
+
     /// The address that messages name.
     #[must_use]
     pub fn address(&self) -> &Url {
@@ -148,6 +181,10 @@ impl Api {
             Dialect::Platform(api) => api.base_url.as_ref().unwrap_or(&api.issuer),
         }
     }
+}
+
+fn is_same_secret(one: &SecretString, other: &SecretString) -> bool {
+    one.expose_secret() == other.expose_secret()
 }
 
 /// What one report job asks for.
@@ -293,18 +330,4 @@ pub fn load(
     targets_needed: TargetsNeeded,
 ) -> Result<(Config, Vec<String>), ConfigErrors> {
     Source::read(path, flags, targets_needed).map(|(config, warnings, _)| (config, warnings))
-}
-
-/// The bytes of the file at `path`; an error if there are more than `limit`.
-fn read_limited(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    File::open(path)?.take(most).read_to_end(&mut bytes)?;
-    if bytes.len() > limit {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it is larger than {limit} bytes"),
-        ));
-    }
-    Ok(bytes)
 }

@@ -1,6 +1,7 @@
 //! The loop: wakes up, asks the planner, makes requests, takes replies in, and publishes what is
 //! then known.
 
+mod handover;
 mod keeping;
 mod live;
 mod pages;
@@ -8,7 +9,7 @@ mod shared_clock;
 mod standings;
 mod trouble;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 
+pub use handover::Handover;
+use handover::PastTarget;
 use keeping::store_trouble;
 pub use live::LiveFeeds;
 pub use shared_clock::SharedServerClock;
@@ -84,6 +87,10 @@ pub struct Poller {
     pub tell: Tell,
     /// The shards that were published last, of which only the fingerprints are told again.
     pub published: HashSet<Fingerprint>,
+    /// What an earlier loop knew of targets, by what the store calls them.
+    pub(crate) past_targets: HashMap<Filter, PastTarget>,
+    /// Whether there is something to show already.
+    pub(crate) ready: bool,
 }
 
 /// What comes of a request.
@@ -130,10 +137,18 @@ struct Running {
 }
 
 impl Poller {
-    /// Runs until `stop` is cancelled; requests under way are dropped then. Gives the store back,
-    /// in which all is that was counted.
-    pub async fn run(mut self, stop: CancellationToken) -> Box<dyn Store> {
+    /// Runs until `stop` is cancelled; requests under way are dropped then. Gives back what the
+    /// next loop goes on with.
+    pub async fn run(mut self, stop: CancellationToken) -> Handover {
         let targets = self.targets.len();
+        let mut past_targets = std::mem::take(&mut self.past_targets);
+        let past: Vec<Option<PastTarget>> =
+            self.targets.iter().map(|target| past_targets.remove(&target.kept_as)).collect();
+        let told = |(place, past): (usize, &Option<PastTarget>)| match past {
+            Some(past) => past.told,
+            None => self.first_told(place),
+        };
+        let told = past.iter().enumerate().map(told).collect();
         let mut running = Running {
             store: Some(std::mem::replace(
                 &mut self.store,
@@ -144,10 +159,10 @@ impl Poller {
             sign_in: SignIn::Needed,
             pagings: (0..targets).map(|_| None).collect(),
             remembered: false,
-            told: (0..targets).map(|place| self.first_told(place)).collect(),
-            skipped_to: vec![None; targets],
-            stale: vec![false; targets],
-            ready: false,
+            told,
+            skipped_to: past.iter().map(|past| past.as_ref()?.skipped_to).collect(),
+            stale: past.iter().map(|past| past.as_ref().is_some_and(|past| past.stale)).collect(),
+            ready: self.ready,
             changed: true,
             poller: self,
         };
@@ -176,7 +191,7 @@ impl Poller {
         if !idle {
             let _published = publishing.await;
         }
-        running.store.take().expect("between two steps nobody else has it")
+        running.hand_over()
     }
 
     /// How the target's newest finished job ended, as an earlier process left it.

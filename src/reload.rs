@@ -71,6 +71,8 @@ pub struct Reloader {
     pub current: Taken,
     /// Reads the configuration again; may block.
     pub read: Arc<dyn Fn(What) -> Result<Taken, String> + Send + Sync>,
+    /// Takes note that what was read last counts.
+    pub accept: Arc<dyn Fn() + Send + Sync>,
     /// Randomness for the next loop.
     pub random: fn() -> Random,
 }
@@ -79,39 +81,47 @@ impl Reloader {
     /// Polls by `poller` until `stop` is cancelled, and carries out what comes into `inbox`.
     /// Returns earlier only when the loop cannot go on, which is logged.
     pub async fn run(mut self, mut poller: Poller, mut inbox: Inbox, stop: CancellationToken) {
+        // Whether the configuration as it is on the disk is refused: new secrets do not mend that.
+        let mut refused_file = false;
         loop {
             let pause = stop.child_token();
             let mut polling = Box::pin(poller.run(pause.clone()));
-            let (taken, done) = tokio::select! {
+            let (what, taken, done) = tokio::select! {
                 _store = &mut polling => return,
-                news = self.next(&mut inbox) => news,
+                news = self.next(&mut inbox, &mut refused_file) => news,
             };
             // What is under way is dropped as at an end; what was counted is in the store, and what
             // was asked for is asked again.
             pause.cancel();
-            let store = polling.await;
+            let mut handover = polling.await;
             let (config, transport) = &taken;
-            poller = match self.front.poller(config, Arc::clone(transport), store, (self.random)())
-            {
+            if !config.api.has_access_of(&self.current.0.api) {
+                handover.retry_at_once();
+            }
+            let random = (self.random)();
+            poller = match self.front.poller(config, Arc::clone(transport), handover, random) {
                 Ok(poller) => {
                     tracing::info!(api = %config.api.address(), targets = config.targets.len(), "the configuration was read again and counts from now on");
-                    let _told = done.send(Ok(()));
+                    (self.accept)();
                     self.current = taken;
+                    refused_file &= what != What::Everything;
+                    if !refused_file {
+                        self.front.telemetry.config_taken(self.front.clock.now().utc);
+                    }
+                    let _told = done.send(Ok(()));
                     poller
                 }
                 Err(refused) => {
+                    refused_file |= what == What::Everything;
                     self.refuse(done, refused.error.to_string());
                     let (config, transport) = &self.current;
                     match self.front.poller(
                         config,
                         Arc::clone(transport),
-                        refused.store,
+                        refused.handover,
                         (self.random)(),
                     ) {
-                        Ok(poller) => {
-                            self.front.telemetry.config_refused(self.front.clock.now().utc);
-                            poller
-                        }
+                        Ok(poller) => poller,
                         Err(refused) => {
                             tracing::error!(
                                 "the configuration before cannot go on either: {}",
@@ -126,15 +136,22 @@ impl Reloader {
     }
 
     /// Waits for a configuration that is right.
-    async fn next(&self, inbox: &mut Inbox) -> (Taken, oneshot::Sender<Result<(), String>>) {
+    async fn next(
+        &self,
+        inbox: &mut Inbox,
+        refused_file: &mut bool,
+    ) -> (What, Taken, oneshot::Sender<Result<(), String>>) {
         loop {
             let Some(Order { what, done }) = inbox.0.recv().await else {
                 return std::future::pending().await;
             };
             let read = Arc::clone(&self.read);
             match off_thread(move || read(what)).await {
-                Ok(taken) => return (taken, done),
-                Err(mistakes) => self.refuse(done, mistakes),
+                Ok(taken) => return (what, taken, done),
+                Err(mistakes) => {
+                    *refused_file |= what == What::Everything;
+                    self.refuse(done, mistakes);
+                }
             }
         }
     }

@@ -130,11 +130,10 @@ impl Telemetry {
         counts.job_failures.of(vec![("reason", reason.as_str().to_owned())]).inc();
     }
 
-    /// An earlier process left data: its newest finished job, as far as is known, succeeded.
-    pub fn restored(&self, size_bytes: u64) {
-        let counts = self.counts.change();
-        counts.up.set(1);
-        self.store_opened(size_bytes);
+    /// An earlier process left data: `up` is whether its newest finished job succeeded, as far as
+    /// is known.
+    pub fn restored(&self, up: bool) {
+        self.counts.change().up.set(i64::from(up));
     }
 
     /// The store can be used.
@@ -209,12 +208,17 @@ impl Telemetry {
         counts.begin_endpoints(endpoints);
     }
 
-    /// A configuration counts from now on.
-    pub fn config_taken(&self, quota: QuotaFacts, now: Timestamp) {
+    /// What the quota is from now on.
+    pub fn quota_is(&self, quota: QuotaFacts) {
         let counts = self.counts.change();
         counts.quota_limit.set(f64::from(quota.limit));
         counts.quota_reserved.set(f64::from(quota.reserved));
         counts.quota_demand.set(quota.demand_ratio);
+    }
+
+    /// The configuration that was read last counts from now on.
+    pub fn config_taken(&self, now: Timestamp) {
+        let counts = self.counts.change();
         counts.config_is_right.set(1);
         counts.config_taken.set(seconds(now));
         let mut known = counts.now_and_then.lock();

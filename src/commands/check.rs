@@ -10,7 +10,7 @@ use crate::app;
 use crate::cli::CheckArgs;
 use crate::clock::Clock;
 use crate::config::web::read_file;
-use crate::config::{Api, Config, ConfigErrors, Dialect, TargetsNeeded, show_duration};
+use crate::config::{Api, Config, ConfigErrors, Dialect, Seen, TargetsNeeded, show_duration};
 use crate::cxone::{AnyClient, ErrorKind, Proxies, ReportRequest, RowList, Way};
 use crate::domain::hidden::visible;
 use crate::domain::time::Window;
@@ -63,7 +63,7 @@ pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
 
 /// Checks the web configuration at `path`.
 fn web_config(path: &Path) -> Result<(), CommandError> {
-    let (config, warnings) = read_file(path).outcome?;
+    let (config, warnings) = read_file(path, &Seen::default()).outcome?;
     warn(&warnings);
     let tls = config.tls.as_ref().map_or_else(
         || "no TLS".to_owned(),

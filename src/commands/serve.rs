@@ -11,8 +11,8 @@ use super::{CommandError, announce, random, systemd, unless_told_to_end, until_t
 use crate::app::{self, Exporter, Web};
 use crate::cli::{Listen, ListenAddress, ServeArgs, WebArgs};
 use crate::clock::Clock;
-use crate::config::web::{Reading, Seen, WebConfig, read_file};
-use crate::config::{Config, Source, TargetsNeeded};
+use crate::config::web::{Reading, WebConfig, read_file};
+use crate::config::{Config, Seen, Source, TargetsNeeded};
 use crate::cxone::Transport;
 use crate::reload::{self, Orders, Reloader, Taken, What};
 use crate::server::{
@@ -59,6 +59,7 @@ pub async fn run(
         front: front.clone(),
         current: (config, transport),
         read: read_again(Arc::clone(&source)),
+        accept: accept(Arc::clone(&source)),
         random,
     };
     tasks.essential("poller", reloader.run(poller, inbox, stop.clone()));
@@ -119,8 +120,12 @@ fn over_the_network(orders: &Orders) -> Reload {
     })
 }
 
-/// Reads the configuration from where it was read before; what is right becomes what is read the
-/// next time.
+/// Takes note that the configuration that was read last counts.
+fn accept(source: Arc<Mutex<Source>>) -> Arc<dyn Fn() + Send + Sync> {
+    Arc::new(move || source.lock().unwrap_or_else(PoisonError::into_inner).accept())
+}
+
+/// Reads the configuration from where it was read before.
 fn read_again(
     source: Arc<Mutex<Source>>,
 ) -> Arc<dyn Fn(What) -> Result<Taken, String> + Send + Sync> {
@@ -169,7 +174,8 @@ async fn watch_for_reload(
 /// Both configurations; where both are wrong, the mistakes of both are told.
 fn configurations(args: &ServeArgs) -> Result<((Config, Source), Option<WebFile>), CommandError> {
     let loaded = args.config.read(&args.targets, TargetsNeeded::Yes);
-    let web = args.web.config_file.as_ref().map(|path| (path.clone(), read_file(path)));
+    let web =
+        args.web.config_file.as_ref().map(|path| (path.clone(), read_file(path, &Seen::default())));
     let (web, wrong_web) = match web {
         None => (None, None),
         Some((path, Reading { outcome: Ok((config, warnings)), seen })) => {

@@ -6,10 +6,11 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::MAX_FILE_BYTES;
 use super::credentials::{FILE_LEVEL, parse_given};
+use super::files::read_limited;
 use super::mistake::Notes;
 use super::outside::Level;
-use super::{MAX_FILE_BYTES, read_limited};
 
 /// The certificates that the first source names; none where none does. `None` when something is
 /// wrong, which is then told.

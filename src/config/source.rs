@@ -4,10 +4,9 @@ use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::web::Seen;
 use super::{
     Config, ConfigErrors, ConfigText, Flags, MAX_FILE_BYTES, MAX_SECRET_FILE_BYTES, Mistake,
-    Overrides, TargetsNeeded, read_limited,
+    Overrides, Seen, TargetsNeeded,
 };
 
 /// The file, the flags and the environment that a configuration was read from.
@@ -16,9 +15,20 @@ pub struct Source {
     path: Option<PathBuf>,
     flags: Flags,
     needed: TargetsNeeded,
-    /// The file's text as it counts now.
+    /// What counts now.
+    current: Texts,
+    /// What was read last, until it is known whether it counts.
+    next: Option<Texts>,
+}
+
+/// What files held when they were read.
+#[derive(Clone, Debug, Default)]
+struct Texts {
+    /// The configuration's text.
     text: Option<String>,
-    /// The files with secrets, and what they held.
+    /// Its file.
+    file: Seen,
+    /// The files with secrets.
     secrets: Seen,
 }
 
@@ -36,27 +46,32 @@ impl Source {
         flags: &Flags,
         needed: TargetsNeeded,
     ) -> Result<Loaded, ConfigErrors> {
-        let text = path.map(file_text).transpose()?;
         let mut source = Self {
             path: path.map(Path::to_owned),
             flags: flags.clone(),
             needed,
-            text,
-            secrets: Seen::default(),
+            current: Texts::default(),
+            next: None,
         };
-        let (config, warnings) = source.read_secrets_again()?;
+        let (config, warnings) = source.read_again()?;
+        source.accept();
         Ok((config, warnings, source))
     }
 
-    /// Reads everything again. Also returns warnings.
+    /// Reads everything again. Also returns warnings. It is what is read the next time only once
+    /// it is [accepted](Self::accept).
     ///
     /// # Errors
     /// As [`Source::read`]; what was read before then goes on.
     pub fn read_again(&mut self) -> Result<(Config, Vec<String>), ConfigErrors> {
-        let (config, warnings, source) =
-            Self::read(self.path.as_deref(), &self.flags, self.needed)?;
-        *self = source;
-        Ok((config, warnings))
+        self.next = None;
+        let mut next = Texts::default();
+        if let Some(path) = &self.path {
+            next.text = Some(file_text(path, &mut next.file, &self.current.file)?);
+        }
+        let outcome = self.parse(&mut next)?;
+        self.next = Some(next);
+        Ok(outcome)
     }
 
     /// Reads the secrets again, beside the file as it was read: what is half written there does not
@@ -65,37 +80,55 @@ impl Source {
     /// # Errors
     /// As [`Config::parse`].
     pub fn read_secrets_again(&mut self) -> Result<(Config, Vec<String>), ConfigErrors> {
-        let seen = RefCell::new(Seen::default());
-        let read_secret = |path: &Path| {
-            let bytes = read_limited(path, MAX_SECRET_FILE_BYTES);
-            seen.borrow_mut().note(path, &bytes);
-            String::from_utf8(bytes?)
-                .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
-        };
-        let name = self.path.as_ref().map_or_else(String::new, |path| path.display().to_string());
-        let overrides = Overrides::new(&self.flags, |name| std::env::var_os(name));
-        let text = self.text.as_deref().map(|text| ConfigText { name: &name, text });
-        let outcome = Config::parse(text, &overrides, self.needed, read_secret);
+        self.next = None;
+        let mut next = Texts { secrets: Seen::default(), ..self.current.clone() };
+        let outcome = self.parse(&mut next);
         // Wrong ones are known now, too: they are not told again and again.
-        self.secrets = seen.into_inner();
+        self.current = next;
         outcome
+    }
+
+    /// What was read last counts: secrets are read again beside it.
+    pub fn accept(&mut self) {
+        if let Some(next) = self.next.take() {
+            self.current = next;
+        }
     }
 
     /// Whether the files with secrets hold what they did when they were last read.
     #[must_use]
     pub fn secrets_are_current(&self) -> bool {
-        self.secrets.is_current()
+        self.current.secrets.is_current()
+    }
+
+    /// The configuration with this text and the secrets as they are now.
+    fn parse(&self, texts: &mut Texts) -> Result<(Config, Vec<String>), ConfigErrors> {
+        let seen = RefCell::new(Seen::default());
+        let read_secret = |path: &Path| {
+            let before = &self.current.secrets;
+            let bytes = seen.borrow_mut().read(path, MAX_SECRET_FILE_BYTES, before)?;
+            String::from_utf8(bytes)
+                .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
+        };
+        let name = self.path.as_ref().map_or_else(String::new, |path| path.display().to_string());
+        let overrides = Overrides::new(&self.flags, |name| std::env::var_os(name));
+        let text = texts.text.as_deref().map(|text| ConfigText { name: &name, text });
+        let outcome = Config::parse(text, &overrides, self.needed, read_secret);
+        texts.secrets = seen.into_inner();
+        let public = texts.secrets.public_files();
+        outcome.map(|(config, warnings)| (config, warnings.into_iter().chain(public).collect()))
     }
 }
 
-fn file_text(path: &Path) -> Result<String, ConfigErrors> {
+fn file_text(path: &Path, seen: &mut Seen, before: &Seen) -> Result<String, ConfigErrors> {
     let whole = |line, message: String| {
         ConfigErrors::new(
             &path.display().to_string(),
             vec![Mistake { line, key: String::new(), message }],
         )
     };
-    let bytes = read_limited(path, MAX_FILE_BYTES)
+    let bytes = seen
+        .read(path, MAX_FILE_BYTES, before)
         .map_err(|error| whole(None, format!("the configuration file cannot be read: {error}")))?;
     String::from_utf8(bytes).map_err(|error| {
         let lines = error
@@ -106,4 +139,118 @@ fn file_text(path: &Path) -> Result<String, ConfigErrors> {
             .count();
         whole(Some(lines + 1), "not UTF-8 text".to_owned())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::process::Command;
+
+    use secrecy::ExposeSecret as _;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::Dialect;
+
+    /// A folder with a configuration for the agent with this id; the secret's file is `secret`.
+    fn folder(id: &str) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        write_config(&folder, id);
+        folder
+    }
+
+    fn write_config(folder: &TempDir, id: &str) {
+        let text = format!(
+            "api: {{tenant: acme, client_id: c, client_secret_file: secret}}\ntargets: [{{user: {id}}}]\n"
+        );
+        fs::write(folder.path().join("c.yml"), text).unwrap();
+    }
+
+    fn write_secret(folder: &TempDir, text: &str) {
+        let path = folder.path().join("secret");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn read(folder: &TempDir) -> Loaded {
+        let path = folder.path().join("c.yml");
+        Source::read(Some(&path), &Flags::default(), TargetsNeeded::Yes).unwrap()
+    }
+
+    /// Who is asked for, and with which secret.
+    fn told(config: &Config) -> (String, String) {
+        let Dialect::Reports(api) = &config.api.dialect else { panic!("reports") };
+        (config.targets[0].filter.id.clone(), api.client.secret.expose_secret().to_owned())
+    }
+
+    #[test]
+    fn a_text_counts_for_later_secrets_only_once_it_was_accepted() {
+        let folder = folder("user-1");
+        write_secret(&folder, "first");
+        let (_, _, mut source) = read(&folder);
+        write_config(&folder, "user-2");
+        source.read_again().unwrap();
+        // It was refused for a reason that is not in the text.
+        write_secret(&folder, "second");
+        assert!(!source.secrets_are_current());
+        let (config, _) = source.read_secrets_again().unwrap();
+        assert_eq!(told(&config), ("user-1".to_owned(), "second".to_owned()));
+        assert!(source.secrets_are_current());
+        source.read_again().unwrap();
+        source.accept();
+        let (config, _) = source.read_secrets_again().unwrap();
+        assert_eq!(told(&config).0, "user-2");
+    }
+
+    #[test]
+    fn a_wrong_secret_is_told_once_whatever_is_wrong_with_it() {
+        let folder = folder("user-1");
+        write_secret(&folder, "first");
+        let (_, _, mut source) = read(&folder);
+        for size in [MAX_SECRET_FILE_BYTES + 1, 0, MAX_FILE_BYTES + 1] {
+            write_secret(&folder, &"x".repeat(size));
+            assert!(!source.secrets_are_current(), "{size}");
+            source.read_secrets_again().unwrap_err();
+            assert!(source.secrets_are_current(), "{size}");
+        }
+    }
+
+    #[test]
+    fn a_pipe_gives_its_secret_once_and_reloads_go_on_with_it() {
+        let folder = folder("user-1");
+        let pipe = folder.path().join("secret");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let write = |text: &str| {
+            let script = format!("sleep 0.1; printf {text} > \"$0\"");
+            Command::new("sh").args(["-c", &script]).arg(&pipe).spawn().unwrap()
+        };
+        let mut writer = write("first");
+        let (config, _, mut source) = read(&folder);
+        assert!(writer.wait().unwrap().success());
+        assert_eq!(told(&config).1, "first");
+        // Nobody writes into it again.
+        assert!(source.secrets_are_current());
+        assert_eq!(told(&source.read_again().unwrap().0).1, "first");
+        source.accept();
+        fs::remove_file(&pipe).unwrap();
+        assert_eq!(told(&source.read_secrets_again().unwrap().0).1, "first");
+        assert!(source.secrets_are_current());
+        write_secret(&folder, "second");
+        assert_eq!(told(&source.read_again().unwrap().0).1, "second");
+    }
+
+    #[test]
+    fn a_secret_that_every_user_can_read_is_warned_of() {
+        let folder = folder("user-1");
+        write_secret(&folder, "first");
+        assert_eq!(read(&folder).1, Vec::<String>::new());
+        for mode in [0o604, 0o644, 0o666] {
+            let path = folder.path().join("secret");
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let warnings = read(&folder).1;
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+            assert!(warnings[0].contains("secret: every user of this machine"), "{warnings:?}");
+        }
+    }
 }

@@ -8,9 +8,9 @@
 //! `basic_auth_excluded_paths` (36bcfdb).
 
 mod clients;
-mod files;
 mod go;
 mod http;
+mod read;
 mod suites;
 #[cfg(test)]
 mod tests;
@@ -33,7 +33,7 @@ use super::section::Section;
 use super::{ConfigErrors, ConfigText, yaml};
 use crate::domain::time::Timestamp;
 
-pub use files::{Reading, Seen, read_file};
+pub use read::{Reading, read_file};
 
 /// Every key of the web configuration that holds a value; `basic_auth_users` is a map whose keys
 /// are the users.

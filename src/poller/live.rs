@@ -45,6 +45,19 @@ impl LiveFeeds {
         }
     }
 
+    /// Continues with what the feeds before a reload told, and with their failures.
+    pub(super) fn carry_on(&mut self, before: Self, waits: bool, show: &mut Show) {
+        self.plan.carry_on(&before.plan, waits);
+        self.troubles = before.troubles;
+        if self.live.reads_as(&before.live) {
+            self.live = before.live;
+            self.skills = before.skills;
+        }
+        if let Some(codes) = before.codes {
+            self.take_codes(codes, show);
+        }
+    }
+
     /// When the feeds are asked for.
     #[must_use]
     pub fn plan(&self) -> &LivePlan {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::gate::Gate;
-use crate::config::web::{Reading, Seen, WebConfig, read_file};
+use crate::config::Seen;
+use crate::config::web::{Reading, WebConfig, read_file};
 use crate::tasks;
 
 /// How often is looked for changes.
@@ -34,7 +35,8 @@ pub async fn watch(
     while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
         let (of, before) = (path.clone(), seen.clone());
         let reading =
-            tasks::off_thread(move || (!before.is_current()).then(|| read_file(&of))).await;
+            tasks::off_thread(move || (!before.is_current()).then(|| read_file(&of, &before)))
+                .await;
         let Some(reading) = reading else { continue };
         tell(take(&gate, &reading));
         seen = reading.seen;
@@ -78,7 +80,7 @@ mod tests {
     fn reading(folder: &tempfile::TempDir, text: &str) -> Reading {
         let path = folder.path().join("web.yml");
         std::fs::write(&path, text).unwrap();
-        read_file(&path)
+        read_file(&path, &Seen::default())
     }
 
     #[tokio::test]

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use cxone_exporter::simulator::{Faults, SimulatorOptions};
+use cxone_exporter::store::Shelf;
 use http::StatusCode;
 
 use crate::chance::Chance;
-use crate::world::{Plan, World};
+use crate::world::{Plan, World, on};
 use crate::{TWO_TEAMS, minutes, tenant};
 
 const POLL: &str = "poll: {interval: 30s, lookback: 2h, overlap: 10m}\n";
@@ -107,6 +108,7 @@ async fn what_is_wrong_or_does_not_fit_changes_nothing_and_is_told() {
     world.reload(Ok(TWO_TEAMS)).await.unwrap();
     world.scrape().await;
     assert_eq!(reloads(&world).0, Some(1.0));
+    let (_, taken) = reloads(&world);
     // Right by itself, but the store's agents are called otherwise: it counts on with the
     // configuration before.
     let other_ids = TWO_TEAMS
@@ -114,9 +116,90 @@ async fn what_is_wrong_or_does_not_fit_changes_nothing_and_is_told() {
     let why = world.reload(Ok(&other_ids)).await;
     assert!(why.as_ref().is_err_and(|why| why.contains("agent_ids")), "{why:?}");
     world.run_for(Duration::from_secs(50)).await;
-    assert_eq!(reloads(&world).0, Some(0.0));
+    assert_eq!(reloads(&world), (Some(0.0), taken));
+    // New secrets count, and the file is still refused.
+    world.new_secrets().await.unwrap();
+    world.scrape().await;
+    assert_eq!(reloads(&world), (Some(0.0), taken));
     world.run_for(minutes(10)).await;
     world.run_until_idle().await;
     assert!(world.assert_exact(true) > 20);
     assert_eq!(world.ask("/-/ready").await.0, StatusCode::OK);
+}
+
+/// Every answer is a 5xx from now on.
+fn all_down() -> Faults {
+    "error=1".parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_outlives_a_reload_and_a_restart() {
+    let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
+    let ups = |world: &World| {
+        let target = |name| world.value("cxone_target_up", &[("target", name)]);
+        (world.value("cxone_up", &[]), target("team:team-1"), target("team:team-2"))
+    };
+    world.run_for(minutes(10)).await;
+    assert_eq!(ups(&world), (Some(1.0), Some(1.0), Some(1.0)));
+    world.simulator.set_faults(all_down());
+    world.run_for(minutes(3)).await;
+    let down = (Some(0.0), Some(0.0), Some(0.0));
+    assert_eq!(ups(&world), down);
+    let asked = world.direct.asked_for().len();
+    for _ in 0..5 {
+        world.reload(Ok(TWO_TEAMS)).await.unwrap();
+        world.scrape().await;
+        assert_eq!(ups(&world), down, "a reload is no success");
+        world.run_for(Duration::from_secs(2)).await;
+        assert_eq!(ups(&world), down);
+    }
+    let status = world.ask("/").await.1;
+    assert!(status.contains("failing") && status.contains("503"), "{status}");
+    // What is waited for after failures is waited for all the same.
+    assert!(world.direct.asked_for().len() - asked <= 4, "each target twice at most");
+    world.start_again(None);
+    world.last.samples.clear();
+    world.scrape().await;
+    assert_eq!(ups(&world), down, "nor is a restart");
+    world.simulator.set_faults(Faults::default());
+    world.run_for(minutes(6)).await;
+    assert_eq!(ups(&world), (Some(1.0), Some(1.0), Some(1.0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reloads_do_not_put_off_that_a_target_is_stale_nor_that_there_was_something_to_show() {
+    let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
+    world.simulator.set_faults(all_down());
+    // Never read, for all of `max_staleness` but with a reload each minute.
+    for _ in 0..6 {
+        world.run_for(minutes(1)).await;
+        world.reload(Ok(TWO_TEAMS)).await.unwrap();
+    }
+    world.run_for(Duration::from_secs(1)).await;
+    assert!(world.ask("/").await.1.contains("stale"));
+    world.simulator.set_faults(Faults::default());
+    world.run_for(minutes(6)).await;
+    assert_eq!(world.ask("/-/ready").await.0, StatusCode::OK);
+    world.simulator.set_faults(all_down());
+    world.run_for(minutes(10)).await;
+    world.reload(Ok(TWO_TEAMS)).await.unwrap();
+    assert_eq!(world.ask("/-/ready").await.0, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_cannot_be_written_is_not_up_after_a_reload() {
+    let shelf = Shelf::default();
+    let config = TWO_TEAMS;
+    let plan = Plan { simulator: tenant(), config, store: on(&shelf), ..Plan::default() };
+    let mut world = World::new(plan);
+    world.run_for(minutes(5)).await;
+    shelf.set_full(true);
+    world.run_for(minutes(2)).await;
+    assert_eq!(world.value("cxone_store_up", &[]), Some(0.0));
+    world.reload(Ok(config)).await.unwrap();
+    world.scrape().await;
+    assert_eq!(world.value("cxone_store_up", &[]), Some(0.0));
+    shelf.set_full(false);
+    world.run_for(minutes(6)).await;
+    assert_eq!(world.value("cxone_store_up", &[]), Some(1.0));
 }

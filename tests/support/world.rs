@@ -133,16 +133,26 @@ impl World {
             .map(|config| configuration(&self.api, &self.secret, config))
             .map_err(str::to_owned);
         *self.next.lock().unwrap() = config.clone();
-        let orders = self.orders.clone();
-        let outcome = tokio::select! {
-            biased;
-            () = &mut self.polling => panic!("the loop ended"),
-            outcome = orders.give(What::Everything) => outcome,
-        };
+        let outcome = self.order(What::Everything).await;
         if let (Ok(()), Ok(config)) = (&outcome, config) {
             self.config = config;
         }
         outcome
+    }
+
+    /// Has the exporter read its secrets again, beside the configuration that counts.
+    pub(crate) async fn new_secrets(&mut self) -> Result<(), String> {
+        *self.next.lock().unwrap() = Ok(self.config.clone());
+        self.order(What::Secrets).await
+    }
+
+    async fn order(&mut self, what: What) -> Result<(), String> {
+        let orders = self.orders.clone();
+        tokio::select! {
+            biased;
+            () = &mut self.polling => panic!("the loop ended"),
+            outcome = orders.give(what) => outcome,
+        }
     }
 
     /// Lets time pass, reads `/metrics` now and then, and checks that no counter falls or goes.
@@ -419,6 +429,7 @@ fn start(
     let read = Arc::new(move |_| {
         next.lock().unwrap().clone().map(|config| (config, transport.clone() as Arc<dyn Transport>))
     });
-    let reloader = Reloader { front, current: (config.clone(), direct.clone()), read, random };
+    let current = (config.clone(), direct.clone() as Arc<dyn Transport>);
+    let reloader = Reloader { front, current, read, accept: Arc::new(|| {}), random };
     (Box::pin(reloader.run(poller, inbox, CancellationToken::new())), site, orders)
 }

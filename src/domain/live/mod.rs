@@ -86,6 +86,12 @@ impl Live {
         Self { wrap_up, privacy, ..Self::default() }
     }
 
+    /// Whether `other` makes the same of what it is told.
+    #[must_use]
+    pub fn reads_as(&self, other: &Self) -> bool {
+        self.wrap_up == other.wrap_up && self.privacy == other.privacy
+    }
+
     /// The whole list, as of `observed`: an agent that it does not contain has no live state. Of
     /// several rows of an agent the last counts.
     pub fn replace(&mut self, rows: Vec<LiveRow>, observed: Timestamp) {

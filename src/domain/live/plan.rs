@@ -283,6 +283,22 @@ impl LivePlan {
         }
     }
 
+    /// Continues with what the plan before a reload knew of the feeds: when they last succeeded,
+    /// and whether they fail. Both are asked for at once, the whole list first; with `waits`, one
+    /// that fails not before it would have been.
+    pub fn carry_on(&mut self, before: &Self, waits: bool) {
+        self.started = before.started;
+        for (schedule, past) in
+            [(&mut self.states, &before.states), (&mut self.skills, &before.skills)]
+        {
+            (schedule.up, schedule.last_success) = (past.up, past.last_success);
+            schedule.backoff = past.backoff.clone();
+            if waits && past.up == Some(false) {
+                schedule.due = past.due;
+            }
+        }
+    }
+
     /// The request that is due, if there is one; `cxone_utc` is CXone's now. It is under way until
     /// it is answered.
     pub fn next(&mut self, now: Monotonic, cxone_utc: Timestamp) -> Option<Ask> {

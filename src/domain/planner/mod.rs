@@ -1,5 +1,6 @@
 //! What to ask CXone next: targets take turns within the quota, and none holds up the others.
 
+mod carry;
 mod rules;
 mod standing;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use super::status::JobEnd;
 use super::time::{Monotonic, Now, Timestamp, Window};
 use super::window::Planned;
 
+pub use carry::{PastPolls, PastThrottles};
 pub use rules::{Asking, Rules};
 pub use standing::Standing;
 
@@ -71,6 +73,8 @@ impl SavedJob {
 pub struct Left {
     /// The wall time of its last success.
     pub last_success: Option<Timestamp>,
+    /// Whether its newest finished job seems to have failed since.
+    pub failed: bool,
     /// The job that it waited for, and how long ago that was submitted.
     pub job: Option<(SavedJob, Duration)>,
 }
@@ -79,6 +83,8 @@ pub struct Left {
 struct Target {
     /// When it is next asked for.
     due: Monotonic,
+    /// Since when it is polled.
+    since: Monotonic,
     job: Option<Job>,
     /// Whether the quota has made it wait.
     waiting: bool,
@@ -112,7 +118,6 @@ pub struct Planner {
     random: Random,
     asked: Asked,
     quota_wait: Duration,
-    started: Monotonic,
 }
 
 impl Planner {
@@ -121,6 +126,7 @@ impl Planner {
     pub fn new(rules: Rules, targets: usize, now: Monotonic, mut random: Random) -> Self {
         let mut target = || Target {
             due: now.plus(rules.first_wait(&mut random)),
+            since: now,
             job: None,
             waiting: false,
             backoff: fault_backoff(),
@@ -141,7 +147,6 @@ impl Planner {
             random,
             asked: Asked::default(),
             quota_wait: Duration::ZERO,
-            started: now,
         }
     }
 
@@ -265,7 +270,7 @@ impl Planner {
         if let Some(success) = left.last_success {
             let age = now.utc.since(success);
             target.last_success = Some(Now { instant: now.instant.before(age), utc: success });
-            target.up = true;
+            target.up = !left.failed;
             // The first poll comes when it would have come, and not with all others at once.
             target.due = now.instant.max(now.instant.before(age).plus(self.rules.interval));
         }
@@ -374,6 +379,12 @@ impl Planner {
     #[must_use]
     pub const fn quota_wait(&self) -> Duration {
         self.quota_wait
+    }
+
+    /// When a job is given up.
+    #[must_use]
+    pub const fn timeout(&self) -> Duration {
+        self.rules.timing.timeout
     }
 
     /// How far each window reaches back behind the watermark.

@@ -54,7 +54,7 @@ impl Planner {
     }
 
     pub(super) fn stale_at(&self, target: &Target) -> Monotonic {
-        let since = target.last_success.map_or(self.started, |now| now.instant);
+        let since = target.last_success.map_or(target.since, |now| now.instant);
         since.plus(self.rules.max_staleness.max(self.cycle().saturating_mul(STALE_CYCLES)))
     }
 }
