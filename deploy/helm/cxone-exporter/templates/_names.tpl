@@ -1,21 +1,96 @@
 {{- define "cxone.name" -}}
-{{- $name := printf "%s-%s" .Release.Name .Chart.Name }}
-{{- if contains .Chart.Name .Release.Name }}{{ $name = .Release.Name }}{{ end }}
-{{- $name | trunc 42 | trimSuffix "-" }}
+{{- $chart := .Values.nameOverride | default .Chart.Name }}
+{{- $name := printf "%s-%s" .Release.Name $chart }}
+{{- if contains $chart .Release.Name }}{{ $name = .Release.Name }}{{ end }}
+{{- .Values.fullnameOverride | default $name | trunc 42 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "cxone.selector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/name: {{ .Values.nameOverride | default .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- /* What Helm's own labels say comes last, so that no label is there twice. */}}
 {{- define "cxone.labels" -}}
-{{ include "cxone.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- $own := fromYaml (include "cxone.selector" .) }}
+{{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion }}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service }}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version) }}
+{{- merge $own .Values.commonLabels | toYaml }}
+{{- end }}
+
+{{- /* No part of it is the selector's: neither the Service nor the disruption budget may take the test for the exporter. */}}
+{{- define "cxone.testSelector" -}}
+app.kubernetes.io/name: {{ .Values.nameOverride | default .Chart.Name }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "cxone.image" -}}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- end }}
 {{- end }}
 
 {{- define "cxone.scheme" -}}
 {{- if (.Values.webConfig).tls_server_config }}HTTPS{{ else }}HTTP{{ end }}
+{{- end }}
+
+{{- define "cxone.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}
+{{- .Values.serviceAccount.name | default (include "cxone.name" .) }}
+{{- else }}
+{{- .Values.serviceAccount.name | default "default" }}
+{{- end }}
+{{- end }}
+
+{{- /* What the exporter and its test have alike. */}}
+{{- define "cxone.pod" -}}
+serviceAccountName: {{ include "cxone.serviceAccount" . }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext: {{- toYaml .Values.podSecurityContext | nindent 2 }}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "cxone.container" -}}
+image: {{ include "cxone.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext: {{- toYaml .Values.securityContext | nindent 2 }}
+{{- with .Values.extraEnv }}
+env: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "cxone.mounts" -}}
+- {name: configuration, mountPath: /etc/cxone-exporter/config, readOnly: true}
+{{- if .Values.existingSecret }}
+- {name: secrets, mountPath: /etc/cxone-exporter/secrets, readOnly: true}
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "cxone.volumes" -}}
+- name: configuration
+  configMap: {name: {{ include "cxone.name" . }}}
+{{- with .Values.existingSecret }}
+- name: secrets
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
