@@ -77,18 +77,24 @@ fn anchor(heading: &str) -> String {
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
+/// The links within the repository: path and heading, either of which may be empty.
+fn relative_links(prose: &str) -> impl Iterator<Item = (&str, &str)> {
+    prose
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .filter(|link| !link.contains("://") && !link.starts_with("mailto:"))
+        .map(|link| link.split_once('#').unwrap_or((link, "")))
+}
+
 #[test]
 fn every_relative_link_leads_to_a_file_and_a_heading() {
     let pages = files(&[".md"]);
     let mut links = 0;
     for (page, text) in &pages {
         let text = prose(text);
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            if link.contains("://") || link.starts_with("mailto:") {
-                continue;
-            }
+        for (path, heading) in relative_links(&text) {
             links += 1;
-            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
             let file = if path.is_empty() {
                 root().join(page)
             } else {
@@ -96,7 +102,7 @@ fn every_relative_link_leads_to_a_file_and_a_heading() {
             };
             let file = file
                 .canonicalize()
-                .unwrap_or_else(|error| panic!("{}: {link}: {error}", page.display()));
+                .unwrap_or_else(|error| panic!("{}: {path}: {error}", page.display()));
             if !heading.is_empty() {
                 let target = fs::read_to_string(&file).expect("text");
                 let anchors: Vec<String> = prose(&target)
@@ -106,13 +112,77 @@ fn every_relative_link_leads_to_a_file_and_a_heading() {
                     .collect();
                 assert!(
                     anchors.iter().any(|anchor| anchor == heading),
-                    "{}: {link}: no such heading among {anchors:?}",
+                    "{}: {path}#{heading}: no such heading among {anchors:?}",
                     page.display()
                 );
             }
         }
     }
     assert!(links > 30, "{links} links");
+}
+
+/// The files that the Debian package installs below this folder, and where they come from.
+fn installed(folder: &str) -> BTreeMap<PathBuf, PathBuf> {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("text");
+    let assets = manifest.lines().map(|line| line.trim().split('"').collect::<Vec<_>>());
+    let mut found = BTreeMap::new();
+    for asset in assets.filter(|parts| parts.len() == 7 && parts[0] == "[") {
+        let (Some(place), Some((source, name))) =
+            (asset[3].strip_prefix(folder), asset[1].rsplit_once('/').or(Some(("", asset[1]))))
+        else {
+            continue;
+        };
+        let (begins, ends) = name.split_once('*').unwrap_or((name, ""));
+        for entry in fs::read_dir(root().join(source)).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            if path.is_file() && name.starts_with(begins) && name.ends_with(ends) {
+                found.insert(Path::new(place).join(name), path);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_link_of_the_installed_documentation_leads_to_an_installed_file() {
+    let files = installed("usr/share/doc/cxone-exporter/");
+    let mut links = 0;
+    for (page, source) in &files {
+        // This one is for those who have the repository.
+        if page.extension().is_none_or(|of| of != "md") || page.ends_with("CONTRIBUTING.md") {
+            continue;
+        }
+        let text = prose(&fs::read_to_string(source).expect("text"));
+        for (path, _) in relative_links(&text).filter(|(path, _)| !path.is_empty()) {
+            links += 1;
+            let mut target = page.parent().expect("a folder").to_path_buf();
+            for part in path.split('/') {
+                match part {
+                    ".." => assert!(target.pop(), "{}: {path}", page.display()),
+                    part => target.push(part),
+                }
+            }
+            let leads = files.keys().any(|file| file.starts_with(&target));
+            assert!(leads, "{}: {path} is not installed", page.display());
+        }
+    }
+    assert!(links > 30, "{links} links");
+}
+
+#[test]
+fn the_unit_for_several_tenants_differs_in_the_tenant_alone() {
+    let unit = |name| fs::read_to_string(root().join("deploy/systemd").join(name)).expect("text");
+    let template = unit("cxone-exporter@.service");
+    let (comment, template) = template.split_at(template.find("[Unit]").expect("a section"));
+    assert!(comment.lines().all(|line| line.starts_with("# ")));
+    let one = template
+        .replace("contact centre: %i\n", "contact centre\n")
+        .replace("/etc/cxone-exporter/%i.env", "/etc/default/cxone-exporter")
+        .replace("/etc/cxone-exporter/%i.yml", "/etc/cxone-exporter/cxone-exporter.yml")
+        .replace("=cxone-exporter/%i\n", "=cxone-exporter\n")
+        .replace("/var/lib/cxone-exporter/%i ", "/var/lib/cxone-exporter ");
+    assert_eq!(one, unit("cxone-exporter.service"));
 }
 
 #[test]
@@ -231,6 +301,7 @@ fn every_package_has_the_version_of_the_crate() {
         ("Dockerfile", format!("org.opencontainers.image.version=\"{version}\"")),
         ("deploy/helm/cxone-exporter/Chart.yaml", format!("\nversion: {version}\n")),
         ("deploy/helm/cxone-exporter/Chart.yaml", format!("\nappVersion: {version}\n")),
+        ("deploy/debian/changelog", format!("cxone-exporter ({version}-1) ")),
         ("deploy/compose/compose.yml", format!("image: cxone-exporter:{version}\n")),
     ] {
         let text = fs::read_to_string(root().join(file)).expect("text");
