@@ -13,14 +13,20 @@ missing() {
 
 # need PROGRAM…: says which of them are missing, and how to get them.
 need() {
-    local program absent=()
+    local program status=0
     for program in "$@"; do
-        ! missing "$program" || absent+=("$program")
+        ! missing "$program" || {
+            status=1
+            case $program in
+                cargo) echo "cargo is missing: get Rust from https://rustup.rs" ;;
+                node | npm) echo "$program is missing: get it from https://nodejs.org" ;;
+                cc | make) echo "$program is missing (Debian: apt-get install build-essential)" ;;
+                apt-get | dpkg-deb) echo "$program is missing: this needs Debian" ;;
+                *) echo "$program is missing (Debian: apt-get install $program)" ;;
+            esac >&2
+        }
     done
-    [ ${#absent[@]} != 0 ] || return 0
-    echo "missing: ${absent[*]}. cargo comes from https://rustup.rs, node from https://nodejs.org; the others on Debian:" \
-        "apt-get install build-essential python3 curl chromium" >&2
-    return 1
+    return "$status"
 }
 
 need_root() {
