@@ -17,6 +17,10 @@ use super::timeline::{Place, Timeline, Told};
 use super::{Asked, Rows, TargetId};
 use crate::domain::time::{Timestamp, Window};
 
+/// Times may be told rounded to seconds: what ended less than this before the horizon is told again
+/// by a tenant that asks its own clock whether a row is in the window.
+const ROUNDED: Duration = Duration::from_secs(2);
+
 /// The counts of one agent and label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Series {
@@ -80,6 +84,8 @@ pub(super) struct AgentReport<'a> {
     pub(super) window: Window,
     pub(super) horizon: Timestamp,
     pub(super) rows: &'a [Told],
+    /// The row that begins last, if it is told with no length.
+    pub(super) doubtful: Option<(LabelId, Timestamp)>,
 }
 
 /// Rows that were not simply taken in.
@@ -138,7 +144,7 @@ impl Agent {
             self.settle(report.horizon.min(observed), observed, book);
         }
         let mut noted = Noted::default();
-        let (late, in_time): (Vec<Told>, Vec<Told>) =
+        let (late, mut in_time): (Vec<Told>, Vec<Told>) =
             report.rows.iter().partition(|row| self.is_late(row, book.rules.rows, report.horizon));
         let newer: Vec<Window> = self
             .told_in
@@ -154,6 +160,9 @@ impl Agent {
                 noted.revised = self.timeline.replace_intervals(&place, self.observed, &in_time)
             }
             Rows::Events | Rows::States => {
+                if rows == Rows::States {
+                    self.timeline.let_last(report.doubtful, &mut in_time);
+                }
                 noted.revised = self.timeline.replace_events(&place, &in_time)
             }
             Rows::Buckets => self.take_buckets(report, book),
@@ -241,10 +250,14 @@ impl Agent {
             starts.into_iter().map(|(label, start, entries)| (label, start, narrow(entries))),
             book,
         );
+        // A start that was rounded down is told a little longer than the visit is unsettled: it is
+        // known again, and not late.
+        let known_from =
+            if book.rules.rows == Rows::States { horizon.minus(ROUNDED) } else { horizon };
         let mut spans = spans.iter();
         self.timeline.pieces.retain(|piece| {
             let end = spans.next().map_or(piece.start, |span| span.end);
-            piece.start >= horizon || end > horizon || end >= observed
+            piece.start >= horizon || end > known_from || end >= observed
         });
         self.settled_to = horizon;
     }

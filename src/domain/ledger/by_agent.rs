@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::book::Book;
 use super::label::LabelId;
-use super::timeline::Told;
+use super::timeline::{Told, leave_one_of_each};
 use super::{Applied, Origin, Rows, WRAP_UP};
 use crate::domain::names::NameId;
 use crate::domain::report::{Report, Row};
@@ -31,12 +31,57 @@ pub(super) struct OfAgent<'a> {
     rows: &'a [u32],
 }
 
+/// How a tenant tells of states that last, as its reports let guess: of each agent, the row that
+/// begins last.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lasting {
+    /// Those of no length.
+    none: u64,
+    /// Those of some length, or without a duration.
+    some: u64,
+}
+
+/// When so many rows were looked at, what was seen first counts less.
+const LOOKED_AT: u64 = 10_000;
+
+impl Lasting {
+    /// Looks at a report's rows that were not told up to `known_to`; whether what lasts is told with
+    /// no length. Of a tenant that tells only what is over, or how long it has lasted, few agents'
+    /// last rows have none.
+    pub(super) fn look(
+        &mut self,
+        told: &ByAgent<'_>,
+        window: Window,
+        known_to: Option<Timestamp>,
+    ) -> bool {
+        let known_to = known_to.filter(|_| self.none + self.some > 0);
+        for row in told.iter().filter_map(|agent| agent.last()) {
+            let is_new = known_to.is_none_or(|known_to| row.to.is_none_or(|to| to >= known_to));
+            // What ends just where the window does may last or not.
+            if !is_new || row.to == Some(window.to) {
+                continue;
+            }
+            if row.to == Some(row.from) {
+                self.none += 1;
+            } else {
+                self.some += 1;
+            }
+        }
+        if self.none + self.some > LOOKED_AT {
+            (self.none, self.some) = (self.none / 2, self.some / 2);
+        }
+        self.none > self.some
+    }
+}
+
 /// What is gathered while a report is read.
 #[derive(Default)]
 pub(super) struct Reading {
     pub(super) applied: Applied,
     /// The rows that count of the agent that was read last, as the counts need them.
     pub(super) rows: Vec<Told>,
+    /// Of these, the one that begins last, if it has no length: it may last all the same.
+    pub(super) doubtful: Option<(LabelId, Timestamp)>,
     /// By the report's own places of state and skill.
     labels: HashMap<(NameId, NameId), LabelId>,
 }
@@ -92,8 +137,23 @@ impl<'a> ByAgent<'a> {
 }
 
 impl OfAgent<'_> {
-    /// Reads the rows that count.
-    pub(super) fn read(&self, origin: &Origin, book: &mut Book, reading: &mut Reading) {
+    /// The row that begins last; of several, one that has a length.
+    fn last(&self) -> Option<Row> {
+        let rows = self.rows.iter().map(|place| self.report.rows().get(*place as usize));
+        rows.max_by_key(|row| (row.from, row.to != Some(row.from)))
+    }
+
+    /// Reads the rows that count. Where what lasts is told with no length (`lasting`), the agent's
+    /// last row lasts if it has none.
+    pub(super) fn read(
+        &self,
+        origin: &Origin,
+        book: &mut Book,
+        lasting: bool,
+        reading: &mut Reading,
+    ) {
+        let last = self.last().filter(|row| row.to == Some(row.from));
+        reading.doubtful = None;
         let is_buckets = book.rules.rows == Rows::Buckets;
         let mut buckets: HashSet<Row> = HashSet::new();
         reading.rows.clear();
@@ -117,8 +177,16 @@ impl OfAgent<'_> {
                 let is_wrap_up = book.rules.wrap_up.iter().any(|alias| **alias == **state);
                 book.intern(if is_wrap_up { WRAP_UP } else { state }, skill)
             });
-            let end = end_of(&row, origin.window, book.rules.rows);
+            let is_doubtful = last == Some(row);
+            let end =
+                end_of(&row, origin.window, book.rules.rows).filter(|_| !(is_doubtful && lasting));
+            if is_doubtful {
+                reading.doubtful = Some((label, row.from));
+            }
             reading.rows.push(Told { label, start: row.from, end, count: row.count });
+        }
+        if matches!(book.rules.rows, Rows::Events | Rows::States) {
+            leave_one_of_each(&mut reading.rows);
         }
     }
 }

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use agent::{Agent, AgentReport};
 use book::Book;
-use by_agent::{ByAgent, OfAgent, Reading};
+use by_agent::{ByAgent, Lasting, OfAgent, Reading};
 use label::LabelId;
 use rest::Resting;
 
@@ -155,6 +155,8 @@ struct Progress {
     watermark: Option<Timestamp>,
     /// The agents that its newest report told of.
     newest: Arc<BTreeSet<Arc<str>>>,
+    /// How it tells of states that last.
+    lasting: Lasting,
 }
 
 /// What all agents did under one label.
@@ -227,15 +229,17 @@ impl Ledger {
         let mut change = self.begin(origin.target);
         self.revision = self.revision.wrapping_add(1);
         let progress = &mut self.targets[origin.target.0];
+        let told = ByAgent::new(report);
+        let lasting = self.book.rules.rows == Rows::States
+            && progress.lasting.look(&told, origin.window, progress.watermark);
         progress.epoch.get_or_insert(origin.window.to);
         progress.watermark = progress.watermark.max(Some(origin.window.to));
 
         let mut reading = Reading::default();
-        let told = ByAgent::new(report);
         let told = told.iter();
         let mut newest = Vec::with_capacity(told.len());
         for told in told {
-            told.read(origin, &mut self.book, &mut reading);
+            told.read(origin, &mut self.book, lasting, &mut reading);
             newest.push(self.apply_to_agent(origin, &told, &mut reading, &mut change));
         }
         let covered = report.covered().map(|agents| agents.map(Arc::clone).collect());
@@ -268,6 +272,7 @@ impl Ledger {
             window: origin.window,
             horizon: self.horizon,
             rows: &reading.rows,
+            doubtful: reading.doubtful,
         };
         let noted = agent.apply(&report, &self.book);
         reading.applied.revised += noted.revised;

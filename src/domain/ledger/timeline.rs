@@ -30,6 +30,14 @@ impl Piece {
     fn key(&self) -> (LabelId, Timestamp) {
         (self.label, self.start)
     }
+
+    /// A newer report tells its end. One of no length is no end of a visit that is known to be
+    /// longer: it is another one, at the same instant.
+    fn learn_end(&mut self, end: Option<Timestamp>) {
+        if end != Some(self.start) {
+            self.end = end.or(self.end);
+        }
+    }
 }
 
 /// One row of a report, as it concerns its agent.
@@ -40,6 +48,24 @@ pub(super) struct Told {
     /// `None` while it lasts.
     pub(super) end: Option<Timestamp>,
     pub(super) count: u32,
+}
+
+/// Sorts the rows, and makes one of those with the same label and start: visits that cannot be told
+/// apart are one visit, as long as the longest of them. A row with a count has no length.
+pub(super) fn leave_one_of_each(rows: &mut Vec<Told>) {
+    for row in rows.iter_mut().filter(|row| row.count > 1) {
+        row.end = Some(row.start);
+    }
+    rows.sort_by_key(|row| (row.label, row.start));
+    rows.dedup_by(|later, kept| {
+        let same = (later.label, later.start) == (kept.label, kept.start);
+        if same {
+            kept.count = kept.count.max(later.count);
+            // One that lasts is the longest.
+            kept.end = kept.end.zip(later.end).map(|(kept, later)| kept.max(later));
+        }
+        same
+    });
 }
 
 /// What ends a visit whose end was not told.
@@ -125,8 +151,9 @@ impl Timeline {
         self.count_changed(&told_before, closed)
     }
 
-    /// Takes in a report's events: they are the truth about what began in its window, but for what
-    /// newer ones cover and what is settled. Returns how many rows told before were changed.
+    /// Takes in a report's events, one of each label and start: they are the truth about what began
+    /// in its window, but for what newer ones cover and what is settled. Returns how many rows told
+    /// before were changed.
     pub(super) fn replace_events(&mut self, place: &Place<'_>, rows: &[Told]) -> u64 {
         let Place { window, newer, .. } = *place;
         let parts = place.parts();
@@ -134,11 +161,10 @@ impl Timeline {
         let told_before: Vec<Piece> = self.pieces.iter().copied().filter(in_parts).collect();
         self.pieces.retain(|piece| !in_parts(piece));
         for row in rows.iter().filter(|row| row.start < window.to && !covered(row.start, newer)) {
-            let end = if row.count > 1 { Some(row.start) } else { row.end };
             self.pieces.push(Piece {
                 label: row.label,
                 start: row.start,
-                end,
+                end: row.end,
                 entries: row.count,
                 measured: false,
             });
@@ -148,12 +174,24 @@ impl Timeline {
             let same = later.key() == kept.key();
             if same {
                 kept.entries = kept.entries.max(later.entries);
-                kept.end = later.end.or(kept.end);
+                kept.learn_end(later.end);
             }
             same
         });
         self.carry_measured(&told_before);
         self.count_changed(&told_before, |piece| piece.end.is_some())
+    }
+
+    /// The `doubtful` row is told with no length, as the agent's last one: if it was known to last,
+    /// it still does.
+    pub(super) fn let_last(&self, doubtful: Option<(LabelId, Timestamp)>, rows: &mut [Told]) {
+        let Some(key) = doubtful else { return };
+        let known = self.pieces.binary_search_by_key(&key, Piece::key).ok();
+        if known.is_some_and(|place| self.pieces[place].end.is_none()) {
+            rows.iter_mut()
+                .filter(|row| (row.label, row.start) == key)
+                .for_each(|row| row.end = None);
+        }
     }
 
     /// Rows that began before the horizon are settled, but those of visits that last beyond it may
@@ -163,8 +201,7 @@ impl Timeline {
         unknown.retain(|row| {
             let known = self.pieces.binary_search_by_key(&(row.label, row.start), Piece::key).ok();
             if let Some(place) = known {
-                let piece = &mut self.pieces[place];
-                piece.end = row.end.or(piece.end);
+                self.pieces[place].learn_end(row.end);
             }
             known.is_none()
         });

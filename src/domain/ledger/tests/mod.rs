@@ -396,6 +396,100 @@ fn the_end_of_a_state_that_began_before_the_window_is_taken_and_is_not_late() {
 }
 
 #[test]
+fn a_visit_of_no_length_takes_no_time_from_another_at_the_same_instant() {
+    let twins = |ends: &[Option<i64>]| {
+        ends.iter().map(|end| row("user-1", "Ready", "", 1_200, *end)).collect::<Vec<_>>()
+    };
+    for rows in [Rows::States, Rows::Events] {
+        for ends in [
+            &[Some(1_200), None][..],
+            &[None, Some(1_200)],
+            &[Some(1_200), Some(9_000)],
+            &[Some(1_200), Some(1_300), Some(9_000)],
+            &[Some(9_000), Some(1_300), Some(1_200)],
+        ] {
+            let mut one = One::new(rows, Detail::AgentSkill);
+            one.read(0, 1_000, &[row("user-1", "Break", "", 200, Some(1_200))]);
+            one.read(900, 2_000, &twins(ends));
+            assert_eq!(one.counts("Ready", ""), (1, 800), "{rows:?} {ends:?}");
+            let now = one.snapshot().state_agents;
+            assert_eq!(now, [(Arc::from("Break"), 0), (Arc::from("Ready"), 1)], "{ends:?}");
+            // It lasts longer than the overlap, and the one of no length is told again.
+            one.read(1_900, 3_000, &twins(&[Some(1_200)]));
+            one.read(2_900, 9_500, &[row("user-1", "Break", "", 9_000, None)]);
+            assert_eq!(one.counts("Ready", ""), (1, 7_800), "{rows:?} {ends:?}");
+        }
+    }
+}
+
+#[test]
+fn what_lasts_may_be_told_with_no_length() {
+    let mut one = One::new(Rows::States, Detail::AgentSkill);
+    one.read(0, 1_000, &[row("user-1", "Ready", "", 200, Some(200))]);
+    one.read(900, 2_000, &[]);
+    assert_eq!(one.counts("Ready", ""), (0, 1_000));
+    one.read(1_900, 3_000, &[row("user-1", "Break", "", 2_500, Some(2_500))]);
+    assert_eq!((one.counts("Ready", ""), one.counts("Break", "")), ((0, 1_500), (1, 500)));
+    let both = [
+        row("user-1", "Break", "", 2_500, Some(3_200)),
+        row("user-1", "Ready", "", 3_200, Some(3_200)),
+    ];
+    one.read(2_400, 4_000, &both);
+    assert_eq!((one.counts("Ready", ""), one.counts("Break", "")), ((1, 2_300), (1, 700)));
+}
+
+#[test]
+fn a_last_visit_of_no_length_is_one_where_others_are_told_with_a_length() {
+    let mut one = One::new(Rows::States, Detail::AgentSkill);
+    let others = ["user-2", "user-3"].map(|agent| row(agent, "Break", "", 300, Some(800)));
+    let rows = [&others[..], &[row("user-1", "Ready", "", 700, Some(700))]].concat();
+    one.read(0, 1_000, &rows);
+    one.read(900, 2_000, &[row("user-1", "Ready", "", 1_700, Some(1_700))]);
+    assert_eq!(one.counts("Ready", ""), (1, 0));
+}
+
+#[test]
+fn a_row_that_was_counted_is_not_late_though_its_start_is_rounded_down() {
+    let mut one = One::new(Rows::States, Detail::AgentSkill);
+    one.read(0, 10_000, &[row("user-1", "Break", "", 1_000, Some(11_000))]);
+    // It began at 11.9 s.
+    let rounded = row("user-1", "Ready", "", 11_000, Some(11_000));
+    let on = row("user-1", "Break", "", 12_000, Some(14_000));
+    one.read(9_900, 12_000, &[row("user-1", "Break", "", 1_000, Some(11_000)), rounded.clone()]);
+    let applied = one.read(11_900, 13_000, &[rounded, on]);
+    assert_eq!((applied.late, applied.revised), (0, 0));
+    assert_eq!(one.counts("Ready", ""), (1, 0));
+}
+
+#[test]
+fn whose_history_was_not_read_is_known_no_further_and_counts_later() {
+    let mut one = One::new(Rows::States, Detail::AgentSkill);
+    let first = ["user-1", "user-2"].map(|agent| row(agent, "Ready", "", 200, None));
+    one.read(0, 1_000, &first);
+    let mut only = |from: i64, to: i64, agents: &[&str], rows: &[RawRow<'_>]| {
+        let mut report = report(rows);
+        report.cover(agents);
+        one.asked += 1;
+        let applied = one.ledger.apply(&origin(0, one.asked, from, to), &report).0;
+        let seen = |agent: &str| {
+            let snapshot = one.ledger.snapshot(&show(1));
+            let told = snapshot.agents().find(|told| &*told.agent == agent).expect("known");
+            (told.observed.expect("not stale").millis(), told.labels[0].start.is_some())
+        };
+        (applied.late, seen("user-1"), seen("user-2"))
+    };
+    let told = only(900, 2_000, &["user-1"], &[]);
+    assert_eq!(told, (0, (2_000, true), (1_000, false)));
+    only(1_900, 9_000, &["user-1", "user-3"], &[]);
+    let late = row("user-2", "Break", "", 1_500, Some(8_950));
+    let told = only(8_900, 10_000, &["user-1", "user-2"], &[late]);
+    assert_eq!((told.0, told.2.0), (0, 10_000));
+    let label = |state: &str| one.label("user-2", state, "");
+    assert_eq!((label("Ready").millis, label("Break").millis), (500, 7_450));
+    assert_eq!(label("Break").entries, 1);
+}
+
+#[test]
 fn the_state_now_is_the_visit_with_the_latest_start_and_ties_go_by_name() {
     let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
     let rows = [

@@ -352,7 +352,27 @@ enum Telling {
     EventsWithEnd,
     EventsWithoutEnd,
     Buckets,
+    States(Open, Told),
 }
+
+/// How a state that lasts is told, where an agent is in one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    WithoutLength,
+    SoFar,
+    /// With a length of 0.
+    AsNothing,
+}
+
+/// Which rows are told, where an agent is in one state at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Beginning,
+    Touching,
+}
+
+/// The end of a visit that does not end.
+const FOREVER: i64 = u32::MAX as i64;
 
 fn history() -> impl Strategy<Value = Vec<Truth>> {
     let visit = (
@@ -419,11 +439,23 @@ fn tell(truth: &[Truth], telling: Telling, window: Window, now: i64) -> Vec<RawR
                 (visit.start, Some(visit.end))
             }
             Telling::EventsWithoutEnd if (from..to).contains(&visit.start) => (visit.start, None),
+            Telling::States(open, told)
+                if (from..to).contains(&visit.start)
+                    || told == Told::Touching && visit.start < to && visit.end > from =>
+            {
+                let so_far = match open {
+                    Open::WithoutLength => None,
+                    Open::SoFar => Some(now),
+                    Open::AsNothing => Some(visit.start),
+                };
+                (visit.start, known_end.or(so_far))
+            }
             Telling::Cut
             | Telling::Whole
             | Telling::EventsWithEnd
             | Telling::EventsWithoutEnd
-            | Telling::Buckets => return None,
+            | Telling::Buckets
+            | Telling::States(..) => return None,
         };
         let (state, skill) = LABELS[visit.label];
         Some(row(AGENTS[visit.agent], state, skill, start, end))
@@ -526,6 +558,7 @@ fn poll(truth: &[Truth], telling: Telling, polls: &[PollAt], first: i64) -> (Led
         Telling::Cut | Telling::Whole => (Rows::Intervals, OVERLAP),
         Telling::EventsWithEnd | Telling::EventsWithoutEnd => (Rows::Events, OVERLAP),
         Telling::Buckets => (Rows::Buckets, 0),
+        Telling::States(..) => (Rows::States, OVERLAP),
     };
     let mut kept = Kept {
         ledger: ledger(rows, Detail::AgentSkill, overlap, 2),
@@ -533,7 +566,8 @@ fn poll(truth: &[Truth], telling: Telling, polls: &[PollAt], first: i64) -> (Led
     };
     let mut now = first;
     let mut waiting: Option<(super::super::Origin, Vec<RawRow<'static>>)> = None;
-    let last_visit = truth.iter().map(|visit| visit.end + OVERLAP).max().unwrap_or(0);
+    let ended = truth.iter().map(|visit| visit.end).filter(|end| *end < FOREVER);
+    let last_visit = ended.map(|end| end + OVERLAP).max().unwrap_or(0);
     let calm = |target, pause| PollAt { target, pause, fate: Fate::None };
     let settle =
         [calm(0, last_visit.max(now)), calm(1, OVERLAP), calm(0, OVERLAP), calm(1, OVERLAP)];
@@ -664,6 +698,50 @@ proptest! {
         let expected = true_counts(&truth, epoch, watermark);
         for (key, counts) in published(&ledger, 2) {
             prop_assert_eq!(counts, expected.get(&key).copied().unwrap_or_default(), "{:?} in [{}, {})", key, epoch, watermark);
+        }
+    }
+}
+
+/// Agents who are in one state at a time, without a pause, in the last one for ever. A visit of no
+/// length is at the instant of the next one, which may be to the same state and skill.
+fn one_at_a_time() -> impl Strategy<Value = Vec<Truth>> {
+    let length = prop_oneof![2 => Just(0_i64), 3 => 1..6_i64, 3 => 1..60_i64];
+    let day = prop::collection::vec((0..3_usize, length), 1..40);
+    prop::collection::vec(day, 2).prop_map(|days| {
+        let mut truth = Vec::new();
+        for (agent, day) in days.into_iter().enumerate() {
+            let mut start = 3;
+            for (label, length) in day {
+                truth.push(Truth { agent, label, start, end: start + length, late: 0 });
+                start += length;
+            }
+            truth.push(Truth { agent, label: 2, start, end: FOREVER, late: 0 });
+        }
+        truth
+    })
+}
+
+proptest! {
+    #![proptest_config(at_least(300))]
+
+    #[test]
+    fn one_state_at_a_time_is_counted_truly_however_its_rows_and_what_lasts_are_told(
+        truth in one_at_a_time(), polls in polls(), first in 1..100_i64,
+        open in prop_oneof![Just(Open::WithoutLength), Just(Open::SoFar), Just(Open::AsNothing)],
+        told in prop_oneof![Just(Told::Beginning), Just(Told::Touching)],
+    ) {
+        let (ledger, epoch, watermark) = poll(&truth, Telling::States(open, told), &polls, first);
+        // Visits of one agent and label that begin at once cannot be told apart.
+        let mut visits: BTreeMap<(usize, usize, i64), Truth> = BTreeMap::new();
+        for visit in truth {
+            let key = (visit.agent, visit.label, visit.start);
+            let end = visits.get(&key).map_or(visit.end, |known| known.end.max(visit.end));
+            visits.insert(key, Truth { end, ..visit });
+        }
+        let truth: Vec<Truth> = visits.into_values().collect();
+        let expected = true_counts(&truth, epoch, watermark);
+        for (key, counts) in published(&ledger, 2) {
+            prop_assert_eq!(counts, expected.get(&key).copied().unwrap_or_default(), "{:?} {:?} {:?} in [{}, {})", open, told, key, epoch, watermark);
         }
     }
 }
