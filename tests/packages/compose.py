@@ -8,7 +8,7 @@ import yaml
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "deploy/compose"
 # Beside compose.tenant.yml only once the user has put them there.
-FROM_THE_USER = {"cxone-exporter.yml", "client-secret"}
+FROM_THE_USER = {"tenant"}
 
 
 def services(name):
