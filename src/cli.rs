@@ -17,6 +17,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::config::without_logins;
 use crate::cxone::BaseUrl;
 pub use listen::{Listen, ListenAddress};
 pub use maintenance::{CompletionsArgs, EraseArgs, ManArgs};
@@ -98,11 +99,11 @@ impl Command {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct LogArgs {
     /// Only messages of at least this severity are logged: debug, info, warn or error
-    #[arg(id = "log.level", long = "log.level", value_enum, default_value_t = LogLevel::Info, global = true, value_name = "LEVEL", help_heading = "Logging", hide_possible_values = true)]
+    #[arg(id = "log.level", long = "log.level", value_enum, ignore_case = true, default_value_t = LogLevel::Info, global = true, value_name = "LEVEL", help_heading = "Logging", hide_possible_values = true)]
     pub level: LogLevel,
 
     /// How a message is written: logfmt or json
-    #[arg(id = "log.format", long = "log.format", value_enum, default_value_t = LogFormat::Logfmt, global = true, value_name = "FORMAT", help_heading = "Logging", hide_possible_values = true)]
+    #[arg(id = "log.format", long = "log.format", value_enum, ignore_case = true, default_value_t = LogFormat::Logfmt, global = true, value_name = "FORMAT", help_heading = "Logging", hide_possible_values = true)]
     pub format: LogFormat,
 }
 
@@ -132,8 +133,8 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct TargetArgs {
-    /// An agent to ask for, instead of the file's targets; repeatable [env: CXONE_TARGET_USER, with
-    /// commas between several]
+    /// An agent to ask for, instead of the file's targets; repeatable, or several with commas
+    /// between them [env: CXONE_TARGET_USER]
     #[arg(long = "target.user", value_name = "ID")]
     pub users: Vec<String>,
 }
@@ -191,7 +192,7 @@ pub struct HistoryArgs {
     pub last: Duration,
 
     /// How the records are written: table, json or csv
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = HistoryFormat::Table, hide_possible_values = true)]
+    #[arg(long, value_enum, ignore_case = true, value_name = "FORMAT", default_value_t = HistoryFormat::Table, hide_possible_values = true)]
     pub format: HistoryFormat,
 
     /// Where the API is and with which credentials.
@@ -274,7 +275,8 @@ where
             return Stop { code: EXIT_OK, text: version_text() };
         }
         let code = if error.kind() == ErrorKind::DisplayHelp { EXIT_OK } else { EXIT_USAGE };
-        Stop { code, text: error.render().to_string() }
+        // What is wrong is repeated: a password in an address is not.
+        Stop { code, text: without_logins(&error.render().to_string()) }
     })
 }
 

@@ -33,7 +33,7 @@ use url::Url;
 pub use duration::{parse_duration, show_duration};
 pub use files::Seen;
 pub use keys::KEYS;
-pub use mistake::{ConfigErrors, Mistake};
+pub use mistake::{ConfigErrors, Mistake, without_logins};
 pub use outside::{ENVIRONMENT, Flags, Overrides};
 pub use source::{Loaded, Source};
 pub use targets::{ALL_AGENTS, user_id_doubt};

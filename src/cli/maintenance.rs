@@ -40,7 +40,7 @@ pub struct EraseArgs {
   cxone-exporter completions bash > /etc/bash_completion.d/cxone-exporter")]
 pub struct CompletionsArgs {
     /// The shell: bash, elvish, fish, powershell or zsh
-    #[arg(value_enum, value_name = "SHELL", hide_possible_values = true)]
+    #[arg(value_enum, ignore_case = true, value_name = "SHELL", hide_possible_values = true)]
     pub shell: clap_complete::Shell,
 }
 

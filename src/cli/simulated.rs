@@ -30,7 +30,7 @@ pub struct DemoArgs {
     pub simulate_listen_address: ListenAddress,
 
     /// Which of CXone's APIs the two speak with each other: reports or platform
-    #[arg(long, value_enum, value_name = "DIALECT", default_value_t = DemoDialect::Reports, hide_possible_values = true)]
+    #[arg(long, value_enum, ignore_case = true, value_name = "DIALECT", default_value_t = DemoDialect::Reports, hide_possible_values = true)]
     pub dialect: DemoDialect,
 
     /// How many agents the simulated contact centre has

@@ -64,6 +64,15 @@ fn a_wrong_command_line_is_64() {
         "serve --web.telemetry-path=metrics",
         "serve --web.telemetry-path=/",
         "serve --web.telemetry-path=/-/ready",
+        "serve --web.telemetry-path=/-/reload",
+        "serve --web.telemetry-path=/-/",
+        "serve --web.telemetry-path=/-/metrics",
+        "serve --web.telemetry-path=//metrics",
+        "serve --web.telemetry-path=/a/../metrics",
+        "serve --web.telemetry-path=/./",
+        "serve --web.telemetry-path=/metrics?a=b",
+        "serve --web.telemetry-path=/metrics%2F",
+        "serve --web.telemetry-path=/métriques",
         "serve --web.listen-address=10962",
         "serve --log.level=loud",
         "serve extra",
@@ -156,5 +165,30 @@ fn check_asks_an_exporter_for_its_health_at_the_usual_place_or_where_told() {
             EXIT_USAGE,
             "{wrong}"
         );
+    }
+}
+
+#[test]
+fn words_may_be_written_in_capitals() {
+    let cli = parse("cxone-exporter check --log.level=WARN --log.format=JSON").unwrap();
+    assert_eq!((cli.log.level, cli.log.format), (LogLevel::Warn, LogFormat::Json));
+    for line in
+        ["history --user u --format CSV", "demo --dialect Platform", "simulate --rows Events"]
+    {
+        parse(&format!("cxone-exporter {line}")).unwrap_or_else(|stop| panic!("{}", stop.text));
+    }
+}
+
+#[test]
+fn no_message_repeats_a_password() {
+    for line in [
+        "check --healthy=https://me:hunter2@localhost",
+        "check --healthy=me:hunter2@localhost:1",
+        "serve --web.listen-address=http://me:hunter2@localhost:1",
+        "serve --api.client-secret=hunter2",
+        "serve --api.base-url=x --api.client-secret hunter2",
+    ] {
+        let text = parse(&format!("cxone-exporter {line}")).unwrap_err().text;
+        assert!(!text.contains("hunter2"), "{text}");
     }
 }

@@ -6,20 +6,32 @@ use clap::builder::RangedU64ValueParser;
 
 use crate::config::{parse_duration, show_duration};
 
-/// Paths that the server keeps for itself.
-const RESERVED_PATHS: [&str; 3] = ["/", "/-/healthy", "/-/ready"];
-
-/// A path for the metrics.
+/// A path for the metrics: one that clients send as it is written, and that is no other page's.
 pub(super) fn telemetry_path(text: &str) -> Result<String, String> {
-    let plain = |byte: u8| {
-        byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'<' | b'>' | b'\\')
-    };
-    if !text.starts_with('/') || !text.bytes().all(plain) {
-        Err("a path begins with `/` and holds no spaces, `?` or `#`".to_owned())
-    } else if RESERVED_PATHS.contains(&text) {
-        Err(format!("the path {text} is taken"))
+    if !text.starts_with('/') {
+        Err("a path begins with `/`".to_owned())
+    } else if text == "/" {
+        Err("the path / is the status page's".to_owned())
+    } else if text == "/-" || text.starts_with("/-/") {
+        Err("paths below /-/ are kept for /-/healthy, /-/ready, /-/reload and the like".to_owned())
     } else {
-        Ok(text.to_owned())
+        plain_path(text).map(|()| text.to_owned())
+    }
+}
+
+/// Whether `text` is a path that neither clients nor proxies write in another way.
+pub(super) fn plain_path(text: &str) -> Result<(), String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte);
+    if text.contains(['?', '#']) {
+        Err("a path ends before any `?` or `#`".to_owned())
+    } else if !text.bytes().all(is_plain) {
+        Err("a path holds ASCII letters, digits and any of -._~!$&'()*+,;=:@/".to_owned())
+    } else if text.contains("//") {
+        Err("a path has no `//`".to_owned())
+    } else if text.split('/').any(|part| part == "." || part == "..") {
+        Err("a path has no part `.` or `..`".to_owned())
+    } else {
+        Ok(())
     }
 }
 

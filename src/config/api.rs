@@ -5,7 +5,7 @@ use std::path::Path;
 
 use url::{Host, Url};
 
-use super::credentials::{client, parse_given};
+use super::credentials::{client, parse_given, refuse_placeholder};
 use super::mistake::{Notes, Origin, quote};
 use super::outside::{Given, Level, Overrides};
 use super::section::{Found, Section};
@@ -43,10 +43,10 @@ pub(super) fn read(
     let given = levels.iter().find_map(|level| level.dialect.as_ref());
     let told = match given {
         None => Some(Word::Reports),
-        Some(given) => parse_given(given, notes, |text| match text {
+        Some(given) => parse_given(given, notes, |text| match &*text.to_ascii_lowercase() {
             "reports" => Ok(Word::Reports),
             "platform" => Ok(Word::Platform),
-            other => Err(format!("{} is none of `reports`, `platform`", quote(other))),
+            _ => Err(format!("{} is none of `reports`, `platform`", quote(text))),
         }),
     };
     if let Some(told) = told {
@@ -185,6 +185,7 @@ pub(super) fn address(given: &Given, notes: &mut Notes) -> Option<Url> {
 
 fn tenant_url(tenant: &Given, notes: &mut Notes) -> Option<Url> {
     parse_given(tenant, notes, |text| {
+        refuse_placeholder(text)?;
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let is_label = (1..=63).contains(&text.len())
             && text.bytes().all(allowed)
@@ -206,6 +207,7 @@ fn tenant_url(tenant: &Given, notes: &mut Notes) -> Option<Url> {
 
 /// `text` as an address. The messages do not repeat it: it may hold a password.
 fn check_base_url(text: &str) -> Result<Url, String> {
+    refuse_placeholder(text)?;
     let url = Url::parse(text).map_err(|error| {
         format!("is no URL ({error}): write it like `https://acme.api.cxone.com`")
     })?;

@@ -64,7 +64,8 @@ pub(super) fn id(
     parse_given(given, notes, |text| check_id(text, MAX_ID_BYTES).map(|()| text.to_owned()))
 }
 
-/// Whether `text` can be an id: not empty, not too long, of one line.
+/// Whether `text` can be an id: not empty, not too long, of one line, without what nobody sees,
+/// and no placeholder.
 pub(super) fn check_id(text: &str, max_bytes: usize) -> Result<(), String> {
     if text.trim().is_empty() {
         Err("is empty".to_owned())
@@ -72,9 +73,55 @@ pub(super) fn check_id(text: &str, max_bytes: usize) -> Result<(), String> {
         Err(format!("is longer than {max_bytes} bytes"))
     } else if text.contains(char::is_control) {
         Err("holds control characters or more than one line".to_owned())
+    } else if let Some(c) = text.chars().find(|c| is_invisible(*c)) {
+        Err(format!("holds the invisible character U+{:04X}: write it anew", u32::from(c)))
+    } else if text.trim() != text {
+        Err("begins or ends with white space".to_owned())
+    } else {
+        refuse_placeholder(text)
+    }
+}
+
+/// Characters of no width that editors, web pages and office programs leave behind.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+/// Nothing is expanded in a value: one that looks as if it should be would be sent as it is.
+pub(super) fn refuse_placeholder(text: &str) -> Result<(), String> {
+    let has = |open: &str, close: &str| {
+        text.split_once(open).is_some_and(|(_, rest)| rest.contains(close))
+    };
+    let is_in = |open: &str, close: &str| text.starts_with(open) && text.ends_with(close);
+    if has("${", "}") || has("$(", ")") || has("{{", "}}") || is_whole_variable(text) {
+        Err("holds a variable or a template, which is not expanded: write the value itself, have \
+             the file made by `envsubst` or your deployment tool, or set the environment variable CXONE_…"
+            .to_owned())
+    } else if is_in("<", ">") {
+        Err("is a placeholder: replace it, and the angle brackets, by the value".to_owned())
     } else {
         Ok(())
     }
+}
+
+/// The same for secrets: they are made of any characters, so only a whole one is a placeholder.
+fn refuse_secret_placeholder(text: &str) -> Result<(), String> {
+    let is_whole = [("${", "}"), ("$(", ")"), ("{{", "}}"), ("<", ">")]
+        .into_iter()
+        .any(|(open, close)| text.starts_with(open) && text.ends_with(close));
+    if is_whole || is_whole_variable(text) { refuse_placeholder(text) } else { Ok(()) }
+}
+
+/// Whether `text` is `$NAME` or `%NAME%`.
+fn is_whole_variable(text: &str) -> bool {
+    let percent = text.strip_prefix('%').and_then(|rest| rest.strip_suffix('%'));
+    let name = text.strip_prefix('$').or(percent).unwrap_or_default();
+    name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 /// The secret of the first source that gives one.
@@ -104,7 +151,10 @@ pub(super) fn secret(
         }
         (Some(file), None) => {
             let path = parse_given(file, notes, |text| {
-                if text.is_empty() { Err("is empty".to_owned()) } else { Ok(PathBuf::from(text)) }
+                if text.is_empty() {
+                    return Err("is empty".to_owned());
+                }
+                refuse_placeholder(text).map(|()| PathBuf::from(text))
             })?;
             let path = if index == FILE_LEVEL { folder.join(path) } else { path };
             // The path is not repeated: it may be the secret itself, written into the wrong place.
@@ -135,11 +185,20 @@ fn cannot_read(error: &io::Error, level: usize, folder: &Path) -> String {
     }
 }
 
-/// The secret without its trailing newline.
+/// The secret without what stands around it and nobody sees: white space, newlines, a byte order
+/// mark.
 fn check_secret(secret: &SecretString) -> Result<SecretString, String> {
-    let text = secret.expose_secret();
-    let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
-    check_id(text, MAX_SECRET_BYTES).map_err(|message| format!("the secret {message}"))?;
+    let text = secret.expose_secret().trim_matches(|c: char| c.is_whitespace() || is_invisible(c));
+    let checked = if text.is_empty() {
+        Err("is empty".to_owned())
+    } else if text.len() > MAX_SECRET_BYTES {
+        Err(format!("is longer than {MAX_SECRET_BYTES} bytes"))
+    } else if text.contains(|c: char| c.is_control() || is_invisible(c)) {
+        Err("holds control characters, invisible characters or more than one line".to_owned())
+    } else {
+        refuse_secret_placeholder(text)
+    };
+    checked.map_err(|message| format!("the secret {message}"))?;
     Ok(SecretString::from(text))
 }
 

@@ -107,10 +107,41 @@ pub(super) fn quote(text: &str) -> String {
     quoted
 }
 
-/// `text` with control characters escaped, cut when long.
+/// What every section of PEM begins with.
+const PEM_BEGIN: &str = "-----BEGIN";
+
+/// `text` without the user names and passwords of addresses in it: `https://***@example.org`.
+#[must_use]
+pub fn without_logins(text: &str) -> String {
+    // A password may hold any character that ends an address, so all up to the last `@` counts.
+    let ends = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | '<' | '>');
+    let hide = |word: &str| {
+        let hidden = word.rsplit_once('@').filter(|(login, _)| login.contains(':'));
+        hidden.map_or_else(
+            || word.to_owned(),
+            |(login, rest)| {
+                let scheme = login.find("://").map_or("", |at| &login[..at + 3]);
+                format!("{scheme}***@{rest}")
+            },
+        )
+    };
+    text.split_inclusive(ends)
+        .map(|piece| {
+            let word = piece.trim_end_matches(ends);
+            hide(word) + &piece[word.len()..]
+        })
+        .collect()
+}
+
+/// `text` as a message may show it: control characters escaped, cut when long, without passwords in
+/// addresses, and without keys in PEM.
 pub(super) fn shown(text: &str) -> String {
     let mut kept = String::new();
-    for (index, character) in text.chars().enumerate() {
+    let (before_pem, pem) = match text.find(PEM_BEGIN) {
+        Some(at) => (&text[..at], PEM_BEGIN),
+        None => (text, ""),
+    };
+    for (index, character) in (without_logins(before_pem) + pem).chars().enumerate() {
         if index == MAX_QUOTED {
             kept.push('…');
             break;
@@ -122,4 +153,37 @@ pub(super) fn shown(text: &str) -> String {
         }
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_password_or_a_key_is_not_shown() {
+        for (text, expected) in [
+            ("https://me:pass@example.org/x", "https://***@example.org/x"),
+            (
+                "invalid value 'http://me:p/a@ss@host:1' for",
+                "invalid value 'http://***@host:1' for",
+            ),
+            ("me:pass@host:10962", "***@host:10962"),
+            ("ann@example.org", "ann@example.org"),
+            ("https://example.org:443/a", "https://example.org:443/a"),
+            ("x -----BEGIN PRIVATE KEY----- MIIE", "x -----BEGIN"),
+        ] {
+            assert_eq!(shown(text), expected);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_password_of_an_address_is_shown(
+            user in "[a-z]{0,8}", password in "[a-zA-Z0-9/?#@:%&=!-]{6,20}", rest in "[ -~]{0,30}",
+        ) {
+            let text = format!("{rest} https://{user}:{password}@example.org/x");
+            let leak = format!(":{password}@");
+            proptest::prop_assert!(!shown(&text).contains(&leak));
+        }
+    }
 }

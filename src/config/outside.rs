@@ -59,7 +59,7 @@ pub struct Flags {
     pub access_key_id: Option<String>,
     /// `--api.access-key-secret-file`, relative to the working directory.
     pub access_key_secret_file: Option<String>,
-    /// `--target.user`, each time that it was given.
+    /// `--target.user`, each time that it was given; several with commas between them.
     pub users: Vec<String>,
 }
 
@@ -130,7 +130,11 @@ fn from_flags(flags: &Flags) -> Level {
             .as_ref()
             .map(|text| given("--api.access-key-secret-file", text)),
         access_key_secret: None,
-        users: flags.users.iter().map(|text| given("--target.user", text)).collect(),
+        users: flags
+            .users
+            .iter()
+            .flat_map(|text| each_user(given("--target.user", text)))
+            .collect(),
     }
 }
 
@@ -183,8 +187,11 @@ fn each_user(list: Given) -> Vec<Given> {
     let Some(text) = text else {
         return vec![Given { at, text: None }];
     };
-    let users = text.split(',').map(str::trim).filter(|user| !user.is_empty());
-    users.map(|user| Given { at: at.clone(), text: Some(user.to_owned()) }).collect()
+    let given = |user: &str| Given { at: at.clone(), text: Some(user.to_owned()) };
+    let users: Vec<Given> =
+        text.split(',').map(str::trim).filter(|user| !user.is_empty()).map(given).collect();
+    // That it names nobody is a mistake, and not another source's turn.
+    if users.is_empty() { vec![given("")] } else { users }
 }
 
 /// The place of a flag or variable.

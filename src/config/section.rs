@@ -291,7 +291,7 @@ impl<'a> Section<'a> {
         notes: &mut Notes,
     ) -> Option<T> {
         self.parsed(name, default, notes, |text| {
-            let found = choices.iter().find(|(choice, _)| *choice == text);
+            let found = choices.iter().find(|(choice, _)| choice.eq_ignore_ascii_case(text));
             found.map(|(_, value)| *value).ok_or_else(|| {
                 let known: Vec<String> = choices.iter().map(|(choice, _)| quote(choice)).collect();
                 format!("{} is none of {}", quote(text), known.join(", "))

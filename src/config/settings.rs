@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::api::tell_unused;
+use super::credentials::refuse_placeholder;
 use super::duration::{parse_duration, show_duration, within};
 use super::mistake::{Notes, quote};
 use super::section::{Found, Section};
@@ -299,6 +300,10 @@ fn id_key(
         }
         (Found::Absent, false) | (Found::Wrong, _) => return None,
     };
+    if let Err(message) = refuse_placeholder(path) {
+        notes.mistake(at, message);
+        return None;
+    }
     // The path is not repeated: it may be the key itself, written into the wrong place.
     let text = read_secret(&folder.join(path))
         .map_err(|error| format!("the file with the key cannot be read: {error}"));

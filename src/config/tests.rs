@@ -253,7 +253,10 @@ fn every_wrong_shape_is_told() {
         ("states: {wrap_up: [[a]]}", "c.yml:6: states.wrap_up[0]: must be text"),
         ("states: {limits: [a]}", "c.yml:6: states.limits: must be a map"),
         ("? [a]\n: b", "c.yml:6: a key must be plain text, not a list or a map"),
-        ("poll: !fast {interval: 1s}", "c.yml:6: poll: the tag `!fast` means nothing here"),
+        (
+            "poll: !fast {interval: 1s}",
+            "c.yml:6: poll: a tag means nothing here; write a text that begins with `!` in quotes",
+        ),
         (
             "stroage: {}",
             "c.yml:6: stroage: unknown key; known here: `api`, `targets`, `poll`, `jobs`, `quota`, `states`, `metrics`",
@@ -432,7 +435,7 @@ fn the_secret_is_looked_for_beside_the_file_and_never_shown() {
     );
     for (answer, expected) in [
         ("\n", "is empty"),
-        ("hunter2\n\n", "holds control characters or more than one line"),
+        ("hunter2\nx\n", "holds control characters, invisible characters or more than one line"),
         (&"x".repeat(8193), "is longer than 8192 bytes"),
     ] {
         let message = read(&text, Ok(answer.into())).unwrap_err().to_string();
@@ -576,4 +579,170 @@ fn windows_line_ends_and_a_byte_order_mark_are_no_mistake() {
     let text = format!("\u{feff}{HEAD}{TARGETS}").replace('\n', "\r\n");
     let (config, _) = parse(&text).unwrap();
     assert_eq!(oauth(&config).id, "my-client");
+}
+
+#[test]
+fn a_tab_separates_as_a_space_does() {
+    let (config, _) = parse(
+        "api:\n  tenant:\tacme\n  client_id:\t \tmy-client\t# whose\n  client_secret_file:\tsecret\t\n\
+         targets:\n  -\tuser:\tuser-1\n  - {user:\tuser-2,\tname:\t'a: b'}\npoll:\t{interval:\t30s}\n\t\n",
+    )
+    .unwrap();
+    assert_eq!(oauth(&config).id, "my-client");
+    let names: Vec<&str> = config.targets.iter().map(|target| target.name.as_str()).collect();
+    assert_eq!(names, ["user:user-1", "a: b"]);
+    assert_eq!(config.poll.interval, Duration::from_secs(30));
+}
+
+#[test]
+fn words_may_be_written_in_capitals() {
+    let more = "metrics: {detail: Agent, agent_info: TRUE, agent_ids: RAW}\n";
+    let (config, _) =
+        parse(&format!("{HEAD}  rows: Events\n  dialect: Reports\n{TARGETS}{more}")).unwrap();
+    assert_eq!((config.api.rows, config.metrics.detail), (Rows::Events, Detail::Agent));
+    assert!(config.metrics.agent_info);
+}
+
+#[test]
+fn a_flag_and_its_variable_read_several_users_alike() {
+    let ids = |config: &Config| -> Vec<String> {
+        config.targets.iter().map(|target| target.filter.id.clone()).collect()
+    };
+    let of_flags = |users: &[&str]| {
+        let users = users.iter().map(|user| (*user).to_owned()).collect();
+        let flags = Flags { users, ..Flags::default() };
+        parse_with(Some(&format!("{HEAD}{TARGETS}")), &Overrides::new(&flags, |_| None))
+    };
+    let list = environment(&[("CXONE_TARGET_USER", "a, b,,c")]);
+    let (config, _) = parse_with(Some(HEAD), &Overrides::new(&Flags::default(), list)).unwrap();
+    assert_eq!(ids(&config), ["a", "b", "c"]);
+    assert_eq!(ids(&of_flags(&["a, b,,c"]).unwrap().0), ["a", "b", "c"]);
+    assert_eq!(ids(&of_flags(&["a,b", "c"]).unwrap().0), ["a", "b", "c"]);
+    for nobody in ["", ",", " , "] {
+        let message = of_flags(&[nobody]).unwrap_err().to_string();
+        assert_eq!(message, "--target.user: is empty", "and not the file's targets");
+    }
+    let nobody = environment(&[("CXONE_TARGET_USER", ",")]);
+    let message = parse_with(Some(HEAD), &Overrides::new(&Flags::default(), nobody)).unwrap_err();
+    assert_eq!(message.to_string(), "CXONE_TARGET_USER: is empty");
+}
+
+#[test]
+fn what_is_to_be_replaced_or_expanded_is_refused_with_advice_wherever_it_stands() {
+    for placeholder in [
+        "${CXONE_CLIENT_ID}",
+        "${A:-b}",
+        "$CLIENT_ID",
+        "$(cat id)",
+        "%CLIENT_ID%",
+        "{{ .Values.id }}",
+        "<your-client-id>",
+    ] {
+        for (text, key) in [
+            (
+                format!(
+                    "api: {{tenant: acme, client_id: '{placeholder}', client_secret_file: s}}\n{TARGETS}"
+                ),
+                "api.client_id",
+            ),
+            (
+                format!(
+                    "api: {{tenant: '{placeholder}', client_id: c, client_secret_file: s}}\n{TARGETS}"
+                ),
+                "api.tenant",
+            ),
+            (
+                format!(
+                    "api: {{base_url: '{placeholder}', client_id: c, client_secret_file: s}}\n{TARGETS}"
+                ),
+                "api.base_url",
+            ),
+            (
+                format!(
+                    "api: {{tenant: acme, client_id: c, client_secret_file: '{placeholder}'}}\n{TARGETS}"
+                ),
+                "api.client_secret_file",
+            ),
+            (format!("{HEAD}targets: [{{user: '{placeholder}'}}]\n"), "targets[0].user"),
+            (
+                format!("{HEAD}targets: [{{filter: {{type: team, id: '{placeholder}'}}}}]\n"),
+                "targets[0].filter.id",
+            ),
+            (
+                format!(
+                    "{HEAD}{TARGETS}metrics: {{agent_ids: hmac, hmac_key_file: '{placeholder}'}}\n"
+                ),
+                "metrics.hmac_key_file",
+            ),
+        ] {
+            let message = parse(&text).expect_err(&text).to_string();
+            assert!(message.contains(&format!("{key}: ")), "{message}");
+            assert!(
+                message.contains("is not expanded") || message.contains("placeholder"),
+                "{message}"
+            );
+        }
+    }
+    for variable in ["CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET", "CXONE_TENANT"] {
+        let set = |name: &str| match name {
+            _ if name == variable => Some("${UNSET}".into()),
+            "CXONE_CLIENT_ID" | "CXONE_TENANT" => Some("acme".into()),
+            "CXONE_CLIENT_SECRET" => Some("a$b{c}%d%<e>{{f".into()),
+            _ => None,
+        };
+        let overrides = Overrides::new(&Flags::default(), set);
+        let message = parse_with(Some(TARGETS), &overrides).expect_err(variable).to_string();
+        assert!(message.starts_with(variable) && message.contains("not expanded"), "{message}");
+    }
+}
+
+#[test]
+fn what_nobody_sees_around_a_secret_is_dropped_and_within_it_refused() {
+    let secret =
+        |text: &'static str| {
+            let file = ConfigText { name: "c.yml", text: &format!("{HEAD}{TARGETS}") };
+            Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, |_| {
+                Ok(text.to_owned())
+            })
+            .map(|(config, _)| oauth(&config).secret.expose_secret().to_owned())
+            .map_err(|errors| errors.to_string())
+        };
+    for text in [
+        "\u{feff}s3cret",
+        "s3cret\r\n",
+        "s3cret\n\n",
+        " s3cret\t",
+        "\u{a0}s3cret\u{200b}",
+        "\u{feff}\u{200e} s3cret\u{feff}\n",
+    ] {
+        assert_eq!(secret(text), Ok("s3cret".to_owned()), "{text:?}");
+    }
+    for text in ["s3\u{200b}cret", "s3\u{feff}cret", "s3\ncret", "s3\u{ad}cret", "\u{feff}\n", ""] {
+        let message = secret(text).expect_err(text);
+        assert!(!message.contains("s3"), "{message}");
+    }
+    let invisible = format!("{HEAD}targets: [{{user: \"user\u{200b}-1\"}}]\n");
+    let message = parse(&invisible).unwrap_err().to_string();
+    assert!(message.contains("invisible character U+200B"), "{message}");
+}
+
+#[test]
+fn no_message_repeats_what_may_be_a_secret() {
+    for text in [
+        "api: {tenant: 'https://me:hunter2@acme.api.cxone.com'}",
+        "api: {base_url: 'https://me:hunter2@acme.api.cxone.com:x'}",
+        "api: {tenant: acme, client_secret_file: !hunter2}",
+        "api: {tenant: acme, client_id: *hunter2}",
+        "api: {tenant: acme, 'https://me:hunter2@host': x}",
+        "api: {dialect: 'x:hunter2@y'}",
+        "api: {tenant: \"-----BEGIN PRIVATE KEY----- hunter2\"}",
+        "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----",
+        "hunter2",
+        "- hunter2",
+        "api: hunter2",
+        "poll: {interval: 'postgres://me:hunter2@host/db'}",
+    ] {
+        let message = parse(text).expect_err(text).to_string();
+        assert!(!message.contains("hunter2"), "{message}");
+    }
 }

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use saphyr_parser::input::SkipTabs;
+use saphyr_parser::{Event, Input, Parser, ScalarStyle, Span, StrInput, Tag};
 
-use super::mistake::{Mistake, Notes, Origin, quote, shown};
+use super::mistake::{Mistake, Notes, Origin, shown};
 
 /// The deepest nesting; the configuration itself needs five levels.
 const MAX_DEPTH: usize = 32;
@@ -88,7 +89,7 @@ pub(super) fn read(text: &str, notes: &mut Notes) -> Option<Node> {
         anchors: HashMap::new(),
         copied: 0,
     };
-    let mut parser = Parser::new_from_str(text);
+    let mut parser = Parser::new(Tabbed(StrInput::new(text)));
     while let Some(event) = parser.next_event() {
         let done = match event {
             Ok((event, span)) => builder.take(event, span),
@@ -103,6 +104,60 @@ pub(super) fn read(text: &str, notes: &mut Notes) -> Option<Node> {
     }
     let empty = Node { line: 1, value: Value::Map(Vec::new()) };
     Some(builder.root.filter(|root| !root.is_null()).unwrap_or(empty))
+}
+
+/// Text in which a tab separates as a space does: YAML has it so between a key's colon and its
+/// value, where the parser alone does not.
+struct Tabbed<I>(I);
+
+impl<I: Input> Input for Tabbed<I> {
+    fn lookahead(&mut self, count: usize) {
+        self.0.lookahead(count);
+    }
+
+    fn buflen(&self) -> usize {
+        self.0.buflen()
+    }
+
+    fn bufmaxlen(&self) -> usize {
+        self.0.bufmaxlen()
+    }
+
+    fn raw_read_ch(&mut self) -> char {
+        self.0.raw_read_ch()
+    }
+
+    fn raw_read_non_breakz_ch(&mut self) -> Option<char> {
+        self.0.raw_read_non_breakz_ch()
+    }
+
+    fn skip(&mut self) {
+        self.0.skip();
+    }
+
+    fn skip_n(&mut self, count: usize) {
+        self.0.skip_n(count);
+    }
+
+    fn peek(&self) -> char {
+        self.0.peek()
+    }
+
+    fn peek_nth(&self, n: usize) -> char {
+        self.0.peek_nth(n)
+    }
+
+    fn peek_opt(&self) -> Option<char> {
+        self.0.peek_opt()
+    }
+
+    fn skip_ws_to_eol(&mut self, tabs: SkipTabs) -> (usize, Result<SkipTabs, &'static str>) {
+        let (skipped, found) = self.0.skip_ws_to_eol(tabs);
+        let found = found.map(|found| {
+            SkipTabs::Result(found.found_tabs(), found.found_tabs() || found.has_valid_yaml_ws())
+        });
+        (skipped, found)
+    }
 }
 
 /// A mistake of the text as such, at no key.
@@ -190,10 +245,11 @@ impl Builder<'_> {
     }
 
     fn check_tag(&mut self, tag: Option<&Tag>, line: usize) {
-        if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
+        if tag.is_some_and(|tag| !tag.is_yaml_core_schema()) {
             let at = Origin { line: Some(line), key: self.path() };
-            self.notes
-                .mistake(at, format!("the tag {} means nothing here", quote(&tag.to_string())));
+            // It is not repeated: it may be a password that begins with `!`.
+            let message = "a tag means nothing here; write a text that begins with `!` in quotes";
+            self.notes.mistake(at, message);
         }
     }
 

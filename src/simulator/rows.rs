@@ -86,7 +86,7 @@ impl FromStr for Rows {
     fn from_str(name: &str) -> Result<Self, UnknownRows> {
         Self::ALL
             .into_iter()
-            .find(|rows| rows.name() == name)
+            .find(|rows| rows.name().eq_ignore_ascii_case(name))
             .ok_or_else(|| UnknownRows(name.to_owned()))
     }
 }

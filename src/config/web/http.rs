@@ -41,7 +41,7 @@ pub(super) fn headers(section: &Section<'_>, notes: &mut Notes) -> Vec<(HeaderNa
         }
         if !allowed.is_empty() && !allowed.contains(&value) {
             let allowed: Vec<String> = allowed.iter().map(|value| quote(value)).collect();
-            notes.mistake(at, format!("{} is none of {}", quote(value), allowed.join(", ")));
+            notes.mistake(at, format!("must be one of {}", allowed.join(", ")));
             continue;
         }
         match (HeaderName::from_str(known), HeaderValue::from_str(value)) {

@@ -226,6 +226,49 @@ fn a_hash_is_in_no_debug_output() {
     assert!(shown.contains("ann") && !shown.contains("mDwo"), "{shown}");
 }
 
+/// The letters of a text, and as a list of numbers: how an error of a parser may show it.
+fn shows(message: &str, text: &str) -> bool {
+    let numbers = format!("{:?}", text.as_bytes());
+    message.contains(text) || message.contains(numbers.trim_matches(['[', ']']))
+}
+
+#[test]
+fn no_message_about_pem_repeats_any_of_it() {
+    let (certificate, key) = certificate();
+    let secret = key.lines().nth(1).unwrap();
+    let (one_line, spaces) =
+        (|pem: &str| pem.replace('\n', ""), |pem: &str| pem.replace('\n', " "));
+    let broken = |pem: &str| pem.replace("-----END", "-----FIN");
+    let bundle = format!("{certificate}{key}");
+    let files = [
+        one_line(&bundle),
+        spaces(&bundle),
+        broken(&bundle),
+        bundle.replace(secret, &format!("{secret}%")),
+    ];
+    for bundle in files.iter().chain([&one_line(&key), &spaces(&key), &broken(&key)]) {
+        for (name, other) in [("server.crt", "server.key"), ("server.key", "server.crt")] {
+            let right = if other == "server.crt" { &certificate } else { &key };
+            let text = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n";
+            let message = read(text, &[(name, bundle), (other, right)]).unwrap_err().to_string();
+            assert!(!shows(&message, &secret[..20]), "{message}");
+            assert!(message.contains("PEM"), "{message}");
+        }
+        let text = format!(
+            "tls_server_config:\n  cert: \"{0}\"\n  key: \"{0}\"\n",
+            bundle.replace('\n', "\\n")
+        );
+        let message = read(&text, &[]).unwrap_err().to_string();
+        assert!(!shows(&message, &secret[..20]), "{message}");
+    }
+    let text = "http_server_config: {headers: {X-Frame-Options: hunter2, hunter: x}}\n";
+    let message = read(text, &[]).unwrap_err().to_string();
+    assert!(
+        message.contains("must be one of `deny`, `sameorigin`") && !message.contains("hunter2"),
+        "{message}"
+    );
+}
+
 proptest::proptest! {
     #[test]
     fn no_web_configuration_is_a_panic(key in proptest::sample::select(&WEB_KEYS), value in "\\PC*|[-a-z0-9:{}$/.\\[\\]\"'%#, \n]{0,80}") {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{Error, RootCertStore, ServerConfig};
@@ -173,7 +173,7 @@ fn chain(at: &Origin, pem: &[u8], notes: &mut Notes) -> Option<Vec<CertificateDe
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let found = found.map_err(|error| format!("is no PEM: {error}"))?;
+    let found = found.map_err(|error| format!("is not valid PEM: {}", wrong_pem(&error)))?;
     if found.is_empty() {
         return Err("holds no certificate in PEM (`-----BEGIN CERTIFICATE-----`)".to_owned());
     }
@@ -183,14 +183,33 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(found)
 }
 
+/// Why PEM cannot be read. The errors themselves repeat the text, in which a key may be.
+fn wrong_pem(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no `-----END …-----` line",
+        pem::Error::IllegalSectionStart { .. } => {
+            "`-----BEGIN …-----` and `-----END …-----` must be lines of their own; were newlines lost? \
+             In YAML, write the text after `|`"
+        }
+        pem::Error::Base64Decode(_) => {
+            "a line between `-----BEGIN …-----` and `-----END …-----` is not base64"
+        }
+        pem::Error::NoItemsFound => "there is no `-----BEGIN …-----` line",
+        pem::Error::SectionTooLarge => "a section is too large",
+        pem::Error::Io(_) | _ => "it cannot be read",
+    }
+}
+
 /// The private key in `pem`. The message repeats nothing of it.
 fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     let encrypted = pem.windows(9).any(|window| window == b"ENCRYPTED");
-    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
         let why = if encrypted {
             "it is encrypted; decrypt it with `openssl pkey`"
+        } else if matches!(error, pem::Error::NoItemsFound) {
+            "there is no `-----BEGIN PRIVATE KEY-----` line"
         } else {
-            "there is no `-----BEGIN PRIVATE KEY-----`"
+            wrong_pem(&error)
         };
         format!("holds no private key in PEM: {why}")
     })
