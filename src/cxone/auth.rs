@@ -143,7 +143,7 @@ impl fmt::Debug for Tokens {
 
 /// The token in an answer, none of which is ever shown.
 fn decode(call: &Call<'_>, body: &str) -> Result<(Token, Duration), ApiError> {
-    let malformed = |what| call.error(ErrorKind::Malformed, what);
+    let malformed = |what: &str| call.own_error(ErrorKind::Malformed, what);
     let members = json::members(body).ok_or_else(|| malformed("the answer is no JSON object"))?;
     let text = members.get("access_token").and_then(|raw| json::string(raw.get()));
     let text = text.ok_or_else(|| malformed("the answer has no access_token"))?;

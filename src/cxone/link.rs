@@ -255,10 +255,8 @@ impl Call<'_> {
                 .ok()
                 .and_then(|size| left.checked_sub(size))
                 .ok_or_else(|| {
-                    self.error(
-                        ErrorKind::TooLarge,
-                        &format!("the answer has more than {limit} bytes"),
-                    )
+                    let detail = format!("the answer has more than {limit} bytes");
+                    self.own_error(ErrorKind::TooLarge, detail)
                 })?;
             for step in piece.chunks(STEP_BYTES) {
                 take(step)?;
@@ -278,13 +276,19 @@ impl Call<'_> {
         ApiError::new(kind, self.endpoint, self.show(detail)).with(self.link.signs_in_with)
     }
 
+    /// An error of this call in our own words, which hold nothing of an answer and are shown as
+    /// they are, whatever word the secret is.
+    pub(super) fn own_error(&self, kind: ErrorKind, detail: impl Into<String>) -> ApiError {
+        ApiError::new(kind, self.endpoint, detail)
+    }
+
     /// `text` as a message may show it.
     pub(super) fn show(&self, text: &str) -> String {
         self.redactor.show(text)
     }
 
     fn slow(&self) -> ApiError {
-        self.error(ErrorKind::Unreachable, "the answer did not end within the time limit")
+        self.own_error(ErrorKind::Unreachable, "the answer did not end within the time limit")
             .by(TransportFault::Timeout)
     }
 

@@ -198,7 +198,8 @@ impl Client {
         observer: Observer,
     ) -> Self {
         let ClientOptions { base_url, client_id, client_secret, limits, hidden } = options;
-        let redactor = hidden.iter().fold(Redactor::default().and(&client_secret), Redactor::and);
+        let redactor = Redactor::default().and(&client_secret);
+        let redactor = hidden.iter().fold(redactor, Redactor::and_id);
         let link = Link {
             transport,
             clock,

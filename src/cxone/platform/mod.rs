@@ -142,8 +142,8 @@ impl PlatformClient {
             hidden,
             requests_per_minute,
         } = options;
-        let mut redactor =
-            hidden.iter().fold(Redactor::default().and(&access_key_secret), Redactor::and);
+        let redactor = Redactor::default().and(&access_key_secret);
+        let mut redactor = hidden.iter().fold(redactor, Redactor::and_id);
         let mut configured: Vec<&BaseUrl> = std::iter::once(&issuer).chain(&base_url).collect();
         let (signs_in_with, way) = match &credentials {
             Credentials::Client { id, secret } => {

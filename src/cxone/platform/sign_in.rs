@@ -222,7 +222,7 @@ fn object(body: &str) -> Result<Object<'_>, &'static str> {
 
 /// The token in an answer, none of which is ever shown.
 fn decode(call: &Call<'_>, body: &str) -> Result<Granted, ApiError> {
-    let malformed = |what| call.error(ErrorKind::Malformed, what);
+    let malformed = |what: &str| call.own_error(ErrorKind::Malformed, what);
     let object = object(body).map_err(malformed)?;
     let text = object.text("access_token").or_else(|| object.text("accessToken"));
     let text = text.ok_or_else(|| malformed("the answer has no access_token"))?;
