@@ -184,7 +184,12 @@ impl Front {
             Arc::clone(&shown.standings.errors)
         };
         let Handover { store, past } = handover;
-        let store_status = StoreStatus { size_bytes, ..StoreStatus::default() };
+        let store_status = StoreStatus {
+            format: store.format(),
+            size_bytes,
+            last_commit: self.shown.read().standings.store.last_commit,
+            ..StoreStatus::default()
+        };
         let mut poller = Poller {
             clock: self.clock.clone(),
             client,

@@ -23,7 +23,7 @@ pub use listen::{Listen, ListenAddress};
 pub use maintenance::{CompletionsArgs, EraseArgs, ManArgs};
 pub use simulated::{DemoArgs, DemoDialect, SimulateArgs};
 pub use source::ConfigArgs;
-use values::{at_least_a_second, user_id};
+use values::{span_of_history, user_id};
 pub use web::WebArgs;
 
 /// Exit status of success.
@@ -188,7 +188,7 @@ pub struct HistoryArgs {
     pub user: String,
 
     /// How far back to ask
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = at_least_a_second)]
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = span_of_history)]
     pub last: Duration,
 
     /// How the records are written: table, json or csv

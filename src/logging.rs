@@ -20,6 +20,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::cli::{LogArgs, LogLevel};
 use crate::clock::Clock;
+use crate::domain::hidden::visible_lines;
 use crate::domain::time::Monotonic;
 use crate::tasks;
 
@@ -67,7 +68,7 @@ pub fn dropped() -> u64 {
 
 /// Has a text written on stderr that is no log message, in turn with those.
 pub fn say(text: &str) {
-    put(format!("{text}\n").as_bytes());
+    put(format!("{}\n", visible_lines(text)).as_bytes());
 }
 
 /// Waits until all is written, at most for a second: nothing that is not read by then ever is.

@@ -27,7 +27,7 @@ pub use trouble::trouble;
 
 use crate::clock::Clock;
 use crate::cxone::platform::{LivePage, Progress};
-use crate::cxone::{AnyClient, ApiError, Paging, Poll, ReportRequest};
+use crate::cxone::{AnyClient, ApiError, Endpoint, Paging, Poll, ReportRequest};
 use crate::domain::fetch::{Failure, JobId, Outcome, Reply, Trouble};
 use crate::domain::ledger::{Key, Ledger, Record, Show, TargetId};
 use crate::domain::live::Ask;
@@ -96,7 +96,7 @@ pub struct Poller {
 /// What comes of a request.
 enum Reported {
     SignedIn(Result<(), ApiError>),
-    Submitted(TargetId, Result<JobId, ApiError>),
+    Submitted(TargetId, Now, Result<JobId, ApiError>),
     Polled(TargetId, Result<Poll<Report>, ApiError>),
     Paged(TargetId, Box<Paging<Report>>, Result<Progress, ApiError>),
     Live(Ask, Result<LivePage, ApiError>),
@@ -258,14 +258,29 @@ impl Running {
         }
         self.poller.submits.push_back((now.instant, now.utc));
         if let Err(error) = self.commit(vec![Record::put(&Key::Submit(now.utc), &())]).await {
+            self.never_left(now);
             return self.reply(self.poller.clock.now(), id, store_trouble(&error)).await;
         }
         let target = &self.poller.targets[id.index()];
         tracing::debug!(target = %target.name, %window, "submitting a report job");
         let request = ReportRequest { window, filter: target.filter.clone() };
         let client = self.poller.client.of_reports();
-        self.requests
-            .push(async move { Reported::Submitted(id, client.submit(&request).await) }.boxed());
+        self.requests.push(
+            async move { Reported::Submitted(id, now, client.submit(&request).await) }.boxed(),
+        );
+    }
+
+    /// The submit of `planned` was not sent, so that it counts at CXone as little as here.
+    fn never_left(&mut self, planned: Now) {
+        let submits = &mut self.poller.submits;
+        if let Some(place) =
+            submits.iter().rposition(|submit| *submit == (planned.instant, planned.utc))
+        {
+            submits.remove(place);
+        }
+        if submits.iter().all(|(_, utc)| *utc != planned.utc) {
+            self.pending.push(Record::delete(&Key::Submit(planned.utc)));
+        }
     }
 
     fn wake_at(&self, now: Now) -> Monotonic {
@@ -283,8 +298,12 @@ impl Running {
             Reported::SignedIn(result) => {
                 self.sign_in = if result.is_ok() { SignIn::Done } else { SignIn::Failed };
             }
-            Reported::Submitted(id, result) => {
+            Reported::Submitted(id, planned, result) => {
                 let accepted = result.is_ok();
+                // For want of a token.
+                if result.as_ref().is_err_and(|error| error.endpoint == Endpoint::Token) {
+                    self.never_left(planned);
+                }
                 self.reply(now, id, result.map_or_else(trouble, Reply::Submitted)).await;
                 if accepted {
                     self.poller.telemetry.job_submitted();

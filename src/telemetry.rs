@@ -102,10 +102,12 @@ impl Telemetry {
             }
             Event::TokenRefreshed { expires } => {
                 counts.token_refreshes.inc();
-                counts.now_and_then.lock().token_expiry = Some(*expires);
+                let mut known = counts.now_and_then.lock();
+                (known.token_expiry, known.token_refresh_failed) = (Some(*expires), false);
             }
             Event::TokenRefreshFailed(_) => {
                 counts.token_refresh_failures.inc();
+                counts.now_and_then.lock().token_refresh_failed = true;
             }
         }
     }

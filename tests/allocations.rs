@@ -193,7 +193,7 @@ fn visits(agents: impl Iterator<Item = usize>) -> Report {
 fn status() -> StatusView {
     StatusView {
         version: String::new(),
-        store_format: 0,
+        token_refresh_failed: false,
         now: Timestamp::from_millis(0),
         started: Timestamp::from_millis(0),
         api: String::new(),

@@ -61,6 +61,10 @@ impl Store for Shelf {
     fn size_bytes(&self) -> u64 {
         0
     }
+
+    fn format(&self) -> Option<u32> {
+        None
+    }
 }
 
 fn told(mut data: &[u8]) -> Pairs {

@@ -4,12 +4,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::Web;
 use crate::clock::Clock;
+use crate::domain::hidden::visible;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::status::Standings;
 use crate::exposition::render;
 use crate::poller::{Publish, Tell};
 use crate::server::{QuotaStatus, Readiness, Site, Sources, StatusView};
-use crate::store;
 use crate::telemetry::{Known, Telemetry};
 
 /// What is shown, shared between what polls and what answers.
@@ -75,6 +75,7 @@ impl SharedShown {
             status: Box::new(move || {
                 let Known {
                     token_expiry,
+                    token_refresh_failed,
                     config_taken,
                     config_refused,
                     certificate_expiry,
@@ -84,7 +85,6 @@ impl SharedShown {
                 let shown = shown.read();
                 StatusView {
                     version: crate::build_info::VERSION.to_owned(),
-                    store_format: store::VERSION,
                     now: clock.now().utc,
                     started,
                     api: shown.api.clone(),
@@ -94,6 +94,7 @@ impl SharedShown {
                     quota: shown.quota,
                     standings: shown.standings.clone(),
                     token_expiry,
+                    token_refresh_failed,
                     config_taken,
                     config_refused,
                     web_config_is_right,
@@ -114,9 +115,10 @@ impl Shown {
             .targets
             .iter()
             .find_map(|target| Some((&target.name, &target.last_error.as_ref()?.message)));
-        Readiness::NotReady(match error {
+        let why = match error {
             Some((target, error)) => format!("no report yet; target {target}: {error}"),
             None => "no report yet: the first one is under way".to_owned(),
-        })
+        };
+        Readiness::NotReady(visible(&why).into_owned())
     }
 }

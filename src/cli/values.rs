@@ -43,6 +43,13 @@ pub(super) fn user_id(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// How far back `history` may ask: as far as `poll.retention` may be.
+pub(super) fn span_of_history(text: &str) -> Result<Duration, String> {
+    let most = Duration::from_secs(3650 * 24 * 3600);
+    let duration = at_least_a_second(text)?;
+    if duration > most { Err(format!("at most {}", show_duration(most))) } else { Ok(duration) }
+}
+
 /// A duration of at least a second.
 pub(super) fn at_least_a_second(text: &str) -> Result<Duration, String> {
     let least = Duration::from_secs(1);

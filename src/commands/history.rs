@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::live::{Progress, empty_causes, fetch};
 use super::{CommandError, warn};
@@ -13,6 +14,7 @@ use crate::cli::{HistoryArgs, HistoryFormat, TargetArgs};
 use crate::clock::Clock;
 use crate::config::{TargetsNeeded, show_duration};
 use crate::cxone::{AnyClient, ReportRequest, RowList};
+use crate::domain::hidden::{visible, visible_json};
 use crate::domain::report::{Filter, RawRow, RowRejection};
 use crate::domain::time::{Timestamp, Window};
 use crate::logging;
@@ -115,8 +117,8 @@ fn write_records(
     match format {
         HistoryFormat::Table => write_table(rows, out)?,
         HistoryFormat::Json => {
-            serde_json::to_writer_pretty(&mut *out, &records.collect::<Vec<_>>())?;
-            writeln!(out)?;
+            let json = serde_json::to_string_pretty(&records.collect::<Vec<_>>())?;
+            writeln!(out, "{}", visible_json(&json))?;
         }
         HistoryFormat::Csv => {
             let mut csv = csv::Writer::from_writer(&mut *out);
@@ -134,6 +136,22 @@ fn write_records(
                 csv.write_record(head).map_err(of_writing)?;
             }
             for record in records {
+                let cells = [
+                    record.user_id,
+                    record.user_name,
+                    record.state_name,
+                    record.state_id,
+                    record.skill_name,
+                ];
+                let [user_id, user_name, state_name, state_id, skill_name] = cells.map(harmless);
+                let record = Record {
+                    user_id: &user_id,
+                    user_name: &user_name,
+                    state_name: &state_name,
+                    state_id: &state_id,
+                    skill_name: &skill_name,
+                    ..record
+                };
                 csv.serialize(record).map_err(of_writing)?;
             }
             csv.flush()?;
@@ -155,24 +173,27 @@ fn write_table(rows: &[RawRow<'_>], out: &mut impl Write) -> io::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let head = ["FROM", "TO", "LASTED", "STATE", "SKILL", "COUNT"].map(str::to_owned);
+    let head = ["FROM (UTC)", "TO (UTC)", "LASTED", "STATE", "SKILL", "COUNT"].map(str::to_owned);
     let lines = rows.iter().map(|row| {
         [
             moment(row.from),
             row.to.map_or_else(|| "(still)".to_owned(), moment),
             row.to.map_or_else(String::new, |to| show_duration(to.since(row.from))),
-            printable(&row.state_name),
-            printable(&row.skill_name),
+            shown(&row.state_name),
+            shown(&row.skill_name),
             row.count.to_string(),
         ]
     });
     let table: Vec<[String; 6]> = std::iter::once(head).chain(lines).collect();
     let widths: Vec<usize> = (0..6)
-        .map(|column| table.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
+        .map(|column| table.iter().map(|line| line[column].width()).max().unwrap_or(0))
         .collect();
     for line in &table {
-        let cells: Vec<String> =
-            line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.width())))
+            .collect();
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
     Ok(())
@@ -183,9 +204,16 @@ fn moment(time: Timestamp) -> String {
     time.to_string().replace('T', " ").trim_end_matches('Z').to_owned()
 }
 
-/// Without the control characters that could steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+/// With escapes for what could steer a terminal.
+fn shown(text: &str) -> String {
+    visible(text).into_owned()
+}
+
+/// As a cell that no spreadsheet takes for a formula, and that steers no terminal.
+fn harmless(text: &str) -> String {
+    // Excel takes the wide forms for the same.
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']);
+    format!("{}{}", if is_formula { "'" } else { "" }, visible(text))
 }
 
 #[cfg(test)]
@@ -220,11 +248,53 @@ mod tests {
     #[test]
     fn a_table_is_aligned_and_cannot_steer_a_terminal() {
         insta::assert_snapshot!(written(HistoryFormat::Table, &rows()), @r#"
-        FROM                     TO                       LASTED  STATE      SKILL        COUNT
-        2023-10-27 08:00:00.000  2023-10-27 09:00:00.000  1h      Ready      English "A"  1
-        2023-10-27 09:00:00.000  (still)                          Wrap�[31m               1
+        FROM (UTC)               TO (UTC)                 LASTED  STATE           SKILL        COUNT
+        2023-10-27 08:00:00.000  2023-10-27 09:00:00.000  1h      Ready           English "A"  1
+        2023-10-27 09:00:00.000  (still)                          Wrap\u{1b}[31m               1
         "#);
         assert_eq!(written(HistoryFormat::Table, &[]), "");
+    }
+
+    fn odd_rows() -> Vec<RawRow<'static>> {
+        let states = ["電話中", "a\u{202e}b\tc", "Ø\u{301}", "ready"];
+        let skills = ["=1+1", "+49 30", "-x\r\n", "@sum, a"];
+        let rows = states.into_iter().zip(skills).map(|(state, skill)| RawRow {
+            state_name: Cow::Borrowed(state),
+            skill_name: Cow::Borrowed(skill),
+            user_name: Cow::Borrowed("\u{2066}Ann"),
+            ..rows().remove(0)
+        });
+        rows.collect()
+    }
+
+    #[test]
+    fn a_table_is_aligned_whatever_the_width_of_its_characters() {
+        let table = written(HistoryFormat::Table, &odd_rows());
+        let widths: Vec<usize> = table
+            .lines()
+            .map(|line| line.strip_suffix('1').or(line.strip_suffix("COUNT")).unwrap().width())
+            .collect();
+        assert!(widths.iter().all(|width| *width == widths[0]), "{widths:?}\n{table}");
+        assert!(table.contains(r"a\u{202e}b\tc  +49 30"), "{table}");
+    }
+
+    #[test]
+    fn no_cell_of_csv_is_a_formula_or_steers_a_terminal() {
+        let csv = written(HistoryFormat::Csv, &odd_rows());
+        for cell in [",'=1+1,", ",'+49 30,", r",'-x\r\n,", ",\"'@sum, a\",", r",\u{2066}Ann,"] {
+            assert!(csv.contains(cell), "{cell} is not in\n{csv}");
+        }
+        assert_eq!(csv.lines().count(), 5, "{csv}");
+        assert!(!csv.contains(|c| c != '\n' && crate::domain::hidden::is_hidden(c)), "{csv}");
+    }
+
+    #[test]
+    fn json_tells_what_cxone_said_and_steers_no_terminal() {
+        let json = written(HistoryFormat::Json, &odd_rows());
+        assert!(!json.contains(|c| c != '\n' && crate::domain::hidden::is_hidden(c)), "{json}");
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json[1]["stateName"], "a\u{202e}b\tc");
+        assert_eq!(json[0]["skillName"], "=1+1");
     }
 
     #[test]

@@ -22,7 +22,6 @@ use crate::cli::{Cli, Command, EXIT_CONFIG, EXIT_FAILURE};
 use crate::config::{Config, ConfigErrors, Dialect};
 use crate::cxone::Way;
 use crate::domain::backoff::Random;
-use crate::domain::hidden::visible_lines;
 use crate::store::StoreError;
 use crate::tasks::{Hangups, Signals};
 use crate::{app, build_info, logging, tasks};
@@ -112,7 +111,7 @@ pub fn run(cli: Cli) -> ExitCode {
 fn fail(error: &CommandError) -> ExitCode {
     let text = error.to_string();
     if !text.is_empty() {
-        logging::say(&visible_lines(text.trim_end()));
+        logging::say(text.trim_end());
     }
     ExitCode::from(error.exit_code())
 }

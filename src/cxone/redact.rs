@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::domain::hidden::is_hidden;
+
 /// The longest piece of an answer that a message shows, in characters.
 pub(super) const SHOWN_CHARS: usize = 300;
 
@@ -205,8 +207,7 @@ pub(super) fn clean(text: &str, max: usize) -> String {
 }
 
 fn is_safe(c: char) -> bool {
-    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    !c.is_control() && !c.is_whitespace() && !turns
+    !is_hidden(c) && !c.is_whitespace()
 }
 
 #[cfg(test)]

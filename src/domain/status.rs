@@ -82,6 +82,8 @@ pub struct FeedStatus {
 pub struct StoreStatus {
     /// Whether the newest commit succeeded.
     pub works: bool,
+    /// The version of its format; `None` when it is in memory only.
+    pub format: Option<u32>,
     /// How much room it takes, in bytes.
     pub size_bytes: u64,
     /// When something was last kept; `None` before this process kept anything.
@@ -90,7 +92,7 @@ pub struct StoreStatus {
 
 impl Default for StoreStatus {
     fn default() -> Self {
-        Self { works: true, size_bytes: 0, last_commit: None }
+        Self { works: true, format: None, size_bytes: 0, last_commit: None }
     }
 }
 

@@ -223,6 +223,10 @@ impl Store for DiskStore {
         Ok(())
     }
 
+    fn format(&self) -> Option<u32> {
+        Some(VERSION)
+    }
+
     fn size_bytes(&self) -> u64 {
         fs::metadata(&self.path).map_or(0, |metadata| metadata.len())
     }

@@ -65,6 +65,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn format(&self) -> Option<u32> {
+        None
+    }
+
     fn size_bytes(&self) -> u64 {
         let sizes = |(key, value): (&Vec<u8>, &Vec<u8>)| {
             u64::try_from(key.len() + value.len()).unwrap_or(u64::MAX)

@@ -34,6 +34,9 @@ pub trait Store: Send {
 
     /// How much room it takes, in bytes.
     fn size_bytes(&self) -> u64;
+
+    /// The version of its format; `None` when nothing outlives the process.
+    fn format(&self) -> Option<u32>;
 }
 
 /// Why a store cannot be used.

@@ -21,6 +21,8 @@ pub(super) struct NowAndThen(Mutex<Known>);
 pub struct Known {
     /// When the access token expires.
     pub token_expiry: Option<Timestamp>,
+    /// Whether the last attempt to get one failed.
+    pub token_refresh_failed: bool,
     /// CXone's clock less ours, in seconds.
     pub clock_skew: Option<f64>,
     /// When the configuration was taken that counts.

@@ -146,4 +146,8 @@ impl Store for Failing {
     fn size_bytes(&self) -> u64 {
         self.store.size_bytes()
     }
+
+    fn format(&self) -> Option<u32> {
+        self.store.format()
+    }
 }

@@ -22,8 +22,6 @@ use words::{Bytes, Html, Maybe, Names, Span, Took, When};
 pub struct StatusView {
     /// The exporter's version.
     pub version: String,
-    /// The version of the store's format.
-    pub store_format: u32,
     /// Wall time now.
     pub now: Timestamp,
     /// When the process was started.
@@ -42,6 +40,8 @@ pub struct StatusView {
     pub standings: Standings,
     /// When the access token expires; `None` while there is none.
     pub token_expiry: Option<Timestamp>,
+    /// Whether the last attempt to get one failed.
+    pub token_refresh_failed: bool,
     /// When the configuration was taken that counts.
     pub config_taken: Option<Timestamp>,
     /// When one was last refused since; `None` while what was last read is right.
@@ -165,9 +165,9 @@ fn fact(
     more: fmt::Arguments<'_>,
 ) -> fmt::Result {
     write!(page, "<div><dt>{name}</dt><dd>{value}")?;
-    match more.as_str() {
-        Some("") => {}
-        Some(_) | None => write!(page, "<small>{more}</small>")?,
+    let more = more.to_string();
+    if !more.is_empty() {
+        write!(page, "<small>{more}</small>")?;
     }
     page.push_str("</dd></div>\n");
     Ok(())
@@ -175,29 +175,10 @@ fn fact(
 
 fn write_facts(page: &mut String, view: &StatusView, beside: &Beside<'_>) -> fmt::Result {
     let now = view.now;
-    let store = view.standings.store;
     page.push_str("<dl>\n");
     write_quota(page, view)?;
-    let token = Maybe { time: view.token_expiry, now, otherwise: "none yet" };
-    let expires = match view.token_expiry {
-        None => "",
-        Some(expiry) if expiry <= now => "expired ",
-        Some(_) => "expires ",
-    };
-    fact(page, "Access token", format_args!("{expires}{token}"), format_args!(""))?;
-    let (class, works) =
-        if store.works { ("good", "works") } else { ("bad", "cannot be written to") };
-    let commit = Maybe { time: store.last_commit, now, otherwise: "none since the start" };
-    fact(
-        page,
-        "Store",
-        format_args!("<span class=\"{class}\">{works}</span>"),
-        format_args!(
-            "{}, format {}, last commit: {commit}",
-            Bytes(store.size_bytes),
-            view.store_format
-        ),
-    )?;
+    write_token(page, view)?;
+    write_store(page, view)?;
     let taken = Maybe { time: view.config_taken, now, otherwise: "not yet" };
     match view.config_refused {
         None => fact(
@@ -240,6 +221,56 @@ fn write_facts(page: &mut String, view: &StatusView, beside: &Beside<'_>) -> fmt
     )?;
     page.push_str("</dl>\n");
     Ok(())
+}
+
+fn write_token(page: &mut String, view: &StatusView) -> fmt::Result {
+    let (name, now) = ("Access token", view.now);
+    let failed = if view.token_refresh_failed { "the last attempt to get one failed" } else { "" };
+    match view.token_expiry.map(|expiry| (expiry, expiry > now)) {
+        None => fact(page, name, format_args!("none yet"), format_args!("{failed}")),
+        Some((expiry, true)) => {
+            let expiry = When { time: expiry, now };
+            fact(page, name, format_args!("expires {expiry}"), format_args!("{failed}"))
+        }
+        // One is fetched when it is needed, and not before.
+        Some((expiry, false)) => {
+            let expiry = When { time: expiry, now };
+            let next =
+                if failed.is_empty() { "the next request fetches a new one" } else { failed };
+            fact(
+                page,
+                name,
+                format_args!("none in use"),
+                format_args!("the last one expired {expiry}; {next}"),
+            )
+        }
+    }
+}
+
+fn write_store(page: &mut String, view: &StatusView) -> fmt::Result {
+    let store = view.standings.store;
+    let last = Maybe { time: store.last_commit, now: view.now, otherwise: "none since the start" };
+    let size = Bytes(store.size_bytes);
+    match (store.works, store.format) {
+        (false, _) => fact(
+            page,
+            "Store",
+            format_args!("<span class=\"bad\">cannot be written to</span>"),
+            format_args!("{size}, last commit: {last}"),
+        ),
+        (true, Some(format)) => fact(
+            page,
+            "Store",
+            format_args!("<span class=\"good\">works</span>"),
+            format_args!("{size}, format {format}, last commit: {last}"),
+        ),
+        (true, None) => fact(
+            page,
+            "Store",
+            format_args!("in memory"),
+            format_args!("{size}; nothing outlives the process"),
+        ),
+    }
 }
 
 /// A cell; its label is shown where there is no room for columns.

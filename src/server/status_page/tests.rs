@@ -33,7 +33,6 @@ fn trouble(message: &str) -> Trouble {
 pub(in crate::server) fn view() -> StatusView {
     StatusView {
         version: "0.1.0".to_owned(),
-        store_format: 1,
         now: at(0),
         started: at(-7_205),
         api: "https://acme.api.cxone.com".to_owned(),
@@ -45,10 +44,16 @@ pub(in crate::server) fn view() -> StatusView {
             targets: vec![target("user:user-abc-123"), target("team:team-7")],
             feeds: Vec::new(),
             used_in_last_minute: 7,
-            store: StoreStatus { works: true, size_bytes: 1_600_000, last_commit: Some(at(-9)) },
+            store: StoreStatus {
+                works: true,
+                format: Some(1),
+                size_bytes: 1_600_000,
+                last_commit: Some(at(-9)),
+            },
             errors: Arc::default(),
         },
         token_expiry: Some(at(3_000)),
+        token_refresh_failed: false,
         config_taken: Some(at(-7_205)),
         config_refused: None,
         web_config_is_right: None,
@@ -77,7 +82,7 @@ fn tells(page: &str, all: &[&str]) {
 
 #[test]
 fn everything_from_outside_is_escaped() {
-    const EVIL: &str = "<i>\"'&";
+    const EVIL: &str = "<i>\"'&\u{202e}";
     let mut view = view();
     view.api = EVIL.to_owned();
     view.version = EVIL.to_owned();
@@ -94,6 +99,7 @@ fn everything_from_outside_is_escaped() {
             &readiness,
             &Beside { metrics_path: "/<i>\"", refused: 3, cut_off: 7, refresh: None },
         );
+        assert!(page.contains(r"\u{202e}") && !page.contains('\u{202e}'), "{page}");
         assert!(!page.contains("<i>\"") && !page.contains("\"'&"), "{page}");
         tells(
             &page,
@@ -130,14 +136,11 @@ fn before_anything_is_known_the_page_says_what_it_waits_for() {
             "class=\"wait\">Not ready:",
             "the first one is under way",
             ">no report yet<",
-            "none yet",
+            "<dd>none yet</dd>",
             "under way for 4s",
         ],
     );
-    tells(
-        &page,
-        &["nothing yet", "last commit: none since the start", "None since the start.", "0 of 10"],
-    );
+    tells(&page, &["nothing yet", "<dd>in memory<", "None since the start.", "0 of 10"]);
     assert!(!page.contains("<ul class=\"problems\">"), "nothing is wrong yet");
 }
 
@@ -335,6 +338,7 @@ fn a_store_a_configuration_a_certificate_or_a_token_that_does_not_do_is_told() {
     view.web_config_is_right = Some(false);
     view.certificate_expiry = Some(at(-1));
     view.token_expiry = Some(at(-90));
+    view.token_refresh_failed = true;
     tells(
         &page(&view),
         &[
@@ -352,13 +356,53 @@ fn a_store_a_configuration_a_certificate_or_a_token_that_does_not_do_is_told() {
             "certificate expired",
         ],
     );
-    tells(&page(&view), &["The access token has expired", "expired <time"]);
+    tells(
+        &page(&view),
+        &[
+            "There is no access token: the last attempt to get one failed.",
+            "the last one expired <time",
+        ],
+    );
     view.certificate_expiry = Some(at(3 * 86_400));
     tells(&page(&view), &["The certificate of this server expires in 3d.", "certificate expires"]);
     view.certificate_expiry = Some(at(15 * 86_400));
     assert!(!page(&view).contains("of this server expires"), "there is time");
     view.certificate_expiry = None;
     tells(&page(&view), &["no TLS"]);
+}
+
+#[test]
+fn a_token_that_is_fetched_when_it_is_needed_may_have_expired() {
+    let mut view = view();
+    view.token_expiry = Some(at(-90));
+    let expired = page(&view);
+    tells(
+        &expired,
+        &[
+            "It works.</strong>",
+            "<dd>none in use<small>",
+            "expired <time",
+            "the next request fetches",
+        ],
+    );
+    view.token_expiry = Some(at(60));
+    view.token_refresh_failed = true;
+    let renewing = page(&view);
+    tells(
+        &renewing,
+        &["It works.</strong>", "expires <time", "the last attempt to get one failed"],
+    );
+    view.token_expiry = None;
+    tells(&page(&view), &["<dd>none yet<small>the last", "There is no access token"]);
+}
+
+#[test]
+fn a_store_in_memory_is_no_store_with_a_format() {
+    let mut view = view();
+    view.standings.store.format = None;
+    let page = page(&view);
+    tells(&page, &["<dd>in memory<small>1.5 MiB; nothing outlives the process</small>"]);
+    assert!(!page.contains(">works<") && !page.contains("format"), "{page}");
 }
 
 #[test]

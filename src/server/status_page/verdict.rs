@@ -139,11 +139,9 @@ fn settings(view: &StatusView) -> Vec<Problem> {
             ));
         }
     }
-    if view.token_expiry.is_some_and(|expiry| expiry <= view.now) {
-        found.push((
-            Severity::Wait,
-            "The access token has expired, and no new one was had since.".to_owned(),
-        ));
+    if view.token_refresh_failed && view.token_expiry.is_none_or(|expiry| expiry <= view.now) {
+        let text = "There is no access token: the last attempt to get one failed. The newest error says why.";
+        found.push((Severity::Bad, text.to_owned()));
     }
     found
 }

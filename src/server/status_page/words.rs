@@ -3,9 +3,11 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use crate::domain::hidden::is_hidden;
 use crate::domain::time::Timestamp;
 
-/// Text with everything escaped that means something in HTML, in an attribute too.
+/// Text with everything escaped that means something in HTML, in an attribute too, and hidden
+/// characters shown.
 pub(super) struct Html<'a>(pub(super) &'a str);
 
 impl fmt::Display for Html<'_> {
@@ -17,6 +19,7 @@ impl fmt::Display for Html<'_> {
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
+                hidden if is_hidden(hidden) => write!(f, "{}", hidden.escape_default())?,
                 other => f.write_char(other)?,
             }
         }
