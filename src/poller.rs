@@ -33,7 +33,7 @@ use crate::domain::ledger::{Key, Ledger, Record, Show, TargetId};
 use crate::domain::live::Ask;
 use crate::domain::planner::{Action, Planner};
 use crate::domain::privacy::Privacy;
-use crate::domain::report::{Filter, Report};
+use crate::domain::report::{Filter, Report, RowRejection};
 use crate::domain::snapshot::Fingerprint;
 use crate::domain::status::{RecentErrors, StoreStatus};
 use crate::domain::time::{Monotonic, Now, Timestamp, Window};
@@ -132,6 +132,8 @@ struct Running {
     /// refused: short of the watermark, for the next window reaches back behind that.
     skipped_to: Vec<Option<Timestamp>>,
     stale: Vec<bool>,
+    /// Whether rows of a target's newest report were rejected; to log changes only.
+    rejects: Vec<bool>,
     ready: bool,
     changed: bool,
 }
@@ -162,6 +164,7 @@ impl Poller {
             told,
             skipped_to: past.iter().map(|past| past.as_ref()?.skipped_to).collect(),
             stale: past.iter().map(|past| past.as_ref().is_some_and(|past| past.stale)).collect(),
+            rejects: vec![false; targets],
             ready: self.ready,
             changed: true,
             poller: self,
@@ -373,6 +376,19 @@ impl Running {
         let Some(origin) = self.poller.planner.origin(id) else { return };
         let report = self.poller.privacy.veiled(report);
         let (applied, change) = self.poller.ledger.apply(&origin, &report);
+        let mut oddities = report.oddities().clone();
+        oddities.reject_more(RowRejection::CutBucket, applied.cut_buckets);
+        let accepted = applied.rows.saturating_sub(applied.cut_buckets);
+        if oddities.outweigh(accepted, !self.poller.planner.is_behind(id)) {
+            self.poller.ledger.take_back(change);
+            self.poller.telemetry.rows_odd(&oddities);
+            let trouble = Trouble {
+                failure: Failure::RowsRejected,
+                retry_after: None,
+                message: oddities.why_unusable(accepted),
+            };
+            return self.reply(now, id, Reply::Trouble(trouble)).await;
+        }
         let records = self.records(&change, Some(now.utc));
         if let Err(error) = self.commit(records).await {
             self.poller.ledger.take_back(change);
@@ -383,7 +399,8 @@ impl Running {
         self.ready = true;
         let telemetry = &self.poller.telemetry;
         telemetry.job_completed(ended.age);
-        telemetry.report_applied(&report, &applied);
+        telemetry.report_applied(&applied);
+        telemetry.rows_odd(&oddities);
         telemetry.history_gap(ended.gap);
         self.skipped_to[id.index()] = None;
         let name = &self.poller.targets[id.index()].name;
@@ -394,6 +411,11 @@ impl Running {
             Some(Err(_)) => {
                 tracing::info!(target = %name, %window, rows, "reports work again")
             }
+        }
+        let rejects = oddities.all_rejected() > 0;
+        let rejected_before = std::mem::replace(&mut self.rejects[id.index()], rejects);
+        if rejects && !rejected_before {
+            tracing::warn!(target = %name, rows = oddities.all_rejected(), reasons = oddities.reasons(), "rows rejected");
         }
         if ended.gap > Duration::ZERO {
             tracing::warn!(target = %name, seconds = ended.gap.as_secs(), "a gap: CXone can no longer tell what happened before the window");

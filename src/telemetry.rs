@@ -24,7 +24,7 @@ use crate::build_info;
 use crate::cxone::{Endpoint, Event};
 use crate::domain::fetch::Failure;
 use crate::domain::ledger::Applied;
-use crate::domain::report::{Report, RowRejection};
+use crate::domain::report::{LenientForm, RowOddities, RowRejection};
 use crate::domain::time::Timestamp;
 use crate::exposition::{Own, OwnText, families};
 
@@ -163,17 +163,23 @@ impl Telemetry {
     }
 
     /// A report was taken in.
-    pub fn report_applied(&self, report: &Report, applied: &Applied) {
+    pub fn report_applied(&self, applied: &Applied) {
         let counts = self.counts.change();
         counts.rows.inc_by(applied.rows);
         counts.rows_revised.inc_by(applied.revised);
         counts.rows_late.inc_by(applied.late);
+    }
+
+    /// A report was read, whether it counts or not, and not all of its rows are as documented.
+    pub fn rows_odd(&self, oddities: &RowOddities) {
+        let counts = self.counts.change();
         for reason in RowRejection::ALL {
-            let cut = if reason == RowRejection::CutBucket { applied.cut_buckets } else { 0 };
-            counts
-                .rows_rejected
-                .of(vec![("reason", reason.as_str().to_owned())])
-                .inc_by(report.rejected(reason) + cut);
+            let rejected = counts.rows_rejected.of(vec![("reason", reason.as_str().to_owned())]);
+            rejected.inc_by(oddities.rejected(reason));
+        }
+        for form in LenientForm::ALL {
+            let lenient = counts.rows_lenient.of(vec![("form", form.as_str().to_owned())]);
+            lenient.inc_by(oddities.lenient(form));
         }
     }
 

@@ -220,6 +220,32 @@ fn history_says_why_there_may_be_no_records() {
 }
 
 #[test]
+fn rows_that_are_all_rejected_are_told_by_their_cause_and_not_as_a_wrong_id() {
+    let (_simulator, api) = simulate(&["--job-time=100ms", "--faults=unreadable=1"]);
+    let Said { code, stdout, .. } =
+        run(&mut client(&["check", "--live", "--target.user=user-001"], &api));
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(
+        stdout.contains("FAILED  report of user:user-001")
+            && stdout.contains(r#"bad_time (the first: dateFrom is "27/10/2023 08:00:00")"#)
+            && !stdout.contains("it is empty"),
+        "{stdout}"
+    );
+    let Said { code, stdout, stderr } = run(&mut client(&["history", "--user=user-001"], &api));
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert_eq!(stderr.matches("bad_time").count(), 1, "{stderr}");
+    assert!(stderr.contains("27/10/2023") && !stderr.contains("No records"), "{stderr}");
+
+    let (_simulator, api) = simulate(&["--job-time=100ms", "--faults=malformed=0.3"]);
+    let Said { code, stdout, stderr } = run(&mut client(&["history", "--user=user-001"], &api));
+    assert!(code == Some(0) && stdout.lines().count() > 20, "{stderr}");
+    assert!(stderr.contains(" rows were rejected: "), "{stderr}");
+    for reason in ["not_an_object", "bad_time", "bad_count"] {
+        assert_eq!(stderr.matches(reason).count(), 1, "{stderr}");
+    }
+}
+
+#[test]
 fn history_ends_quietly_when_nobody_reads_it_any_more() {
     let (_simulator, api) = simulate(&["--job-time=100ms"]);
     for format in ["table", "json", "csv"] {

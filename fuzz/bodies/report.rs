@@ -40,18 +40,15 @@ pub(crate) fn check(data: &[u8]) {
         list.rows.iter().all(|row| row.to.is_none_or(|to| row.from <= to)),
         "nothing ends before it begins"
     );
-    assert!(list.rows.len() + list.rejected.len() <= body.len(), "every row takes room");
+    let rejected = usize::try_from(list.oddities.all_rejected()).expect("rows are in memory");
+    assert!(list.rows.len() + rejected <= body.len(), "every row takes room");
     if let Some(rows) = elements(body) {
-        assert_eq!(
-            list.rows.len() + list.rejected.len(),
-            rows,
-            "every element is a row or a rejection"
-        );
+        assert_eq!(list.rows.len() + rejected, rows, "every element is a row or a rejection");
     }
     let Ok(Poll::Completed(report)) = poll::<Report>(body, usize::MAX) else {
         panic!("the same for the core")
     };
-    assert_eq!(report.rows().len(), list.rows.len());
+    assert_eq!((report.rows().len(), report.oddities()), (list.rows.len(), &list.oddities));
     for rows in [Rows::Intervals, Rows::Events, Rows::Buckets, Rows::States] {
         count(rows, &report);
     }

@@ -12,7 +12,10 @@ use crate::clock::Clock;
 use crate::config::web::read_file;
 use crate::config::{Api, Config, ConfigErrors, Dialect, Seen, TargetsNeeded, show_duration};
 use crate::cxone::{AnyClient, ErrorKind, Proxies, ReportRequest, RowList, Way};
+use crate::domain::fetch::Failure;
 use crate::domain::hidden::visible;
+use crate::domain::ledger::Rows;
+use crate::domain::report::{RawRow, RowRejection};
 use crate::domain::time::Window;
 
 /// Checks, and prints what it finds.
@@ -190,6 +193,18 @@ async fn report(
     });
     match fetched.await {
         Ok(mut list) => {
+            let accepted = count_cut(config, &mut list, window);
+            if list.oddities.outweigh(accepted, true) {
+                say(&format!(
+                    "FAILED  report of {}: {}",
+                    target.name,
+                    list.oddities.why_unusable(accepted)
+                ));
+                for line in Failure::RowsRejected.advice() {
+                    say(&format!("        {line}"));
+                }
+                return Err(CommandError::Told);
+            }
             if matches!(client, AnyClient::Platform(_)) {
                 list.leave_out_repeats();
             }
@@ -212,6 +227,18 @@ async fn report(
             Err(CommandError::Told)
         }
     }
+}
+
+/// Takes note of the rows that `serve` would reject for where they stand in `window`, and says how
+/// many rows it would not reject.
+fn count_cut(config: &Config, list: &mut RowList, window: Window) -> u64 {
+    let is_cut = |row: &&RawRow<'_>| row.count > 1 && row.from == window.from;
+    let cut = match config.api.rows {
+        Rows::Buckets => 0,
+        Rows::Intervals | Rows::Events | Rows::States => list.rows.iter().filter(is_cut).count(),
+    };
+    list.oddities.reject_more(RowRejection::CutBucket, u64::try_from(cut).unwrap_or(u64::MAX));
+    u64::try_from(list.rows.len() - cut).unwrap_or(u64::MAX)
 }
 
 /// # Errors
@@ -239,12 +266,13 @@ fn told_rows(
         "ok      report of {target}: {rows} rows in the last {}",
         show_duration(config.poll.lookback)
     ));
-    if !list.rejected.is_empty() {
-        say(&format!(
-            "warning rows: {} more made no sense, the first for `{}`",
-            list.rejected.len(),
-            list.rejected[0].as_str()
-        ));
+    let rejected = list.oddities.all_rejected();
+    if rejected > 0 {
+        say(&format!("warning rows: {rejected} were rejected: {}", list.oddities.reasons()));
+    }
+    let lenient = list.oddities.lenient_forms();
+    if !lenient.is_empty() {
+        say(&format!("warning rows: not as documented, but understood: {lenient}"));
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::{TargetsNeeded, show_duration};
 use crate::cxone::{AnyClient, ReportRequest, RowList};
 use crate::domain::hidden::{visible, visible_json};
-use crate::domain::report::{Filter, RawRow, RowRejection};
+use crate::domain::report::{Filter, RawRow};
 use crate::domain::time::{Timestamp, Window};
 use crate::logging;
 
@@ -53,19 +53,16 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
         }
     });
     let mut list = told.await.map_err(|trouble| CommandError::Failed(trouble.message))?;
+    let accepted = u64::try_from(list.rows.len()).unwrap_or(u64::MAX);
     if matches!(client, AnyClient::Platform(_)) {
         list.leave_out_repeats();
     }
-    if !list.rejected.is_empty() {
-        let reasons: Vec<&str> =
-            list.rejected.iter().map(|reason: &RowRejection| reason.as_str()).collect();
-        logging::say(&format!(
-            "{} rows made no sense and are left out: {}",
-            reasons.len(),
-            reasons.join(", ")
-        ));
+    let rejected = list.oddities.all_rejected();
+    let unusable = list.oddities.outweigh(accepted, true);
+    if rejected > 0 && !unusable {
+        logging::say(&format!("{rejected} rows were rejected: {}", list.oddities.reasons()));
     }
-    if list.rows.is_empty() {
+    if list.rows.is_empty() && !unusable {
         logging::say(&format!("No records for {} in {window}.", args.user));
         empty_causes(&config, Some(&args.user), args.last)
             .iter()
@@ -77,10 +74,18 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
     rows.sort_by_key(|row| row.from);
     match write_records(&rows, args.format, &mut io::stdout().lock()) {
         // Whoever reads has seen enough.
-        Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => {}
         result => result
-            .map_err(|cause| CommandError::Failed(format!("cannot write the records: {cause}"))),
+            .map_err(|cause| CommandError::Failed(format!("cannot write the records: {cause}")))?,
     }
+    if unusable {
+        return Err(CommandError::Failed(format!(
+            "{rejected} of {} rows were rejected: {}",
+            rejected.saturating_add(accepted),
+            list.oddities.reasons()
+        )));
+    }
+    Ok(())
 }
 
 fn progress_text(step: &Progress<'_>, user: &str, window: Window) -> String {

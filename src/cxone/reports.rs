@@ -85,7 +85,10 @@ pub(super) fn encode(request: &ReportRequest) -> Vec<u8> {
 /// for follows from its id.
 pub(super) fn decode_submitted(body: &str) -> Result<JobId, Fault> {
     let members = json::members(body).ok_or_else(|| Fault::malformed("is no JSON object"))?;
-    let id = members.get("id").and_then(|raw| json::string_or_number(raw.get()));
+    let id = members.get("id").or_else(|| {
+        members.iter().find(|(name, _)| name.eq_ignore_ascii_case("id")).map(|(_, raw)| raw)
+    });
+    let id = id.and_then(|raw| json::string_or_number(raw.get()));
     let id = id.filter(|id| !id.is_empty()).ok_or_else(|| Fault::malformed("has no id"))?;
     JobId::parse(&id).ok_or_else(|| Fault::malformed("has an id that can be none"))
 }

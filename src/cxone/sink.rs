@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use crate::domain::report::{RawRow, Report, RowRejection};
+use crate::domain::report::{LenientForms, RawRow, RejectedRow, Report, RowOddities};
 
 /// Takes the rows of one report. It is made empty for every report, and given out only when the
 /// report was read whole.
@@ -11,8 +11,11 @@ pub trait RowSink: Default + Send {
     /// Takes a row that makes sense.
     fn row(&mut self, row: &RawRow<'_>);
 
+    /// Takes note that a row was understood though it has these forms.
+    fn understand(&mut self, forms: LenientForms);
+
     /// Takes note of a row that makes none.
-    fn reject(&mut self, reason: RowRejection);
+    fn reject(&mut self, row: RejectedRow<'_>);
 
     /// Takes what `later` took.
     fn append(&mut self, later: Self);
@@ -26,8 +29,12 @@ impl RowSink for Report {
         self.push(row);
     }
 
-    fn reject(&mut self, reason: RowRejection) {
-        Self::reject(self, reason);
+    fn understand(&mut self, forms: LenientForms) {
+        Self::understand(self, forms);
+    }
+
+    fn reject(&mut self, row: RejectedRow<'_>) {
+        Self::reject(self, row);
     }
 
     fn append(&mut self, later: Self) {
@@ -44,8 +51,8 @@ impl RowSink for Report {
 pub struct RowList {
     /// The rows that make sense, in the order of the report.
     pub rows: Vec<RawRow<'static>>,
-    /// Why the others make none, in the order of the report.
-    pub rejected: Vec<RowRejection>,
+    /// What is not as documented.
+    pub oddities: RowOddities,
 }
 
 impl RowList {
@@ -82,13 +89,17 @@ impl RowSink for RowList {
         });
     }
 
-    fn reject(&mut self, reason: RowRejection) {
-        self.rejected.push(reason);
+    fn understand(&mut self, forms: LenientForms) {
+        self.oddities.understand(forms);
+    }
+
+    fn reject(&mut self, row: RejectedRow<'_>) {
+        self.oddities.reject(row);
     }
 
     fn append(&mut self, later: Self) {
         self.rows.extend(later.rows);
-        self.rejected.extend(later.rejected);
+        self.oddities.append(&later.oddities);
     }
 
     fn cover(&mut self, _agents: &[String]) {}
@@ -113,7 +124,7 @@ mod tests {
         };
         let rows =
             vec![row("1", 5, None), row("2", 5, Some(9)), row("1", 5, Some(8)), row("1", 8, None)];
-        let mut list = RowList { rows, rejected: Vec::new() };
+        let mut list = RowList { rows, ..RowList::default() };
         list.leave_out_repeats();
         assert_eq!(list.rows, [row("2", 5, Some(9)), row("1", 5, Some(8)), row("1", 8, None)]);
     }

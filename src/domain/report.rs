@@ -1,5 +1,6 @@
 //! A report's rows as compact integers beside one table of the names that they use.
 
+mod oddities;
 mod rows;
 
 use std::borrow::Cow;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use super::names::{NameId, Names};
 use super::time::Timestamp;
 
+pub use oddities::{LenientForm, LenientForms, RejectedRow, RowOddities};
 pub use rows::RowTable;
 
 /// Whose history a report tells.
@@ -67,7 +69,7 @@ pub enum RowRejection {
     NoAgent,
     /// `stateName` is missing, empty or no string.
     NoState,
-    /// `dateFrom` is missing, or a date is not of the form `YYYY-MM-DDTHH:MM:SS.mmmZ`.
+    /// `dateFrom` is missing or a placeholder, or a time is in no form that is understood.
     BadTime,
     /// `dateTo` lies before `dateFrom`.
     EndsBeforeStart,
@@ -132,7 +134,7 @@ pub struct Report {
     display_names: Vec<(NameId, NameId)>,
     /// The agents whose history was read; `None` where that is not told.
     covered: Option<Vec<NameId>>,
-    rejected: [u64; RowRejection::ALL.len()],
+    oddities: RowOddities,
 }
 
 impl Report {
@@ -198,9 +200,14 @@ impl Report {
         self.covered.as_ref().map(|agents| agents.iter().map(|agent| self.names.value(*agent)))
     }
 
-    /// Counts a row that makes no sense.
-    pub fn reject(&mut self, reason: RowRejection) {
-        self.rejected[reason as usize] += 1;
+    /// Takes note of a row that makes no sense.
+    pub fn reject(&mut self, row: RejectedRow<'_>) {
+        self.oddities.reject(row);
+    }
+
+    /// Takes note of a row that was understood though it has these forms.
+    pub fn understand(&mut self, forms: LenientForms) {
+        self.oddities.understand(forms);
     }
 
     /// Takes the rows of `later` in behind these.
@@ -217,9 +224,7 @@ impl Report {
         }
         self.display_names
             .extend(later.display_names.iter().map(|(agent, name)| (place(*agent), place(*name))));
-        for (mine, more) in self.rejected.iter_mut().zip(later.rejected) {
-            *mine += more;
-        }
+        self.oddities.append(&later.oddities);
     }
 
     /// The rows, in the order of the report.
@@ -243,6 +248,12 @@ impl Report {
     /// How many rows were rejected for `reason`.
     #[must_use]
     pub fn rejected(&self, reason: RowRejection) -> u64 {
-        self.rejected[reason as usize]
+        self.oddities.rejected(reason)
+    }
+
+    /// What of the rows is not as documented.
+    #[must_use]
+    pub const fn oddities(&self) -> &RowOddities {
+        &self.oddities
     }
 }

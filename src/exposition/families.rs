@@ -170,6 +170,8 @@ families! {
         "Rows that came too late to count";
     REPORT_ROWS_REJECTED = Counter Own "cxone_report_rows_rejected_total" ["reason"]
         "Rows that make no sense and were left out, by reason";
+    REPORT_ROWS_LENIENT = Counter Own "cxone_report_rows_lenient_total" ["form"]
+        "Rows that differ from the documented form and were understood all the same, by form";
     HISTORY_GAP_SECONDS = Counter Own "cxone_history_gap_seconds_total" []
         "Event time that no report ever covered, over all targets, in seconds";
     REPORT_JOBS = Counter Own "cxone_report_jobs_total" []

@@ -127,11 +127,14 @@ pub enum RowFault {
     Malformed,
     /// The rows of a report come in no order. Chance is by report.
     Shuffled,
+    /// No row of a report makes sense: the times are in a form that means several things. Chance is
+    /// by report. Only the Reporting API.
+    Unreadable,
 }
 
 impl RowFault {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Late,
         Self::Repeated,
         Self::RevisedState,
@@ -139,6 +142,7 @@ impl RowFault {
         Self::RevisedOpen,
         Self::Malformed,
         Self::Shuffled,
+        Self::Unreadable,
     ];
 
     /// The name that the command line knows it by.
@@ -152,6 +156,7 @@ impl RowFault {
             Self::RevisedOpen => "revised-open",
             Self::Malformed => "malformed",
             Self::Shuffled => "shuffled",
+            Self::Unreadable => "unreadable",
         }
     }
 }

@@ -16,6 +16,7 @@ mod faults;
 mod floor;
 mod platform;
 mod random;
+mod retelling;
 mod rows;
 mod truth;
 mod wire;

@@ -1,6 +1,7 @@
 //! A report's rows: the visits of a window, told as a tenant tells them, with the faults of single
 //! rows.
 
+mod odd;
 pub(super) mod told;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::domain::time::{Timestamp, Window};
 
-use super::faults::{Faults, RowFault};
+use super::faults::{Faults, Oddity, RowFault};
 use super::floor::{AgentProfile, Floor, State};
 use super::random::{Random, hash};
 use super::wire::{DateTo, SoundRow, WireRow};
@@ -171,6 +172,7 @@ impl<'a> Teller<'a> {
         if self.faults.of_row(hash(seed, &[question.job]), RowFault::Shuffled).is_some() {
             shuffle(&mut rows, &mut Random::new(seed, &[question.job, 4]));
         }
+        self.tell_oddly(question, &mut rows);
         Ok(rows)
     }
 
@@ -247,7 +249,10 @@ impl<'a> Teller<'a> {
     /// Adds `row`, perhaps twice, perhaps with one beside it that makes no sense.
     fn push(&self, rows: &mut Vec<WireRow<'a>>, key: u64, row: SoundRow<'a>) {
         if let Some(how) = self.faults.of_row(key, RowFault::Malformed) {
-            rows.push(WireRow::Malformed(malformed(how, &row)));
+            rows.push(WireRow::Odd(malformed(how, &row)));
+        }
+        if let Some(how) = self.faults.odd(key, Oddity::OddTimes) {
+            return rows.push(WireRow::Odd(odd::with_times(&row, how)));
         }
         if self.faults.of_row(key, RowFault::Repeated).is_some() {
             rows.push(WireRow::Sound(row.clone()));
@@ -264,8 +269,8 @@ fn malformed(how: u64, row: &SoundRow<'_>) -> Value {
         1 => return json!("a row"),
         2 => ("userId", Value::Null),
         3 => ("stateName", json!("")),
-        4 => ("dateFrom", json!(row.date_from.replace('Z', "+00:00"))),
-        5 => ("dateFrom", json!(row.date_from.replace('T', " "))),
+        4 => ("dateFrom", json!(row.date_from.replace('-', "/"))),
+        5 => ("dateFrom", json!(row.date_from[..16])),
         6 => ("dateTo", json!("1999-12-31T23:59:59.999Z")),
         7 => ("count", json!(-1)),
         _ => ("count", json!(1.5)),

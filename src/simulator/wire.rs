@@ -92,8 +92,8 @@ pub(super) struct WithoutRows<'a> {
 pub(super) enum WireRow<'a> {
     /// A row that makes sense.
     Sound(SoundRow<'a>),
-    /// Anything else.
-    Malformed(Value),
+    /// Anything else: one that makes none, or a row told otherwise.
+    Odd(Value),
 }
 
 /// A row that makes sense.

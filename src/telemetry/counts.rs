@@ -13,7 +13,7 @@ use super::known::{NowAndThen, Shared};
 use super::{labels, register, with_code};
 use crate::cxone::Endpoint;
 use crate::domain::fetch::Failure;
-use crate::domain::report::RowRejection;
+use crate::domain::report::{LenientForm, RowRejection};
 use crate::exposition::families;
 
 pub(super) type Labels = Vec<(&'static str, String)>;
@@ -36,6 +36,7 @@ pub(super) struct Counts {
     pub(super) rows_revised: Counter,
     pub(super) rows_late: Counter,
     pub(super) rows_rejected: ByLabels<Counter>,
+    pub(super) rows_lenient: ByLabels<Counter>,
     pub(super) jobs: Counter,
     pub(super) job_failures: ByLabels<Counter>,
     pub(super) jobs_in_flight: Gauge,
@@ -72,6 +73,11 @@ impl Counts {
             rows_rejected: register(
                 in_registry,
                 families::REPORT_ROWS_REJECTED,
+                ByLabels::new(Counter::default),
+            ),
+            rows_lenient: register(
+                in_registry,
+                families::REPORT_ROWS_LENIENT,
                 ByLabels::new(Counter::default),
             ),
             jobs: register(in_registry, families::REPORT_JOBS, Counter::default()),
@@ -151,6 +157,9 @@ impl Counts {
     fn begin_at_zero(&self) {
         for reason in RowRejection::ALL {
             let _created = self.rows_rejected.of(vec![("reason", reason.as_str().to_owned())]);
+        }
+        for form in LenientForm::ALL {
+            let _created = self.rows_lenient.of(vec![("form", form.as_str().to_owned())]);
         }
         for reason in Failure::ALL {
             let _created = self.job_failures.of(vec![("reason", reason.as_str().to_owned())]);

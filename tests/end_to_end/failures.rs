@@ -265,6 +265,69 @@ async fn rows_that_make_no_sense_are_counted_by_reason_and_the_rest_of_the_repor
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_report_whose_rows_are_all_rejected_fails_and_moves_nothing() {
+    let mut world = world(TWO_TEAMS);
+    world.run_for(minutes(5)).await;
+    let watermark = |world: &World| {
+        world.target_time("cxone_target_watermark_timestamp_seconds", "team:team-1")
+    };
+    let (known, rows) = (watermark(&world), world.value("cxone_report_rows_total", &[]));
+    world.simulator.set_faults("unreadable=1".parse().unwrap());
+    world.run_for(minutes(10)).await;
+    assert!(world.failures("rows_rejected") >= 4.0);
+    assert_eq!(world.sum("cxone_report_job_failures_total"), world.failures("rows_rejected"));
+    assert_eq!(world.value("cxone_up", &[]), Some(0.0));
+    assert_eq!(world.value("cxone_target_up", &[("target", "team:team-1")]), Some(0.0));
+    assert!(
+        world.value("cxone_report_rows_rejected_total", &[("reason", "bad_time")]) > Some(50.0)
+    );
+    assert!(watermark(&world).unwrap().since(known.unwrap()) < Duration::from_secs(60));
+    let page = world.ask("/").await.1;
+    assert!(page.contains("rows were rejected") && page.contains("27/10/2023"), "{page}");
+
+    world.simulator.set_faults(Faults::default());
+    world.run_for(minutes(5)).await;
+    assert!(world.value("cxone_report_rows_total", &[]) > rows);
+    world.assert_exact(true);
+    world.assert_floor();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_odd_row_in_an_otherwise_empty_history_does_not_hold_it_up_for_ever() {
+    let mut world = world(TWO_TEAMS);
+    world.run_for(minutes(5)).await;
+    world.direct.interfere(Some(Box::new(|request| {
+        if is_poll(request) {
+            Fate::Answered(Bytes::from_static(b"{\"status\":\"COMPLETED\",\"data\":[{}]}"))
+        } else {
+            Fate::Reaches
+        }
+    })));
+    world.run_for(minutes(100)).await;
+    let behind = |world: &World| {
+        let known = world.target_time("cxone_target_watermark_timestamp_seconds", "team:team-1");
+        world.clock.now().utc.since(known.unwrap())
+    };
+    assert!(behind(&world) > minutes(95), "nothing moves while the window can grow");
+    assert!(world.failures("rows_rejected") > 10.0);
+    world.run_for(minutes(20)).await;
+    assert!(behind(&world) < minutes(60), "{:?}", behind(&world));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_told_otherwise_than_documented_count_exactly_and_are_told_by_form() {
+    let mut world = world(TWO_TEAMS);
+    world.simulator.set_faults("odd-times=0.9,odd-keys=0.5,strings=0.5".parse().unwrap());
+    world.run_for(minutes(40)).await;
+    world.assert_exact(true);
+    world.assert_floor();
+    assert_eq!(world.sum("cxone_report_job_failures_total"), 0.0);
+    assert_eq!(world.sum("cxone_report_rows_rejected_total"), 0.0);
+    let told = world.all("cxone_report_rows_lenient_total");
+    assert!(told.len() == 6 && told.values().all(|count| *count != "0"), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_throttled_submit_holds_all_submits_for_as_long_as_it_says() {
     for fault in [Fault::Throttle, Fault::ThrottleDate] {
         let simulator = SimulatorOptions { faults: retry_after(90), ..tenant() };

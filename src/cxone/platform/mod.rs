@@ -313,7 +313,7 @@ impl PlatformClient {
                     newest = newest.max(Some(row.from));
                     rows.row(&row);
                 }
-                Err(reason) => rows.reject(reason),
+                Err(reason) => rows.reject(reason.into()),
             }
         });
         let page = match told.await {

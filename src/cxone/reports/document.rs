@@ -7,9 +7,9 @@ use serde::de::IgnoredAny;
 use crate::cxone::error::ErrorKind;
 use crate::cxone::json;
 use crate::cxone::sink::RowSink;
-use crate::domain::report::{RawRow, RowRejection};
+use crate::domain::report::RejectedRow;
 
-use super::row;
+use super::row::{self, Understood};
 use crate::cxone::scan::{Fault, Piece, Scanner};
 
 /// What a poll told, nothing of it cleaned yet.
@@ -112,13 +112,14 @@ impl<R: RowSink> Content<R> {
                 let value = String::from_utf8_lossy(value);
                 serde_json::from_str::<IgnoredAny>(&value)
                     .map_err(|_| Fault::malformed("is no JSON"))?;
-                match name {
-                    "status" => self.status = told(&value).map(Cow::into_owned),
-                    "errorMessage" => self.error_message = told(&value).map(Cow::into_owned),
-                    name if name.eq_ignore_ascii_case("data") => {
-                        self.restart(Data::Odd(json::kind(&value)))
-                    }
-                    _ => {}
+                // In any case, as the names of a row's members are.
+                let is = |known: &str| name.eq_ignore_ascii_case(known);
+                if is("status") {
+                    self.status = told(&value).map(Cow::into_owned);
+                } else if is("errorMessage") {
+                    self.error_message = told(&value).map(Cow::into_owned);
+                } else if is("data") {
+                    self.restart(Data::Odd(json::kind(&value)));
                 }
                 Ok(())
             }
@@ -154,10 +155,15 @@ impl<R: RowSink> Content<R> {
         Ok(())
     }
 
-    fn row(&mut self, row: Result<RawRow<'_>, RowRejection>) {
+    fn row(&mut self, row: Result<Understood<'_>, RejectedRow<'_>>) {
         match row {
-            Ok(row) => self.rows.row(&row),
-            Err(reason) => self.rows.reject(reason),
+            Ok((row, forms)) => {
+                self.rows.row(&row);
+                if !forms.is_empty() {
+                    self.rows.understand(forms);
+                }
+            }
+            Err(rejected) => self.rows.reject(rejected),
         }
     }
 }

@@ -10,14 +10,21 @@ use crate::cxone::sink::RowList;
 use crate::domain::report::{RawRow, RowRejection};
 use crate::domain::time::Timestamp;
 
-fn streamed(document: &[u8], chunk: usize) -> Option<Told<RowList>> {
+/// The rows of a report, and for each reason how many were rejected.
+type Read = (Vec<RawRow<'static>>, [u64; RowRejection::ALL.len()]);
+
+fn streamed(document: &[u8], chunk: usize) -> Option<Told<Read>> {
     let mut reader = Document::<RowList>::new(1_000);
     document.chunks(chunk).try_for_each(|piece| reader.feed(piece)).ok()?;
     match reader.finish().ok()? {
         // What is no string is told as it was written: here without its white space.
         Told::Failed(Some(message)) => Some(Told::Failed(Some(compact(message)))),
-        told @ (Told::Pending | Told::Running | Told::Completed(_) | Told::Failed(None)) => {
-            Some(told)
+        Told::Failed(None) => Some(Told::Failed(None)),
+        Told::Pending => Some(Told::Pending),
+        Told::Running => Some(Told::Running),
+        Told::Completed(list) => {
+            let rejected = RowRejection::ALL.map(|reason| list.oddities.rejected(reason));
+            Some(Told::Completed((list.rows, rejected)))
         }
     }
 }
@@ -26,21 +33,21 @@ fn compact(text: String) -> String {
     serde_json::from_str::<Value>(&text).map_or(text, |value| value.to_string())
 }
 
-fn naive(document: &[u8]) -> Option<Told<RowList>> {
+fn naive(document: &[u8]) -> Option<Told<Read>> {
     let document: Map<String, Value> = serde_json::from_slice(document).ok()?;
     match document.get("status")?.as_str()? {
         "PENDING" => Some(Told::Pending),
         "RUNNING" => Some(Told::Running),
         "FAILED" => Some(Told::Failed(naive_message(document.get("errorMessage")))),
         "COMPLETED" => {
-            let mut list = RowList::default();
+            let (mut rows, mut rejected) = (Vec::new(), [0; RowRejection::ALL.len()]);
             for element in document.get("data")?.as_array()? {
                 match naive_row(element) {
-                    Ok(row) => list.rows.push(row),
-                    Err(reason) => list.rejected.push(reason),
+                    Ok(row) => rows.push(row),
+                    Err(reason) => rejected[reason as usize] += 1,
                 }
             }
-            Some(Told::Completed(list))
+            Some(Told::Completed((rows, rejected)))
         }
         _ => None,
     }
@@ -65,11 +72,54 @@ fn naive_text(value: Option<&Value>) -> Option<String> {
 }
 
 fn naive_time(value: &Value) -> Option<Timestamp> {
-    let text = value.as_str()?;
-    let strict =
-        text.ends_with('Z') && text.as_bytes().get(10) == Some(&b'T') && !text.contains(',');
-    let time: jiff::Timestamp = text.parse().ok().filter(|_| strict)?;
-    Some(Timestamp::from_millis(time.as_millisecond()))
+    let text = value.as_str()?.trim().replace(',', ".");
+    // Nobody's parser takes more digits than nine.
+    let digits = text
+        .find('.')
+        .map_or(0, |dot| text[dot + 1..].bytes().take_while(u8::is_ascii_digit).count());
+    let text = match text.find('.') {
+        Some(dot) if digits > 9 => format!("{}{}", &text[..dot + 10], &text[dot + 1 + digits..]),
+        _ => text,
+    };
+    let text = text.replace(" +", "+");
+    let is_whole = text.len() >= 19 && text.as_bytes().get(16) == Some(&b':');
+    let zoned = text.parse::<jiff::Timestamp>().ok();
+    let time = zoned.or_else(|| {
+        let local = text.parse::<jiff::civil::DateTime>().ok()?;
+        Some(local.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    });
+    let nanos = time.filter(|_| is_whole)?.as_nanosecond();
+    Some(Timestamp::from_millis(i64::try_from(nanos.div_euclid(1_000_000)).unwrap()))
+}
+
+/// A `dateTo` that stands for none.
+fn naive_no_end(value: &Value) -> bool {
+    let year = |time: Timestamp| time.to_string()[..4].parse::<u32>().unwrap();
+    match value {
+        Value::Null => true,
+        Value::String(text) => {
+            text.trim().is_empty()
+                || text.starts_with("0000-00-00")
+                || text.starts_with("0001-01-01")
+                || text.starts_with("9999-12-31T")
+                || naive_time(value).is_some_and(|time| year(time) < 1970 || year(time) == 9999)
+                || naive_time(value).is_some_and(|time| time.to_string().starts_with("1970-01-01"))
+        }
+        Value::Number(number) => number.to_string() == "0",
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
+fn naive_count(value: &Value) -> Option<f64> {
+    match value {
+        Value::String(text) if text.trim().starts_with(|c: char| c.is_ascii_digit()) => {
+            text.trim().parse().ok()
+        }
+        Value::Number(number) => number.as_f64(),
+        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            None
+        }
+    }
 }
 
 fn naive_row(element: &Value) -> Result<RawRow<'static>, RowRejection> {
@@ -82,10 +132,11 @@ fn naive_row(element: &Value) -> Result<RawRow<'static>, RowRejection> {
         .and_then(Value::as_str)
         .filter(|text| !text.is_empty())
         .ok_or(RowRejection::NoState)?;
-    let from = row.get("dateFrom").and_then(naive_time).ok_or(RowRejection::BadTime)?;
+    let from = row.get("dateFrom").and_then(naive_time);
+    let from = from.filter(|from| from.millis() >= 86_400_000).ok_or(RowRejection::BadTime)?;
     let to = match row.get("dateTo") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) if text.is_empty() => None,
+        None => None,
+        Some(value) if naive_no_end(value) => None,
         Some(value) => Some(naive_time(value).ok_or(RowRejection::BadTime)?),
     };
     if to.is_some_and(|to| to < from) {
@@ -94,7 +145,7 @@ fn naive_row(element: &Value) -> Result<RawRow<'static>, RowRejection> {
     let count = match row.get("count") {
         None | Some(Value::Null) => 1,
         Some(value) => {
-            let whole = value.as_f64().filter(|count| {
+            let whole = naive_count(value).filter(|count| {
                 count.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(count)
             });
             format!("{:.0}", whole.ok_or(RowRejection::BadCount)?.abs()).parse().unwrap()
@@ -135,7 +186,25 @@ fn any_value() -> impl Strategy<Value = Value> {
 fn any_time() -> impl Strategy<Value = Value> {
     let time = (1_698_393_600_000_i64..1_698_393_700_000)
         .prop_map(|millis| Value::from(Timestamp::from_millis(millis).to_string()));
-    prop_oneof![8 => time, 1 => Just(json!("2023-10-27T08:00:00+00:00")), 1 => any_value()]
+    let odd = prop::sample::select(vec![
+        "2023-10-27T08:00:00+00:00",
+        "2023-10-27T10:00:01.5+02:00",
+        "2023-10-27T02:30:02.25-0530",
+        "2023-10-27 08:00:03",
+        "2023-10-27t08:00:04.1234567z",
+        "2023-10-27T08:00:05,123456789012Z",
+        "2023-10-27 10:00:06 +02:00",
+        " 2023-10-27T08:00:07.000Z ",
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00",
+        "1970-01-01T00:00:00.000Z",
+        "9999-12-31T23:59:59.9999999",
+        "27/10/2023 08:00:00",
+        "2023-10-27T08:00Z",
+        "2023-10-27",
+        " ",
+    ]);
+    prop_oneof![8 => time, 3 => odd.prop_map(Value::from), 1 => any_value()]
 }
 
 fn any_row() -> impl Strategy<Value = Value> {
@@ -146,7 +215,11 @@ fn any_row() -> impl Strategy<Value = Value> {
         text(),
         text(),
         text(),
-        prop_oneof![3 => (0_u32..9).prop_map(Value::from), 1 => any_value()],
+        prop_oneof![
+            3 => (0_u32..9).prop_map(Value::from),
+            1 => (0_u32..9).prop_map(|count| json!(format!(" {count}"))),
+            1 => any_value(),
+        ],
     );
     let row = (fields, any_time(), any_time(), any_value(), any::<u16>()).prop_map(
         |((id, name, state, state_id, skill, count), from, to, more, there)| {

@@ -1,5 +1,8 @@
-//! The strict reader of a row's times.
+//! The reader of a row's times: of the documented form, and of others where that one is not met.
 
+use std::time::Duration;
+
+use crate::domain::report::{LenientForm, LenientForms};
 use crate::domain::time::Timestamp;
 
 const DAYS_BEFORE_MONTH: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
@@ -50,6 +53,74 @@ fn millis(rest: &[u8]) -> Option<i64> {
     }
     let digit = |at: usize| fraction.get(at).map_or(0, |byte| i64::from(byte - b'0'));
     Some(digit(0) * 100 + digit(1) * 10 + digit(2))
+}
+
+/// The point that `text` names where it is not of the documented form, but can mean one point only:
+/// with an offset of up to 14 hours instead of `Z`; with neither, which is UTC, as all times of this
+/// API are; with a space or small letters; with a comma; with any number of digits of a fraction;
+/// with space around it. And in which forms it differs.
+///
+/// `None` is what lacks seconds or a time of day, what names the month in another place, and
+/// numbers: whether those are seconds or milliseconds is not said.
+pub(super) fn parse_lenient(text: &str) -> Option<(Timestamp, LenientForms)> {
+    let mut forms = LenientForms::default();
+    let trimmed = text.trim();
+    let mut is_odd = trimmed.len() != text.len();
+    let (head, rest) = trimmed.as_bytes().split_first_chunk::<19>()?;
+    let (fraction, zone) = match rest {
+        [mark @ (b'.' | b','), digits @ ..] => {
+            let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            is_odd |= *mark == b',' || count > 9;
+            digits.split_at_checked(count).filter(|(fraction, _)| !fraction.is_empty())?
+        }
+        zone => (&[][..], zone),
+    };
+    let after_space = zone.trim_ascii_start();
+    is_odd |= after_space.len() != zone.len();
+    let (is_ahead, offset) = match after_space {
+        b"" => {
+            forms = forms.with(LenientForm::NoZone);
+            (false, Duration::ZERO)
+        }
+        b"Z" => (false, Duration::ZERO),
+        b"z" => {
+            is_odd = true;
+            (false, Duration::ZERO)
+        }
+        [sign @ (b'+' | b'-'), offset @ ..] => {
+            forms = forms.with(LenientForm::Offset);
+            (*sign == b'+', offset_length(offset)?)
+        }
+        _ => return None,
+    };
+    // As documented, for the reader of that form: head, point, at most nine digits, and Z.
+    let mut strict = [b'Z'; 30];
+    strict[..19].copy_from_slice(head);
+    if matches!(strict[10], b' ' | b't') {
+        strict[10] = b'T';
+        is_odd = true;
+    }
+    let digits = &fraction[..fraction.len().min(9)];
+    let mut length = 20;
+    if !digits.is_empty() {
+        strict[19] = b'.';
+        strict[20..20 + digits.len()].copy_from_slice(digits);
+        length += digits.len() + 1;
+    }
+    let local = parse(std::str::from_utf8(&strict[..length]).ok()?)?;
+    let time = if is_ahead { local.minus(offset) } else { local.plus(offset) };
+    Some((time, if is_odd { forms.with(LenientForm::TimeFormat) } else { forms }))
+}
+
+/// `HH`, `HHMM` or `HH:MM`, at most 14 hours.
+fn offset_length(text: &[u8]) -> Option<Duration> {
+    let (hours, minutes) = match *text {
+        [h1, h2] => (pair(h1, h2)?, 0),
+        [h1, h2, m1, m2] | [h1, h2, b':', m1, m2] => (pair(h1, h2)?, pair(m1, m2)?),
+        _ => return None,
+    };
+    let length = Duration::from_secs(60 * (u64::from(hours) * 60 + u64::from(minutes)));
+    (minutes < 60 && length <= Duration::from_secs(14 * 3600)).then_some(length)
 }
 
 fn pair(tens: u8, ones: u8) -> Option<u8> {
@@ -116,7 +187,83 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_can_mean_one_point_only_is_understood_and_told() {
+        for (text, millis, told) in [
+            ("2023-10-27T08:00:00+00:00", 0, "offset"),
+            ("2023-10-27T10:30:00.25+02:30", 250, "offset"),
+            ("2023-10-27T03:00:00.000-0500", 0, "offset"),
+            ("2023-10-27T22:00:00+14", 0, "offset"),
+            ("2023-10-27T08:00:00-00:00", 0, "offset"),
+            ("2023-10-27T08:00:00", 0, "no_zone"),
+            ("2023-10-27T08:00:00.1234567", 123, "no_zone"),
+            ("2023-10-27T08:00:00.12345678901234567890Z", 123, "time_format"),
+            ("2023-10-27T08:00:00,5Z", 500, "time_format"),
+            ("2023-10-27t08:00:00z", 0, "time_format"),
+            ("2023-10-27 08:00:00Z", 0, "time_format"),
+            (" 2023-10-27T08:00:00Z\n", 0, "time_format"),
+            ("2023-10-27 08:00:00.5", 500, "no_zone time_format"),
+            ("2023-10-27 10:00:00.5 +02:00", 500, "offset time_format"),
+        ] {
+            let (time, forms) = parse_lenient(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(time, Timestamp::from_millis(1_698_393_600_000 + millis), "{text}");
+            let forms = LenientForm::ALL.into_iter().filter(|form| forms.contains(*form));
+            assert_eq!(
+                forms.map(LenientForm::as_str).collect::<Vec<_>>().join(" "),
+                told,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_can_mean_several_points_is_not_understood() {
+        for text in [
+            "",
+            " ",
+            "1698393600",
+            "1698393600000",
+            "2023-10-27",
+            "2023-10-27T08:00Z",
+            "20231027T080000Z",
+            "27/10/2023 08:00:00",
+            "10/27/2023 8:00:00 AM",
+            "2023-10-27T08:00:00.Z",
+            "2023-10-27T08:00:00.+00:00",
+            "2023-10-27T08:00:00+14:01",
+            "2023-10-27T08:00:00+02:60",
+            "2023-10-27T08:00:00+2",
+            "2023-10-27T08:00:00+02:00Z",
+            "2023-10-27T08:00:00ZZ",
+            "2023-10-27T08:00:00 CET",
+            "2023-10-27T08:00:60",
+            "2023-10-27T24:00:00",
+            "2023-02-29 08:00:00",
+            "/Date(1698393600000)/",
+            "2023-10-27T08:00:0é",
+            "2023-10-27\u{2003}08:00:00",
+        ] {
+            assert_eq!(parse_lenient(text), None, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn an_offset_is_read_as_jiff_reads_it(
+            millis in 0_i64..4_000_000_000_000, hours in 0_i64..14, minutes in 0_i64..60, sign in prop::sample::select(vec!['+', '-']),
+        ) {
+            let local = Timestamp::from_millis(millis).to_string();
+            let text = format!("{}{sign}{hours:02}:{minutes:02}", local.trim_end_matches('Z'));
+            let naive: jiff::Timestamp = text.parse().expect("a time with an offset");
+            let read = parse_lenient(&text).map(|(time, _)| time.millis());
+            prop_assert_eq!(read, Some(naive.as_millisecond()), "{}", text);
+        }
+
+        #[test]
+        fn no_text_is_too_odd_to_be_looked_at(text in "[0-9TtZz:.,+ -]{0,40}", any in any::<String>()) {
+            let _read = (parse_lenient(&text), parse_lenient(&any));
+        }
+
         #[test]
         fn what_a_timestamp_displays_is_read_back(millis in -62_135_596_800_000_i64..253_402_207_200_000) {
             let time = Timestamp::from_millis(millis);

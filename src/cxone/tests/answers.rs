@@ -79,6 +79,7 @@ async fn a_submit_without_a_usable_id_is_malformed() {
         );
     }
     assert_eq!(submitted(Answer::ok("\u{feff}{\"id\":7}")).await.unwrap().as_str(), "7");
+    assert_eq!(submitted(Answer::ok(r#"{"Id":"j-7"}"#)).await.unwrap().as_str(), "j-7");
 }
 
 #[tokio::test(start_paused = true)]

@@ -197,7 +197,7 @@ async fn the_history_is_read_page_by_page_and_its_links_are_not_followed() {
     platform.all(&mut paging).await.unwrap();
     let list = paging.into_rows();
     assert_eq!(
-        (list.rows.len(), list.rejected.len(), &*list.rows[0].state_name),
+        (list.rows.len(), list.oddities.all_rejected(), &*list.rows[0].state_name),
         (1, 1, "Wrap-up")
     );
     let base = "https://api-na1.niceincontact.com/incontactapi/services/v30.0";

@@ -110,7 +110,7 @@ async fn a_report_comes_over_a_socket_compressed() {
     let (poll, requests) =
         with_server(answers, |client| async move { client.poll::<RowList>(&job()).await }).await;
     let Ok(Poll::Completed(list)) = poll else { panic!("{poll:?}") };
-    assert_eq!((list.rows.len(), list.rejected.len()), (1, 1));
+    assert_eq!((list.rows.len(), list.oddities.all_rejected()), (1, 1));
     let [login, poll] = &requests[..] else { panic!("{requests:?}") };
     assert!(login.starts_with("POST /eu/oauth/token HTTP/1.1\r\n"), "{login}");
     assert!(poll.starts_with("GET /eu/api/v2/reports/job-12345 HTTP/1.1\r\n"), "{poll}");

@@ -23,6 +23,8 @@ pub enum Failure {
     Lost,
     /// The answer is no JSON, lacks its id or its rows, has an unknown status or ends early.
     Malformed,
+    /// More rows of the report were rejected than not.
+    RowsRejected,
     /// The report is larger than the limit.
     TooLarge,
     /// A fault of the server.
@@ -37,7 +39,7 @@ pub enum Failure {
 
 impl Failure {
     /// Every reason.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Credentials,
         Self::TokenForbidden,
         Self::Token,
@@ -48,6 +50,7 @@ impl Failure {
         Self::Timeout,
         Self::Lost,
         Self::Malformed,
+        Self::RowsRejected,
         Self::TooLarge,
         Self::Server,
         Self::Unreachable,
@@ -69,6 +72,7 @@ impl Failure {
             Self::Timeout => "timeout",
             Self::Lost => "lost",
             Self::Malformed => "malformed",
+            Self::RowsRejected => "rows_rejected",
             Self::TooLarge => "too_large",
             Self::Server => "server",
             Self::Unreachable => "unreachable",
@@ -92,6 +96,9 @@ impl Failure {
             ],
             Self::Unauthorized => &[
                 "A token was given and then refused: the credentials may have been changed a moment ago; try again.",
+            ],
+            Self::RowsRejected => &[
+                "The rows came, in a form that is not the documented one: the id is not the cause. docs/counting.md has the table of what is understood.",
             ],
             Self::Credentials
             | Self::TokenForbidden

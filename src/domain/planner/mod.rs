@@ -242,6 +242,13 @@ impl Planner {
         })
     }
 
+    /// Whether the window of the target's job ends before what is already there to be asked for: it
+    /// is as long as it may be, and the next one for the same watermark is the same.
+    #[must_use]
+    pub fn is_behind(&self, id: TargetId) -> bool {
+        self.targets[id.index()].job.as_ref().is_some_and(|job| job.planned.behind)
+    }
+
     /// The target's job, for a later process to take up, if CXone works on one.
     #[must_use]
     pub fn job(&self, id: TargetId) -> Option<SavedJob> {
@@ -421,7 +428,7 @@ impl Target {
     fn failed(&mut self, trouble: &Trouble, now: Monotonic, rules: &Rules, random: &mut Random) {
         self.up = false;
         let wait = match trouble.failure {
-            Failure::Rejected | Failure::TooLarge | Failure::Redirected => {
+            Failure::Rejected | Failure::RowsRejected | Failure::TooLarge | Failure::Redirected => {
                 rules.interval.max(self.backoff.full_jitter(random))
             }
             Failure::Forbidden | Failure::TokenForbidden | Failure::Credentials => {

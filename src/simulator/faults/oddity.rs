@@ -1,6 +1,7 @@
-//! What the platform's API does otherwise than one might think, without anything being wrong.
+//! What an API does otherwise than one might think, without anything being wrong.
 
-/// A way to tell the same thing otherwise. Only answers of the platform's API have them.
+/// A way to tell the same thing otherwise. The first, second and fifth are of both APIs, the others
+/// of the platform's alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Oddity {
     /// Keys in lower case, upper case or Pascal case. Chance is by answer.
@@ -11,7 +12,8 @@ pub enum Oddity {
     Nulls,
     /// Such a field is not there. Chance is by field.
     Missing,
-    /// Times with no fraction of a second, a shorter one, or one of seven digits. Chance is by row.
+    /// Times with no fraction of a second, a shorter one, or one of seven digits. In reports also
+    /// with an offset, without a zone or with a space, and year 1 for no end. Chance is by row.
     OddTimes,
     /// A duration as a number of seconds instead of in the form of ISO 8601. Chance is by row.
     Seconds,
