@@ -4,10 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use cxone_exporter::cli::parse_args;
-use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
+use cxone_exporter::config::{Config, ConfigText, KEYS, Overrides, TargetsNeeded};
+use cxone_exporter::cxone::Endpoint;
 use cxone_exporter::domain::fetch::Failure;
+use cxone_exporter::domain::live::Feed;
 use cxone_exporter::domain::report::RowRejection;
 use cxone_exporter::exposition::families::{ALL, Kind};
 use cxone_exporter::simulator::{Fault, Faults, Oddity, RowFault, Rows};
@@ -198,6 +201,143 @@ fn every_runbook_that_an_alert_names_is_there() {
         .map(|page| page.display().to_string())
         .collect();
     assert_eq!(named, written.iter().map(String::as_str).collect());
+}
+
+/// What stands between two `mark`s, in prose.
+fn marked(prose: &str, mark: char) -> Vec<&str> {
+    prose.split(mark).skip(1).step_by(2).collect()
+}
+
+/// The panels of each dashboard by the dashboard's short title.
+fn panels() -> BTreeMap<String, BTreeSet<String>> {
+    fn titles(panels: &serde_json::Value, into: &mut BTreeSet<String>) {
+        for panel in panels.as_array().into_iter().flatten() {
+            into.extend(panel["title"].as_str().map(str::to_owned));
+            titles(&panel["panels"], into);
+        }
+    }
+    let dashboards =
+        files(&[".json"]).into_iter().filter(|(path, _)| path.starts_with("dashboards"));
+    dashboards
+        .map(|(path, text)| {
+            let dashboard: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            let title = dashboard["title"].as_str().expect("a title");
+            let short = title.rsplit(" / ").next().expect("a last part").to_owned();
+            let mut panels = BTreeSet::new();
+            titles(&dashboard["panels"], &mut panels);
+            assert!(!panels.is_empty(), "{}", path.display());
+            (short, panels)
+        })
+        .collect()
+}
+
+/// Words in runbooks that are others': of Prometheus, Kubernetes, the system and CXone.
+const OTHERS_WORDS: [&str; 9] =
+    ["count", "cxone", "df", "job", "mute_time_intervals", "pod", "timedatectl", "up", "user-"];
+
+/// Pages of Prometheus that runbooks name.
+const PROMETHEUS_PAGES: [&str; 2] = ["Targets", "Service Discovery"];
+
+#[test]
+fn what_a_runbook_cites_exists() {
+    let panels = panels();
+    let alerts: BTreeSet<String> = files(&[".md"])
+        .into_keys()
+        .filter(|page| page.starts_with("docs/runbooks"))
+        .map(|page| page.file_stem().expect("a name").to_string_lossy().into_owned())
+        .collect();
+    let keys: BTreeSet<String> = KEYS.iter().map(|key| key.replace("[]", "")).collect();
+    let is_key =
+        |word: &str| keys.iter().any(|key| key == word || key.starts_with(&format!("{word}.")));
+    let configuration = include_str!("../docs/configuration.md");
+    let flags: BTreeSet<&str> =
+        rows(configuration, "| flag |").into_iter().map(|row| row[0]).collect();
+    let mut words: BTreeSet<&str> = rows(METRICS, "| reason |").iter().map(|row| row[0]).collect();
+    words.extend(Endpoint::OF_REPORTS.iter().chain(&Endpoint::OF_PLATFORM).map(|it| it.as_str()));
+    words.extend(Feed::ALL.iter().map(|feed| feed.as_str()));
+    words.extend(ALL.iter().flat_map(|family| family.labels));
+    words.extend(["serve", "demo", "history", "check", "simulate", "erase"]);
+    words.extend(KEYS.iter().filter_map(|key| key.rsplit('.').next()));
+    words.extend(["agent", "aggregate", "buckets"]);
+    words.extend(OTHERS_WORDS);
+    let sources: String = files(&[".rs"])
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("src"))
+        .map(|(_, text)| text)
+        .collect();
+    let mut cited = 0;
+    for (page, text) in files(&[".md"]) {
+        if !page.starts_with("docs/runbooks") {
+            continue;
+        }
+        let (page, prose) = (page.display(), prose(&text));
+        for item in prose.split("\n- ").flat_map(|item| item.split("\n\n")) {
+            let names = marked(item, '*');
+            let named: Vec<&BTreeSet<String>> =
+                names.iter().filter_map(|name| panels.get(*name)).collect();
+            for name in names.iter().map(|name| name.replace('\n', " ")) {
+                cited += 1;
+                let is_panel = named.iter().any(|panels| panels.contains(&name));
+                assert!(
+                    is_panel || panels.contains_key(&name) || PROMETHEUS_PAGES.contains(&&*name),
+                    "{page}: *{name}* is neither a dashboard nor a panel of one that is named beside it"
+                );
+            }
+        }
+        for word in prose.split(|c: char| !c.is_alphanumeric()) {
+            let is_alert = word.strip_prefix("CXone").is_some_and(|rest| rest.len() > 1);
+            assert!(!is_alert || alerts.contains(word), "{page}: there is no alert {word}");
+        }
+        for code in marked(&prose, '`').into_iter().map(|code| code.replace('\n', " ")) {
+            cited += 1;
+            let key = code.split(':').next().expect("a first part");
+            if let Some(call) = exporter_call(&code) {
+                let stop = parse_args(&call).err().map(|stop| stop.text);
+                assert_eq!(stop, None, "{page}: `{code}`");
+            } else if code.starts_with("--") {
+                let flag = code.split(['=', ' ']).next().expect("a first part");
+                assert!(flags.contains(flag), "{page}: there is no flag `{code}`");
+            } else if code.starts_with("docs/") || code.starts_with("alerts/") {
+                assert!(root().join(&code).exists(), "{page}: there is no file `{code}`");
+            } else if code.contains('…') && !code.contains(['{', '~']) {
+                for part in code.split('…').map(str::trim).filter(|part| part.len() > 1) {
+                    assert!(sources.contains(part), "{page}: no message says `{part}`");
+                }
+            } else if key.contains('.')
+                && key.bytes().all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte))
+            {
+                let is_file = ["redb", "yml", "md"].iter().any(|end| key.ends_with(end));
+                assert!(is_file || is_key(key), "{page}: there is no key `{code}`");
+            } else if code.bytes().all(|byte| byte.is_ascii_lowercase() || b"_-".contains(&byte)) {
+                let is_metric = code.starts_with("cxone_");
+                let is_known = words.contains(&*code) || is_key(&code);
+                assert!(is_metric || is_known, "{page}: `{code}` is no reason, label or key");
+            }
+        }
+    }
+    assert!(cited > 100, "only {cited}");
+}
+
+#[test]
+fn a_base_makes_every_runbooks_address_absolute() {
+    let rules =
+        fs::read_to_string(root().join("alerts/cxone-exporter.rules.yml")).expect("the rules");
+    let command = "'s#runbook_url: #&https://git.example.org/cxone-exporter/#'";
+    let readme = fs::read_to_string(root().join("alerts/README.md")).expect("the page");
+    assert!(rules.contains(command) && readme.contains(command));
+    let put = Command::new("sed")
+        .arg(command.trim_matches('\''))
+        .arg(root().join("alerts/cxone-exporter.rules.yml"))
+        .output()
+        .expect("sed is there");
+    let put = String::from_utf8(put.stdout).expect("text");
+    let named: Vec<&str> =
+        put.lines().filter_map(|line| line.trim().strip_prefix("runbook_url: ")).collect();
+    assert!(named.len() > 20);
+    for url in named {
+        let path = url.strip_prefix("https://git.example.org/cxone-exporter/");
+        assert!(path.is_some_and(|path| root().join(path).exists()), "{url}");
+    }
 }
 
 /// The words of a shell's command line, up to its redirection, pipe or comment; variables stay as
