@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cxone_exporter::domain::ledger::{
-    Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+    Asked, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
 };
 use cxone_exporter::domain::live::{Live, LiveRow};
 use cxone_exporter::domain::report::{Filter, RawRow, Report};
@@ -115,6 +115,7 @@ impl Floor {
             overlap,
             wrap_up: Vec::new(),
             detail: Detail::AgentSkill,
+            labels: LabelLimits::default(),
         };
         let target = |place| ShownTarget {
             name: Arc::from(format!("team:{place}")),

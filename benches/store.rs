@@ -17,7 +17,7 @@ use cap::Cap;
 use cxone_exporter::checkpoint;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::domain::ledger::{
-    Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+    Asked, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
 };
 use cxone_exporter::domain::privacy::AgentIds;
 use cxone_exporter::domain::report::{Filter, RawRow, Report};
@@ -77,6 +77,7 @@ impl Floor {
             overlap: Duration::from_secs(900),
             wrap_up,
             detail: Detail::AgentSkill,
+            labels: LabelLimits::default(),
         }
     }
 

@@ -66,6 +66,7 @@ pub fn read(
             key @ (Key::Version
             | Key::Ledger
             | Key::Label(_)
+            | Key::LabelUse(_)
             | Key::Target(_)
             | Key::Agent(_)
             | Key::Starts(..)

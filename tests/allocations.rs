@@ -15,7 +15,7 @@ use cxone_exporter::cxone::{
 };
 use cxone_exporter::domain::fetch::JobId;
 use cxone_exporter::domain::ledger::{
-    Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+    Asked, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
 };
 use cxone_exporter::domain::report::{RawRow, Report};
 use cxone_exporter::domain::status::Standings;
@@ -135,6 +135,7 @@ fn site(agents: usize) -> Arc<Site> {
         overlap: Duration::from_secs(60),
         wrap_up: Vec::new(),
         detail: Detail::AgentSkill,
+        labels: LabelLimits::default(),
     };
     let target = |place| ShownTarget {
         name: Arc::from(format!("team:{place}")),

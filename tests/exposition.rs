@@ -13,8 +13,8 @@ use std::time::Duration;
 use cxone_exporter::domain::live::Feed;
 use cxone_exporter::domain::names::label_value;
 use cxone_exporter::domain::snapshot::{
-    AgentSeries, FeedSeries, LabelSeries, LiveSeries, Shard, SkillAgents, SkillSeries, Snapshot,
-    StateSeries, TargetSeries, TeamAgents, VisitDurations,
+    AgentSeries, FeedSeries, LabelSeries, LabelSets, LiveSeries, Shard, SkillAgents, SkillSeries,
+    Snapshot, StateSeries, TargetSeries, TeamAgents, VisitDurations,
 };
 use cxone_exporter::domain::time::Timestamp;
 use cxone_exporter::exposition::families::{self, Kind, Source};
@@ -79,6 +79,7 @@ fn snapshot(agents: &[&str], states: &[&str], skill: &str) -> Snapshot {
                 visits: visits.clone(),
             })
             .collect(),
+        label_sets: vec![LabelSets::new("state_skill", 3, 5_000, 0)],
         state_millis: states.iter().map(|state| (Arc::clone(state), 41_500)).collect(),
         targets: vec![TargetSeries {
             target: name("user:u1"),
@@ -108,7 +109,7 @@ fn snapshot(agents: &[&str], states: &[&str], skill: &str) -> Snapshot {
                 level: Some(805),
                 goal: Some(900),
             }],
-            left_out: 0,
+            label_sets: Vec::new(),
         }),
         data_watermark: time(1_700_000_000_123),
         series_limit: 200_000,
@@ -192,10 +193,10 @@ fn a_full_page_is_sound_in_both_formats_and_holds_every_family_of_the_snapshot()
             [Some("1"), None, Some("3")]
         );
         assert_eq!(of("cxone_exporter_build_info", labels([("version", "1")])), Some("1"));
-        // All samples but the three of the exporter's series and the two of its own part.
+        // All samples but the six of the exporter's series and labels and the two of its own part.
         assert_eq!(
             of("cxone_exporter_series", labels([])),
-            Some((page.samples.len() - 5).to_string().as_str())
+            Some((page.samples.len() - 8).to_string().as_str())
         );
     }
 }

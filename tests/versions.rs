@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use cxone_exporter::checkpoint;
 use cxone_exporter::domain::ledger::{
-    Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+    Asked, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
 };
 use cxone_exporter::domain::privacy::AgentIds;
 use cxone_exporter::domain::report::{Filter, RawRow, Report};
@@ -35,7 +35,14 @@ const HELD: i64 = 12;
 
 fn rules(rows: Rows) -> Rules {
     let (lookback, overlap) = (Duration::from_secs(24 * 3600), Duration::from_secs(900));
-    Rules { rows, lookback, overlap, wrap_up: vec!["ACW".to_owned()], detail: Detail::AgentSkill }
+    Rules {
+        rows,
+        lookback,
+        overlap,
+        wrap_up: vec!["ACW".to_owned()],
+        detail: Detail::AgentSkill,
+        labels: LabelLimits::default(),
+    }
 }
 
 fn filters() -> Vec<Filter> {

@@ -165,6 +165,7 @@ fn rules(rows: Rows) -> Rules {
         overlap: Duration::from_secs(900),
         wrap_up: vec!["ACW".to_owned()],
         detail: Default::default(),
+        labels: Default::default(),
     }
 }
 

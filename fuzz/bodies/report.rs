@@ -93,6 +93,7 @@ fn count(rows: Rows, report: &Report) {
         overlap: Duration::from_secs(900),
         wrap_up: vec!["ACW".to_owned()],
         detail: Default::default(),
+        labels: Default::default(),
     };
     let show = Show {
         targets: vec![ShownTarget {

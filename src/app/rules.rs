@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::timing;
 use crate::config::{Config, Dialect};
 use crate::domain::backoff::Random;
-use crate::domain::ledger::{self, Show};
+use crate::domain::ledger::{self, LabelLimits, Show};
 use crate::domain::live::{Live, LivePlan, LiveRules};
+use crate::domain::names::own_name;
 use crate::domain::planner::{self, Asking};
 use crate::domain::privacy::Privacy;
 use crate::domain::time::Monotonic;
@@ -103,6 +104,7 @@ pub(super) fn ledger_rules(config: &Config) -> ledger::Rules {
         overlap: config.poll.overlap,
         wrap_up: config.states.wrap_up.clone(),
         detail: config.metrics.detail,
+        labels: LabelLimits::of(config.metrics.max_series),
     }
 }
 
@@ -113,7 +115,7 @@ pub(super) fn show(config: &Config) -> Show {
             .states
             .limits
             .iter()
-            .map(|(state, limit)| (state.as_str().into(), *limit))
+            .map(|(state, limit)| (own_name(state).into(), *limit))
             .collect(),
         max_series: config.metrics.max_series,
         agent_info: config.metrics.agent_info,

@@ -9,6 +9,9 @@ use foldhash::quality::RandomState;
 /// The longest label value, in bytes of UTF-8.
 pub const MAX_LABEL_BYTES: usize = 256;
 
+/// What stands in the place of names over a limit.
+pub const OTHER: &str = "other";
+
 /// What stands between the kept part of a cut value and its hash.
 const CUT_MARK: char = '…';
 
@@ -118,12 +121,23 @@ pub fn label_value(raw: &str) -> Cow<'_, str> {
     format!("{}{CUT_MARK}{:08x}", &clean[..end], fnv1a(raw)).into()
 }
 
-/// FNV-1a, folded to 32 bits: the same on every run and machine, unlike the standard library's
-/// hasher.
-fn fnv1a(text: &str) -> u32 {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+/// `name` as it stands where [`OTHER`] may stand, too: one that is called so is marked as if it
+/// were cut.
+#[must_use]
+pub fn own_name(name: &str) -> Cow<'_, str> {
+    if name == OTHER { format!("{OTHER}{CUT_MARK}{:08x}", fnv1a(name)).into() } else { name.into() }
+}
+
+/// FNV-1a: the same on every run and machine, unlike the standard library's hasher.
+pub(super) fn hash_of(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    })
+}
+
+/// The same, folded to 32 bits.
+fn fnv1a(text: &str) -> u32 {
+    let hash = hash_of(text);
     let folded = (hash >> 32) ^ (hash & 0xffff_ffff);
     u32::try_from(folded).expect("the upper half was folded away")
 }

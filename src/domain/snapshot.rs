@@ -44,6 +44,8 @@ pub struct Snapshot {
     pub series_limit: u64,
     /// `cxone_exporter_series_dropped`: agent series that the limit left out.
     pub series_dropped: u64,
+    /// How near the labels are to their limits.
+    pub label_sets: Vec<LabelSets>,
 }
 
 impl Snapshot {
@@ -338,8 +340,8 @@ pub struct LiveSeries {
     pub teams: Vec<TeamAgents>,
     /// What the skills are doing, by name.
     pub skills: Vec<SkillSeries>,
-    /// Series of skills that a limit left out.
-    pub left_out: u64,
+    /// How near its labels are to their limits.
+    pub label_sets: Vec<LabelSets>,
 }
 
 impl LiveSeries {
@@ -350,6 +352,27 @@ impl LiveSeries {
             + skills.sum::<u64>()
             + count(self.unavailable.len())
             + count(self.teams.len())
+    }
+}
+
+/// How many sets of label values of one kind have series of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelSets {
+    /// The label `kind`.
+    pub kind: &'static str,
+    /// `cxone_exporter_label_sets`.
+    pub own: u64,
+    /// `cxone_exporter_label_sets_limit`.
+    pub limit: u64,
+    /// `cxone_exporter_label_sets_over_limit`: those shown as `other`.
+    pub over: u64,
+}
+
+impl LabelSets {
+    /// So many of `kind`, of at most `limit`; `over` more are `other`.
+    #[must_use]
+    pub fn new(kind: &'static str, own: usize, limit: usize, over: usize) -> Self {
+        Self { kind, own: count(own), limit: count(limit), over: count(over) }
     }
 }
 

@@ -159,6 +159,12 @@ families! {
         "How many samples about the contact centre are allowed; single agents over it are left out whole (metrics.max_series)";
     EXPORTER_SERIES_DROPPED = Gauge Page "cxone_exporter_series_dropped" []
         "Series of single agents that the limit leaves out; the counts over all agents still hold them";
+    EXPORTER_LABEL_SETS = Gauge Page "cxone_exporter_label_sets" ["kind"]
+        "States, pairs of state and skill, and the like that have series of their own, by kind";
+    EXPORTER_LABEL_SETS_LIMIT = Gauge Page "cxone_exporter_label_sets_limit" ["kind"]
+        "How many of them may have series of their own; the others are added up as `other` instead";
+    EXPORTER_LABEL_SETS_OVER_LIMIT = Gauge Page "cxone_exporter_label_sets_over_limit" ["kind"]
+        "How many of them, in the newest reports and live states, are over the limit and added up as `other` instead";
 
     UP = Gauge Own "cxone_up" []
         "1 when the newest finished report job, of whatever target, succeeded, else 0";

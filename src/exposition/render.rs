@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::domain::snapshot::{Fingerprint, Shard, Snapshot};
+use crate::domain::snapshot::{Fingerprint, LabelSets, Shard, Snapshot};
 
 use super::Format;
 use super::agents::{FAMILIES, RenderedShard, RenderedTimes, Rendition};
@@ -90,6 +90,7 @@ pub fn render(snapshot: Snapshot, before: Option<&Rendered>) -> Rendered {
     page.lone(&families::EXPORTER_SERIES, Value::Whole(samples));
     page.lone(&families::EXPORTER_SERIES_LIMIT, Value::Whole(snapshot.series_limit));
     page.lone(&families::EXPORTER_SERIES_DROPPED, Value::Whole(snapshot.series_dropped));
+    label_sets(&mut page, &snapshot);
     let below = page.pieces();
 
     let stitched = |format| {
@@ -183,6 +184,18 @@ fn states(page: &mut Writer, snapshot: &Snapshot) {
     for (state, limit) in &snapshot.limits {
         page.sample(&[state], span(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)));
     }
+}
+
+fn label_sets(page: &mut Writer, snapshot: &Snapshot) {
+    let mut family = |family, value: fn(&LabelSets) -> u64| {
+        page.family(family);
+        for sets in &snapshot.label_sets {
+            page.sample(&[sets.kind], Value::Whole(value(sets)));
+        }
+    };
+    family(&families::EXPORTER_LABEL_SETS, |sets| sets.own);
+    family(&families::EXPORTER_LABEL_SETS_LIMIT, |sets| sets.limit);
+    family(&families::EXPORTER_LABEL_SETS_OVER_LIMIT, |sets| sets.over);
 }
 
 fn targets(page: &mut Writer, snapshot: &Snapshot) {

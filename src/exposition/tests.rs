@@ -10,11 +10,12 @@ use proptest::prelude::*;
 
 use super::{Format, Rendered, render};
 use crate::domain::ledger::{
-    Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+    Asked, Detail, Key, LabelLimits, Ledger, Origin, Restored, Rows, Rules, Show, ShownTarget,
+    TargetId,
 };
 use crate::domain::live::{Live, LiveRow};
 use crate::domain::privacy::Privacy;
-use crate::domain::report::{RawRow, Report};
+use crate::domain::report::{Filter, RawRow, Report};
 use crate::domain::snapshot::{Fingerprint, LiveSeries};
 use crate::domain::time::{Timestamp, Window};
 
@@ -34,10 +35,13 @@ struct Floor {
     page: Rendered,
 }
 
+fn rules(detail: Detail, lookback: Duration) -> Rules {
+    let (overlap, labels) = (Duration::from_secs(1), LabelLimits::default());
+    Rules { rows: Rows::Intervals, lookback, overlap, wrap_up: Vec::new(), detail, labels }
+}
+
 impl Floor {
     fn new(detail: Detail, agent_info: bool) -> Self {
-        let (lookback, overlap) = (Duration::from_secs(3600), Duration::from_secs(1));
-        let rules = Rules { rows: Rows::Intervals, lookback, overlap, wrap_up: Vec::new(), detail };
         let target = |place| ShownTarget {
             name: Arc::from(format!("t{place}")),
             up: true,
@@ -45,7 +49,7 @@ impl Floor {
             stale: false,
         };
         let targets = (0..OWN.len()).map(target).collect();
-        let ledger = Ledger::new(rules, OWN.len());
+        let ledger = Ledger::new(rules(detail, Duration::from_secs(3600)), OWN.len());
         let show = Show { targets, limits: BTreeMap::new(), max_series: 200_000, agent_info };
         let snapshot = ledger.snapshot(&show);
         Self {
@@ -118,6 +122,22 @@ impl Floor {
         }
     }
 
+    /// As after a reload: the ledger is read back, under these rules, and the page stays.
+    fn restart(&mut self, detail: Detail, lookback: Duration) {
+        let filters: Vec<Filter> = (0..OWN.len())
+            .map(|place| Filter { kind: "team".to_owned(), id: place.to_string() })
+            .collect();
+        let mut restored = Restored::default();
+        let mut records = self.ledger.all_records(&filters, &vec![None; OWN.len()]);
+        records.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        for record in records {
+            let (key, value) = (Key::from_bytes(&record.key), record.value);
+            restored.take(key.expect("a key"), &value.expect("a value")).expect("sound");
+        }
+        self.ledger = restored.into_ledger(rules(detail, lookback), &filters).expect("sound");
+        self.known = HashSet::new();
+    }
+
     /// The live states, and what is added up of them.
     fn over(&self) -> Option<(&Live, LiveSeries)> {
         self.live
@@ -188,6 +208,45 @@ fn a_live_poll_has_only_the_shards_rendered_anew_of_which_a_state_changed() {
     let live = floor.live.as_mut().expect("it was polled");
     assert!(live.set_stale(true));
     assert_eq!(floor.publish(), (6, 6), "each had an agent whose live state went");
+}
+
+#[test]
+fn a_page_never_shows_what_other_rules_made_of_the_same_counts() {
+    let mut floor = Floor::new(Detail::AgentSkill, false);
+    for target in 0..OWN.len() {
+        floor.read(target, 0, true);
+    }
+    floor.restart(Detail::AgentSkill, Duration::from_secs(3600));
+    floor.publish();
+    for (detail, lookback) in [
+        (Detail::Agent, 3600),
+        (Detail::Agent, 1),
+        (Detail::Aggregate, 1),
+        (Detail::AgentSkill, 1),
+        (Detail::AgentSkill, 3600),
+    ] {
+        floor.restart(detail, Duration::from_secs(lookback));
+        floor.publish();
+        let scratch = render(floor.ledger.snapshot(&floor.show), None);
+        let (told, expected) = (text(&floor.page, Format::Text), text(&scratch, Format::Text));
+        assert!(told == expected, "{detail:?} {lookback}");
+    }
+}
+
+#[test]
+fn a_page_never_shows_what_another_ledger_made_in_as_many_reports() {
+    let mut floor = Floor::new(Detail::AgentSkill, false);
+    floor.read(0, 0, true);
+    floor.publish();
+    // The same agents after as many reports, elsewhere.
+    let mut other = Floor::new(Detail::AgentSkill, false);
+    other.now += 1_000;
+    other.read(0, 0, true);
+    floor.ledger = other.ledger;
+    floor.known = HashSet::new();
+    floor.publish();
+    let scratch = render(floor.ledger.snapshot(&floor.show), None);
+    assert!(text(&floor.page, Format::Text) == text(&scratch, Format::Text));
 }
 
 #[derive(Clone, Debug)]

@@ -86,7 +86,12 @@ impl LiveFeeds {
             unavailable: self.live.unavailable(),
             teams: self.live.teams(),
             skills: self.skills.series(),
-            left_out: self.skills.left_out(),
+            label_sets: self
+                .live
+                .label_sets()
+                .into_iter()
+                .chain([self.skills.label_sets()])
+                .collect(),
         }
     }
 

@@ -3,6 +3,7 @@
 mod buckets;
 mod version_1;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use buckets::Buckets;
 
 use super::book::Book;
-use super::label::LabelId;
-use super::starts::{MINUTE, Places, Start, Starts, minute_of};
+use super::label::{LabelId, VisitLabel};
+use super::starts::{Index, MINUTE, Places, Start, Starts, minute_of};
 use super::tally::Tally;
 use super::timeline::{Place, Timeline, Told};
 use super::{Asked, Rows, TargetId};
@@ -85,7 +86,7 @@ pub(super) struct AgentReport<'a> {
     pub(super) horizon: Timestamp,
     pub(super) rows: &'a [Told],
     /// The row that begins last, if it is told with no length.
-    pub(super) doubtful: Option<(LabelId, Timestamp)>,
+    pub(super) doubtful: Option<(VisitLabel, Timestamp)>,
 }
 
 /// Rows that were not simply taken in.
@@ -137,9 +138,7 @@ impl Agent {
         self.epoch = self.epoch.min(report.target_epoch);
         self.last_told = self.last_told.max(report.window.to);
         self.join_target(report.target);
-        for label in report.rows.iter().flat_map(|row| book.groups_of(row.label)) {
-            self.series_of(label);
-        }
+        self.add_series(report.rows.iter().flat_map(|row| book.groups_of(row.label.label)));
         if let Some(observed) = self.observed {
             self.settle(report.horizon.min(observed), observed, book);
         }
@@ -223,7 +222,7 @@ impl Agent {
         let early = late.iter().filter(|row| first_told.contains(row.start));
         self.add_starts(
             early.flat_map(|row| {
-                book.groups_of(row.label).map(|label| (label, row.start, row.count))
+                book.groups_of(row.label.label).map(|label| (label, row.start, row.count))
             }),
             book,
         );
@@ -238,9 +237,12 @@ impl Agent {
             return;
         }
         let spans = book.spans(&self.timeline, observed);
-        for sum in book.tally(&spans, Window { from: self.epoch.max(self.settled_to), to: horizon })
-        {
-            let series = self.series_of(sum.label);
+        let sums =
+            book.tally(&spans, Window { from: self.epoch.max(self.settled_to), to: horizon });
+        let index = self.add_series(sums.iter().map(|sum| sum.label));
+        for sum in sums {
+            let Some(place) = index.find(sum.label) else { continue };
+            let series = &mut self.series[place as usize];
             series.settled_entries = series.settled_entries.saturating_add(narrow(sum.entries));
             series.settled_millis += sum.millis;
         }
@@ -269,11 +271,9 @@ impl Agent {
         let spans = book.spans(&self.timeline, observed);
         let live =
             book.tally(&spans, Window { from: self.epoch.max(self.settled_to), to: observed });
-        for sum in &live {
-            self.series_of(sum.label);
-        }
+        self.add_series(live.iter().map(|sum| sum.label));
         for series in &mut self.series {
-            let grown = series.publish(live.iter().find(|sum| sum.label == series.label));
+            let grown = series.publish(sum_of(&live, series.label));
             if grown != Sums::default() {
                 news.grown.push((series.label, grown));
             }
@@ -286,7 +286,7 @@ impl Agent {
                 && span.start >= self.epoch
             {
                 piece.measured = true;
-                news.finished.push((span.label, Window { from: span.start, to: span.end }));
+                news.finished.push((span.label.label, Window { from: span.start, to: span.end }));
             }
         }
         news
@@ -299,9 +299,53 @@ impl Agent {
 
     /// Every label that it refers to.
     pub(super) fn labels(&self) -> impl Iterator<Item = LabelId> + '_ {
-        let pieces = self.timeline.pieces.iter().map(|piece| piece.label);
+        self.series.iter().map(|series| series.label).chain(self.visit_labels())
+    }
+
+    /// Those of visits that may still change.
+    pub(super) fn visit_labels(&self) -> impl Iterator<Item = LabelId> + '_ {
+        let pieces = self.timeline.pieces.iter().map(|piece| piece.label.label);
         let waiting = self.buckets.iter().flat_map(|buckets| buckets.labels());
-        self.series.iter().map(|series| series.label).chain(pieces).chain(waiting)
+        pieces.chain(waiting)
+    }
+
+    /// A visit that is known under `other` stays there although its label has got room since, so
+    /// that it does not count twice.
+    pub(super) fn keep_folded(
+        &self,
+        rows: &mut [Told],
+        doubtful: &mut Option<(VisitLabel, Timestamp)>,
+        book: &Book,
+    ) {
+        if !self.timeline.has_folded() {
+            return;
+        }
+        let told = rows.iter_mut().map(|row| (&mut row.label, row.start));
+        let doubtful = doubtful.iter_mut().map(|(label, start)| (label, *start));
+        for (label, start) in told.chain(doubtful).filter(|(label, _)| label.folded == 0) {
+            let known =
+                book.as_folded(label.label).find(|folded| self.timeline.knows_at(*folded, start));
+            *label = known.unwrap_or(*label);
+        }
+    }
+
+    /// Forgets the series of these labels.
+    pub(super) fn forget_series(&mut self, labels: &BTreeSet<LabelId>, book: &Book) {
+        let mut starts = self.starts.decode(&self.places(book));
+        let before = std::mem::take(&mut self.series);
+        let mut places = Vec::with_capacity(before.len());
+        for series in before {
+            let stays = !labels.contains(&series.label);
+            places.push(stays.then(|| u32::try_from(self.series.len()).ok()).flatten());
+            self.series.extend(Some(series).filter(|_| stays));
+        }
+        starts.retain_mut(|start| {
+            let place = places.get(start.place as usize).copied().flatten();
+            start.place = place.unwrap_or(start.place);
+            place.is_some()
+        });
+        starts.sort_unstable();
+        self.starts = Starts::encode(&starts, &self.places(book));
     }
 
     /// The visits that have not ended at the observed time, with their starts.
@@ -309,7 +353,7 @@ impl Agent {
         let Some(observed) = self.observed else { return Vec::new() };
         let spans = book.spans(&self.timeline, observed);
         let lasting = spans.iter().filter(|span| span.start < observed && span.end >= observed);
-        lasting.map(|span| (span.label, span.start)).collect()
+        lasting.map(|span| (span.label.label, span.start)).collect()
     }
 
     /// State changes in the trailing `lookback` before the observed time, in steps of a minute: for
@@ -328,8 +372,7 @@ impl Agent {
         let from = Timestamp::from_millis(i64::from(first_minute) * MINUTE).max(self.settled_to);
         let live = book.tally(&book.spans(&self.timeline, observed), Window { from, to: observed });
         for (series, entries) in self.series.iter().zip(&mut entries) {
-            *entries +=
-                live.iter().find(|sum| sum.label == series.label).map_or(0, |sum| sum.entries);
+            *entries += sum_of(&live, series.label).map_or(0, |sum| sum.entries);
         }
         entries
     }
@@ -341,10 +384,10 @@ impl Agent {
             return;
         }
         let places = self.places(book);
+        let index = Index::new(self.series.iter().map(|series| series.label));
         let mut starts = self.starts.decode(&places);
         starts.extend(more.filter_map(|(label, start, count)| {
-            let place = self.series.iter().position(|series| series.label == label)?;
-            Some(Start { minute: minute_of(start), place: u32::try_from(place).ok()?, count })
+            Some(Start { minute: minute_of(start), place: index.find(label)?, count })
         }));
         // Stable: nearly all of it is sorted already.
         starts.sort_by_key(|start| (start.minute, start.place));
@@ -360,13 +403,16 @@ impl Agent {
         Places::new(self.series.iter().map(|series| series.label), &book.labels)
     }
 
-    fn series_of(&mut self, label: LabelId) -> &mut Series {
-        let place =
-            self.series.iter().position(|series| series.label == label).unwrap_or_else(|| {
+    /// Sees to it that each of the labels has a series. Returns where all of them stand.
+    fn add_series(&mut self, labels: impl Iterator<Item = LabelId>) -> Index {
+        let mut index = Index::new(self.series.iter().map(|series| series.label));
+        for label in labels {
+            if index.find(label).is_none() {
+                index.add(label);
                 self.series.push(Series::new(label));
-                self.series.len() - 1
-            });
-        &mut self.series[place]
+            }
+        }
+        index
     }
 
     /// Forgets the starts that no trailing `lookback` will need again.
@@ -407,6 +453,11 @@ impl Series {
     pub(super) fn published(&self) -> Sums {
         Sums { entries: u64::from(self.published_entries), millis: self.published_millis }
     }
+}
+
+/// The sum of `label` among those sorted by label.
+fn sum_of(sums: &[Tally], label: LabelId) -> Option<&Tally> {
+    sums.binary_search_by_key(&label, |sum| sum.label).ok().map(|place| &sums[place])
 }
 
 /// State changes of one agent and label fit 32 bits: 136 years of one a second.

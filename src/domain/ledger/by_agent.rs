@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::book::Book;
-use super::label::LabelId;
+use super::label::{LabelId, VisitLabel};
 use super::timeline::{Told, leave_one_of_each};
 use super::{Applied, Origin, Rows, WRAP_UP};
-use crate::domain::names::NameId;
+use crate::domain::names::{NameId, own_name};
 use crate::domain::report::{Report, Row};
 use crate::domain::time::{Timestamp, Window};
 
@@ -81,9 +81,24 @@ pub(super) struct Reading {
     /// The rows that count of the agent that was read last, as the counts need them.
     pub(super) rows: Vec<Told>,
     /// Of these, the one that begins last, if it has no length: it may last all the same.
-    pub(super) doubtful: Option<(LabelId, Timestamp)>,
+    pub(super) doubtful: Option<(VisitLabel, Timestamp)>,
     /// By the report's own places of state and skill.
-    labels: HashMap<(NameId, NameId), LabelId>,
+    labels: HashMap<(NameId, NameId), VisitLabel>,
+    /// The states that have no label of their own.
+    over_states: HashSet<NameId>,
+}
+
+impl Reading {
+    /// The labels that the report used.
+    pub(super) fn labels(&self) -> impl Iterator<Item = LabelId> + '_ {
+        self.labels.values().map(|visit| visit.label)
+    }
+
+    /// How many states, and pairs of state and skill, of the report were over the limits.
+    pub(super) fn over_limit(&self) -> (usize, usize) {
+        let folded = self.labels.values().filter(|visit| visit.folded != 0);
+        (self.over_states.len(), folded.count())
+    }
 }
 
 impl<'a> ByAgent<'a> {
@@ -175,7 +190,12 @@ impl OfAgent<'_> {
                 let (state, skill) =
                     (self.report.names().value(row.state), self.report.names().value(row.skill));
                 let is_wrap_up = book.rules.wrap_up.iter().any(|alias| **alias == **state);
-                book.intern(if is_wrap_up { WRAP_UP } else { state }, skill)
+                let state = if is_wrap_up { WRAP_UP } else { state };
+                let label = book.intern(state, skill);
+                if book.find_state(&own_name(state)).is_none() {
+                    reading.over_states.insert(row.state);
+                }
+                label
             });
             let is_doubtful = last == Some(row);
             let end =

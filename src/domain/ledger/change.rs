@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::label::LabelId;
+use super::label::{LabelId, Labels};
 use super::rest::Resting;
 use super::{Ledger, Progress, TargetId, Total};
+use crate::domain::names::Names;
 use crate::domain::time::Timestamp;
 
 /// All that was different before.
@@ -16,8 +17,8 @@ pub struct Change {
     /// `None`: it was not known.
     pub(super) agents: BTreeMap<Arc<str>, Option<Arc<Resting>>>,
     pub(super) totals: HashMap<LabelId, Option<Total>>,
-    /// How many labels there were.
-    pub(super) labels: usize,
+    names: Arc<Names>,
+    pub(super) labels: Arc<Labels>,
     horizon: Timestamp,
     forget_at: Timestamp,
 }
@@ -45,7 +46,8 @@ impl Ledger {
             progress: self.targets[target.index()].clone(),
             agents: BTreeMap::new(),
             totals: HashMap::new(),
-            labels: self.book.labels.len(),
+            names: Arc::clone(&self.book.names),
+            labels: Arc::clone(&self.book.labels),
             horizon: self.horizon,
             forget_at: self.forget_at,
         }
@@ -65,7 +67,7 @@ impl Ledger {
                 None => self.totals.remove(&label),
             };
         }
-        Arc::make_mut(&mut self.book.labels).truncate(change.labels);
+        (self.book.names, self.book.labels) = (change.names, change.labels);
         self.targets[change.target.index()] = change.progress;
         self.horizon = change.horizon;
         self.forget_at = change.forget_at;

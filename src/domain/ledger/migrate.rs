@@ -4,6 +4,7 @@ use super::agent::Agent;
 use super::label::{Label, LabelId, Labels};
 use super::saved::{Damaged, Key, Record};
 use crate::domain::names::Names;
+use crate::domain::time::Timestamp;
 
 /// What is to be written so that `records` of version 1, all of them in the order of their keys,
 /// are those of version 2: agents have their state changes in records of their own.
@@ -12,12 +13,14 @@ use crate::domain::names::Names;
 /// When a record makes no sense.
 pub fn from_version_1(records: &[(Vec<u8>, Vec<u8>)]) -> Result<Vec<Record>, Damaged> {
     let (mut names, mut labels) = (Names::default(), Labels::default());
+    // What they are of makes no difference here.
+    let (is_limited, used) = (false, Timestamp::MIN);
     for (key, value) in records {
         if let Key::Label(number) = Key::from_bytes(key)? {
             let (state, skill): (&str, Option<&str>) = Record::value(value)?;
             let label =
                 Label { state: names.intern(state), skill: skill.map(|skill| names.intern(skill)) };
-            if labels.restore(label) != LabelId::from_number(number) {
+            if !labels.restore(LabelId::from_number(number), label, is_limited, used) {
                 return Err(Damaged);
             }
         }

@@ -24,6 +24,7 @@ mod timeline;
 mod tests;
 
 pub use change::Change;
+pub use label::LabelLimits;
 pub use migrate::from_version_1;
 pub use saved::{Damaged, Key, Record, Restored, SavedTarget};
 pub use shown::{Show, ShownTarget};
@@ -50,14 +51,15 @@ pub const WRAP_UP: &str = "Wrap-up";
 /// The horizon lies at most this far behind the highest watermark.
 const LONGEST_UNSETTLED: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// An agent whose reports had no row for this long loses its series.
+/// An agent whose reports had no row for this long loses its series, and so does a label that no
+/// report used.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How often, in event time, agents to forget are looked for.
+/// How often, in event time, agents and labels to forget are looked for.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
 /// What the rows of a report are; it depends on the tenant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Rows {
     /// Every visit that touches the window, cut at its edges or whole.
     #[default]
@@ -72,7 +74,7 @@ pub enum Rows {
 }
 
 /// How much of single agents is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Detail {
     /// Each agent by state and skill.
     #[default]
@@ -96,6 +98,8 @@ pub struct Rules {
     pub wrap_up: Vec<String>,
     /// How much of single agents is counted.
     pub detail: Detail,
+    /// How many labels may have series of their own.
+    pub labels: LabelLimits,
 }
 
 /// A target's place in the configuration.
@@ -157,6 +161,8 @@ struct Progress {
     newest: Arc<BTreeSet<Arc<str>>>,
     /// How it tells of states that last.
     lasting: Lasting,
+    /// How many states, and pairs of state and skill, of that report were over the limits.
+    over_limit: (usize, usize),
 }
 
 /// What all agents did under one label.
@@ -176,9 +182,6 @@ pub struct Ledger {
     totals: HashMap<LabelId, Total>,
     horizon: Timestamp,
     forget_at: Timestamp,
-    /// Grows with every report, also with one that is taken back: the next one changes agents to
-    /// something else.
-    revision: u32,
 }
 
 impl Ledger {
@@ -192,7 +195,6 @@ impl Ledger {
             totals: HashMap::new(),
             horizon: Timestamp::MIN,
             forget_at: Timestamp::MIN,
-            revision: 0,
         }
     }
 
@@ -227,7 +229,6 @@ impl Ledger {
     /// back.
     pub fn apply(&mut self, origin: &Origin, report: &Report) -> (Applied, Change) {
         let mut change = self.begin(origin.target);
-        self.revision = self.revision.wrapping_add(1);
         let progress = &mut self.targets[origin.target.0];
         let told = ByAgent::new(report);
         let lasting = self.book.rules.rows == Rows::States
@@ -244,6 +245,8 @@ impl Ledger {
         }
         let covered = report.covered().map(|agents| agents.map(Arc::clone).collect());
         self.leave(origin.target, newest.into_iter().collect(), covered, &mut change);
+        self.targets[origin.target.0].over_limit = reading.over_limit();
+        self.use_labels(&reading, origin.window.to);
         self.move_horizon();
         self.forget(&mut change);
         let rows = u64::try_from(report.rows().len()).unwrap_or(u64::MAX);
@@ -264,6 +267,7 @@ impl Ledger {
         change.keep_agent(&name, known.map(|(_, agent)| agent));
         let mut agent = known
             .map_or_else(|| Agent::new(origin.window, target_epoch), |(_, agent)| agent.wake());
+        agent.keep_folded(&mut reading.rows, &mut reading.doubtful, &self.book);
         let report = AgentReport {
             target: origin.target,
             target_epoch,
@@ -365,7 +369,7 @@ impl Ledger {
             }
             agent.trim(self.book.rules.lookback);
         }
-        self.agents.insert(name, Resting::new(&agent, self.revision, &self.book));
+        self.agents.insert(name, Resting::new(&agent, &self.book));
     }
 
     /// What lies before the lowest watermark less the overlap can no longer be asked for again, so
@@ -403,5 +407,58 @@ impl Ledger {
         for progress in &mut self.targets {
             Arc::make_mut(&mut progress.newest).retain(|name| self.agents.contains_key(name));
         }
+        self.forget_labels(highest, change);
+    }
+
+    /// Takes note of the labels that a report used up to `time`; to the hour, since it is written
+    /// with the report.
+    fn use_labels(&mut self, reading: &Reading, time: Timestamp) {
+        for label in reading.labels() {
+            let over = self.book.labels.over_skills(label);
+            if [label, over].iter().any(|id| time.since(self.book.labels.used(*id)) >= FORGET_EVERY)
+            {
+                Arc::make_mut(&mut self.book.labels).use_at(label, time);
+            }
+        }
+    }
+
+    /// Forgets the labels that nobody used for 30 days, with all their series.
+    fn forget_labels(&mut self, highest: Timestamp, change: &mut Change) {
+        let labels = &self.book.labels;
+        let is_unused = |id: &LabelId| highest.since(labels.used(*id)) >= FORGOTTEN_AFTER;
+        let mut unused: BTreeSet<LabelId> =
+            labels.iter().map(|(id, _)| id).filter(is_unused).collect();
+        if unused.is_empty() {
+            return;
+        }
+        // A visit that lasts uses its label although no report tells of it again.
+        let visits = self.agents.values().flat_map(|agent| {
+            let labels: Vec<LabelId> = agent.wake().visit_labels().collect();
+            labels
+        });
+        let lasting: BTreeSet<LabelId> = visits.filter(|label| unused.contains(label)).collect();
+        let labels = Arc::make_mut(&mut self.book.labels);
+        for label in lasting {
+            labels.use_at(label, highest);
+            unused.remove(&label);
+            unused.remove(&labels.over_skills(label));
+        }
+        if unused.is_empty() {
+            return;
+        }
+        for (name, resting) in &mut self.agents {
+            let mut agent = resting.wake();
+            if agent.series.iter().any(|series| unused.contains(&series.label)) {
+                change.keep_agent(name, Some(resting));
+                agent.forget_series(&unused, &self.book);
+                *resting = Resting::new(&agent, &self.book);
+            }
+        }
+        for label in &unused {
+            if let Some(total) = self.totals.remove(label) {
+                change.keep_total(*label, Some(&total));
+            }
+        }
+        self.book.forget(&unused);
     }
 }

@@ -7,10 +7,11 @@ use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Show;
+use super::book::Book;
 use super::rest::Face;
+use super::{Detail, Show};
 use crate::domain::live::{Live, LiveAgent};
-use crate::domain::names::NameId;
+use crate::domain::names::{NameId, OTHER};
 use crate::domain::snapshot::{
     AgentSeries, Agents, Fingerprint, LiveStart, Shard, SkillAgents, Snapshot,
 };
@@ -26,8 +27,6 @@ const SAME_START: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Lived {
     pub(super) observed: Timestamp,
-    /// The live states' revision when something of it last changed.
-    pub(super) revision: u32,
     /// Where it is, if it is told since when.
     pub(super) start: Option<LiveStart>,
 }
@@ -42,6 +41,10 @@ impl Lived {
 pub(super) struct Overlay<'a> {
     live: &'a Live,
     skills: bool,
+    /// How the live feed's pairs of state and skill are shown: those over the limits as `other`.
+    shown_as: ShownAs,
+    /// How many states, and pairs, were over the limits.
+    pub(super) over_limit: (usize, usize),
     /// When it observed them; `None` when it is stale.
     observed: Option<Timestamp>,
     /// By place among the ledger's agents: what the live feed says of them, and whether that holds
@@ -57,7 +60,7 @@ impl<'a> Overlay<'a> {
     pub(super) fn new<'b>(
         live: &'a Live,
         agents: impl Iterator<Item = (&'b Arc<str>, &'b Face, bool)>,
-        skills: bool,
+        book: &Book,
     ) -> Self {
         let observed = live.observed();
         let mut rest = live.agents().peekable();
@@ -70,7 +73,9 @@ impl<'a> Overlay<'a> {
             told.push(own);
         }
         alone.extend(rest);
-        Self { live, skills, observed, told, alone }
+        let skills = book.rules.detail == Detail::AgentSkill;
+        let (shown_as, over_limit) = shown_as(live, book);
+        Self { live, skills, shown_as, over_limit, observed, told, alone }
     }
 
     /// What holds instead of the history of the agent at `place`.
@@ -90,11 +95,11 @@ impl<'a> Overlay<'a> {
 
     fn lived(&self, agent: &LiveAgent) -> Option<Lived> {
         let start = agent.start.map(|start| {
-            let skill =
-                if self.skills { Arc::clone(self.live.name(agent.skill)) } else { Arc::from("") };
-            LiveStart { state: Arc::clone(self.live.name(agent.state)), skill, start }
+            let (state, skill) = &self.shown_as[&(agent.state, agent.skill)];
+            let skill = if self.skills { Arc::clone(skill) } else { Arc::from("") };
+            LiveStart { state: Arc::clone(state), skill, start }
         });
-        self.observed.map(|observed| Lived { observed, revision: agent.revision, start })
+        self.observed.map(|observed| Lived { observed, start })
     }
 
     /// Adds the agents to those that stand where the history says.
@@ -124,7 +129,7 @@ impl<'a> Overlay<'a> {
         let mut skills: BTreeMap<(Arc<str>, Arc<str>), u64> =
             own.map(|own| ((own.skill, own.state), own.agents)).collect();
         for ((state, skill), agents) in by_label {
-            let (state, skill) = (self.live.name(state), self.live.name(skill));
+            let (state, skill) = &self.shown_as[&(state, skill)];
             *states.entry(Arc::clone(state)).or_default() += agents;
             *skills.entry((Arc::clone(skill), Arc::clone(state))).or_default() += agents;
         }
@@ -151,16 +156,21 @@ impl<'a> Overlay<'a> {
         snapshot.series_dropped +=
             dropped.iter().map(|(_, agent)| alone_series(agent, show)).sum::<u64>();
         for agents in shown.chunks(SHARD) {
-            let told: Vec<(&str, u32)> =
-                agents.iter().map(|(name, agent)| (&***name, agent.revision)).collect();
-            let fingerprint = Fingerprint::of(&("live", told, show.agent_info));
+            let start = |agent| self.lived(agent).and_then(|lived| lived.start);
+            let agent_name =
+                |agent: &'a LiveAgent| agent.agent_name.as_deref().filter(|_| show.agent_info);
+            let told: Vec<_> = agents
+                .iter()
+                .map(|(name, agent)| (&***name, start(agent), agent_name(agent)))
+                .collect();
+            let fingerprint = Fingerprint::of(&("live", told));
             let series = |(name, agent): &(&Arc<str>, &'a LiveAgent)| AgentSeries {
                 agent: Arc::clone(name),
-                agent_name: agent.agent_name.as_deref().filter(|_| show.agent_info).map(Arc::from),
+                agent_name: agent_name(agent).map(Arc::from),
                 observed: Some(observed),
                 labels: Vec::new(),
                 states: Vec::new(),
-                live: self.lived(agent).and_then(|lived| lived.start),
+                live: start(agent),
             };
             snapshot.shards.push(Shard {
                 fingerprint,
@@ -174,6 +184,43 @@ impl<'a> Overlay<'a> {
             });
         }
     }
+}
+
+type ShownAs = HashMap<(NameId, NameId), (Arc<str>, Arc<str>)>;
+
+/// How each pair of state and skill of the live feed is shown: under its own names where the
+/// history has them or there is room beside the history's, in the order of the names; else as
+/// `other`. And how many states, and pairs, are over the limits.
+fn shown_as(live: &Live, book: &Book) -> (ShownAs, (usize, usize)) {
+    let limits = book.rules.labels;
+    let mut pairs: Vec<(NameId, NameId)> = live.labels().collect();
+    pairs.sort_unstable_by_key(|(state, skill)| (live.name(*state), live.name(*skill)));
+    let mut states_left = limits.states.saturating_sub(book.labels.states);
+    let mut pairs_left = limits.pairs.saturating_sub(book.labels.pairs);
+    let other: Arc<str> = Arc::from(OTHER);
+    let mut states: HashMap<NameId, bool> = HashMap::new();
+    let mut over_pairs = 0;
+    let take = |left: &mut usize| {
+        let fits = *left > 0;
+        *left -= usize::from(fits);
+        fits
+    };
+    let shown = pairs.into_iter().map(|(state, skill)| {
+        let (state_name, skill_name) = (live.name(state), live.name(skill));
+        let keeps_state = *states
+            .entry(state)
+            .or_insert_with(|| book.find_state(state_name).is_some() || take(&mut states_left));
+        let state_name = if keeps_state { state_name } else { &other };
+        let keeps_skill = skill_name.is_empty()
+            || book.find(state_name, skill_name).is_some()
+            || (keeps_state && take(&mut pairs_left));
+        over_pairs += usize::from(!keeps_skill || !keeps_state);
+        let skill_name = if keeps_skill { skill_name } else { &other };
+        ((state, skill), (Arc::clone(state_name), Arc::clone(skill_name)))
+    });
+    let shown: ShownAs = shown.collect();
+    let over_states = states.values().filter(|keeps| !**keeps).count();
+    (shown, (over_states, over_pairs))
 }
 
 /// What the live feed says of the agent `name`; those before it in `rest` go to `alone`.

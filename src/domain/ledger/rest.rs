@@ -12,14 +12,16 @@ use super::saved::{Damaged, Record};
 use super::starts::Starts;
 use super::{Detail, TargetId};
 use crate::domain::names::NameId;
+use crate::domain::snapshot::Fingerprint;
 use crate::domain::time::Timestamp;
 
 /// An agent at rest. Never changes: a report puts another one in its place, so whoever shows it may
 /// take its time.
 #[derive(Debug)]
 pub(super) struct Resting {
-    /// The ledger's revision when something of it last changed.
-    pub(super) revision: u32,
+    /// What tells its record and starts from others. Their bytes, and not when they last changed:
+    /// pages outlive the ledger at a reload.
+    pub(super) content: Fingerprint,
     pub(super) face: Face,
     /// All but its starts, as it stands in the store.
     pub(super) record: Box<[u8]>,
@@ -52,20 +54,14 @@ pub(super) struct Standing {
 }
 
 impl Resting {
-    pub(super) fn new(agent: &Agent, revision: u32, book: &Book) -> Arc<Self> {
-        let record = Record::bytes(agent).into();
-        Arc::new(Self {
-            revision,
-            face: Face::of(agent, book),
-            record,
-            starts: agent.starts.clone(),
-        })
+    pub(super) fn new(agent: &Agent, book: &Book) -> Arc<Self> {
+        Self::restored(agent, Record::bytes(agent).into(), book)
     }
 
     /// The agent that a store told of.
     pub(super) fn restored(agent: &Agent, record: Box<[u8]>, book: &Book) -> Arc<Self> {
         Arc::new(Self {
-            revision: 0,
+            content: Fingerprint::of(&(&record, &agent.starts)),
             face: Face::of(agent, book),
             record,
             starts: agent.starts.clone(),
@@ -119,17 +115,15 @@ impl Standing {
         let state = latest().map(state_of).min_by_key(|state| book.names.value(*state));
         standing.start = start;
         standing.labels.extend(latest().filter(|label| Some(state_of(*label)) == state));
+        // Several skills without labels of their own are one.
+        standing.labels.sort_unstable();
+        standing.labels.dedup();
         standing
     }
 
     /// The state; `None` when it is in none.
     pub(super) fn state(&self, book: &Book) -> Option<NameId> {
         self.labels.first().map(|label| book.labels.label(*label).state)
-    }
-
-    /// Whether the agent is in what `label` stands for.
-    pub(super) fn is_under(&self, label: LabelId, book: &Book) -> bool {
-        self.labels.iter().any(|own| book.groups_of(*own).contains(&label))
     }
 
     /// Under how many of the labels that are shown it is.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::agent::Agent;
-use super::label::{Label, LabelId};
+use super::label::{LabelId, Labels};
 use super::rest::Resting;
 use super::starts::{Chunks, is_chunk};
 use super::{Change, Ledger, Progress, Rules, TargetId, Total};
@@ -28,6 +28,8 @@ pub enum Key {
     Ledger,
     /// A label, by its number.
     Label(u32),
+    /// When a label was last used, by its number.
+    LabelUse(u32),
     /// A target, by its filter.
     Target(Filter),
     /// An agent, by its id.
@@ -83,6 +85,7 @@ impl Key {
             Self::Version => vec![b'v'],
             Self::Ledger => vec![b'h'],
             Self::Label(number) => [&b"l"[..], &number.to_be_bytes()].concat(),
+            Self::LabelUse(number) => [&b"u"[..], &number.to_be_bytes()].concat(),
             Self::Target(filter) => [b"t", &*filter_bytes(filter)].concat(),
             Self::Agent(name) => [b"a", name.as_bytes()].concat(),
             Self::Starts(chunk, name) => {
@@ -105,6 +108,7 @@ impl Key {
             Self::Version
             | Self::Ledger
             | Self::Label(_)
+            | Self::LabelUse(_)
             | Self::Total(_)
             | Self::Submit(_)
             | Self::AgentIds => false,
@@ -128,6 +132,7 @@ impl Key {
             b'v' => Self::Version,
             b'h' => Self::Ledger,
             b'l' => Self::Label(number()?),
+            b'u' => Self::LabelUse(number()?),
             b't' => Self::Target(filter()?),
             b'a' => Self::Agent(Arc::from(text()?)),
             b's' => Self::Total(number()?),
@@ -193,7 +198,7 @@ impl Ledger {
     ) -> Vec<Record> {
         let mut records =
             vec![self.head_record(), self.target_record(change.target, filters, last_success)];
-        records.extend(self.label_records(change.labels));
+        self.label_records(&change.labels, &mut records);
         for (name, before) in &change.agents {
             self.agent_records(name, before.as_deref(), &mut records);
         }
@@ -214,7 +219,7 @@ impl Ledger {
         for (place, last_success) in last_success.iter().enumerate() {
             records.push(self.target_record(TargetId::new(place), filters, *last_success));
         }
-        records.extend(self.label_records(0));
+        self.label_records(&Labels::default(), &mut records);
         for name in self.agents.keys() {
             self.agent_records(name, None, &mut records);
         }
@@ -237,11 +242,29 @@ impl Ledger {
         Record::put(&Key::Target(filters[id.index()].clone()), &saved)
     }
 
-    fn label_records(&self, first: usize) -> impl Iterator<Item = Record> + '_ {
-        self.book.labels.iter().skip(first).map(|(id, label)| {
-            let name = |name| &**self.book.names.value(name);
-            Record::put(&Key::Label(id.number()), &(name(label.state), label.skill.map(name)))
-        })
+    /// What is to be written of the labels that were `before`.
+    fn label_records(&self, before: &Labels, records: &mut Vec<Record>) {
+        let now = &*self.book.labels;
+        if std::ptr::eq(before, now) {
+            return;
+        }
+        let name = |name| &**self.book.names.value(name);
+        for number in 0..now.places().max(before.places()) {
+            let (key, use_key) = (Key::Label(number), Key::LabelUse(number));
+            match (before.at(number), now.at(number)) {
+                (Some(_), None) => records.extend([Record::delete(&key), Record::delete(&use_key)]),
+                (known, Some((label, used))) => {
+                    if known.is_none_or(|(before, _)| before != label) {
+                        let names = (name(label.state), label.skill.map(name));
+                        records.push(Record::put(&key, &names));
+                    }
+                    if known.is_none_or(|(_, before)| before != used) {
+                        records.push(Record::put(&use_key, &used));
+                    }
+                }
+                (None, None) => {}
+            }
+        }
     }
 
     /// What is to be written of an agent that was `before`.
@@ -275,6 +298,7 @@ impl Ledger {
 pub struct Restored {
     head: Option<(Timestamp, Timestamp)>,
     labels: Vec<(u32, String, Option<String>)>,
+    used: HashMap<u32, Timestamp>,
     targets: HashMap<Filter, SavedTarget>,
     agents: Vec<RestoredAgent>,
     /// Where the agent behind the one whose starts were told last stands.
@@ -303,6 +327,9 @@ impl Restored {
             Key::Label(number) => {
                 let (state, skill) = Record::value(value)?;
                 self.labels.push((number, state, skill));
+            }
+            Key::LabelUse(number) => {
+                self.used.insert(number, Record::value(value)?);
             }
             Key::Target(filter) => {
                 self.targets.insert(filter, Record::value(value)?);
@@ -369,14 +396,13 @@ impl Restored {
                 };
             }
         }
-        self.labels.sort_unstable_by_key(|(number, _, _)| *number);
+        // A state over all skills comes before its labels, wherever a place was free.
+        self.labels.sort_unstable_by_key(|(number, _, skill)| (skill.is_some(), *number));
+        // An older version did not tell: as if it had been used just now.
+        let newest = self.targets.values().filter_map(|target| target.watermark).max();
         for (number, state, skill) in &self.labels {
-            let names = Arc::make_mut(&mut ledger.book.names);
-            let state = names.intern(state);
-            let skill = skill.as_deref().map(|skill| names.intern(skill));
-            if Arc::make_mut(&mut ledger.book.labels).restore(Label { state, skill })
-                != LabelId::from_number(*number)
-            {
+            let used = self.used.get(number).copied().or(newest).unwrap_or(Timestamp::MIN);
+            if !ledger.book.restore(*number, state, skill.as_deref(), used) {
                 return Err(Damaged);
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::book::Book;
 use super::overlay::Lived;
 use super::rest::{Face, Resting, Standing};
-use super::{Ledger, Show, TargetId};
+use super::{Ledger, Rules, Show, TargetId};
 use crate::domain::snapshot::{Agents, Fingerprint, Shard};
 use crate::domain::time::Timestamp;
 
@@ -123,14 +123,14 @@ impl Ledger {
         show: &Show,
         known: &HashSet<Fingerprint>,
     ) -> Shard {
-        // All else that a series shows of an agent follows from these: what reports told of it,
-        // whether that is stale, and what the live feed says of it.
+        // All else that a series shows of an agent follows from these: what is known of it,
+        // whether that is stale, what the live feed says of it, and the rules.
         let told = |shown: &Shown| {
             (
                 Arc::clone(&shown.name),
-                shown.agent.revision,
+                shown.agent.content,
                 shown.stale,
-                shown.over.as_ref().map(|over| over.revision),
+                shown.over.as_ref().map(|over| over.start.clone()),
             )
         };
         let told: Vec<_> =
@@ -140,7 +140,9 @@ impl Ledger {
             .filter_map(|shown| Some((Arc::clone(&shown.name), shown.observed()?)))
             .collect();
         let agent_info = show.agent_info;
-        let fingerprint = Fingerprint::of(&(told, agent_info));
+        let Rules { rows, lookback, detail, .. } = &*self.book.rules;
+        let labels = self.book.labels.given_up;
+        let fingerprint = Fingerprint::of(&(told, agent_info, (rows, lookback, detail), labels));
         Shard {
             fingerprint,
             series: agents.iter().map(|shown| shown.series(&self.book, agent_info)).sum(),

@@ -1,6 +1,6 @@
 //! What the ledger shows: the floor (who is where now, since when) and the counts, as a snapshot.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use super::label::LabelId;
 use super::overlay::Overlay;
 use super::rest::{Face, Resting};
 use super::shards::{Homed, Shown, shards};
-use super::{Detail, Ledger};
+use super::{Detail, LabelLimits, Ledger};
 use crate::domain::live::Live;
 use crate::domain::names::NameId;
 use crate::domain::snapshot::{
-    AgentSeries, Fingerprint, LabelSeries, LiveSeries, SkillAgents, Snapshot, StateSeries,
-    TargetSeries,
+    AgentSeries, Fingerprint, LabelSeries, LabelSets, LiveSeries, SkillAgents, Snapshot,
+    StateSeries, TargetSeries,
 };
 use crate::domain::time::Timestamp;
 
@@ -67,17 +67,16 @@ impl Ledger {
         known: &HashSet<Fingerprint>,
     ) -> Snapshot {
         let (live, live_series) = live.unzip();
-        let skills = self.book.rules.detail == Detail::AgentSkill;
         let faces = self
             .agents
             .iter()
             .map(|(name, agent)| (name, &agent.face, is_stale(&agent.face, show)));
-        let overlay = live.map(|live| Overlay::new(live, faces, skills));
+        let overlay = live.map(|live| Overlay::new(live, faces, &self.book));
         let mut snapshot = self.aggregates(show, overlay.as_ref());
         if let Some(overlay) = &overlay {
             overlay.add_to(&mut snapshot, show);
         }
-        snapshot.series_dropped = live_series.as_ref().map_or(0, |live| live.left_out);
+        snapshot.label_sets = self.label_sets(overlay.as_ref(), live_series.as_ref());
         snapshot.live = live_series;
         if self.book.rules.detail == Detail::Aggregate {
             return snapshot;
@@ -192,6 +191,23 @@ impl Ledger {
         snapshot
     }
 
+    /// How near the labels are to their limits.
+    fn label_sets(
+        &self,
+        overlay: Option<&Overlay<'_>>,
+        live: Option<&LiveSeries>,
+    ) -> Vec<LabelSets> {
+        let LabelLimits { states, pairs } = self.book.rules.labels;
+        let over = self.targets.iter().map(|progress| progress.over_limit);
+        let over = over.chain(overlay.map(|overlay| overlay.over_limit));
+        let over = over.fold((0, 0), |(a, b), (states, pairs)| (states.max(a), pairs.max(b)));
+        let own = [
+            LabelSets::new("state", self.book.labels.states, states, over.0),
+            LabelSets::new("state_skill", self.book.labels.pairs, pairs, over.1),
+        ];
+        own.into_iter().chain(live.iter().flat_map(|live| live.label_sets.clone())).collect()
+    }
+
     fn shown_targets(&self, show: &Show) -> Vec<TargetSeries> {
         let series = show.targets.iter().zip(&self.targets).map(|(shown, progress)| TargetSeries {
             target: Arc::clone(&shown.name),
@@ -211,6 +227,11 @@ impl Book {
     pub(super) fn agent_series(&self, shown: &Shown, agent_info: bool) -> AgentSeries {
         let agent = shown.agent.wake();
         let standing = shown.standing();
+        let here: BTreeSet<LabelId> = standing
+            .iter()
+            .flat_map(|standing| &standing.labels)
+            .flat_map(|label| self.groups_of(*label))
+            .collect();
         let series = agent
             .series
             .iter()
@@ -226,7 +247,7 @@ impl Book {
                         .skill
                         .map_or_else(|| Arc::from(""), |skill| Arc::clone(self.names.value(skill))),
                     start: standing
-                        .filter(|standing| standing.is_under(series.label, self))
+                        .filter(|_| here.contains(&series.label))
                         .map(|standing| standing.start),
                     window_entries: Some(window_entries).filter(|_| !shown.stale),
                     entries: published.entries,

@@ -8,6 +8,8 @@
 //! A state change counts for its skill and for its state over all skills. The latter is told only
 //! where it is not the sum of the former: where visits to one state on several skills are one.
 
+use smallvec::SmallVec;
+
 use super::label::{LabelId, Labels};
 use crate::domain::time::Timestamp;
 
@@ -37,19 +39,37 @@ pub(super) struct Start {
 #[derive(Debug)]
 pub(super) struct Places(Vec<u32>);
 
+/// Where an agent's series stand, by their labels.
+#[derive(Debug)]
+pub(super) struct Index(SmallVec<[(LabelId, u32); 16]>);
+
+impl Index {
+    pub(super) fn new(series: impl Iterator<Item = LabelId>) -> Self {
+        let mut index: SmallVec<[(LabelId, u32); 16]> = series.zip(0..).collect();
+        index.sort_unstable();
+        Self(index)
+    }
+
+    /// The place of the label's series.
+    pub(super) fn find(&self, label: LabelId) -> Option<u32> {
+        let found = self.0.binary_search_by_key(&label, |(label, _)| *label);
+        found.ok().map(|at| self.0[at].1)
+    }
+
+    /// Takes in a series at a place behind all others.
+    pub(super) fn add(&mut self, label: LabelId) {
+        let place = u32::try_from(self.0.len()).expect("fewer series than labels");
+        if let Err(at) = self.0.binary_search_by_key(&label, |(label, _)| *label) {
+            self.0.insert(at, (label, place));
+        }
+    }
+}
+
 impl Places {
     pub(super) fn new(series: impl Iterator<Item = LabelId> + Clone, labels: &Labels) -> Self {
-        let place_of = |label| {
-            series
-                .clone()
-                .position(|other| other == label)
-                .and_then(|place| u32::try_from(place).ok())
-        };
+        let index = Index::new(series.clone());
         Self(
-            series
-                .clone()
-                .map(|label| place_of(labels.over_skills(label)).unwrap_or(u32::MAX))
-                .collect(),
+            series.map(|label| index.find(labels.over_skills(label)).unwrap_or(u32::MAX)).collect(),
         )
     }
 
@@ -65,7 +85,7 @@ impl Places {
 
 /// The starts, encoded: for each chunk its number less the one before, its length in bytes, and its
 /// bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Starts(Box<[u8]>);
 
 impl Starts {

@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::label::LabelId;
+use super::label::VisitLabel;
 use crate::domain::names::NameId;
 use crate::domain::time::{Timestamp, Window};
+
+/// What tells states apart: a name and, for those that share one, a hash.
+type State = (NameId, u64);
 
 /// Windows in order, apart from each other.
 type Windows = SmallVec<[Window; 2]>;
@@ -15,7 +18,7 @@ type Windows = SmallVec<[Window; 2]>;
 /// What is known of one visit: where it began, and up to where it is known to have lasted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Piece {
-    pub(super) label: LabelId,
+    pub(super) label: VisitLabel,
     pub(super) start: Timestamp,
     /// `None` (events only): until the agent's next row in another state.
     pub(super) end: Option<Timestamp>,
@@ -27,7 +30,7 @@ pub(super) struct Piece {
 }
 
 impl Piece {
-    fn key(&self) -> (LabelId, Timestamp) {
+    fn key(&self) -> (VisitLabel, Timestamp) {
         (self.label, self.start)
     }
 
@@ -43,7 +46,7 @@ impl Piece {
 /// One row of a report, as it concerns its agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Told {
-    pub(super) label: LabelId,
+    pub(super) label: VisitLabel,
     pub(super) start: Timestamp,
     /// `None` while it lasts.
     pub(super) end: Option<Timestamp>,
@@ -120,18 +123,17 @@ impl Timeline {
             .copied()
             .filter(|piece| parts.iter().any(|part| touches(piece, *part)))
             .collect();
+        // Those kept of sorted ones are sorted.
         let at_start = |row: &Told| {
-            told_before.iter().find(|piece| {
-                piece.label == row.label && piece.start == window.from && piece.entries > 0
-            })
+            let key = (row.label, window.from);
+            let place = told_before.binary_search_by_key(&key, Piece::key).ok()?;
+            Some(told_before[place]).filter(|piece| piece.entries > 0)
         };
         for part in &parts {
             self.erase(*part);
         }
+        self.join_inside(rows, window.from, newer);
         for row in rows.iter().filter(|row| row.start < window.to) {
-            if row.start < window.from {
-                self.join_inside(row, window.from, newer);
-            }
             // A row that starts where its window does may have been cut there: only a known visit
             // makes it an entry.
             let entries = if row.start == window.from {
@@ -184,7 +186,7 @@ impl Timeline {
 
     /// The `doubtful` row is told with no length, as the agent's last one: if it was known to last,
     /// it still does.
-    pub(super) fn let_last(&self, doubtful: Option<(LabelId, Timestamp)>, rows: &mut [Told]) {
+    pub(super) fn let_last(&self, doubtful: Option<(VisitLabel, Timestamp)>, rows: &mut [Told]) {
         let Some(key) = doubtful else { return };
         let known = self.pieces.binary_search_by_key(&key, Piece::key).ok();
         if known.is_some_and(|place| self.pieces[place].end.is_none()) {
@@ -227,19 +229,49 @@ impl Timeline {
     }
 
     /// A row that began before its window is one visit up to the window's start, so no other of its
-    /// label began within.
-    fn join_inside(&mut self, row: &Told, window_start: Timestamp, newer: &[Window]) {
+    /// label, as it was known before, began within.
+    fn join_inside(&mut self, rows: &[Told], window_start: Timestamp, newer: &[Window]) {
+        let lasts_to = |row: &Told| row.end.map_or(window_start, |end| end.min(window_start));
+        let mut early: Vec<(VisitLabel, Window)> = rows
+            .iter()
+            .filter(|row| row.start < window_start)
+            .map(|row| (row.label, Window { from: row.start, to: lasts_to(row) }))
+            .collect();
+        if early.is_empty() {
+            return;
+        }
+        early.sort_unstable_by_key(|(label, span)| (*label, span.from));
+        // Both are in the order of label and start, and `reach` is how far the rows of the label
+        // that began before a piece last: one pass, however many there are of either.
+        let mut early = early.into_iter().peekable();
+        let mut reach: Option<(VisitLabel, Timestamp)> = None;
         for piece in &mut self.pieces {
-            let inside =
-                piece.label == row.label && row.start < piece.start && piece.start < window_start;
-            if inside && row.end.is_none_or(|end| piece.start < end) && !covered(piece.start, newer)
-            {
+            let began_before =
+                |(label, span): &(VisitLabel, Window)| (*label, span.from) < piece.key();
+            while let Some((label, span)) = early.next_if(began_before) {
+                let before = reach.filter(|(reached, _)| *reached == label);
+                reach = Some((label, before.map_or(span.to, |(_, to)| to.max(span.to))));
+            }
+            let inside = reach.is_some_and(|(label, to)| label == piece.label && piece.start < to);
+            if inside && !covered(piece.start, newer) {
                 piece.entries = 0;
             }
         }
     }
 
-    fn add(&mut self, label: LabelId, span: Window, entries: u32, newer: &[Window]) {
+    /// Whether any visit is known by more than its label.
+    pub(super) fn has_folded(&self) -> bool {
+        self.pieces.iter().any(|piece| piece.label.folded != 0)
+    }
+
+    /// Whether a visit of this label is known that begins or lasts at `start`.
+    pub(super) fn knows_at(&self, label: VisitLabel, start: Timestamp) -> bool {
+        let after = self.pieces.partition_point(|piece| piece.key() <= (label, start));
+        let before = after.checked_sub(1).map(|place| &self.pieces[place]);
+        before.is_some_and(|piece| piece.label == label && piece.end.is_none_or(|end| end >= start))
+    }
+
+    fn add(&mut self, label: VisitLabel, span: Window, entries: u32, newer: &[Window]) {
         let entries = if covered(span.from, newer) { 0 } else { entries };
         if span.from == span.to {
             if entries > 0 {
@@ -315,7 +347,7 @@ impl Timeline {
         &self,
         observed: Timestamp,
         lasts: Lasts,
-        state_of: impl Fn(LabelId) -> NameId,
+        state_of: impl Fn(VisitLabel) -> State,
     ) -> Vec<Span> {
         let ends = if self.pieces.iter().any(|piece| piece.end.is_none()) {
             self.implied_ends(lasts, &state_of)
@@ -340,14 +372,14 @@ impl Timeline {
     fn implied_ends(
         &self,
         lasts: Lasts,
-        state_of: &impl Fn(LabelId) -> NameId,
+        state_of: &impl Fn(VisitLabel) -> State,
     ) -> HashMap<usize, Timestamp> {
         let mut places: Vec<usize> = (0..self.pieces.len()).collect();
         places.sort_by_key(|&place| std::cmp::Reverse(self.pieces[place].start));
         let mut ends = HashMap::new();
         // Of the starts passed so far (later ones): the nearest, and the nearest in any other state
         // than that.
-        let mut nearest: Option<(NameId, Timestamp)> = None;
+        let mut nearest: Option<(State, Timestamp)> = None;
         let mut other: Option<Timestamp> = None;
         for group in places.chunk_by(|&a, &b| self.pieces[a].start == self.pieces[b].start) {
             for &place in group.iter().filter(|&&place| self.pieces[place].end.is_none()) {
@@ -377,7 +409,7 @@ impl Timeline {
 /// A piece with its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
-    pub(super) label: LabelId,
+    pub(super) label: VisitLabel,
     pub(super) start: Timestamp,
     pub(super) end: Timestamp,
     pub(super) entries: u32,

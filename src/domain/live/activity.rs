@@ -1,13 +1,14 @@
 //! What skills are doing: their queues, agents and service levels.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use crate::domain::names::label_value;
-use crate::domain::snapshot::SkillSeries;
+use crate::domain::names::{OTHER, label_value, own_name};
+use crate::domain::snapshot::{LabelSets, SkillSeries};
 use crate::domain::time::Timestamp;
 
-/// Skills past so many are left out.
+/// Skills past so many are added up as one.
 const MAX_SKILLS: usize = 5_000;
 
 /// What agents of a skill are doing, as CXone counts them: the label `activity`.
@@ -71,7 +72,8 @@ pub struct SkillRow {
 #[derive(Clone, Debug, Default)]
 pub struct Skills {
     skills: BTreeMap<Arc<str>, SkillSeries>,
-    left_out: u64,
+    /// How many are added up as one.
+    over_limit: usize,
     stale: bool,
 }
 
@@ -81,21 +83,26 @@ impl Skills {
     pub fn replace(&mut self, rows: Vec<SkillRow>) {
         let mut skills: BTreeMap<Arc<str>, SkillSeries> = BTreeMap::new();
         for row in rows {
-            let skill: Arc<str> = Arc::from(label_value(&row.skill));
-            let known = skills
-                .entry(Arc::clone(&skill))
-                .or_insert_with(|| SkillSeries { skill, ..SkillSeries::default() });
-            known.queue = sum(known.queue, row.queue);
-            known.oldest = known.oldest.into_iter().chain(row.oldest).min();
-            known.agents = std::array::from_fn(|place| sum(known.agents[place], row.agents[place]));
-            known.inside = sum(known.inside, row.inside);
-            known.outside = sum(known.outside, row.outside);
-            known.level = known.level.into_iter().chain(row.level).min();
-            known.goal = known.goal.into_iter().chain(row.goal).max();
+            let skill: Arc<str> = Arc::from(own_name(&label_value(&row.skill)));
+            let SkillRow { queue, oldest, agents, inside, outside, level, goal, .. } = row;
+            let told = SkillSeries {
+                skill: Arc::clone(&skill),
+                queue,
+                oldest,
+                agents,
+                inside,
+                outside,
+                level,
+                goal,
+            };
+            add(skills.entry(skill), told);
         }
-        self.left_out = 0;
-        while skills.len() > MAX_SKILLS {
-            self.left_out += skills.pop_last().map_or(0, |(_, skill)| skill.series());
+        self.over_limit = skills.len().saturating_sub(MAX_SKILLS);
+        let over: Vec<SkillSeries> =
+            (0..self.over_limit).filter_map(|_| Some(skills.pop_last()?.1)).collect();
+        for skill in over {
+            let other = Arc::<str>::from(OTHER);
+            add(skills.entry(Arc::clone(&other)), SkillSeries { skill: other, ..skill });
         }
         self.skills = skills;
     }
@@ -111,11 +118,27 @@ impl Skills {
         if self.stale { Vec::new() } else { self.skills.values().cloned().collect() }
     }
 
-    /// How many series the limit on skills left out.
+    /// How near the skills are to their limit.
     #[must_use]
-    pub const fn left_out(&self) -> u64 {
-        if self.stale { 0 } else { self.left_out }
+    pub fn label_sets(&self) -> LabelSets {
+        let own = self.skills.len() - usize::from(self.over_limit > 0);
+        LabelSets::new("activity_skill", own, MAX_SKILLS, self.over_limit)
     }
+}
+
+fn add(known: Entry<'_, Arc<str>, SkillSeries>, told: SkillSeries) {
+    let Entry::Occupied(mut known) = known else {
+        known.or_insert(told);
+        return;
+    };
+    let known = known.get_mut();
+    known.queue = sum(known.queue, told.queue);
+    known.oldest = known.oldest.into_iter().chain(told.oldest).min();
+    known.agents = std::array::from_fn(|place| sum(known.agents[place], told.agents[place]));
+    known.inside = sum(known.inside, told.inside);
+    known.outside = sum(known.outside, told.outside);
+    known.level = known.level.into_iter().chain(told.level).min();
+    known.goal = known.goal.into_iter().chain(told.goal).max();
 }
 
 fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {

@@ -18,11 +18,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::ledger::WRAP_UP;
-use super::names::{NameId, Names, label_value};
+use super::names::{NameId, Names, label_value, own_name};
 use super::privacy::Privacy;
 use super::time::Timestamp;
 
-/// Past so many names, those that no agent uses any more are forgotten.
+/// Past so many names, or pairs of them, those that no agent uses any more are forgotten.
 const MAX_NAMES: usize = 100_000;
 
 /// The state of agents who take no contacts, whatever their reason.
@@ -97,7 +97,8 @@ impl Live {
     pub fn replace(&mut self, rows: Vec<LiveRow>, observed: Timestamp) {
         self.revision = self.revision.wrapping_add(1);
         let mut before = std::mem::take(&mut self.agents);
-        if self.names.len() > MAX_NAMES {
+        let most = self.names.len().max(self.labels.len()).max(self.teams.len());
+        if most > MAX_NAMES {
             let Self { wrap_up, privacy, observed, stale, revision, .. } = std::mem::take(self);
             *self = Self { wrap_up, privacy, observed, stale, revision, ..Self::default() };
             before.clear();
@@ -157,10 +158,10 @@ impl Live {
 
     fn read(&mut self, row: LiveRow) -> (Arc<str>, LiveAgent) {
         let is_wrap_up = self.wrap_up.contains(&row.state);
-        let state = self.names.intern(if is_wrap_up { WRAP_UP } else { &row.state });
-        let skill = self.names.intern(&row.skill);
-        let team = self.names.intern(&row.team);
-        let reason = row.reason.filter(|_| !is_wrap_up).map(|reason| self.names.intern(&reason));
+        let mut intern = |name: &str| self.names.intern(&own_name(name));
+        let state = intern(if is_wrap_up { WRAP_UP } else { &row.state });
+        let (skill, team) = (intern(&row.skill), intern(&row.team));
+        let reason = row.reason.filter(|_| !is_wrap_up).map(|reason| intern(&reason));
         self.labels.insert((state, skill));
         self.teams.insert((team, state));
         self.reasons.extend(reason);

@@ -1,11 +1,11 @@
 //! What is added up of the live states: agents by team, and by the reason why they are unavailable.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::Live;
-use crate::domain::names::NameId;
-use crate::domain::snapshot::TeamAgents;
+use crate::domain::names::{NameId, OTHER, own_name};
+use crate::domain::snapshot::{LabelSets, TeamAgents};
 
 /// More reasons than this are told as one.
 pub(super) const MAX_REASONS: usize = 100;
@@ -13,8 +13,8 @@ pub(super) const MAX_REASONS: usize = 100;
 /// More teams than this are told as one.
 pub(super) const MAX_TEAMS: usize = 1_000;
 
-/// The name of those past a limit.
-pub(super) const OTHER: &str = "other";
+/// More pairs of team and state than this are told as those of one team.
+pub(super) const MAX_TEAM_PAIRS: usize = 5_000;
 
 impl Live {
     /// Unavailable agents by reason, those known so far at 0 too; past 100 they are `other`. Empty
@@ -55,7 +55,10 @@ impl Live {
             teams.entry(self.name(team)).or_default().push((self.name(state), agents));
         }
         let mut told: BTreeMap<(Arc<str>, Arc<str>), u64> = BTreeMap::new();
+        let mut pairs = 0;
         for (place, (team, states)) in teams.into_iter().enumerate() {
+            pairs += states.len();
+            let place = if pairs > MAX_TEAM_PAIRS { MAX_TEAMS } else { place };
             for (state, agents) in states {
                 *told.entry((limited(team, place, MAX_TEAMS), Arc::clone(state))).or_default() +=
                     agents;
@@ -67,9 +70,26 @@ impl Live {
     /// Reasons that the tenant has, whether anybody gives them or not.
     pub fn know_reasons<'a>(&mut self, reasons: impl IntoIterator<Item = &'a str>) {
         for reason in reasons {
-            let reason = self.names.intern(reason);
+            let reason = self.names.intern(&own_name(reason));
             self.reasons.insert(reason);
         }
+    }
+}
+
+impl Live {
+    /// How near reasons and teams are to their limits.
+    #[must_use]
+    pub fn label_sets(&self) -> [LabelSets; 2] {
+        let teams: BTreeSet<NameId> = self.teams.iter().map(|(team, _)| *team).collect();
+        let sets = |kind, known: usize, limit: usize, least_over: usize| {
+            let over = known.saturating_sub(limit).max(least_over);
+            LabelSets::new(kind, known - over, limit, over)
+        };
+        let pairs_over = usize::from(self.teams.len() > MAX_TEAM_PAIRS);
+        [
+            sets("reason", self.reasons.len(), MAX_REASONS, 0),
+            sets("team", teams.len(), MAX_TEAMS, pairs_over),
+        ]
     }
 }
 

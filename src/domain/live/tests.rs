@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::sums::{MAX_REASONS, MAX_TEAMS, OTHER};
+use super::sums::{MAX_REASONS, MAX_TEAM_PAIRS, MAX_TEAMS};
 use super::*;
 use crate::domain::backoff::Random;
+use crate::domain::names::OTHER;
 use crate::domain::privacy::{AgentIds, IdKey};
+use crate::domain::snapshot::LabelSets;
 use crate::domain::time::{Monotonic, Now};
 
 fn at(millis: i64) -> Timestamp {
@@ -174,7 +176,7 @@ fn skills_of_one_name_are_added_up_and_the_worst_of_them_stands() {
 }
 
 #[test]
-fn skills_past_the_limit_are_left_out_and_counted() {
+fn skills_past_the_limit_are_added_up_as_other_and_counted() {
     let mut skills = Skills::default();
     skills.replace(
         (0..5_002)
@@ -185,7 +187,44 @@ fn skills_past_the_limit_are_left_out_and_counted() {
             })
             .collect(),
     );
-    assert_eq!((skills.series().len(), skills.left_out()), (5_000, 2));
+    let series = skills.series();
+    let queue: u64 = series.iter().filter_map(|skill| skill.queue).sum();
+    let other = series.iter().find(|skill| &*skill.skill == OTHER).expect("there is one");
+    assert_eq!((series.len(), queue, other.queue), (5_001, 5_002, Some(2)));
+    let LabelSets { own, limit, over, .. } = skills.label_sets();
+    assert_eq!((own, limit, over), (5_000, 5_000, 2));
+}
+
+#[test]
+fn pairs_of_team_and_state_past_the_limit_are_those_of_one_team() {
+    let rows = (0..900_u32).flat_map(|team| {
+        (0..10).map(move |state| LiveRow {
+            agent: format!("{team}-{state}"),
+            team: format!("{team:03}"),
+            state: format!("State {state}"),
+            ..LiveRow::default()
+        })
+    });
+    let mut live = Live::new(Vec::new(), Privacy::default());
+    live.replace(rows.collect(), Timestamp::from_millis(1));
+    let teams = live.teams();
+    assert_eq!(teams.len(), MAX_TEAM_PAIRS + 10);
+    assert_eq!(teams.iter().map(|pair| pair.agents).sum::<u64>(), 9_000);
+    let other = teams.iter().filter(|pair| &*pair.team == OTHER);
+    assert_eq!(other.map(|pair| pair.agents).sum::<u64>(), 4_000);
+    assert!(live.label_sets().iter().any(|sets| sets.kind == "team" && sets.over > 0));
+}
+
+#[test]
+fn what_is_really_called_other_is_not_what_is_over_a_limit() {
+    let mut live = Live::new(Vec::new(), Privacy::default());
+    let named = || OTHER.to_owned();
+    let row = LiveRow { team: named(), reason: Some(named()), ..LiveRow::default() };
+    live.replace(vec![row], Timestamp::from_millis(1));
+    live.know_reasons([OTHER]);
+    let (reasons, teams) = (live.unavailable(), live.teams());
+    assert_eq!((reasons.len(), teams.len()), (1, 1));
+    assert!(reasons[0].0.starts_with("other…") && teams[0].team.starts_with("other…"));
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Buckets {
     }
 
     pub(super) fn labels(&self) -> impl Iterator<Item = LabelId> + '_ {
-        self.waiting.iter().flat_map(|waiting| waiting.rows.iter().map(|row| row.label))
+        self.waiting.iter().flat_map(|waiting| waiting.rows.iter().map(|row| row.label.label))
     }
 
     /// An agent that was not in the owner's first window is counted from the first one that has it.
@@ -141,17 +141,19 @@ impl Agent {
         if window.from < self.settled_to {
             return;
         }
+        let index = self.add_series(rows.iter().flat_map(|row| book.groups_of(row.label.label)));
         for row in rows {
-            for label in book.groups_of(row.label) {
+            for label in book.groups_of(row.label.label) {
                 let counted = if window.from >= self.epoch { row.count } else { 0 };
-                let series = self.series_of(label);
+                let Some(place) = index.find(label) else { continue };
+                let series = &mut self.series[place as usize];
                 series.settled_entries = series.settled_entries.saturating_add(counted);
             }
         }
         let start = |row: &Told| row.start.clamp(window.from, window.to);
         self.add_starts(
             rows.iter().flat_map(|row| {
-                book.groups_of(row.label).map(|label| (label, start(row), row.count))
+                book.groups_of(row.label.label).map(|label| (label, start(row), row.count))
             }),
             book,
         );

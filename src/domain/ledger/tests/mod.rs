@@ -1,6 +1,7 @@
 //! The meaning of the counts, case by case.
 
 mod buckets;
+mod labels;
 mod live;
 mod model;
 mod shown;
@@ -10,7 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Applied, Asked, Detail, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
+use super::{
+    Applied, Asked, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+};
 use crate::domain::report::{RawRow, Report};
 use crate::domain::snapshot::{AgentSeries, LabelSeries, Snapshot};
 use crate::domain::time::{Timestamp, Window};
@@ -23,7 +26,14 @@ pub(super) fn ledger(rows: Rows, detail: Detail, overlap: i64, targets: usize) -
     let overlap = Duration::from_millis(u64::try_from(overlap).expect("positive"));
     let wrap_up = vec!["Wrap-up".to_owned(), "ACW".to_owned()];
     Ledger::new(
-        Rules { rows, lookback: Duration::from_secs(3600), overlap, wrap_up, detail },
+        Rules {
+            rows,
+            lookback: Duration::from_secs(3600),
+            overlap,
+            wrap_up,
+            detail,
+            labels: LabelLimits::default(),
+        },
         targets,
     )
 }
