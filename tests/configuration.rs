@@ -2,7 +2,8 @@
 //! documentation says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -178,7 +179,9 @@ fn a_file_is_loaded_with_its_secret_beside_it() {
         ),
         "{missing}"
     );
-    fs::write(folder.path().join("client-secret"), "s3cret\n").unwrap();
+    let secret = folder.path().join("client-secret");
+    fs::write(&secret, "s3cret\n").unwrap();
+    fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
     let (config, warnings) = load(Some(&path), &Flags::default(), TargetsNeeded::Yes).unwrap();
     assert_eq!(warnings, Vec::<String>::new());
     assert!(!format!("{config:?}").contains("s3cret"));

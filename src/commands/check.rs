@@ -68,6 +68,7 @@ pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
 fn web_config(path: &Path) -> Result<(), CommandError> {
     let (config, warnings) = read_file(path, &Seen::default()).outcome?;
     warn(&warnings);
+    config.is_valid_at(&path.display().to_string(), Clock::system().now().utc)?;
     let tls = config.tls.as_ref().map_or_else(
         || "no TLS".to_owned(),
         |tls| format!("TLS with a certificate until {}", tls.expiry),

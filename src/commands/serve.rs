@@ -199,11 +199,12 @@ fn guard(web: WebFile, clock: Clock, telemetry: &Arc<Telemetry>, tasks: &Tasks) 
     let WebFile { path, config, seen } = web;
     let note = {
         let (telemetry, clock) = (Arc::clone(telemetry), clock.clone());
+        let name = path.display().to_string();
         move |config: &WebConfig| {
             let expiry = config.tls.as_ref().map(|tls| tls.expiry);
             telemetry.web_config_taken(expiry);
-            if let Some(expiry) = expiry.filter(|expiry| *expiry <= clock.now().utc) {
-                tracing::warn!(%expiry, "the certificate has expired");
+            if let Err(wrong) = config.is_valid_at(&name, clock.now().utc) {
+                tracing::warn!("{wrong}");
             }
         }
     };

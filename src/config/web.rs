@@ -33,6 +33,7 @@ use super::section::Section;
 use super::{ConfigErrors, ConfigText, yaml};
 use crate::domain::time::Timestamp;
 
+pub use clients::certificate_trouble;
 pub use read::{Reading, read_file};
 
 /// Every key of the web configuration that holds a value; `basic_auth_users` is a map whose keys
@@ -99,6 +100,8 @@ pub struct Tls {
     pub server: Arc<ServerConfig>,
     /// When the first certificate of the chain expires.
     pub expiry: Timestamp,
+    /// When the certificates, and those of clients' authorities, are valid.
+    dates: Vec<tls::Dates>,
     /// Whether a client without a certificate, whom the handshake lets in, is for
     /// `auth_excluded_paths` alone.
     pub certificate_for_pages: bool,
@@ -133,6 +136,17 @@ pub struct RateLimit {
 }
 
 impl WebConfig {
+    /// Whether every certificate in it, read from the file named `file`, is valid at `now`. A
+    /// server starts all the same: some clients do not look.
+    ///
+    /// # Errors
+    /// Those that have expired or are not valid yet, each with its line and key.
+    pub fn is_valid_at(&self, file: &str, now: Timestamp) -> Result<(), ConfigErrors> {
+        let dates = self.tls.iter().flat_map(|tls| &tls.dates);
+        let wrong: Vec<_> = dates.filter_map(|dates| dates.wrong(now)).collect();
+        if wrong.is_empty() { Ok(()) } else { Err(ConfigErrors::new(file, wrong)) }
+    }
+
     /// Reads a web configuration. Also returns warnings. `read_file` is asked for each certificate,
     /// key and authority that it names.
     ///

@@ -224,7 +224,9 @@ where
     F: Future<Output = Result<Response<Body>, Abort>> + Send + 'static,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Some(tls) = visit.server.gate.as_ref().and_then(|gate| gate.current().tls.clone()) else {
+    let gate = visit.server.gate.clone();
+    let tls = gate.and_then(|gate| gate.current().tls.clone().map(|tls| (gate, tls)));
+    let Some((gate, tls)) = tls else {
         return converse(visit, stream, false).await;
     };
     let handshake = TlsAcceptor::from(tls.server).accept(stream);
@@ -237,7 +239,7 @@ where
                 converse(visit, stream, certified).await;
             }
         }
-        Ok(Err(cause)) => tracing::debug!(error = %cause, "a TLS handshake failed"),
+        Ok(Err(cause)) => gate.handshake_failed(visit.client, &cause),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
 }

@@ -1,6 +1,7 @@
 //! Who connects, as far as limits tell clients apart.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A client: an IPv4 address, an IPv6 network of 64 bits (one machine has as many addresses in it
 /// as it likes), or whoever comes over a Unix socket.
@@ -9,6 +10,18 @@ pub(super) enum Client {
     Local,
     V4(Ipv4Addr),
     V6([u16; 4]),
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("local"),
+            Self::V4(address) => address.fmt(f),
+            Self::V6([a, b, c, d]) => {
+                write!(f, "{}/64", Ipv6Addr::new(*a, *b, *c, *d, 0, 0, 0, 0))
+            }
+        }
+    }
 }
 
 impl From<IpAddr> for Client {

@@ -10,10 +10,12 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_t
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+    AlertDescription, CertificateError, DigitallySignedStruct, DistinguishedName, Error,
+    OtherError, SignatureScheme,
 };
 use x509_parser::extensions::GeneralName;
 use x509_parser::time::ASN1Time;
+use x509_parser::x509::X509Version;
 
 /// Which certificate clients are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +66,11 @@ impl ClientCertificates {
         Self { asked, verifier, authorities, sans, algorithms, left_to_pages: false }
     }
 
+    /// The certificates that are taken for authorities.
+    pub(super) fn authorities(&self) -> &[CertificateDer<'static>] {
+        &self.authorities
+    }
+
     /// Whether those without a certificate are not let in.
     pub(super) const fn is_required(&self) -> bool {
         matches!(self.asked, Asked::ForAny | Asked::Verified)
@@ -100,7 +107,7 @@ impl ClientCertVerifier for ClientCertificates {
             // does not.
             && !(self.authorities.contains(end_entity) && fits(end_entity, now))
         {
-            return Err(why);
+            return Err(explained(why, end_entity));
         }
         match &self.sans {
             Some(allowed) if names(end_entity).is_disjoint(allowed) => {
@@ -119,6 +126,7 @@ impl ClientCertVerifier for ClientCertificates {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         verify_tls12_signature(message, cert, signature, &self.algorithms)
+            .map_err(|why| explained(why, cert))
     }
 
     fn verify_tls13_signature(
@@ -128,10 +136,67 @@ impl ClientCertVerifier for ClientCertificates {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         verify_tls13_signature(message, cert, signature, &self.algorithms)
+            .map_err(|why| explained(why, cert))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "it is of X.509 version 1, and only version 3 is supported: issue it with extensions (`openssl x509 -req -extfile …`)"
+)]
+struct OldVersion;
+
+/// The error, said more clearly where the certificate is of a version that rustls does not read.
+fn explained(why: Error, certificate: &CertificateDer<'_>) -> Error {
+    let is_old = x509_parser::parse_x509_certificate(certificate)
+        .is_ok_and(|(_, read)| read.version() != X509Version::V3);
+    let old = || CertificateError::Other(OtherError(Arc::new(OldVersion)));
+    if is_old { Error::InvalidCertificate(old()) } else { why }
+}
+
+/// Why a handshake failed on a certificate, the client's or ours, in words that are the same each
+/// time; `None` when it failed on something else.
+#[must_use]
+pub fn certificate_trouble(error: &Error) -> Option<String> {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "all other errors are about no certificate")]
+    match error {
+        Error::NoCertificatesPresented => Some("the client sent no certificate".to_owned()),
+        Error::InvalidCertificate(why) => {
+            let why = match why {
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                    "it has expired".to_owned()
+                }
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                    "it is not valid yet".to_owned()
+                }
+                CertificateError::UnknownIssuer => {
+                    "no authority in client_ca_file issued it".to_owned()
+                }
+                CertificateError::BadSignature => "its signature is wrong".to_owned(),
+                CertificateError::BadEncoding => "it cannot be read".to_owned(),
+                CertificateError::Revoked => "it is revoked".to_owned(),
+                CertificateError::InvalidPurpose
+                | CertificateError::InvalidPurposeContext { .. } => {
+                    "it is not for clients (extended key usage clientAuth)".to_owned()
+                }
+                CertificateError::Other(other) => other.0.to_string(),
+                _ => "it is not valid".to_owned(),
+            };
+            Some(format!("the client's certificate was rejected: {why}"))
+        }
+        Error::AlertReceived(
+            alert @ (AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA),
+        ) => Some(format!("the client rejected this server's certificate: {alert:?}")),
+        _ => None,
     }
 }
 

@@ -76,7 +76,8 @@ fn every_key_of_the_schema_is_read() {
         inline(&certificate)
     );
     let (config, warnings) = read(&text, &[]).unwrap();
-    assert_eq!(warnings, Vec::<String>::new());
+    // The server's certificate stands in for an authority.
+    assert!(warnings.iter().all(|warning| warning.contains("without the CA flag")), "{warnings:?}");
     let server = config.tls.unwrap().server;
     assert_eq!(server.alpn_protocols, [b"http/1.1".to_vec()]);
     let suites: Vec<_> = server
@@ -224,6 +225,27 @@ fn a_hash_is_in_no_debug_output() {
     let (config, _) = read(&format!("basic_auth_users: {{ann: {HASH}}}"), &[]).unwrap();
     let shown = format!("{config:?}");
     assert!(shown.contains("ann") && !shown.contains("mDwo"), "{shown}");
+}
+
+#[test]
+fn certificates_that_are_out_of_date_are_told_with_their_place() {
+    let at = |year| Timestamp::from_millis((i64::from(year) - 1970) * 31_556_952_000);
+    let text = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n  \
+                client_ca_file: ca.crt\n  client_auth_type: RequireAndVerifyClientCert\n";
+    let (config, warnings) = with_certificate(text).unwrap();
+    assert!(warnings.iter().any(|warning| warning.contains("without the CA flag")), "{warnings:?}");
+    assert!(config.is_valid_at("web.yml", at(2030)).is_ok());
+    let late = config.is_valid_at("web.yml", at(2050)).unwrap_err().to_string();
+    assert!(
+        late.starts_with("web.yml:2: tls_server_config.cert_file: holds an expired cert"),
+        "{late}"
+    );
+    assert!(
+        late.contains("\nweb.yml:4: tls_server_config.client_ca_file: holds an expired auth"),
+        "{late}"
+    );
+    let early = config.is_valid_at("web.yml", at(1970)).unwrap_err().to_string();
+    assert!(early.contains("certificate that is not valid yet"), "{early}");
 }
 
 /// The letters of a text, and as a list of numbers: how an error of a parser may show it.

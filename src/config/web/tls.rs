@@ -9,11 +9,13 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{Error, RootCertStore, ServerConfig};
+use x509_parser::time::ASN1Time;
+use x509_parser::x509::X509Version;
 
 use super::clients::{Asked, ClientCertificates};
 use super::suites::{self, Spoken};
 use super::{Tls, go};
-use crate::config::mistake::{Notes, Origin};
+use crate::config::mistake::{Mistake, Notes, Origin};
 use crate::config::section::Section;
 use crate::domain::time::Timestamp;
 
@@ -87,6 +89,12 @@ pub(super) fn read(
     let (spoken, in_order, chain, (key_at, key), clients) =
         (spoken?, in_order?, chain?, key?, clients?);
     let expiry = chain.iter().filter_map(expiry).min()?;
+    let (certificate_at, authorities_at) =
+        (at_of(section, "cert_file", "cert"), at_of(section, "client_ca_file", "client_ca"));
+    let of_chain = chain.iter().filter_map(|one| Dates::of(one, &certificate_at, "certificate"));
+    let named = clients.as_ref().map_or(&[][..], ClientCertificates::authorities);
+    let of_clients = named.iter().filter_map(|one| Dates::of(one, &authorities_at, "authority"));
+    let dates = of_chain.chain(of_clients).collect();
     let builder = ServerConfig::builder_with_provider(spoken.provider)
         .with_protocol_versions(&spoken.versions);
     let certificate_for_pages =
@@ -105,7 +113,46 @@ pub(super) fn read(
     server.ignore_client_order = in_order;
     server.alpn_protocols =
         if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
-    Some(Tls { server: Arc::new(server), expiry, certificate_for_pages })
+    Some(Tls { server: Arc::new(server), expiry, dates, certificate_for_pages })
+}
+
+/// The place of the one of two keys that counts.
+fn at_of(section: &Section<'_>, file: &str, inline: &str) -> Origin {
+    section.at(if section.has(file) { file } else { inline })
+}
+
+/// From when until when a certificate is valid, and where it is named.
+#[derive(Clone, Debug)]
+pub(super) struct Dates {
+    at: Origin,
+    what: &'static str,
+    from: Timestamp,
+    until: Timestamp,
+}
+
+impl Dates {
+    fn of(certificate: &CertificateDer<'_>, at: &Origin, what: &'static str) -> Option<Self> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+        let validity = certificate.validity();
+        let time = |time: ASN1Time| Timestamp::from_millis(time.timestamp().saturating_mul(1000));
+        let (from, until) = (time(validity.not_before), time(validity.not_after));
+        Some(Self { at: at.clone(), what, from, until })
+    }
+
+    /// What is wrong with them at `now`, if anything.
+    pub(super) fn wrong(&self, now: Timestamp) -> Option<Mistake> {
+        let Self { at, what, from, until } = self;
+        let message = if *until <= now {
+            format!("holds an expired {what}: it was valid until {until}; renew it")
+        } else if *from > now {
+            format!(
+                "holds a {what} that is not valid yet: it is from {from}; check this machine's clock"
+            )
+        } else {
+            return None;
+        };
+        Some(Mistake { line: at.line, key: at.key.clone(), message })
+    }
 }
 
 fn wrong_key(error: &Error) -> String {
@@ -284,6 +331,11 @@ fn roots(
 ) -> Option<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for authority in authorities {
+        if !may_sign(&authority) {
+            let message = "holds a certificate without the CA flag: whoever has its key can make certificates for clients all the same; \
+                           name the authority that issued it";
+            notes.warning(at.clone(), message);
+        }
         if let Err(error) = roots.add(authority) {
             notes.mistake(
                 at.clone(),
@@ -293,6 +345,12 @@ fn roots(
         }
     }
     Some(roots)
+}
+
+/// Whether a certificate says of itself that it is an authority's; those of version 1 say nothing.
+fn may_sign(certificate: &CertificateDer<'_>) -> bool {
+    x509_parser::parse_x509_certificate(certificate)
+        .is_ok_and(|(_, read)| read.version() == X509Version::V1 || read.is_ca())
 }
 
 /// As in Go, where nothing is named, the machine's authorities count.

@@ -6,6 +6,7 @@ use std::path::Path;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -68,12 +69,11 @@ impl Papers {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
                 let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
-                builder
-                    .with_client_auth_cert(
-                        chain,
-                        PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
-                    )
-                    .unwrap()
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
+                // Without a look whether the two fit each other.
+                let certified = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+                builder.with_client_cert_resolver(Arc::new(certified))
             }
         };
         config.alpn_protocols = vec![protocol.to_vec()];
@@ -326,4 +326,57 @@ async fn a_new_certificate_counts_from_the_next_connection() {
     assert!(ask(&server, old.client(None, b"http/1.1")).await.is_none());
     assert!(ask(&server, new.client(None, b"http/1.1")).await.is_some());
     server.end().await;
+}
+
+/// A certificate of X.509 version 1 as `openssl x509 -req` without extensions makes it, and its
+/// key, which guards nothing.
+const VERSION_1: (&str, &str) = (
+    "-----BEGIN CERTIFICATE-----\n\
+     MIIBJjCBzQIUGfFNS1NO7FolGzgVNu5t19pMZTwwCgYIKoZIzj0EAwIwFTETMBEG\n\
+     A1UEAwwKcHJvbWV0aGV1czAgFw0yNjExMjgwNDQ4NTFaGA8yMTI2MTEwNDA0NDg1\n\
+     MVowFTETMBEGA1UEAwwKcHJvbWV0aGV1czBZMBMGByqGSM49AgEGCCqGSM49AwEH\n\
+     A0IABN7rq6mElu3NRWEmgjSg5HaFCO6q+KF1NhKN3u4hao5X94ke5afVMi4frfHV\n\
+     Ejp0cCBeqhXeRbG2T1/Yyr9Tl84wCgYIKoZIzj0EAwIDSAAwRQIhAJf2CihoY4Ef\n\
+     76HoZublmU7O3NPmK0hghEBU1XB/S7gSAiAG3YbliuoZ1fjdMPTIQJjcCRzG75sC\n\
+     jCZfQPQfXesSBw==\n\
+     -----END CERTIFICATE-----\n\n",
+    "-----BEGIN PRIVATE KEY-----\n\
+     MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg4JUO9jMP2U98LK0o\n\
+     DZ26Ook/f03NeD9mt9KLpwvbU3KhRANCAATe66uphJbtzUVhJoI0oOR2hQjuqvih\n\
+     dTYSjd7uIWqOV/eJHuWn1TIuH63x1RI6dHAgXqoV3kWxtk9f2Mq/U5fO\n\
+     -----END PRIVATE KEY-----\n\n",
+);
+
+#[tokio::test]
+async fn a_handshake_that_fails_on_a_certificate_says_why() {
+    use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+    let expired = of_its_own(2001, ClientAuth);
+    for (kind, authority, client, expected) in [
+        ("RequireAndVerifyClientCert", None, None, "sent no certificate"),
+        ("RequireAndVerifyClientCert", None, Some(papers().client), "certificate was rejected"),
+        ("RequireAndVerifyClientCert", Some(expired.0.clone()), Some(expired), "has expired"),
+        ("RequireAndVerifyClientCert", None, Some(of_its_own(2049, ServerAuth)), "rejected"),
+        ("RequireAndVerifyClientCert", None, Some(version_1()), "X.509 version 1"),
+        ("RequireAnyClientCert", None, Some(version_1()), "X.509 version 1"),
+    ] {
+        let ours = papers();
+        let known = Papers {
+            authority: authority.unwrap_or_else(|| ours.authority.clone()),
+            server: ours.server.clone(),
+            client: ours.client.clone(),
+        };
+        let gate = known.gate(&format!("  client_auth_type: {kind}\n  client_ca_file: ca.crt\n"));
+        let server = Server::behind(Some(Arc::clone(&gate)), Limits::default(), hello).await;
+        for _ in 0..3 {
+            let answer = ask(&server, ours.client(client.as_ref(), b"http/1.1")).await;
+            assert!(answer.is_none_or(|text| text.is_empty()), "{expected}");
+        }
+        let rejections = gate.rejections();
+        assert!(rejections.len() == 1 && rejections[0].contains(expected), "{rejections:?}");
+        server.end().await;
+    }
+}
+
+fn version_1() -> (String, String) {
+    (VERSION_1.0.to_owned(), VERSION_1.1.to_owned())
 }
