@@ -1,6 +1,6 @@
 //! Live states over the history: who says where an agent is now.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use proptest::prelude::*;
 
@@ -101,6 +101,45 @@ fn history_that_knows_only_an_earlier_state_is_behind_however_far_it_is_said_to_
         is("Ready", "Sales", 5_000, 10_000),
         "within a second it is the same change"
     );
+}
+
+#[test]
+fn live_states_and_skills_over_the_limits_are_other_and_those_of_the_history_are_not() {
+    let mut one = history();
+    Arc::make_mut(&mut one.ledger.book.rules).labels = LabelLimits { states: 3, pairs: 2 };
+    // The history has two states and one pair: there is room for one more of each, by name.
+    let rows = [
+        lives("user-3", "Break", "", Some(7_000)),
+        lives("user-4", "Meeting", "Art", Some(7_000)),
+        lives("user-5", "Ready", "Art", Some(7_000)),
+        lives("user-6", "Ready", "Sales", Some(7_000)),
+        lives("user-7", "Ready", "Zoo", Some(7_000)),
+        lives("user-8", "Ready", "Zoology", Some(7_000)),
+    ];
+    let snapshot = over(&one, &live(11_000, &rows), &show(1));
+    let now = now(&snapshot);
+    for (agent, state, skill) in [
+        ("user-3", "Break", ""),
+        ("user-4", "other", "other"),
+        ("user-5", "Ready", "Art"),
+        ("user-6", "Ready", "Sales"),
+        ("user-7", "Ready", "other"),
+        ("user-8", "Ready", "other"),
+    ] {
+        assert_eq!(now[agent], is(state, skill, 7_000, 11_000), "{agent}");
+    }
+    let told = snapshot.skill_agents.iter().filter(|told| told.agents > 0);
+    let told: Vec<_> = told.map(|told| (&*told.state, &*told.skill, told.agents)).collect();
+    let expected = [
+        ("Break", "", 1),
+        ("Ready", "Art", 1),
+        ("Ready", "Sales", 2),
+        ("Ready", "other", 2),
+        ("other", "other", 1),
+    ];
+    assert_eq!(BTreeSet::from_iter(told), BTreeSet::from(expected));
+    let over = snapshot.label_sets.iter().map(|sets| (sets.kind, sets.over));
+    assert_eq!(over.collect::<Vec<_>>(), [("state", 1), ("state_skill", 3)]);
 }
 
 #[test]
