@@ -25,7 +25,7 @@ use crate::domain::report::Filter;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::status::StoreStatus;
 use crate::exposition::render;
-use crate::poller::{Handover, Poller, SharedServerClock, Target};
+use crate::poller::{Handover, Mark, Poller, Pulse, SharedServerClock, Target};
 use crate::server::{Reload, Site};
 use crate::store::Store;
 use crate::telemetry::Telemetry;
@@ -49,6 +49,8 @@ pub struct Front {
     pub telemetry: Arc<Telemetry>,
     /// Where now comes from.
     pub clock: Clock,
+    /// Where each loop leaves a trace of its turns.
+    pub pulse: Pulse,
     shown: SharedShown,
 }
 
@@ -110,7 +112,8 @@ impl Front {
             shown.sources(web, clock, &telemetry),
             render(Snapshot::default(), None),
         ));
-        Self { site, telemetry, clock: clock.clone(), shown }
+        let pulse = Pulse::new(LONGEST_NAP);
+        Self { site, telemetry, clock: clock.clone(), pulse, shown }
     }
 
     /// What it does, in a line.
@@ -195,9 +198,10 @@ impl Front {
             client,
             server_clock,
             planner,
-            ledger: left.ledger,
+            marks: Mark::all(&left.ledger, filters.len()),
+            ledger: Some(left.ledger),
             feeds,
-            store,
+            store: Some(store),
             targets,
             privacy,
             show: show(config),
@@ -210,6 +214,7 @@ impl Front {
             published: HashSet::new(),
             past_targets: HashMap::new(),
             ready: false,
+            pulse: self.pulse.clone(),
         };
         poller.carry_on(past);
         // What is in the store is shown before anything is asked of CXone.
@@ -229,6 +234,13 @@ fn poller_target(target: &config::Target, privacy: &Privacy) -> Target {
 }
 
 impl Exporter {
+    /// The same, whose loop leaves a trace of its turns here.
+    #[must_use]
+    pub fn watched_by(mut self, pulse: &Pulse) -> Self {
+        (self.front.pulse, self.poller.pulse) = (pulse.clone(), pulse.clone());
+        self
+    }
+
     /// The loop as a future that ends when `stop` is cancelled.
     pub fn into_parts(
         self,
@@ -238,6 +250,9 @@ impl Exporter {
         (polling, self.front.site)
     }
 }
+
+/// How long a loop rests that nobody watches.
+const LONGEST_NAP: Duration = Duration::from_secs(60);
 
 /// How long a process that was told to end may take.
 pub const DRAIN: Duration = Duration::from_secs(5);

@@ -5,6 +5,7 @@ mod handover;
 mod keeping;
 mod live;
 mod pages;
+mod pulse;
 mod shared_clock;
 mod standings;
 mod trouble;
@@ -19,8 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use handover::Handover;
 use handover::PastTarget;
-use keeping::store_trouble;
+pub use keeping::Mark;
+use keeping::{Commit, Committed, Done, Entry, Then, UnderWay, Unusable, Waiting};
 pub use live::LiveFeeds;
+pub use pulse::Pulse;
 pub use shared_clock::SharedServerClock;
 pub use standings::{Publish, Tell};
 pub use trouble::trouble;
@@ -29,15 +32,16 @@ use crate::clock::Clock;
 use crate::cxone::platform::{LivePage, Progress};
 use crate::cxone::{AnyClient, ApiError, Endpoint, Paging, Poll, ReportRequest};
 use crate::domain::fetch::{Failure, JobId, Outcome, Reply, Trouble};
-use crate::domain::ledger::{Key, Ledger, Record, Show, TargetId};
+use crate::domain::ledger::{Key, Ledger, Origin, Record, Show, TargetId};
 use crate::domain::live::Ask;
 use crate::domain::planner::{Action, Planner};
 use crate::domain::privacy::Privacy;
-use crate::domain::report::{Filter, Report, RowRejection};
+use crate::domain::report::{Filter, Report, RowOddities};
 use crate::domain::snapshot::Fingerprint;
 use crate::domain::status::{RecentErrors, StoreStatus};
 use crate::domain::time::{Monotonic, Now, Timestamp, Window};
 use crate::store::Store;
+use crate::tasks::off_thread;
 use crate::telemetry::Telemetry;
 
 /// One target as the loop needs it.
@@ -61,12 +65,14 @@ pub struct Poller {
     pub server_clock: SharedServerClock,
     /// What to ask when.
     pub planner: Planner,
-    /// The counts.
-    pub ledger: Ledger,
+    /// The counts; `None` while a thread counts.
+    pub ledger: Option<Ledger>,
+    /// How far each target is known.
+    pub marks: Vec<Mark>,
     /// The live feeds; `None` where the dialect has none.
     pub feeds: Option<LiveFeeds>,
-    /// Where they are kept.
-    pub store: Box<dyn Store>,
+    /// Where they are kept; `None` while a thread commits.
+    pub store: Option<Box<dyn Store>>,
     /// What is asked for, in the order of the configuration.
     pub targets: Vec<Target>,
     /// What of agents is kept and shown.
@@ -91,6 +97,8 @@ pub struct Poller {
     pub(crate) past_targets: HashMap<Filter, PastTarget>,
     /// Whether there is something to show already.
     pub(crate) ready: bool,
+    /// Where it leaves a trace of every turn.
+    pub pulse: Pulse,
 }
 
 /// What comes of a request.
@@ -100,6 +108,8 @@ enum Reported {
     Polled(TargetId, Result<Poll<Report>, ApiError>),
     Paged(TargetId, Box<Paging<Report>>, Result<Progress, ApiError>),
     Live(Ask, Result<LivePage, ApiError>),
+    Counted(Box<(Ledger, Result<Done, Unusable>)>),
+    TakenBack(Box<Ledger>),
 }
 
 /// Whether a token was had, and with it a first look at CXone's clock: no window is planned by a
@@ -116,10 +126,14 @@ enum SignIn {
 /// The loop while it runs.
 struct Running {
     poller: Poller,
-    /// The store, but for the moments when a commit has it.
-    store: Option<Box<dyn Store>>,
     /// Records that go with the next commit.
     pending: Vec<Record>,
+    commits: VecDeque<Commit>,
+    under_way: Option<UnderWay>,
+    committing: OptionFuture<BoxFuture<'static, Committed>>,
+    entries: VecDeque<Waiting>,
+    /// Whether an entry is in the ledger, or on its way there, that may yet be taken back.
+    counting: bool,
     requests: FuturesUnordered<BoxFuture<'static, Reported>>,
     sign_in: SignIn,
     /// What has been read of each target's window, where it is read in pages and none is under way.
@@ -139,8 +153,8 @@ struct Running {
 }
 
 impl Poller {
-    /// Runs until `stop` is cancelled; requests under way are dropped then. Gives back what the
-    /// next loop goes on with.
+    /// Runs until `stop` is cancelled; requests under way are dropped then, and a commit under way
+    /// is waited for. Gives back what the next loop goes on with.
     pub async fn run(mut self, stop: CancellationToken) -> Handover {
         let targets = self.targets.len();
         let mut past_targets = std::mem::take(&mut self.past_targets);
@@ -152,11 +166,12 @@ impl Poller {
         };
         let told = past.iter().enumerate().map(told).collect();
         let mut running = Running {
-            store: Some(std::mem::replace(
-                &mut self.store,
-                Box::new(crate::store::MemoryStore::default()),
-            )),
             pending: Vec::new(),
+            commits: VecDeque::new(),
+            under_way: None,
+            committing: None.into(),
+            entries: VecDeque::new(),
+            counting: false,
             requests: FuturesUnordered::new(),
             sign_in: SignIn::Needed,
             pagings: (0..targets).map(|_| None).collect(),
@@ -171,18 +186,28 @@ impl Poller {
         };
         let mut publishing: OptionFuture<BoxFuture<'static, ()>> = None.into();
         let mut idle = true;
-        while !stop.is_cancelled() {
+        while !stop.is_cancelled() || running.under_way.is_some() {
             let now = running.poller.clock.now();
-            running.act(now).await;
+            let goes_on = !stop.is_cancelled();
+            running.note_hanging(now);
+            if goes_on {
+                running.act(now);
+            }
             running.poller.tell(running.poller.clock.now());
-            if idle && std::mem::take(&mut running.changed) {
+            running.poller.pulse.beat();
+            // What may yet be taken back is not shown.
+            if idle && !running.counting && std::mem::take(&mut running.changed) {
                 publishing = Some(running.publish(now)).into();
                 idle = false;
             }
+            if goes_on {
+                running.count_next();
+            }
             let wake = running.wake_at(now);
             tokio::select! {
-                () = stop.cancelled() => {}
-                Some(reported) = running.requests.next() => running.take(reported).await,
+                () = stop.cancelled(), if goes_on => running.commits.clear(),
+                Some(reported) = running.requests.next(), if goes_on => running.take(reported),
+                Some(committed) = &mut running.committing => running.committed(committed),
                 Some(()) = &mut publishing, if !idle => {
                     publishing = None.into();
                     idle = true;
@@ -194,6 +219,8 @@ impl Poller {
         if !idle {
             let _published = publishing.await;
         }
+        let ledger = running.poller.ledger.take();
+        off_thread(move || drop(ledger)).await;
         running.hand_over()
     }
 
@@ -208,7 +235,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 impl Running {
     /// Makes all requests that are due.
-    async fn act(&mut self, now: Now) {
+    fn act(&mut self, now: Now) {
         match self.sign_in {
             SignIn::UnderWay => return,
             SignIn::Needed if self.is_due(now) => {
@@ -223,7 +250,7 @@ impl Running {
         let cxone_utc = self.poller.server_clock.read().now(now);
         while let Some(action) = self.next_action(now, cxone_utc) {
             match action {
-                Action::Submit(id, window) => self.submit(now, id, window).await,
+                Action::Submit(id, window) => self.submit(now, id, window),
                 Action::Poll(id, job) => {
                     let client = self.poller.client.of_reports();
                     self.requests
@@ -242,13 +269,13 @@ impl Running {
     }
 
     fn next_action(&mut self, now: Now, cxone_utc: Timestamp) -> Option<Action> {
-        let ledger = &self.poller.ledger;
-        self.poller.planner.next(now.instant, cxone_utc, |id| ledger.watermark(id))
+        let marks = &self.poller.marks;
+        self.poller.planner.next(now.instant, cxone_utc, |id| marks[id.index()].watermark)
     }
 
     /// Submits a job, once it is in the store that it will be: not even a crash makes more of them
     /// than the quota allows.
-    async fn submit(&mut self, now: Now, id: TargetId, window: Window) {
+    fn submit(&mut self, now: Now, id: TargetId, window: Window) {
         while self
             .poller
             .submits
@@ -260,10 +287,11 @@ impl Running {
             );
         }
         self.poller.submits.push_back((now.instant, now.utc));
-        if let Err(error) = self.commit(vec![Record::put(&Key::Submit(now.utc), &())]).await {
-            self.never_left(now);
-            return self.reply(self.poller.clock.now(), id, store_trouble(&error)).await;
-        }
+        let submit = vec![Record::put(&Key::Submit(now.utc), &())];
+        self.commit(submit, Then::Submit(id, window, now));
+    }
+
+    fn send_submit(&mut self, now: Now, id: TargetId, window: Window) {
         let target = &self.poller.targets[id.index()];
         tracing::debug!(target = %target.name, %window, "submitting a report job");
         let request = ReportRequest { window, filter: target.filter.clone() };
@@ -287,7 +315,8 @@ impl Running {
     }
 
     fn wake_at(&self, now: Now) -> Monotonic {
-        let nap = now.instant.plus(MINUTE);
+        let nap = now.instant.plus(self.poller.pulse.every.min(MINUTE));
+        let nap = self.too_late_at().into_iter().fold(nap, Monotonic::min);
         if self.sign_in == SignIn::UnderWay {
             return nap;
         }
@@ -295,7 +324,7 @@ impl Running {
         self.poller.planner.wake_at(now.instant).into_iter().chain(live).fold(nap, Monotonic::min)
     }
 
-    async fn take(&mut self, reported: Reported) {
+    fn take(&mut self, reported: Reported) {
         let now = self.poller.clock.now();
         match reported {
             Reported::SignedIn(result) => {
@@ -307,17 +336,15 @@ impl Running {
                 if result.as_ref().is_err_and(|error| error.endpoint == Endpoint::Token) {
                     self.never_left(planned);
                 }
-                self.reply(now, id, result.map_or_else(trouble, Reply::Submitted)).await;
+                self.reply(now, id, result.map_or_else(trouble, Reply::Submitted));
                 if accepted {
                     self.poller.telemetry.job_submitted();
-                    self.keep_job(now, id).await;
+                    self.keep_job(now, id);
                 }
             }
             Reported::Polled(id, result) => match result {
-                Ok(Poll::Pending | Poll::Running) => self.reply(now, id, Reply::Unfinished).await,
-                Ok(Poll::Completed(report)) => {
-                    self.completed(now, id, report).await;
-                }
+                Ok(Poll::Pending | Poll::Running) => self.reply(now, id, Reply::Unfinished),
+                Ok(Poll::Completed(report)) => self.enter(id, Entry::Report(now, report)),
                 Ok(Poll::Failed(message)) => {
                     let message = format!("CXone could not make the report: {message}");
                     self.reply(
@@ -328,18 +355,19 @@ impl Running {
                             retry_after: None,
                             message,
                         }),
-                    )
-                    .await;
+                    );
                 }
-                Err(error) => self.reply(now, id, trouble(error)).await,
+                Err(error) => self.reply(now, id, trouble(error)),
             },
-            Reported::Paged(id, paging, result) => self.paged(now, id, paging, result).await,
+            Reported::Paged(id, paging, result) => self.paged(now, id, paging, result),
             Reported::Live(ask, result) => self.live_told(now, &ask, result),
+            Reported::Counted(counted) => self.counted(*counted),
+            Reported::TakenBack(ledger) => self.taken_back(*ledger),
         }
         self.tick(now);
     }
 
-    async fn reply(&mut self, now: Now, id: TargetId, reply: Reply) {
+    fn reply(&mut self, now: Now, id: TargetId, reply: Reply) {
         if let Reply::Throttled { message, retry_after } = &reply {
             let name = &self.poller.targets[id.index()].name;
             let retry_after = retry_after.map(|wait| wait.as_secs_f64());
@@ -365,46 +393,21 @@ impl Running {
         if let Outcome::Failed(trouble) = &ended.outcome {
             self.failed(id, trouble);
             if trouble.failure == Failure::Rejected && ended.behind {
-                self.skip(&ended).await;
+                // What follows a slice of the past that CXone refuses can be told all the same.
+                self.enter(id, Entry::Gap(ended));
             }
         }
         self.changed = true;
     }
 
-    /// Takes a report in: it counts when it is in the store, and not before.
-    async fn completed(&mut self, now: Now, id: TargetId, report: Report) {
-        let Some(origin) = self.poller.planner.origin(id) else { return };
-        let report = self.poller.privacy.veiled(report);
-        let (applied, change) = self.poller.ledger.apply(&origin, &report);
-        let mut oddities = report.oddities().clone();
-        oddities.reject_more(RowRejection::CutBucket, applied.cut_buckets);
-        let accepted = applied.rows.saturating_sub(applied.cut_buckets);
-        if oddities.outweigh(accepted, !self.poller.planner.is_behind(id)) {
-            self.poller.ledger.take_back(change);
-            self.poller.telemetry.rows_odd(&oddities);
-            let trouble = Trouble {
-                failure: Failure::RowsRejected,
-                retry_after: None,
-                message: oddities.why_unusable(accepted),
-            };
-            return self.reply(now, id, Reply::Trouble(trouble)).await;
-        }
-        let records = self.records(&change, Some(now.utc));
-        if let Err(error) = self.commit(records).await {
-            self.poller.ledger.take_back(change);
-            return self.reply(self.poller.clock.now(), id, store_trouble(&error)).await;
-        }
-        let Some(ended) = self.poller.planner.reply(now, id, Reply::Completed) else { return };
-        self.changed = true;
-        self.ready = true;
-        let telemetry = &self.poller.telemetry;
-        telemetry.job_completed(ended.age);
-        telemetry.report_applied(&applied);
-        telemetry.rows_odd(&oddities);
-        telemetry.history_gap(ended.gap);
-        self.skipped_to[id.index()] = None;
+    /// A report was taken in, and is in the store.
+    fn completed(&mut self, read: Now, origin: &Origin, rows: u64, oddities: &RowOddities) {
+        let id = origin.target;
+        let Some(ended) = self.poller.planner.reply(read, id, Reply::Completed) else { return };
+        self.poller.telemetry.job_completed(ended.age);
+        self.poller.telemetry.history_gap(ended.gap);
         let name = &self.poller.targets[id.index()].name;
-        let (window, rows) = (origin.window, applied.rows);
+        let window = origin.window;
         match self.told[id.index()].replace(Ok(())) {
             Some(Ok(())) => tracing::debug!(target = %name, %window, rows, "report read"),
             None => tracing::info!(target = %name, %window, rows, "first report read"),
@@ -420,7 +423,7 @@ impl Running {
         if ended.gap > Duration::ZERO {
             tracing::warn!(target = %name, seconds = ended.gap.as_secs(), "a gap: CXone can no longer tell what happened before the window");
         }
-        if rows == 0 && self.poller.ledger.epoch(id) == Some(window.to) {
+        if rows == 0 && self.poller.marks[id.index()].epoch == Some(window.to) {
             tracing::warn!(target = %name, "the first report is empty: nobody changed state, or the id is wrong (`check --live` tells more)");
         }
     }

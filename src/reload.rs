@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::Front;
+use crate::app::{Front, Refused};
 use crate::config::Config;
 use crate::cxone::Transport;
 use crate::domain::backoff::Random;
-use crate::poller::Poller;
+use crate::poller::{Handover, Poller};
 use crate::tasks::off_thread;
 
 /// Orders that may wait; more are refused, for the last of them reads what all of them would.
@@ -94,12 +94,12 @@ impl Reloader {
             // was asked for is asked again.
             pause.cancel();
             let mut handover = polling.await;
-            let (config, transport) = &taken;
-            if !config.api.has_access_of(&self.current.0.api) {
+            if !taken.0.api.has_access_of(&self.current.0.api) {
                 handover.retry_at_once();
             }
-            let random = (self.random)();
-            poller = match self.front.poller(config, Arc::clone(transport), handover, random) {
+            let (taken, built) = self.build(taken, handover).await;
+            let config = &taken.0;
+            poller = match built {
                 Ok(poller) => {
                     tracing::info!(api = %config.api.address(), targets = config.targets.len(), "the configuration was read again and counts from now on");
                     (self.accept)();
@@ -114,13 +114,7 @@ impl Reloader {
                 Err(refused) => {
                     refused_file |= what == What::Everything;
                     self.refuse(done, refused.error.to_string());
-                    let (config, transport) = &self.current;
-                    match self.front.poller(
-                        config,
-                        Arc::clone(transport),
-                        refused.handover,
-                        (self.random)(),
-                    ) {
+                    match self.build(self.current.clone(), refused.handover).await.1 {
                         Ok(poller) => poller,
                         Err(refused) => {
                             tracing::error!(
@@ -132,6 +126,27 @@ impl Reloader {
                     }
                 }
             };
+        }
+    }
+
+    /// Builds the loop on another thread, since it reads the store, and waits for it as the loop
+    /// does for its commits.
+    async fn build(
+        &self,
+        taken: Taken,
+        handover: Handover,
+    ) -> (Taken, Result<Poller, Box<Refused>>) {
+        let (front, random) = (self.front.clone(), (self.random)());
+        let mut building = std::pin::pin!(off_thread(move || {
+            let built = front.poller(&taken.0, Arc::clone(&taken.1), handover, random);
+            (taken, built.map_err(Box::new))
+        }));
+        loop {
+            let wake = self.front.clock.now().instant.plus(self.front.pulse.every);
+            tokio::select! {
+                built = &mut building => return built,
+                () = self.front.clock.sleep_until(wake) => self.front.pulse.beat(),
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal::{
     self as Number, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ,
 };
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -121,6 +122,21 @@ pub async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'st
             Err(_) => std::future::pending().await,
         },
     }
+}
+
+/// Runs `work`, which computes for more than a moment, here and now; the other tasks go on where
+/// the runtime has threads for them.
+pub fn in_place<T>(work: impl FnOnce() -> T) -> T {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
+    }
+}
+
+/// Drops a value, which may take more than a moment, on another thread.
+pub fn drop_later<T: Send + 'static>(value: T) {
+    drop(tokio::task::spawn_blocking(move || drop(value)));
 }
 
 /// Runs `work`, which may block for as long as it likes, on a thread of its own; the end of the

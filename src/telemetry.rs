@@ -156,6 +156,12 @@ impl Telemetry {
         }
     }
 
+    /// A commit to the store has taken too long, and is not over yet.
+    pub fn store_hangs(&self) {
+        let counts = self.counts.change();
+        counts.store_up.set(0);
+    }
+
     /// Event time that no report will ever cover.
     pub fn history_gap(&self, gap: Duration) {
         let counts = self.counts.change();

@@ -33,6 +33,8 @@ mod full_disk;
 mod gaps;
 #[path = "restart/goes_on.rs"]
 mod goes_on;
+#[path = "restart/hanging_disk.rs"]
+mod hanging_disk;
 #[path = "restart/privacy.rs"]
 mod privacy;
 #[path = "restart/reload.rs"]

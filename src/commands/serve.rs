@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::web::{Reading, WebConfig, read_file};
 use crate::config::{Config, Seen, Source, TargetsNeeded};
 use crate::cxone::Transport;
+use crate::poller::Pulse;
 use crate::reload::{self, Orders, Reloader, Taken, What};
 use crate::server::{
     Bound, Changed, Gate, Limits, Reload, Server, Site, bind, bind_unix, from_systemd, watch,
@@ -37,7 +38,8 @@ pub async fn run(
     let args = Arc::new(args);
     let clock = Clock::system();
     let (orders, inbox) = reload::orders();
-    let starting = begin(Arc::clone(&args), clock.clone(), orders.clone());
+    let pulse = systemd::pulse();
+    let starting = begin(Arc::clone(&args), clock.clone(), orders.clone(), pulse.clone());
     let Some(begun) = unless_told_to_end(&mut signals, starting).await? else { return Ok(()) };
     let Begun { exporter, config, source, transport, web_file, bound } = begun;
     announce(&config);
@@ -68,7 +70,7 @@ pub async fn run(
         watch_for_reload(hangups, orders, source, clock.clone(), stop.clone()),
     );
     let status = move || front.summary();
-    tasks.essential("systemd", systemd::stay_in_touch(status, clock.clone(), stop.clone()));
+    tasks.essential("systemd", systemd::stay_in_touch(status, pulse, clock.clone(), stop.clone()));
     answer(&site, bound, &server, &tasks);
     systemd::ready();
     until_told_to_end(&tasks, &stop, signals).await
@@ -85,7 +87,12 @@ struct Begun {
 }
 
 /// Reads the configurations and the store, and listens.
-async fn begin(args: Arc<ServeArgs>, clock: Clock, orders: Orders) -> Result<Begun, CommandError> {
+async fn begin(
+    args: Arc<ServeArgs>,
+    clock: Clock,
+    orders: Orders,
+    pulse: Pulse,
+) -> Result<Begun, CommandError> {
     let of_files = Arc::clone(&args);
     let ((config, source), web_file) = off_thread(move || configurations(&of_files)).await?;
     let bound = bind_all(&args.web).await?;
@@ -98,7 +105,8 @@ async fn begin(args: Arc<ServeArgs>, clock: Clock, orders: Orders) -> Result<Beg
         };
         let store = Box::new(DiskStore::open(&args.storage_path)?);
         let exporter =
-            app::exporter(&config, web, &clock, Arc::clone(&transport), store, random())?;
+            app::exporter(&config, web, &clock, Arc::clone(&transport), store, random())?
+                .watched_by(&pulse);
         Ok(Begun { exporter, config, source, transport, web_file, bound })
     })
     .await

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::logging;
+use crate::poller::Pulse;
 
 /// How often the status is told, where no watchdog wants to hear more often.
 const STATUS_EVERY: Duration = Duration::from_secs(30);
@@ -30,16 +31,34 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// Tells now and then that the process is alive, and what it does, until `stop` is cancelled; and
-/// logs how many messages were folded.
+/// What the loop leaves a trace in: often enough for the watchdog.
+pub(super) fn pulse() -> Pulse {
+    Pulse::new(told_every() / 2)
+}
+
+/// How often systemd is told: twice within the time after which the watchdog bites.
+fn told_every() -> Duration {
+    watchdog_enabled().map_or(STATUS_EVERY, |limit| (limit / 2).min(STATUS_EVERY))
+}
+
+/// Tells now and then what the process does and, if the loop has turned since, that it is alive,
+/// until `stop` is cancelled; and logs how many messages were folded.
 pub(super) async fn stay_in_touch(
     status: impl Fn() -> String + Send,
+    pulse: Pulse,
     clock: Clock,
     stop: CancellationToken,
 ) {
-    let every = watchdog_enabled().map_or(STATUS_EVERY, |limit| (limit / 2).min(STATUS_EVERY));
+    let every = told_every();
+    let mut watchdog = Watchdog::default();
     while !stop.is_cancelled() {
-        tell(&[NotifyState::Watchdog, NotifyState::Status(&status())]);
+        let status = status();
+        let status = NotifyState::Status(&status);
+        if watchdog.is_fed(pulse.turns()) {
+            tell(&[NotifyState::Watchdog, status]);
+        } else {
+            tell(&[status]);
+        }
         let folded = logging::take_folded();
         if folded > 0 {
             tracing::info!(
@@ -52,8 +71,37 @@ pub(super) async fn stay_in_touch(
     }
 }
 
+/// Feeds systemd's watchdog while the loop turns.
+#[derive(Debug, Default)]
+struct Watchdog {
+    turns: u64,
+}
+
+impl Watchdog {
+    /// Whether to feed it after so many turns of the loop: only if some of them are new.
+    fn is_fed(&mut self, turns: u64) -> bool {
+        std::mem::replace(&mut self.turns, turns) != turns
+    }
+}
+
 fn tell(news: &[NotifyState<'_>]) {
     if let Err(cause) = notify(news) {
         tracing::debug!(%cause, "systemd cannot be told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdog_is_fed_by_the_loop_alone() {
+        let (pulse, mut watchdog) = (Pulse::new(STATUS_EVERY), Watchdog::default());
+        assert!(!watchdog.is_fed(pulse.turns()), "it has not begun");
+        pulse.beat();
+        assert!(watchdog.is_fed(pulse.turns()));
+        assert!(!watchdog.is_fed(pulse.turns()), "it is stuck");
+        pulse.clone().beat();
+        assert!(watchdog.is_fed(pulse.turns()));
     }
 }

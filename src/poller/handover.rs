@@ -72,7 +72,7 @@ impl Handover {
 impl Running {
     /// What the next loop goes on with.
     pub(super) fn hand_over(mut self) -> Handover {
-        let store = self.store.take().expect("between two steps nobody else has it");
+        let store = self.poller.store.take().expect("no commit is under way");
         let planner = &self.poller.planner;
         let target = |place: usize| PastTarget {
             polls: planner.past_polls(TargetId::new(place)),

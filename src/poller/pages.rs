@@ -2,6 +2,7 @@
 
 use futures_util::future::FutureExt;
 
+use super::keeping::Entry;
 use super::{MINUTE, Reported, Running, trouble};
 use crate::cxone::platform::Progress;
 use crate::cxone::{ApiError, Paging, ReportRequest};
@@ -24,9 +25,10 @@ impl Running {
             Box::new(client.history(ReportRequest { window, filter: target.filter.clone() }))
         });
         // Only CXone's own ids can be asked for; the others come back with the list.
-        let is_first_list = paging.is_listing() && !std::mem::replace(&mut self.remembered, true);
-        if is_first_list && self.poller.privacy.ids.are_raw() {
-            let known = self.poller.ledger.members(id);
+        let is_first_list = paging.is_listing() && !self.remembered;
+        if is_first_list && let Some(ledger) = &self.poller.ledger {
+            self.remembered = true;
+            let known = ledger.members(id).filter(|_| self.poller.privacy.ids.are_raw());
             client.remember(known.map(|(name, told, behind)| (name.to_string(), told, behind)));
         }
         let reading = async move {
@@ -37,7 +39,7 @@ impl Running {
     }
 
     /// Takes what came of a request for a page.
-    pub(super) async fn paged(
+    pub(super) fn paged(
         &mut self,
         now: Now,
         id: TargetId,
@@ -45,9 +47,9 @@ impl Running {
         result: Result<Progress, ApiError>,
     ) {
         if result == Ok(Progress::Done) {
-            return self.completed(now, id, paging.into_rows()).await;
+            return self.enter(id, Entry::Report(now, paging.into_rows()));
         }
         self.pagings[id.index()] = Some(paging);
-        self.reply(now, id, result.map_or_else(trouble, |_| Reply::Unfinished)).await;
+        self.reply(now, id, result.map_or_else(trouble, |_| Reply::Unfinished));
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::live::Feed;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::status::{FeedStatus, PollStatus, Standings, TargetStatus};
 use crate::domain::time::Now;
-use crate::tasks::off_thread;
+use crate::tasks::{in_place, off_thread};
 
 /// Takes what there is to show, and whether a report was read, or what an earlier process left is
 /// fresh; called off the loop's thread, so it may take its time. The snapshot leaves out the agents
@@ -24,6 +24,9 @@ pub type Tell = Arc<dyn Fn(Standings) + Send + Sync>;
 impl Poller {
     /// What there is to show now, for someone who was shown all that was looked at before, and
     /// whether some of it is fresh.
+    ///
+    /// # Panics
+    /// While something is being counted.
     pub fn look(&mut self, now: Now) -> (Snapshot, bool) {
         self.show.targets.clear();
         let mut fresh = false;
@@ -37,10 +40,11 @@ impl Poller {
                 last_success,
                 stale: standing.stale,
             });
-            fresh |= self.ledger.watermark(id).is_some() && !standing.stale;
+            fresh |= self.marks[place].watermark.is_some() && !standing.stale;
         }
         let live = self.feeds.as_ref().map(|feeds| (feeds.live(), feeds.series(now)));
-        let snapshot = self.ledger.snapshot_under(live, &self.show, &self.published);
+        let ledger = self.ledger.as_ref().expect("nothing is being counted");
+        let snapshot = ledger.snapshot_under(live, &self.show, &self.published);
         self.published = snapshot.fingerprints();
         (snapshot, fresh)
     }
@@ -72,8 +76,8 @@ impl Poller {
             name: Arc::clone(&self.targets[place].name),
             up: finished.then_some(standing.up),
             stale: standing.stale,
-            watermark: self.ledger.watermark(id),
-            epoch: self.ledger.epoch(id),
+            watermark: self.marks[place].watermark,
+            epoch: self.marks[place].epoch,
             last_success: standing.last_success.map(|now| now.utc),
             last_job: standing.last_job,
             last_error: standing.last_trouble,
@@ -114,7 +118,7 @@ impl Running {
 
     /// Publishes what there is to show now; one publication at a time.
     pub(super) fn publish(&mut self, now: Now) -> BoxFuture<'static, ()> {
-        let (snapshot, fresh) = self.poller.look(now);
+        let (snapshot, fresh) = in_place(|| self.poller.look(now));
         self.ready |= fresh;
         let (publish, ready) = (Arc::clone(&self.poller.publish), self.ready);
         off_thread(move || publish(snapshot, ready)).boxed()

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{Store, StoreError};
 use crate::domain::ledger::Record;
 
 /// What a [`MemoryStore`] keeps; it outlives the store, as a file does.
 #[derive(Clone, Debug, Default)]
-pub struct Shelf(Arc<Mutex<Contents>>);
+pub struct Shelf(Arc<(Mutex<Contents>, Condvar)>);
 
 #[derive(Debug, Default)]
 struct Contents {
     records: BTreeMap<Vec<u8>, Vec<u8>>,
     full: bool,
+    hanging: bool,
 }
 
 impl Shelf {
@@ -23,8 +24,20 @@ impl Shelf {
         self.lock().full = full;
     }
 
+    /// Lets commits take until they are let go on, as on a disk that does not answer.
+    pub fn set_hanging(&self, hanging: bool) {
+        self.lock().hanging = hanging;
+        self.0.1.notify_all();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Contents> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Once the disk answers.
+    fn answering(&self) -> MutexGuard<'_, Contents> {
+        let answering = self.0.1.wait_while(self.lock(), |contents| contents.hanging);
+        answering.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -49,7 +62,7 @@ impl Store for MemoryStore {
     }
 
     fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
-        let mut contents = self.shelf.lock();
+        let mut contents = self.shelf.answering();
         if contents.full {
             return Err(StoreError::Unusable {
                 path: PathBuf::from("(memory)"),

@@ -6,6 +6,7 @@ mod memory;
 mod tests;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use disk::DiskStore;
 pub use memory::{MemoryStore, Shelf};
@@ -70,6 +71,11 @@ pub enum StoreError {
         /// What is wrong with it.
         detail: String,
     },
+    /// It does not answer.
+    #[error(
+        "the store does not answer: a commit has taken longer than {} s: look at the disk", .0.as_secs()
+    )]
+    Hanging(Duration),
     /// The disk does not do what it should.
     #[error(
         "the store {path} cannot be used: {detail}: look at the disk's free space and at the rights of the folder"

@@ -169,6 +169,25 @@ impl World {
         }
     }
 
+    /// Lets time pass while a thread of the exporter hangs: tokio's time then stands still by itself.
+    pub(crate) async fn run_for_by_hand(&mut self, span: Duration) {
+        const STEP: Duration = Duration::from_millis(500);
+        let end = self.clock.now().instant.plus(span);
+        while self.clock.now().instant < end {
+            tokio::time::advance(STEP).await;
+            // What other threads compute takes real time.
+            for _ in 0..4 {
+                tokio::select! {
+                    biased;
+                    () = &mut self.polling => panic!("the loop ended"),
+                    () = tokio::task::yield_now() => {}
+                }
+                std::thread::sleep(Duration::from_micros(50));
+            }
+        }
+        self.scrape().await;
+    }
+
     /// Lets time pass until the page is as wanted, at most `limit`.
     pub(crate) async fn run_until(
         &mut self,
