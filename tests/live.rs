@@ -48,6 +48,8 @@ struct Told {
     /// Rows of the history.
     history: Vec<String>,
     skills: Vec<String>,
+    /// Unavailable codes beside the usual ones.
+    more_codes: String,
     /// The status of every answer of a live feed instead.
     fails: Option<u16>,
     history_fails: bool,
@@ -79,10 +81,11 @@ impl Cxone {
             }
             match path.as_str() {
                 "/unavailable-codes" => {
-                    let codes = r#"{"unavailableCodes":[{"id":11,"name":"After call","isActive":true,"isACW":true,"agentTimeout":30},
-                        {"id":12,"name":"Lunch","isActive":true,"isACW":false,"agentTimeout":"60"},
-                        {"id":13,"name":"Old","isActive":false,"isACW":false,"agentTimeout":1}]}"#;
-                    (200, codes.to_owned())
+                    let more = &told.more_codes;
+                    let codes = format!(r#"{{"unavailableCodes":[{{"id":11,"name":"After call","isActive":true,"isACW":true,"agentTimeout":30}},
+                        {{"id":12,"name":"Lunch","isActive":true,"isACW":false,"agentTimeout":"60"}},
+                        {{"id":13,"name":"Old","isActive":false,"isACW":false,"agentTimeout":1}}{more}]}}"#);
+                    (200, codes)
                 }
                 "/agents/state-history" if told.history_fails => (500, String::new()),
                 "/agents/state-history" if query.contains("skip=") && !query.contains("skip=0") => (204, String::new()),
@@ -411,7 +414,9 @@ async fn the_live_feeds_work_without_the_history_and_the_history_without_them() 
 async fn the_tenants_timeouts_are_limits_where_the_configuration_sets_none() {
     let lunch = agent(3, r#""agentStateId":2,"outStateId":12"#, -3_650);
     for (more, wrap_up) in [
+        // The default is a limit that is set, and stricter than what logs agents out.
         ("", "300"),
+        ("states: {limits: {Wrap-up: 2m}}\n", "120"),
         ("states: {limits: {}}\n", "1800"),
         ("states: {limits: {Ready: 1m}}\n", "1800"),
     ] {
@@ -425,6 +430,53 @@ async fn the_tenants_timeouts_are_limits_where_the_configuration_sets_none() {
         is(&page, "cxone_unavailable_agents{reason=Lunch}", Some("1"));
         is(&page, "cxone_unavailable_agents{reason=Old}", None);
     }
+}
+
+/// A visit of ten seconds to an unavailable code.
+fn unavailable_for(code: u32, since: i64) -> String {
+    let row = visit(1, 2, since, Some(10));
+    row.replace(r#""agentStateId":2"#, &format!(r#""agentStateId":2,"outStateId":{code}"#))
+}
+
+const NEW_CODE: &str = r#",{"id":14,"name":"Notes","isActive":true,"isACW":true}"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_code_that_is_made_later_counts_as_what_it_is_from_its_first_row_on() {
+    let mut world =
+        World::new(HOUR, Told { history: vec![visit(1, 1, -60, None)], ..Told::default() });
+    world.run_for(90).await;
+    world.cxone.told(|told| {
+        told.more_codes = NEW_CODE.to_owned();
+        told.history =
+            vec![visit(1, 1, -60, Some(160)), unavailable_for(14, 100), visit(1, 1, 110, None)];
+    });
+    world.run_for(120).await;
+    let page = world.page().await;
+    is(&page, "cxone_agent_state_entries_total{agent=1,skill=,state=Wrap-up}", Some("1"));
+    is(&page, "cxone_agent_state_seconds_total{agent=1,skill=,state=Wrap-up}", Some("10"));
+    is(&page, "cxone_agent_state_entries_total{agent=1,skill=,state=Unavailable}", None);
+    assert_eq!(world.queries("/unavailable-codes").len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_that_is_not_to_be_found_is_looked_for_now_and_then_and_corrected_when_it_is_there()
+{
+    let history =
+        vec![visit(1, 1, -60, Some(160)), unavailable_for(14, 100), visit(1, 1, 110, None)];
+    let mut world =
+        World::new(HOUR, Told { history: vec![visit(1, 1, -60, None)], ..Told::default() });
+    world.run_for(90).await;
+    world.cxone.told(|told| told.history = history);
+    world.run_for(240).await;
+    let page = world.page().await;
+    is(&page, "cxone_agent_state_entries_total{agent=1,skill=,state=Unavailable}", Some("1"));
+    assert_eq!(world.queries("/unavailable-codes").len(), 2, "not again with each page");
+    world.cxone.told(|told| told.more_codes = NEW_CODE.to_owned());
+    world.run_for(360).await;
+    let page = world.page().await;
+    is(&page, "cxone_agent_state_entries_total{agent=1,skill=,state=Wrap-up}", Some("1"));
+    is(&page, "cxone_agent_state_seconds_total{agent=1,skill=,state=Wrap-up}", Some("10"));
+    assert_eq!(world.queries("/unavailable-codes").len(), 3);
 }
 
 #[tokio::test(start_paused = true)]

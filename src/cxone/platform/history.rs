@@ -53,7 +53,7 @@ pub(super) fn read<'a>(
         user_name: Cow::Borrowed(""),
         state_name,
         state_id: trimmed(row, "agentStateId").unwrap_or_default(),
-        skill_name: row.text("skillName").unwrap_or_default(),
+        skill_name: name_or_id(row, "skillName", "skillId").unwrap_or_default(),
         count: 1,
         from: timestamp(start),
         to: duration.map(|duration| timestamp(start + duration)),
@@ -65,12 +65,8 @@ pub(super) fn read<'a>(
 pub fn state_name<'a>(row: &Object<'a>, codes: &UnavailableCodes) -> Option<Cow<'a, str>> {
     let id = row.whole("agentStateId");
     let name = row.text("agentStateName").filter(|name| !name.trim().is_empty());
-    let code = row.text("outStateId").map(|code| code.trim().to_owned());
-    let is_unavailable = match (id, &name) {
-        (Some(id), _) => id == UNAVAILABLE_ID,
-        (None, Some(name)) => name.eq_ignore_ascii_case(UNAVAILABLE),
-        (None, None) => code.is_some(),
-    };
+    let code = code_of(row);
+    let is_unavailable = is_unavailable(id, name.as_deref(), code.as_deref());
     if is_unavailable
         && (row.flag("isACW") == Some(true)
             || code.as_deref().is_some_and(|code| codes.is_acw(code)))
@@ -83,6 +79,36 @@ pub fn state_name<'a>(row: &Object<'a>, codes: &UnavailableCodes) -> Option<Cow<
     let by_id =
         || id.and_then(|id| STATES.get(usize::try_from(id).ok()?)).map(|name| Cow::Borrowed(*name));
     name.or_else(by_id)
+}
+
+fn code_of(row: &Object<'_>) -> Option<String> {
+    row.text("outStateId").map(|code| code.trim().to_owned())
+}
+
+fn is_unavailable(id: Option<i64>, name: Option<&str>, code: Option<&str>) -> bool {
+    match (id, name) {
+        (Some(id), _) => id == UNAVAILABLE_ID,
+        (None, Some(name)) => name.eq_ignore_ascii_case(UNAVAILABLE),
+        (None, None) => code.is_some(),
+    }
+}
+
+/// The code that a row names, if the state depends on it and it is none of `codes`: it may have been
+/// made since they were read. Those of the system, which are 0 and less, are in no list.
+pub(super) fn unknown_code(row: &Object<'_>, codes: &UnavailableCodes) -> Option<String> {
+    let code = code_of(row).filter(|code| codes.find(code).is_none())?;
+    let is_of_system = code.parse::<i64>().is_ok_and(|number| number <= 0);
+    let name = row.text("agentStateName").filter(|name| !name.trim().is_empty());
+    let depends = is_unavailable(row.whole("agentStateId"), name.as_deref(), Some(&code))
+        && row.flag("isACW") != Some(true);
+    (depends && !is_of_system && !code.is_empty()).then_some(code)
+}
+
+/// The member `name`, or the member `id` where that tells no name; an id that is 0 or less is none.
+pub(super) fn name_or_id<'a>(row: &Object<'a>, name: &str, id: &str) -> Option<Cow<'a, str>> {
+    row.text(name).filter(|name| !name.trim().is_empty()).or_else(|| {
+        trimmed(row, id).filter(|id| !id.parse::<f64>().is_ok_and(|number| number <= 0.0))
+    })
 }
 
 fn trimmed<'a>(row: &Object<'a>, name: &str) -> Option<Cow<'a, str>> {
@@ -135,6 +161,54 @@ mod tests {
             told(row),
             Ok(("1234".into(), "InboundContact".into(), "English".into(), 0, Some(316_976)))
         );
+    }
+
+    #[test]
+    fn a_skill_without_a_name_is_called_by_its_id() {
+        let skill = |members: &str| {
+            told(&format!(
+                r#"{{"startDate":"2023-10-27T08:00:00Z","agentId":1,"agentStateId":3,{members}}}"#
+            ))
+            .map(|row| row.2)
+        };
+        for (members, expected) in [
+            (r#""skillId":7,"skillName":"English""#, "English"),
+            (r#""skillId":7,"skillName":null"#, "7"),
+            (r#""SkillID":" 7 ","SkillName":" ""#, "7"),
+            (r#""skillId":"s-7""#, "s-7"),
+            (r#""skillId":0"#, ""),
+            (r#""skillId":"0","skillName":"""#, ""),
+            (r#""skillId":-1"#, ""),
+            (r#""skillId":null"#, ""),
+            (r#""skillId":{}"#, ""),
+        ] {
+            assert_eq!(skill(members).as_deref(), Ok(expected), "{members}");
+        }
+    }
+
+    #[test]
+    fn only_a_code_of_the_tenant_that_makes_a_difference_is_asked_for() {
+        let unknown = |members: &str| {
+            let text = format!("{{{members}}}");
+            unknown_code(&Object::parse(&text).unwrap().unwrap(), &codes())
+        };
+        for members in [
+            r#""agentStateId":2,"outStateId":13"#,
+            r#""agentStateId":"2","outStateId":" 13 ","isACW":"False""#,
+            r#""agentStateName":"Unavailable","outStateId":"13""#,
+        ] {
+            assert_eq!(unknown(members).as_deref(), Some("13"), "{members}");
+        }
+        for members in [
+            r#""agentStateId":2,"outStateId":11"#,
+            r#""agentStateId":2,"outStateId":0"#,
+            r#""agentStateId":2,"outStateId":-4"#,
+            r#""agentStateId":2,"outStateId":null"#,
+            r#""agentStateId":2,"outStateId":13,"isACW":true"#,
+            r#""agentStateId":1,"outStateId":13"#,
+        ] {
+            assert_eq!(unknown(members), None, "{members}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! When the unavailable codes are asked for, and by whom: one request for all who need them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,12 @@ const CODES_LIFE: Duration = Duration::from_secs(3600);
 
 /// How long old codes serve after new ones were asked for in vain.
 const CODES_RETRY: Duration = Duration::from_secs(300);
+
+/// Codes are read at most so often for those that rows name and they lack.
+const SEEK_EVERY: Duration = Duration::from_secs(5);
+
+/// How many codes that are not to be found are remembered.
+const MOST_SOUGHT: usize = 1_000;
 
 /// The unavailable codes as far as they are known.
 #[derive(Debug, Default)]
@@ -28,6 +35,8 @@ struct State {
     renew: Monotonic,
     /// When they were asked for in vain, and why, if there were none before.
     failed: Option<(Monotonic, ApiError)>,
+    /// The codes that rows named and these lacked, with when they were last read for them.
+    sought: BTreeMap<String, Monotonic>,
 }
 
 impl KnownCodes {
@@ -83,8 +92,11 @@ impl PlatformClient {
                 return Err(error);
             }
         };
-        *self.codes.state() =
-            State { codes: Some(Arc::clone(&codes)), renew: now.plus(life), failed: None };
+        let mut state = self.codes.state();
+        state.codes = Some(Arc::clone(&codes));
+        (state.renew, state.failed) = (now.plus(life), None);
+        state.sought.retain(|id, _| codes.find(id).is_none());
+        drop(state);
         Ok(codes)
     }
 
@@ -106,6 +118,31 @@ impl PlatformClient {
                 return Ok(codes);
             }
         }
+    }
+
+    /// Rows name these codes, which are not known. Whether the codes are read again for them, by
+    /// whoever needs them next: not so soon for those that were not found the last time, and never
+    /// more than every few seconds.
+    pub(super) fn seek_codes(&self, unknown: BTreeSet<String>) -> bool {
+        let now = self.link.clock.now().instant;
+        let mut state = self.codes.state();
+        if unknown.is_empty() || state.codes.is_none() {
+            return false;
+        }
+        if state.sought.values().any(|at| now.since(*at) < SEEK_EVERY) {
+            return false;
+        }
+        state.sought.retain(|_, at| now.since(*at) < CODES_RETRY);
+        let room = MOST_SOUGHT.saturating_sub(state.sought.len());
+        let news: Vec<String> =
+            unknown.into_iter().filter(|id| !state.sought.contains_key(id)).take(room).collect();
+        if news.is_empty() {
+            return false;
+        }
+        tracing::debug!(codes = ?news, "rows name unknown unavailable codes, so they are read again");
+        state.sought.extend(news.into_iter().map(|id| (id, now)));
+        state.renew = now;
+        true
     }
 
     /// The unavailable codes at hand, however old; nothing is asked for.

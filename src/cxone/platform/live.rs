@@ -4,10 +4,10 @@
 //! the polling of its published SDK.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::codes::UnavailableCodes;
-use super::history::{UNAVAILABLE_ID, state_name};
+use super::history::{UNAVAILABLE_ID, name_or_id, state_name, unknown_code};
 use super::list::{Element, Envelope};
 use super::paging::is_last;
 use super::robust::Object;
@@ -44,10 +44,15 @@ impl PlatformClient {
                 let mut query: Vec<(&str, &str)> =
                     since.iter().map(|since| ("updatedSince", since.as_str())).collect();
                 query.extend((skip != "0").then_some(("skip", &*skip)));
-                let mut rows = Vec::new();
-                let take = |row: Element<'_>| rows.extend(row.and_then(|row| agent(&row, &codes)));
+                let (mut rows, mut unknown) = (Vec::new(), BTreeSet::new());
+                let take = |row: Element<'_>| {
+                    unknown.extend(row.as_ref().and_then(|row| unknown_code(row, &codes)));
+                    rows.extend(row.and_then(|row| agent(&row, &codes)));
+                };
                 let envelope =
                     self.list(Endpoint::States, STATES_PATH, &query, STATES, take).await?;
+                // Whoever needs them next reads them.
+                self.seek_codes(unknown);
                 Ok(LivePage::States(page(envelope, rows)))
             }
             Ask::Skills { skip } => {
@@ -111,14 +116,16 @@ fn agent(row: &Object<'_>, codes: &UnavailableCodes) -> Option<LiveRow> {
         let told = text(row, "outStateDescription").filter(|reason| !reason.is_empty());
         let code = text(row, "outStateId")
             .and_then(|id| codes.find(&id).map(|code| code.name.trim().to_owned()));
-        told.or(code).unwrap_or_default()
+        let code = code.filter(|name| !name.is_empty());
+        let id = || text(row, "outStateId").filter(|id| id != "0");
+        told.or(code).or_else(id).unwrap_or_default()
     });
     Some(LiveRow {
         agent,
         agent_name: display_name(row),
         reason,
-        skill: text(row, "skillName").unwrap_or_default(),
-        team: text(row, "teamName").unwrap_or_default(),
+        skill: named(row, "skillName", "skillId").unwrap_or_default(),
+        team: named(row, "teamName", "teamId").unwrap_or_default(),
         // A start that makes no sense costs no more than itself.
         start: row.time("startDate").ok().flatten(),
         state,
@@ -131,9 +138,9 @@ fn display_name(row: &Object<'_>) -> String {
     if name.is_empty() { text(row, "userName").unwrap_or_default() } else { name }
 }
 
-/// A skill; `None` when it has no name.
+/// A skill; `None` when it has neither name nor id.
 fn skill(row: &Object<'_>) -> Option<SkillRow> {
-    let skill = text(row, "skillName").filter(|skill| !skill.is_empty())?;
+    let skill = named(row, "skillName", "skillId")?;
     let count = |name: &str| row.whole(name).and_then(|count| u64::try_from(count).ok());
     let agents = Activity::ALL.map(|activity| {
         count(match activity {
@@ -169,6 +176,10 @@ fn thousandths(row: &Object<'_>, name: &str) -> Option<u64> {
     let tenths = fraction.bytes().next().map_or(0, |digit| u64::from(digit - b'0'));
     let whole: u64 = whole.parse().ok()?;
     Some(whole.checked_mul(10)? + tenths).filter(|thousandths| *thousandths <= 1_000)
+}
+
+fn named(row: &Object<'_>, name: &str, id: &str) -> Option<String> {
+    name_or_id(row, name, id).map(|text| text.trim().to_owned())
 }
 
 fn text(row: &Object<'_>, name: &str) -> Option<String> {
@@ -229,6 +240,23 @@ mod tests {
             ("", "", "ann")
         );
         assert_eq!(read.start, Some(Timestamp::from_millis(1_698_393_600_000)));
+    }
+
+    #[test]
+    fn what_has_no_name_is_called_by_its_id() {
+        let row = read(
+            r#"{"agentId":1,"agentStateId":2,"outStateId":77,"skillId":7,"teamId":"3","teamName":""}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (row.reason.as_deref(), row.skill.as_str(), row.team.as_str()),
+            (Some("77"), "7", "3")
+        );
+        let skill = |row: &str| {
+            Object::parse(row).unwrap().and_then(|row| skill(&row)).map(|row| row.skill)
+        };
+        assert_eq!(skill(r#"{"skillId":7,"skillName":" "}"#).as_deref(), Some("7"));
+        assert_eq!(skill(r#"{"skillId":0}"#), None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod paging;
 pub mod robust;
 mod sign_in;
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,7 +36,7 @@ use super::redact::Redactor;
 use super::transport::Transport;
 use super::{Limits, ReportRequest, RowSink, at_fault};
 use crate::clock::Clock;
-use crate::domain::time::{Monotonic, Timestamp};
+use crate::domain::time::{Monotonic, Timestamp, Window};
 
 pub use codes::{UnavailableCode, UnavailableCodes};
 pub use list::{Element, Envelope};
@@ -306,8 +307,9 @@ impl PlatformClient {
         let query: Vec<(&str, &str)> =
             query.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut rows = R::default();
-        let mut newest = None;
+        let (mut newest, mut unknown) = (None, BTreeSet::new());
         let told = self.list(Endpoint::History, path, &query, history::LIST, |row| {
+            unknown.extend(row.as_ref().and_then(|row| history::unknown_code(row, &codes)));
             match history::read(&row, agent, &codes) {
                 Ok(row) => {
                     newest = newest.max(Some(row.from));
@@ -325,8 +327,16 @@ impl PlatformClient {
                 paging.note_answers(&mut self.roster());
                 return Ok(());
             }
+            Err(error) if error.kind == ErrorKind::Rejected => {
+                let Window { from, to } = paging.asked_about();
+                return Err(error.adding(&format!("asked was about {from} to {to}")));
+            }
             Err(error) => return Err(error),
         };
+        // The same page comes next, and is read by newer codes.
+        if self.seek_codes(unknown) {
+            return Ok(());
+        }
         self.not_too_many(Endpoint::History, paging.count.saturating_add(page.rows))?;
         paging.page(&page)?;
         paging.rows.append(rows);

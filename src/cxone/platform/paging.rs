@@ -145,6 +145,14 @@ impl<R: Default> Paging<R> {
         matches!(self.stage, Stage::Listing(_))
     }
 
+    /// The span that the next page of a history is of.
+    pub(super) fn asked_about(&self) -> Window {
+        match &self.stage {
+            Stage::All(cursor) | Stage::Each { cursor, .. } => cursor.slice,
+            Stage::Listing(_) | Stage::Over => self.request.window,
+        }
+    }
+
     /// Whether several agents are asked for one by one.
     pub(super) fn is_of_many(&self) -> bool {
         self.answered.is_some()
