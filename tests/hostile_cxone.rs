@@ -95,7 +95,7 @@ impl Hostile {
         Self::choosing(Box::new(move |head, to| {
             match (asks_token(head), head.contains("/unavailable-codes")) {
                 (true, _) => token(to),
-                (_, true) => text(format!("{OK}{{}}"))(to),
+                (_, true) => text(format!(r#"{OK}{{"unavailableCodes":[]}}"#))(to),
                 _ => rest(to),
             }
         }))

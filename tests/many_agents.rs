@@ -174,14 +174,14 @@ impl Transport for Cxone {
                 text(r#"{"access_token":"token-1","expires_in":3600}"#)
             }
             "state-history" => self.history(query),
-            "states" if query.contains("updatedSince") => text("{}"),
+            "states" if query.contains("updatedSince") => text(r#"{"agentStates":[]}"#),
             "states" => {
                 let total = u64::try_from(self.agents).unwrap();
                 self.page(query, "agentStates", total, move |agent| {
                     row(agent, stay(agent, now), None)
                 })
             }
-            _ => text("{}"),
+            _ => text(r#"{"unavailableCodes":[],"skillActivity":[]}"#),
         };
         async { Ok(answer) }.boxed()
     }

@@ -59,7 +59,7 @@ fn the_calls_beside_the_history_have_the_same_limits() {
                 match (asks_token(head), is_asked) {
                     (true, _) => token(to),
                     (_, true) => rest(to),
-                    _ => text(format!("{OK}{{}}"))(to),
+                    _ => text(format!(r#"{OK}{{"unavailableCodes":[]}}"#))(to),
                 }
             }));
             let error = ask_beside(member, &server);
@@ -104,7 +104,7 @@ fn pages_without_an_end_end_at_the_limit_for_all_of_them_together() {
         _ if head.contains("/agents/state-history") => {
             "HTTP/1.1 404 No\r\nConnection: close\r\n\r\n".to_owned()
         }
-        _ if head.contains("/unavailable-codes") => format!("{OK}{{}}"),
+        _ if head.contains("/unavailable-codes") => format!(r#"{OK}{{"unavailableCodes":[]}}"#),
         _ => {
             let row = |place: u64| format!(r#"{{"agentId":{place},"agentStateId":1}}"#);
             format!(r#"{OK}{{{NEXT},"agentStates":[{}]}}"#, page(head, 999, row))
@@ -135,13 +135,14 @@ fn totals_that_lie_and_pages_that_repeat_themselves_end_and_take_no_row_away() {
             let rows = rows.trim_end_matches(',');
             let next = if rows.matches("agentId").count() == 1000 { r#""x""# } else { "null" };
             format!(
-                r#"{OK}{{"totalRecords":{total},"_links":{{"next":{next}}},"agentStateHistory":[{rows}]}}"#
+                r#"{OK}{{"totalRecords":{total},"_links":{{"next":{next}}},"unavailableCodes":[],"agentStateHistory":[{rows}]}}"#
             )
         });
         assert_eq!(read(&lying), Ok(2_500), "{total}");
     }
     let same = Hostile::telling(move |_| {
-        format!(r#"{OK}{{"totalRecords":9000,"agentStateHistory":[{},{}]}}"#, row(1), row(2))
+        let rows = format!("{},{}", row(1), row(2));
+        format!(r#"{OK}{{"totalRecords":9000,"unavailableCodes":[],"agentStateHistory":[{rows}]}}"#)
     });
     let error = read(&same).unwrap_err();
     assert_eq!(error.kind.failure(), Some(Failure::Malformed), "{error}");
