@@ -33,6 +33,7 @@ fn advice(address: &BaseUrl, fault: TransportFault) -> String {
             Fault::Name
             | Fault::Connect
             | Fault::Timeout
+            | Fault::Coding
             | Fault::NotTls
             | Fault::UnknownIssuer
             | Fault::Expired

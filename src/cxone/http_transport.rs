@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, BoxStream, StreamExt};
-use http::Request;
+use futures_util::stream::{self, StreamExt};
+use http::header::ACCEPT_ENCODING;
+use http::{HeaderMap, HeaderValue, Request};
 use rustls::pki_types::CertificateDer;
 
 use super::base_url::BaseUrl;
 use super::connection::{fault, impossible, late};
+use super::decoding::{Pieces, decoded};
 use super::proxy::{Proxies, Way};
 use super::transport::{Response, Transport, TransportError};
 
 /// How long a connection that is not used is kept; shorter than servers and balancers keep theirs,
-/// so that a submit rarely meets one that was closed at the other end.
+/// so that a request rarely meets one that was closed at the other end.
 const KEEP_IDLE: Duration = Duration::from_secs(15);
 
 /// How many connections are kept for the next requests: each keeps what it once needed to read
@@ -57,6 +59,10 @@ pub struct Network {
 #[derive(Clone, Debug)]
 pub struct HttpTransport {
     client: reqwest::Client,
+    /// For what must not be repeated: each request has a connection of its own. One that was kept
+    /// may be closed by the server in the moment that it is used, and then it is not known whether
+    /// the request was looked at.
+    fresh: reqwest::Client,
     proxies: Proxies,
     limits: HttpLimits,
 }
@@ -107,39 +113,47 @@ impl HttpTransport {
         base: &BaseUrl,
         network: &Network,
         limits: HttpLimits,
-        set: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+        set: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
     ) -> Result<Self, TransportError> {
         // Fails when a provider is installed already, which then serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let failed = |error: reqwest::Error| impossible(&error);
         let proxies = network.proxies.clone();
-        let choose = proxies.clone();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("cxone-exporter/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .gzip(true)
-            .connect_timeout(limits.connect)
-            .pool_idle_timeout(KEEP_IDLE)
-            .pool_max_idle_per_host(MOST_IDLE)
-            // The library's own idea of the environment knows no ports in NO_PROXY.
-            .no_proxy()
-            .proxy(reqwest::Proxy::custom(move |url| match choose.way(url) {
-                Way::By(proxy) => Some(proxy.url().clone()),
-                Way::Excepted(_) | Way::Direct => None,
-            }));
-        if !base.is_https() {
-            // Nothing is verified, so a machine without certificates will do.
-            builder = builder.tls_certs_only([]);
-        } else {
-            for authority in &network.authorities {
-                let authority = reqwest::Certificate::from_der(authority).map_err(failed)?;
-                builder = builder.tls_certs_merge([authority]);
+        let builder = |most_idle: usize| {
+            let choose = proxies.clone();
+            let accepts = (ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+            reqwest::Client::builder()
+                .user_agent(concat!("cxone-exporter/", env!("CARGO_PKG_VERSION")))
+                .default_headers(HeaderMap::from_iter([accepts]))
+                .redirect(reqwest::redirect::Policy::none())
+                // The library's own rule for what is sent again stays: only what the server says
+                // that it did not look at (GOAWAY, REFUSED_STREAM), which costs no job.
+                .referer(false)
+                .connect_timeout(limits.connect)
+                .pool_idle_timeout(KEEP_IDLE)
+                .pool_max_idle_per_host(most_idle)
+                // The library's own idea of the environment knows no ports in NO_PROXY.
+                .no_proxy()
+                .proxy(reqwest::Proxy::custom(move |url| match choose.way(url) {
+                    Way::By(proxy) => Some(proxy.url().clone()),
+                    Way::Excepted(_) | Way::Direct => None,
+                }))
+        };
+        let client = |most_idle: usize| {
+            let mut builder = builder(most_idle);
+            if !base.is_https() {
+                // Nothing is verified, so a machine without certificates will do.
+                builder = builder.tls_certs_only([]);
+            } else {
+                for authority in &network.authorities {
+                    let authority = reqwest::Certificate::from_der(authority)?;
+                    builder = builder.tls_certs_merge([authority]);
+                }
             }
-        }
-        let client = set(builder).build().map_err(failed)?;
-        Ok(Self { client, proxies, limits })
+            set(builder).build()
+        };
+        let (client, fresh) = (client(MOST_IDLE).map_err(failed)?, client(0).map_err(failed)?);
+        Ok(Self { client, fresh, proxies, limits })
     }
 
     async fn exchange(&self, request: Request<Bytes>) -> Result<Response, TransportError> {
@@ -148,12 +162,14 @@ impl HttpTransport {
             Way::By(proxy) => Some(proxy),
             Way::Excepted(_) | Way::Direct => None,
         };
-        let answer = tokio::time::timeout(self.limits.head, self.client.execute(request)).await;
+        let client = if request.method().is_safe() { &self.client } else { &self.fresh };
+        let answer = tokio::time::timeout(self.limits.head, client.execute(request)).await;
         let answer = answer
             .map_err(|_| late("headers", self.limits.head))?
             .map_err(|error| fault(&error, by))?;
         let (status, headers) = (answer.status(), answer.headers().clone());
-        Ok(Response { status, headers, body: body(answer, self.limits.idle) })
+        let body = decoded(&headers, body(answer, self.limits.idle));
+        Ok(Response { status, headers, body })
     }
 }
 
@@ -164,10 +180,7 @@ impl Transport for HttpTransport {
 }
 
 /// The answer's body, with a limit on the time between two pieces.
-fn body(
-    answer: reqwest::Response,
-    idle: Duration,
-) -> BoxStream<'static, Result<Bytes, TransportError>> {
+fn body(answer: reqwest::Response, idle: Duration) -> Pieces {
     let pieces = Some(answer.bytes_stream().boxed());
     stream::unfold(pieces, move |pieces| async move {
         let mut pieces = pieces?;

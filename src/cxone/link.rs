@@ -298,6 +298,7 @@ impl Call<'_> {
             TransportFault::Name
             | TransportFault::Connect
             | TransportFault::Cut
+            | TransportFault::Coding
             | TransportFault::NotTls
             | TransportFault::NotHttp
             | TransportFault::UnknownIssuer
@@ -309,7 +310,9 @@ impl Call<'_> {
             | TransportFault::ProxyRefused => ErrorKind::Malformed,
         };
         let place = self.place.get().map_or("", String::as_str);
-        self.error(kind, &format!("the answer from {place} broke off: {error}")).by(error.fault)
+        let is_coded = error.fault == TransportFault::Coding;
+        let what = if is_coded { "cannot be read" } else { "broke off" };
+        self.error(kind, &format!("the answer from {place} {what}: {error}")).by(error.fault)
     }
 
     async fn refusal(&self, answer: Response, answered: Now) -> ApiError {

@@ -17,6 +17,7 @@ mod auth;
 mod base_url;
 mod budget;
 mod connection;
+mod decoding;
 pub mod error;
 pub mod http_transport;
 mod json;

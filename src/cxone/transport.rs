@@ -7,7 +7,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use http::{HeaderMap, Request, StatusCode};
 
-/// Sends requests. One call is one exchange: nothing is repeated and no redirect is followed.
+/// Sends requests. One call is one exchange: no redirect is followed, and nothing is repeated but
+/// what the server says that it did not look at.
 ///
 /// A request's body may hold the client secret and its `Authorization` a token; neither may be
 /// logged.
@@ -44,8 +45,10 @@ pub enum TransportFault {
     Connect,
     /// A time limit ran out.
     Timeout,
-    /// The connection broke.
+    /// The connection broke, or what came is not whole.
     Cut,
+    /// The body is in a coding that was not asked for.
+    Coding,
     /// What answers does not speak TLS.
     NotTls,
     /// What came is no HTTP: without TLS, what answers may speak TLS.

@@ -168,6 +168,9 @@ const fn of_connection(fault: Option<TransportFault>, is_platform: bool) -> &'st
         (Some(TransportFault::Cut), _) => {
             "As a rule this passes; if it lasts, look at firewalls, proxies and balancers in between."
         }
+        (Some(TransportFault::Coding), _) => {
+            "Look for what packs answers on the way without having been asked to."
+        }
         (Some(TransportFault::NotTls), false) => {
             "The address says https, and what answers there does not speak TLS: check api.base_url, also its port."
         }
@@ -252,6 +255,7 @@ mod tests {
                 TransportFault::Connect,
                 TransportFault::Timeout,
                 TransportFault::Cut,
+                TransportFault::Coding,
                 TransportFault::NotTls,
                 TransportFault::NotHttp,
                 TransportFault::UnknownIssuer,

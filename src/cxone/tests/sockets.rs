@@ -75,13 +75,8 @@ fn limits() -> HttpLimits {
     }
 }
 
-/// Runs `test` with a client of a server that gives `answers`.
-async fn with_server<T, F: Future<Output = T>>(
-    answers: Vec<Vec<u8>>,
-    test: impl FnOnce(Client) -> F,
-) -> (T, Vec<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base: BaseUrl = format!("http://{}/eu/", listener.local_addr().unwrap()).parse().unwrap();
+fn client_of(base: &str) -> Client {
+    let base: BaseUrl = base.parse().unwrap();
     let transport = HttpTransport::new(&base, &Network::default(), limits()).unwrap();
     let options = ClientOptions {
         base_url: base,
@@ -90,7 +85,16 @@ async fn with_server<T, F: Future<Output = T>>(
         limits: Limits::default(),
         hidden: Vec::new(),
     };
-    let client = Client::new(Arc::new(transport), Clock::system(), options, Arc::new(|_| ()));
+    Client::new(Arc::new(transport), Clock::system(), options, Arc::new(|_| ()))
+}
+
+/// Runs `test` with a client of a server that gives `answers`.
+async fn with_server<T, F: Future<Output = T>>(
+    answers: Vec<Vec<u8>>,
+    test: impl FnOnce(Client) -> F,
+) -> (T, Vec<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client_of(&format!("http://{}/eu/", listener.local_addr().unwrap()));
     let (outcome, (requests, _silent)) = tokio::join!(test(client), serve(listener, answers));
     (outcome, requests)
 }
@@ -123,6 +127,74 @@ async fn a_report_comes_over_a_socket_compressed() {
     ] {
         assert!(poll.contains(header), "{poll}");
     }
+}
+
+#[tokio::test]
+async fn a_report_in_several_members_of_gzip_comes_whole() {
+    let (first, second) = REPORT.split_at(60);
+    let packed = [gzipped(first), gzipped(second)].concat();
+    for coding in ["gzip", "GZIP", "x-gzip"] {
+        let head = format!("Content-Encoding: {coding}\r\n");
+        let answers = vec![token(), http("200 OK", &head, &packed)];
+        let (poll, _) =
+            with_server(answers, |client| async move { client.poll::<RowList>(&job()).await })
+                .await;
+        let Ok(Poll::Completed(list)) = poll else { panic!("{coding}: {poll:?}") };
+        assert_eq!((list.rows.len(), list.oddities.all_rejected()), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_coding_that_was_not_asked_for_is_told() {
+    let answers = vec![token(), http("200 OK", "Content-Encoding: br\r\n", b"\x0b\x02\x80{}\x03")];
+    let (poll, _) =
+        with_server(answers, |client| async move { client.poll::<RowList>(&job()).await }).await;
+    let error = poll.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Malformed);
+    let told = error.to_string();
+    assert!(
+        told.contains("cannot be read: its Content-Encoding is `br`, and only gzip was asked for"),
+        "{told}"
+    );
+}
+
+/// Answers the first request of every connection with the next of `bodies`, and closes it, without
+/// another word, when a second one comes: as a server does that has just decided to close what was
+/// idle. How many requests it looked at.
+async fn closes_what_was_idle(listener: TcpListener, bodies: Vec<&str>) -> usize {
+    let mut looked_at = 0;
+    let mut kept = Vec::new();
+    for body in bodies {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        read_request(&mut connection).await;
+        looked_at += 1;
+        let length = body.len();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+        connection.write_all(answer.as_bytes()).await.unwrap();
+        #[allow(clippy::disallowed_methods, reason = "it ends with the connection")]
+        kept.push(tokio::spawn(async move {
+            let _second = connection.read_u8().await;
+        }));
+    }
+    looked_at
+}
+
+#[tokio::test]
+async fn a_connection_closed_while_idle_costs_no_job() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let client = client_of(&base);
+    let submitting = async {
+        client.sign_in().await.unwrap();
+        let first = client.submit(&request()).await;
+        (first, client.submit(&request()).await)
+    };
+    let bodies = vec![r#"{"access_token":"tok-1"}"#, r#"{"id":"one"}"#, r#"{"id":"two"}"#];
+    let serving =
+        tokio::time::timeout(Duration::from_secs(5), closes_what_was_idle(listener, bodies));
+    let ((first, second), looked_at) = tokio::join!(submitting, serving);
+    assert_eq!((first.unwrap().as_str(), second.unwrap().as_str()), ("one", "two"));
+    assert_eq!(looked_at.unwrap(), 3);
 }
 
 #[tokio::test]
