@@ -316,7 +316,7 @@ fn start(bench: Bench, folder: &Path) {
         let began = clock.now().instant;
         let mut store = timed(&mut open, || DiskStore::open(folder)).expect("a sound store");
         let checkpoint = timed(&mut read, || {
-            checkpoint::read(&mut store, floor.rules(), &floor.filters(), &AgentIds::Raw)
+            checkpoint::read(&mut store, floor.rules(), &floor.filters(), &AgentIds::Raw, None)
         })
         .expect("sound records");
         whole.push(clock.now().instant.since(began));

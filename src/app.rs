@@ -161,7 +161,13 @@ impl Front {
             Err(error) => return Err(Refused { error: error.into(), handover }),
         };
         let rules = ledger_rules(config);
-        let left = match checkpoint::read(&mut *handover.store, rules, &filters, &privacy.ids) {
+        let left = match checkpoint::read(
+            &mut *handover.store,
+            rules,
+            &filters,
+            &privacy.ids,
+            Some(&config.api.owner()),
+        ) {
             Ok(left) => left,
             Err(error) => return Err(Refused { error: error.into(), handover }),
         };

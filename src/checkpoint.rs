@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::domain::ledger::{Asked, Damaged, Key, Ledger, Record, Restored, Rules, TargetId};
+use crate::domain::owner::Owner;
 use crate::domain::planner::{Left, Planner, SavedJob};
 use crate::domain::privacy::AgentIds;
 use crate::domain::report::Filter;
@@ -39,7 +40,8 @@ pub struct Checkpoint {
     jobs: Vec<Option<(SavedJob, Timestamp)>>,
 }
 
-/// Reads what is in `store`, for targets with these filters in the order of the configuration.
+/// Reads what is in `store`, for targets with these filters in the order of the configuration, if
+/// it is this owner's.
 ///
 /// # Errors
 /// When the store cannot be read, or makes no sense.
@@ -48,8 +50,9 @@ pub fn read(
     rules: Rules,
     filters: &[Filter],
     ids: &AgentIds,
+    owner: Option<&Owner>,
 ) -> Result<Checkpoint, RestoreError> {
-    let mut kept_ids = None;
+    let (mut kept_ids, mut kept_owner) = (None, None);
     let mut is_empty = true;
     let mut restored = Restored::default();
     let mut submits = Vec::new();
@@ -58,6 +61,7 @@ pub fn read(
     store.read(&mut |key, value| {
         let taken = Key::from_bytes(key).and_then(|key| match key {
             Key::AgentIds => Record::value(value).map(|kept: String| kept_ids = Some(kept)),
+            Key::Owner => Record::value(value).map(|kept: Owner| kept_owner = Some(kept)),
             Key::Submit(time) => {
                 submits.push(time);
                 Ok(())
@@ -80,6 +84,17 @@ pub fn read(
         }
     })?;
     result?;
+    // A store that nothing was counted in is anybody's; an old one that does not tell belongs to
+    // who comes first.
+    if let Some(owner) = owner {
+        match kept_owner {
+            Some(kept) if kept != *owner && !is_empty => {
+                return Err(StoreError::OtherOwner { kept, wanted: owner.clone() }.into());
+            }
+            Some(kept) if kept == *owner => {}
+            Some(_) | None => adopt(store, owner)?,
+        }
+    }
     match (ids.fingerprint(), is_empty) {
         (Some(fingerprint), true) => store.commit(&[Record::put(&Key::AgentIds, &fingerprint)])?,
         (None, true) => store.commit(&[Record::delete(&Key::AgentIds)])?,
@@ -109,6 +124,14 @@ pub fn read(
         store.commit(&records)?;
     }
     Ok(Checkpoint { ledger, submits, targets, jobs })
+}
+
+/// Makes the store this owner's, whosever it was.
+///
+/// # Errors
+/// When that cannot be kept.
+pub fn adopt(store: &mut dyn Store, owner: &Owner) -> Result<(), StoreError> {
+    store.commit(&[Record::put(&Key::Owner, owner)])
 }
 
 impl Checkpoint {

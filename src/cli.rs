@@ -165,6 +165,11 @@ pub struct ServeArgs {
     )]
     pub storage_path: PathBuf,
 
+    /// Take over a store of another address or client, which is otherwise refused: of the same
+    /// tenant, after either has changed
+    #[arg(long = "storage.adopt", help_heading = "Storage")]
+    pub storage_adopt: bool,
+
     /// The server.
     #[command(flatten)]
     pub web: WebArgs,

@@ -30,6 +30,8 @@ use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
+use crate::domain::owner::Owner;
+
 pub use duration::{parse_duration, show_duration};
 pub use files::Seen;
 pub use keys::KEYS;
@@ -171,6 +173,17 @@ impl Api {
             (Dialect::Reports(_), Dialect::Platform(_))
             | (Dialect::Platform(_), Dialect::Reports(_)) => false,
         }
+    }
+
+    /// Whose the store is.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        let client = match &self.dialect {
+            Dialect::Reports(api) => &api.client.id,
+            Dialect::Platform(api) => &api.access_key_id,
+        };
+        let host = self.address().host_str().unwrap_or_default().to_owned();
+        Owner { host, client: client.clone() }
     }
 
     /// The address that messages name.

@@ -14,8 +14,12 @@ mod process;
 
 #[path = "machine/addresses.rs"]
 mod addresses;
+#[path = "machine/files.rs"]
+mod files;
 #[path = "machine/limits.rs"]
 mod limits;
+#[path = "machine/owners.rs"]
+mod owners;
 #[path = "machine/pipes.rs"]
 mod pipes;
 #[path = "machine/signals.rs"]
@@ -75,7 +79,7 @@ fn serve(folder: &Path, more: &[&str]) -> Command {
     serve
         .args(more)
         .env("CXONE_BASE_URL", "http://127.0.0.1:1")
-        .env("CXONE_CLIENT_ID", "client")
+        .env("CXONE_CLIENT_ID", "simulated-client")
         .env("CXONE_CLIENT_SECRET", "secret");
     serve
 }

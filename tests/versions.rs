@@ -183,9 +183,10 @@ fn a_store_of_version_1_is_taken_up_and_counting_goes_on_as_if_nothing_had_happe
         // Opened twice: the second time it is of this version.
         for rounds in [HELD..HELD + 3, HELD + 3..HELD + 40] {
             let mut store = DiskStore::open(folder.path()).unwrap();
-            let mut ledger = checkpoint::read(&mut store, rules(rows), &filters(), &AgentIds::Raw)
-                .unwrap()
-                .ledger;
+            let mut ledger =
+                checkpoint::read(&mut store, rules(rows), &filters(), &AgentIds::Raw, None)
+                    .unwrap()
+                    .ledger;
             assert_eq!(shown(&ledger), shown(&expected), "{rows:?}");
             history(&mut ledger, rows, rounds.start, rounds.end, &mut store);
             history(&mut expected, rows, rounds.start, rounds.end, &mut MemoryStore::default());

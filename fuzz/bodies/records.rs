@@ -30,7 +30,8 @@ pub(crate) fn check(data: &[u8]) {
             let _ = Restored::default().take(key, value);
         }
     }
-    let Ok(left) = checkpoint::read(&mut Shelf(records), rules(rows), &filters(), &AgentIds::Raw)
+    let Ok(left) =
+        checkpoint::read(&mut Shelf(records), rules(rows), &filters(), &AgentIds::Raw, None)
     else {
         return;
     };

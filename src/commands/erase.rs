@@ -14,15 +14,19 @@ use crate::store::DiskStore;
 /// When the configuration is wrong, the store cannot be used (it cannot while an exporter runs on
 /// it), or knows no such agent.
 pub fn run(args: &EraseArgs) -> Result<(), CommandError> {
-    let ids = match &args.config_file {
-        Some(file) => load(Some(file), &Flags::default(), TargetsNeeded::No)?.0.metrics.agent_ids,
-        None => AgentIds::Raw,
+    let (ids, owner) = match &args.config_file {
+        Some(file) => {
+            let config = load(Some(file), &Flags::default(), TargetsNeeded::No)?.0;
+            let owner = config.api.owner();
+            (config.metrics.agent_ids, Some(owner))
+        }
+        None => (AgentIds::Raw, None),
     };
     // What the metrics call the agent will do as well: with hashed ids it may be all that a person
     // has.
     let names = [AgentIds::Raw.of(&args.agent), ids.of(&args.agent)];
     let mut agents = 0;
-    let records = DiskStore::rewrite(&args.storage_path, |key| {
+    let records = DiskStore::rewrite(&args.storage_path, owner.as_ref(), |key| {
         let erased = names.iter().any(|name| key.is_about(name));
         agents += usize::from(erased && matches!(key, Key::Agent(_)));
         !erased

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, announce, random, systemd, unless_told_to_end, until_told_to_end, warn};
 use crate::app::{self, Exporter, Web};
+use crate::checkpoint;
 use crate::cli::{Listen, ListenAddress, ServeArgs, WebArgs};
 use crate::clock::Clock;
 use crate::config::web::{Reading, WebConfig, read_file};
@@ -103,7 +104,10 @@ async fn begin(
             max_requests: size(args.web.max_requests),
             reload: args.web.enable_lifecycle.then(|| over_the_network(&orders)),
         };
-        let store = Box::new(DiskStore::open(&args.storage_path)?);
+        let mut store = Box::new(DiskStore::open(&args.storage_path)?);
+        if args.storage_adopt {
+            checkpoint::adopt(&mut *store, &config.api.owner())?;
+        }
         let exporter =
             app::exporter(&config, web, &clock, Arc::clone(&transport), store, random())?
                 .watched_by(&pulse);

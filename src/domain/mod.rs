@@ -8,6 +8,7 @@ pub mod hosts;
 pub mod ledger;
 pub mod live;
 pub mod names;
+pub mod owner;
 pub mod planner;
 pub mod privacy;
 pub mod quota;

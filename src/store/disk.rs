@@ -1,8 +1,9 @@
 //! Records in a file: redb, one table, one transaction a commit.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt as _, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefini
 
 use super::{Store, StoreError, VERSION};
 use crate::domain::ledger::{Key, Record, from_version_1};
+use crate::domain::owner::Owner;
 
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 
@@ -28,9 +30,17 @@ const FOR_US_ALONE: u32 = 0o600;
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Keeps records in a file.
+///
+/// The folder is locked beside the file, so that nobody else begins a store in it when the file is
+/// removed. It is then written anew from what is open.
 #[derive(Debug)]
 pub struct DiskStore {
+    folder: PathBuf,
     path: PathBuf,
+    /// The folder, locked where the file system can do that.
+    held: File,
+    /// The file, whatever becomes of its name.
+    file: File,
     /// `None` after a failure: redb works again only once the file is opened anew.
     database: Option<Database>,
 }
@@ -42,16 +52,13 @@ impl DiskStore {
     /// When another process has it, a newer version wrote it, it is damaged, or the disk does not
     /// let it be used.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(FOR_US_ALONE | 0o100)
-            .create(folder)
-            .map_err(|cause| unusable(folder, &cause))?;
         let path = folder.join(FILE);
+        let held = hold(folder, &path)?;
         if !fs::exists(&path).map_err(|cause| unusable(&path, &cause))? {
             create(folder, &path, &[Record::put(&Key::Version, &VERSION)])?;
         }
-        let mut store = Self { path, database: None };
+        let file = File::open(&path).map_err(|cause| unusable(&path, &cause))?;
+        let mut store = Self { folder: folder.to_owned(), path, held, file, database: None };
         let database = store.reopen()?;
         check_version(&store.path, &database)?;
         store.database = Some(database);
@@ -64,9 +71,10 @@ impl DiskStore {
     /// how many it does not: the old file, where what was deleted may still be read, is gone.
     ///
     /// # Errors
-    /// As [`DiskStore::open`], and when there is no store.
+    /// As [`DiskStore::open`], and when there is no store, or it is not `owner`'s.
     pub fn rewrite(
         folder: &Path,
+        owner: Option<&Owner>,
         mut keeps: impl FnMut(&Key) -> bool,
     ) -> Result<usize, StoreError> {
         let path = folder.join(FILE);
@@ -77,8 +85,12 @@ impl DiskStore {
         let mut kept = Vec::new();
         let mut dropped = 0;
         let mut sound = true;
+        let mut kept_owner = None;
         store.read(&mut |bytes, value| match Key::from_bytes(bytes) {
             Ok(key) if keeps(&key) => {
+                if key == Key::Owner {
+                    kept_owner = Record::value(value).ok();
+                }
                 kept.push(Record { key: bytes.to_vec(), value: Some(value.to_vec()) })
             }
             Ok(_) => dropped += 1,
@@ -87,6 +99,11 @@ impl DiskStore {
         if !sound {
             return Err(damaged(&path, "it holds a record that makes no sense"));
         }
+        if let (Some(kept), Some(wanted)) = (kept_owner, owner)
+            && kept != *wanted
+        {
+            return Err(StoreError::OtherOwner { kept, wanted: wanted.clone() });
+        }
         if dropped > 0 {
             create(folder, &path, &kept)?;
         }
@@ -94,18 +111,96 @@ impl DiskStore {
     }
 
     fn reopen(&self) -> Result<Database, StoreError> {
-        let length = fs::metadata(&self.path).map_err(|cause| unusable(&self.path, &cause))?.len();
+        let length = self.file.metadata().map_err(|cause| unusable(&self.path, &cause))?.len();
         if length == 0 {
             return Err(damaged(&self.path, "it is empty"));
         }
-        open(&self.path)
+        match whose(&self.path, &self.file)? {
+            Whose::Ours => open(&self.path, &self.path),
+            // It has no name any more, or not that one.
+            Whose::Nobodys | Whose::Others => {
+                let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+                open(Path::new(&path), &self.path)
+            }
+        }
+    }
+
+    /// Sees to it that what is kept will be found again: folder and file have their names. A name
+    /// that is nobody's is taken again; one that is another's is not.
+    fn keep_names(&mut self) -> Result<(), StoreError> {
+        match whose(&self.folder, &self.held)? {
+            Whose::Ours => {}
+            Whose::Nobodys => self.held = hold(&self.folder, &self.path)?,
+            Whose::Others => return Err(StoreError::Replaced(self.folder.clone())),
+        }
+        match whose(&self.path, &self.file)? {
+            Whose::Ours => Ok(()),
+            Whose::Nobodys => self.write_anew(),
+            Whose::Others => Err(StoreError::Replaced(self.path.clone())),
+        }
+    }
+
+    fn write_anew(&mut self) -> Result<(), StoreError> {
+        tracing::error!(path = %self.path.display(), "the store was removed while in use; it is written anew");
+        let mut records = Vec::new();
+        self.read(&mut |key, value| {
+            records.push(Record { key: key.to_vec(), value: Some(value.to_vec()) });
+        })?;
+        create(&self.folder, &self.path, &records)?;
+        self.database = None;
+        self.file = File::open(&self.path).map_err(|cause| unusable(&self.path, &cause))?;
+        Ok(())
     }
 }
 
-/// Opens the file that is there; what redb cannot make sense of may also make it panic.
-fn open(path: &Path) -> Result<Database, StoreError> {
+impl Drop for DiskStore {
+    fn drop(&mut self) {
+        let is_gone = matches!(whose(&self.path, &self.file), Ok(Whose::Nobodys));
+        let has_folder = matches!(whose(&self.folder, &self.held), Ok(Whose::Ours));
+        if is_gone && has_folder {
+            // There is nobody left to tell of a failure.
+            let _written = self.write_anew();
+        }
+    }
+}
+
+/// Makes the folder if it is not there, and locks it.
+fn hold(folder: &Path, path: &Path) -> Result<File, StoreError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(FOR_US_ALONE | 0o100)
+        .create(folder)
+        .map_err(|cause| unusable(folder, &cause))?;
+    let held = File::open(folder).map_err(|cause| unusable(folder, &cause))?;
+    match held.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(path.to_owned())),
+        // Not every file system locks folders; the file has a lock of its own.
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(held),
+    }
+}
+
+/// Whose a name is.
+enum Whose {
+    Ours,
+    Nobodys,
+    Others,
+}
+
+fn whose(name: &Path, ours: &File) -> Result<Whose, StoreError> {
+    let ours = ours.metadata().map_err(|cause| unusable(name, &cause))?;
+    match fs::metadata(name) {
+        Ok(found) if (found.dev(), found.ino()) == (ours.dev(), ours.ino()) => Ok(Whose::Ours),
+        Ok(_) => Ok(Whose::Others),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(Whose::Nobodys),
+        Err(cause) => Err(unusable(name, &cause)),
+    }
+}
+
+/// Opens the file that is at `place`, and should be at `path`; what redb cannot make sense of may
+/// also make it panic.
+fn open(place: &Path, path: &Path) -> Result<Database, StoreError> {
     let opened = catch_unwind(AssertUnwindSafe(|| {
-        Database::builder().set_cache_size(CACHE_BYTES).open(path)
+        Database::builder().set_cache_size(CACHE_BYTES).open(place)
     }));
     match opened {
         Ok(Ok(database)) => Ok(database),
@@ -214,6 +309,7 @@ impl Store for DiskStore {
     }
 
     fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        self.keep_names()?;
         let database = match self.database.take() {
             Some(database) => database,
             None => self.reopen()?,
@@ -228,7 +324,7 @@ impl Store for DiskStore {
     }
 
     fn size_bytes(&self) -> u64 {
-        fs::metadata(&self.path).map_or(0, |metadata| metadata.len())
+        self.file.metadata().map_or(0, |metadata| metadata.len())
     }
 }
 

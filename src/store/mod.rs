@@ -12,6 +12,7 @@ pub use disk::DiskStore;
 pub use memory::{MemoryStore, Shelf};
 
 use crate::domain::ledger::Record;
+use crate::domain::owner::Owner;
 
 /// The version of the format that this program writes.
 pub const VERSION: u32 = 2;
@@ -61,6 +62,17 @@ pub enum StoreError {
         /// The version of its format.
         found: u32,
     },
+    /// It is somebody else's.
+    #[error(
+        "the store belongs to {kept}, and the configuration is of {wanted}: give each its own --storage.path; if it is the same tenant \
+         under a new address or client, start once with --storage.adopt"
+    )]
+    OtherOwner {
+        /// Whose it is.
+        kept: Owner,
+        /// Who wants to use it.
+        wanted: Owner,
+    },
     /// It cannot be trusted.
     #[error(
         "the store {path} is damaged ({detail}): put back a copy of it, or move it away; the counters then begin at 0 with a new epoch"
@@ -71,6 +83,11 @@ pub enum StoreError {
         /// What is wrong with it.
         detail: String,
     },
+    /// Something else has its name.
+    #[error(
+        "{0} was replaced while in use: put the store back, or move away what is there now, and the counts are written anew"
+    )]
+    Replaced(PathBuf),
     /// It does not answer.
     #[error(
         "the store does not answer: a commit has taken longer than {} s: look at the disk", .0.as_secs()

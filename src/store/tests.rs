@@ -130,7 +130,7 @@ fn a_store_that_is_written_anew_holds_no_trace_of_what_was_left_out() {
             .commit(&[put(&Key::Agent(agent.into()).to_bytes(), &[7; 500])])
             .expect("there is room");
     }
-    let rewrite = || DiskStore::rewrite(folder.path(), |key| !key.is_about("user-002"));
+    let rewrite = || DiskStore::rewrite(folder.path(), None, |key| !key.is_about("user-002"));
     assert_matches!(rewrite(), Err(StoreError::Locked(_)));
     store.commit(&[Record::delete(&Key::Agent("user-002".into()))]).expect("there is room");
     assert!(traces() > 0, "a record that is deleted may still be read in the file");
@@ -144,7 +144,7 @@ fn a_store_that_is_written_anew_holds_no_trace_of_what_was_left_out() {
     let kept = contents(&mut DiskStore::open(folder.path()).expect("whole"));
     assert_eq!(kept.len(), 2);
     assert_matches!(
-        DiskStore::rewrite(&folder.path().join("elsewhere"), |_| true),
+        DiskStore::rewrite(&folder.path().join("elsewhere"), None, |_| true),
         Err(StoreError::Missing(_))
     );
 }

@@ -45,6 +45,8 @@ pub enum Key {
     Job(Filter),
     /// How the agents' ids are made, when they are not CXone's own.
     AgentIds,
+    /// Whose history it is.
+    Owner,
 }
 
 /// A key and what is to be there: `None`, nothing.
@@ -95,6 +97,7 @@ impl Key {
             Self::Submit(time) => [&b"q"[..], &time.millis().to_be_bytes()].concat(),
             Self::Job(filter) => [b"j", &*filter_bytes(filter)].concat(),
             Self::AgentIds => vec![b'i'],
+            Self::Owner => vec![b'o'],
         }
     }
 
@@ -111,7 +114,8 @@ impl Key {
             | Self::LabelUse(_)
             | Self::Total(_)
             | Self::Submit(_)
-            | Self::AgentIds => false,
+            | Self::AgentIds
+            | Self::Owner => false,
         }
     }
 
@@ -145,6 +149,7 @@ impl Key {
             )),
             b'j' => Self::Job(filter()?),
             b'i' => Self::AgentIds,
+            b'o' => Self::Owner,
             _ => return Err(Damaged),
         })
     }
@@ -353,7 +358,7 @@ impl Restored {
                 self.agents[place].starts.take(chunk, value).then_some(()).ok_or(Damaged)?;
             }
             Key::Total(number) => self.totals.push((number, Record::value(value)?)),
-            Key::Version | Key::Submit(_) | Key::Job(_) | Key::AgentIds => {}
+            Key::Version | Key::Submit(_) | Key::Job(_) | Key::AgentIds | Key::Owner => {}
         }
         Ok(())
     }

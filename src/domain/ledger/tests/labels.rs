@@ -47,7 +47,7 @@ impl Kept {
     fn restart(&mut self, limits: LabelLimits) {
         let rules = super::super::Rules { labels: limits, ..(*self.ledger.book.rules).clone() };
         let checkpoint =
-            crate::checkpoint::read(&mut self.store, rules, &filters(), &AgentIds::Raw);
+            crate::checkpoint::read(&mut self.store, rules, &filters(), &AgentIds::Raw, None);
         self.ledger = checkpoint.expect("whole").ledger;
         assert_eq!(self.everything(), self.kept());
     }

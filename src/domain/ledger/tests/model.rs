@@ -604,6 +604,7 @@ impl Kept {
                 rules,
                 &Self::filters(),
                 &crate::domain::privacy::AgentIds::Raw,
+                None,
             )
             .expect("whole");
             assert_eq!(published_names(&self.ledger), published_names(&checkpoint.ledger));
