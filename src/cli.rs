@@ -3,6 +3,7 @@
 
 mod listen;
 mod maintenance;
+mod proxy;
 mod simulated;
 mod source;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use crate::config::without_logins;
 use crate::cxone::BaseUrl;
 pub use listen::{Listen, ListenAddress};
 pub use maintenance::{CompletionsArgs, EraseArgs, ManArgs};
+pub use proxy::{ExternalUrl, ProxyArgs};
 pub use simulated::{DemoArgs, DemoDialect, SimulateArgs};
 pub use source::ConfigArgs;
 use values::{span_of_history, user_id};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
-use super::ListenAddress;
 use super::values::{at_least_a_second, count};
+use super::{ListenAddress, ProxyArgs};
 use crate::config::parse_duration;
 use crate::simulator::{Faults, HistoryRows, Rows};
 
@@ -20,6 +20,10 @@ pub struct DemoArgs {
     /// The address that the exporter listens on
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:10962")]
     pub listen_address: ListenAddress,
+
+    /// Where the exporter's pages are behind a reverse proxy.
+    #[command(flatten)]
+    pub proxy: ProxyArgs,
 
     /// The address that the simulated contact centre listens on
     #[arg(

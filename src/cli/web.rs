@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::ProxyArgs;
 use super::listen::Listen;
 use super::values::{count, telemetry_path};
 
@@ -25,7 +26,11 @@ pub struct WebArgs {
     #[arg(long = "web.config.file", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
 
-    /// The path that the metrics are served at
+    /// Where the pages are behind a reverse proxy.
+    #[command(flatten)]
+    pub proxy: ProxyArgs,
+
+    /// The path that the metrics are served at, below --web.route-prefix
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,
 

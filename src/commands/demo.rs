@@ -53,7 +53,7 @@ pub async fn run(args: DemoArgs, mut signals: Signals) -> Result<(), CommandErro
     let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 40, ..Web::default() };
     let exporter =
         app::exporter(&config, web, &clock, transport, Box::new(MemoryStore::default()), random())?;
-    introduce(&args, &api, &metrics)
+    introduce(&args, &api, &args.proxy.address(&metrics))
         .map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;
     let stop = CancellationToken::new();
     let tasks = Tasks::new(stop.clone());
@@ -68,27 +68,25 @@ pub async fn run(args: DemoArgs, mut signals: Signals) -> Result<(), CommandErro
     start(
         exporter,
         vec![exported],
+        args.proxy.prefix(),
         &Server::new(Limits::default(), tasks.clone(), stop.clone()),
         &tasks,
     );
     until_told_to_end(&tasks, &stop, signals).await
 }
 
-fn introduce(args: &DemoArgs, api: &Address, metrics: &Address) -> std::io::Result<()> {
+fn introduce(args: &DemoArgs, api: &Address, metrics: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
         "A simulated contact centre with {} agents, and the exporter beside it. Ctrl-C ends both.",
         args.agents
     )?;
-    writeln!(out, "status page: http://{metrics}/")?;
-    writeln!(out, "metrics:     http://{metrics}/metrics")?;
+    writeln!(out, "status page: {metrics}/")?;
+    writeln!(out, "metrics:     {metrics}/metrics")?;
     writeln!(out, "CXone API:   http://{api}")?;
-    writeln!(out, "Within seconds:    curl -s http://{metrics}/metrics | grep ^cxone_agents")?;
-    writeln!(
-        out,
-        "Within 2 minutes:  curl -s http://{metrics}/metrics | grep ^cxone_agents_over_limit"
-    )?;
+    writeln!(out, "Within seconds:    curl -s {metrics}/metrics | grep ^cxone_agents")?;
+    writeln!(out, "Within 2 minutes:  curl -s {metrics}/metrics | grep ^cxone_agents_over_limit")?;
     out.flush()
 }
 

@@ -70,6 +70,10 @@ pub(super) async fn ask(address: &BaseUrl) -> Result<(), CommandError> {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Err(failed(format!("it answered {}; {EXEMPT}", answer.status)))
         }
+        StatusCode::NOT_FOUND | StatusCode::FOUND => Err(failed(format!(
+            "it answered {}; with --web.route-prefix, the address ends in the prefix",
+            answer.status
+        ))),
         other => Err(failed(format!("it answered {other}"))),
     }
 }

@@ -46,7 +46,14 @@ pub async fn run(
     announce(&config);
     let tls = web_file.as_ref().is_some_and(|web| web.config.tls.is_some());
     for bound in &bound {
-        tracing::info!(address = %bound.address(), path = args.web.telemetry_path, tls, "listening");
+        let path = format!("{}{}", args.web.proxy.prefix(), args.web.telemetry_path);
+        match &args.web.proxy.external_url {
+            None => tracing::info!(address = %bound.address(), path, tls, "listening"),
+            Some(_) => {
+                let url = args.web.proxy.address(bound.address());
+                tracing::info!(address = %bound.address(), path, tls, url, "listening");
+            }
+        }
     }
     let stop = CancellationToken::new();
     let tasks = Tasks::new(stop.clone());
@@ -72,7 +79,7 @@ pub async fn run(
     );
     let status = move || front.summary();
     tasks.essential("systemd", systemd::stay_in_touch(status, pulse, clock.clone(), stop.clone()));
-    answer(&site, bound, &server, &tasks);
+    answer(&site, bound, args.web.proxy.prefix(), &server, &tasks);
     systemd::ready();
     until_told_to_end(&tasks, &stop, signals).await
 }
@@ -245,15 +252,24 @@ fn guard(web: WebFile, clock: Clock, telemetry: &Arc<Telemetry>, tasks: &Tasks) 
 }
 
 /// Lets an exporter poll, and answer on all addresses.
-pub(super) fn start(exporter: Exporter, bound: Vec<Bound>, server: &Server, tasks: &Tasks) {
+pub(super) fn start(
+    exporter: Exporter,
+    bound: Vec<Bound>,
+    prefix: &str,
+    server: &Server,
+    tasks: &Tasks,
+) {
     let (polling, site) = exporter.into_parts(tasks.stop().clone());
     tasks.essential("poller", polling);
-    answer(&site, bound, server, tasks);
+    answer(&site, bound, prefix, server, tasks);
 }
 
-fn answer(site: &Arc<Site>, bound: Vec<Bound>, server: &Server, tasks: &Tasks) {
+fn answer(site: &Arc<Site>, bound: Vec<Bound>, prefix: &str, server: &Server, tasks: &Tasks) {
     for bound in bound {
-        tasks.essential("server", server.clone().serve(bound, Arc::clone(site).handler()));
+        tasks.essential(
+            "server",
+            server.clone().serve(bound, Arc::clone(site).handler_under(prefix)),
+        );
     }
 }
 

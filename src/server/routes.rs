@@ -95,6 +95,26 @@ impl Site {
         Arc::clone(&self.rendered.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The handler for [`serve`](super::serve), with the pages below `prefix`: nothing, or a path
+    /// without a slash at its end.
+    pub fn handler_under(
+        self: Arc<Self>,
+        prefix: &str,
+    ) -> impl Fn(Request<Incoming>) -> BoxFuture<'static, Result<Response<Body>, Abort>>
+    + Clone
+    + Send
+    + Sync
+    + 'static {
+        let prefix: Arc<str> = prefix.into();
+        move |mut request| {
+            let site = Arc::clone(&self);
+            match elsewhere(&prefix, &mut request) {
+                Some(response) => std::future::ready(Ok(response)).boxed(),
+                None => async move { Ok(site.answer_or_reload(&request).await) }.boxed(),
+            }
+        }
+    }
+
     /// The handler for [`serve`](super::serve).
     pub fn handler(
         self: Arc<Self>,
@@ -214,6 +234,38 @@ impl Site {
     }
 }
 
+/// Takes `prefix` off the path of a request. The answer to one that is not below it: `/` and the
+/// prefix without its slash lead to the status page, whose links are relative.
+fn elsewhere<B>(prefix: &str, request: &mut Request<B>) -> Option<Response<Body>> {
+    if prefix.is_empty() {
+        return None;
+    }
+    let path = request.uri().path();
+    let query = request.uri().query().map_or_else(String::new, |query| format!("?{query}"));
+    let rest = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/'));
+    if let Some(inside) = rest.and_then(|rest| format!("{rest}{query}").parse().ok()) {
+        *request.uri_mut() = inside;
+        return None;
+    }
+    let is_root = path == "/" || path == prefix;
+    let location = HeaderValue::from_str(&format!("{prefix}/{query}")).ok();
+    let mut response = match location {
+        Some(location) if is_root && matches!(*request.method(), Method::GET | Method::HEAD) => {
+            let mut found = plain(StatusCode::FOUND, String::new());
+            found.headers_mut().insert(header::LOCATION, location);
+            found
+        }
+        Some(_) | None => {
+            let text = format!(
+                "There is no such page. The pages are below {prefix}/ (--web.route-prefix).\n"
+            );
+            plain(StatusCode::NOT_FOUND, text)
+        }
+    };
+    harden(&mut response);
+    Some(response)
+}
+
 fn not_allowed(methods: &[Method]) -> Response<Body> {
     let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
     let mut refusal = plain(
@@ -270,5 +322,36 @@ fn harden(response: &mut Response<Body>) {
         (header::CACHE_CONTROL, "no-store"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_below_the_prefix_and_its_root_leads_to_them() {
+        for (prefix, uri, expected) in [
+            ("", "/metrics?a=b", Ok("/metrics?a=b")),
+            ("/cx/one", "/cx/one/metrics?a=b", Ok("/metrics?a=b")),
+            ("/cx/one", "/cx/one/", Ok("/")),
+            ("/cx/one", "/cx/one/-/healthy", Ok("/-/healthy")),
+            ("/cx/one", "/cx/one?refresh=15", Err((302, Some("/cx/one/?refresh=15")))),
+            ("/cx/one", "/", Err((302, Some("/cx/one/")))),
+            ("/cx/one", "/metrics", Err((404, None))),
+            ("/cx/one", "/cx/onemetrics", Err((404, None))),
+            ("/cx/one", "/-/healthy", Err((404, None))),
+        ] {
+            let mut request = Request::get(uri).body(()).unwrap();
+            let answer = elsewhere(prefix, &mut request);
+            let answer = answer.as_ref().map(|answer| {
+                let to = answer.headers().get(header::LOCATION);
+                (answer.status().as_u16(), to.map(|to| to.to_str().unwrap()))
+            });
+            let got = answer.map_or_else(|| Ok(request.uri().to_string()), Err);
+            assert_eq!(got, expected.map(str::to_owned), "{prefix} {uri}");
+        }
+        let mut request = Request::post("/").body(()).unwrap();
+        assert_eq!(elsewhere("/a", &mut request).unwrap().status(), StatusCode::NOT_FOUND);
     }
 }
