@@ -51,6 +51,8 @@ pub struct Front {
     pub clock: Clock,
     /// Where each loop leaves a trace of its turns.
     pub pulse: Pulse,
+    /// CXone's clock.
+    server_clock: SharedServerClock,
     shown: SharedShown,
 }
 
@@ -113,7 +115,8 @@ impl Front {
             render(Snapshot::default(), None),
         ));
         let pulse = Pulse::new(LONGEST_NAP);
-        Self { site, telemetry, clock: clock.clone(), pulse, shown }
+        let server_clock = SharedServerClock::default();
+        Self { site, telemetry, clock: clock.clone(), pulse, server_clock, shown }
     }
 
     /// What it does, in a line.
@@ -143,12 +146,12 @@ impl Front {
         mut handover: Handover,
         random: Random,
     ) -> Result<Poller, Refused> {
-        let server_clock = SharedServerClock::default();
         let observer: Observer = {
-            let (telemetry, server_clock) = (Arc::clone(&self.telemetry), server_clock.clone());
+            let (telemetry, server_clock) =
+                (Arc::clone(&self.telemetry), self.server_clock.clone());
             Arc::new(move |event: &Event| {
                 telemetry.client_event(event);
-                server_clock.client_event(event);
+                telemetry.date_noted(server_clock.client_event(event));
             })
         };
         let privacy =
@@ -202,7 +205,7 @@ impl Front {
         let mut poller = Poller {
             clock: self.clock.clone(),
             client,
-            server_clock,
+            server_clock: self.server_clock.clone(),
             planner,
             marks: Mark::all(&left.ledger, filters.len()),
             ledger: Some(left.ledger),

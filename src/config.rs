@@ -323,6 +323,13 @@ impl Config {
         let targets =
             targets::read(&top, overrides, rows, targets_needed == TargetsNeeded::Yes, &mut notes);
         let settings = settings::read(&top, rows, folder, &read_secret, &mut notes);
+        if let Some(Err(message)) =
+            settings.as_ref().map(|settings| settings.catches_up(targets.len(), rows))
+            && notes.mistakes.is_empty()
+        {
+            let poll = top.section("poll", &mut Notes::default());
+            notes.mistake(poll.at("lookback"), message);
+        }
         let warnings = notes.warnings.iter().map(|warning| warning.located(name)).collect();
         match (api, settings) {
             (Some(api), Some(settings)) if notes.mistakes.is_empty() => {

@@ -34,7 +34,7 @@ use crate::cxone::{AnyClient, ApiError, Endpoint, Paging, Poll, ReportRequest};
 use crate::domain::fetch::{Failure, JobId, Outcome, Reply, Trouble};
 use crate::domain::ledger::{Key, Ledger, Origin, Record, Show, TargetId};
 use crate::domain::live::Ask;
-use crate::domain::planner::{Action, Planner};
+use crate::domain::planner::{AHEAD, Action, Planner};
 use crate::domain::privacy::Privacy;
 use crate::domain::report::{Filter, Report, RowOddities};
 use crate::domain::snapshot::Fingerprint;
@@ -104,6 +104,8 @@ pub struct Poller {
 /// What comes of a request.
 enum Reported {
     SignedIn(Result<(), ApiError>),
+    /// CXone's clock was looked at.
+    Looked,
     Submitted(TargetId, Now, Result<JobId, ApiError>),
     Polled(TargetId, Result<Poll<Report>, ApiError>),
     Paged(TargetId, Box<Paging<Report>>, Result<Progress, ApiError>),
@@ -136,6 +138,8 @@ struct Running {
     counting: bool,
     requests: FuturesUnordered<BoxFuture<'static, Reported>>,
     sign_in: SignIn,
+    /// Whether CXone's clock is being looked at.
+    looks: bool,
     /// What has been read of each target's window, where it is read in pages and none is under way.
     pagings: Vec<Option<Box<Paging<Report>>>>,
     /// Whether the client was told of the agents that are known from before.
@@ -174,6 +178,7 @@ impl Poller {
             counting: false,
             requests: FuturesUnordered::new(),
             sign_in: SignIn::Needed,
+            looks: false,
             pagings: (0..targets).map(|_| None).collect(),
             remembered: false,
             told,
@@ -247,6 +252,7 @@ impl Running {
             }
             SignIn::Needed | SignIn::Failed | SignIn::Done => {}
         }
+        self.correct_watermarks(now);
         let cxone_utc = self.poller.server_clock.read().now(now);
         while let Some(action) = self.next_action(now, cxone_utc) {
             match action {
@@ -259,7 +265,8 @@ impl Running {
                 Action::Page(id, window) => self.page(now, id, window),
             }
         }
-        self.ask_live(now, cxone_utc);
+        self.look_at_clock();
+        self.ask_live(now, cxone_utc.unwrap_or(now.utc));
         if self.sign_in == SignIn::Failed {
             self.sign_in = SignIn::Needed;
         }
@@ -268,7 +275,28 @@ impl Running {
         self.tick(now);
     }
 
-    fn next_action(&mut self, now: Now, cxone_utc: Timestamp) -> Option<Action> {
+    /// Where nothing is asked for because of what CXone's clock says, no answer would ever tell that
+    /// it was wrong: so one is asked for. The live feeds of the other dialect are asked all the time.
+    fn look_at_clock(&mut self) {
+        let doubted = self.poller.planner.doubted_clock();
+        if let (true, false, AnyClient::Reports(client)) =
+            (doubted, self.looks, &self.poller.client)
+        {
+            let client = Arc::clone(client);
+            self.looks = true;
+            self.requests.push(
+                async move {
+                    if let Err(error) = client.renew_token().await {
+                        tracing::debug!("looking at CXone's clock: {error}");
+                    }
+                    Reported::Looked
+                }
+                .boxed(),
+            );
+        }
+    }
+
+    fn next_action(&mut self, now: Now, cxone_utc: Option<Timestamp>) -> Option<Action> {
         let marks = &self.poller.marks;
         self.poller.planner.next(now.instant, cxone_utc, |id| marks[id.index()].watermark)
     }
@@ -330,6 +358,7 @@ impl Running {
             Reported::SignedIn(result) => {
                 self.sign_in = if result.is_ok() { SignIn::Done } else { SignIn::Failed };
             }
+            Reported::Looked => self.looks = false,
             Reported::Submitted(id, planned, result) => {
                 let accepted = result.is_ok();
                 // For want of a token.
@@ -344,7 +373,7 @@ impl Running {
             }
             Reported::Polled(id, result) => match result {
                 Ok(Poll::Pending | Poll::Running) => self.reply(now, id, Reply::Unfinished),
-                Ok(Poll::Completed(report)) => self.enter(id, Entry::Report(now, report)),
+                Ok(Poll::Completed(report)) => self.read(now, id, report),
                 Ok(Poll::Failed(message)) => {
                     let message = format!("CXone could not make the report: {message}");
                     self.reply(
@@ -392,12 +421,31 @@ impl Running {
         }
         if let Outcome::Failed(trouble) = &ended.outcome {
             self.failed(id, trouble);
-            if trouble.failure == Failure::Rejected && ended.behind {
-                // What follows a slice of the past that CXone refuses can be told all the same.
+            if let Some(longest) = ended.halved {
+                let name = &self.poller.targets[id.index()].name;
+                let (window, seconds) = (ended.origin.window, longest.as_secs());
+                tracing::info!(target = %name, %window, seconds, "window failed, shorter ones follow");
+            }
+            if ended.gives_up {
+                // What follows a slice of the past that CXone rejects can be told all the same.
                 self.enter(id, Entry::Gap(ended));
             }
         }
         self.changed = true;
+    }
+
+    /// A report was read whole. It counts when it is in the store, and not before.
+    fn read(&mut self, now: Now, id: TargetId, report: Report) {
+        let Some(origin) = self.poller.planner.origin(id) else { return };
+        let clock = self.poller.server_clock.read();
+        let cxone_utc = clock.now(now).unwrap_or(now.utc);
+        if clock.is_settled() && origin.window.to.since(cxone_utc) > AHEAD {
+            self.poller.planner.disregard(id);
+        }
+        if self.poller.planner.probes(id) {
+            return self.disregarded(now, id, origin.window);
+        }
+        self.enter(id, Entry::Report(now, report));
     }
 
     /// A report was taken in, and is in the store.
@@ -426,6 +474,16 @@ impl Running {
         if rows == 0 && self.poller.marks[id.index()].epoch == Some(window.to) {
             tracing::warn!(target = %name, "the first report is empty: nobody changed state, or the id is wrong (`check --live` tells more)");
         }
+    }
+
+    /// A report came whose rows count for nothing.
+    fn disregarded(&mut self, now: Now, id: TargetId, window: Window) {
+        let Some(ended) = self.poller.planner.reply(now, id, Reply::Completed) else { return };
+        self.pagings[id.index()] = None;
+        let target = &self.poller.targets[id.index()];
+        self.pending.push(Record::delete(&Key::Job(target.kept_as.clone())));
+        self.poller.telemetry.job_completed(ended.age);
+        tracing::info!(target = %target.name, %window, "window accepted, its rows are not counted");
     }
 
     fn failed(&mut self, id: TargetId, trouble: &Trouble) {

@@ -25,6 +25,7 @@ use crate::cxone::{Endpoint, Event};
 use crate::domain::fetch::Failure;
 use crate::domain::ledger::Applied;
 use crate::domain::report::{LenientForm, RowOddities, RowRejection};
+use crate::domain::server_clock::DateNoted;
 use crate::domain::time::Timestamp;
 use crate::exposition::{Own, OwnText, families};
 
@@ -110,6 +111,18 @@ impl Telemetry {
                 counts.now_and_then.lock().token_refresh_failed = true;
             }
         }
+    }
+
+    /// What an answer's `Date` changed.
+    pub fn date_noted(&self, noted: DateNoted) {
+        if noted == DateNoted::default() {
+            return;
+        }
+        let counts = self.counts.change();
+        if let Some(fault) = noted.fault {
+            counts.dates_rejected.of(vec![("reason", fault.as_str().to_owned())]).inc();
+        }
+        counts.clock_steps.inc_by(u64::from(noted.step_millis.is_some()));
     }
 
     /// A job was submitted.

@@ -162,6 +162,7 @@ async fn sign_in(client: &AnyClient) -> Result<(), CommandError> {
                 | ErrorKind::Forbidden
                 | ErrorKind::Lost
                 | ErrorKind::Rejected
+                | ErrorKind::UnexpectedStatus
                 | ErrorKind::Throttled
                 | ErrorKind::Server
                 | ErrorKind::Unreachable

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::{
     AgentIds, Api, Config, Detail, IdKey, Jobs, Metrics, Poll, Quota, Rows, States, Target, WRAP_UP,
 };
 use crate::domain::names::{MAX_LABEL_BYTES, label_value};
+use crate::domain::planner::least_news;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -51,6 +53,38 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// That a target would never catch up with so little new history in each window, if it would
+    /// not.
+    pub(super) fn catches_up(&self, targets: usize, dialect: Rows) -> Result<(), String> {
+        let (jobs, what) = match dialect {
+            Rows::States => (self.quota.requests_per_minute, "request"),
+            Rows::Intervals | Rows::Events | Rows::Buckets => {
+                let Quota { report_jobs_per_minute, reserve, .. } = self.quota;
+                (report_jobs_per_minute.saturating_sub(reserve), "report job")
+            }
+        };
+        let jobs = NonZeroU32::new(jobs).unwrap_or(NonZeroU32::MIN);
+        let Poll { interval, lookback, overlap, .. } = self.poll;
+        let (news, least) =
+            (lookback.saturating_sub(overlap), least_news(interval, jobs, targets.max(1)));
+        if news >= least {
+            return Ok(());
+        }
+        // Rounded up, so that the advice is enough.
+        let least = Duration::from_secs(least.as_secs() + u64::from(least.subsec_nanos() > 0));
+        Err(format!(
+            "{} less poll.overlap, {}, leaves a window only {} of new history: with poll.interval {}, {} and {} a minute \
+             a target that falls behind would never catch up; it must be at least {}",
+            show_duration(lookback),
+            show_duration(overlap),
+            show_duration(news),
+            show_duration(interval),
+            counted(targets, "target"),
+            counted(usize::try_from(jobs.get()).unwrap_or(usize::MAX), what),
+            show_duration(overlap + least),
+        ))
+    }
+
     /// The whole configuration.
     pub(super) fn with(self, api: Api, mut targets: Vec<Target>) -> Config {
         let Self { poll, jobs, quota, states, metrics } = self;
@@ -79,6 +113,10 @@ pub(super) fn read(
     let states = states(&top.section("states", notes), notes);
     let metrics = metrics(&top.section("metrics", notes), folder, read_secret, notes);
     Some(Settings { poll: poll?, jobs: jobs?, quota: quota?, states: states?, metrics: metrics? })
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn poll(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Poll> {

@@ -148,6 +148,24 @@ fn every_bound_is_kept() {
             "poll:\n  lookback: 25h\n  retention: 1d",
             "c.yml:7: poll.lookback: 1d 1h is more than poll.retention, 1d",
         ),
+        (
+            "poll: {overlap: 23h 59m 50s}",
+            "c.yml:6: poll.lookback: 1d less poll.overlap, 23h 59m 50s, leaves a window only 10s of new history: with \
+             poll.interval 1m, 1 target and 9 report jobs a minute a target that falls behind would never catch up; it must \
+             be at least 1d 5s",
+        ),
+        (
+            "poll: {lookback: 61s, overlap: 1m}",
+            "c.yml:6: poll.lookback: 1m 1s less poll.overlap, 1m, leaves a window only 1s of new history: with \
+             poll.interval 1m, 1 target and 9 report jobs a minute a target that falls behind would never catch up; it must \
+             be at least 1m 15s",
+        ),
+        (
+            "poll: {interval: 4h, lookback: 1h}",
+            "c.yml:6: poll.lookback: 1h less poll.overlap, 15m, leaves a window only 45m of new history: with \
+             poll.interval 4h, 1 target and 9 report jobs a minute a target that falls behind would never catch up; it must \
+             be at least 1h 15m",
+        ),
         ("jobs: {poll_every: 99ms}", "c.yml:6: jobs.poll_every: 99ms is less than 100ms"),
         ("jobs: {poll_every: 61s}", "c.yml:6: jobs.poll_every: 61s is more than 1m"),
         (

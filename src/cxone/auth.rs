@@ -63,6 +63,21 @@ impl Tokens {
         }
     }
 
+    /// A new token, though there may be a good one.
+    ///
+    /// # Errors
+    /// When there is none to be had.
+    pub(super) async fn renew(&self, link: &Link) -> Result<Arc<Token>, ApiError> {
+        let _flight = self.flight.lock().await;
+        match self.decide(link) {
+            Decision::Refuse(error) => Err(error),
+            Decision::Use(old) | Decision::Refresh(Some(old)) => {
+                self.refresh(link, Some(&old)).await
+            }
+            Decision::Refresh(None) => self.refresh(link, None).await,
+        }
+    }
+
     /// Drops a token that was refused, so that the next request gets another one.
     fn forget(&self, refused: &Arc<Token>) {
         self.state().forget(refused);

@@ -94,8 +94,11 @@ pub enum ErrorKind {
     Forbidden,
     /// 404 or 410 to a poll: the job is gone.
     Lost,
-    /// 422 and every other 4xx.
+    /// 422, or what the platform's API answers instead of it: the same request will not be accepted
+    /// later either.
     Rejected,
+    /// Every other 4xx: as often as not, of a machine between here and CXone.
+    UnexpectedStatus,
     /// 429.
     Throttled,
     /// 5xx, 408 and 425: a passing fault of the server.
@@ -123,6 +126,7 @@ impl ErrorKind {
             Self::Forbidden => Failure::Forbidden,
             Self::Lost => Failure::Lost,
             Self::Rejected => Failure::Rejected,
+            Self::UnexpectedStatus => Failure::UnexpectedStatus,
             Self::Throttled => return None,
             Self::Server => Failure::Server,
             Self::Unreachable => Failure::Unreachable,
@@ -144,7 +148,8 @@ impl ErrorKind {
             (403, _) => Self::Forbidden,
             (404 | 410, Endpoint::Poll) => Self::Lost,
             (_, Endpoint::Token) => Self::Token,
-            (_, _) => Self::Rejected,
+            (422, _) => Self::Rejected,
+            (_, _) => Self::UnexpectedStatus,
         }
     }
 }
@@ -197,6 +202,18 @@ impl ApiError {
             fault: None,
             signs_in_with,
         }
+    }
+
+    /// The platform's calls answer 400, and not 422, to dates that they do not accept, and say so.
+    pub(super) fn rejecting_dates(mut self) -> Self {
+        let said = self.detail.to_ascii_lowercase();
+        let of_dates = ["daterange", "date range", "startdate", "enddate"];
+        if self.status == Some(StatusCode::BAD_REQUEST)
+            && of_dates.iter().any(|words| said.contains(words))
+        {
+            self.kind = ErrorKind::Rejected;
+        }
+        self
     }
 
     /// An answer with a status that is no success; `said` is the cleaned beginning of its body.
@@ -264,11 +281,13 @@ mod tests {
             (401, Poll, Kind::Unauthorized),
             (403, Submit, Kind::Forbidden),
             (403, Poll, Kind::Forbidden),
-            (404, Submit, Kind::Rejected),
+            (404, Submit, Kind::UnexpectedStatus),
+            (409, Submit, Kind::UnexpectedStatus),
+            (400, Submit, Kind::UnexpectedStatus),
             (404, Poll, Kind::Lost),
             (410, Poll, Kind::Lost),
             (422, Submit, Kind::Rejected),
-            (400, Poll, Kind::Rejected),
+            (400, Poll, Kind::UnexpectedStatus),
             (429, Submit, Kind::Throttled),
             (429, Poll, Kind::Throttled),
             (408, Submit, Kind::Server),

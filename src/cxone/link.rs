@@ -19,7 +19,7 @@ use super::budget::{Budget, Place, Turn};
 use super::error::{ApiError, Endpoint, ErrorKind, SignsInWith};
 use super::json::BYTE_ORDER_MARK;
 use super::redact::Redactor;
-use super::retry_after::{date, retry_after};
+use super::retry_after::{age, date, retry_after};
 use super::token::Token;
 use super::transport::{Response, Transport, TransportError, TransportFault};
 
@@ -62,6 +62,8 @@ pub struct Exchange {
     pub answered: Now,
     /// The answer's `Date`, in whole seconds.
     pub date: Option<Timestamp>,
+    /// How long caches kept the answer, in whole seconds.
+    pub age: Duration,
 }
 
 /// Who is told of [`Event`]s. It is called between a request and what follows from it, so it must
@@ -213,6 +215,7 @@ impl Call<'_> {
             sent,
             answered,
             date: head.and_then(|answer| date(&answer.headers)),
+            age: head.map_or(Duration::ZERO, |answer| age(&answer.headers)),
         }));
         let answer = answer.map_err(|error| {
             let detail = format!("no answer from {place}: {error}");

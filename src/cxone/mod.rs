@@ -227,6 +227,15 @@ impl Client {
         self.tokens.current(&self.link).await.map(drop)
     }
 
+    /// Gets a new token, though the one at hand may be good: the cheapest way to an answer, and to
+    /// what CXone's clock says.
+    ///
+    /// # Errors
+    /// When none is to be had.
+    pub async fn renew_token(&self) -> Result<(), ApiError> {
+        self.tokens.renew(&self.link).await.map(drop)
+    }
+
     /// Submits a report job, once: it counts against the quota whatever comes of it, unless the
     /// error's endpoint is [`Endpoint::Token`].
     ///
@@ -249,7 +258,8 @@ impl Client {
         };
         let outcome = self.tokens.mind(&token, outcome.await);
         outcome.map_err(|error| {
-            let shows_request = error.kind == ErrorKind::Rejected;
+            let shows_request =
+                matches!(error.kind, ErrorKind::Rejected | ErrorKind::UnexpectedStatus);
             if shows_request {
                 error.adding(&call.show(&format!("sent was {request}")))
             } else {

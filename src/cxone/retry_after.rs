@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use http::header::{DATE, RETRY_AFTER};
+use http::header::{AGE, DATE, RETRY_AFTER};
 
 use crate::domain::time::Timestamp;
 
@@ -31,6 +31,14 @@ pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 #[must_use]
 pub fn date(headers: &HeaderMap) -> Option<Timestamp> {
     http_date(headers.get(DATE)?.to_str().ok()?.trim())
+}
+
+/// How long caches kept the answer, in whole seconds (the header `Age`); zero when it is missing or
+/// unreadable.
+#[must_use]
+pub fn age(headers: &HeaderMap) -> Duration {
+    let seconds = headers.get(AGE).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    Duration::from_secs(seconds.map_or(0, u32::into))
 }
 
 fn http_date(value: &str) -> Option<Timestamp> {
@@ -113,6 +121,15 @@ mod tests {
             assert_eq!(asked(value, None), None, "{value}");
         }
         assert_eq!(asked("1800", None), Some(Duration::from_secs(1800)));
+    }
+
+    #[test]
+    fn the_age_of_an_answer_is_whole_seconds_or_none_at_all() {
+        for (written, seconds) in [("0", 0), (" 90 ", 90), ("-1", 0), ("1.5", 0), ("soon", 0)] {
+            let headers = HeaderMap::from_iter([(AGE, written.parse().unwrap())]);
+            assert_eq!(age(&headers), Duration::from_secs(seconds), "{written}");
+        }
+        assert_eq!(age(&HeaderMap::new()), Duration::ZERO);
     }
 
     #[test]

@@ -22,6 +22,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// A submit that an earlier process sent is taken to have reached CXone by this much later.
 const SLOW_ANSWER: Duration = Duration::from_secs(10);
 
+/// The time from one job to the next where so many a minute are allowed.
+#[must_use]
+pub fn period(jobs_per_minute: NonZeroU32) -> Duration {
+    SPREAD / jobs_per_minute.get()
+}
+
 /// Submits, each let through or told when to come again.
 ///
 /// When a submit reaches CXone is not known, only that it is between its sending and its answer:
@@ -49,7 +55,7 @@ impl Quota {
     #[must_use]
     pub fn new(jobs_per_minute: NonZeroU32) -> Self {
         let clock = FakeRelativeClock::default();
-        let period = SPREAD / jobs_per_minute.get();
+        let period = period(jobs_per_minute);
         let rate =
             Rate::with_period(period).expect("a share of 61 s by a 32-bit number is not zero");
         let limiter = RateLimiter::direct_with_clock(rate, clock.clone());

@@ -17,10 +17,21 @@ pub struct Standings {
     /// What was taken from the quota in the last minute: report jobs, or requests where those are
     /// what is limited.
     pub used_in_last_minute: u32,
+    /// What is known of CXone's clock.
+    pub clock: ClockStatus,
     /// Where the counts are kept.
     pub store: StoreStatus,
     /// What went wrong of late.
     pub errors: Arc<RecentErrors>,
+}
+
+/// What is known of CXone's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClockStatus {
+    /// CXone's clock less ours, in milliseconds; `None` while no answer told a time.
+    pub skew_millis: Option<i64>,
+    /// How many of the last sixteen answers told a time that was not believed.
+    pub doubted: u32,
 }
 
 /// How one target is doing.
@@ -44,6 +55,8 @@ pub struct TargetStatus {
     pub last_error: Option<Trouble>,
     /// When it is asked for.
     pub poll: PollStatus,
+    /// The longest window that it is asked for, where longer ones failed.
+    pub longest_window: Option<Duration>,
 }
 
 /// The end of a job, good or bad.

@@ -30,25 +30,43 @@ pub struct Planned {
     pub gap: Duration,
     /// Whether the window ends before what is already there to be asked for.
     pub behind: bool,
+    /// Where what is there to be asked for ends.
+    pub end: Timestamp,
+    /// Whether nothing of the target is known yet.
+    pub first: bool,
 }
 
 impl WindowRules {
-    /// The window that follows `watermark` at CXone's time `now`; `None` while there is nothing new
-    /// to ask for.
+    /// The window that follows `watermark` at CXone's time `now`, at most `longest` long; `None`
+    /// while there is nothing new to ask for.
     #[must_use]
-    pub fn next(&self, watermark: Option<Timestamp>, now: Timestamp) -> Option<Planned> {
+    pub fn next(
+        &self,
+        watermark: Option<Timestamp>,
+        now: Timestamp,
+        longest: Duration,
+    ) -> Option<Planned> {
         let end = now.minus(self.settle_delay);
         let oldest = now.minus(self.retention).plus(FORGETTING).min(end);
-        let Some(watermark) = watermark else {
-            let window = Window { from: end.minus(self.lookback).max(oldest), to: end };
-            return Some(Planned { window, gap: Duration::ZERO, behind: false });
+        let (from, gap) = match watermark {
+            None => (end.minus(self.lookback).max(oldest), Duration::ZERO),
+            Some(watermark) if end <= watermark => return None,
+            Some(watermark) => {
+                let from = watermark.minus(self.overlap).max(oldest);
+                (from, from.since(watermark))
+            }
         };
-        if end <= watermark {
-            return None;
-        }
-        let from = watermark.minus(self.overlap).max(oldest);
-        let to = from.plus(self.lookback).min(end);
-        Some(Planned { window: Window { from, to }, gap: from.since(watermark), behind: to < end })
+        let to = from.plus(longest).min(end);
+        let (behind, first) = (to < end, watermark.is_none());
+        Some(Planned { window: Window { from, to }, gap, behind, end, first })
+    }
+
+    /// The newest window at CXone's time `now`: whether anything at all is accepted.
+    #[must_use]
+    pub fn newest(&self, now: Timestamp, length: Duration) -> Planned {
+        let end = now.minus(self.settle_delay);
+        let window = Window { from: end.minus(length), to: end };
+        Planned { window, gap: Duration::ZERO, behind: false, end, first: false }
     }
 }
 
@@ -74,13 +92,14 @@ mod tests {
 
     #[test]
     fn the_first_window_is_the_lookback() {
-        let planned = rules().next(None, at(100 * HOUR)).expect("a window");
+        let planned = rules().next(None, at(100 * HOUR), rules().lookback).expect("a window");
         assert_eq!(planned.window, Window { from: at(76 * HOUR), to: at(100 * HOUR) });
     }
 
     #[test]
     fn later_windows_begin_an_overlap_before_the_watermark() {
-        let planned = rules().next(Some(at(100 * HOUR)), at(101 * HOUR)).expect("a window");
+        let planned =
+            rules().next(Some(at(100 * HOUR)), at(101 * HOUR), rules().lookback).expect("a window");
         assert_eq!(planned.window, Window { from: at(100 * HOUR - HOUR / 4), to: at(101 * HOUR) });
         assert!(!planned.behind);
     }
@@ -89,7 +108,7 @@ mod tests {
     fn a_long_absence_is_asked_for_in_slices_that_leave_nothing_out() {
         let (mut watermark, now) = (at(0), at(100 * HOUR));
         let mut slices = 0;
-        while let Some(planned) = rules().next(Some(watermark), now) {
+        while let Some(planned) = rules().next(Some(watermark), now, rules().lookback) {
             assert!(planned.window.from <= watermark && planned.window.to > watermark);
             assert!(planned.window.length() <= rules().lookback && planned.gap == Duration::ZERO);
             watermark = planned.window.to;
@@ -101,7 +120,7 @@ mod tests {
     #[test]
     fn what_cxone_can_no_longer_tell_is_a_gap() {
         let now = at(1_000 * HOUR);
-        let planned = rules().next(Some(at(0)), now).expect("a window");
+        let planned = rules().next(Some(at(0)), now, rules().lookback).expect("a window");
         assert_eq!(planned.window.from, at((1_000 - 720) * HOUR + 60_000));
         assert_eq!(planned.gap, Duration::from_secs(280 * 3600 + 60));
         let shortest = WindowRules {
@@ -109,16 +128,17 @@ mod tests {
             retention: Duration::from_secs(3600),
             ..rules()
         };
-        let planned = shortest.next(None, now).expect("a window");
+        let planned = shortest.next(None, now, shortest.lookback).expect("a window");
         assert_eq!(planned.window, Window { from: at(999 * HOUR + 60_000), to: now });
     }
 
     #[test]
     fn no_window_ends_in_the_future_or_before_the_watermark() {
         let settled = WindowRules { settle_delay: Duration::from_secs(60), ..rules() };
-        assert_eq!(settled.next(Some(at(HOUR)), at(HOUR)), None);
-        assert_eq!(settled.next(Some(at(HOUR)), at(HOUR + 60_000)), None);
-        let planned = settled.next(Some(at(HOUR)), at(HOUR + 60_001)).expect("a window");
+        assert_eq!(settled.next(Some(at(HOUR)), at(HOUR), settled.lookback), None);
+        assert_eq!(settled.next(Some(at(HOUR)), at(HOUR + 60_000), settled.lookback), None);
+        let planned =
+            settled.next(Some(at(HOUR)), at(HOUR + 60_001), settled.lookback).expect("a window");
         assert_eq!(planned.window.to, at(HOUR + 1));
     }
 }

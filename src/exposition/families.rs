@@ -210,6 +210,10 @@ families! {
         "Attempts to fetch an access token that failed";
     CLOCK_SKEW = Gauge Own "cxone_clock_skew_seconds" []
         "CXone's clock less the clock of this machine, in seconds";
+    CLOCK_DATES_REJECTED = Counter Own "cxone_clock_dates_rejected_total" ["reason"]
+        "Answers whose Date was not believed: frozen, or an outlier among the last ones";
+    CLOCK_STEPS = Counter Own "cxone_clock_steps_total" []
+        "Steps of the estimate of CXone's clock";
     STORE_UP = Gauge Own "cxone_store_up" []
         "1 when the newest commit to the store succeeded, else 0: nothing is counted then";
     STORE_COMMIT_FAILURES = Counter Own "cxone_store_commit_failures_total" []

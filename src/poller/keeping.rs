@@ -12,8 +12,8 @@ use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{Reported, Running};
 use crate::domain::fetch::{Failure, Reply, Trouble};
-use crate::domain::ledger::{Applied, Change, Key, Ledger, Origin, Record, TargetId};
-use crate::domain::planner::Ended;
+use crate::domain::ledger::{Applied, Asked, Change, Key, Ledger, Origin, Record, TargetId};
+use crate::domain::planner::{AHEAD, Ended};
 use crate::domain::privacy::Privacy;
 use crate::domain::report::{Filter, Report, RowOddities, RowRejection};
 use crate::domain::time::{Monotonic, Now, Timestamp, Window};
@@ -48,6 +48,8 @@ pub(super) enum Entry {
     Report(Now, Report),
     /// A slice of the past that CXone refuses to tell of.
     Gap(Ended),
+    /// A watermark was set by a clock that was ahead; nothing of this window is known.
+    SetBack(Window),
 }
 
 /// An entry that waits for the ledger.
@@ -77,6 +79,10 @@ struct Counting {
     origin: Origin,
     is_kept: bool,
     is_behind: bool,
+    /// Where counting begins, if it has not.
+    epoch: Option<Timestamp>,
+    /// Up to when time has passed by both clocks.
+    passed: Timestamp,
     filters: Vec<Filter>,
     privacy: Privacy,
     last_success: Option<Timestamp>,
@@ -152,6 +158,28 @@ impl Running {
         self.entries.push_back(Waiting { target, entry, kept: None });
     }
 
+    /// A watermark that lies in CXone's future was set by a clock that was ahead: what comes until
+    /// there is not known. It goes back to when the target was last asked.
+    pub(super) fn correct_watermarks(&mut self, now: Now) {
+        let clock = self.poller.server_clock.read();
+        let Some(cxone_utc) = clock.now(now).filter(|_| clock.is_settled()) else { return };
+        let is_busy = self.counting || !self.entries.is_empty();
+        if is_busy || !self.poller.store_status.works {
+            return;
+        }
+        for place in 0..self.poller.targets.len() {
+            let Some(watermark) = self.poller.marks[place].watermark else { continue };
+            if watermark.since(cxone_utc) <= AHEAD {
+                continue;
+            }
+            let id = TargetId::new(place);
+            let asked = self.poller.planner.last_asked(id).unwrap_or(now.instant);
+            let known_to = cxone_utc.minus(now.instant.since(asked));
+            self.enter(id, Entry::SetBack(Window { from: known_to, to: watermark }));
+        }
+        self.count_next();
+    }
+
     /// Has the next entry counted, if there is one and the ledger is free.
     pub(super) fn count_next(&mut self) {
         while !self.counting
@@ -165,6 +193,10 @@ impl Running {
             let origin = kept.or_else(|| match &entry {
                 Entry::Report(..) => self.poller.planner.origin(target),
                 Entry::Gap(ended) => Some(ended.origin),
+                Entry::SetBack(window) => {
+                    let asked = Asked::default();
+                    Some(Origin { target, asked, oldest_awaited: asked, window: *window })
+                }
             });
             let (Some(origin), Some(ledger)) = (origin, self.poller.ledger.take()) else {
                 continue;
@@ -172,7 +204,7 @@ impl Running {
             let now = self.poller.clock.now();
             let last_success = match &entry {
                 Entry::Report(read, _) => Some(read.utc),
-                Entry::Gap(_) => self
+                Entry::Gap(_) | Entry::SetBack(_) => self
                     .poller
                     .planner
                     .standing(target, now.instant)
@@ -187,6 +219,13 @@ impl Running {
                 origin,
                 is_kept: kept.is_some(),
                 is_behind: self.poller.planner.is_behind(target),
+                epoch: self.poller.planner.epoch(target),
+                passed: self
+                    .poller
+                    .server_clock
+                    .read()
+                    .now(now)
+                    .map_or(now.utc, |cxone_utc| cxone_utc.min(now.utc)),
                 filters,
                 privacy: self.poller.privacy.clone(),
                 last_success,
@@ -246,7 +285,11 @@ impl Running {
                 let gap = next_from.since(skipped_to.or(before).unwrap_or(next_from));
                 self.poller.telemetry.history_gap(gap);
                 let name = &self.poller.targets[id.index()].name;
-                tracing::warn!(target = %name, window = %ended.origin.window, seconds = gap.as_secs(), "a gap: CXone refuses to tell of this time");
+                tracing::warn!(target = %name, window = %ended.origin.window, seconds = gap.as_secs(), "history gap: window rejected by CXone, skipped");
+            }
+            Entry::SetBack(Window { from, to }) => {
+                let name = &self.poller.targets[id.index()].name;
+                tracing::warn!(target = %name, seconds = to.since(*from).as_secs(), watermark = %from, "watermark was in CXone's future, set back");
             }
         }
         drop_later((entry, change));
@@ -405,8 +448,12 @@ impl Counting {
     /// Counts the entry, and makes records of what it changed. A report of which too many rows are
     /// rejected changes nothing.
     fn count(self) -> (Ledger, Result<Done, Unusable>) {
-        let Self { mut ledger, entry, origin, is_kept, is_behind, filters, privacy, last_success } =
-            self;
+        let Self { mut ledger, entry, origin, is_kept, is_behind, filters, privacy, .. } = self;
+        let last_success = self.last_success;
+        ledger.set_passed(self.passed);
+        if let Some(epoch) = self.epoch {
+            ledger.set_epoch(origin.target, epoch);
+        }
         let (entry, applied, change, oddities) = match entry {
             Entry::Report(read, report) => {
                 let report = if is_kept { report } else { privacy.veiled(report) };
@@ -427,6 +474,10 @@ impl Counting {
             Entry::Gap(ended) => {
                 let change = ledger.skip_to(origin.target, origin.window.to);
                 (Entry::Gap(ended), Applied::default(), change, RowOddities::default())
+            }
+            Entry::SetBack(window) => {
+                let change = ledger.set_back(origin.target, window.from);
+                (Entry::SetBack(window), Applied::default(), change, RowOddities::default())
             }
         };
         let mut records = ledger.records(&change, &filters, last_success);

@@ -171,7 +171,7 @@ impl Running {
 
     /// Takes an answer of a live feed in.
     pub(super) fn live_told(&mut self, now: Now, ask: &Ask, result: Result<LivePage, ApiError>) {
-        let cxone_utc = self.poller.server_clock.read().now(now);
+        let cxone_utc = self.poller.server_clock.read().now(now).unwrap_or(now.utc);
         let Some(feeds) = &mut self.poller.feeds else { return };
         let feed = match ask {
             Ask::States { .. } => Feed::AgentStates,

@@ -2,7 +2,6 @@
 
 use futures_util::future::FutureExt;
 
-use super::keeping::Entry;
 use super::{MINUTE, Reported, Running, trouble};
 use crate::cxone::platform::Progress;
 use crate::cxone::{ApiError, Paging, ReportRequest};
@@ -47,7 +46,7 @@ impl Running {
         result: Result<Progress, ApiError>,
     ) {
         if result == Ok(Progress::Done) {
-            return self.enter(id, Entry::Report(now, paging.into_rows()));
+            return self.read(now, id, paging.into_rows());
         }
         self.pagings[id.index()] = Some(paging);
         self.reply(now, id, result.map_or_else(trouble, |_| Reply::Unfinished));

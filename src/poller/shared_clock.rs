@@ -1,29 +1,42 @@
 //! CXone's clock, shared between the loop and the client's observer.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cxone::Event;
-use crate::domain::server_clock::ServerClock;
+use crate::domain::server_clock::{DateNoted, ServerClock};
 
 /// CXone's clock as the client's answers tell it; shared with the client's observer.
 #[derive(Clone, Debug, Default)]
 pub struct SharedServerClock(Arc<Mutex<ServerClock>>);
 
 impl SharedServerClock {
-    /// Takes note of an answer with a date.
-    pub fn client_event(&self, event: &Event) {
-        if let Event::Exchange(exchange) = event
-            && let Some(date) = exchange.date
-        {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).observe(
-                exchange.sent,
-                exchange.answered,
-                date,
-            );
+    /// Takes note of an answer with a date. Only answers that are a success count: what refuses or
+    /// breaks down may be a gateway with a clock of its own.
+    pub fn client_event(&self, event: &Event) -> DateNoted {
+        match event {
+            Event::Exchange(exchange) if matches!(exchange.code, Some(200..=299 | 304)) => {
+                let Some(date) = exchange.date else { return DateNoted::default() };
+                let noted =
+                    self.lock().observe(exchange.sent, exchange.answered, date, exchange.age);
+                if let Some(step) = noted.step_millis {
+                    tracing::warn!(
+                        step_seconds = step / 1000,
+                        "clock step: CXone's answers agree on another time than before"
+                    );
+                }
+                noted
+            }
+            Event::Exchange(_) | Event::TokenRefreshed { .. } | Event::TokenRefreshFailed(_) => {
+                DateNoted::default()
+            }
         }
     }
 
     pub(super) fn read(&self) -> ServerClock {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ServerClock> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

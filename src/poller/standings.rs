@@ -9,7 +9,7 @@ use crate::cxone::AnyClient;
 use crate::domain::ledger::{ShownTarget, TargetId};
 use crate::domain::live::Feed;
 use crate::domain::snapshot::Snapshot;
-use crate::domain::status::{FeedStatus, PollStatus, Standings, TargetStatus};
+use crate::domain::status::{ClockStatus, FeedStatus, PollStatus, Standings, TargetStatus};
 use crate::domain::time::Now;
 use crate::tasks::{in_place, off_thread};
 
@@ -59,7 +59,9 @@ impl Poller {
                 .count(),
             AnyClient::Platform(client) => client.budget_used(),
         };
+        let clock = self.server_clock.read();
         (self.tell)(Standings {
+            clock: ClockStatus { skew_millis: clock.skew_millis(now), doubted: clock.doubted() },
             targets: (0..self.targets.len()).map(|place| self.target_status(now, place)).collect(),
             feeds: self.feed_statuses(now),
             used_in_last_minute: u32::try_from(used).unwrap_or(u32::MAX),
@@ -81,6 +83,7 @@ impl Poller {
             last_success: standing.last_success.map(|now| now.utc),
             last_job: standing.last_job,
             last_error: standing.last_trouble,
+            longest_window: standing.longest_window,
             poll: match standing.job_age {
                 Some(age) => PollStatus::UnderWay(now.utc.minus(age)),
                 None if standing.due < now.instant => {

@@ -14,6 +14,7 @@ use super::{labels, register, with_code};
 use crate::cxone::Endpoint;
 use crate::domain::fetch::Failure;
 use crate::domain::report::{LenientForm, RowRejection};
+use crate::domain::server_clock::DateFault;
 use crate::exposition::families;
 
 pub(super) type Labels = Vec<(&'static str, String)>;
@@ -55,6 +56,8 @@ pub(super) struct Counts {
     pub(super) quota_demand: Gauge<f64, AtomicU64>,
     pub(super) config_is_right: Gauge,
     pub(super) config_taken: Gauge<f64, AtomicU64>,
+    pub(super) dates_rejected: ByLabels<Counter>,
+    pub(super) clock_steps: Counter,
     pub(super) token_refreshes: Counter,
     pub(super) token_refresh_failures: Counter,
     pub(super) now_and_then: Arc<NowAndThen>,
@@ -142,6 +145,12 @@ impl Counts {
                 families::CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP,
                 Gauge::default(),
             ),
+            dates_rejected: register(
+                in_registry,
+                families::CLOCK_DATES_REJECTED,
+                ByLabels::new(Counter::default),
+            ),
+            clock_steps: register(in_registry, families::CLOCK_STEPS, Counter::default()),
             token_refreshes: register(in_registry, families::TOKEN_REFRESHES, Counter::default()),
             token_refresh_failures: register(
                 in_registry,
@@ -163,6 +172,9 @@ impl Counts {
         }
         for reason in Failure::ALL {
             let _created = self.job_failures.of(vec![("reason", reason.as_str().to_owned())]);
+        }
+        for fault in DateFault::ALL {
+            let _created = self.dates_rejected.of(vec![("reason", fault.as_str().to_owned())]);
         }
     }
 

@@ -1,12 +1,16 @@
 //! Clocks that step, and clocks that disagree.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use cxone_exporter::domain::time::Timestamp;
 use cxone_exporter::simulator::{Endpoint, Fault, Faults, Injection, SimulatorOptions};
+
+use http::header::DATE;
+use http::{HeaderMap, HeaderValue};
 
 use crate::chance::Chance;
 use crate::restarts::AT_ONCE;
-use crate::world::{Plan, World};
+use crate::world::{Plan, START, World};
 use crate::{TWO_TEAMS, minutes, tenant};
 
 const HOUR: i64 = 3_600_000;
@@ -135,4 +139,184 @@ async fn clocks_that_step_at_any_moment_under_faults_change_no_count() {
     world.assert_no_window_in_the_future();
     assert!(world.assert_exact(true) > 100);
     world.assert_floor();
+}
+
+const EVERY_SECOND: &str = "
+poll: {interval: 1s, lookback: 1h, overlap: 5s}
+quota: {report_jobs_per_minute: 600}
+targets: [{filter: {type: team, id: team-1}}]
+";
+
+/// A tenant with a job every second, or as fast as they are done.
+fn every_second(skew_millis: i64) -> World {
+    let simulator = SimulatorOptions { report_jobs_per_minute: 600, ..tenant() };
+    World::new(Plan { simulator, config: EVERY_SECOND, skew_millis, ..Plan::default() })
+}
+
+/// An answer's `Date`, `ahead` milliseconds wrong.
+fn set_date(headers: &mut HeaderMap, time: Timestamp, ahead: i64) {
+    let millis = time.millis().saturating_add(ahead).max(0);
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis.unsigned_abs());
+    headers.insert(DATE, httpdate::fmt_http_date(time).parse().unwrap());
+}
+
+fn rejected(world: &World) -> f64 {
+    world.sum("cxone_clock_dates_rejected_total")
+}
+
+/// Polling goes on, up to now, and counts are exact.
+#[track_caller]
+fn assert_goes_on(world: &World) {
+    let behind = world.direct.now().since(world.watermark("team:team-1"));
+    assert!(behind < Duration::from_secs(15), "{behind:?} behind");
+    world.assert_exact(true);
+    world.assert_no_window_in_the_future();
+    assert_eq!(world.value("cxone_history_gap_seconds_total", &[]), Some(0.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_wrong_date_costs_no_visit_and_does_not_stop_polling() {
+    for wrong in [12_000, HOUR, -HOUR, i64::MIN, 100_000 * HOUR] {
+        for place in [0, 1, 7] {
+            let mut world = every_second(0);
+            let mut number = 0;
+            world.direct.rewrite(Some(Box::new(move |now, _, headers| {
+                if number == place {
+                    set_date(headers, now, wrong);
+                }
+                number += 1;
+            })));
+            world.run_for(Duration::from_secs(90)).await;
+            assert_goes_on(&world);
+            assert!(rejected(&world) <= 1.0 && (rejected(&world) >= 1.0 || place == 0));
+            world.restart(AT_ONCE).await;
+            world.run_for(Duration::from_secs(30)).await;
+            assert_goes_on(&world);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_machine_behind_the_load_balancer_costs_nothing_and_is_seen() {
+    for wrong in [12_000, HOUR, -HOUR, i64::MIN] {
+        let mut world = every_second(0);
+        let mut number = 0;
+        world.direct.rewrite(Some(Box::new(move |now, _, headers| {
+            number += 1;
+            if number % 2 == 1 {
+                set_date(headers, now, wrong);
+            }
+        })));
+        for _ in 0..3 {
+            world.run_for(minutes(1)).await;
+            assert_goes_on(&world);
+            world.restart(AT_ONCE).await;
+            world.run_for(minutes(1)).await;
+            assert_goes_on(&world);
+        }
+        assert!(rejected(&world) > 5.0);
+        let (_, page) = world.ask("/").await;
+        assert!(page.contains("Answers disagree about the time"), "{page}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_date_costs_nothing_and_is_seen() {
+    let mut world = every_second(0);
+    world.run_for(minutes(1)).await;
+    let frozen = world.direct.now();
+    world.direct.rewrite(Some(Box::new(move |_, _, headers| set_date(headers, frozen, 0))));
+    for _ in 0..4 {
+        world.run_for(minutes(5)).await;
+        assert_goes_on(&world);
+    }
+    let frozen = world.value("cxone_clock_dates_rejected_total", &[("reason", "frozen")]);
+    assert!(frozen > Some(100.0), "{frozen:?}");
+    world.restart(AT_ONCE).await;
+    world.run_for(minutes(2)).await;
+    assert_goes_on(&world);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_any_date_our_clock_is_gone_by() {
+    for odd in [None, Some("soon"), Some("Fri, 99 Oct 2023 08:00:00 GMT")] {
+        let mut world = every_second(0);
+        world.direct.rewrite(Some(Box::new(move |_, _, headers| {
+            headers.remove(DATE);
+            headers.extend(odd.map(|odd| (DATE, HeaderValue::from_static(odd))));
+        })));
+        world.run_for(minutes(2)).await;
+        assert_goes_on(&world);
+        assert_eq!(world.value("cxone_clock_skew_seconds", &[]), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pages_of_a_gateway_say_nothing_of_cxones_clock() {
+    let mut world = every_second(-HOUR);
+    world.run_for(minutes(1)).await;
+    world.direct.rewrite(Some(Box::new(|now, status, headers| {
+        if !status.is_success() {
+            set_date(headers, now, HOUR);
+        }
+    })));
+    world.simulator.set_faults(Faults::default().with(Fault::ServerError, 0.9));
+    world.run_for(minutes(10)).await;
+    world.simulator.set_faults(Faults::default());
+    world.run_for(minutes(2)).await;
+    assert_goes_on(&world);
+    assert_eq!(rejected(&world), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_starts_in_1970_goes_by_cxones_clock() {
+    let mut world = every_second(0);
+    world.clock.step(-START.millis());
+    world.run_for(minutes(3)).await;
+    assert_goes_on(&world);
+    world.kill(AT_ONCE).await;
+    world.clock.step(START.millis());
+    world.start_again(None);
+    world.scrape().await;
+    world.run_for(minutes(3)).await;
+    assert_goes_on(&world);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watermark_that_a_wrong_clock_set_goes_back_and_counts_stay_right() {
+    // CXone's clock alone is wrong; or ours and CXone's are, alike, so that nobody could know.
+    for (ahead, ours_too) in [(12_000, false), (HOUR, false), (240_000, true), (HOUR, true)] {
+        for restarts in [false, true] {
+            let mut world = every_second(0);
+            let ours = if ours_too { ahead } else { 0 };
+            world.clock.step(ours);
+            world.direct.rewrite(Some(Box::new(move |now, _, headers| {
+                set_date(headers, now, ahead);
+            })));
+            world.run_for(minutes(3)).await;
+            assert!(world.watermark("team:team-1") > world.direct.now());
+            world.direct.rewrite(None);
+            if restarts {
+                world.kill(AT_ONCE).await;
+                world.clock.step(-ours);
+                world.start_again(None);
+                world.scrape().await;
+            } else {
+                world.clock.step(-ours);
+            }
+            world.run_for(minutes(3)).await;
+            let behind = world.direct.now().since(world.watermark("team:team-1"));
+            assert!(behind < Duration::from_secs(15), "{behind:?} behind");
+            assert!(world.watermark("team:team-1") <= world.direct.now());
+            let epoch = "cxone_target_epoch_timestamp_seconds";
+            assert!(world.target_time(epoch, "team:team-1").unwrap() <= world.direct.now());
+            world.run_for(minutes(20)).await;
+            // What lasted was published as lasting for an hour more, and never falls.
+            if (ahead, ours_too) == (HOUR, false) {
+                world.assert_entries();
+            } else {
+                world.assert_exact(true);
+            }
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! Time that CXone can no longer tell of, or refuses to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cxone_exporter::domain::time::Window;
+use cxone_exporter::domain::time::{Timestamp, Window};
 use cxone_exporter::simulator::{Rows, SimulatorOptions};
+use http::StatusCode;
 
+use crate::direct::{Fate, asked_window};
 use crate::restarts::AT_ONCE;
 use crate::world::{Plan, World};
 use crate::{minutes, tenant};
@@ -71,9 +74,15 @@ async fn a_slice_that_cxone_refuses_is_a_gap_and_what_follows_is_exact() {
     world.restart(minutes(9 * 60)).await;
     world.run_for(minutes(15)).await;
     let asked = world.asked_since(before, "team:team-1");
-    let first =
-        asked.iter().find(|asked| asked.at.since(asked.window.from) < minutes(5 * 60)).unwrap();
-    assert!(world.failures("rejected") >= 2.0);
+    // Beside the slices there is a short window that ends now: whether anything is accepted at all.
+    let first = asked
+        .iter()
+        .find(|asked| {
+            asked.window.length() >= minutes(30)
+                && asked.at.since(asked.window.from) < minutes(5 * 60)
+        })
+        .unwrap();
+    assert!(world.failures("rejected") >= 3.0);
     world.assert_exact_in(
         "team-1",
         &[told, Window { from: first.window.from, to: world.watermark("team:team-1") }],
@@ -97,4 +106,104 @@ async fn a_first_window_as_long_as_cxone_keeps_history_is_not_refused() {
     world.run_for(minutes(10)).await;
     assert_eq!(world.sum("cxone_report_job_failures_total"), 0.0);
     assert!(world.assert_exact(true) > 0);
+}
+
+const A_WEEK: u64 = 7 * 24 * 60;
+
+/// A tenant with one team that is a week behind.
+async fn a_week_behind() -> (World, Window) {
+    let config = "poll: {interval: 60s, lookback: 24h, overlap: 10m}\ntargets: [{filter: {type: team, id: team-1}}]";
+    let mut world = World::new(Plan { simulator: cut(None), config, ..Plan::default() });
+    world.run_for(minutes(5)).await;
+    world.run_until_idle().await;
+    let epoch = world.target_time("cxone_target_epoch_timestamp_seconds", "team:team-1").unwrap();
+    let told = Window { from: epoch, to: world.watermark("team:team-1") };
+    world.restart(minutes(A_WEEK)).await;
+    (world, told)
+}
+
+/// From now on every submit that `is_refused` is, by when and for what it is made, answered so.
+fn refuse(
+    world: &World,
+    status: StatusCode,
+    is_refused: impl Fn(Timestamp, Window) -> bool + Send + 'static,
+) {
+    let direct = Arc::downgrade(&world.direct);
+    world.direct.interfere(Some(Box::new(move |request| {
+        let now = direct.upgrade().unwrap().now();
+        match asked_window(request) {
+            Some(window) if is_refused(now, window) => Fate::Refused(status),
+            Some(_) | None => Fate::Reaches,
+        }
+    })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_other_refusal_than_one_of_the_window_costs_any_history() {
+    for status in [400, 403, 404, 405, 409, 410, 413, 415, 451] {
+        let (mut world, told) = a_week_behind().await;
+        let until = world.direct.now().plus(minutes(20));
+        refuse(&world, StatusCode::from_u16(status).unwrap(), move |now, _| now < until);
+        world.run_for(minutes(19)).await;
+        assert_eq!(world.watermark("team:team-1"), told.to, "{status}");
+        assert_eq!(world.failures("rejected"), 0.0, "{status}");
+        world.run_for(minutes(20)).await;
+        assert_eq!(world.value("cxone_history_gap_seconds_total", &[]), Some(0.0), "{status}");
+        assert!(world.direct.now().since(world.watermark("team:team-1")) < minutes(3), "{status}");
+        world.assert_exact(true);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_422_that_passes_or_that_befalls_every_window_costs_no_history() {
+    let (mut world, told) = a_week_behind().await;
+    let began = world.direct.now();
+    refuse(&world, StatusCode::UNPROCESSABLE_ENTITY, move |now, window| {
+        // For four minutes what is old, and then for half an hour everything: the filter, perhaps.
+        let passed = now.since(began);
+        passed < minutes(4) && window.to < began || passed > minutes(6) && passed < minutes(36)
+    });
+    world.run_for(minutes(4)).await;
+    assert_eq!(world.watermark("team:team-1"), told.to);
+    world.run_for(minutes(40)).await;
+    assert!(world.failures("rejected") > 10.0);
+    assert_eq!(world.value("cxone_history_gap_seconds_total", &[]), Some(0.0));
+    assert!(world.direct.now().since(world.watermark("team:team-1")) < minutes(3));
+    world.assert_exact(true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn windows_that_are_too_long_for_cxone_cost_no_history() {
+    let (mut world, _) = a_week_behind().await;
+    refuse(&world, StatusCode::UNPROCESSABLE_ENTITY, |_, window| window.length() > minutes(400));
+    world.run_for(minutes(40)).await;
+    assert_eq!(world.value("cxone_history_gap_seconds_total", &[]), Some(0.0));
+    assert!(world.direct.now().since(world.watermark("team:team-1")) < minutes(3));
+    world.assert_exact(true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reports_that_are_too_large_are_asked_for_in_shorter_windows() {
+    let config = "poll: {interval: 60s, lookback: 24h, overlap: 10m}\ntargets: [{filter: {type: team, id: team-1}}]";
+    // Some hours of them.
+    let simulator = SimulatorOptions { max_rows: 150, ..cut(None) };
+    let mut world = World::new(Plan { simulator, config, ..Plan::default() });
+    let first = world.direct.now();
+    world.run_for(minutes(30)).await;
+    assert!(world.failures("failed") >= 3.0);
+    let epoch = world.target_time("cxone_target_epoch_timestamp_seconds", "team:team-1").unwrap();
+    assert!(epoch.since(first) < minutes(2), "counting begins where the whole lookback ends");
+    assert!(world.direct.asked_for()[0].window.length() == minutes(24 * 60));
+    assert_eq!(
+        world.direct.asked_for().iter().map(|asked| asked.window.from).min(),
+        Some(world.direct.asked_for()[0].window.from),
+        "the whole lookback is asked for"
+    );
+    world.assert_exact(true);
+    let (_, page) = world.ask("/").await;
+    world.restart(minutes(2 * 24 * 60)).await;
+    world.run_for(minutes(60)).await;
+    assert!(world.direct.now().since(world.watermark("team:team-1")) < minutes(3), "{page}");
+    assert_eq!(world.value("cxone_history_gap_seconds_total", &[]), Some(0.0));
+    world.assert_exact(true);
 }

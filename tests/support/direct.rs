@@ -25,7 +25,12 @@ pub(crate) enum Fate {
     Hangs,
     /// Something else answers 200 with this body.
     Answered(Bytes),
+    /// Something else answers with this status.
+    Refused(StatusCode),
 }
+
+/// Changes the headers of an answer with this status that CXone wrote at this time.
+pub(crate) type Rewriting = Box<dyn FnMut(Timestamp, StatusCode, &mut HeaderMap) + Send>;
 
 /// Decides on the fate of each request.
 pub(crate) type Interference = Box<dyn FnMut(&Request<Bytes>) -> Fate + Send>;
@@ -47,6 +52,7 @@ pub(crate) struct Direct {
     /// CXone's clock less ours, in milliseconds.
     skew: i64,
     interference: Mutex<Option<Interference>>,
+    rewriting: Mutex<Option<Rewriting>>,
     asked_for: Mutex<Vec<AskedFor>>,
     sent: Mutex<Vec<(Timestamp, String)>>,
 }
@@ -59,6 +65,7 @@ impl Direct {
             clock,
             skew: skew_millis,
             interference: Mutex::new(None),
+            rewriting: Mutex::new(None),
             asked_for: Mutex::default(),
             sent: Mutex::default(),
         }
@@ -67,6 +74,11 @@ impl Direct {
     /// From now on `interference` decides what gets through; `None`: everything does.
     pub(crate) fn interfere(&self, interference: Option<Interference>) {
         *self.interference.lock().unwrap_or_else(PoisonError::into_inner) = interference;
+    }
+
+    /// From now on the headers of answers are changed so; `None`: they stay as CXone wrote them.
+    pub(crate) fn rewrite(&self, rewriting: Option<Rewriting>) {
+        *self.rewriting.lock().unwrap_or_else(PoisonError::into_inner) = rewriting;
     }
 
     /// Every submit so far that reached CXone, refused ones included.
@@ -86,17 +98,10 @@ impl Direct {
     }
 
     fn note(&self, at: Timestamp, request: &Request<Bytes>) {
-        let Ok(body) = serde_json::from_slice::<serde_json::Value>(request.body()) else { return };
-        let time = |name: &str| {
-            let time: jiff::Timestamp = body[name].as_str().unwrap().parse().unwrap();
-            Timestamp::from_millis(time.as_millisecond())
-        };
+        let Some(window) = asked_window(request) else { return };
+        let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap_or_default();
         let text = |name: &str| body["filter"][name].as_str().unwrap_or_default();
-        let asked = AskedFor {
-            at,
-            filter: format!("{}:{}", text("type"), text("id")),
-            window: Window { from: time("dateFrom"), to: time("dateTo") },
-        };
+        let asked = AskedFor { at, filter: format!("{}:{}", text("type"), text("id")), window };
         self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
     }
 
@@ -113,7 +118,10 @@ impl Direct {
         }
         let answer = self.simulator.handle(now, &request);
         tokio::time::sleep(answer.delay + ONE_WAY).await;
-        let (head, body) = answer.response.into_parts();
+        let (mut head, body) = answer.response.into_parts();
+        if let Some(rewrite) = &mut *self.rewriting.lock().unwrap_or_else(PoisonError::into_inner) {
+            rewrite(now, head.status, &mut head.headers);
+        }
         let (sent, cut) = match answer.delivery {
             Delivery::Dropped => return Err(closed()),
             Delivery::Whole => (body, None),
@@ -141,6 +149,10 @@ impl Transport for Direct {
                 Fate::Reaches => self.deliver(request).await,
                 Fate::Dropped => Err(closed()),
                 Fate::Hangs => future::pending().await,
+                Fate::Refused(status) => {
+                    let body = stream::once(future::ready(Ok(Bytes::from("no")))).boxed();
+                    Ok(Response { status, headers: HeaderMap::new(), body })
+                }
                 Fate::Answered(body) => {
                     let body = stream::once(future::ready(Ok(body))).boxed();
                     Ok(Response { status: StatusCode::OK, headers: HeaderMap::new(), body })
@@ -149,6 +161,16 @@ impl Transport for Direct {
         }
         .boxed()
     }
+}
+
+/// The window that a request asks a report job for, if it does.
+pub(crate) fn asked_window(request: &Request<Bytes>) -> Option<Window> {
+    let body: serde_json::Value = serde_json::from_slice(request.body()).ok()?;
+    let time = |name: &str| {
+        let time: jiff::Timestamp = body[name].as_str()?.parse().ok()?;
+        Some(Timestamp::from_millis(time.as_millisecond()))
+    };
+    Some(Window { from: time("dateFrom")?, to: time("dateTo")? })
 }
 
 fn closed() -> TransportError {

@@ -95,6 +95,25 @@ impl World {
         }
     }
 
+    /// Compares the entries of every agent with what really happened; time may be too high.
+    pub(crate) fn assert_entries(&self) {
+        for (agent, observed) in self.observed() {
+            let profile =
+                self.simulator.floor().agents().find(|profile| profile.id == agent).unwrap();
+            let window = Window { from: self.epoch(profile), to: observed };
+            let counted = crate::counted::counted(&self.last, Some(&agent));
+            for (label, truth) in
+                crate::counted::happened(self.simulator.floor(), &agent, &[window], true)
+            {
+                let told = counted.get(&label).copied().unwrap_or_default();
+                assert!(
+                    told.0 == truth.0 && told.1 >= truth.1,
+                    "{agent} {label:?}: {told:?} instead of {truth:?}"
+                );
+            }
+        }
+    }
+
     /// Nothing was asked of CXone that lay in its future.
     pub(crate) fn assert_no_window_in_the_future(&self) {
         let asked = self.direct.asked_for();

@@ -16,6 +16,7 @@ pub(super) fn of(error: &ApiError) -> &'static str {
             ErrorKind::Unauthorized
             | ErrorKind::Forbidden
             | ErrorKind::Rejected
+            | ErrorKind::UnexpectedStatus
             | ErrorKind::Redirected,
             Endpoint::Discovery,
         ) => {
@@ -33,7 +34,9 @@ pub(super) fn of(error: &ApiError) -> &'static str {
              and the tenant needs the Reporting module; what was mended there works with the next token."
         }
         (ErrorKind::Lost, _) => "The job is gone and has to be submitted again.",
-        (ErrorKind::Rejected, endpoint) => of_rejection(endpoint, is_platform, status),
+        (ErrorKind::Rejected | ErrorKind::UnexpectedStatus, endpoint) => {
+            of_rejection(endpoint, is_platform, status)
+        }
         (ErrorKind::Throttled, endpoint) => of_throttling(endpoint, is_platform),
         (ErrorKind::Server, _) => "This is a fault at CXone, and as a rule a passing one.",
         (ErrorKind::Redirected, Endpoint::Token) if is_platform => {

@@ -327,11 +327,17 @@ impl PlatformClient {
                 paging.note_answers(&mut self.roster());
                 return Ok(());
             }
-            Err(error) if error.kind == ErrorKind::Rejected => {
+            Err(error) => {
+                let error = error.rejecting_dates();
                 let Window { from, to } = paging.asked_about();
-                return Err(error.adding(&format!("asked was about {from} to {to}")));
+                let is_of_dates =
+                    matches!(error.kind, ErrorKind::Rejected | ErrorKind::UnexpectedStatus);
+                return Err(if is_of_dates {
+                    error.adding(&format!("asked was about {from} to {to}"))
+                } else {
+                    error
+                });
             }
-            Err(error) => return Err(error),
         };
         // The same page comes next, and is read by newer codes.
         if self.seek_codes(unknown) {

@@ -13,8 +13,10 @@ pub enum Failure {
     Unauthorized,
     /// Scope, capability or licence is missing.
     Forbidden,
-    /// The dates or the filter were refused.
+    /// The dates or the filter were rejected (422).
     Rejected,
+    /// An answer with a status that makes no sense here, such as a gateway's 404.
+    UnexpectedStatus,
     /// CXone says that the job failed.
     Failed,
     /// The job was not done in time.
@@ -39,13 +41,14 @@ pub enum Failure {
 
 impl Failure {
     /// Every reason.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Credentials,
         Self::TokenForbidden,
         Self::Token,
         Self::Unauthorized,
         Self::Forbidden,
         Self::Rejected,
+        Self::UnexpectedStatus,
         Self::Failed,
         Self::Timeout,
         Self::Lost,
@@ -68,6 +71,7 @@ impl Failure {
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::Rejected => "rejected",
+            Self::UnexpectedStatus => "unexpected_status",
             Self::Failed => "failed",
             Self::Timeout => "timeout",
             Self::Lost => "lost",
@@ -105,6 +109,7 @@ impl Failure {
             | Self::Token
             | Self::Forbidden
             | Self::Rejected
+            | Self::UnexpectedStatus
             | Self::Failed
             | Self::Lost
             | Self::Malformed
@@ -117,13 +122,13 @@ impl Failure {
     }
 
     /// A fault that may pass within seconds, so that a job that is under way is asked for again.
-    pub(super) const fn may_pass(self) -> bool {
+    pub(crate) const fn may_pass(self) -> bool {
         matches!(self, Self::Server | Self::Unreachable)
     }
 
     /// An answer that was spoilt on the way, or by a machine in between: the same report or page may
     /// come whole the next time.
     pub(super) const fn may_be_chance(self) -> bool {
-        matches!(self, Self::Malformed | Self::Redirected | Self::Token)
+        matches!(self, Self::Malformed | Self::Redirected | Self::Token | Self::UnexpectedStatus)
     }
 }

@@ -264,6 +264,49 @@ impl Agent {
         self.settled_to = horizon;
     }
 
+    /// Whether anything of it is known beyond `to` by `target`, or settled beyond `highest`.
+    pub(super) fn is_known_beyond(
+        &self,
+        target: TargetId,
+        to: Timestamp,
+        highest: Timestamp,
+    ) -> bool {
+        let is_member = self.memberships.iter().any(|membership| membership.target == target);
+        is_member && self.observed.is_some_and(|observed| observed > to)
+            || self.settled_to > highest
+            || self.last_told > highest
+    }
+
+    /// Nothing is known beyond `known_to`, though a clock that was ahead said so: visits that were
+    /// said to last into that time last up to there, and what was settled of it is counted anew.
+    /// Counting begins at `epoch` at the latest.
+    pub(super) fn set_back(&mut self, known_to: Timestamp, epoch: Timestamp, book: &Book) {
+        let spans = book.spans(&self.timeline, self.observed.unwrap_or(known_to));
+        let unsettled = Window { from: known_to, to: self.settled_to.max(known_to) };
+        if self.epoch >= known_to {
+            // All that was counted is of the time that was ahead.
+            for series in &mut self.series {
+                (series.settled_entries, series.settled_millis) = (0, 0);
+            }
+        } else if book.rules.rows != Rows::Buckets {
+            // As near as may be: what state it was counted under is known for the last of it.
+            for sum in book.tally(&spans, unsettled) {
+                let known = self.series.iter_mut().find(|series| series.label == sum.label);
+                let Some(series) = known else { continue };
+                series.settled_entries = series.settled_entries.saturating_sub(narrow(sum.entries));
+                series.settled_millis = series.settled_millis.saturating_sub(sum.millis);
+            }
+        }
+        self.timeline.cut(known_to, book.rules.rows == Rows::Intervals);
+        self.told_in.iter_mut().for_each(|(_, window)| window.to = window.to.min(known_to));
+        if let Some(buckets) = &mut self.buckets {
+            buckets.set_back(known_to);
+        }
+        self.settled_to = self.settled_to.min(known_to);
+        self.last_told = self.last_told.min(known_to);
+        self.epoch = self.epoch.min(epoch);
+    }
+
     /// Sets up to where the agent is known, and counts anew.
     pub(super) fn observe(&mut self, observed: Timestamp, book: &Book) -> News {
         let mut news = News::default();

@@ -156,6 +156,8 @@ pub struct Applied {
 #[derive(Clone, Debug, Default)]
 struct Progress {
     epoch: Option<Timestamp>,
+    /// Where counting begins with the first report.
+    first_epoch: Option<Timestamp>,
     watermark: Option<Timestamp>,
     /// The agents that its newest report told of.
     newest: Arc<BTreeSet<Arc<str>>>,
@@ -181,6 +183,9 @@ pub struct Ledger {
     agents: BTreeMap<Arc<str>, Arc<Resting>>,
     totals: HashMap<LabelId, Total>,
     horizon: Timestamp,
+    /// Up to when time has passed for certain, whatever watermarks say: nothing less than an
+    /// overlap before is settled.
+    passed: Timestamp,
     forget_at: Timestamp,
 }
 
@@ -194,6 +199,7 @@ impl Ledger {
             agents: BTreeMap::new(),
             totals: HashMap::new(),
             horizon: Timestamp::MIN,
+            passed: Timestamp::MAX,
             forget_at: Timestamp::MIN,
         }
     }
@@ -225,6 +231,48 @@ impl Ledger {
         change
     }
 
+    /// Time has passed up to `now` for certain: if a clock that is ahead sets a watermark beyond it,
+    /// nothing is settled that has not happened yet.
+    pub const fn set_passed(&mut self, now: Timestamp) {
+        self.passed = now;
+    }
+
+    /// Counting of a target of which nothing is known yet begins at `epoch`, however short its
+    /// first window is. With buckets, of which none may lie across it, it begins at that window's
+    /// end.
+    pub fn set_epoch(&mut self, target: TargetId, epoch: Timestamp) {
+        self.targets[target.0].first_epoch =
+            Some(epoch).filter(|_| self.book.rules.rows != Rows::Buckets);
+    }
+
+    /// The target's history is known up to `to` and no further: its watermark was set by a clock
+    /// that was ahead. What was counted beyond is counted anew when it is told.
+    ///
+    /// Nothing that really happened is settled beyond the time when the newest report was asked, so
+    /// the horizon goes back as well, but not behind what another target's reports have settled.
+    pub fn set_back(&mut self, target: TargetId, to: Timestamp) -> Change {
+        let mut change = self.begin(target);
+        let progress = &mut self.targets[target.0];
+        progress.watermark = progress.watermark.min(Some(to));
+        progress.epoch = progress.epoch.map(|epoch| epoch.min(to));
+        let highest = self.targets.iter().filter_map(|progress| progress.watermark).max();
+        let highest = highest.unwrap_or(to);
+        self.horizon = self.horizon.min(highest);
+        self.forget_at = self.forget_at.min(highest.plus(FORGET_EVERY));
+        let names: Vec<Arc<str>> = self.agents.keys().cloned().collect();
+        for name in names {
+            let Some(resting) = self.agents.get(&name) else { continue };
+            let mut agent = resting.wake();
+            if !agent.is_known_beyond(target, to, highest) {
+                continue;
+            }
+            change.keep_agent(&name, Some(resting));
+            agent.set_back(highest, to, &self.book);
+            self.observe(name, agent, &mut change);
+        }
+        change
+    }
+
     /// Takes in a report that was read whole. The change says what to commit, and can be taken
     /// back.
     pub fn apply(&mut self, origin: &Origin, report: &Report) -> (Applied, Change) {
@@ -233,7 +281,8 @@ impl Ledger {
         let told = ByAgent::new(report);
         let lasting = self.book.rules.rows == Rows::States
             && progress.lasting.look(&told, origin.window, progress.watermark);
-        progress.epoch.get_or_insert(origin.window.to);
+        let epoch = progress.first_epoch.take().unwrap_or(origin.window.to);
+        progress.epoch.get_or_insert(epoch);
         progress.watermark = progress.watermark.max(Some(origin.window.to));
 
         let mut reading = Reading::default();
@@ -385,7 +434,8 @@ impl Ledger {
             .flatten()
             .max()
             .map_or(Timestamp::MIN, |highest| highest.minus(LONGEST_UNSETTLED));
-        self.horizon = self.horizon.max(lowest).max(earliest);
+        let passed = self.passed.minus(self.book.rules.overlap);
+        self.horizon = self.horizon.max(lowest.min(passed)).max(earliest);
     }
 
     fn forget(&mut self, change: &mut Change) {

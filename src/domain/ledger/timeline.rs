@@ -228,6 +228,16 @@ impl Timeline {
         self.pieces.extend(rest);
     }
 
+    /// Forgets what begins at `to` or later, and with `ends_too`, that anything lasts longer.
+    pub(super) fn cut(&mut self, to: Timestamp, ends_too: bool) {
+        self.pieces.retain_mut(|piece| {
+            if ends_too {
+                piece.end = piece.end.map(|end| end.min(to));
+            }
+            piece.start < to
+        });
+    }
+
     /// A row that began before its window is one visit up to the window's start, so no other of its
     /// label, as it was known before, began within.
     fn join_inside(&mut self, rows: &[Told], window_start: Timestamp, newer: &[Window]) {

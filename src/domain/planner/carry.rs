@@ -1,5 +1,8 @@
 //! What one plan hands to the next when the configuration is reloaded: a failure is still one then.
 
+use std::time::Duration;
+
+use super::refusal::Refusal;
 use super::{Planner, Target};
 use crate::domain::backoff::Backoff;
 use crate::domain::fetch::Trouble;
@@ -13,7 +16,10 @@ pub struct PastPolls {
     due: Monotonic,
     since: Monotonic,
     backoff: Backoff,
-    refusals: Backoff,
+    denials: Backoff,
+    longest_window: Duration,
+    refusal: Option<Refusal>,
+    last_asked: Option<Monotonic>,
     up: bool,
     last_success: Option<Now>,
     last_job: Option<JobEnd>,
@@ -37,7 +43,10 @@ impl Planner {
             due,
             since,
             backoff: target.backoff.clone(),
-            refusals: target.refusals.clone(),
+            denials: target.denials.clone(),
+            longest_window: target.length.longest(),
+            refusal: target.refusal,
+            last_asked: target.last_asked,
             up,
             last_success,
             last_job,
@@ -61,7 +70,10 @@ impl Planner {
         }
         target.since = past.since;
         target.backoff = past.backoff;
-        target.refusals = past.refusals;
+        target.denials = past.denials;
+        target.length.resume(past.longest_window);
+        target.refusal = past.refusal;
+        target.last_asked = past.last_asked;
         target.up = past.up;
         target.last_success = past.last_success;
         target.last_job = past.last_job;

@@ -1,6 +1,8 @@
 //! What to ask CXone next: targets take turns within the quota, and none holds up the others.
 
 mod carry;
+mod length;
+mod refusal;
 mod rules;
 mod standing;
 #[cfg(test)]
@@ -20,9 +22,27 @@ use super::status::JobEnd;
 use super::time::{Monotonic, Now, Timestamp, Window};
 use super::window::Planned;
 
+use length::WindowLength;
+use refusal::Refusal;
+
 pub use carry::{PastPolls, PastThrottles};
-pub use rules::{Asking, Rules};
+pub use rules::{Asking, Rules, least_news};
 pub use standing::Standing;
+
+/// A watermark so far ahead of CXone's now is more than two clocks that are a moment apart.
+pub const AHEAD: Duration = Duration::from_secs(5);
+
+/// While something cannot be asked for because of what CXone's clock says, it is looked at so often,
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// and after so many looks that changed nothing
+const SOON: u32 = 16;
+
+/// only so often.
+const LOOK_LATER: Duration = Duration::from_secs(60);
+
+/// So many times a slice that is rejected is asked for in halves: it may be too long for CXone.
+const REJECTED_HALVES: u32 = 2;
 
 /// A request to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +68,12 @@ pub struct Ended {
     pub age: Duration,
     /// How it ended.
     pub outcome: Outcome,
+    /// Whether it only tried if CXone accepts the newest window: its rows count for nothing.
+    pub probes: bool,
+    /// Whether its window will not be asked for again: CXone rejects this part of the past.
+    pub gives_up: bool,
+    /// The longest window from now on, if it was reduced.
+    pub halved: Option<Duration>,
 }
 
 /// A job that CXone works on, as it is kept for a later process.
@@ -89,9 +115,13 @@ struct Target {
     /// Whether the quota has made it wait.
     waiting: bool,
     backoff: Backoff,
-    refusals: Backoff,
+    denials: Backoff,
+    length: WindowLength,
+    refusal: Option<Refusal>,
     up: bool,
     last_success: Option<Now>,
+    /// When the job was begun that succeeded last.
+    last_asked: Option<Monotonic>,
     last_job: Option<JobEnd>,
     last_trouble: Option<Trouble>,
 }
@@ -102,6 +132,7 @@ struct Job {
     begun: Monotonic,
     planned: Planned,
     fetch: Fetch,
+    probes: bool,
 }
 
 /// The plan.
@@ -118,21 +149,30 @@ pub struct Planner {
     random: Random,
     asked: Asked,
     quota_wait: Duration,
+    /// Whether something could not be asked for since it is not known what time it is at CXone.
+    doubts_clock: bool,
+    /// How often somebody was told to look, since something was asked for.
+    looks: u32,
 }
 
 impl Planner {
     /// A plan for so many targets, all due at `now`.
     #[must_use]
     pub fn new(rules: Rules, targets: usize, now: Monotonic, mut random: Random) -> Self {
+        let quota = Quota::new(rules.jobs_per_minute);
+        let least = rules.shortest_window(targets);
         let mut target = || Target {
             due: now.plus(rules.first_wait(&mut random)),
             since: now,
             job: None,
             waiting: false,
             backoff: fault_backoff(),
-            refusals: Backoff::new(Duration::from_secs(60), Duration::from_secs(300)),
+            denials: Backoff::new(Duration::from_secs(60), Duration::from_secs(300)),
+            length: WindowLength::new(least, rules.windows.lookback),
+            refusal: None,
             up: false,
             last_success: None,
+            last_asked: None,
             last_job: None,
             last_trouble: None,
         };
@@ -140,22 +180,24 @@ impl Planner {
         Self {
             rules,
             targets,
-            quota: Quota::new(rules.jobs_per_minute),
+            quota,
             quota_free: now,
             held_until: now,
             throttles: throttle_backoff(),
             random,
             asked: Asked::default(),
             quota_wait: Duration::ZERO,
+            doubts_clock: false,
+            looks: 0,
         }
     }
 
-    /// The next request to make now, if there is one; `cxone_utc` is now by CXone's clock. Call it
-    /// until there is none.
+    /// The next request to make now, if there is one; `cxone_utc` is now by CXone's clock, if that
+    /// is known. Call it until there is none.
     pub fn next(
         &mut self,
         now: Monotonic,
-        cxone_utc: Timestamp,
+        cxone_utc: Option<Timestamp>,
         watermark: impl Fn(TargetId) -> Option<Timestamp>,
     ) -> Option<Action> {
         if let Some(action) = self.next_poll(now) {
@@ -169,19 +211,32 @@ impl Planner {
             let id = TargetId::new(place);
             let planned = match &target.job {
                 Some(job) => job.planned,
-                None => match self.rules.windows.next(watermark(id), cxone_utc) {
-                    Some(planned) => planned,
-                    None => {
-                        target.due = now.plus(self.rules.interval);
-                        continue;
+                None => {
+                    match cxone_utc.and_then(|utc| target.plan(&self.rules, watermark(id), utc)) {
+                        Some(planned) => planned,
+                        None => {
+                            let doubted = cxone_utc.is_none_or(|utc| {
+                                watermark(id).is_some_and(|watermark| watermark.since(utc) > AHEAD)
+                            });
+                            let pause = match (doubted, self.looks < SOON) {
+                                (false, _) => self.rules.interval,
+                                (true, true) => LOOK_EVERY,
+                                (true, false) => LOOK_LATER,
+                            };
+                            target.due = now.plus(pause);
+                            self.doubts_clock |= doubted;
+                            continue;
+                        }
                     }
-                },
+                }
             };
+            self.looks = 0;
+            let probes = target.tries_newest();
             if self.rules.asking == Asking::Pages {
                 self.asked.0 += 1;
                 let mut fetch = Fetch::paged(self.rules.timing, now);
                 fetch.sent(now);
-                target.job = Some(Job { asked: self.asked, begun: now, planned, fetch });
+                target.job = Some(Job { asked: self.asked, begun: now, planned, fetch, probes });
                 return Some(Action::Page(id, planned.window));
             }
             if let Err(free) = self.quota.take(now) {
@@ -197,7 +252,8 @@ impl Planner {
             }
             let job = target.job.get_or_insert_with(|| {
                 self.asked.0 += 1;
-                Job { asked: self.asked, begun: now, planned, fetch: Fetch::new(self.rules.timing) }
+                let fetch = Fetch::new(self.rules.timing);
+                Job { asked: self.asked, begun: now, planned, fetch, probes }
             });
             job.fetch.sent(now);
             return Some(Action::Submit(id, planned.window));
@@ -249,10 +305,47 @@ impl Planner {
         self.targets[id.index()].job.as_ref().is_some_and(|job| job.planned.behind)
     }
 
+    /// The rows of the target's job are to count for nothing: its window was planned by a clock that
+    /// was ahead, and tells nothing of what comes until there.
+    pub fn disregard(&mut self, id: TargetId) {
+        if let Some(job) = &mut self.targets[id.index()].job {
+            job.probes = true;
+        }
+    }
+
+    /// Whether the rows of the target's job count for nothing: it only tries if CXone accepts the
+    /// newest window, or is disregarded.
+    #[must_use]
+    pub fn probes(&self, id: TargetId) -> bool {
+        self.targets[id.index()].job.as_ref().is_some_and(|job| job.probes)
+    }
+
+    /// Where what was there to be asked for ended when the target's job was begun: the epoch, if it
+    /// is the target's first.
+    #[must_use]
+    pub fn epoch(&self, id: TargetId) -> Option<Timestamp> {
+        self.targets[id.index()].job.as_ref().map(|job| job.planned.end)
+    }
+
+    /// When the target's last job that succeeded was begun, as far as is known: its history is
+    /// known up to then and no further, whatever its window said.
+    #[must_use]
+    pub fn last_asked(&self, id: TargetId) -> Option<Monotonic> {
+        let target = &self.targets[id.index()];
+        target.last_asked.or(target.last_success.map(|success| success.instant))
+    }
+
+    /// Whether something could not be asked for since [`Planner::next`] did not know what time it
+    /// is at CXone: then somebody should look. Asked once, it is forgotten.
+    pub fn doubted_clock(&mut self) -> bool {
+        self.looks = self.looks.saturating_add(u32::from(self.doubts_clock));
+        std::mem::take(&mut self.doubts_clock)
+    }
+
     /// The target's job, for a later process to take up, if CXone works on one.
     #[must_use]
     pub fn job(&self, id: TargetId) -> Option<SavedJob> {
-        let job = self.targets[id.index()].job.as_ref()?;
+        let job = self.targets[id.index()].job.as_ref().filter(|job| !job.probes)?;
         let id = job.fetch.id()?.as_str().to_owned();
         Some(SavedJob {
             id,
@@ -284,7 +377,8 @@ impl Planner {
         let Some((job, age)) = &left.job else { return false };
         let fits = match watermark {
             Some(watermark) => job.window.from <= watermark && watermark < job.window.to,
-            None => true,
+            // A slice does not say where counting is to begin.
+            None => !job.behind,
         };
         let job_id = JobId::parse(&job.id).filter(|_| fits && *age < self.rules.timing.timeout);
         let Some(job_id) = job_id else { return false };
@@ -293,10 +387,12 @@ impl Planner {
             window: job.window,
             gap: Duration::from_millis(job.gap_millis),
             behind: job.behind,
+            end: job.window.to,
+            first: watermark.is_none(),
         };
         let fetch = Fetch::resumed(self.rules.timing, job_id, now.instant, *age);
-        target.job =
-            Some(Job { asked: job.asked, begun: now.instant.before(*age), planned, fetch });
+        let begun = now.instant.before(*age);
+        target.job = Some(Job { asked: job.asked, begun, planned, fetch, probes: false });
         true
     }
 
@@ -352,7 +448,9 @@ impl Planner {
         let outcome = outcome?;
         let job = target.job.take()?;
         let end = JobEnd { at: now.utc, took: now.instant.since(job.begun) };
+        let (mut gives_up, longest) = (false, target.length.longest());
         match &outcome {
+            Outcome::Completed if job.probes => target.newest_tried(true, now.instant),
             Outcome::Completed => {
                 target.succeeded(&job, now, self.rules.jittered(&mut self.random))
             }
@@ -361,9 +459,10 @@ impl Planner {
                 self.held_until = self.held_until.max(now.instant.plus(wait));
             }
             Outcome::Failed(trouble) => {
-                target.failed(trouble, now.instant, &self.rules, &mut self.random)
+                gives_up = target.failed(&job, trouble, now.instant, &self.rules, &mut self.random);
             }
         }
+        let reduced = target.length.reduced().filter(|now| *now < longest);
         if !matches!(outcome, Outcome::Throttled { .. }) {
             self.targets[id.index()].last_job = Some(end);
         }
@@ -373,6 +472,9 @@ impl Planner {
             behind: job.planned.behind,
             age: job.fetch.age(now.instant),
             outcome,
+            probes: job.probes,
+            gives_up,
+            halved: reduced,
         })
     }
 
@@ -410,12 +512,40 @@ impl Target {
         self.job.as_ref().is_some_and(|job| job.fetch.in_flight())
     }
 
+    /// The window to ask for next, if there is anything.
+    fn plan(
+        &self,
+        rules: &Rules,
+        watermark: Option<Timestamp>,
+        cxone_utc: Timestamp,
+    ) -> Option<Planned> {
+        if self.tries_newest() {
+            return Some(rules.windows.newest(cxone_utc, self.length.least()));
+        }
+        rules.windows.next(watermark, cxone_utc, self.length.longest())
+    }
+
+    fn tries_newest(&self) -> bool {
+        self.refusal.is_some_and(|refusal| refusal.tries_newest())
+    }
+
+    /// The newest window was tried; the slice that was rejected comes next.
+    fn newest_tried(&mut self, accepted: bool, now: Monotonic) {
+        if let Some(refusal) = &mut self.refusal {
+            refusal.newest_tried(accepted);
+        }
+        self.due = now;
+    }
+
     fn succeeded(&mut self, job: &Job, now: Now, interval: Duration) {
         self.up = true;
         self.last_success = Some(now);
+        self.last_asked = Some(job.begun);
         self.last_trouble = None;
         self.backoff.reset();
-        self.refusals.reset();
+        self.denials.reset();
+        self.refusal = None;
+        self.length.succeeded(job.planned.behind);
         // What is already there to be asked for need not wait for its turn in time, only for its
         // turn among the targets.
         self.due = if job.planned.behind {
@@ -425,14 +555,24 @@ impl Target {
         };
     }
 
-    fn failed(&mut self, trouble: &Trouble, now: Monotonic, rules: &Rules, random: &mut Random) {
+    /// Returns whether the window is given up.
+    fn failed(
+        &mut self,
+        job: &Job,
+        trouble: &Trouble,
+        now: Monotonic,
+        rules: &Rules,
+        random: &mut Random,
+    ) -> bool {
         self.up = false;
         let wait = match trouble.failure {
-            Failure::Rejected | Failure::RowsRejected | Failure::TooLarge | Failure::Redirected => {
-                rules.interval.max(self.backoff.full_jitter(random))
-            }
+            Failure::Rejected
+            | Failure::RowsRejected
+            | Failure::UnexpectedStatus
+            | Failure::TooLarge
+            | Failure::Redirected => rules.interval.max(self.backoff.full_jitter(random)),
             Failure::Forbidden | Failure::TokenForbidden | Failure::Credentials => {
-                self.refusals.at_least(random)
+                self.denials.at_least(random)
             }
             Failure::Token
             | Failure::Unauthorized
@@ -446,6 +586,37 @@ impl Target {
         };
         self.due = now.plus(wait.max(trouble.retry_after.unwrap_or_default()));
         self.last_trouble = Some(trouble.clone());
+        let gives_up = self.judge(job, trouble.failure, now);
+        if gives_up {
+            self.due = now;
+        }
+        gives_up
+    }
+
+    /// What a failure says of the window: whether shorter ones come next, and whether it is given
+    /// up, which is the answer.
+    fn judge(&mut self, job: &Job, failure: Failure, now: Monotonic) -> bool {
+        let length = job.planned.window.length();
+        if job.probes {
+            if let Some(refusal) = &mut self.refusal {
+                refusal.newest_tried(false);
+            }
+            return false;
+        }
+        if failure == Failure::Rejected {
+            let refusal = self.refusal.get_or_insert_with(|| Refusal::new(now));
+            let persists = refusal.again(now);
+            if refusal.times() <= REJECTED_HALVES {
+                self.length.halve(length);
+            }
+            return persists && job.planned.behind && !job.planned.first;
+        }
+        // Others that persist are of another cause, and what was rejected has to be so anew.
+        if !failure.may_pass() && failure != Failure::Store {
+            self.refusal = None;
+        }
+        self.length.failed(failure, length, job.fetch.in_flight());
+        false
     }
 }
 

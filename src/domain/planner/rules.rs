@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::domain::backoff::Random;
 use crate::domain::fetch::JobTiming;
+use crate::domain::quota::period;
 use crate::domain::window::WindowRules;
 
 /// What the plan depends on.
@@ -26,6 +27,13 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// The shortest window that makes progress.
+    pub(super) fn shortest_window(&self, targets: usize) -> Duration {
+        let WindowRules { overlap, lookback, .. } = self.windows;
+        let news = least_news(self.interval, self.jobs_per_minute, targets);
+        overlap.saturating_add(news).min(lookback)
+    }
+
     /// Within how much time the same moment is spread: many exporters on one host must not ask in
     /// step for what no quota spreads.
     fn jitter(&self) -> Duration {
@@ -51,6 +59,15 @@ impl Rules {
             self.interval.saturating_sub(jitter / 2) + random.up_to(jitter)
         }
     }
+}
+
+/// How much event time beyond the overlap a window must hold, so that a target ever catches up:
+/// what passes until its next turn at the quota and one more, and as much that four windows hold an
+/// interval.
+#[must_use]
+pub fn least_news(interval: Duration, jobs_per_minute: NonZeroU32, targets: usize) -> Duration {
+    let turns = u32::try_from(targets).unwrap_or(u32::MAX).saturating_add(1);
+    period(jobs_per_minute).saturating_mul(turns).max(interval / 4)
 }
 
 /// How a window is asked for.

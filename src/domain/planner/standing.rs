@@ -28,6 +28,8 @@ pub struct Standing {
     pub due: Monotonic,
     /// Whether it has not succeeded for too long.
     pub stale: bool,
+    /// The longest window that it is asked for, where long ones failed.
+    pub longest_window: Option<Duration>,
 }
 
 impl Planner {
@@ -43,6 +45,7 @@ impl Planner {
             job_age: target.job.as_ref().map(|job| now.since(job.begun)),
             due: target.due.max(self.held_until),
             stale: self.stale_at(target) <= now,
+            longest_window: target.length.reduced(),
         }
     }
 

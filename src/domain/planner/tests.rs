@@ -52,23 +52,48 @@ impl Run {
     }
 
     fn until(&mut self, end: Monotonic, mut answer: impl FnMut(Monotonic, TargetId) -> Reply) {
+        self.until_answering(end, |now, id, _| answer(now, id));
+    }
+
+    /// Submits are accepted, and `report` says what comes of the window.
+    fn until_polling(&mut self, end: Monotonic, report: impl Fn(Window) -> Reply) {
+        self.run(end, |_, _, _| accepted(), report);
+    }
+
+    fn until_answering(
+        &mut self,
+        end: Monotonic,
+        answer: impl FnMut(Monotonic, TargetId, Window) -> Reply,
+    ) {
+        self.run(end, answer, |_| Reply::Completed);
+    }
+
+    fn run(
+        &mut self,
+        end: Monotonic,
+        mut answer: impl FnMut(Monotonic, TargetId, Window) -> Reply,
+        report: impl Fn(Window) -> Reply,
+    ) {
         let mut now = Monotonic::default();
         while now < end {
             let watermarks = &self.watermarks;
             while let Some(action) =
-                self.planner.next(now, utc(now), |id| watermarks.get(&id).copied())
+                self.planner.next(now, Some(utc(now)), |id| watermarks.get(&id).copied())
             {
                 let (id, reply) = match action {
                     Action::Submit(id, window) => {
                         self.submits.push((now, id, window));
-                        (id, answer(now, id))
+                        (id, answer(now, id, window))
                     }
-                    Action::Poll(id, _) | Action::Page(id, _) => (id, Reply::Completed),
+                    Action::Poll(id, _) | Action::Page(id, _) => {
+                        let window = self.planner.origin(id).expect("it is under way").window;
+                        (id, report(window))
+                    }
                 };
                 if let Some(ended) =
                     self.planner.reply(Now { instant: now, utc: utc(now) }, id, reply)
                 {
-                    if ended.outcome == Outcome::Completed {
+                    if ended.gives_up || ended.outcome == Outcome::Completed && !ended.probes {
                         self.watermarks.insert(id, ended.origin.window.to);
                     }
                     self.ended.push(ended);
@@ -204,23 +229,125 @@ fn a_target_without_a_success_turns_stale_after_the_longer_of_staleness_and_thre
 #[test]
 fn a_repeated_submit_takes_from_the_quota_like_any_other() {
     let mut planner = Planner::new(rules(), 1, Monotonic::default(), Random::from_seed(1));
-    assert_matches!(planner.next(second(0), utc(second(0)), |_| None), Some(Action::Submit(..)));
+    assert_matches!(
+        planner.next(second(0), Some(utc(second(0))), |_| None),
+        Some(Action::Submit(..))
+    );
     let now = Now { instant: second(0), utc: utc(second(0)) };
     assert_eq!(planner.reply(now, TargetId::new(0), failed(Failure::Unauthorized)), None);
-    assert_eq!(planner.next(second(1), utc(second(1)), |_| None), None);
+    assert_eq!(planner.next(second(1), Some(utc(second(1))), |_| None), None);
     assert_eq!(
         planner.wake_at(second(1)),
         Some(Monotonic::from_elapsed(Duration::from_millis(6_100)))
     );
-    assert_matches!(planner.next(second(7), utc(second(7)), |_| None), Some(Action::Submit(..)));
+    assert_matches!(
+        planner.next(second(7), Some(utc(second(7))), |_| None),
+        Some(Action::Submit(..))
+    );
 }
 
 #[test]
 fn a_clock_that_stepped_back_waits_instead_of_asking_for_the_future() {
     let mut planner = Planner::new(rules(), 1, Monotonic::default(), Random::from_seed(1));
     let ahead = utc(second(3_600));
-    assert_eq!(planner.next(second(0), utc(second(0)), |_| Some(ahead)), None);
-    assert_matches!(planner.next(second(3_601), utc(second(3_601)), |_| Some(ahead)), Some(Action::Submit(_, window)) if window.to > ahead);
+    assert_eq!(planner.next(second(0), Some(utc(second(0))), |_| Some(ahead)), None);
+    assert_matches!(planner.next(second(3_601), Some(utc(second(3_601))), |_| Some(ahead)), Some(Action::Submit(_, window)) if window.to > ahead);
+}
+
+/// A target a week behind, whose submits are answered by when they are made and for what.
+fn behind(rules: Rules, end: Monotonic, answer: impl Fn(Monotonic, Window) -> Reply) -> Run {
+    let mut run = Run::new(rules, 1);
+    run.watermarks.insert(TargetId::new(0), utc(second(0)).minus(7 * 24 * 60 * MINUTE));
+    run.until_answering(end, |now, _, window| answer(now, window));
+    run
+}
+
+#[test]
+fn a_slice_is_given_up_only_when_it_is_rejected_for_long_and_the_newest_window_is_accepted() {
+    let is_old = |window: Window| window.to < utc(second(0)).minus(24 * 60 * MINUTE);
+    let rejected = |_: Monotonic, window: Window| {
+        if is_old(window) { failed(Failure::Rejected) } else { accepted() }
+    };
+    let run = behind(rules(), second(1_200), rejected);
+    let given_up: Vec<&Ended> = run.ended.iter().filter(|ended| ended.gives_up).collect();
+    let first = run.ended.iter().position(|ended| ended.gives_up).expect("given up");
+    assert!(run.ended[..first].iter().any(|ended| ended.probes));
+    assert!(run.submits.iter().filter(|(now, ..)| *now < second(300)).count() >= 5);
+    assert!(given_up.iter().all(|ended| is_old(ended.origin.window)));
+    assert!(run.ended.iter().all(|ended| !ended.probes || ended.outcome == Outcome::Completed));
+    let lengths: Vec<u64> = run.ended[..first]
+        .iter()
+        .filter(|ended| !ended.probes)
+        .map(|ended| ended.origin.window.length().as_secs() / 3600)
+        .collect();
+    assert_eq!(lengths[..3], [24, 12, 6], "it may be too long only: {lengths:?}");
+    for (refuses, why) in [
+        (None, "everything is rejected: the filter is wrong, or a gateway answers"),
+        (Some(second(240)), "it passes"),
+    ] {
+        let run = behind(rules(), second(3_600), |now, window| match refuses {
+            None => failed(Failure::Rejected),
+            Some(until) if now < until => rejected(now, window),
+            Some(_) => accepted(),
+        });
+        assert!(run.ended.iter().all(|ended| !ended.gives_up), "{why}");
+    }
+    for failure in Failure::ALL.into_iter().filter(|failure| *failure != Failure::Rejected) {
+        let run = behind(rules(), second(1_200), |_, window| {
+            if is_old(window) { failed(failure) } else { accepted() }
+        });
+        assert!(run.ended.iter().all(|ended| !ended.gives_up), "{failure:?}");
+    }
+}
+
+#[test]
+fn a_window_that_is_too_large_is_halved_until_it_fits_and_no_history_is_left_out() {
+    let fits = Duration::from_secs(5 * 3600);
+    let mut run = Run::new(rules(), 1);
+    let start = utc(second(0)).minus(7 * 24 * 60 * MINUTE);
+    run.watermarks.insert(TargetId::new(0), start);
+    run.until_polling(second(3_600), |window| {
+        if window.length() > fits { failed(Failure::TooLarge) } else { Reply::Completed }
+    });
+    let read: Vec<Window> = run
+        .ended
+        .iter()
+        .filter(|ended| ended.outcome == Outcome::Completed)
+        .map(|ended| ended.origin.window)
+        .collect();
+    assert!(read[0].from <= start && read.windows(2).all(|pair| pair[1].from <= pair[0].to));
+    assert!(read.last().expect("some").to >= utc(second(3_400)), "it has caught up");
+    let failures = run.ended.len() - read.len();
+    assert!(failures < read.len() / 2, "{failures} of {} failed", run.ended.len());
+}
+
+#[test]
+fn no_window_is_halved_below_what_makes_progress() {
+    let mut run = Run::new(rules(), 1);
+    run.watermarks.insert(TargetId::new(0), utc(second(0)).minus(7 * 24 * 60 * MINUTE));
+    run.until_polling(second(3_600), |_| failed(Failure::Timeout));
+    let shortest = run.submits.iter().map(|(_, _, window)| window.length()).min();
+    assert_eq!(shortest, Some(15 * MINUTE + MINUTE / 4));
+    let standing = run.planner.standing(TargetId::new(0), second(3_600));
+    assert_eq!(standing.longest_window, shortest);
+}
+
+#[test]
+fn without_knowing_the_time_at_cxone_nothing_is_asked_for_and_somebody_is_told_to_look() {
+    let mut planner = Planner::new(rules(), 2, Monotonic::default(), Random::from_seed(1));
+    let (mut now, mut looks) = (second(0), 0);
+    while now < second(600) {
+        assert_eq!(planner.next(now, None, |_| None), None);
+        looks += u32::from(planner.doubted_clock());
+        assert!(!planner.doubted_clock());
+        now = planner.wake_at(now).expect("it tries again").max(now.plus(Duration::from_millis(1)));
+    }
+    assert!((20..40).contains(&looks), "{looks} in ten minutes");
+    assert_matches!(
+        planner.next(second(700), Some(utc(second(700))), |_| None),
+        Some(Action::Submit(..))
+    );
+    assert!(!planner.doubted_clock());
 }
 
 proptest! {
@@ -263,7 +390,9 @@ fn pages(
     );
     let (mut watermarks, mut asked, mut now) = (HashMap::new(), Vec::new(), Monotonic::default());
     while now < second(60 * minutes) {
-        while let Some(action) = planner.next(now, utc(now), |id| watermarks.get(&id).copied()) {
+        while let Some(action) =
+            planner.next(now, Some(utc(now)), |id| watermarks.get(&id).copied())
+        {
             let Action::Page(id, window) = action else { panic!("{action:?}") };
             asked.push(now);
             let reply = Now { instant: now, utc: utc(now) };

@@ -8,8 +8,11 @@ mod verdict;
 mod words;
 
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
-use crate::domain::status::{FeedStatus, PollStatus, RecentError, Standings, TargetStatus};
+use crate::domain::status::{
+    ClockStatus, FeedStatus, PollStatus, RecentError, Standings, TargetStatus,
+};
 use crate::domain::time::Timestamp;
 
 use quota::write_quota;
@@ -178,6 +181,7 @@ fn write_facts(page: &mut String, view: &StatusView, beside: &Beside<'_>) -> fmt
     page.push_str("<dl>\n");
     write_quota(page, view)?;
     write_token(page, view)?;
+    write_clock(page, view)?;
     write_store(page, view)?;
     let taken = Maybe { time: view.config_taken, now, otherwise: "not yet" };
     match view.config_refused {
@@ -273,6 +277,34 @@ fn write_store(page: &mut String, view: &StatusView) -> fmt::Result {
     }
 }
 
+fn write_clock(page: &mut String, view: &StatusView) -> fmt::Result {
+    let ClockStatus { skew_millis, doubted } = view.standings.clock;
+    let more = format_args!("{doubted} of the last 16 times rejected");
+    let Some(millis) = skew_millis else {
+        return fact(page, "CXone's clock", format_args!("no answer with a time yet"), more);
+    };
+    let apart = Duration::from_millis(millis.unsigned_abs());
+    let (class, words) = match millis {
+        -5_000..=5_000 => ("good", "agrees with this machine's"),
+        5_001.. => ("wait", "ahead of this machine's"),
+        i64::MIN..=-5_001 => ("wait", "behind this machine's"),
+    };
+    match class {
+        "good" => fact(
+            page,
+            "CXone's clock",
+            format_args!("<span class=\"{class}\">{words}</span>"),
+            more,
+        ),
+        _ => fact(
+            page,
+            "CXone's clock",
+            format_args!("<span class=\"{class}\">{} {words}</span>", Span(apart)),
+            more,
+        ),
+    }
+}
+
 /// A cell; its label is shown where there is no room for columns.
 fn cell(page: &mut String, label: &str, class: &str, content: impl fmt::Display) -> fmt::Result {
     write!(page, "<td data-label=\"{label}\"><span class=\"{class}\">{content}</span></td>")
@@ -341,6 +373,13 @@ fn write_target(
     }
     cell(page, "Counting since", "", when(target.epoch, "nothing yet"))?;
     page.push_str("</tr>\n");
+    if let Some(longest) = target.longest_window {
+        writeln!(
+            page,
+            "<tr class=\"why\"><td colspan=\"6\"><span class=\"soft\">Windows are limited to {}: longer ones failed.</span></td></tr>",
+            Span(longest)
+        )?;
+    }
     if let Some(trouble) = &target.last_error {
         let success = when(target.last_success, "never");
         write!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::fetch::{Failure, Trouble};
-use crate::domain::status::{JobEnd, RecentErrors, StoreStatus};
+use crate::domain::status::{ClockStatus, JobEnd, RecentErrors, StoreStatus};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + seconds * 1000)
@@ -22,6 +22,7 @@ fn target(name: &str) -> TargetStatus {
         last_job: Some(JobEnd { at: at(-9), took: Duration::from_millis(3_450) }),
         last_error: None,
         poll: PollStatus::Planned(at(21)),
+        longest_window: None,
     }
 }
 
@@ -41,6 +42,7 @@ pub(in crate::server) fn view() -> StatusView {
         series_dropped: 0,
         quota: QuotaStatus { of: QuotaOf::ReportJobs, limit: 10, reserved: 1, demand_ratio: 0.4 },
         standings: Standings {
+            clock: ClockStatus { skew_millis: Some(300), doubted: 0 },
             targets: vec![target("user:user-abc-123"), target("team:team-7")],
             feeds: Vec::new(),
             used_in_last_minute: 7,

@@ -4,10 +4,16 @@ use std::time::Duration;
 
 use super::words::{Names, Span};
 use super::{QuotaOf, Readiness, StatusView};
-use crate::domain::status::{FeedStatus, TargetStatus};
+use crate::domain::status::{ClockStatus, FeedStatus, TargetStatus};
 
 /// A certificate is spoken of when it expires within this time.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// So many of the last sixteen times that were not believed are a problem: a quarter.
+const DOUBTED: u32 = 4;
+
+/// Clocks that are further apart than this are spoken of, as by the alert.
+const APART: Duration = Duration::from_secs(5);
 
 /// How bad it is: the class of what is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,10 +109,30 @@ pub(super) fn problems(view: &StatusView) -> Vec<Problem> {
     if !feeds.is_empty() {
         found.push((Severity::Bad, format!("The live feed does not answer: {}.", Names(&feeds))));
     }
+    found.extend(clock(view));
     found.extend(settings(view));
     found.extend(limits(view));
     found.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
     found
+}
+
+/// What is wrong with the time that CXone's answers tell.
+fn clock(view: &StatusView) -> Option<Problem> {
+    let ClockStatus { skew_millis, doubted } = view.standings.clock;
+    if doubted >= DOUBTED {
+        let text = format!(
+            "Answers disagree about the time: that of {doubted} of the last 16 was rejected, and the others are gone by. Look for a proxy or a cache that changes Date, and for a machine at CXone whose clock is wrong."
+        );
+        return Some((Severity::Wait, text));
+    }
+    let apart = Duration::from_millis(skew_millis?.unsigned_abs());
+    (apart > APART).then(|| {
+        let text = format!(
+            "The clocks of this machine and of CXone are {} apart: look at this machine's time synchronisation. Windows go by CXone's.",
+            Span(apart)
+        );
+        (Severity::Wait, text)
+    })
 }
 
 /// Configurations that became wrong, what has expired or will.

@@ -64,6 +64,17 @@ impl Buckets {
         matches!(self.told[..], [only] if only.from < self.epoch)
     }
 
+    /// Nothing is known beyond `known_to`.
+    pub(super) fn set_back(&mut self, known_to: Timestamp) {
+        self.epoch = self.epoch.min(known_to);
+        self.told.iter_mut().for_each(|window| window.to = window.to.min(known_to));
+        self.told.retain(|window| window.from < window.to);
+        self.waiting.iter_mut().for_each(|waiting| {
+            waiting.window.to = waiting.window.to.min(known_to);
+        });
+        self.waiting.retain(|waiting| waiting.window.from < waiting.window.to);
+    }
+
     fn told_within(&self, window: Window) -> bool {
         self.told.iter().any(|told| told.from < window.to && window.from < told.to)
     }

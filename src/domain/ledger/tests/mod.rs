@@ -4,6 +4,7 @@ mod buckets;
 mod labels;
 mod live;
 mod model;
+mod set_back;
 mod shown;
 
 use std::borrow::Cow;
