@@ -33,6 +33,11 @@ impl Authority {
 
     /// A server with a certificate for `host` that expires in `year`.
     fn acceptor(&self, host: &str, year: i32) -> TlsAcceptor {
+        self.acceptor_of(host, year, &[])
+    }
+
+    /// The same, which speaks these protocols.
+    fn acceptor_of(&self, host: &str, year: i32, protocols: &[&[u8]]) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(2001, 1, 1);
@@ -40,12 +45,13 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).unwrap().der().clone();
         let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
             .unwrap();
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
     }
 }
@@ -115,8 +121,7 @@ fn network(authority: Option<&Authority>, proxy: &str, no_proxy: &str) -> Networ
     }
 }
 
-/// Asks for a token at `base`.
-async fn sign_in(base: &str, network: &Network) -> Result<(), ApiError> {
+fn client(base: &str, network: &Network) -> Client {
     let base: BaseUrl = base.parse().unwrap();
     let transport = HttpTransport::new(&base, network, HttpLimits::default()).unwrap();
     let options = ClientOptions {
@@ -126,8 +131,12 @@ async fn sign_in(base: &str, network: &Network) -> Result<(), ApiError> {
         limits: Limits::default(),
         hidden: Vec::new(),
     };
-    let client = Client::new(Arc::new(transport), Clock::system(), options, Arc::new(|_| ()));
-    client.sign_in().await
+    Client::new(Arc::new(transport), Clock::system(), options, Arc::new(|_| ()))
+}
+
+/// Asks for a token at `base`.
+async fn sign_in(base: &str, network: &Network) -> Result<(), ApiError> {
+    client(base, network).sign_in().await
 }
 
 #[track_caller]
@@ -259,4 +268,54 @@ async fn https_against_http_and_the_other_way_round_are_told_apart() {
     let acceptor = authority.acceptor("localhost", 2999);
     let (outcome, ()) = tokio::join!(sign_in(&base, &network), serve_tls(server, acceptor));
     told(outcome, &["is no HTTP", "want https instead of http"]);
+}
+
+/// A SETTINGS frame of HTTP/2 without settings, and a GOAWAY that says: no stream was looked at, and
+/// nothing is wrong.
+const GO_AWAY: [u8; 26] = [
+    0, 0, 0, 4, 0, 0, 0, 0, 0, // SETTINGS
+    0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // GOAWAY
+];
+
+#[tokio::test]
+async fn a_submit_that_the_server_goes_away_from_is_sent_again_and_costs_nothing() {
+    let authority = Authority::new("ours");
+    let (server, port) = listener().await;
+    let acceptor = authority.acceptor_of("localhost", 2999, &[b"h2"]);
+    let network = network(Some(&authority), "", "");
+    let client = client(&format!("https://localhost:{port}"), &network);
+    let submitting = async {
+        client.sign_in().await.unwrap();
+        client.submit(&request()).await
+    };
+    let serving = async {
+        let mut looked_at = Vec::new();
+        for goes_away in [false, true, false] {
+            let (connection, _) = server.accept().await.unwrap();
+            let mut connection = acceptor.accept(connection).await.unwrap();
+            if goes_away {
+                // The request has come, and is not looked at.
+                let mut request = [0; 4096];
+                let _size = connection.read(&mut request).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                connection.write_all(&GO_AWAY).await.unwrap();
+                connection.shutdown().await.unwrap();
+                continue;
+            }
+            let mut connection = h2::server::handshake(connection).await.unwrap();
+            let (asked, mut answer) = connection.accept().await.unwrap().unwrap();
+            looked_at.push(asked.uri().path().to_owned());
+            let mut body = answer.send_response(http::Response::new(()), false).unwrap();
+            let text = r#"{"access_token":"tok-1","id":"job-7"}"#;
+            body.send_data(Bytes::from_static(text.as_bytes()), true).unwrap();
+            // Sends the answer while the next request comes.
+            #[allow(clippy::disallowed_methods, reason = "it ends with the connection")]
+            drop(tokio::spawn(async move { while connection.accept().await.is_some() {} }));
+        }
+        looked_at
+    };
+    let serving = tokio::time::timeout(Duration::from_secs(20), serving);
+    let (job, looked_at) = tokio::join!(submitting, serving);
+    assert_eq!(job.unwrap().as_str(), "job-7");
+    assert_eq!(looked_at.unwrap(), ["/oauth/token", "/api/v2/reports"]);
 }
