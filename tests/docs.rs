@@ -12,6 +12,7 @@ use cxone_exporter::cxone::Endpoint;
 use cxone_exporter::domain::fetch::Failure;
 use cxone_exporter::domain::live::Feed;
 use cxone_exporter::domain::report::RowRejection;
+use cxone_exporter::domain::server_clock::DateFault;
 use cxone_exporter::exposition::families::{ALL, Kind};
 use cxone_exporter::simulator::{Fault, Faults, Oddity, RowFault, Rows};
 
@@ -520,7 +521,8 @@ fn the_documented_reasons_are_the_real_ones() {
     let real = Failure::ALL
         .map(Failure::as_str)
         .into_iter()
-        .chain(RowRejection::ALL.map(RowRejection::as_str));
+        .chain(RowRejection::ALL.map(RowRejection::as_str))
+        .chain(DateFault::ALL.map(DateFault::as_str));
     assert_eq!(documented, real.collect());
 }
 
