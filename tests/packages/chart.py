@@ -192,6 +192,25 @@ def check_everything():
         subprocess.run(["promtool", "check", "rules", file.name], check=True, stdout=subprocess.DEVNULL)
 
 
+def check_the_paths():
+    for arguments, prefix, metrics in (
+        ([], "", "/metrics"),
+        (["--web.external-url=https://example.org/cxone/"], "/cxone", "/cxone/metrics"),
+        (["--log.format=json", "--web.external-url", "/a/b"], "/a/b", "/a/b/metrics"),
+        (["--web.external-url=https://example.org:8443/"], "", "/metrics"),
+        (["--web.external-url=https://example.org/cxone/", "--web.route-prefix=/"], "", "/metrics"),
+        (["--web.route-prefix=tenants/acme/", "--web.telemetry-path=/m"], "/tenants/acme", "/tenants/acme/m"),
+    ):
+        documents = rendered(REPORTS, {"extraArgs": arguments, "serviceMonitor": {"enabled": True}})
+        [container] = pod_of(documents)["containers"]
+        paths = {container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
+        assert paths == {f"{prefix}/-/healthy"}, (arguments, paths)
+        asked = only(documents, "Pod")["spec"]["containers"][1]["args"][1]
+        assert asked == f"--healthy=http://acme-cxone-exporter.cxone:10962{prefix}", (arguments, asked)
+        path = only(documents, "ServiceMonitor")["spec"]["endpoints"][0]["path"]
+        assert path == metrics, (arguments, path)
+
+
 def check_volumes():
     documents = rendered(REPORTS, {"persistence": {"enabled": False}, "podDisruptionBudget": {"enabled": False}})
     assert "volumeClaimTemplates" not in only(documents, "StatefulSet")["spec"]
@@ -246,6 +265,7 @@ if __name__ == "__main__":
     check_that_the_configuration_is_the_users_alone(program)
     check_the_examples(program)
     check_everything()
+    check_the_paths()
     check_volumes()
     check_names()
     check_the_schema()

@@ -37,6 +37,23 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if (.Values.webConfig).tls_server_config }}HTTPS{{ else }}HTTP{{ end }}
 {{- end }}
 
+{{- /* The value of a flag of `serve` in extraArgs, as --FLAG=VALUE or as two arguments. */}}
+{{- define "cxone.flag" -}}
+{{- $given := regexFind (printf "(^|\n)--%s[=\n][^\n]*" (.flag | replace "." "\\.")) (join "\n" .Values.extraArgs) }}
+{{- regexReplaceAll "^\n?[^=\n]*[=\n]" $given "" }}
+{{- end }}
+
+{{- /* What stands before the path of every page: nothing, or a path without a slash at its end. */}}
+{{- define "cxone.prefix" -}}
+{{- $external := (urlParse (include "cxone.flag" (dict "flag" "web.external-url" "Values" .Values))).path }}
+{{- $prefix := include "cxone.flag" (dict "flag" "web.route-prefix" "Values" .Values) | default $external | trimAll "/" }}
+{{- if $prefix }}/{{ $prefix }}{{ end }}
+{{- end }}
+
+{{- define "cxone.metricsPath" -}}
+{{- include "cxone.prefix" . }}{{ include "cxone.flag" (dict "flag" "web.telemetry-path" "Values" .Values) | default "/metrics" }}
+{{- end }}
+
 {{- define "cxone.serviceAccount" -}}
 {{- if .Values.serviceAccount.create }}
 {{- .Values.serviceAccount.name | default (include "cxone.name" .) }}
