@@ -8,9 +8,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::cxone::{ApiError, BaseUrl, ErrorKind, HttpLimits, HttpTransport, Network, Proxies};
+use crate::tasks::Tasks;
 
 /// A name that only a proxy knows: nobody looks it up on this machine.
 const HOST: &str = "acme.test";
@@ -288,6 +290,7 @@ async fn a_submit_that_the_server_goes_away_from_is_sent_again_and_costs_nothing
         client.sign_in().await.unwrap();
         client.submit(&request()).await
     };
+    let tasks = Tasks::new(CancellationToken::new());
     let serving = async {
         let mut looked_at = Vec::new();
         for goes_away in [false, true, false] {
@@ -309,8 +312,7 @@ async fn a_submit_that_the_server_goes_away_from_is_sent_again_and_costs_nothing
             let text = r#"{"access_token":"tok-1","id":"job-7"}"#;
             body.send_data(Bytes::from_static(text.as_bytes()), true).unwrap();
             // Sends the answer while the next request comes.
-            #[allow(clippy::disallowed_methods, reason = "it ends with the connection")]
-            drop(tokio::spawn(async move { while connection.accept().await.is_some() {} }));
+            tasks.spawn("answer", async move { while connection.accept().await.is_some() {} });
         }
         looked_at
     };

@@ -9,9 +9,11 @@ use flate2::write::GzEncoder;
 use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::cxone::{BaseUrl, ErrorKind, HttpLimits, HttpTransport, Network, Poll, RowList};
+use crate::tasks::Tasks;
 
 /// Answers each connection with the next of `answers`, whatever is asked, and then closes it; the
 /// requests come back. An answer of no bytes leaves its connection open and silent.
@@ -163,7 +165,7 @@ async fn a_coding_that_was_not_asked_for_is_told() {
 /// idle. How many requests it looked at.
 async fn closes_what_was_idle(listener: TcpListener, bodies: Vec<&str>) -> usize {
     let mut looked_at = 0;
-    let mut kept = Vec::new();
+    let tasks = Tasks::new(CancellationToken::new());
     for body in bodies {
         let (mut connection, _) = listener.accept().await.unwrap();
         read_request(&mut connection).await;
@@ -171,10 +173,9 @@ async fn closes_what_was_idle(listener: TcpListener, bodies: Vec<&str>) -> usize
         let length = body.len();
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
         connection.write_all(answer.as_bytes()).await.unwrap();
-        #[allow(clippy::disallowed_methods, reason = "it ends with the connection")]
-        kept.push(tokio::spawn(async move {
+        tasks.spawn("kept", async move {
             let _second = connection.read_u8().await;
-        }));
+        });
     }
     looked_at
 }
