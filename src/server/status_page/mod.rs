@@ -17,7 +17,7 @@ use crate::domain::time::Timestamp;
 
 use quota::write_quota;
 pub use quota::{QuotaOf, QuotaStatus};
-use verdict::{problems, verdict};
+use verdict::{DOUBTED, problems, verdict};
 use words::{Bytes, Html, Maybe, Names, Span, Took, When};
 
 /// What the status page shows. It names targets, but no agent.
@@ -279,27 +279,31 @@ fn write_store(page: &mut String, view: &StatusView) -> fmt::Result {
 
 fn write_clock(page: &mut String, view: &StatusView) -> fmt::Result {
     let ClockStatus { skew_millis, doubted } = view.standings.clock;
-    let more = format_args!("{doubted} of the last 16 times rejected");
+    let name = "CXone's clock";
     let Some(millis) = skew_millis else {
-        return fact(page, "CXone's clock", format_args!("no answer with a time yet"), more);
+        let more = format_args!("no answer has told the time so far");
+        return fact(page, name, format_args!("not known yet"), more);
     };
-    let apart = Duration::from_millis(millis.unsigned_abs());
-    let (class, words) = match millis {
-        -5_000..=5_000 => ("good", "agrees with this machine's"),
-        5_001.. => ("wait", "ahead of this machine's"),
-        i64::MIN..=-5_001 => ("wait", "behind this machine's"),
-    };
-    match class {
-        "good" => fact(
+    let more = format_args!("{doubted} of the last 16 times rejected");
+    let apart = Span(Duration::from_millis(millis.unsigned_abs()));
+    let class = if doubted < DOUBTED { "good" } else { "wait" };
+    match millis {
+        -5_000..=5_000 => fact(
             page,
-            "CXone's clock",
-            format_args!("<span class=\"{class}\">{words}</span>"),
+            name,
+            format_args!("<span class=\"{class}\">agrees with this machine's</span>"),
             more,
         ),
-        _ => fact(
+        5_001.. => fact(
             page,
-            "CXone's clock",
-            format_args!("<span class=\"{class}\">{} {words}</span>", Span(apart)),
+            name,
+            format_args!("<span class=\"wait\">{apart} ahead of this machine's</span>"),
+            more,
+        ),
+        i64::MIN..=-5_001 => fact(
+            page,
+            name,
+            format_args!("<span class=\"wait\">{apart} behind this machine's</span>"),
             more,
         ),
     }

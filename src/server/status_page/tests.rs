@@ -399,6 +399,29 @@ fn a_token_that_is_fetched_when_it_is_needed_may_have_expired() {
 }
 
 #[test]
+fn the_clock_is_in_order_only_where_answers_agree_about_it() {
+    let of = |skew_millis, doubted| {
+        let mut view = view();
+        view.standings.clock = ClockStatus { skew_millis, doubted };
+        page(&view)
+    };
+    let unknown = of(None, 0);
+    tells(&unknown, &["not known yet", "no answer has told the time so far"]);
+    assert!(!unknown.contains("times rejected"), "{unknown}");
+    tells(
+        &of(Some(300), 1),
+        &["<span class=\"good\">agrees with this machine's", "1 of the last 16"],
+    );
+    let doubted = of(Some(300), 10);
+    tells(
+        &doubted,
+        &["It works, but", "<span class=\"wait\">agrees", "10 of the last 16 contradict"],
+    );
+    tells(&of(Some(7_000), 0), &["<span class=\"wait\">7s ahead of this machine's"]);
+    tells(&of(Some(-7_000), 0), &["<span class=\"wait\">7s behind this machine's", "7s apart"]);
+}
+
+#[test]
 fn a_store_in_memory_is_no_store_with_a_format() {
     let mut view = view();
     view.standings.store.format = None;

@@ -10,7 +10,7 @@ use crate::domain::status::{ClockStatus, FeedStatus, TargetStatus};
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// So many of the last sixteen times that were not believed are a problem: a quarter.
-const DOUBTED: u32 = 4;
+pub(super) const DOUBTED: u32 = 4;
 
 /// Clocks that are further apart than this are spoken of, as by the alert.
 const APART: Duration = Duration::from_secs(5);
@@ -121,7 +121,7 @@ fn clock(view: &StatusView) -> Option<Problem> {
     let ClockStatus { skew_millis, doubted } = view.standings.clock;
     if doubted >= DOUBTED {
         let text = format!(
-            "Answers disagree about the time: that of {doubted} of the last 16 was rejected, and the others are gone by. Look for a proxy or a cache that changes Date, and for a machine at CXone whose clock is wrong."
+            "CXone's answers disagree about the time: {doubted} of the last 16 contradict the others, which count. Look for a proxy or a cache that changes Date, and for a machine at CXone whose clock is wrong."
         );
         return Some((Severity::Wait, text));
     }
