@@ -96,8 +96,8 @@ pub(super) fn refuse_placeholder(text: &str) -> Result<(), String> {
     };
     let is_in = |open: &str, close: &str| text.starts_with(open) && text.ends_with(close);
     if has("${", "}") || has("$(", ")") || has("{{", "}}") || is_whole_variable(text) {
-        Err("holds a variable or a template, which is not expanded: write the value itself, have \
-             the file made by `envsubst` or your deployment tool, or set the environment variable CXONE_…"
+        Err("holds a variable or a template, which is not expanded: write the value \
+             itself, or have `envsubst` or your deployment tool put it there"
             .to_owned())
     } else if is_in("<", ">") {
         Err("is a placeholder: replace it, and the angle brackets, by the value".to_owned())

@@ -69,16 +69,16 @@ pub(super) fn of(error: &ApiError) -> &'static str {
 fn of_token(error: &ApiError, status: Option<u16>) -> &'static str {
     match (error.kind, status, error.signs_in_with) {
         (ErrorKind::Credentials, _, SignsInWith::OauthClient) => {
-            "The client id or the client secret is wrong: check api.client_id and api.client_secret_file. CXone shows a secret only once, \
-             so make a new one if in doubt: Admin > Security > OAuth Clients."
+            "The client id or the client secret is wrong: check api.client_id and api.client_secret_file (or \
+             CXONE_CLIENT_SECRET). CXone shows a secret only once, so make a new one if in doubt: Admin > Security > OAuth Clients."
         }
         (ErrorKind::Credentials, _, SignsInWith::AccessKey) => {
-            "The access key's id or secret is wrong: check api.access_key_id and api.access_key_secret_file, and that api.area is the \
-             tenant's."
+            "The access key's id or secret is wrong: check api.access_key_id and api.access_key_secret_file (or \
+             CXONE_ACCESS_KEY_SECRET), and that api.area is the tenant's."
         }
         (ErrorKind::Credentials, _, SignsInWith::AccessKeyAndClient) => {
             "The access key or the OAuth client is wrong: check api.access_key_id, api.access_key_secret_file, api.client_id and \
-             api.client_secret_file."
+             api.client_secret_file, or the environment variables in their place."
         }
         (ErrorKind::TokenForbidden, _, SignsInWith::OauthClient) => {
             "The OAuth client lacks permission or is disabled: look at Admin > Security > OAuth Clients."
@@ -302,6 +302,7 @@ mod tests {
             }
         }
         assert!(refused(OAUTH, Endpoint::Token, 401).contains("make a new one"));
+        assert!(refused(OAUTH, Endpoint::Token, 401).contains("(or CXONE_CLIENT_SECRET)"));
         assert!(refused(KEY, Endpoint::Token, 401).contains("api.access_key_secret_file"));
         assert!(refused(BOTH, Endpoint::Token, 401).contains("api.client_id"));
     }
