@@ -9,10 +9,10 @@
 //! |---|---|
 //! | none yet | our clock |
 //! | the first ones agree with our clock | is theirs at once |
-//! | the first ones do not | the earlier of the two, until [`FIRST`] agree with each other |
+//! | the first ones do not | the earlier of the two, until five agree with each other |
 //! | agree with the estimate | becomes more precise |
-//! | contradict it, as our clock does | moves once [`BACK`] of the last eight do |
-//! | contradict it and our clock | moves once [`AWAY`] of the last sixteen do |
+//! | contradict it, as our clock does | moves once seven of the last eight do |
+//! | contradict it and our clock | moves once fifteen of the last sixteen do |
 //!
 //! A `Date` that does not move on ([`DateFault::Frozen`]) is no vote.
 
