@@ -33,7 +33,7 @@ use url::Url;
 use crate::domain::owner::Owner;
 
 pub use duration::{parse_duration, show_duration};
-pub use files::Seen;
+pub use files::{Content, Seen};
 pub use keys::KEYS;
 pub use mistake::{ConfigErrors, Mistake, without_logins};
 pub use outside::{ENVIRONMENT, Flags, Overrides};
@@ -295,8 +295,8 @@ pub struct ConfigText<'a> {
 
 impl Config {
     /// Reads a configuration from `file`, if there is one, and from what was said beside it. Also
-    /// returns warnings: what is allowed, but looks like a slip. `read_secret` is asked for the
-    /// texts of files with secrets.
+    /// returns warnings: what is allowed, but looks like a slip. `read_file` is asked for the
+    /// text of each file that the configuration names.
     ///
     /// # Errors
     /// Every mistake there is, each with its line and key, flag or variable.
@@ -304,7 +304,7 @@ impl Config {
         file: Option<ConfigText<'_>>,
         overrides: &Overrides,
         targets_needed: TargetsNeeded,
-        read_secret: impl Fn(&Path) -> io::Result<String>,
+        read_file: impl Fn(&Path, Content) -> io::Result<String>,
     ) -> Result<(Self, Vec<String>), ConfigErrors> {
         let mut notes = Notes { mistakes: overrides.mistakes.clone(), warnings: Vec::new() };
         let name = file.map_or("", |file| file.name);
@@ -319,10 +319,11 @@ impl Config {
         );
         let folder = Path::new(name).parent().unwrap_or(Path::new(""));
         let (api, rows) =
-            api::read(&top.section("api", &mut notes), overrides, folder, &read_secret, &mut notes);
+            api::read(&top.section("api", &mut notes), overrides, folder, &read_file, &mut notes);
         let targets =
             targets::read(&top, overrides, rows, targets_needed == TargetsNeeded::Yes, &mut notes);
-        let settings = settings::read(&top, rows, folder, &read_secret, &mut notes);
+        let read_secret = |path: &Path| read_file(path, Content::Secret);
+        let settings = settings::read(&top, rows, folder, read_secret, &mut notes);
         if let Some(Err(message)) =
             settings.as_ref().map(|settings| settings.catches_up(targets.len(), rows))
             && notes.mistakes.is_empty()

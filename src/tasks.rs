@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal::{
     self as Number, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ,
@@ -186,6 +187,28 @@ fn panic_text(cause: &(dyn Any + Send)) -> String {
         .copied()
         .or_else(|| cause.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("(no text)").to_owned()
+}
+
+/// The fewest files that a process needs to have open at once to do anything useful.
+const FEWEST_FILES: u64 = 64;
+
+/// Allows as many open files as the system lets this process have, beyond what is preset.
+///
+/// # Errors
+/// If those are too few to do anything useful: the runtime would panic for want of them.
+pub fn allow_open_files() -> Result<(), String> {
+    let Ok((preset, most)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
+    let allowed = match setrlimit(Resource::RLIMIT_NOFILE, most, most) {
+        Ok(()) => most,
+        Err(_) => preset,
+    };
+    if allowed < FEWEST_FILES {
+        return Err(format!(
+            "only {allowed} files may be open at once, and at least {FEWEST_FILES} are needed: raise the limit \
+             (`ulimit -n`, `LimitNOFILE=` in a systemd unit)"
+        ));
+    }
+    Ok(())
 }
 
 /// The signals that wait, from [`hold_signals`] to [`release_signals`].

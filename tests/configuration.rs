@@ -37,7 +37,7 @@ fn code(cell: &str) -> &str {
 
 fn parse(text: &str) -> Config {
     let overrides = Overrides::new(&Flags::default(), |_| None);
-    let read_secret = |path: &Path| {
+    let read_secret = |path: &Path, _| {
         assert_eq!(path, Path::new("/etc/cxone/client-secret"));
         Ok("s3cret\n".to_owned())
     };

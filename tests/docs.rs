@@ -422,9 +422,10 @@ fn every_configuration_in_the_documentation_is_right() {
             seen += 1;
             let text = block.join("\n");
             let file = ConfigText { name: "cxone-exporter.yml", text: &text };
-            let read = Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, |_| {
-                Ok("s3cret".to_owned())
-            });
+            let read =
+                Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, |_, _| {
+                    Ok("s3cret".to_owned())
+                });
             assert!(
                 read.is_ok_and(|(_, warnings)| warnings.is_empty()),
                 "{}:\n{text}",

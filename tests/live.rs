@@ -163,7 +163,7 @@ impl World {
         );
         let file = ConfigText { name: "c.yml", text: &text };
         let (config, _) =
-            Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, |_| {
+            Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, |_, _| {
                 Ok("s3cret".to_owned())
             })
             .unwrap();

@@ -220,7 +220,7 @@ async fn many_agents_are_read_page_by_page_within_bounded_memory_and_every_count
     let text = "api: {dialect: platform, issuer: 'http://127.0.0.1:1', base_url: 'http://127.0.0.1:1', access_key_id: k, \
                 access_key_secret_file: k}\npoll: {interval: 5m, live_interval: 5m, lookback: 1h, overlap: 10m}\nmetrics: {max_series: 2000000}\n\
                 quota: {requests_per_minute: 600}\n";
-    let read = |_: &Path| Ok("s3cret".to_owned());
+    let read = |_: &Path, _| Ok("s3cret".to_owned());
     let (config, _) = Config::parse(
         Some(ConfigText { name: "c", text }),
         &Overrides::default(),

@@ -64,8 +64,9 @@ impl World {
             Floor::new(FloorOptions { seed: 5, agents: 8, pace: NonZeroU32::new(6).unwrap() });
         let tenant = Arc::new(Tenant::new(floor, clock.clone(), habits));
         let text = format!("{CREDENTIALS}{more}");
-        let read =
-            |path: &Path| Ok(if path == Path::new("key") { "key/s3cret=" } else { "s" }.to_owned());
+        let read = |path: &Path, _| {
+            Ok(if path == Path::new("key") { "key/s3cret=" } else { "s" }.to_owned())
+        };
         let file = ConfigText { name: "test", text: &text };
         let (config, warnings) =
             Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, read).unwrap();

@@ -12,7 +12,7 @@ pub(crate) fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let file = ConfigText { name: "folder/cxone-exporter.yml", text: &text };
     let parse = |needed| {
-        Config::parse(Some(file), &Overrides::default(), needed, |_| {
+        Config::parse(Some(file), &Overrides::default(), needed, |_, _| {
             Ok("secret-from-a-file".to_owned())
         })
     };

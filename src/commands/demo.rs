@@ -127,7 +127,7 @@ fn platform(simulator: &Simulator, api: &Address) -> Result<Config, CommandError
 }
 
 fn parse(text: &str, secret: &SecretString) -> Result<Config, CommandError> {
-    let read = |_: &std::path::Path| Ok(secret.expose_secret().to_owned());
+    let read = |_: &std::path::Path, _| Ok(secret.expose_secret().to_owned());
     let (config, _) = Config::parse(
         Some(ConfigText { name: "demo", text }),
         &Overrides::default(),

@@ -71,11 +71,16 @@ impl CommandError {
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     logging::begin(cli.log);
-    let runtime = match Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(cause) => return fail(&CommandError::Failed(format!("cannot start: {cause}"))),
-    };
-    if cli.command.runs_until_told() {
+    let code = execute(cli.command).map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
+    logging::flush();
+    code
+}
+
+fn execute(command: Command) -> Result<(), CommandError> {
+    let no_start = |cause| CommandError::Failed(format!("cannot start: {cause}"));
+    tasks::allow_open_files().map_err(no_start)?;
+    let runtime = Runtime::new().map_err(|cause| no_start(cause.to_string()))?;
+    if command.runs_until_told() {
         tracing::info!(
             version = build_info::VERSION,
             revision = build_info::REVISION,
@@ -90,7 +95,7 @@ pub fn run(cli: Cli) -> ExitCode {
         tasks::release_signals();
     }
     let result = runtime.block_on(async {
-        match cli.command {
+        match command {
             Command::Serve(args) => serve::run(args, hangups()?, signals()?).await,
             Command::Demo(args) => demo::run(args, signals()?).await,
             Command::History(args) => history::run(args).await,
@@ -103,9 +108,7 @@ pub fn run(cli: Cli) -> ExitCode {
     });
     // What still computes is of no use any more; it must not hold up the end.
     runtime.shutdown_background();
-    let code = result.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
-    logging::flush();
-    code
+    result
 }
 
 fn fail(error: &CommandError) -> ExitCode {

@@ -9,7 +9,7 @@ use super::credentials::{client, parse_given, refuse_placeholder};
 use super::mistake::{Notes, Origin, quote};
 use super::outside::{Given, Level, Overrides};
 use super::section::{Found, Section};
-use super::{Api, Dialect, ReportsApi, Rows, authorities, platform};
+use super::{Api, Content, Dialect, ReportsApi, Rows, authorities, platform};
 
 /// Keys that only the dialect `reports` uses.
 const REPORTS_KEYS: [&str; 2] = ["tenant", "rows"];
@@ -31,7 +31,7 @@ pub(super) fn read(
     section: &Section<'_>,
     overrides: &Overrides,
     folder: &Path,
-    read_secret: impl Fn(&Path) -> io::Result<String>,
+    read_file: impl Fn(&Path, Content) -> io::Result<String>,
     notes: &mut Notes,
 ) -> (Option<Api>, Rows) {
     let choices =
@@ -54,7 +54,9 @@ pub(super) fn read(
     }
     // Whatever was meant by a wrong word, the other keys show.
     let seems_platform = PLATFORM_KEYS.iter().any(|key| section.has(key));
-    let authorities = authorities::read(&levels, folder, notes);
+    let read_secret = |path: &Path| read_file(path, Content::Secret);
+    let read_pem = |path: &Path| read_file(path, Content::Authorities);
+    let authorities = authorities::read(&levels, folder, read_pem, notes);
     let api_of = |dialect: Option<Dialect>, rows: Option<Rows>| {
         told.and(dialect).zip(rows).zip(authorities).map(|((dialect, rows), authorities)| Api {
             dialect,

@@ -1,14 +1,13 @@
 //! The key `api.ca_file`: authorities that are trusted beside those of the machine.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::MAX_FILE_BYTES;
 use super::credentials::{FILE_LEVEL, parse_given};
-use super::files::read_limited;
 use super::mistake::Notes;
 use super::outside::Level;
 
@@ -17,6 +16,7 @@ use super::outside::Level;
 pub(super) fn read(
     levels: &[&Level; 3],
     folder: &Path,
+    read_file: impl Fn(&Path) -> io::Result<String>,
     notes: &mut Notes,
 ) -> Option<Vec<CertificateDer<'static>>> {
     let given =
@@ -28,9 +28,11 @@ pub(super) fn read(
         }
         let path = PathBuf::from(text);
         let path = if level == FILE_LEVEL { folder.join(path) } else { path };
-        let pem = read_limited(&path, MAX_FILE_BYTES)
-            .map_err(|error| format!("the file {} cannot be read: {error}", path.display()))?;
-        certificates(&pem)
+        // The path is not repeated: it may be a key, written into the wrong place.
+        let pem = read_file(&path)
+            .map_err(|error| format!("the file with the certificates cannot be read: {error}"))?;
+        // Some editors put a byte order mark before the first line, which would not be known.
+        certificates(pem.trim_start_matches('\u{feff}').as_bytes())
     })
 }
 

@@ -10,6 +10,27 @@ use std::time::Duration;
 use ring::digest::{SHA256, digest};
 use secrecy::{ExposeSecret, SecretSlice};
 
+use super::{MAX_FILE_BYTES, MAX_SECRET_FILE_BYTES};
+
+/// What a file that the configuration names is to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A secret.
+    Secret,
+    /// Certificates of authorities in PEM, which anybody may read.
+    Authorities,
+}
+
+impl Content {
+    /// The most bytes that such a file may have.
+    pub(super) const fn limit(self) -> usize {
+        match self {
+            Self::Secret => MAX_SECRET_FILE_BYTES,
+            Self::Authorities => MAX_FILE_BYTES,
+        }
+    }
+}
+
 /// How long is waited for somebody to write into a pipe when it is first read.
 const PIPE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -88,11 +109,6 @@ impl Seen {
             })
             .collect()
     }
-}
-
-/// The bytes of the file at `path`; an error if there are more than `limit`.
-pub(super) fn read_limited(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    read(path, limit, true).map(|opened| opened.bytes)
 }
 
 fn state_of(read: &io::Result<Vec<u8>>) -> State {

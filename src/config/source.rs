@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{
-    Config, ConfigErrors, ConfigText, Flags, MAX_FILE_BYTES, MAX_SECRET_FILE_BYTES, Mistake,
-    Overrides, Seen, TargetsNeeded,
+    Config, ConfigErrors, ConfigText, Content, Flags, MAX_FILE_BYTES, Mistake, Overrides, Seen,
+    TargetsNeeded,
 };
 
 /// The file, the flags and the environment that a configuration was read from.
@@ -28,7 +28,7 @@ struct Texts {
     text: Option<String>,
     /// Its file.
     file: Seen,
-    /// The files with secrets.
+    /// The files that it names: those with secrets, and that with authorities.
     secrets: Seen,
 }
 
@@ -104,18 +104,24 @@ impl Source {
     /// The configuration with this text and the secrets as they are now.
     fn parse(&self, texts: &mut Texts) -> Result<(Config, Vec<String>), ConfigErrors> {
         let seen = RefCell::new(Seen::default());
-        let read_secret = |path: &Path| {
-            let before = &self.current.secrets;
-            let bytes = seen.borrow_mut().read(path, MAX_SECRET_FILE_BYTES, before)?;
+        let secrets = RefCell::new(Seen::default());
+        let read_file = |path: &Path, content: Content| {
+            let bytes = seen.borrow_mut().read(path, content.limit(), &self.current.secrets);
+            if content == Content::Authorities {
+                // What stands between certificates may be text of any coding.
+                return bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            }
+            secrets.borrow_mut().note_newest_of(&seen.borrow());
+            let bytes = bytes?;
             String::from_utf8(bytes)
                 .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
         };
         let name = self.path.as_ref().map_or_else(String::new, |path| path.display().to_string());
         let overrides = Overrides::new(&self.flags, |name| std::env::var_os(name));
         let text = texts.text.as_deref().map(|text| ConfigText { name: &name, text });
-        let outcome = Config::parse(text, &overrides, self.needed, read_secret);
+        let outcome = Config::parse(text, &overrides, self.needed, read_file);
         texts.secrets = seen.into_inner();
-        let public = texts.secrets.public_files();
+        let public = secrets.into_inner().public_files();
         outcome.map(|(config, warnings)| (config, warnings.into_iter().chain(public).collect()))
     }
 }
@@ -208,7 +214,7 @@ mod tests {
         let folder = folder("user-1");
         write_secret(&folder, "first");
         let (_, _, mut source) = read(&folder);
-        for size in [MAX_SECRET_FILE_BYTES + 1, 0, MAX_FILE_BYTES + 1] {
+        for size in [Content::Secret.limit() + 1, 0, MAX_FILE_BYTES + 1] {
             write_secret(&folder, &"x".repeat(size));
             assert!(!source.secrets_are_current(), "{size}");
             source.read_secrets_again().unwrap_err();
@@ -238,6 +244,48 @@ mod tests {
         assert!(source.secrets_are_current());
         write_secret(&folder, "second");
         assert_eq!(told(&source.read_again().unwrap().0).1, "second");
+    }
+
+    #[test]
+    fn an_authority_that_changes_is_noticed_and_read_as_secrets_are() {
+        let folder = folder("user-1");
+        write_secret(&folder, "first");
+        let path = folder.path().join("ca.pem");
+        let certificate =
+            || rcgen::generate_simple_self_signed(["gateway".to_owned()]).unwrap().cert.pem();
+        let flags = Flags { ca_file: Some(path.display().to_string()), ..Flags::default() };
+        let config = folder.path().join("c.yml");
+        let read = || Source::read(Some(&config), &flags, TargetsNeeded::Yes);
+        // A byte order mark hides no certificate, nor does a comment of another coding.
+        let first = certificate();
+        fs::write(&path, ["\u{feff}".as_bytes(), first.as_bytes(), b"\xe9\n"].concat()).unwrap();
+        let (before, warnings, mut source) = read().unwrap();
+        assert_eq!(warnings, Vec::<String>::new(), "certificates are public");
+        assert_eq!(before.api.authorities.len(), 1);
+        assert!(source.secrets_are_current());
+        fs::write(&path, first + &certificate()).unwrap();
+        assert!(!source.secrets_are_current());
+        let (after, _) = source.read_secrets_again().unwrap();
+        assert_eq!(after.api.authorities.len(), 2);
+        assert!(!after.api.has_access_of(&before.api));
+        assert!(source.secrets_are_current());
+        // Wrong ones are told once, and the limit is that of bundles.
+        for size in [Content::Secret.limit() + 1, MAX_FILE_BYTES + 1] {
+            fs::write(&path, "x".repeat(size)).unwrap();
+            let errors = source.read_secrets_again().unwrap_err().to_string();
+            assert_eq!(errors.contains("larger than 1048576"), size > MAX_FILE_BYTES, "{errors}");
+            assert!(source.secrets_are_current());
+        }
+        // A pipe gives them once.
+        fs::remove_file(&path).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let script = format!("sleep 0.1; printf %s '{}' > \"$0\"", certificate());
+        let mut writer = Command::new("sh").args(["-c", &script]).arg(&path).spawn().unwrap();
+        let (piped, _, mut source) = read().unwrap();
+        assert!(writer.wait().unwrap().success());
+        assert_eq!(piped.api.authorities.len(), 1);
+        assert!(source.secrets_are_current());
+        assert!(source.read_again().unwrap().0.api.has_access_of(&piped.api));
     }
 
     #[test]

@@ -22,7 +22,7 @@ fn parse_with(
     overrides: &Overrides,
 ) -> Result<(Config, Vec<String>), ConfigErrors> {
     let file = text.map(|text| ConfigText { name: "c.yml", text });
-    Config::parse(file, overrides, TargetsNeeded::Yes, |path| match path.to_str() {
+    Config::parse(file, overrides, TargetsNeeded::Yes, |path, _| match path.to_str() {
         Some("absent") => Err(io::ErrorKind::NotFound.into()),
         Some("id-key") => Ok("sixteen bytes or more\n".to_owned()),
         _ => Ok("s3cret\n".to_owned()),
@@ -434,7 +434,7 @@ fn the_secret_is_looked_for_beside_the_file_and_never_shown() {
     let read = |text: &str, answer: io::Result<String>| {
         let answer = RefCell::new(Some(answer));
         let file = ConfigText { name: "/etc/cxone/c.yml", text };
-        Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, |path| {
+        Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, |path, _| {
             path.clone_into(&mut asked.borrow_mut());
             answer.borrow_mut().take().expect("asked for once")
         })
@@ -565,7 +565,7 @@ fn nothing_at_all_tells_everything_that_is_needed() {
         );
     }
     let history =
-        Config::parse(None, &Overrides::default(), TargetsNeeded::No, |_| Ok(String::new()))
+        Config::parse(None, &Overrides::default(), TargetsNeeded::No, |_, _| Ok(String::new()))
             .unwrap_err();
     assert!(!history.to_string().contains("targets"));
 }
@@ -716,15 +716,14 @@ fn what_is_to_be_replaced_or_expanded_is_refused_with_advice_wherever_it_stands(
 
 #[test]
 fn what_nobody_sees_around_a_secret_is_dropped_and_within_it_refused() {
-    let secret =
-        |text: &'static str| {
-            let file = ConfigText { name: "c.yml", text: &format!("{HEAD}{TARGETS}") };
-            Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, |_| {
-                Ok(text.to_owned())
-            })
-            .map(|(config, _)| oauth(&config).secret.expose_secret().to_owned())
-            .map_err(|errors| errors.to_string())
-        };
+    let secret = |text: &'static str| {
+        let file = ConfigText { name: "c.yml", text: &format!("{HEAD}{TARGETS}") };
+        Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, |_, _| {
+            Ok(text.to_owned())
+        })
+        .map(|(config, _)| oauth(&config).secret.expose_secret().to_owned())
+        .map_err(|errors| errors.to_string())
+    };
     for text in [
         "\u{feff}s3cret",
         "s3cret\r\n",

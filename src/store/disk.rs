@@ -234,8 +234,8 @@ fn create(folder: &Path, path: &Path, records: &[Record]) -> Result<(), StoreErr
         .mode(FOR_US_ALONE)
         .open(&new)
         .map_err(|cause| unusable(&new, &cause))?;
-    let database = Database::builder().create(&new).map_err(|cause| unusable(&new, &cause))?;
-    write(&database, records).map_err(|cause| unusable(&new, &cause))?;
+    let database = Database::builder().create(&new).map_err(|cause| failed(&new, cause.into()))?;
+    write(&database, records).map_err(|cause| failed(&new, cause))?;
     drop(database);
     fs::rename(&new, path).map_err(|cause| unusable(path, &cause))?;
     // The name is kept only when the folder is.
@@ -260,7 +260,7 @@ fn migrate(path: &Path, database: &Database) -> Result<(), StoreError> {
     read(database, &mut keep).map_err(|cause| damaged(path, cause))?;
     let mut migrated = from_version_1(&records).map_err(|cause| damaged(path, cause))?;
     migrated.push(Record::put(&Key::Version, &VERSION));
-    write(database, &migrated).map_err(|cause| unusable(path, &cause))
+    write(database, &migrated).map_err(|cause| failed(path, cause))
 }
 
 fn version(database: &Database) -> Result<Option<u32>, redb::Error> {
@@ -314,7 +314,7 @@ impl Store for DiskStore {
             Some(database) => database,
             None => self.reopen()?,
         };
-        write(&database, records).map_err(|cause| unusable(&self.path, &cause))?;
+        write(&database, records).map_err(|cause| failed(&self.path, cause))?;
         self.database = Some(database);
         Ok(())
     }
@@ -328,8 +328,43 @@ impl Store for DiskStore {
     }
 }
 
-fn unusable(path: &Path, cause: &impl std::fmt::Display) -> StoreError {
-    StoreError::Unusable { path: path.to_owned(), detail: cause.to_string() }
+fn unusable(path: &Path, cause: &io::Error) -> StoreError {
+    let advice = advice(cause);
+    StoreError::Unusable { path: path.to_owned(), detail: cause.to_string(), advice }
+}
+
+fn failed(path: &Path, cause: redb::Error) -> StoreError {
+    if let redb::Error::Io(cause) = cause {
+        return unusable(path, &cause);
+    }
+    StoreError::Unusable { path: path.to_owned(), detail: cause.to_string(), advice: LOOK }
+}
+
+/// What to do where the cause does not tell.
+const LOOK: &str = "look at the disk's free space and at the rights of the folder";
+
+fn advice(cause: &io::Error) -> &'static str {
+    match (cause.kind(), cause.raw_os_error()) {
+        (_, Some(libc::EMFILE | libc::ENFILE)) => {
+            "raise the limit on open files (`ulimit -n`, `LimitNOFILE=` in a systemd unit)"
+        }
+        (io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory, _) => {
+            "a file has the name of the folder; give another folder as --storage.path"
+        }
+        (io::ErrorKind::PermissionDenied, _) => {
+            "give the user that runs the exporter the right to read and write there, or give another folder as --storage.path"
+        }
+        (io::ErrorKind::ReadOnlyFilesystem, _) => {
+            "mount it to be written to, or give another folder as --storage.path"
+        }
+        (io::ErrorKind::FileTooLarge, _) => {
+            "raise the limit on the size of files (`ulimit -f`, `LimitFSIZE=` in a systemd unit)"
+        }
+        (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, _) => {
+            "make room on the disk, or raise its quota"
+        }
+        _ => LOOK,
+    }
 }
 
 fn damaged(path: &Path, cause: impl std::fmt::Display) -> StoreError {

@@ -67,6 +67,7 @@ impl Store for MemoryStore {
             return Err(StoreError::Unusable {
                 path: PathBuf::from("(memory)"),
                 detail: "no space left".to_owned(),
+                advice: "make room",
             });
         }
         for Record { key, value } in records {

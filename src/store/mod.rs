@@ -94,13 +94,13 @@ pub enum StoreError {
     )]
     Hanging(Duration),
     /// The disk does not do what it should.
-    #[error(
-        "the store {path} cannot be used: {detail}: look at the disk's free space and at the rights of the folder"
-    )]
+    #[error("the store {path} cannot be used: {detail}: {advice}")]
     Unusable {
         /// The file or folder.
         path: PathBuf,
         /// What went wrong.
         detail: String,
+        /// What to do.
+        advice: &'static str,
     },
 }

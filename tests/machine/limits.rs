@@ -1,8 +1,9 @@
 //! Limits of the process.
 
+use std::path::Path;
 use std::process::Command;
 
-use super::process::run;
+use super::process::{Running, command, run};
 use super::{serve, shows, simulated, wrapped};
 
 #[test]
@@ -14,6 +15,42 @@ fn a_store_for_which_files_may_not_be_large_enough_is_refused_at_the_start() {
     assert_eq!(said.code, Some(1), "{}", said.stderr);
     let told = said.stderr.contains("cannot be used") && said.stderr.contains("File too large");
     assert!(told, "{}", said.stderr);
+}
+
+#[test]
+fn too_few_open_files_are_refused_at_the_start_and_a_low_preset_is_raised() {
+    let folder = tempfile::tempdir().unwrap();
+    for most in [4, 6, 8, 9, 12, 40] {
+        let limited = ["prlimit", &format!("--nofile={most}:{most}")];
+        let said = run(&mut wrapped(&limited, &serve(folder.path(), &[])));
+        assert_eq!(said.code, Some(1), "{most}: {}", said.stderr);
+        assert!(said.stderr.contains("`ulimit -n`"), "{most}: {}", said.stderr);
+    }
+    let mut exporter =
+        Running::start(&mut wrapped(&["prlimit", "--nofile=8:1024"], &serve(folder.path(), &[])));
+    exporter.told(" address=");
+    exporter.signal("TERM");
+    assert!(exporter.ended().0.success());
+}
+
+#[test]
+fn what_is_wrong_with_a_storage_path_is_told_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for (path, what) in [
+        (file.clone(), "give another folder as --storage.path"),
+        (file.join("data"), "give another folder as --storage.path"),
+        (Path::new("/proc/data").to_owned(), "rights of the folder"),
+    ] {
+        let path = format!("--storage.path={}", path.display());
+        let mut serve = command(&["serve", "--target.user=user-001", &path]);
+        serve.arg("--web.listen-address=127.0.0.1:0").env("CXONE_BASE_URL", "http://127.0.0.1:1");
+        serve.env("CXONE_CLIENT_ID", "client").env("CXONE_CLIENT_SECRET", "secret");
+        let said = run(&mut serve);
+        assert_eq!(said.code, Some(1), "{}", said.stderr);
+        assert!(said.stderr.contains(what), "{}", said.stderr);
+    }
 }
 
 #[test]

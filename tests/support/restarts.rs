@@ -159,7 +159,11 @@ impl Store for Failing {
             self.store.commit(records)?;
         }
         self.fate.failed.store(true, Ordering::Relaxed);
-        Err(StoreError::Unusable { path: "(failing)".into(), detail: "the power went".to_owned() })
+        Err(StoreError::Unusable {
+            path: "(failing)".into(),
+            detail: "the power went".to_owned(),
+            advice: "wait",
+        })
     }
 
     fn size_bytes(&self) -> u64 {

@@ -421,7 +421,7 @@ fn reports_api(rows: &str) -> String {
 fn configuration(api: &str, secret: &str, more: &str) -> Config {
     let text = format!("api: {{{api}}}\n{more}");
     let text = ConfigText { name: "test", text: &text };
-    let read = |path: &std::path::Path| {
+    let read = |path: &std::path::Path, _| {
         Ok(if path.ends_with("k") { "simulated-key-secret==" } else { secret }.to_owned())
     };
     let (config, warnings) =
