@@ -18,7 +18,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::without_logins;
+use crate::config::without_secrets;
 use crate::cxone::BaseUrl;
 pub use listen::{Listen, ListenAddress};
 pub use maintenance::{CompletionsArgs, EraseArgs, ManArgs};
@@ -283,7 +283,7 @@ where
         }
         let code = if error.kind() == ErrorKind::DisplayHelp { EXIT_OK } else { EXIT_USAGE };
         // What is wrong is repeated: a password in an address is not.
-        Stop { code, text: without_logins(&error.render().to_string()) }
+        Stop { code, text: without_secrets(&error.render().to_string()) }
     })
 }
 

@@ -35,7 +35,7 @@ use crate::domain::owner::Owner;
 pub use duration::{parse_duration, show_duration};
 pub use files::{Content, Seen};
 pub use keys::KEYS;
-pub use mistake::{ConfigErrors, Mistake, without_logins};
+pub use mistake::{ConfigErrors, Mistake, without_secrets};
 pub use outside::{ENVIRONMENT, Flags, Overrides};
 pub use source::{Loaded, Source};
 pub use targets::{ALL_AGENTS, user_id_doubt};

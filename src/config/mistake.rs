@@ -111,8 +111,7 @@ pub(super) fn quote(text: &str) -> String {
 const PEM_BEGIN: &str = "-----BEGIN";
 
 /// `text` without the user names and passwords of addresses in it: `https://***@example.org`.
-#[must_use]
-pub fn without_logins(text: &str) -> String {
+fn without_logins(text: &str) -> String {
     // A password may hold any character that ends an address, so all up to the last `@` counts.
     let ends = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | '<' | '>');
     let hide = |word: &str| {
@@ -133,15 +132,62 @@ pub fn without_logins(text: &str) -> String {
         .collect()
 }
 
-/// `text` as a message may show it: control characters escaped, cut when long, without passwords in
-/// addresses, and without keys in PEM.
+/// The fewest characters of a word that is taken for a secret; in lower case alone, twice as many.
+const SECRET_CHARACTERS: usize = 16;
+
+/// How much of it is shown.
+const SECRET_SHOWN: usize = 4;
+
+/// `text` without logins in addresses, and without what looks like a secret that was written into
+/// the wrong place: of long words in which upper case, lower case and digits mix, only the beginning
+/// is left.
+#[must_use]
+pub fn without_secrets(text: &str) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '_' | '=' | '/');
+    let text = without_logins(text);
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(first) = rest.chars().next() {
+        let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+        if length == 0 {
+            safe.push(first);
+            rest = &rest[first.len_utf8()..];
+            continue;
+        }
+        // A word that begins with a slash is a path, of which each part stands for itself.
+        let length = match rest.strip_prefix('/') {
+            Some(part) => 1 + part.find('/').unwrap_or(part.len()).min(length - 1),
+            None => length,
+        };
+        let (word, more) = rest.split_at(length);
+        if looks_secret(word) {
+            safe.push_str(&word[..SECRET_SHOWN]);
+            safe.push('…');
+        } else {
+            safe.push_str(word);
+        }
+        rest = more;
+    }
+    safe
+}
+
+/// Whether an ASCII word looks as if it was made by chance.
+fn looks_secret(word: &str) -> bool {
+    let has = |is: fn(&u8) -> bool| word.bytes().any(|byte| is(&byte));
+    let mixes = has(u8::is_ascii_digit) && has(u8::is_ascii_lowercase);
+    let is_plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_mixed = word.len() >= SECRET_CHARACTERS && has(u8::is_ascii_uppercase);
+    mixes && (is_mixed || word.len() >= 2 * SECRET_CHARACTERS && is_plain)
+}
+
+/// `text` as a message may show it: control characters escaped, cut when long, without secrets.
 pub(super) fn shown(text: &str) -> String {
     let mut kept = String::new();
     let (before_pem, pem) = match text.find(PEM_BEGIN) {
         Some(at) => (&text[..at], PEM_BEGIN),
         None => (text, ""),
     };
-    for (index, character) in (without_logins(before_pem) + pem).chars().enumerate() {
+    for (index, character) in (without_secrets(before_pem) + pem).chars().enumerate() {
         if index == MAX_QUOTED {
             kept.push('…');
             break;
@@ -171,6 +217,13 @@ mod tests {
             ("ann@example.org", "ann@example.org"),
             ("https://example.org:443/a", "https://example.org:443/a"),
             ("x -----BEGIN PRIVATE KEY----- MIIE", "x -----BEGIN"),
+            ("bPxRfiCYwJalrXUtnF3EMI/K7MDENG", "bPxR…"),
+            ("https://example.org/x?key=Zq7Kx9Vw2Lp4Rt6Ym8", "https://example.org/x?key=…"),
+            ("key: Zq7Kx9Vw2Lp4Rt6Ym8, 0123456789abcdef0123456789abcdef", "key: Zq7K…, 0123…"),
+            ("/srv/Tenant7/Exporter/c.yml", "/srv/Tenant7/Exporter/c.yml"),
+            ("11e7f0a2-8f9c-4b1e-9d5a-0242ac110002", "11e7f0a2-8f9c-4b1e-9d5a-0242ac110002"),
+            ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
+            ("--storage.path=C3PO", "--storage.path=C3PO"),
         ] {
             assert_eq!(shown(text), expected);
         }

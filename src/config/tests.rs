@@ -763,3 +763,55 @@ fn no_message_repeats_what_may_be_a_secret() {
         assert!(!message.contains("hunter2"), "{message}");
     }
 }
+
+/// What is written where a value is expected, with `SECRET` in it.
+const MISPLACED: [&str; 12] = [
+    "SECRET",
+    "\"SECRET\"",
+    "[SECRET]",
+    "{SECRET: 1}",
+    "|\n      SECRET\n      SECRET",
+    "*SECRET",
+    "!!SECRET",
+    "\"SECRET",
+    "\"\\qSECRET\"",
+    "https://me:SECRET@example.org/x",
+    "https://example.org/x?key=SECRET",
+    "-5mSECRET",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(3))]
+    #[test]
+    fn a_secret_in_the_place_of_any_value_is_in_no_message(
+        secret in "[A-Z][a-z][0-9][A-Za-z0-9+]{17,40}",
+    ) {
+        let is_repeated = |told: &str| {
+            secret.as_bytes().windows(8).any(|part| told.contains(std::str::from_utf8(part).unwrap()))
+        };
+        for key in KEYS.iter().chain(&web::WEB_KEYS) {
+            let mut text = String::new();
+            for (depth, part) in key.split('.').enumerate() {
+                let (part, item) = part.strip_suffix("[]").map_or((part, ""), |part| (part, "\n  -"));
+                let indent = "  ".repeat(depth);
+                text.push_str(&format!("{indent}{part}:{item}\n"));
+            }
+            for shape in MISPLACED {
+                let value = shape.replace("SECRET", &secret);
+                let text = format!("{} {value}\n", text.trim_end());
+                let file = ConfigText { name: "c.yml", text: &text };
+                let told = match parse(&text) {
+                    Ok((_, warnings)) => warnings.join("\n"),
+                    Err(errors) => errors.to_string(),
+                };
+                let none = |_: &Path| Err(io::ErrorKind::NotFound.into());
+                let told_of_web = match web::WebConfig::parse(file, none) {
+                    Ok((_, warnings)) => warnings.join("\n"),
+                    Err(errors) => errors.to_string(),
+                };
+                proptest::prop_assert!(!is_repeated(&told), "{key} {shape}: {told}");
+                proptest::prop_assert!(!is_repeated(&told_of_web), "{key} {shape}: {told_of_web}");
+            }
+        }
+    }
+}
