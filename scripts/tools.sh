@@ -79,7 +79,7 @@ python_with() {
     cp "$1" "$folder/requirements.txt"
 }
 
-# cargo_tool NAME: builds a program of crates.io, if it is missing.
+# cargo_tool NAME: builds a Rust program, if it is missing.
 cargo_tool() {
     PATH=$PATH:$tools/bin
     ! missing "$1" || cargo install "$1" --locked --root "$tools"
