@@ -308,7 +308,9 @@ fn check_tells_what_it_finds_and_how_to_mend_it() {
     let Said { code, stdout, .. } =
         run(client(&live, &api).env("CXONE_BASE_URL", format!("{api}/elsewhere")));
     assert!(
-        code == Some(1) && stdout.contains("404") && stdout.contains("check api.base_url"),
+        code == Some(1)
+            && stdout.contains("FAILED  sign-in: asking for a token: CXone answered 404")
+            && stdout.contains("check api.base_url"),
         "{stdout}"
     );
     assert!(!stdout.contains("secret"), "{stdout}");

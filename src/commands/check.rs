@@ -154,11 +154,13 @@ async fn sign_in(client: &AnyClient) -> Result<(), CommandError> {
         }
         Err(error) => {
             // What failed may be the way to CXone, and not the credentials.
+            let is_elsewhere =
+                error.status.is_some_and(|it| matches!(it.as_u16(), 404 | 405 | 410));
             let what = match error.kind {
-                ErrorKind::Credentials | ErrorKind::TokenForbidden | ErrorKind::Token => {
-                    "credentials"
-                }
-                ErrorKind::Unauthorized
+                ErrorKind::Credentials | ErrorKind::TokenForbidden => "credentials",
+                ErrorKind::Token if !is_elsewhere => "credentials",
+                ErrorKind::Token
+                | ErrorKind::Unauthorized
                 | ErrorKind::Forbidden
                 | ErrorKind::Lost
                 | ErrorKind::Rejected

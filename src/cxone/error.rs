@@ -256,7 +256,9 @@ impl ApiError {
 /// What was being done, what happened, and what to do about it, on one line.
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}. {}", self.endpoint.doing(), self.detail, advice::of(self))
+        // What CXone said may end like a sentence.
+        let detail = self.detail.trim_end_matches('.');
+        write!(f, "{}: {detail}. {}", self.endpoint.doing(), advice::of(self))
     }
 }
 
@@ -309,7 +311,7 @@ mod tests {
     #[test]
     fn an_error_tells_what_happened_and_what_to_do() {
         let wait = Some(Duration::from_millis(1500));
-        let error = ApiError::refused(Endpoint::Poll, StatusCode::FORBIDDEN, wait, "no scope");
+        let error = ApiError::refused(Endpoint::Poll, StatusCode::FORBIDDEN, wait, "no scope.");
         assert_eq!(
             error.to_string(),
             "asking for a report: CXone answered 403 Forbidden and said: no scope. Look at Admin > Security > OAuth \
