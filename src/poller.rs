@@ -149,6 +149,8 @@ struct Running {
     /// Up to where each target's history was told or is counted as a gap, after a slice that CXone
     /// refused: short of the watermark, for the next window reaches back behind that.
     skipped_to: Vec<Option<Timestamp>>,
+    /// Where each target's watermark was set back to last: that is as far as it goes.
+    set_back_to: Vec<Option<Timestamp>>,
     stale: Vec<bool>,
     /// Whether rows of a target's newest report were rejected; to log changes only.
     rejects: Vec<bool>,
@@ -161,6 +163,9 @@ impl Poller {
     /// is waited for. Gives back what the next loop goes on with.
     pub async fn run(mut self, stop: CancellationToken) -> Handover {
         let targets = self.targets.len();
+        if let Some(start) = self.ledger.as_ref().and_then(Ledger::latest_start) {
+            self.server_clock.reported(self.clock.now(), start);
+        }
         let mut past_targets = std::mem::take(&mut self.past_targets);
         let past: Vec<Option<PastTarget>> =
             self.targets.iter().map(|target| past_targets.remove(&target.kept_as)).collect();
@@ -183,6 +188,7 @@ impl Poller {
             remembered: false,
             told,
             skipped_to: past.iter().map(|past| past.as_ref()?.skipped_to).collect(),
+            set_back_to: vec![None; targets],
             stale: past.iter().map(|past| past.as_ref().is_some_and(|past| past.stale)).collect(),
             rejects: vec![false; targets],
             ready: self.ready,

@@ -35,6 +35,8 @@ mod gaps;
 mod goes_on;
 #[path = "restart/hanging_disk.rs"]
 mod hanging_disk;
+#[path = "restart/hostile_day.rs"]
+mod hostile_day;
 #[path = "restart/privacy.rs"]
 mod privacy;
 #[path = "restart/reload.rs"]

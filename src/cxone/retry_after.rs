@@ -10,6 +10,10 @@ use crate::domain::time::Timestamp;
 /// The longest wait that is believed.
 pub const LONGEST: Duration = Duration::from_secs(3600);
 
+/// A date further off than this is believed only if our clock agrees: it and the answer's `Date` may
+/// be of two machines.
+const LONG: Duration = Duration::from_secs(300);
+
 /// How long the server asks to be left alone: seconds, or an HTTP date less the answer's own `Date`
 /// (less `now` without one).
 ///
@@ -20,7 +24,8 @@ pub const LONGEST: Duration = Duration::from_secs(3600);
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if value.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        http_date(value)?.since(date(headers).unwrap_or(now))
+        let until = http_date(value)?;
+        until.since(date(headers).unwrap_or(now)).min(until.since(now).max(LONG))
     } else {
         seconds(value)?
     };
@@ -103,6 +108,16 @@ mod tests {
     fn a_date_far_away_is_cut_to_an_hour() {
         assert_eq!(asked("Fri, 27 Oct 2023 09:00:01 GMT", None), Some(LONGEST));
         assert_eq!(asked("Wed, 27 Oct 2123 08:00:00 GMT", None), Some(LONGEST));
+    }
+
+    #[test]
+    fn a_date_far_from_the_answers_own_is_believed_only_if_our_clock_agrees() {
+        let (soon, later) = ("Fri, 27 Oct 2023 08:00:30 GMT", "Fri, 27 Oct 2023 08:20:00 GMT");
+        assert_eq!(asked(soon, Some("Fri, 27 Oct 2023 07:00:20 GMT")), Some(LONG));
+        let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
+        assert_eq!(asked(later, Some("Fri, 27 Oct 2023 07:00:20 GMT")), minutes(20));
+        assert_eq!(asked(later, Some("Fri, 27 Oct 2023 08:00:00 GMT")), minutes(20));
+        assert_eq!(asked(later, Some("Fri, 27 Oct 2023 08:18:00 GMT")), minutes(2));
     }
 
     #[test]

@@ -14,7 +14,8 @@
 //! | contradict it, as our clock does | moves once seven of the last eight do |
 //! | contradict it and our clock | moves once fifteen of the last sixteen do |
 //!
-//! A `Date` that does not move on ([`DateFault::Frozen`]) is no vote.
+//! A `Date` that does not move on ([`DateFault::Frozen`]) is no vote. And CXone's clock is not behind
+//! the visits that its reports contain, as far as our clock agrees ([`ServerClock::reported`]).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -118,6 +119,8 @@ struct Vote {
 pub struct ServerClock {
     votes: VecDeque<Vote>,
     estimate: Option<Offset>,
+    /// The latest start of a visit that CXone reported; its clock is not behind that.
+    reported: Option<Offset>,
     /// How many answers had a `Date`.
     seen: u64,
     /// Of the last sixteen of them, a bit for each that was not believed.
@@ -172,6 +175,15 @@ impl ServerClock {
         self.noted(fault, step)
     }
 
+    /// By `now`, CXone reported a visit that began at `start`: no clock that it goes by was earlier.
+    pub fn reported(&mut self, now: Now, start: Timestamp) {
+        let offset = start.millis().saturating_sub(elapsed(now.instant));
+        let known = self.reported.map(|known| known.aged(now.instant));
+        if known.is_none_or(|known| known.low < offset) {
+            self.reported = Some(Offset { low: offset, high: offset, at: now.instant });
+        }
+    }
+
     fn noted(&mut self, fault: Option<DateFault>, step_millis: Option<i64>) -> DateNoted {
         self.seen = self.seen.saturating_add(1);
         self.doubted = self.doubted << 1 | u16::from(fault.is_some());
@@ -223,6 +235,12 @@ impl ServerClock {
     /// known, never later than CXone's now. `None` while it is not known whom to believe.
     #[must_use]
     pub fn now(&self, now: Now) -> Option<Timestamp> {
+        let by_dates = self.by_dates(now)?;
+        let reported = self.reported.map(|known| at(known.aged(now.instant).low, now.instant));
+        Some(reported.map_or(by_dates, |reported| by_dates.max(reported.min(now.utc))))
+    }
+
+    fn by_dates(&self, now: Now) -> Option<Timestamp> {
         let own = own(now);
         if let Some(estimate) = self.estimate.map(|estimate| estimate.aged(now.instant)) {
             let is_ours = estimate.is_near(own);

@@ -30,6 +30,16 @@ impl Timestamp {
         self.0
     }
 
+    /// Whether an event can have happened then. Year 1 is what a service in .NET writes for no time,
+    /// 1970 (in whatever zone) what many other languages do, and the year 9999 the last that a
+    /// calendar has.
+    #[must_use]
+    pub const fn is_plausible(self) -> bool {
+        const DAY_2: i64 = 86_400_000;
+        const YEAR_9999: i64 = 253_370_764_800_000;
+        DAY_2 <= self.0 && self.0 < YEAR_9999
+    }
+
     /// This point and `span` more; stops at [`Timestamp::MAX`].
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {

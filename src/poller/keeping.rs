@@ -169,7 +169,7 @@ impl Running {
         }
         for place in 0..self.poller.targets.len() {
             let Some(watermark) = self.poller.marks[place].watermark else { continue };
-            if watermark.since(cxone_utc) <= AHEAD {
+            if watermark.since(cxone_utc) <= AHEAD || self.set_back_to[place] == Some(watermark) {
                 continue;
             }
             let id = TargetId::new(place);
@@ -268,7 +268,12 @@ impl Running {
         self.counting = false;
         self.changed = true;
         match &entry {
-            Entry::Report(read, _) => {
+            Entry::Report(read, report) => {
+                let starts = report.rows().iter().map(|row| row.from);
+                // Rows of the future make no sense yet.
+                if let Some(start) = starts.filter(|from| *from < origin.window.to).max() {
+                    self.poller.server_clock.reported(*read, start);
+                }
                 self.poller.telemetry.report_applied(&applied);
                 self.poller.telemetry.rows_odd(&oddities);
                 self.ready = true;
@@ -289,7 +294,10 @@ impl Running {
             }
             Entry::SetBack(Window { from, to }) => {
                 let name = &self.poller.targets[id.index()].name;
-                tracing::warn!(target = %name, seconds = to.since(*from).as_secs(), watermark = %from, "watermark was in CXone's future, set back");
+                let watermark = self.poller.marks[id.index()].watermark;
+                self.set_back_to[id.index()] = watermark;
+                let from = watermark.unwrap_or(*from);
+                tracing::warn!(target = %name, seconds = to.since(from).as_secs(), watermark = %from, "watermark was in CXone's future, set back");
             }
         }
         drop_later((entry, change));

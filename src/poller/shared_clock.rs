@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cxone::Event;
 use crate::domain::server_clock::{DateNoted, ServerClock};
+use crate::domain::time::{Now, Timestamp};
 
 /// CXone's clock as the client's answers tell it; shared with the client's observer.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,11 @@ impl SharedServerClock {
                 DateNoted::default()
             }
         }
+    }
+
+    /// By `now`, CXone reported a visit that began at `start`.
+    pub(super) fn reported(&self, now: Now, start: Timestamp) {
+        self.lock().reported(now, start);
     }
 
     pub(super) fn read(&self) -> ServerClock {

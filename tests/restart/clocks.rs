@@ -216,7 +216,7 @@ async fn a_bad_machine_behind_the_load_balancer_costs_nothing_and_is_seen() {
         }
         assert!(rejected(&world) > 5.0);
         let (_, page) = world.ask("/").await;
-        assert!(page.contains("Answers disagree about the time"), "{page}");
+        assert!(page.contains("answers disagree about the time"), "{page}");
     }
 }
 

@@ -289,6 +289,12 @@ mod tests {
             told(r#"{"agentId":" ","startDate":"2023-10-27T08:00:00Z","agentStateId":1}"#),
             Err(RowRejection::NoAgent)
         );
+        for start in
+            ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59.9999999Z"]
+        {
+            let row = format!(r#"{{"agentId":1,"agentStateId":1,"startDate":"{start}"}}"#);
+            assert_eq!(told(&row), Err(RowRejection::BadTime), "{start}");
+        }
         assert_eq!(told(r#"{"agentId":1,"agentStateId":1}"#), Err(RowRejection::BadTime));
         assert_eq!(
             told(r#"{"agentId":1,"agentStateId":1,"startDate":"today"}"#),

@@ -303,7 +303,16 @@ mod tests {
         ] {
             assert_eq!(read(row), None, "{row}");
         }
-        for start in ["null", "7", "{}", "\"yesterday\"", "\"2023-10-27\"", "\"\""] {
+        for start in [
+            "null",
+            "7",
+            "{}",
+            "\"yesterday\"",
+            "\"2023-10-27\"",
+            "\"\"",
+            "\"0001-01-01T00:00:00Z\"",
+            "\"9999-12-31T23:59:59Z\"",
+        ] {
             let read =
                 read(&format!(r#"{{"agentId":1,"agentStateId":1,"startDate":{start}}}"#)).unwrap();
             assert_eq!((read.start, read.state.as_str()), (None, "Available"), "{start}");

@@ -101,14 +101,17 @@ impl<'a> Object<'a> {
     /// The member as a point of time, cut to milliseconds; `None` where it is missing.
     ///
     /// # Errors
-    /// When it is there, and no time.
+    /// When it is there, and no time, or one that stands for none ([`Timestamp::is_plausible`]).
     pub fn time(&self, name: &str) -> Result<Option<Timestamp>, Senseless> {
         Ok(self.nanos(name)?.map(timestamp))
     }
 
     /// [`Object::time`] to the nanosecond.
     pub(in crate::cxone) fn nanos(&self, name: &str) -> Result<Option<Nanos>, Senseless> {
-        self.text(name).map(|text| time(text.trim()).ok_or(Senseless)).transpose()
+        let read = |text: Cow<'_, str>| {
+            time(text.trim()).filter(|nanos| timestamp(*nanos).is_plausible()).ok_or(Senseless)
+        };
+        self.text(name).map(read).transpose()
     }
 
     /// The member as a span of time: ISO 8601 (`PT5M16.976S`) or seconds. `None` where it is
@@ -342,6 +345,9 @@ mod tests {
             "\"now\"",
             "\"2023-10-27\"",
             "\"2023-13-27T08:00:00Z\"",
+            "\"0001-01-01T00:00:00Z\"",
+            "\"1970-01-01T01:00:00Z\"",
+            "\"9999-12-31T23:59:59Z\"",
             "1698393600",
             "true",
             "\" \"",

@@ -73,7 +73,9 @@ impl<R: RowSink> Document<R> {
         if !self.scanner.is_done() {
             return Err(Fault::malformed("ends early, or is no JSON"));
         }
-        match self.content.status.as_deref() {
+        // In any case, as names are.
+        let status = self.content.status.as_deref().map(str::trim);
+        match status.map(str::to_ascii_uppercase).as_deref() {
             Some("PENDING") => Ok(Told::Pending),
             Some("RUNNING") => Ok(Told::Running),
             Some("FAILED") => Ok(Told::Failed(self.content.error_message)),
@@ -86,7 +88,10 @@ impl<R: RowSink> Document<R> {
                     "is COMPLETED and its `data` is {what}, which is no list of rows"
                 ))),
             },
-            Some(other) => Err(Fault::malformed(format!("has an unknown status: {other}"))),
+            Some(_) => Err(Fault::malformed(format!(
+                "has an unknown status: {}",
+                status.unwrap_or_default()
+            ))),
             None => Err(Fault::malformed("has no status")),
         }
     }

@@ -17,13 +17,6 @@ use super::time;
 /// A row, and in which ways it differs from what is documented.
 pub(super) type Understood<'a> = (RawRow<'a>, LenientForms);
 
-/// What a `dateTo` before this stands for is none: no history is so old. Year 1 is what a service
-/// in .NET writes for none, 1970 (in whatever zone) one in many other languages.
-const FIRST_END: Timestamp = Timestamp::from_millis(86_400_000);
-
-/// 9999-01-01T00:00:00Z: a `dateTo` from then on is the last one that a calendar has.
-const LAST_YEAR: Timestamp = Timestamp::from_millis(253_370_764_800_000);
-
 /// The members of an element that are known, as written; the last one of those with the same name.
 /// One whose name is in another case stands in only where there is none as documented.
 #[derive(Default)]
@@ -90,7 +83,7 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| rejected(RowRejection::NoState, "stateName", self.state_name))?;
         let (from, from_forms) = present(self.from)
             .and_then(point)
-            .filter(|(from, _)| (FIRST_END..LAST_YEAR).contains(from))
+            .filter(|(from, _)| from.is_plausible())
             .ok_or_else(|| rejected(RowRejection::BadTime, "dateFrom", self.from))?;
         let (to, to_forms) =
             end(self.to).ok_or_else(|| rejected(RowRejection::BadTime, "dateTo", self.to))?;
@@ -142,7 +135,7 @@ fn end(field: Option<&RawValue>) -> Option<(Option<Timestamp>, LenientForms)> {
     match present(field) {
         None | Some(r#""""#) => Some((None, LenientForms::default())),
         Some(raw) => match point(raw) {
-            Some((to, _)) if to < FIRST_END || to >= LAST_YEAR => Some((None, none)),
+            Some((to, _)) if !to.is_plausible() => Some((None, none)),
             Some((to, forms)) => Some((Some(to), forms)),
             None => is_no_end(raw).then_some((None, none)),
         },

@@ -35,7 +35,7 @@ fn compact(text: String) -> String {
 
 fn naive(document: &[u8]) -> Option<Told<Read>> {
     let document: Map<String, Value> = serde_json::from_slice(document).ok()?;
-    match document.get("status")?.as_str()? {
+    match document.get("status")?.as_str()?.trim().to_ascii_uppercase().as_str() {
         "PENDING" => Some(Told::Pending),
         "RUNNING" => Some(Told::Running),
         "FAILED" => Some(Told::Failed(naive_message(document.get("errorMessage")))),

@@ -231,13 +231,19 @@ async fn every_status_of_a_job_is_known_and_any_other_is_named() {
         polled(Answer::ok(r#"{"status":"RUNNING","data":null}"#)).await,
         Ok(Poll::Running)
     );
+    assert_matches!(polled(Answer::ok(r#"{"status":"Pending"}"#)).await, Ok(Poll::Pending));
+    assert_matches!(polled(Answer::ok(r#"{"status":"running "}"#)).await, Ok(Poll::Running));
+    assert_matches!(
+        polled(Answer::ok(r#"{"status":"completed","data":[]}"#)).await,
+        Ok(Poll::Completed(_))
+    );
     assert_matches!(polled(Answer::ok(r#"{"status":"FAILED"}"#)).await, Ok(Poll::Failed(message)) if message == "Unknown error");
     let failed = Answer::ok(r#"{"status":"FAILED","errorMessage":"out of\u001b[31m\nmemory"}"#);
     assert_matches!(polled(failed).await, Ok(Poll::Failed(message)) if message == "out of [31m memory");
     for (body, words) in [
         (r#"{"status":"EXPLODED\n"}"#, "unknown status: EXPLODED."),
         (r#"{"status":7}"#, "unknown status: 7."),
-        (r#"{"status":"completed"}"#, "unknown status: completed."),
+        (r#"{"status":"complete"}"#, "unknown status: complete."),
         (r#"{"status":null}"#, "no status."),
         ("{}", "no status."),
     ] {

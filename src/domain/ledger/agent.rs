@@ -277,6 +277,11 @@ impl Agent {
             || self.last_told > highest
     }
 
+    /// The latest start of a visit that was reported.
+    pub(super) fn latest_start(&self) -> Option<Timestamp> {
+        self.timeline.pieces.iter().map(|piece| piece.start).max()
+    }
+
     /// Nothing is known beyond `known_to`, though a clock that was ahead said so: visits that were
     /// said to last into that time last up to there, and what was settled of it is counted anew.
     /// Counting begins at `epoch` at the latest.

@@ -245,13 +245,24 @@ impl Ledger {
             Some(epoch).filter(|_| self.book.rules.rows != Rows::Buckets);
     }
 
-    /// The target's history is known up to `to` and no further: its watermark was set by a clock
-    /// that was ahead. What was counted beyond is counted anew when it is told.
+    /// The latest start of a visit that an agent is known to be in.
+    #[must_use]
+    pub fn latest_start(&self) -> Option<Timestamp> {
+        let in_a_state = self.agents.values().map(|agent| &agent.face.standing);
+        in_a_state.filter(|standing| !standing.labels.is_empty()).map(|it| it.start).max()
+    }
+
+    /// The target's history is known up to `to` and no further, or up to the latest visit that was
+    /// reported, if that began later: its watermark was set by a clock that was ahead. What was
+    /// counted beyond is counted anew when it is told.
     ///
     /// Nothing that really happened is settled beyond the time when the newest report was asked, so
     /// the horizon goes back as well, but not behind what another target's reports have settled.
     pub fn set_back(&mut self, target: TargetId, to: Timestamp) -> Change {
         let mut change = self.begin(target);
+        let latest = self.agents.values().filter_map(|agent| agent.wake().latest_start()).max();
+        // Whoever says that this has not begun yet is wrong. What is settled of it stands.
+        let to = latest.map_or(to, |latest| latest.max(to));
         let progress = &mut self.targets[target.0];
         progress.watermark = progress.watermark.min(Some(to));
         progress.epoch = progress.epoch.map(|epoch| epoch.min(to));

@@ -85,6 +85,22 @@ fn our_clock_is_good_enough_when_the_dates_agree() {
 }
 
 #[test]
+fn no_clock_is_behind_a_visit_that_was_reported_as_far_as_ours_agrees() {
+    let mut run = Run::default();
+    (0..20).for_each(|_| run.answer(0));
+    run.clock.reported(run.now(), at_true(run.instant, -20_000));
+    run.clock.reported(run.now(), at_true(run.instant, -HOUR));
+    (0..20).for_each(|_| run.answer(-HOUR));
+    let error = run.error().expect("settled");
+    assert!((-20_100..=-20_000).contains(&error), "{error}");
+    run.own_ahead = -HOUR;
+    is_right(&run, -HOUR);
+    run.own_ahead = 0;
+    (0..20).for_each(|_| run.answer(0));
+    is_right(&run, 0);
+}
+
+#[test]
 fn one_wrong_date_moves_nothing_whenever_it_comes() {
     for wrong in [12_000, HOUR, -HOUR, 10_000 * HOUR, -BEGAN] {
         for place in 0..20 {

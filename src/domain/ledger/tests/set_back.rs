@@ -48,6 +48,28 @@ fn what_comes_after_the_watermark_was_set_back_counts_as_if_nothing_had_happened
 }
 
 #[test]
+fn what_was_reported_has_happened_and_does_not_count_again_whoever_says_that_it_is_to_come() {
+    for rows in [Rows::Intervals, Rows::Events, Rows::States] {
+        let mut one = One::new(rows, Detail::AgentSkill);
+        let told = [
+            row("user-1", "Ready", "", 500, Some(2_000)),
+            row("user-1", "Break", "", 2_000, Some(3_000)),
+            row("user-1", "Ready", "", 3_000, Some(8_900)),
+            row("user-1", "Break", "", 8_900, None),
+        ];
+        one.read(0, 1_000, &told[..1]);
+        one.read(900, 9_000, &told);
+        let counts = [one.counts("Ready", ""), one.counts("Break", "")];
+        // What is settled is forgotten but for its sums.
+        one.ledger.set_back(TARGET, at(1_500));
+        assert_eq!(one.ledger.watermark(TARGET), Some(at(8_900)), "{rows:?}");
+        let from = if rows == Rows::Intervals { 0 } else { 1 };
+        one.read(1_400, 9_000, &told[from..]);
+        assert_eq!([one.counts("Ready", ""), one.counts("Break", "")], counts, "{rows:?}");
+    }
+}
+
+#[test]
 fn an_epoch_in_the_future_goes_back_too_and_counting_begins_there() {
     let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
     one.read(5_000, 9_000, &[row("user-1", "Ready", "", 500, None)]);
