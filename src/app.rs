@@ -177,7 +177,10 @@ impl Front {
         let now = self.clock.now();
         let feeds = live_feeds(config, &privacy, &random, now.instant);
         let mut planner = Planner::new(planner_rules(config), filters.len(), now.instant, random);
-        let submits = left.resume(&mut planner, now);
+        let submits = left.resume(&mut planner, now, |id| {
+            let name = &targets[id.index()].name;
+            tracing::info!(target = %name, "taking up the report job that was under way");
+        });
         // A reload finishes no job and writes nothing: what is up or down stays so.
         if !handover.is_from_a_loop() {
             self.telemetry.restored(left.is_up(&planner, now.instant));

@@ -136,8 +136,13 @@ pub fn adopt(store: &mut dyn Store, owner: &Owner) -> Result<(), StoreError> {
 
 impl Checkpoint {
     /// Lets the plan go on from here. Returns the submits that still count, by both clocks, oldest
-    /// first.
-    pub fn resume(&self, planner: &mut Planner, now: Now) -> VecDeque<(Monotonic, Timestamp)> {
+    /// first. `taken_up` is told of every target whose job was under way and goes on.
+    pub fn resume(
+        &self,
+        planner: &mut Planner,
+        now: Now,
+        mut taken_up: impl FnMut(TargetId),
+    ) -> VecDeque<(Monotonic, Timestamp)> {
         let age = |time: Timestamp| now.utc.since(time);
         let ages: Vec<Duration> = self.submits.iter().map(|submit| age(*submit)).collect();
         planner.remember(now.instant, &ages, self.ledger.newest_asked().max(self.newest_job()));
@@ -149,7 +154,7 @@ impl Checkpoint {
             });
             let left = Left { job, failed, ..left.clone() };
             if planner.resume(now, id, &left, self.ledger.watermark(id)) {
-                tracing::info!(target_place = place, "taking up the report job that was under way");
+                taken_up(id);
             }
         }
         let mut submits: Vec<(Monotonic, Timestamp)> =

@@ -208,6 +208,15 @@ fn one_file_reads_clocks_and_one_file_spawns() {
 }
 
 #[test]
+fn the_log_calls_a_target_by_its_name_under_one_key() {
+    let complaints =
+        rust().into_iter().filter(|source| source.path.starts_with("src/")).flat_map(|source| {
+            source.must_not_say(&["(target_name =", "(target_place ="], "the key is `target`")
+        });
+    none(&complaints.collect::<Vec<_>>());
+}
+
+#[test]
 fn nothing_is_called_by_a_name_that_says_nothing() {
     let mut complaints = Vec::new();
     for source in rust() {
