@@ -300,3 +300,33 @@ async fn after_restarts_reloads_and_faults_what_is_now_is_the_truth_again() {
     world.run_for(minutes(3)).await;
     assert_eq!(world.value("cxone_target_up", &[("target", "user:100001")]), Some(1.0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_live_stays_as_it_is_over_a_reload_and_so_does_a_failure() {
+    let mut world = floor("none");
+    world.run_for(minutes(5)).await;
+    let live = |world: &World| {
+        ["cxone_live_up", "cxone_team_agents", "cxone_unavailable_agents", "cxone_agents"].map(
+            |name| {
+                let all = world.all(name).into_iter();
+                all.map(|(labels, value)| (labels.clone(), value.to_owned())).collect::<Vec<_>>()
+            },
+        )
+    };
+    let up = |world: &World| world.value("cxone_live_up", &[("feed", "agent_states")]);
+    assert_eq!(up(&world), Some(1.0));
+    world.direct.interfere(Some(Box::new(|_| Fate::Dropped)));
+    for expected in [1.0, 0.0] {
+        world.scrape().await;
+        let before = live(&world);
+        assert_eq!(up(&world), Some(expected));
+        assert!(!before[1].is_empty());
+        for _ in 0..3 {
+            world.reload(Ok(&limits())).await.unwrap();
+            world.scrape().await;
+            assert_eq!(live(&world), before);
+        }
+        let wanted = |world: &World| up(world) == Some(0.0);
+        world.run_until("a live feed that fails", minutes(2), wanted).await;
+    }
+}
