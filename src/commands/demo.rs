@@ -1,8 +1,7 @@
 //! `demo`: simulator and exporter in one process, without configuration and credentials.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::io::Write as _;
+use std::fmt::{self, Write as _};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{WEB_ADDRESS, bind_first, start};
-use super::{CommandError, random, simulate, unless_told_to_end, until_told_to_end};
+use super::{CommandError, introduce, random, simulate, unless_told_to_end, until_told_to_end};
 use crate::app::{self, Web};
 use crate::cli::{DemoArgs, DemoDialect};
 use crate::clock::Clock;
@@ -53,8 +52,10 @@ pub async fn run(args: DemoArgs, mut signals: Signals) -> Result<(), CommandErro
     let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 40, ..Web::default() };
     let exporter =
         app::exporter(&config, web, &clock, transport, Box::new(MemoryStore::default()), random())?;
-    introduce(&args, &api, &args.proxy.address(&metrics))
-        .map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;
+    let told = introduce(introduction(&args, &api, &args.proxy.address(&metrics)));
+    if unless_told_to_end(&mut signals, told).await?.is_none() {
+        return Ok(());
+    }
     let stop = CancellationToken::new();
     let tasks = Tasks::new(stop.clone());
     let simulating = serve(
@@ -75,8 +76,8 @@ pub async fn run(args: DemoArgs, mut signals: Signals) -> Result<(), CommandErro
     until_told_to_end(&tasks, &stop, signals).await
 }
 
-fn introduce(args: &DemoArgs, api: &Address, metrics: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
+fn introduction(args: &DemoArgs, api: &Address, metrics: &str) -> Result<String, fmt::Error> {
+    let mut out = String::new();
     writeln!(
         out,
         "A simulated contact centre with {} agents, and the exporter beside it. Ctrl-C ends both.",
@@ -87,7 +88,7 @@ fn introduce(args: &DemoArgs, api: &Address, metrics: &str) -> std::io::Result<(
     writeln!(out, "CXone API:   http://{api}")?;
     writeln!(out, "Within seconds:    curl -s {metrics}/metrics | grep ^cxone_agents")?;
     writeln!(out, "Within 2 minutes:  curl -s {metrics}/metrics | grep ^cxone_agents_over_limit")?;
-    out.flush()
+    Ok(out)
 }
 
 /// What is shown in both dialects: a limit that somebody passes soon.

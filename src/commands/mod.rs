@@ -12,7 +12,9 @@ pub mod serve;
 pub mod simulate;
 mod systemd;
 
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
@@ -146,6 +148,17 @@ async fn unless_told_to_end<T>(
             Ok(None)
         }
     }
+}
+
+/// Prints what is to be known of a command that runs until it is told to end. Whoever should read it
+/// may be slow: it is written where it holds up no signal.
+async fn introduce(text: Result<String, fmt::Error>) -> Result<(), CommandError> {
+    let text = text.map_err(|cause| CommandError::Failed(cause.to_string()))?;
+    let written = tasks::off_thread(move || {
+        let mut out = std::io::stdout();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    });
+    written.await.map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))
 }
 
 /// Randomness that differs from process to process, so that many of them do not move in step.

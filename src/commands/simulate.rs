@@ -1,6 +1,6 @@
 //! `simulate`: the simulated contact centre as a server of its own.
 
-use std::io::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{WEB_ADDRESS, bind_first};
-use super::{CommandError, unless_told_to_end, until_told_to_end};
+use super::{CommandError, introduce, unless_told_to_end, until_told_to_end};
 use crate::cli::SimulateArgs;
 use crate::clock::Clock;
-use crate::server::{Abort, Body, Limits, serve};
+use crate::server::{Abort, Address, Body, Limits, serve};
 use crate::simulator::{Delivery, Simulator, SimulatorOptions};
 use crate::tasks::{Signals, Tasks, off_thread};
 
@@ -50,8 +50,10 @@ pub async fn run(args: SimulateArgs, mut signals: Signals) -> Result<(), Command
     }));
     let binding = bind_first(&args.listen_address, WEB_ADDRESS);
     let Some(bound) = unless_told_to_end(&mut signals, binding).await? else { return Ok(()) };
-    introduce(&simulator, bound.address().to_string())
-        .map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))?;
+    let told = introduce(introduction(&simulator, bound.address()));
+    if unless_told_to_end(&mut signals, told).await?.is_none() {
+        return Ok(());
+    }
     let stop = CancellationToken::new();
     let tasks = Tasks::new(stop.clone());
     tasks.essential(
@@ -68,11 +70,11 @@ pub async fn run(args: SimulateArgs, mut signals: Signals) -> Result<(), Command
 }
 
 /// Tells all that a client of it needs to know.
-fn introduce(simulator: &Simulator, address: String) -> std::io::Result<()> {
+fn introduction(simulator: &Simulator, address: &Address) -> Result<String, fmt::Error> {
     let options = simulator.options();
     let users: Vec<&str> =
         simulator.floor().agents().take(SHOWN_USERS).map(|agent| &*agent.id).collect();
-    let mut out = std::io::stdout().lock();
+    let mut out = String::new();
     writeln!(out, "A simulated contact centre with {} agents.", options.agents)?;
     writeln!(out, "address:       http://{address}")?;
     writeln!(out, "client id:     {}", options.client_id)?;
@@ -81,7 +83,7 @@ fn introduce(simulator: &Simulator, address: String) -> std::io::Result<()> {
     writeln!(out, "platform's API, with the same client or without:")?;
     writeln!(out, "access key id: {}", options.access_key_id)?;
     writeln!(out, "its secret:    {}", options.access_key_secret.expose_secret())?;
-    out.flush()
+    Ok(out)
 }
 
 /// Answers requests as CXone would.

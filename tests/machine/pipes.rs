@@ -71,6 +71,24 @@ fn a_stderr_that_nobody_reads_holds_up_neither_the_start_nor_polling_nor_the_end
 }
 
 #[test]
+fn a_stdout_that_nobody_reads_holds_up_no_signal() {
+    for more in [&["simulate"][..], &["demo", "--simulate.listen-address=127.0.0.1:0"]] {
+        let (reader, mut writer) = pipe().unwrap();
+        let full = writer.try_clone().unwrap();
+        let filler = vec![b'x'; 1024 * 1024];
+        let filling = std::thread::Builder::new().spawn(move || drop(writer.write_all(&filler)));
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut long = command(more);
+        long.arg(format!("--web.listen-address={address}")).stdout(full).stderr(Stdio::null());
+        let mut child = Ended(long.spawn().unwrap());
+        wait_for("the address", || std::net::TcpStream::connect(&address).ok());
+        assert_eq!(child.terminate(), Some(0), "{more:?}");
+        drop(reader);
+        filling.unwrap().join().unwrap();
+    }
+}
+
+#[test]
 fn a_stderr_that_is_full_or_closed_costs_messages_that_are_counted_and_nothing_else() {
     let closed = || Stdio::from(pipe().unwrap().1);
     let full = || Stdio::from(OpenOptions::new().write(true).open("/dev/full").unwrap());
