@@ -16,6 +16,8 @@ mod process;
 mod addresses;
 #[path = "machine/files.rs"]
 mod files;
+#[path = "machine/large_reports.rs"]
+mod large_reports;
 #[path = "machine/limits.rs"]
 mod limits;
 #[path = "machine/owners.rs"]
