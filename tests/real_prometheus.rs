@@ -277,9 +277,9 @@ fn run_dashboards(prometheus: &Prometheus) -> Result<(), String> {
     if good { Ok(()) } else { Err(said) }
 }
 
-/// Families that this exporter does not show: they need the dialect `platform`, or a web
-/// configuration.
-const NOT_SHOWN_HERE: [&str; 8] = [
+/// Families and endpoints that this exporter does not show: they need the dialect `platform`, or a
+/// web configuration.
+const NOT_SHOWN_HERE: [&str; 9] = [
     "cxone_live_",
     "cxone_unavailable_agents",
     "cxone_team_agents",
@@ -288,6 +288,7 @@ const NOT_SHOWN_HERE: [&str; 8] = [
     "cxone_skill_service_level_",
     "cxone_exporter_certificate_expiry",
     "cxone_exporter_web_config_",
+    "endpoint=~\"states|activity\"",
 ];
 
 /// Every example in the documentation works, and finds something but for the comparison at its end.
