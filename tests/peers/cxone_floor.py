@@ -285,7 +285,7 @@ def bad_row(agent, begin, end, rng):
     return rng.choice(
         (
             {**row, "dateFrom": utc_text(end - 1), "dateTo": utc_text(begin)},
-            {**row, "dateFrom": utc_text(begin + 1).replace("Z", "+00:00")},
+            {**row, "dateFrom": begin + 1},
             {**row, "dateFrom": "yesterday"},
             {**row, "dateTo": 17},
             {**row, "count": -1},
