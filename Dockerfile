@@ -8,6 +8,7 @@ RUN rustc --print host-tuple > /target-name
 COPY Cargo.toml Cargo.lock ./
 # Cargo.toml names files in here, and cargo builds nothing without them.
 COPY benches benches
+COPY crates crates
 RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
     && cargo build --release --locked --target "$(cat /target-name)"
 # Where the sources come from is not in them: `--build-arg REVISION=$(git rev-parse HEAD)`.

@@ -10,15 +10,16 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cxone_exporter::domain::ledger::{
+use cxone_core::counts::{
     Asked, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
 };
-use cxone_exporter::domain::live::{Live, LiveRow};
-use cxone_exporter::domain::report::{Filter, RawRow, Report};
-use cxone_exporter::domain::snapshot::{Fingerprint, LiveSeries};
-use cxone_exporter::domain::time::{Timestamp, Window};
+use cxone_core::live::{Live, LiveRow};
+use cxone_core::page::snapshot::{Fingerprint, LiveSeries};
+use cxone_core::report::{Filter, RawRow, Report};
+use cxone_core::store::Store;
+use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::exposition::{Rendered, render};
-use cxone_exporter::store::{DiskStore, Store};
+use cxone_exporter::store::DiskStore;
 
 const AGENTS: usize = 50_000;
 const RUNS: usize = 7;

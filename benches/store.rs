@@ -14,17 +14,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use cap::Cap;
-use cxone_exporter::checkpoint;
-use cxone_exporter::clock::Clock;
-use cxone_exporter::domain::ledger::{
+use cxone_core::checkpoint;
+use cxone_core::counts::{
     Asked, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
 };
-use cxone_exporter::domain::privacy::AgentIds;
-use cxone_exporter::domain::report::{Filter, RawRow, Report};
-use cxone_exporter::domain::snapshot::Fingerprint;
-use cxone_exporter::domain::time::{Timestamp, Window};
+use cxone_core::page::snapshot::Fingerprint;
+use cxone_core::privacy::AgentIds;
+use cxone_core::report::{Filter, RawRow, Report};
+use cxone_core::store::Store;
+use cxone_core::time::{Timestamp, Window};
+use cxone_exporter::clock::Clock;
 use cxone_exporter::exposition::render;
-use cxone_exporter::store::{DiskStore, Store};
+use cxone_exporter::store::DiskStore;
 
 /// Counts what is asked of it, to the byte.
 #[global_allocator]

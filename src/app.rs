@@ -14,21 +14,21 @@ pub use api::{ConnectError, client, connect, proxies, timing};
 pub use rules::asked_a_minute;
 use rules::{ledger_rules, live_feeds, planner_rules, quota_facts, quota_status, show};
 
-use crate::checkpoint::{self, RestoreError};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::cxone::{Event, Observer, Transport};
-use crate::domain::backoff::Random;
-use crate::domain::planner::Planner;
-use crate::domain::privacy::Privacy;
-use crate::domain::report::Filter;
-use crate::domain::snapshot::Snapshot;
-use crate::domain::status::StoreStatus;
 use crate::exposition::render;
 use crate::poller::{Handover, Mark, Poller, Pulse, SharedServerClock, Target};
 use crate::server::{Reload, Site};
-use crate::store::Store;
 use crate::telemetry::Telemetry;
+use cxone_core::checkpoint::{self, RestoreError};
+use cxone_core::page::snapshot::Snapshot;
+use cxone_core::page::status::StoreStatus;
+use cxone_core::plan::backoff::Random;
+use cxone_core::plan::planner::Planner;
+use cxone_core::privacy::Privacy;
+use cxone_core::report::Filter;
+use cxone_core::store::Store;
 
 use shown::SharedShown;
 

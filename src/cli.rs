@@ -4,6 +4,7 @@
 mod listen;
 mod maintenance;
 mod proxy;
+#[cfg(feature = "simulator")]
 mod simulated;
 mod source;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use crate::cxone::BaseUrl;
 pub use listen::{Listen, ListenAddress};
 pub use maintenance::{CompletionsArgs, EraseArgs, ManArgs};
 pub use proxy::{ExternalUrl, ProxyArgs};
+#[cfg(feature = "simulator")]
 pub use simulated::{DemoArgs, DemoDialect, SimulateArgs};
 pub use source::ConfigArgs;
 use values::{span_of_history, user_id};
@@ -74,12 +76,14 @@ pub enum Command {
     /// Run the exporter
     Serve(ServeArgs),
     /// Run a simulated contact centre and an exporter of it, to try
+    #[cfg(feature = "simulator")]
     Demo(DemoArgs),
     /// Fetch one agent's state history and print it
     History(HistoryArgs),
     /// Check the configuration; with --live also the credentials and a report job
     Check(CheckArgs),
     /// Run a simulated contact centre with CXone's APIs
+    #[cfg(feature = "simulator")]
     Simulate(Box<SimulateArgs>),
     /// Forget an agent in the store; the exporter must be stopped
     Erase(EraseArgs),
@@ -93,7 +97,16 @@ impl Command {
     /// Whether it runs until a signal ends it.
     #[must_use]
     pub const fn runs_until_told(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Demo(_) | Self::Simulate(_))
+        match self {
+            Self::Serve(_) => true,
+            #[cfg(feature = "simulator")]
+            Self::Demo(_) | Self::Simulate(_) => true,
+            Self::History(_)
+            | Self::Check(_)
+            | Self::Erase(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
+        }
     }
 }
 

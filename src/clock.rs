@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::domain::time::{Monotonic, Now, Timestamp};
+use cxone_core::time::{Monotonic, Now, Timestamp};
 
 /// Where now comes from. Both faces are read together, so that no two parts of a decision see
 /// different times.

@@ -30,7 +30,7 @@ use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use crate::domain::owner::Owner;
+use cxone_core::owner::Owner;
 
 pub use duration::{parse_duration, show_duration};
 pub use files::{Content, Seen};
@@ -40,9 +40,9 @@ pub use outside::{ENVIRONMENT, Flags, Overrides};
 pub use source::{Loaded, Source};
 pub use targets::{ALL_AGENTS, user_id_doubt};
 
-pub use crate::domain::ledger::{Detail, Rows, WRAP_UP};
-pub use crate::domain::privacy::{AgentIds, IdKey};
-pub use crate::domain::report::Filter;
+pub use cxone_core::counts::{Detail, Rows, WRAP_UP};
+pub use cxone_core::privacy::{AgentIds, IdKey};
+pub use cxone_core::report::Filter;
 
 use mistake::Notes;
 use section::Section;

@@ -1,14 +1,12 @@
 //! A Prometheus exporter for the agent states of a NICE CXone contact centre.
 //!
-//! Arrows point inward only: `main` → [`commands`] → [`app`] → adapters → [`domain`].
+//! Arrows point inward only: `main` → [`commands`] → [`app`] → adapters → [`cxone_core`].
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`domain`] | the pure core: what is counted, and what is asked for when |
 //! | [`cxone`] | the client of CXone's API: transport, token, requests, reading of reports |
 //! | [`exposition`] | the table of metric families, and a snapshot as text |
 //! | [`server`] | the HTTP server: accept loop, limits, content negotiation |
-//! | [`simulator`] | a simulated contact centre with CXone's API in front |
 //! | [`cli`] | the command line: what each command takes, exit codes |
 //! | [`config`] | text → typed configuration, all mistakes at once |
 //! | [`commands`] | one file a command |
@@ -25,19 +23,16 @@
 
 pub mod app;
 pub mod build_info;
-pub mod checkpoint;
 pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod cxone;
-pub mod domain;
 pub mod exposition;
 pub mod logging;
 pub mod poller;
 pub mod reload;
 pub mod server;
-pub mod simulator;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;

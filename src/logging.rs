@@ -20,9 +20,9 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::cli::{LogArgs, LogLevel};
 use crate::clock::Clock;
-use crate::domain::hidden::visible_lines;
-use crate::domain::time::Monotonic;
 use crate::tasks;
+use cxone_core::hidden::visible_lines;
+use cxone_core::time::Monotonic;
 
 use lines::Lines;
 use output::Output;

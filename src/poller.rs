@@ -31,18 +31,18 @@ pub use trouble::trouble;
 use crate::clock::Clock;
 use crate::cxone::platform::{LivePage, Progress};
 use crate::cxone::{AnyClient, ApiError, Endpoint, Paging, Poll, ReportRequest};
-use crate::domain::fetch::{Failure, JobId, Outcome, Reply, Trouble};
-use crate::domain::ledger::{Key, Ledger, Origin, Record, Show, TargetId};
-use crate::domain::live::Ask;
-use crate::domain::planner::{AHEAD, Action, Planner};
-use crate::domain::privacy::Privacy;
-use crate::domain::report::{Filter, Report, RowOddities};
-use crate::domain::snapshot::Fingerprint;
-use crate::domain::status::{RecentErrors, StoreStatus};
-use crate::domain::time::{Monotonic, Now, Timestamp, Window};
-use crate::store::Store;
 use crate::tasks::off_thread;
 use crate::telemetry::Telemetry;
+use cxone_core::counts::{Key, Ledger, Origin, Record, Show, TargetId};
+use cxone_core::live::Ask;
+use cxone_core::page::snapshot::Fingerprint;
+use cxone_core::page::status::{RecentErrors, StoreStatus};
+use cxone_core::plan::fetch::{Failure, JobId, Outcome, Reply, Trouble};
+use cxone_core::plan::planner::{AHEAD, Action, Planner};
+use cxone_core::privacy::Privacy;
+use cxone_core::report::{Filter, Report, RowOddities};
+use cxone_core::store::Store;
+use cxone_core::time::{Monotonic, Now, Timestamp, Window};
 
 /// One target as the loop needs it.
 #[derive(Clone, Debug)]

@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{Front, Refused};
 use crate::config::Config;
 use crate::cxone::Transport;
-use crate::domain::backoff::Random;
 use crate::poller::{Handover, Poller};
 use crate::tasks::off_thread;
+use cxone_core::plan::backoff::Random;
 
 /// Orders that may wait; more are refused, for the last of them reads what all of them would.
 const MOST_ORDERS: usize = 4;

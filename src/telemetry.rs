@@ -22,12 +22,12 @@ use watched::Watched;
 
 use crate::build_info;
 use crate::cxone::{Endpoint, Event};
-use crate::domain::fetch::Failure;
-use crate::domain::ledger::Applied;
-use crate::domain::report::{LenientForm, RowOddities, RowRejection};
-use crate::domain::server_clock::DateNoted;
-use crate::domain::time::Timestamp;
 use crate::exposition::{Own, OwnText, families};
+use cxone_core::counts::Applied;
+use cxone_core::plan::fetch::Failure;
+use cxone_core::plan::server_clock::DateNoted;
+use cxone_core::report::{LenientForm, RowOddities, RowRejection};
+use cxone_core::time::Timestamp;
 
 pub use known::Known;
 
@@ -327,8 +327,8 @@ fn count(number: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::snapshot::Snapshot;
     use crate::exposition::{Format, render};
+    use cxone_core::page::snapshot::Snapshot;
 
     fn text(own: &Own) -> String {
         let page = render(Snapshot::default(), None).page(Format::OpenMetrics, own);

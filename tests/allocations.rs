@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
+use cxone_core::counts::{
+    Asked, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+};
+use cxone_core::page::status::Standings;
+use cxone_core::plan::fetch::JobId;
+use cxone_core::report::{RawRow, Report};
+use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::{
     Client, ClientOptions, Limits, Poll, Response, Transport, TransportError,
 };
-use cxone_exporter::domain::fetch::JobId;
-use cxone_exporter::domain::ledger::{
-    Asked, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
-};
-use cxone_exporter::domain::report::{RawRow, Report};
-use cxone_exporter::domain::status::Standings;
-use cxone_exporter::domain::time::{Timestamp, Window};
 use cxone_exporter::exposition::{Own, render};
 use cxone_exporter::server::{QuotaOf, QuotaStatus, Readiness, Site, Sources, StatusView};
 use futures_util::future::{BoxFuture, FutureExt as _};

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use allocation_counter::measure;
-use cxone_exporter::domain::ledger::{
+use cxone_core::counts::{
     Asked, Change, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
 };
-use cxone_exporter::domain::report::{Filter, RawRow, Report};
-use cxone_exporter::domain::time::{Timestamp, Window};
+use cxone_core::report::{Filter, RawRow, Report};
+use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::exposition::render;
 
 const MINUTE: i64 = 60_000;

@@ -6,9 +6,10 @@ use std::fs;
 use std::path::Path;
 
 use assert_cmd::Command;
+use cxone_core::counts::{Key, Record};
+use cxone_core::store::Store;
 use cxone_exporter::config::{AgentIds, IdKey};
-use cxone_exporter::domain::ledger::{Key, Record};
-use cxone_exporter::store::{DiskStore, Store};
+use cxone_exporter::store::DiskStore;
 
 /// Runs a command line and gives its exit status, what it printed, and what it complained of.
 fn run(arguments: &[&str]) -> (i32, String, String) {

@@ -38,12 +38,12 @@ use std::time::Duration;
 
 use chance::Chance;
 use counted::Sums;
+use cxone_core::time::Window;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::commands::simulate::handler;
-use cxone_exporter::domain::time::Window;
 use cxone_exporter::server::{Limits, bind, serve};
-use cxone_exporter::simulator::{Endpoint, Faults, Rows, Simulator, SimulatorOptions};
 use cxone_exporter::tasks::Tasks;
+use cxone_simulator::{Endpoint, Faults, Rows, Simulator, SimulatorOptions};
 use process::{Running, command, get, wait_for_at_most};
 use strict::{Dialect, Page, parse};
 use tokio::runtime::Runtime;

@@ -6,15 +6,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use cxone_core::live::Feed;
+use cxone_core::plan::fetch::Failure;
+use cxone_core::plan::server_clock::DateFault;
+use cxone_core::report::RowRejection;
 use cxone_exporter::cli::parse_args;
 use cxone_exporter::config::{Config, ConfigText, KEYS, Overrides, TargetsNeeded};
 use cxone_exporter::cxone::Endpoint;
-use cxone_exporter::domain::fetch::Failure;
-use cxone_exporter::domain::live::Feed;
-use cxone_exporter::domain::report::RowRejection;
-use cxone_exporter::domain::server_clock::DateFault;
 use cxone_exporter::exposition::families::{ALL, Kind};
-use cxone_exporter::simulator::{Fault, Faults, Oddity, RowFault, Rows};
+use cxone_simulator::{Fault, Faults, Oddity, RowFault, Rows};
 
 const METRICS: &str = include_str!("../docs/metrics.md");
 const SIMULATOR: &str = include_str!("../docs/simulator.md");

@@ -10,13 +10,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cxone_exporter::domain::live::Feed;
-use cxone_exporter::domain::names::label_value;
-use cxone_exporter::domain::snapshot::{
+use cxone_core::live::Feed;
+use cxone_core::names::label_value;
+use cxone_core::page::snapshot::{
     AgentSeries, FeedSeries, LabelSeries, LabelSets, LiveSeries, Shard, SkillAgents, SkillSeries,
     Snapshot, StateSeries, TargetSeries, TeamAgents, VisitDurations,
 };
-use cxone_exporter::domain::time::Timestamp;
+use cxone_core::time::Timestamp;
 use cxone_exporter::exposition::families::{self, Kind, Source};
 use cxone_exporter::exposition::{Format, Page, render};
 use proptest::prelude::*;

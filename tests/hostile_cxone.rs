@@ -17,15 +17,15 @@ use std::thread;
 use std::time::Duration;
 
 use cap::Cap;
+use cxone_core::plan::fetch::{Failure, JobId};
+use cxone_core::report::{Filter, Report};
+use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::platform::Credentials;
 use cxone_exporter::cxone::{
     ApiError, BaseUrl, Client, ClientOptions, HttpLimits, HttpTransport, Limits, Network, Paging,
     PlatformClient, PlatformOptions, Poll, ReportRequest,
 };
-use cxone_exporter::domain::fetch::{Failure, JobId};
-use cxone_exporter::domain::report::{Filter, Report};
-use cxone_exporter::domain::time::{Timestamp, Window};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use secrecy::SecretString;
@@ -269,7 +269,7 @@ fn ask(dialect: Dialect, server: &Hostile) -> Result<(usize, u64), ApiError> {
                 paging.into_rows()
             }
         };
-        let rejected = cxone_exporter::domain::report::RowRejection::ALL
+        let rejected = cxone_core::report::RowRejection::ALL
             .into_iter()
             .map(|reason| report.rejected(reason))
             .sum();

@@ -17,13 +17,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cap::Cap;
+use cxone_core::plan::backoff::Random;
+use cxone_core::store::MemoryStore;
+use cxone_core::time::Timestamp;
 use cxone_exporter::app::{self, Web};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
 use cxone_exporter::cxone::{Response, Transport, TransportError};
-use cxone_exporter::domain::backoff::Random;
-use cxone_exporter::domain::time::Timestamp;
-use cxone_exporter::store::MemoryStore;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 use http::{HeaderMap, Method, Request, StatusCode};

@@ -20,8 +20,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::time::Duration;
 
-use cxone_exporter::domain::time::Timestamp;
-use cxone_exporter::simulator::{Fault, Faults, SimulatorOptions};
+use cxone_core::time::Timestamp;
+use cxone_simulator::{Fault, Faults, SimulatorOptions};
 use world::{Plan, START, World};
 
 /// Long enough to compare a day with that of the week before; it ends at 13:05.

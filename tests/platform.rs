@@ -17,14 +17,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cxone_core::plan::backoff::Random;
+use cxone_core::store::{MemoryStore, Shelf};
+use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::app::{self, Web};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
-use cxone_exporter::domain::backoff::Random;
-use cxone_exporter::domain::time::{Timestamp, Window};
 use cxone_exporter::server::Site;
-use cxone_exporter::simulator::{Floor, FloorOptions};
-use cxone_exporter::store::{MemoryStore, Shelf};
+use cxone_simulator::{Floor, FloorOptions};
 use http::Request;
 use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;

@@ -30,8 +30,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use counted::{Once, Sums};
-use cxone_exporter::domain::time::{Timestamp, Window};
-use cxone_exporter::simulator::{Endpoint, Faults, HistoryRows, SimulatorOptions};
+use cxone_core::time::{Timestamp, Window};
+use cxone_simulator::{Endpoint, Faults, HistoryRows, SimulatorOptions};
 use world::{Plan, World};
 
 /// Signs in with the access key alone and discovers the rest.

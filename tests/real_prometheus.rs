@@ -25,9 +25,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
-use cxone_exporter::domain::time::{Timestamp, Window};
-use cxone_exporter::simulator::{Floor, FloorOptions, State, Visit};
+use cxone_simulator::{Floor, FloorOptions, State, Visit};
 use prometheus::{Prometheus, Scrape};
 use strict::{Dialect, Page};
 use tools::{Running, are_here, get, repository, run, within};

@@ -47,7 +47,7 @@ mod soak;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use cxone_exporter::simulator::SimulatorOptions;
+use cxone_simulator::SimulatorOptions;
 
 /// Two targets that share no agents.
 const TWO_TEAMS: &str = "

@@ -12,15 +12,16 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cxone_exporter::checkpoint;
-use cxone_exporter::domain::ledger::{
+use cxone_core::checkpoint;
+use cxone_core::counts::{
     Asked, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
 };
-use cxone_exporter::domain::privacy::AgentIds;
-use cxone_exporter::domain::report::{Filter, RawRow, Report};
-use cxone_exporter::domain::snapshot::{AgentSeries, Snapshot};
-use cxone_exporter::domain::time::{Timestamp, Window};
-use cxone_exporter::store::{DiskStore, MemoryStore, Store, VERSION};
+use cxone_core::page::snapshot::{AgentSeries, Snapshot};
+use cxone_core::privacy::AgentIds;
+use cxone_core::report::{Filter, RawRow, Report};
+use cxone_core::store::{MemoryStore, Store, VERSION};
+use cxone_core::time::{Timestamp, Window};
+use cxone_exporter::store::DiskStore;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cxone_core::plan::fetch::JobId;
+use cxone_core::report::Report;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::{
     Client, ClientOptions, Limits, Poll, Response, Transport, TransportError, TransportFault,
 };
-use cxone_exporter::domain::fetch::JobId;
-use cxone_exporter::domain::report::Report;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use http::{HeaderMap, Request, StatusCode};

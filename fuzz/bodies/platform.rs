@@ -4,14 +4,14 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use cxone_core::live::Ask;
+use cxone_core::report::Filter;
+use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::platform::Credentials;
 use cxone_exporter::cxone::{
     ApiError, Limits, Paging, PlatformClient, PlatformOptions, ReportRequest, RowList,
 };
-use cxone_exporter::domain::live::Ask;
-use cxone_exporter::domain::report::Filter;
-use cxone_exporter::domain::time::{Timestamp, Window};
 use secrecy::SecretString;
 
 use super::is_json;

@@ -5,14 +5,14 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use cxone_exporter::checkpoint;
-use cxone_exporter::domain::ledger::{
+use cxone_core::checkpoint;
+use cxone_core::counts::{
     Asked, Key, Ledger, Origin, Record, Restored, Rows, Rules, Show, ShownTarget, TargetId,
 };
-use cxone_exporter::domain::privacy::AgentIds;
-use cxone_exporter::domain::report::{Filter, RawRow, Report};
-use cxone_exporter::domain::time::{Timestamp, Window};
-use cxone_exporter::store::{Store, StoreError};
+use cxone_core::privacy::AgentIds;
+use cxone_core::report::{Filter, RawRow, Report};
+use cxone_core::store::{Store, StoreError};
+use cxone_core::time::{Timestamp, Window};
 
 use super::played::EIGHT;
 

@@ -4,14 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cxone_core::counts::{Asked, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
+use cxone_core::plan::fetch::JobId;
+use cxone_core::report::Report;
+use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::{ApiError, Client, ClientOptions, Limits, Poll, RowList, RowSink};
-use cxone_exporter::domain::fetch::JobId;
-use cxone_exporter::domain::ledger::{
-    Asked, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
-};
-use cxone_exporter::domain::report::Report;
-use cxone_exporter::domain::time::{Timestamp, Window};
 use secrecy::SecretString;
 
 use super::is_json;

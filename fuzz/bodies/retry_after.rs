@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use cxone_core::time::Timestamp;
 use cxone_exporter::cxone::retry_after::{LONGEST, date, retry_after};
-use cxone_exporter::domain::time::Timestamp;
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue};
 

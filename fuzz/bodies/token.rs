@@ -5,13 +5,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cxone_core::plan::fetch::JobId;
+use cxone_core::time::Timestamp;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::platform::Credentials;
 use cxone_exporter::cxone::{
     ApiError, Client, ClientOptions, Limits, PlatformClient, PlatformOptions, Poll, RowList,
 };
-use cxone_exporter::domain::fetch::JobId;
-use cxone_exporter::domain::time::Timestamp;
 use http::Request;
 use secrecy::SecretString;
 

@@ -13,7 +13,7 @@ use crate::cxone::{
     Network, Observer, PlatformClient, PlatformOptions, Proxies, ProxyError, Transport,
     TransportError,
 };
-use crate::domain::fetch::JobTiming;
+use cxone_core::plan::fetch::JobTiming;
 
 /// Why the way to CXone cannot be made.
 #[derive(Debug, thiserror::Error)]

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use super::timing;
 use crate::config::{Config, Dialect};
-use crate::domain::backoff::Random;
-use crate::domain::ledger::{self, LabelLimits, Show};
-use crate::domain::live::{Live, LivePlan, LiveRules};
-use crate::domain::names::own_name;
-use crate::domain::planner::{self, Asking};
-use crate::domain::privacy::Privacy;
-use crate::domain::time::Monotonic;
-use crate::domain::window::WindowRules;
 use crate::poller::LiveFeeds;
 use crate::server::{QuotaOf, QuotaStatus};
 use crate::telemetry::QuotaFacts;
+use cxone_core::counts::{self, LabelLimits, Show};
+use cxone_core::live::{Live, LivePlan, LiveRules};
+use cxone_core::names::own_name;
+use cxone_core::plan::backoff::Random;
+use cxone_core::plan::planner::{self, Asking};
+use cxone_core::plan::window::WindowRules;
+use cxone_core::privacy::Privacy;
+use cxone_core::time::Monotonic;
 
 /// What the configuration asks of the quota in a minute: report jobs, or the requests that there
 /// are at least.
@@ -97,8 +97,8 @@ pub(super) fn live_feeds(
     }
 }
 
-pub(super) fn ledger_rules(config: &Config) -> ledger::Rules {
-    ledger::Rules {
+pub(super) fn ledger_rules(config: &Config) -> counts::Rules {
+    counts::Rules {
         rows: config.api.rows,
         lookback: config.poll.lookback,
         overlap: config.poll.overlap,

@@ -4,13 +4,13 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::Web;
 use crate::clock::Clock;
-use crate::domain::hidden::visible;
-use crate::domain::snapshot::Snapshot;
-use crate::domain::status::Standings;
 use crate::exposition::render;
 use crate::poller::{Publish, Tell};
 use crate::server::{QuotaStatus, Readiness, Site, Sources, StatusView};
 use crate::telemetry::{Known, Telemetry};
+use cxone_core::hidden::visible;
+use cxone_core::page::snapshot::Snapshot;
+use cxone_core::page::status::Standings;
 
 /// What is shown, shared between what polls and what answers.
 #[derive(Clone, Default)]

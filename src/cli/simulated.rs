@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::values::{at_least_a_second, count};
 use super::{ListenAddress, ProxyArgs};
 use crate::config::parse_duration;
-use crate::simulator::{Faults, HistoryRows, Rows};
+use cxone_simulator::{Faults, HistoryRows, Rows};
 
 /// `demo`.
 #[derive(Clone, Debug, Args)]

@@ -12,11 +12,11 @@ use crate::clock::Clock;
 use crate::config::web::read_file;
 use crate::config::{Api, Config, ConfigErrors, Dialect, Seen, TargetsNeeded, show_duration};
 use crate::cxone::{AnyClient, ErrorKind, Proxies, ReportRequest, RowList, Way};
-use crate::domain::fetch::Failure;
-use crate::domain::hidden::visible;
-use crate::domain::ledger::Rows;
-use crate::domain::report::{RawRow, RowRejection};
-use crate::domain::time::Window;
+use cxone_core::counts::Rows;
+use cxone_core::hidden::visible;
+use cxone_core::plan::fetch::Failure;
+use cxone_core::report::{RawRow, RowRejection};
+use cxone_core::time::Window;
 
 /// Checks, and prints what it finds.
 ///

@@ -6,8 +6,8 @@ use super::CommandError;
 use super::check::say;
 use crate::cxone::platform::LivePage;
 use crate::cxone::{ApiError, PlatformClient, RowList};
-use crate::domain::live::{Ask, LiveRow};
-use crate::domain::time::{Timestamp, Window};
+use cxone_core::live::{Ask, LiveRow};
+use cxone_core::time::{Timestamp, Window};
 
 /// Where everybody is now, by agent.
 pub(super) type Live = BTreeMap<String, LiveRow>;

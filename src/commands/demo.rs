@@ -9,15 +9,15 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{WEB_ADDRESS, bind_first, start};
-use super::{CommandError, introduce, random, simulate, unless_told_to_end, until_told_to_end};
+use super::{CommandError, random, simulate, unless_told_to_end, until_told_to_end};
 use crate::app::{self, Web};
 use crate::cli::{DemoArgs, DemoDialect};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigText, Overrides, TargetsNeeded};
 use crate::server::{Address, Limits, Server, serve};
-use crate::simulator::{Simulator, SimulatorOptions};
-use crate::store::MemoryStore;
 use crate::tasks::{Signals, Tasks};
+use cxone_core::store::MemoryStore;
+use cxone_simulator::{Simulator, SimulatorOptions};
 
 /// Days pass this much faster than real ones, so that there is something to see.
 const PACE: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
@@ -52,7 +52,7 @@ pub async fn run(args: DemoArgs, mut signals: Signals) -> Result<(), CommandErro
     let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 40, ..Web::default() };
     let exporter =
         app::exporter(&config, web, &clock, transport, Box::new(MemoryStore::default()), random())?;
-    let told = introduce(introduction(&args, &api, &args.proxy.address(&metrics)));
+    let told = simulate::introduce(introduction(&args, &api, &args.proxy.address(&metrics)));
     if unless_told_to_end(&mut signals, told).await?.is_none() {
         return Ok(());
     }

@@ -4,8 +4,8 @@ use super::CommandError;
 use super::pages::print;
 use crate::cli::EraseArgs;
 use crate::config::{AgentIds, Flags, TargetsNeeded, load};
-use crate::domain::ledger::Key;
 use crate::store::DiskStore;
+use cxone_core::counts::Key;
 
 /// Forgets the agent, and says so. The store is written anew, so that nothing of the agent is left
 /// in its file.

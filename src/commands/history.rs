@@ -14,10 +14,10 @@ use crate::cli::{HistoryArgs, HistoryFormat, TargetArgs};
 use crate::clock::Clock;
 use crate::config::{TargetsNeeded, show_duration};
 use crate::cxone::{AnyClient, ReportRequest, RowList};
-use crate::domain::hidden::{visible, visible_json};
-use crate::domain::report::{Filter, RawRow};
-use crate::domain::time::{Timestamp, Window};
 use crate::logging;
+use cxone_core::hidden::{visible, visible_json};
+use cxone_core::report::{Filter, RawRow};
+use cxone_core::time::{Timestamp, Window};
 
 /// A record as the API names its fields.
 #[derive(Serialize)]
@@ -290,13 +290,13 @@ mod tests {
             assert!(csv.contains(cell), "{cell} is not in\n{csv}");
         }
         assert_eq!(csv.lines().count(), 5, "{csv}");
-        assert!(!csv.contains(|c| c != '\n' && crate::domain::hidden::is_hidden(c)), "{csv}");
+        assert!(!csv.contains(|c| c != '\n' && cxone_core::hidden::is_hidden(c)), "{csv}");
     }
 
     #[test]
     fn json_tells_what_cxone_said_and_steers_no_terminal() {
         let json = written(HistoryFormat::Json, &odd_rows());
-        assert!(!json.contains(|c| c != '\n' && crate::domain::hidden::is_hidden(c)), "{json}");
+        assert!(!json.contains(|c| c != '\n' && cxone_core::hidden::is_hidden(c)), "{json}");
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json[1]["stateName"], "a\u{202e}b\tc");
         assert_eq!(json[0]["skillName"], "=1+1");

@@ -2,6 +2,7 @@
 
 pub mod check;
 mod check_platform;
+#[cfg(feature = "simulator")]
 pub mod demo;
 pub mod erase;
 mod healthy;
@@ -9,12 +10,11 @@ pub mod history;
 mod live;
 pub mod pages;
 pub mod serve;
+#[cfg(feature = "simulator")]
 pub mod simulate;
 mod systemd;
 
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
@@ -23,10 +23,10 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{Cli, Command, EXIT_CONFIG, EXIT_FAILURE};
 use crate::config::{Config, ConfigErrors, Dialect};
 use crate::cxone::Way;
-use crate::domain::backoff::Random;
-use crate::store::StoreError;
 use crate::tasks::{Hangups, Signals};
 use crate::{app, build_info, logging, tasks};
+use cxone_core::plan::backoff::Random;
+use cxone_core::store::StoreError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -99,9 +99,11 @@ fn execute(command: Command) -> Result<(), CommandError> {
     let result = runtime.block_on(async {
         match command {
             Command::Serve(args) => serve::run(args, hangups()?, signals()?).await,
+            #[cfg(feature = "simulator")]
             Command::Demo(args) => demo::run(args, signals()?).await,
             Command::History(args) => history::run(args).await,
             Command::Check(args) => check::run(args).await,
+            #[cfg(feature = "simulator")]
             Command::Simulate(args) => simulate::run(*args, signals()?).await,
             Command::Erase(args) => erase::run(&args),
             Command::Completions(args) => pages::completions(&args),
@@ -148,17 +150,6 @@ async fn unless_told_to_end<T>(
             Ok(None)
         }
     }
-}
-
-/// Prints what is to be known of a command that runs until it is told to end. Whoever should read it
-/// may be slow: it is written where it holds up no signal.
-async fn introduce(text: Result<String, fmt::Error>) -> Result<(), CommandError> {
-    let text = text.map_err(|cause| CommandError::Failed(cause.to_string()))?;
-    let written = tasks::off_thread(move || {
-        let mut out = std::io::stdout();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush())
-    });
-    written.await.map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))
 }
 
 /// Randomness that differs from process to process, so that many of them do not move in step.

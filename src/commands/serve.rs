@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, announce, random, systemd, unless_told_to_end, until_told_to_end, warn};
 use crate::app::{self, Exporter, Web};
-use crate::checkpoint;
 use crate::cli::{Listen, ListenAddress, ServeArgs, WebArgs};
 use crate::clock::Clock;
 use crate::config::web::{Reading, WebConfig, read_file};
@@ -23,6 +22,7 @@ use crate::server::{
 use crate::store::DiskStore;
 use crate::tasks::{Hangups, Signals, Tasks, off_thread};
 use crate::telemetry::Telemetry;
+use cxone_core::checkpoint;
 
 /// How often is looked whether files with secrets have changed.
 const LOOK_AT_SECRETS_EVERY: Duration = Duration::from_secs(5);
@@ -252,6 +252,7 @@ fn guard(web: WebFile, clock: Clock, telemetry: &Arc<Telemetry>, tasks: &Tasks) 
 }
 
 /// Lets an exporter poll, and answer on all addresses.
+#[cfg(feature = "simulator")]
 pub(super) fn start(
     exporter: Exporter,
     bound: Vec<Bound>,

@@ -1,6 +1,7 @@
 //! `simulate`: the simulated contact centre as a server of its own.
 
 use std::fmt::{self, Write as _};
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +13,12 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{WEB_ADDRESS, bind_first};
-use super::{CommandError, introduce, unless_told_to_end, until_told_to_end};
+use super::{CommandError, unless_told_to_end, until_told_to_end};
 use crate::cli::SimulateArgs;
 use crate::clock::Clock;
 use crate::server::{Abort, Address, Body, Limits, serve};
-use crate::simulator::{Delivery, Simulator, SimulatorOptions};
 use crate::tasks::{Signals, Tasks, off_thread};
+use cxone_simulator::{Delivery, Simulator, SimulatorOptions};
 
 /// The longest request that is read, and the longest time for it.
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
@@ -84,6 +85,17 @@ fn introduction(simulator: &Simulator, address: &Address) -> Result<String, fmt:
     writeln!(out, "access key id: {}", options.access_key_id)?;
     writeln!(out, "its secret:    {}", options.access_key_secret.expose_secret())?;
     Ok(out)
+}
+
+/// Prints what is to be known of a command that runs until it is told to end. Whoever should read it
+/// may be slow: it is written where it holds up no signal.
+pub(super) async fn introduce(text: Result<String, fmt::Error>) -> Result<(), CommandError> {
+    let text = text.map_err(|cause| CommandError::Failed(cause.to_string()))?;
+    let written = off_thread(move || {
+        let mut out = std::io::stdout();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    });
+    written.await.map_err(|cause| CommandError::Failed(format!("cannot write: {cause}")))
 }
 
 /// Answers requests as CXone would.

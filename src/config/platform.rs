@@ -108,7 +108,7 @@ pub(super) fn read(
 }
 
 fn is_cxone(url: &Url) -> bool {
-    url.host_str().is_some_and(crate::domain::hosts::is_cxone)
+    url.host_str().is_some_and(cxone_core::hosts::is_cxone)
 }
 
 fn area_url(text: &str) -> Result<Url, String> {

@@ -15,8 +15,8 @@ use super::targets::default_name;
 use super::{
     AgentIds, Api, Config, Detail, IdKey, Jobs, Metrics, Poll, Quota, Rows, States, Target, WRAP_UP,
 };
-use crate::domain::names::{MAX_LABEL_BYTES, label_value};
-use crate::domain::planner::least_news;
+use cxone_core::names::{MAX_LABEL_BYTES, label_value};
+use cxone_core::plan::planner::least_news;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

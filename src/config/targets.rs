@@ -7,7 +7,7 @@ use super::mistake::{Notes, Origin, quote};
 use super::outside::Overrides;
 use super::section::{Found, Section};
 use super::{Filter, Rows, Target};
-use crate::domain::names::MAX_LABEL_BYTES;
+use cxone_core::names::MAX_LABEL_BYTES;
 
 /// The filter type of `user: ID`.
 const USER: &str = "user";

@@ -31,7 +31,7 @@ use super::keys::Table;
 use super::mistake::Notes;
 use super::section::Section;
 use super::{ConfigErrors, ConfigText, yaml};
-use crate::domain::time::Timestamp;
+use cxone_core::time::Timestamp;
 
 pub use clients::certificate_trouble;
 pub use read::{Reading, read_file};

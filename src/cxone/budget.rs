@@ -10,8 +10,8 @@ use tokio::sync::{Mutex as Queue, MutexGuard as First};
 
 use super::error::Endpoint;
 use crate::clock::Clock;
-use crate::domain::quota::Quota;
-use crate::domain::time::Monotonic;
+use cxone_core::plan::quota::Quota;
+use cxone_core::time::Monotonic;
 
 /// Turns to make a request, shared by all who make them.
 ///
@@ -129,7 +129,7 @@ mod tests {
     use futures_util::future::{FutureExt, join_all};
 
     use super::*;
-    use crate::domain::time::Timestamp;
+    use cxone_core::time::Timestamp;
 
     fn budget(requests_per_minute: u32, clock: &Clock) -> Budget {
         Budget::new(NonZeroU32::new(requests_per_minute).unwrap(), clock.clone())

@@ -8,7 +8,7 @@ use rustls::CertificateError;
 
 use super::proxy::Proxy;
 use super::transport::{TransportError, TransportFault};
-use crate::domain::time::Timestamp;
+use cxone_core::time::Timestamp;
 
 /// What `error` is, on the way `by` a proxy or none. URLs are not told: they may hold ids.
 pub(super) fn fault(error: &reqwest::Error, by: Option<&Proxy>) -> TransportError {

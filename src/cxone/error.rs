@@ -9,7 +9,7 @@ use http::StatusCode;
 
 use super::redact::SHOWN_CHARS;
 use super::transport::TransportFault;
-use crate::domain::fetch::Failure;
+use cxone_core::plan::fetch::Failure;
 
 /// What a request was for: the label `endpoint`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

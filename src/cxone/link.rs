@@ -12,7 +12,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{Request, StatusCode};
 
 use crate::clock::Clock;
-use crate::domain::time::{Monotonic, Now, Timestamp};
+use cxone_core::time::{Monotonic, Now, Timestamp};
 
 use super::Limits;
 use super::budget::{Budget, Place, Turn};

@@ -42,7 +42,7 @@ use bytes::Bytes;
 use secrecy::SecretString;
 
 use crate::clock::Clock;
-use crate::domain::fetch::JobId;
+use cxone_core::plan::fetch::JobId;
 
 use auth::{Grant, Tokens};
 use link::{Call, Link};

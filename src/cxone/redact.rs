@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::domain::hidden::is_hidden;
+use cxone_core::hidden::is_hidden;
 
 /// The longest piece of an answer that a message shows, in characters.
 pub(super) const SHOWN_CHARS: usize = 300;

@@ -11,9 +11,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::domain::fetch::JobId;
-use crate::domain::report::Filter;
-use crate::domain::time::Window;
+use cxone_core::plan::fetch::JobId;
+use cxone_core::report::Filter;
+use cxone_core::time::Window;
 
 use super::base_url::path_segment;
 use super::json;

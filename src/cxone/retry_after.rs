@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::{AGE, DATE, RETRY_AFTER};
 
-use crate::domain::time::Timestamp;
+use cxone_core::time::Timestamp;
 
 /// The longest wait that is believed.
 pub const LONGEST: Duration = Duration::from_secs(3600);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use crate::domain::report::{LenientForms, RawRow, RejectedRow, Report, RowOddities};
+use cxone_core::report::{LenientForms, RawRow, RejectedRow, Report, RowOddities};
 
 /// Takes the rows of one report. It is made empty for every report, and given out only when the
 /// report was read whole.
@@ -108,7 +108,7 @@ impl RowSink for RowList {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::Timestamp;
+    use cxone_core::time::Timestamp;
 
     #[test]
     fn of_a_visit_that_is_told_in_several_slices_one_row_is_left_as_it_was_told_last() {

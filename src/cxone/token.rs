@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use secrecy::SecretString;
 
-use crate::domain::time::Monotonic;
+use cxone_core::time::Monotonic;
 
 use super::error::{ApiError, ErrorKind};
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::domain::snapshot::{AgentSeries, Fingerprint, LabelSeries};
-use crate::domain::time::Timestamp;
+use cxone_core::page::snapshot::{AgentSeries, Fingerprint, LabelSeries};
+use cxone_core::time::Timestamp;
 
 use super::families::{self, Family};
 use super::rows::Value;

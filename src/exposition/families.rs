@@ -17,7 +17,7 @@ pub enum Kind {
 /// Who writes a family's samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// [`render`](super::render), from a [`Snapshot`](crate::domain::snapshot::Snapshot).
+    /// [`render`](super::render), from a [`Snapshot`](cxone_core::page::snapshot::Snapshot).
     Snapshot,
     /// The exporter's own registry of metrics.
     Own,

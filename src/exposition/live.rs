@@ -1,7 +1,7 @@
 //! The families of the live feeds, but for single agents.
 
-use crate::domain::live::Activity;
-use crate::domain::snapshot::{LiveSeries, SkillSeries};
+use cxone_core::live::Activity;
+use cxone_core::page::snapshot::{LiveSeries, SkillSeries};
 
 use super::families::{self, Family};
 use super::rows::Value;

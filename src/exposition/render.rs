@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::domain::snapshot::{Fingerprint, LabelSets, Shard, Snapshot};
+use cxone_core::page::snapshot::{Fingerprint, LabelSets, Shard, Snapshot};
 
 use super::Format;
 use super::agents::{FAMILIES, RenderedShard, RenderedTimes, Rendition};

@@ -9,15 +9,15 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{Format, Rendered, render};
-use crate::domain::ledger::{
+use cxone_core::counts::{
     Asked, Detail, Key, LabelLimits, Ledger, Origin, Restored, Rows, Rules, Show, ShownTarget,
     TargetId,
 };
-use crate::domain::live::{Live, LiveRow};
-use crate::domain::privacy::Privacy;
-use crate::domain::report::{Filter, RawRow, Report};
-use crate::domain::snapshot::{Fingerprint, LiveSeries};
-use crate::domain::time::{Timestamp, Window};
+use cxone_core::live::{Live, LiveRow};
+use cxone_core::page::snapshot::{Fingerprint, LiveSeries};
+use cxone_core::privacy::Privacy;
+use cxone_core::report::{Filter, RawRow, Report};
+use cxone_core::time::{Timestamp, Window};
 
 /// How many agents each target has of its own; all have those in common, too.
 const OWN: [i64; 5] = [130, 60, 1_030, 90, 140];

@@ -1,7 +1,7 @@
 //! Families as text, with their heads, in pieces.
 
-use crate::domain::snapshot::{VISIT_BUCKETS, VisitDurations};
-use crate::domain::time::Timestamp;
+use cxone_core::page::snapshot::{VISIT_BUCKETS, VisitDurations};
+use cxone_core::time::Timestamp;
 
 use super::Format;
 use super::families::{Family, Kind};

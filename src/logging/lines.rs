@@ -11,7 +11,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::cli::LogFormat;
 use crate::clock::Clock;
-use crate::domain::hidden::{is_hidden, visible_json};
+use cxone_core::hidden::{is_hidden, visible_json};
 
 /// Writes `ts`, `level`, `msg` and the message's own fields, in this order.
 pub(super) struct Lines {

@@ -5,13 +5,13 @@
 use std::collections::HashMap;
 
 use super::{Poller, Running};
-use crate::domain::fetch::Failure;
-use crate::domain::ledger::TargetId;
-use crate::domain::planner::{PastPolls, PastThrottles};
-use crate::domain::report::Filter;
-use crate::domain::status::StoreStatus;
-use crate::domain::time::Timestamp;
-use crate::store::Store;
+use cxone_core::counts::TargetId;
+use cxone_core::page::status::StoreStatus;
+use cxone_core::plan::fetch::Failure;
+use cxone_core::plan::planner::{PastPolls, PastThrottles};
+use cxone_core::report::Filter;
+use cxone_core::store::Store;
+use cxone_core::time::Timestamp;
 
 use super::LiveFeeds;
 

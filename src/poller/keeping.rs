@@ -11,14 +11,14 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{Reported, Running};
-use crate::domain::fetch::{Failure, Reply, Trouble};
-use crate::domain::ledger::{Applied, Asked, Change, Key, Ledger, Origin, Record, TargetId};
-use crate::domain::planner::{AHEAD, Ended};
-use crate::domain::privacy::Privacy;
-use crate::domain::report::{Filter, Report, RowOddities, RowRejection};
-use crate::domain::time::{Monotonic, Now, Timestamp, Window};
-use crate::store::{Store, StoreError};
 use crate::tasks::{drop_later, off_thread};
+use cxone_core::counts::{Applied, Asked, Change, Key, Ledger, Origin, Record, TargetId};
+use cxone_core::plan::fetch::{Failure, Reply, Trouble};
+use cxone_core::plan::planner::{AHEAD, Ended};
+use cxone_core::privacy::Privacy;
+use cxone_core::report::{Filter, Report, RowOddities, RowRejection};
+use cxone_core::store::{Store, StoreError};
+use cxone_core::time::{Monotonic, Now, Timestamp, Window};
 
 /// The longest that a commit is waited for.
 const COMMIT_TIME: Duration = Duration::from_secs(10);

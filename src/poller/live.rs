@@ -9,13 +9,13 @@ use futures_util::future::FutureExt;
 use super::{Reported, Running};
 use crate::cxone::platform::{LivePage, UnavailableCodes};
 use crate::cxone::{AnyClient, ApiError, ErrorKind};
-use crate::domain::fetch::Failure;
-use crate::domain::ledger::Show;
-use crate::domain::live::{
+use cxone_core::counts::Show;
+use cxone_core::live::{
     Ask, CodeTimeout, Feed, ListFault, Live, LivePlan, Skills, Told, tenant_limits,
 };
-use crate::domain::snapshot::{FeedSeries, LiveSeries};
-use crate::domain::time::{Now, Timestamp};
+use cxone_core::page::snapshot::{FeedSeries, LiveSeries};
+use cxone_core::plan::fetch::Failure;
+use cxone_core::time::{Now, Timestamp};
 
 /// The live feeds, and what they have told.
 #[derive(Debug)]

@@ -5,10 +5,10 @@ use futures_util::future::FutureExt;
 use super::{MINUTE, Reported, Running, trouble};
 use crate::cxone::platform::Progress;
 use crate::cxone::{ApiError, Paging, ReportRequest};
-use crate::domain::fetch::Reply;
-use crate::domain::ledger::TargetId;
-use crate::domain::report::Report;
-use crate::domain::time::{Now, Window};
+use cxone_core::counts::TargetId;
+use cxone_core::plan::fetch::Reply;
+use cxone_core::report::Report;
+use cxone_core::time::{Now, Window};
 
 impl Running {
     /// Asks for the next page of a window. What has been read is in memory only: a later process

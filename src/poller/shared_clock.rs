@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cxone::Event;
-use crate::domain::server_clock::{DateNoted, ServerClock};
-use crate::domain::time::{Now, Timestamp};
+use cxone_core::plan::server_clock::{DateNoted, ServerClock};
+use cxone_core::time::{Now, Timestamp};
 
 /// CXone's clock as the client's answers tell it; shared with the client's observer.
 #[derive(Clone, Debug, Default)]

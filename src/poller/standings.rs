@@ -6,12 +6,12 @@ use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{MINUTE, Poller, Running};
 use crate::cxone::AnyClient;
-use crate::domain::ledger::{ShownTarget, TargetId};
-use crate::domain::live::Feed;
-use crate::domain::snapshot::Snapshot;
-use crate::domain::status::{ClockStatus, FeedStatus, PollStatus, Standings, TargetStatus};
-use crate::domain::time::Now;
 use crate::tasks::{in_place, off_thread};
+use cxone_core::counts::{ShownTarget, TargetId};
+use cxone_core::live::Feed;
+use cxone_core::page::snapshot::Snapshot;
+use cxone_core::page::status::{ClockStatus, FeedStatus, PollStatus, Standings, TargetStatus};
+use cxone_core::time::Now;
 
 /// Takes what there is to show, and whether a report was read, or what an earlier process left is
 /// fresh; called off the loop's thread, so it may take its time. The snapshot leaves out the agents

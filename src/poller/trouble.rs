@@ -1,7 +1,7 @@
 //! What went wrong, as the plan needs it.
 
 use crate::cxone::ApiError;
-use crate::domain::fetch::{Reply, Trouble};
+use cxone_core::plan::fetch::{Reply, Trouble};
 
 /// An error of the client.
 #[must_use]

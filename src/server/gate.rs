@@ -15,7 +15,7 @@ use super::password::{Passwords, Verdict};
 use super::routes::plain;
 use crate::clock::Clock;
 use crate::config::web::{WebConfig, certificate_trouble};
-use crate::domain::time::Monotonic;
+use cxone_core::time::Monotonic;
 
 /// Lets requests through or refuses them. Authentication comes first: only who may come in at all
 /// counts against a rate limit, and each against its own.

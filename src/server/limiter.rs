@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::client::Client;
 use crate::config::web::RateLimit;
-use crate::domain::time::Monotonic;
+use cxone_core::time::Monotonic;
 
 /// How many clients are told apart; past it, the one whose bucket is nearest to full is forgotten,
 /// which gives away the least.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use crate::clock::Clock;
-use crate::domain::time::Monotonic;
+use cxone_core::time::Monotonic;
 
 /// For so long an answer is not cut off for a client with as many answers of its own. Most are sent
 /// within milliseconds.

@@ -17,9 +17,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::domain::snapshot::Snapshot;
 use crate::exposition::render;
 use crate::tasks::Tasks;
+use cxone_core::page::snapshot::Snapshot;
 
 /// No test takes this long unless something hangs.
 const LONG: Duration = Duration::from_secs(20);

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::{Store, StoreError, VERSION};
-use crate::domain::ledger::{Key, Record, from_version_1};
-use crate::domain::owner::Owner;
+use cxone_core::counts::{Key, Record, from_version_1};
+use cxone_core::owner::Owner;
+use cxone_core::store::{Store, StoreError, VERSION};
 
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 

@@ -10,8 +10,11 @@ use std::process::Command;
 use assert_matches::assert_matches;
 use proptest::prelude::*;
 
+use cxone_core::counts::Record;
+use cxone_core::store::{MemoryStore, Shelf, Store, StoreError};
+
 use super::*;
-use crate::domain::ledger::Key;
+use cxone_core::counts::Key;
 
 fn put(key: &[u8], value: &[u8]) -> Record {
     Record { key: key.to_vec(), value: Some(value.to_vec()) }

@@ -12,10 +12,10 @@ use super::by_labels::ByLabels;
 use super::known::{NowAndThen, Shared};
 use super::{labels, register, with_code};
 use crate::cxone::Endpoint;
-use crate::domain::fetch::Failure;
-use crate::domain::report::{LenientForm, RowRejection};
-use crate::domain::server_clock::DateFault;
 use crate::exposition::families;
+use cxone_core::plan::fetch::Failure;
+use cxone_core::plan::server_clock::DateFault;
+use cxone_core::report::{LenientForm, RowRejection};
 
 pub(super) type Labels = Vec<(&'static str, String)>;
 type Seconds = Counter<f64, AtomicU64>;

@@ -9,8 +9,8 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::{encode, seconds};
-use crate::domain::time::Timestamp;
 use crate::exposition::families;
+use cxone_core::time::Timestamp;
 
 /// Gauges that are not there until something is known.
 #[derive(Debug, Default)]

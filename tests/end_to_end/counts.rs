@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use cxone_exporter::simulator::{Endpoint, Faults, OpenEnd, Rows, SimulatorOptions};
+use cxone_simulator::{Endpoint, Faults, OpenEnd, Rows, SimulatorOptions};
 
 use crate::world::{Plan, World};
 

@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cxone_exporter::domain::time::Timestamp;
-use cxone_exporter::simulator::{Endpoint, Fault, Faults, Injection, Rows, SimulatorOptions};
+use cxone_core::time::Timestamp;
+use cxone_simulator::{Endpoint, Fault, Faults, Injection, Rows, SimulatorOptions};
 use http::{Method, Request, StatusCode};
 
 use crate::direct::Fate;

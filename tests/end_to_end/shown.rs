@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use cxone_exporter::domain::time::{Timestamp, Window};
-use cxone_exporter::simulator::{Simulator, SimulatorOptions};
+use cxone_core::time::{Timestamp, Window};
+use cxone_simulator::{Simulator, SimulatorOptions};
 
 use crate::world::{Plan, World};
 

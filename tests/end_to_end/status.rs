@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cxone_exporter::simulator::{Endpoint, Fault, Injection, SimulatorOptions};
-use cxone_exporter::store::Shelf;
+use cxone_core::store::Shelf;
+use cxone_simulator::{Endpoint, Fault, Injection, SimulatorOptions};
 use http::Request;
 
 use crate::direct::Fate;

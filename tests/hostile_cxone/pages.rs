@@ -1,9 +1,9 @@
 //! The platform's calls beside the history, and pages that do not end, lie, or come again.
 
+use cxone_core::live::Ask;
+use cxone_core::plan::fetch::Failure;
 use cxone_exporter::cxone::ApiError;
 use cxone_exporter::cxone::platform::Progress;
-use cxone_exporter::domain::fetch::Failure;
-use cxone_exporter::domain::live::Ask;
 
 use crate::{
     Answer, Dialect, Hostile, OK, PACKED, asks_token, assert_told_well, bomb, endless, history,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cxone_exporter::simulator::{Endpoint, Fault, Injection, SimulatorOptions};
+use cxone_simulator::{Endpoint, Fault, Injection, SimulatorOptions};
 use http::StatusCode;
 
 use crate::direct::Fate;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cxone_exporter::domain::time::{Timestamp, Window};
-use cxone_exporter::simulator::{AgentProfile, Faults, SimulatorOptions, State, Visit};
+use cxone_core::time::{Timestamp, Window};
+use cxone_simulator::{AgentProfile, Faults, SimulatorOptions, State, Visit};
 use http::StatusCode;
 
 use crate::counted::time;

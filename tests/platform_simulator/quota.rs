@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cxone_exporter::domain::time::Timestamp;
-use cxone_exporter::simulator::{Faults, SimulatorOptions};
+use cxone_core::time::Timestamp;
+use cxone_simulator::{Faults, SimulatorOptions};
 
 use crate::direct::Fate;
 use crate::world::{Plan, World};

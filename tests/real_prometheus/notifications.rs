@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cxone_exporter::clock::Clock;
-use cxone_exporter::simulator::{Floor, FloorOptions, State, Visit};
+use cxone_simulator::{Floor, FloorOptions, State, Visit};
 use jiff::Timestamp;
 use serde_json::json;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cxone_exporter::simulator::{Faults, Rows, SimulatorOptions};
-use cxone_exporter::store::Shelf;
+use cxone_core::store::Shelf;
+use cxone_simulator::{Faults, Rows, SimulatorOptions};
 
 use crate::chance::Chance;
 use crate::restarts::{AT_ONCE, Failing, Fate};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use cxone_exporter::domain::time::Timestamp;
-use cxone_exporter::simulator::{Endpoint, Fault, Faults, Injection, SimulatorOptions};
+use cxone_core::time::Timestamp;
+use cxone_simulator::{Endpoint, Fault, Faults, Injection, SimulatorOptions};
 
 use http::header::DATE;
 use http::{HeaderMap, HeaderValue};

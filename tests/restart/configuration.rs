@@ -104,8 +104,7 @@ async fn a_target_that_is_removed_leaves_its_counters_and_no_gauges() {
     world.restart_as(&targets(&[TEAM_2, TEAM_1])).await;
     world.run_for(minutes(10)).await;
     for (agent, before) in of_team_2.iter().zip(&before) {
-        let window =
-            cxone_exporter::domain::time::Window { from: epoch, to: world.observed()[&agent.id] };
+        let window = cxone_core::time::Window { from: epoch, to: world.observed()[&agent.id] };
         let truth = counted::happened(world.simulator.floor(), &agent.id, &[window], true);
         for (label, told) in counted::counted(&world.last, Some(&agent.id)) {
             let (most, least) = (truth[&label], before.get(&label).copied().unwrap_or_default());

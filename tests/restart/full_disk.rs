@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use cxone_exporter::simulator::SimulatorOptions;
-use cxone_exporter::store::Shelf;
+use cxone_core::store::Shelf;
+use cxone_simulator::SimulatorOptions;
 use http::StatusCode;
 
 use crate::restarts::AT_ONCE;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cxone_exporter::domain::time::{Timestamp, Window};
-use cxone_exporter::simulator::{Rows, SimulatorOptions};
+use cxone_core::time::{Timestamp, Window};
+use cxone_simulator::{Rows, SimulatorOptions};
 use http::StatusCode;
 
 use crate::direct::{Fate, asked_window};

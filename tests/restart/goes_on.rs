@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cxone_exporter::simulator::{Endpoint, Fault, Injection, SimulatorOptions};
+use cxone_simulator::{Endpoint, Fault, Injection, SimulatorOptions};
 use http::StatusCode;
 
 use crate::chance::Chance;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cxone_exporter::store::Shelf;
+use cxone_core::store::Shelf;
 use http::StatusCode;
 
 use crate::restarts::AT_ONCE;

@@ -6,9 +6,9 @@
 use std::env;
 use std::time::{Duration, SystemTime};
 
-use cxone_exporter::domain::time::Timestamp;
-use cxone_exporter::simulator::{Fault, Faults, RowFault, SimulatorOptions};
-use cxone_exporter::store::Shelf;
+use cxone_core::store::Shelf;
+use cxone_core::time::Timestamp;
+use cxone_simulator::{Fault, Faults, RowFault, SimulatorOptions};
 use http::StatusCode;
 use http::header::DATE;
 

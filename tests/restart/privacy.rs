@@ -1,10 +1,10 @@
 //! Agents whose ids are hashed: nothing tells who they are, and all is counted as ever.
 
+use cxone_core::checkpoint::RestoreError;
+use cxone_core::plan::backoff::Random;
+use cxone_core::store::{MemoryStore, Shelf, Store};
 use cxone_exporter::app::{self, StartError};
-use cxone_exporter::checkpoint::RestoreError;
 use cxone_exporter::config::{AgentIds, IdKey};
-use cxone_exporter::domain::backoff::Random;
-use cxone_exporter::store::{MemoryStore, Shelf, Store};
 
 use crate::counted;
 use crate::world::{Plan, World, on};
@@ -62,7 +62,7 @@ async fn neither_pages_nor_store_tell_an_id_that_is_hashed_and_all_is_counted() 
             })
             .min()
             .unwrap();
-        let window = cxone_exporter::domain::time::Window { from, to };
+        let window = cxone_core::time::Window { from, to };
         let truth = counted::happened(world.simulator.floor(), &agent.id, &[window], true);
         assert_eq!(counted::counted(&world.last, Some(&ids.of(&agent.id))), truth);
         entries += truth.values().map(|sums| sums.0).sum::<u64>();

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use cxone_exporter::simulator::{Faults, SimulatorOptions};
-use cxone_exporter::store::Shelf;
+use cxone_core::store::Shelf;
+use cxone_simulator::{Faults, SimulatorOptions};
 use http::StatusCode;
 
 use crate::chance::Chance;

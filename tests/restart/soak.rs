@@ -4,8 +4,9 @@ use std::env;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use cxone_exporter::simulator::SimulatorOptions;
-use cxone_exporter::store::{DiskStore, Store};
+use cxone_core::store::Store;
+use cxone_exporter::store::DiskStore;
+use cxone_simulator::SimulatorOptions;
 
 use crate::minutes;
 use crate::restarts::AT_ONCE;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cxone_exporter::domain::time::{Timestamp, Window};
-use cxone_exporter::simulator::Floor;
+use cxone_core::time::{Timestamp, Window};
+use cxone_simulator::Floor;
 
 use crate::strict::Page;
 

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::{Response, Transport, TransportError, TransportFault};
-use cxone_exporter::domain::time::{Timestamp, Window};
-use cxone_exporter::simulator::{Delivery, Simulator};
+use cxone_simulator::{Delivery, Simulator};
 use futures_util::future::{self, BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 use http::{HeaderMap, Method, Request, StatusCode};

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use cxone_core::counts::Record;
+use cxone_core::store::{Store, StoreError};
+use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
-use cxone_exporter::domain::ledger::Record;
-use cxone_exporter::domain::time::{Timestamp, Window};
-use cxone_exporter::store::{Store, StoreError};
 
 use crate::direct::AskedFor;
 use crate::strict::Series;

@@ -1,7 +1,7 @@
 //! What really happened, in the words of the platform's API.
 
-use cxone_exporter::domain::time::Window;
-use cxone_exporter::simulator::Floor;
+use cxone_core::time::Window;
+use cxone_simulator::Floor;
 
 use crate::counted::Sums;
 

@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::{Response, Transport, TransportError};
-use cxone_exporter::domain::time::{Timestamp, Window};
-use cxone_exporter::simulator::{AgentProfile, Floor, State, Visit};
+use cxone_simulator::{AgentProfile, Floor, State, Visit};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 use http::header::{AUTHORIZATION, DATE};

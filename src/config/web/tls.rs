@@ -17,7 +17,7 @@ use super::suites::{self, Spoken};
 use super::{Tls, go};
 use crate::config::mistake::{Mistake, Notes, Origin};
 use crate::config::section::Section;
-use crate::domain::time::Timestamp;
+use cxone_core::time::Timestamp;
 
 /// The keys of which any turns TLS on. Source: `TLSConfig.IsEnabled` of the exporter-toolkit.
 const TURNS_ON: [&str; 7] =

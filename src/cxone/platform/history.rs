@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use super::codes::UnavailableCodes;
 use super::list::Element;
 use super::robust::{Object, timestamp};
-use crate::domain::ledger::WRAP_UP;
-use crate::domain::live::UNAVAILABLE;
-use crate::domain::report::{RawRow, RowRejection};
+use cxone_core::counts::WRAP_UP;
+use cxone_core::live::UNAVAILABLE;
+use cxone_core::report::{RawRow, RowRejection};
 
 /// The member with the rows.
 pub(super) const LIST: &str = "agentStateHistory";

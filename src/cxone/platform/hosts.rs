@@ -1,7 +1,7 @@
 //! Where credentials and tokens may go.
 
 use crate::cxone::base_url::BaseUrl;
-use crate::domain::hosts::is_cxone;
+use cxone_core::hosts::is_cxone;
 
 /// The addresses that were configured, whose origins are allowed whatever they are.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::codes::{self, UnavailableCodes};
 use super::{ApiError, Endpoint, PlatformClient};
-use crate::domain::time::Monotonic;
+use cxone_core::time::Monotonic;
 
 /// How long unavailable codes are good for: an administrator rarely changes them.
 const CODES_LIFE: Duration = Duration::from_secs(3600);

@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use super::robust::Object;
 use crate::cxone::error::ErrorKind;
 use crate::cxone::scan::{Fault, Piece, Scanner};
-use crate::domain::time::Timestamp;
+use cxone_core::time::Timestamp;
 
 /// What an answer tells beside its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

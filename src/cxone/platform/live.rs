@@ -12,8 +12,8 @@ use super::list::{Element, Envelope};
 use super::paging::is_last;
 use super::robust::Object;
 use super::{ApiError, Endpoint, PlatformClient};
-use crate::domain::ledger::WRAP_UP;
-use crate::domain::live::{Activity, Ask, LiveRow, Page, SkillRow, UNAVAILABLE};
+use cxone_core::counts::WRAP_UP;
+use cxone_core::live::{Activity, Ask, LiveRow, Page, SkillRow, UNAVAILABLE};
 
 const STATES_PATH: &str = "/agents/states";
 const STATES: &str = "agentStates";
@@ -192,7 +192,7 @@ fn text(row: &Object<'_>, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::Timestamp;
+    use cxone_core::time::Timestamp;
 
     fn codes() -> UnavailableCodes {
         let mut codes = UnavailableCodes::default();

@@ -36,7 +36,7 @@ use super::redact::Redactor;
 use super::transport::Transport;
 use super::{Limits, ReportRequest, RowSink, at_fault};
 use crate::clock::Clock;
-use crate::domain::time::{Monotonic, Timestamp, Window};
+use cxone_core::time::{Monotonic, Timestamp, Window};
 
 pub use codes::{UnavailableCode, UnavailableCodes};
 pub use list::{Element, Envelope};

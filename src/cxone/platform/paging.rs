@@ -9,7 +9,7 @@ use crate::cxone::base_url::path_segment;
 use crate::cxone::error::{ApiError, Endpoint, ErrorKind};
 use crate::cxone::reports::ReportRequest;
 use crate::cxone::sink::RowSink;
-use crate::domain::time::{Timestamp, Window};
+use cxone_core::time::{Timestamp, Window};
 
 /// The filter of a request that names one agent.
 const USER: &str = "user";
@@ -449,8 +449,8 @@ pub(super) fn is_last(page: &Envelope, received: u64) -> bool {
 mod tests {
     use super::*;
     use crate::cxone::RowList;
-    use crate::domain::report::Filter;
-    use crate::domain::time::Timestamp;
+    use cxone_core::report::Filter;
+    use cxone_core::time::Timestamp;
 
     fn paging(hours: u64, user: Option<&str>, calls: Calls) -> Paging<RowList> {
         let from = Timestamp::from_millis(1_698_393_600_000);

@@ -10,7 +10,7 @@ use serde::de::{
 use serde_json::value::RawValue;
 
 use crate::cxone::json;
-use crate::domain::time::Timestamp;
+use cxone_core::time::Timestamp;
 
 /// Nanoseconds since 1970, or of a span.
 pub(in crate::cxone) type Nanos = i128;

@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use crate::cxone::error::ErrorKind;
 use crate::cxone::json;
 use crate::cxone::sink::RowSink;
-use crate::domain::report::RejectedRow;
+use cxone_core::report::RejectedRow;
 
 use super::row::{self, Understood};
 use crate::cxone::scan::{Fault, Piece, Scanner};

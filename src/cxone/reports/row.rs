@@ -9,8 +9,8 @@ use serde::de::{
 use serde_json::value::RawValue;
 
 use crate::cxone::json;
-use crate::domain::report::{LenientForm, LenientForms, RawRow, RejectedRow, RowRejection};
-use crate::domain::time::Timestamp;
+use cxone_core::report::{LenientForm, LenientForms, RawRow, RejectedRow, RowRejection};
+use cxone_core::time::Timestamp;
 
 use super::time;
 

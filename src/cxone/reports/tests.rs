@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::cxone::sink::RowList;
-use crate::domain::report::{RawRow, RowRejection};
-use crate::domain::time::Timestamp;
+use cxone_core::report::{RawRow, RowRejection};
+use cxone_core::time::Timestamp;
 
 /// The rows of a report, and for each reason how many were rejected.
 type Read = (Vec<RawRow<'static>>, [u64; RowRejection::ALL.len()]);

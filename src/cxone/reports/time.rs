@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::domain::report::{LenientForm, LenientForms};
-use crate::domain::time::Timestamp;
+use cxone_core::report::{LenientForm, LenientForms};
+use cxone_core::time::Timestamp;
 
 const DAYS_BEFORE_MONTH: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
 const DAYS_OF_MONTH: [u8; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];

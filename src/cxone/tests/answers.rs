@@ -6,7 +6,7 @@ use assert_matches::assert_matches;
 
 use super::*;
 use crate::cxone::{Endpoint, ErrorKind, Poll, RowList};
-use crate::domain::report::Report;
+use cxone_core::report::Report;
 
 async fn submitted(answer: Answer) -> Result<JobId, crate::cxone::ApiError> {
     let stage = Stage::logged_in();

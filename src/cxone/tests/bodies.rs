@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 
 use super::*;
 use crate::cxone::{ErrorKind, Poll, RowList};
-use crate::domain::report::{Report, RowRejection};
+use cxone_core::report::{Report, RowRejection};
 
 const ROW: &str = r#"{"userId":"u","userName":"Ann","stateName":"Ready","count":2,"dateFrom":"2023-10-27T07:00:00.000Z"}"#;
 

@@ -19,9 +19,9 @@ use http::{HeaderMap, Request, StatusCode};
 use secrecy::SecretString;
 
 use crate::clock::Clock;
-use crate::domain::fetch::JobId;
-use crate::domain::report::Filter;
-use crate::domain::time::{Timestamp, Window};
+use cxone_core::plan::fetch::JobId;
+use cxone_core::report::Filter;
+use cxone_core::time::{Timestamp, Window};
 
 use super::{
     Client, ClientOptions, Event, Limits, Observer, ReportRequest, Response, Transport,
@@ -211,5 +211,5 @@ async fn calls_can_run_on_any_thread() {
     stage.script.next(Answer::ok(r#"{"status":"RUNNING"}"#));
     let (request, job) = (request(), job());
     assert!(on_any_thread(stage.client.submit(&request)).await.is_ok());
-    assert!(on_any_thread(stage.client.poll::<crate::domain::report::Report>(&job)).await.is_ok());
+    assert!(on_any_thread(stage.client.poll::<cxone_core::report::Report>(&job)).await.is_ok());
 }

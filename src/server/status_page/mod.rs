@@ -10,10 +10,10 @@ mod words;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use crate::domain::status::{
+use cxone_core::page::status::{
     ClockStatus, FeedStatus, PollStatus, RecentError, Standings, TargetStatus,
 };
-use crate::domain::time::Timestamp;
+use cxone_core::time::Timestamp;
 
 use quota::write_quota;
 pub use quota::{QuotaOf, QuotaStatus};

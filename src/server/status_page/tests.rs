@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::domain::fetch::{Failure, Trouble};
-use crate::domain::status::{ClockStatus, JobEnd, RecentErrors, StoreStatus};
+use cxone_core::page::status::{ClockStatus, JobEnd, RecentErrors, StoreStatus};
+use cxone_core::plan::fetch::{Failure, Trouble};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + seconds * 1000)

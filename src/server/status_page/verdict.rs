@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::words::{Names, Span};
 use super::{QuotaOf, Readiness, StatusView};
-use crate::domain::status::{ClockStatus, FeedStatus, TargetStatus};
+use cxone_core::page::status::{ClockStatus, FeedStatus, TargetStatus};
 
 /// A certificate is spoken of when it expires within this time.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);

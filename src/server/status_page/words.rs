@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use crate::domain::hidden::is_hidden;
-use crate::domain::time::Timestamp;
+use cxone_core::hidden::is_hidden;
+use cxone_core::time::Timestamp;
 
 /// Text with everything escaped that means something in HTML, in an attribute too, and hidden
 /// characters shown.

@@ -1,0 +1,251 @@
+//! How the exporter is doing, as a person is told: plain data on its way from the loop to the
+//! status page.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::plan::fetch::{Failure, Trouble};
+use crate::time::Timestamp;
+
+/// How everything that is polled is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standings {
+    /// In the order of the configuration.
+    pub targets: Vec<TargetStatus>,
+    /// The live feeds, where the dialect has any.
+    pub feeds: Vec<FeedStatus>,
+    /// What was taken from the quota in the last minute: report jobs, or requests where those are
+    /// what is limited.
+    pub used_in_last_minute: u32,
+    /// What is known of CXone's clock.
+    pub clock: ClockStatus,
+    /// Where the counts are kept.
+    pub store: StoreStatus,
+    /// What went wrong of late.
+    pub errors: Arc<RecentErrors>,
+}
+
+/// What is known of CXone's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClockStatus {
+    /// CXone's clock less ours, in milliseconds; `None` while no answer told a time.
+    pub skew_millis: Option<i64>,
+    /// How many of the last sixteen answers told a time that was not believed.
+    pub doubted: u32,
+}
+
+/// How one target is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetStatus {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether its newest finished job succeeded; `None` before the first has finished.
+    pub up: Option<bool>,
+    /// Whether it has not succeeded for so long that its agents' gauges are gone.
+    pub stale: bool,
+    /// Event time up to which it is known.
+    pub watermark: Option<Timestamp>,
+    /// Event time at which its counting began.
+    pub epoch: Option<Timestamp>,
+    /// When a job of it last succeeded.
+    pub last_success: Option<Timestamp>,
+    /// Its newest finished job, if this process saw its end.
+    pub last_job: Option<JobEnd>,
+    /// What went wrong with its newest finished job; `None` when it succeeded.
+    pub last_error: Option<Trouble>,
+    /// When it is asked for.
+    pub poll: PollStatus,
+    /// The longest window that it is asked for, where longer ones failed.
+    pub longest_window: Option<Duration>,
+}
+
+/// The end of a job, good or bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobEnd {
+    /// When it ended.
+    pub at: Timestamp,
+    /// How long it took from its beginning.
+    pub took: Duration,
+}
+
+/// When a target is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PollStatus {
+    /// It has been since then.
+    UnderWay(Timestamp),
+    /// It will be then, or as soon after that as the quota allows.
+    Planned(Timestamp),
+}
+
+/// How one live feed is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedStatus {
+    /// What it tells: the label `feed`.
+    pub name: &'static str,
+    /// Whether its newest answer was one; `None` before there was any.
+    pub up: Option<bool>,
+    /// Whether it has had no answer for so long that what it told is gone.
+    pub stale: bool,
+    /// When it was last read.
+    pub last_success: Option<Timestamp>,
+}
+
+/// How the store is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// Whether the newest commit succeeded.
+    pub works: bool,
+    /// The version of its format; `None` when it is in memory only.
+    pub format: Option<u32>,
+    /// How much room it takes, in bytes.
+    pub size_bytes: u64,
+    /// When something was last kept; `None` before this process kept anything.
+    pub last_commit: Option<Timestamp>,
+}
+
+impl Default for StoreStatus {
+    fn default() -> Self {
+        Self { works: true, format: None, size_bytes: 0, last_commit: None }
+    }
+}
+
+/// So many errors are remembered, each with its repetitions.
+const MOST_ERRORS: usize = 20;
+
+/// So many of those that an error befell are named.
+const MOST_NAMED: usize = 3;
+
+/// An error, and its repetitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecentError {
+    /// What it is; `None` when CXone asked for fewer requests, which fails no job.
+    pub failure: Option<Failure>,
+    /// What happened and what to do, as it was last told; no secrets.
+    pub message: String,
+    /// When it first happened.
+    pub first: Timestamp,
+    /// When it last happened.
+    pub last: Timestamp,
+    /// How often it happened.
+    pub times: u64,
+    /// The targets or feeds that it befell, the first of them.
+    pub befell: Vec<Arc<str>>,
+    /// Whether it befell more than these.
+    pub befell_more: bool,
+}
+
+impl RecentError {
+    /// Whether this is the same error again. How long to wait, or a number in what CXone says, does
+    /// not make it another.
+    fn is(&self, whom: &str, failure: Option<Failure>, message: &str) -> bool {
+        let is_only_ones = self.befell.len() == 1 && !self.befell_more && &*self.befell[0] == whom;
+        self.failure == failure
+            && (is_only_ones || without_digits(&self.message).eq(without_digits(message)))
+    }
+}
+
+fn without_digits(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(|c| !c.is_ascii_digit())
+}
+
+/// The newest errors, repetitions folded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecentErrors(Vec<RecentError>);
+
+impl RecentErrors {
+    /// Takes note of an error that befell `whom`.
+    pub fn note(
+        &mut self,
+        at: Timestamp,
+        whom: &Arc<str>,
+        failure: Option<Failure>,
+        message: &str,
+    ) {
+        let known = self.0.iter().position(|error| error.is(whom, failure, message));
+        let mut error = known.map(|place| self.0.remove(place)).unwrap_or_else(|| RecentError {
+            failure,
+            message: String::new(),
+            first: at,
+            last: at,
+            times: 0,
+            befell: Vec::new(),
+            befell_more: false,
+        });
+        message.clone_into(&mut error.message);
+        error.last = at;
+        error.times = error.times.saturating_add(1);
+        if !error.befell.contains(whom) {
+            if error.befell.len() < MOST_NAMED {
+                error.befell.push(Arc::clone(whom));
+            } else {
+                error.befell_more = true;
+            }
+        }
+        self.0.insert(0, error);
+        self.0.truncate(MOST_ERRORS);
+    }
+
+    /// The errors, the one that happened last first.
+    pub fn newest_first(&self) -> impl ExactSizeIterator<Item = &RecentError> {
+        self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn an_error_that_repeats_is_told_once_with_its_newest_words() {
+        let mut errors = RecentErrors::default();
+        let (team, other) = (Arc::from("team-1"), Arc::from("team-2"));
+        errors.note(at(1), &team, Some(Failure::Server), "503");
+        errors.note(at(2), &other, Some(Failure::Rejected), "no such team");
+        errors.note(at(3), &team, Some(Failure::Server), "bad gateway");
+        let told: Vec<_> = errors.newest_first().collect();
+        assert_eq!((told.len(), told[0].message.as_str(), told[0].times), (2, "bad gateway", 2));
+        assert_eq!((told[0].first, told[0].last), (at(1), at(3)));
+        assert_eq!((told[1].message.as_str(), told[1].times), ("no such team", 1));
+    }
+
+    #[test]
+    fn what_befalls_many_is_one_error_whatever_its_numbers() {
+        let mut errors = RecentErrors::default();
+        for number in 0..50 {
+            let whom = Arc::from(format!("team:{number}"));
+            errors.note(
+                at(number),
+                &whom,
+                Some(Failure::Credentials),
+                &format!("CXone answered 401 {number} times"),
+            );
+        }
+        let told: Vec<_> = errors.newest_first().collect();
+        assert_eq!(
+            (told.len(), told[0].times, told[0].befell.len(), told[0].befell_more),
+            (1, 50, MOST_NAMED, true)
+        );
+        errors.note(at(60), &Arc::from("team:1"), None, "CXone answered 401 1 times");
+        assert_eq!(errors.newest_first().len(), 2, "another failure with the same words");
+    }
+
+    #[test]
+    fn only_the_newest_errors_are_remembered() {
+        let mut errors = RecentErrors::default();
+        for number in 0..u8::try_from(3 * MOST_ERRORS).unwrap() {
+            let whom = Arc::from(format!("target {number}"));
+            errors.note(
+                at(i64::from(number)),
+                &whom,
+                Some(Failure::Rejected),
+                &"x".repeat(usize::from(number)),
+            );
+        }
+        let lengths: Vec<usize> = errors.newest_first().map(|error| error.message.len()).collect();
+        assert_eq!(lengths, (2 * MOST_ERRORS..3 * MOST_ERRORS).rev().collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,8 @@
+//! What to ask CXone for, and when.
+
+pub mod backoff;
+pub mod fetch;
+pub mod planner;
+pub mod quota;
+pub mod server_clock;
+pub mod window;

@@ -1,0 +1,355 @@
+//! The retrieval of one window as a state machine: submit, poll until done, give up in time.
+
+mod failure;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::plan::backoff::{Backoff, Random};
+use crate::time::Monotonic;
+
+pub use failure::Failure;
+
+/// How often a job or a page is asked for again whose answer cannot be used: neither a finished job
+/// nor a window of a thousand pages may be begun anew for one answer that was cut on the way.
+const MOST_SPOILT: u8 = 3;
+
+/// The longest wait that a 503 may ask for while a job is under way, and how much of such waits is
+/// not counted against the job's time: CXone may forget a job that nobody asks for.
+const MAX_UNAVAILABLE: Duration = Duration::from_secs(300);
+
+/// The longest job id, in bytes.
+const MAX_ID_BYTES: usize = 256;
+
+/// What went wrong, and when CXone wants to be asked again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The kind.
+    pub failure: Failure,
+    /// The wait that the answer asked for.
+    pub retry_after: Option<Duration>,
+    /// What happened and what to do, for a person; no secrets.
+    pub message: String,
+}
+
+/// The id of a report job: 1 to 256 bytes without control characters, and neither `.` nor `..`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct JobId(Box<str>);
+
+impl JobId {
+    /// `id`, if it may be one.
+    #[must_use]
+    pub fn parse(id: &str) -> Option<Self> {
+        let fits = !id.is_empty()
+            && id.len() <= MAX_ID_BYTES
+            && id != "."
+            && id != ".."
+            && !id.contains(char::is_control);
+        fits.then(|| Self(id.into()))
+    }
+
+    /// The id as CXone told it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a job is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobTiming {
+    /// The time from one poll to the next.
+    pub poll_every: Duration,
+    /// When it is given up, counted from its submission without the waits that 429 asked for, and
+    /// without five minutes of those that 503 asked for.
+    pub timeout: Duration,
+}
+
+/// What there is to do for a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Submit it; this takes from the quota.
+    Submit,
+    /// Ask for it.
+    Poll(JobId),
+    /// Ask for its next page.
+    Page,
+    /// Nothing until then.
+    Wait(Monotonic),
+    /// A request is under way.
+    Busy,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The job has this id.
+    Submitted(JobId),
+    /// It is not done yet.
+    Unfinished,
+    /// It is done, and its report was read whole.
+    Completed,
+    /// 429.
+    Throttled {
+        /// The wait that the answer asked for.
+        retry_after: Option<Duration>,
+        /// What happened, for a person.
+        message: String,
+    },
+    /// Anything else.
+    Trouble(Trouble),
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its report was read whole.
+    Completed,
+    /// It was not submitted, for there are too many requests: nothing failed, but all submits must
+    /// wait.
+    Throttled {
+        /// The wait that the answer asked for.
+        retry_after: Option<Duration>,
+    },
+    /// It came to nothing.
+    Failed(Trouble),
+}
+
+#[derive(Clone, Debug)]
+enum Phase {
+    Unsubmitted,
+    Submitted {
+        id: JobId,
+        since: Monotonic,
+        poll_at: Monotonic,
+    },
+    /// No job, but pages that are asked for one after the other.
+    Paged {
+        begun: Monotonic,
+        since: Monotonic,
+        next_at: Monotonic,
+    },
+}
+
+/// One job, from its submission to its end.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    timing: JobTiming,
+    phase: Phase,
+    busy: bool,
+    sent_at: Monotonic,
+    /// Whether the last request was refused for its token, and repeated with a new one.
+    token_renewed: bool,
+    /// Waits that 429 asked for.
+    throttled: Duration,
+    /// Waits that 503 asked for, up to [`MAX_UNAVAILABLE`].
+    unavailable: Duration,
+    throttles: Backoff,
+    faults: Backoff,
+    /// How many answers to the same poll or page could not be used.
+    spoilt: u8,
+}
+
+impl Fetch {
+    /// A job that is to be submitted.
+    #[must_use]
+    pub const fn new(timing: JobTiming) -> Self {
+        Self {
+            timing,
+            phase: Phase::Unsubmitted,
+            busy: false,
+            sent_at: Monotonic::from_elapsed(Duration::ZERO),
+            token_renewed: false,
+            throttled: Duration::ZERO,
+            unavailable: Duration::ZERO,
+            throttles: throttle_backoff(),
+            faults: fault_backoff(),
+            spoilt: 0,
+        }
+    }
+
+    /// A job that an earlier process submitted so long ago; it is asked for at once.
+    #[must_use]
+    pub fn resumed(timing: JobTiming, id: JobId, now: Monotonic, age: Duration) -> Self {
+        Self {
+            phase: Phase::Submitted { id, since: now.before(age), poll_at: now },
+            ..Self::new(timing)
+        }
+    }
+
+    /// What is read in pages, from `now` on: it is given up when no page comes for the whole
+    /// timeout.
+    #[must_use]
+    pub fn paged(timing: JobTiming, now: Monotonic) -> Self {
+        Self { phase: Phase::Paged { begun: now, since: now, next_at: now }, ..Self::new(timing) }
+    }
+
+    /// The job's id, once it has one.
+    #[must_use]
+    pub const fn id(&self) -> Option<&JobId> {
+        match &self.phase {
+            Phase::Unsubmitted | Phase::Paged { .. } => None,
+            Phase::Submitted { id, .. } => Some(id),
+        }
+    }
+
+    /// What there is to do now.
+    #[must_use]
+    pub fn step(&self, now: Monotonic) -> Step {
+        match &self.phase {
+            _ if self.busy => Step::Busy,
+            Phase::Unsubmitted => Step::Submit,
+            Phase::Submitted { poll_at, .. } if *poll_at > now => Step::Wait(*poll_at),
+            Phase::Submitted { id, .. } => Step::Poll(id.clone()),
+            Phase::Paged { next_at, .. } if *next_at > now => Step::Wait(*next_at),
+            Phase::Paged { .. } => Step::Page,
+        }
+    }
+
+    /// Whether CXone works on it.
+    #[must_use]
+    pub const fn in_flight(&self) -> bool {
+        matches!(self.phase, Phase::Submitted { .. } | Phase::Paged { .. })
+    }
+
+    /// How long ago it was submitted.
+    #[must_use]
+    pub fn age(&self, now: Monotonic) -> Duration {
+        match &self.phase {
+            Phase::Unsubmitted => Duration::ZERO,
+            Phase::Submitted { since, .. } => now.since(*since),
+            Phase::Paged { begun, .. } => now.since(*begun),
+        }
+    }
+
+    /// The request that [`Fetch::step`] told is under way since `now`.
+    pub fn sent(&mut self, now: Monotonic) {
+        self.busy = true;
+        self.sent_at = now;
+    }
+
+    /// Takes the reply to the request that was under way; the outcome when the job has ended with
+    /// it.
+    pub fn reply(&mut self, now: Monotonic, reply: Reply, random: &mut Random) -> Option<Outcome> {
+        self.busy = false;
+        match reply {
+            Reply::Submitted(id) => {
+                self.token_renewed = false;
+                self.phase = Phase::Submitted {
+                    id,
+                    since: self.sent_at,
+                    poll_at: now.plus(self.timing.poll_every),
+                };
+                None
+            }
+            Reply::Unfinished => {
+                (self.token_renewed, self.spoilt) = (false, 0);
+                self.faults.reset();
+                self.throttles.reset();
+                if let Phase::Paged { since, next_at, .. } = &mut self.phase {
+                    (*since, *next_at) = (now, now);
+                    (self.throttled, self.unavailable) = (Duration::ZERO, Duration::ZERO);
+                    return None;
+                }
+                let JobTiming { poll_every, timeout } = self.timing;
+                self.poll_after(now, poll_every, || Trouble {
+                    failure: Failure::Timeout,
+                    retry_after: None,
+                    message: format!(
+                        "the report was not ready after {}; raise jobs.timeout if CXone needs longer",
+                        humantime::format_duration(timeout)
+                    ),
+                })
+            }
+            Reply::Completed => Some(Outcome::Completed),
+            Reply::Throttled { retry_after, .. } if !self.in_flight() => {
+                Some(Outcome::Throttled { retry_after })
+            }
+            Reply::Throttled { retry_after, message } => {
+                let wait = retry_after
+                    .unwrap_or_else(|| self.throttles.at_least(random))
+                    .max(self.timing.poll_every);
+                self.throttled += wait;
+                self.poll_after(now, wait, || Trouble {
+                    failure: Failure::Timeout,
+                    retry_after: None,
+                    message,
+                })
+            }
+            Reply::Trouble(trouble)
+                if trouble.failure == Failure::Unauthorized && !self.token_renewed =>
+            {
+                self.token_renewed = true;
+                None
+            }
+            Reply::Trouble(trouble) if self.asks_again(trouble.failure) => {
+                let asked = trouble.retry_after.unwrap_or_default().min(MAX_UNAVAILABLE);
+                let wait = self.faults.full_jitter(random).max(self.timing.poll_every).max(asked);
+                if trouble.failure.may_pass() {
+                    if trouble.failure == Failure::Server {
+                        self.unavailable = (self.unavailable + asked).min(MAX_UNAVAILABLE);
+                    }
+                    return self.poll_after(now, wait, || trouble);
+                }
+                self.spoilt += 1;
+                // The job may be done long since, and only its answer come to harm: then asking
+                // once more is cheaper than another job, whatever the time. It is asked again so
+                // often only.
+                self.ask_at(now.plus(wait));
+                None
+            }
+            Reply::Trouble(trouble) => Some(Outcome::Failed(trouble)),
+        }
+    }
+
+    fn asks_again(&self, failure: Failure) -> bool {
+        let spoilt = failure.may_be_chance() && self.spoilt < MOST_SPOILT;
+        self.in_flight() && (spoilt || failure.may_pass())
+    }
+
+    fn ask_at(&mut self, at: Monotonic) {
+        match &mut self.phase {
+            Phase::Unsubmitted => {}
+            Phase::Submitted { poll_at, .. } => *poll_at = at,
+            Phase::Paged { next_at, .. } => *next_at = at,
+        }
+    }
+
+    /// Polls again after `wait`, unless the time for the job is over.
+    fn poll_after(
+        &mut self,
+        now: Monotonic,
+        wait: Duration,
+        over: impl FnOnce() -> Trouble,
+    ) -> Option<Outcome> {
+        let since = match &self.phase {
+            Phase::Unsubmitted => return Some(Outcome::Failed(over())),
+            Phase::Submitted { since, .. } | Phase::Paged { since, .. } => *since,
+        };
+        self.ask_at(now.plus(wait));
+        let asked_for = self.throttled + self.unavailable;
+        let spent = now.plus(wait).since(since).saturating_sub(asked_for);
+        (spent > self.timing.timeout).then(|| Outcome::Failed(over()))
+    }
+}
+
+/// The wait after a 429 that does not say how long: from 5 s, since that is what the API's
+/// documentation asks for.
+#[must_use]
+pub const fn throttle_backoff() -> Backoff {
+    Backoff::new(Duration::from_secs(5), Duration::from_secs(60))
+}
+
+/// The wait after a passing fault.
+#[must_use]
+pub const fn fault_backoff() -> Backoff {
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(60))
+}

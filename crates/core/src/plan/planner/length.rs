@@ -1,0 +1,135 @@
+//! How long a target's windows may be: halved when they fail as too large or too slow, and grown
+//! again when they succeed.
+
+use std::time::Duration;
+
+use crate::plan::fetch::Failure;
+
+/// After so many long windows in a row that succeeded, a longer one is tried.
+const PROVEN: u8 = 3;
+
+/// The longest window that a target is asked for.
+#[derive(Debug)]
+pub(super) struct WindowLength {
+    longest: Duration,
+    /// Short of this, windows would make no progress.
+    least: Duration,
+    most: Duration,
+    succeeded: u8,
+    failed: u8,
+}
+
+impl WindowLength {
+    pub(super) const fn new(least: Duration, most: Duration) -> Self {
+        Self { longest: most, least, most, succeeded: 0, failed: 0 }
+    }
+
+    pub(super) const fn longest(&self) -> Duration {
+        self.longest
+    }
+
+    pub(super) const fn least(&self) -> Duration {
+        self.least
+    }
+
+    /// Continues with the limit that windows had before.
+    pub(super) fn resume(&mut self, longest: Duration) {
+        self.longest = longest.max(self.least).min(self.most);
+    }
+
+    /// The limit, where it is below what the configuration says.
+    pub(super) fn reduced(&self) -> Option<Duration> {
+        (self.longest < self.most).then_some(self.longest)
+    }
+
+    /// A window succeeded; `behind`: it was as long as it might be.
+    pub(super) fn succeeded(&mut self, behind: bool) {
+        self.failed = 0;
+        self.succeeded = if behind { self.succeeded.saturating_add(1) } else { PROVEN };
+        if self.succeeded >= PROVEN {
+            self.succeeded = 0;
+            self.longest = self.longest.saturating_mul(2).min(self.most);
+        }
+    }
+
+    /// A window of this length failed, after CXone had accepted it if `is_accepted`. Returns
+    /// whether shorter ones come next.
+    pub(super) fn failed(&mut self, failure: Failure, length: Duration, is_accepted: bool) -> bool {
+        let is_its_length = match failure {
+            Failure::TooLarge | Failure::Timeout => true,
+            // Once may be chance, twice may be its length.
+            Failure::Failed | Failure::Malformed | Failure::Server | Failure::Unreachable => {
+                self.failed = self.failed.saturating_add(u8::from(is_accepted));
+                self.failed >= 2
+            }
+            Failure::Credentials
+            | Failure::TokenForbidden
+            | Failure::Token
+            | Failure::Unauthorized
+            | Failure::Forbidden
+            | Failure::Rejected
+            | Failure::RowsRejected
+            | Failure::UnexpectedStatus
+            | Failure::Lost
+            | Failure::Redirected
+            | Failure::Store => false,
+        };
+        is_its_length && is_accepted && self.halve(length)
+    }
+
+    /// Asks for half of a window of this length from now on, as far as that makes progress.
+    pub(super) fn halve(&mut self, length: Duration) -> bool {
+        (self.succeeded, self.failed) = (0, 0);
+        let half = (length / 2).max(self.least);
+        let is_shorter = half < length;
+        if is_shorter {
+            self.longest = half.min(self.longest);
+        }
+        is_shorter
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minutes(minutes: u64) -> Duration {
+        Duration::from_secs(60 * minutes)
+    }
+
+    #[test]
+    fn a_window_that_fails_is_halved_down_to_what_makes_progress_and_grown_again() {
+        let mut length = WindowLength::new(minutes(17), minutes(240));
+        for expected in [120, 60, 30, 17] {
+            assert!(length.failed(Failure::TooLarge, length.longest(), true));
+            assert_eq!(length.reduced(), Some(minutes(expected)));
+        }
+        assert!(!length.failed(Failure::Timeout, length.longest(), true));
+        for (behind, expected) in [(true, 17), (true, 17), (true, 34), (false, 68), (false, 136)] {
+            length.succeeded(behind);
+            assert_eq!(length.longest(), minutes(expected), "{behind}");
+        }
+        length.succeeded(false);
+        assert_eq!((length.longest(), length.reduced()), (minutes(240), None));
+    }
+
+    #[test]
+    fn what_may_be_chance_halves_at_the_second_time_and_what_is_no_fault_of_length_never() {
+        for failure in [Failure::Failed, Failure::Malformed, Failure::Server, Failure::Unreachable]
+        {
+            let mut length = WindowLength::new(minutes(17), minutes(240));
+            assert!(!length.failed(failure, minutes(240), true));
+            length.succeeded(true);
+            assert!(!length.failed(failure, minutes(240), true));
+            assert!(length.failed(failure, minutes(240), true), "{failure:?}");
+        }
+        for failure in [Failure::Forbidden, Failure::UnexpectedStatus, Failure::Lost] {
+            let mut length = WindowLength::new(minutes(17), minutes(240));
+            assert!((0..9).all(|_| !length.failed(failure, minutes(240), true)));
+        }
+        let mut length = WindowLength::new(minutes(17), minutes(240));
+        let unsent =
+            |length: &mut WindowLength| length.failed(Failure::Unreachable, minutes(240), false);
+        assert!((0..9).all(|_| !unsent(&mut length)), "it never reached CXone");
+    }
+}

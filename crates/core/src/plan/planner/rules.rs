@@ -1,0 +1,80 @@
+//! What a plan depends on.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::plan::backoff::Random;
+use crate::plan::fetch::JobTiming;
+use crate::plan::quota::period;
+use crate::plan::window::WindowRules;
+
+/// What the plan depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// How often a target is asked for, quota permitting.
+    pub interval: Duration,
+    /// Which windows are asked for.
+    pub windows: WindowRules,
+    /// How a job is waited for.
+    pub timing: JobTiming,
+    /// How many jobs a minute may be submitted.
+    pub jobs_per_minute: NonZeroU32,
+    /// How a window is asked for.
+    pub asking: Asking,
+    /// After this long without a success a target is stale, if that is longer than three of its
+    /// cycles.
+    pub max_staleness: Duration,
+}
+
+impl Rules {
+    /// The shortest window that makes progress.
+    pub(super) fn shortest_window(&self, targets: usize) -> Duration {
+        let WindowRules { overlap, lookback, .. } = self.windows;
+        let news = least_news(self.interval, self.jobs_per_minute, targets);
+        overlap.saturating_add(news).min(lookback)
+    }
+
+    /// Within how much time the same moment is spread: many exporters on one host must not ask in
+    /// step for what no quota spreads.
+    fn jitter(&self) -> Duration {
+        match self.asking {
+            Asking::Jobs => Duration::ZERO,
+            Asking::Pages => self.interval / 5,
+        }
+    }
+
+    /// How long a target waits at the beginning.
+    pub(super) fn first_wait(&self, random: &mut Random) -> Duration {
+        let jitter = self.jitter();
+        if jitter.is_zero() { Duration::ZERO } else { random.up_to(jitter / 2) }
+    }
+
+    /// The interval, a bit less or more of it.
+    pub(super) fn jittered(&self, random: &mut Random) -> Duration {
+        let jitter = self.jitter();
+        // What needs no chance must not use up any.
+        if jitter.is_zero() {
+            self.interval
+        } else {
+            self.interval.saturating_sub(jitter / 2) + random.up_to(jitter)
+        }
+    }
+}
+
+/// How much event time beyond the overlap a window must hold, so that a target ever catches up:
+/// what passes until its next turn at the quota and one more, and as much that four windows hold an
+/// interval.
+#[must_use]
+pub fn least_news(interval: Duration, jobs_per_minute: NonZeroU32, targets: usize) -> Duration {
+    let turns = u32::try_from(targets).unwrap_or(u32::MAX).saturating_add(1);
+    period(jobs_per_minute).saturating_mul(turns).max(interval / 4)
+}
+
+/// How a window is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// By a job, of which the quota allows so many.
+    Jobs,
+    /// In pages. How many requests there may be is minded by who makes them.
+    Pages,
+}

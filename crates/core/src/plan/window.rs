@@ -1,0 +1,144 @@
+//! Which window to ask for next: always from the watermark, so that windows never drift apart.
+
+use std::time::Duration;
+
+use crate::time::{Timestamp, Window};
+
+/// What CXone is about to forget is not asked for: by the time that it reads the request, it would
+/// refuse the whole window.
+const FORGETTING: Duration = Duration::from_secs(60);
+
+/// What windows depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowRules {
+    /// The first window, and the longest.
+    pub lookback: Duration,
+    /// Asked again each time; zero where windows must not overlap.
+    pub overlap: Duration,
+    /// How far behind now a window ends.
+    pub settle_delay: Duration,
+    /// How far back CXone can tell.
+    pub retention: Duration,
+}
+
+/// A window to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The window.
+    pub window: Window,
+    /// Event time between the watermark and the window that can no longer be told.
+    pub gap: Duration,
+    /// Whether the window ends before what is already there to be asked for.
+    pub behind: bool,
+    /// Where what is there to be asked for ends.
+    pub end: Timestamp,
+    /// Whether nothing of the target is known yet.
+    pub first: bool,
+}
+
+impl WindowRules {
+    /// The window that follows `watermark` at CXone's time `now`, at most `longest` long; `None`
+    /// while there is nothing new to ask for.
+    #[must_use]
+    pub fn next(
+        &self,
+        watermark: Option<Timestamp>,
+        now: Timestamp,
+        longest: Duration,
+    ) -> Option<Planned> {
+        let end = now.minus(self.settle_delay);
+        let oldest = now.minus(self.retention).plus(FORGETTING).min(end);
+        let (from, gap) = match watermark {
+            None => (end.minus(self.lookback).max(oldest), Duration::ZERO),
+            Some(watermark) if end <= watermark => return None,
+            Some(watermark) => {
+                let from = watermark.minus(self.overlap).max(oldest);
+                (from, from.since(watermark))
+            }
+        };
+        let to = from.plus(longest).min(end);
+        let (behind, first) = (to < end, watermark.is_none());
+        Some(Planned { window: Window { from, to }, gap, behind, end, first })
+    }
+
+    /// The newest window at CXone's time `now`: whether anything at all is accepted.
+    #[must_use]
+    pub fn newest(&self, now: Timestamp, length: Duration) -> Planned {
+        let end = now.minus(self.settle_delay);
+        let window = Window { from: end.minus(length), to: end };
+        Planned { window, gap: Duration::ZERO, behind: false, end, first: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    fn rules() -> WindowRules {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        WindowRules {
+            lookback: minutes(24 * 60),
+            overlap: minutes(15),
+            settle_delay: Duration::ZERO,
+            retention: minutes(30 * 24 * 60),
+        }
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn the_first_window_is_the_lookback() {
+        let planned = rules().next(None, at(100 * HOUR), rules().lookback).expect("a window");
+        assert_eq!(planned.window, Window { from: at(76 * HOUR), to: at(100 * HOUR) });
+    }
+
+    #[test]
+    fn later_windows_begin_an_overlap_before_the_watermark() {
+        let planned =
+            rules().next(Some(at(100 * HOUR)), at(101 * HOUR), rules().lookback).expect("a window");
+        assert_eq!(planned.window, Window { from: at(100 * HOUR - HOUR / 4), to: at(101 * HOUR) });
+        assert!(!planned.behind);
+    }
+
+    #[test]
+    fn a_long_absence_is_asked_for_in_slices_that_leave_nothing_out() {
+        let (mut watermark, now) = (at(0), at(100 * HOUR));
+        let mut slices = 0;
+        while let Some(planned) = rules().next(Some(watermark), now, rules().lookback) {
+            assert!(planned.window.from <= watermark && planned.window.to > watermark);
+            assert!(planned.window.length() <= rules().lookback && planned.gap == Duration::ZERO);
+            watermark = planned.window.to;
+            slices += 1;
+        }
+        assert_eq!((slices, watermark), (5, now));
+    }
+
+    #[test]
+    fn what_cxone_can_no_longer_tell_is_a_gap() {
+        let now = at(1_000 * HOUR);
+        let planned = rules().next(Some(at(0)), now, rules().lookback).expect("a window");
+        assert_eq!(planned.window.from, at((1_000 - 720) * HOUR + 60_000));
+        assert_eq!(planned.gap, Duration::from_secs(280 * 3600 + 60));
+        let shortest = WindowRules {
+            lookback: Duration::from_secs(3600),
+            retention: Duration::from_secs(3600),
+            ..rules()
+        };
+        let planned = shortest.next(None, now, shortest.lookback).expect("a window");
+        assert_eq!(planned.window, Window { from: at(999 * HOUR + 60_000), to: now });
+    }
+
+    #[test]
+    fn no_window_ends_in_the_future_or_before_the_watermark() {
+        let settled = WindowRules { settle_delay: Duration::from_secs(60), ..rules() };
+        assert_eq!(settled.next(Some(at(HOUR)), at(HOUR), settled.lookback), None);
+        assert_eq!(settled.next(Some(at(HOUR)), at(HOUR + 60_000), settled.lookback), None);
+        let planned =
+            settled.next(Some(at(HOUR)), at(HOUR + 60_001), settled.lookback).expect("a window");
+        assert_eq!(planned.window.to, at(HOUR + 1));
+    }
+}

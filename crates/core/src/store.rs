@@ -1,0 +1,103 @@
+//! Where the counts outlive the process: records in transactions. Those on a disk are kept by the
+//! program; here is what every store promises, and the one in memory.
+
+mod memory;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use memory::{MemoryStore, Shelf};
+
+use crate::counts::Record;
+use crate::owner::Owner;
+
+/// The version of the format that this program writes.
+pub const VERSION: u32 = 2;
+
+/// Keeps records. All of a commit are kept, or none, whenever the process ends.
+///
+/// There are two: on a disk, and in memory for tests and the demo. One that replicas share must
+/// keep the same promise.
+pub trait Store: Send {
+    /// Tells every record, in any order.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn read(&mut self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError>;
+
+    /// Keeps all of `records` before it returns, or none of them.
+    ///
+    /// # Errors
+    /// When they could not be kept; a later commit may work again.
+    fn commit(&mut self, records: &[Record]) -> Result<(), StoreError>;
+
+    /// How much room it takes, in bytes.
+    fn size_bytes(&self) -> u64;
+
+    /// The version of its format; `None` when nothing outlives the process.
+    fn format(&self) -> Option<u32>;
+}
+
+/// Why a store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it.
+    #[error(
+        "the store {0} is used by another process: end that one first, or give this one a --storage.path of its own"
+    )]
+    Locked(PathBuf),
+    /// There is none.
+    #[error("there is no store {0}: give its folder as --storage.path")]
+    Missing(PathBuf),
+    /// It was written by a newer version.
+    #[error(
+        "the store {path} has the format {found} of a newer version; this one knows {VERSION}: install the newer version again"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The version of its format.
+        found: u32,
+    },
+    /// It is somebody else's.
+    #[error(
+        "the store belongs to {kept}, and the configuration is of {wanted}: give each its own --storage.path; if it is the same tenant \
+         under a new address or client, start once with --storage.adopt"
+    )]
+    OtherOwner {
+        /// Whose it is.
+        kept: Owner,
+        /// Who wants to use it.
+        wanted: Owner,
+    },
+    /// It cannot be trusted.
+    #[error(
+        "the store {path} is damaged ({detail}): put back a copy of it, or move it away; the counters then begin at 0 with a new epoch"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Something else has its name.
+    #[error(
+        "{0} was replaced while in use: put the store back, or move away what is there now, and the counts are written anew"
+    )]
+    Replaced(PathBuf),
+    /// It does not answer.
+    #[error(
+        "the store does not answer: a commit has taken longer than {} s: look at the disk", .0.as_secs()
+    )]
+    Hanging(Duration),
+    /// The disk does not do what it should.
+    #[error("the store {path} cannot be used: {detail}: {advice}")]
+    Unusable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What went wrong.
+        detail: String,
+        /// What to do.
+        advice: &'static str,
+    },
+}
