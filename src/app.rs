@@ -17,8 +17,8 @@ use rules::{ledger_rules, live_feeds, planner_rules, quota_facts, quota_status, 
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::cxone::{Event, Observer, Transport};
+use crate::engine::{Handover, Mark, Poller, Pulse, SharedServerClock, Target};
 use crate::exposition::render;
-use crate::poller::{Handover, Mark, Poller, Pulse, SharedServerClock, Target};
 use crate::server::{Reload, Site};
 use crate::telemetry::Telemetry;
 use cxone_core::checkpoint::{self, RestoreError};

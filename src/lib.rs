@@ -11,7 +11,7 @@
 //! | [`config`] | text → typed configuration, all mistakes at once |
 //! | [`commands`] | one file a command |
 //! | [`app`] | the composition root: the only place that knows every concrete type |
-//! | [`poller`] | the loop: wakes up, asks the planner, makes requests, takes replies in, publishes |
+//! | [`engine`] | the loop: wakes up, asks the planner, makes requests, takes replies in, publishes |
 //! | [`reload`] | the loop while configurations come and go |
 //! | [`build_info`] | what the binary was built from |
 //! | [`telemetry`] | the exporter's metrics about itself |
@@ -28,9 +28,9 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod cxone;
+pub mod engine;
 pub mod exposition;
 pub mod logging;
-pub mod poller;
 pub mod reload;
 pub mod server;
 pub mod store;

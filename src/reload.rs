@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{Front, Refused};
 use crate::config::Config;
 use crate::cxone::Transport;
-use crate::poller::{Handover, Poller};
+use crate::engine::{Handover, Poller};
 use crate::tasks::off_thread;
 use cxone_core::plan::backoff::Random;
 

@@ -20,7 +20,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("config", &[]),
     ("telemetry", &["build_info", "cxone", "exposition", "logging"]),
     ("store", &[]),
-    ("poller", &["clock", "cxone", "store", "tasks", "telemetry"]),
+    ("engine", &["clock", "cxone", "store", "tasks", "telemetry"]),
     ("cli", &["build_info", "config", "cxone"]),
     ("logging", &["cli", "clock", "tasks"]),
 ];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::timing;
 use crate::config::{Config, Dialect};
-use crate::poller::LiveFeeds;
+use crate::engine::LiveFeeds;
 use crate::server::{QuotaOf, QuotaStatus};
 use crate::telemetry::QuotaFacts;
 use cxone_core::counts::{self, LabelLimits, Show};

@@ -4,8 +4,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::Web;
 use crate::clock::Clock;
+use crate::engine::{Publish, Tell};
 use crate::exposition::render;
-use crate::poller::{Publish, Tell};
 use crate::server::{QuotaStatus, Readiness, Site, Sources, StatusView};
 use crate::telemetry::{Known, Telemetry};
 use cxone_core::hidden::visible;

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Dialect};
 use crate::cxone::platform;
 use crate::cxone::{AnyClient, Paging, Poll, ReportRequest, RowSink};
-use crate::poller::trouble;
+use crate::engine::trouble;
 use cxone_core::plan::fetch::{Failure, Fetch, Outcome, Reply, Step, Trouble, throttle_backoff};
 
 /// How often a job that CXone answers with 429 is submitted again.

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::web::{Reading, WebConfig, read_file};
 use crate::config::{Config, Seen, Source, TargetsNeeded};
 use crate::cxone::Transport;
-use crate::poller::Pulse;
+use crate::engine::Pulse;
 use crate::reload::{self, Orders, Reloader, Taken, What};
 use crate::server::{
     Bound, Changed, Gate, Limits, Reload, Server, Site, bind, bind_unix, from_systemd, watch,

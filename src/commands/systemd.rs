@@ -7,8 +7,8 @@ use sd_notify::{NotifyState, notify, watchdog_enabled};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::engine::Pulse;
 use crate::logging;
-use crate::poller::Pulse;
 
 /// How often the status is told, where no watchdog wants to hear more often.
 const STATUS_EVERY: Duration = Duration::from_secs(30);
