@@ -21,6 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::without_secrets;
 use crate::cxone::BaseUrl;
+use crate::logging::{LogFormat, LogLevel};
 pub use listen::{Listen, ListenAddress};
 pub use maintenance::{CompletionsArgs, EraseArgs, ManArgs};
 pub use proxy::{ExternalUrl, ProxyArgs};
@@ -120,28 +121,6 @@ pub struct LogArgs {
     /// How a message is written: logfmt or json
     #[arg(id = "log.format", long = "log.format", value_enum, ignore_case = true, default_value_t = LogFormat::Logfmt, global = true, value_name = "FORMAT", help_heading = "Logging", hide_possible_values = true)]
     pub format: LogFormat,
-}
-
-/// The severity of messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// Everything.
-    Debug,
-    /// What happens in normal work.
-    Info,
-    /// What somebody should look at.
-    Warn,
-    /// What failed.
-    Error,
-}
-
-/// How a message is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// `key=value` pairs.
-    Logfmt,
-    /// One JSON object a line.
-    Json,
 }
 
 /// What is asked for, when not by the configuration file.

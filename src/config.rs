@@ -3,6 +3,7 @@
 //! [`Config::parse`] is pure; [`load`] reads the files and the environment for it. Flags win over
 //! the file, the file over the environment.
 
+mod address;
 mod api;
 mod authorities;
 mod credentials;

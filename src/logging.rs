@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use tracing::callsite::Identifier;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
@@ -18,7 +19,6 @@ use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::cli::{LogArgs, LogLevel};
 use crate::clock::Clock;
 use crate::tasks;
 use cxone_core::hidden::visible_lines;
@@ -26,6 +26,28 @@ use cxone_core::time::Monotonic;
 
 use lines::Lines;
 use output::Output;
+
+/// The least severity that is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Details for debugging.
+    Debug,
+    /// Normal operation.
+    Info,
+    /// What somebody should look at.
+    Warn,
+    /// What failed.
+    Error,
+}
+
+/// The encoding of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// `key=value` pairs.
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Messages of one kind, that is from one place in the code, that are written within
 /// [`FOLDED_WITHIN`]; more of them are only counted.
@@ -97,9 +119,9 @@ fn tell_of_panic(panic: &PanicHookInfo<'_>) {
     say(&format!("thread '{}' {panic}{backtrace}", thread.name().unwrap_or("unnamed")));
 }
 
-/// Begins to log as the command line says. Libraries only tell what somebody should look at.
-pub fn begin(args: LogArgs) {
-    let level = match args.level {
+/// Begins to log. Libraries only log warnings and errors.
+pub fn begin(level: LogLevel, format: LogFormat) {
+    let level = match level {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Warn => LevelFilter::WARN,
@@ -110,7 +132,7 @@ pub fn begin(args: LogArgs) {
         .with_default_directive(others.into())
         .parse_lossy(format!("cxone_exporter={level}"));
     let layer = tracing_subscriber::fmt::layer()
-        .event_format(Lines { format: args.format, clock: Clock::system() })
+        .event_format(Lines { format, clock: Clock::system() })
         .with_writer(&OUTPUT);
     let writing = tasks::thread("log", || OUTPUT.write_to(std::io::stderr()));
     WRITING.store(writing.is_ok(), Ordering::Relaxed);

@@ -72,7 +72,7 @@ impl CommandError {
 /// Runs the command and gives its exit status; errors go to stderr.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
-    logging::begin(cli.log);
+    logging::begin(cli.log.level, cli.log.format);
     let code = execute(cli.command).map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
     logging::flush();
     code

@@ -3,9 +3,10 @@
 use std::io;
 use std::path::Path;
 
-use url::{Host, Url};
+use url::Url;
 
-use super::credentials::{client, parse_given, refuse_placeholder};
+use super::address::{address, tenant_url};
+use super::credentials::{client, parse_given};
 use super::mistake::{Notes, Origin, quote};
 use super::outside::{Given, Level, Overrides};
 use super::section::{Found, Section};
@@ -81,20 +82,10 @@ pub(super) fn read(
     }
 }
 
-/// A key that does nothing is a mistake: whoever wrote it expects that it does.
-pub(super) fn tell_unused(section: &Section<'_>, keys: &[&str], dialect: &str, notes: &mut Notes) {
-    for key in keys.iter().filter(|key| section.has(key)) {
-        notes.mistake(
-            section.at(key),
-            format!("is not used with `dialect: {dialect}`: remove it, or change `api.dialect`"),
-        );
-    }
-}
-
 fn tell_unused_of(dialect: Word, section: &Section<'_>, flags: &Level, notes: &mut Notes) {
     let (name, unused) = match dialect {
         Word::Reports => {
-            tell_unused(section, &PLATFORM_KEYS, "reports", notes);
+            section.refuse_unused(&PLATFORM_KEYS, "reports", notes);
             (
                 "reports",
                 vec![
@@ -106,7 +97,7 @@ fn tell_unused_of(dialect: Word, section: &Section<'_>, flags: &Level, notes: &m
             )
         }
         Word::Platform => {
-            tell_unused(section, &REPORTS_KEYS, "platform", notes);
+            section.refuse_unused(&REPORTS_KEYS, "platform", notes);
             ("platform", vec![&flags.tenant])
         }
     };
@@ -171,66 +162,4 @@ fn base_url(levels: &[&Level; 3], missing: &Origin, notes: &mut Notes) -> Option
         Some(given) => address(given, notes),
         None => from_tenant?,
     }
-}
-
-/// An address that was given.
-pub(super) fn address(given: &Given, notes: &mut Notes) -> Option<Url> {
-    let url = parse_given(given, notes, check_base_url)?;
-    if is_unencrypted(&url) {
-        notes.warning(
-            given.at.clone(),
-            "is http to another machine: the client secret travels unencrypted",
-        );
-    }
-    Some(url)
-}
-
-fn tenant_url(tenant: &Given, notes: &mut Notes) -> Option<Url> {
-    parse_given(tenant, notes, |text| {
-        refuse_placeholder(text)?;
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        let is_label = (1..=63).contains(&text.len())
-            && text.bytes().all(allowed)
-            && !text.starts_with('-')
-            && !text.ends_with('-');
-        let wrong = || {
-            format!(
-                "{} is no tenant: write the name alone, such as `acme` for https://acme.api.cxone.com (1 to 63 letters, digits or `-`); \
-                 for another address write `base_url`",
-                quote(text)
-            )
-        };
-        if !is_label {
-            return Err(wrong());
-        }
-        Url::parse(&format!("https://{text}.api.cxone.com")).map_err(|_| wrong())
-    })
-}
-
-/// `text` as an address. The messages do not repeat it: it may hold a password.
-fn check_base_url(text: &str) -> Result<Url, String> {
-    refuse_placeholder(text)?;
-    let url = Url::parse(text).map_err(|error| {
-        format!("is no URL ({error}): write it like `https://acme.api.cxone.com`")
-    })?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("must begin with `https://` or `http://`".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("must not hold a user name or a password; credentials are `client_id` and `client_secret_file`".to_owned());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("must end before any `?` or `#`".to_owned());
-    }
-    Ok(url)
-}
-
-fn is_unencrypted(url: &Url) -> bool {
-    let loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    url.scheme() == "http" && !loopback
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use url::Url;
 
 use super::PlatformApi;
-use super::api::address;
+use super::address::address;
 use super::credentials::{SecretIn, Wanted, client, id, parse_given, secret};
 use super::mistake::{Notes, quote};
 use super::outside::Level;

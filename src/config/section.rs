@@ -299,6 +299,18 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A key that does nothing is a mistake: whoever wrote it expects that it does.
+    pub(super) fn refuse_unused(&self, keys: &[&str], dialect: &str, notes: &mut Notes) {
+        for key in keys.iter().filter(|key| self.has(key)) {
+            notes.mistake(
+                self.at(key),
+                format!(
+                    "is not used with `dialect: {dialect}`: remove it, or change `api.dialect`"
+                ),
+            );
+        }
+    }
+
     /// Whether the key `name` is there.
     pub(super) fn has(&self, name: &str) -> bool {
         self.entry(name).is_some()

@@ -6,7 +6,6 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
-use super::api::tell_unused;
 use super::credentials::refuse_placeholder;
 use super::duration::{parse_duration, show_duration, within};
 use super::mistake::{Notes, quote};
@@ -129,7 +128,7 @@ fn poll(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Poll> {
         Rows::Buckets => section.duration("overlap", Duration::ZERO, Duration::ZERO..=MONTH, notes),
     };
     if rows != Rows::States {
-        tell_unused(section, &["live_interval"], "reports", notes);
+        section.refuse_unused(&["live_interval"], "reports", notes);
     }
     let live_interval =
         section.duration("live_interval", 15 * SECOND, SECOND..=3_600 * SECOND, notes);
@@ -180,7 +179,7 @@ fn poll(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Poll> {
 
 fn jobs(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Jobs> {
     if rows == Rows::States {
-        tell_unused(section, &["poll_every"], "platform", notes);
+        section.refuse_unused(&["poll_every"], "platform", notes);
     }
     let poll_every = section.duration("poll_every", 2 * SECOND, 100 * MILLISECOND..=MINUTE, notes);
     let timeout = section.duration("timeout", MINUTE, 100 * MILLISECOND..=DAY, notes);
@@ -199,9 +198,9 @@ fn jobs(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Jobs> {
 
 fn quota(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Quota> {
     if rows == Rows::States {
-        tell_unused(section, &["report_jobs_per_minute", "reserve"], "platform", notes);
+        section.refuse_unused(&["report_jobs_per_minute", "reserve"], "platform", notes);
     } else {
-        tell_unused(section, &["requests_per_minute"], "reports", notes);
+        section.refuse_unused(&["requests_per_minute"], "reports", notes);
     }
     let requests_per_minute =
         section.number("requests_per_minute", REQUESTS_PER_MINUTE, 1..=MAX_JOBS_PER_MINUTE, notes);

@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::cli::LogFormat;
+use super::LogFormat;
 use crate::clock::Clock;
 use cxone_core::hidden::{is_hidden, visible_json};
 
