@@ -43,7 +43,7 @@ use cxone_exporter::clock::Clock;
 use cxone_exporter::commands::simulate::handler;
 use cxone_exporter::server::{Limits, bind, serve};
 use cxone_exporter::tasks::Tasks;
-use cxone_simulator::{Endpoint, Faults, Rows, Simulator, SimulatorOptions};
+use cxone_simulator::{ApiEndpoint, Faults, ReportRows, Simulator, SimulatorOptions};
 use process::{Running, command, get, wait_for_at_most};
 use strict::{Dialect, Page, parse};
 use tokio::runtime::Runtime;
@@ -116,10 +116,10 @@ impl Spoken {
     }
 
     /// The requests before whose answers a commit begins.
-    const fn endpoint(self) -> Endpoint {
+    const fn endpoint(self) -> ApiEndpoint {
         match self {
-            Self::Reports => Endpoint::Poll,
-            Self::Platform => Endpoint::History,
+            Self::Reports => ApiEndpoint::Poll,
+            Self::Platform => ApiEndpoint::History,
         }
     }
 }
@@ -144,7 +144,11 @@ impl Site {
             seed,
             agents,
             pace,
-            rows: if seed.is_multiple_of(2) { Rows::WholeIntervals } else { Rows::CutIntervals },
+            rows: if seed.is_multiple_of(2) {
+                ReportRows::WholeIntervals
+            } else {
+                ReportRows::CutIntervals
+            },
             report_jobs_per_minute: QUOTA,
             page_rows: 200,
             job_time: Duration::from_millis(150),
@@ -319,10 +323,10 @@ fn kill_again_and_again(spoken: Spoken, kills: u64) {
     println!(
         "{spoken:?}: {kills} kills in {:?}: {submitted} jobs submitted, {taken_up} taken up, {read} reports read; {entries} entries exact; {} submits in a minute at most",
         clock.now().instant.since(began.instant),
-        counters.most_submits_in_a_minute
+        counters.max_submits_per_minute
     );
     assert!(
-        counters.most_submits_in_a_minute < usize::try_from(QUOTA).unwrap()
+        counters.max_submits_per_minute < usize::try_from(QUOTA).unwrap()
             && counters.over_quota == 0
     );
     // Otherwise the test would prove nothing.

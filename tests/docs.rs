@@ -14,7 +14,7 @@ use cxone_exporter::cli::parse_args;
 use cxone_exporter::config::{Config, ConfigText, KEYS, Overrides, TargetsNeeded};
 use cxone_exporter::cxone::Endpoint;
 use cxone_exporter::exposition::families::{ALL, Kind};
-use cxone_simulator::{Fault, Faults, Oddity, RowFault, Rows};
+use cxone_simulator::{Faults, Quirk, ReportRows, RequestFault, RowFault};
 
 const METRICS: &str = include_str!("../docs/metrics.md");
 const SIMULATOR: &str = include_str!("../docs/simulator.md");
@@ -568,17 +568,16 @@ fn documentation_alerts_and_dashboards_name_no_metric_that_is_not_there() {
 #[test]
 fn the_documented_faults_are_the_real_ones_with_their_probabilities() {
     let (some, many) = (Faults::some(), Faults::many());
-    let of_requests =
-        Fault::ALL.map(|fault| (fault.name(), some.probability(fault), many.probability(fault)));
+    let of_requests = RequestFault::ALL
+        .map(|fault| (fault.name(), some.probability(fault), many.probability(fault)));
     let of_rows = RowFault::ALL
         .map(|fault| (fault.name(), some.row_probability(fault), many.row_probability(fault)));
-    let oddities = Oddity::ALL.map(|oddity| {
-        (oddity.name(), some.oddity_probability(oddity), many.oddity_probability(oddity))
-    });
+    let quirks = Quirk::ALL
+        .map(|quirk| (quirk.name(), some.quirk_probability(quirk), many.quirk_probability(quirk)));
     let real = of_requests
         .into_iter()
         .chain(of_rows)
-        .chain(oddities)
+        .chain(quirks)
         .map(|(name, some, many)| vec![name.to_owned(), some.to_string(), many.to_string()]);
     let documented = rows(SIMULATOR, "| fault |")
         .into_iter()
@@ -606,5 +605,5 @@ fn the_documented_spans_of_faults_are_the_real_ones() {
 #[test]
 fn the_documented_kinds_of_rows_are_the_real_ones() {
     let documented: Vec<&str> = rows(SIMULATOR, "| `--rows` |").iter().map(|row| row[0]).collect();
-    assert_eq!(documented, Rows::ALL.map(Rows::name));
+    assert_eq!(documented, ReportRows::ALL.map(ReportRows::name));
 }

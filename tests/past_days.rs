@@ -21,7 +21,7 @@ use std::io::{BufWriter, Write};
 use std::time::Duration;
 
 use cxone_core::time::Timestamp;
-use cxone_simulator::{Fault, Faults, SimulatorOptions};
+use cxone_simulator::{Faults, RequestFault, SimulatorOptions};
 use world::{Plan, START, World};
 
 /// Long enough to compare a day with that of the week before; it ends at 13:05.
@@ -56,7 +56,7 @@ metrics: {agent_info: true}
 async fn the_past_days_are_written() {
     let path = std::env::var("PAST_DAYS").expect("PAST_DAYS names the file to write");
     let mut file = BufWriter::new(File::create(path).unwrap());
-    let faults = Faults::some().with(Fault::Throttle, 0.01);
+    let faults = Faults::some().with(RequestFault::Throttle, 0.01);
     let simulator = SimulatorOptions { agents: 48, faults, ..SimulatorOptions::default() };
     let platform = Plan {
         simulator: simulator.clone(),

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use counted::{Once, Sums};
 use cxone_core::time::{Timestamp, Window};
-use cxone_simulator::{Endpoint, Faults, HistoryRows, SimulatorOptions};
+use cxone_simulator::{ApiEndpoint, Faults, HistoryRows, SimulatorOptions};
 use world::{Plan, World};
 
 /// Signs in with the access key alone and discovers the rest.
@@ -126,13 +126,13 @@ fn assert_not_too_high(world: &World) {
 fn assert_budget(world: &World) {
     let counters = world.simulator.counters();
     assert!(
-        counters.most_calls_in_a_minute <= 60 && counters.calls_over_quota == 0,
+        counters.max_calls_per_minute <= 60 && counters.calls_over_quota == 0,
         "{} calls",
-        counters.most_calls_in_a_minute
+        counters.max_calls_per_minute
     );
     assert!(!counters.calls.is_empty());
     assert_eq!(
-        (counters.requests_to(Endpoint::Token), counters.requests_to(Endpoint::Submit)),
+        (counters.requests_to(ApiEndpoint::Token), counters.requests_to(ApiEndpoint::Submit)),
         (0, 0)
     );
 }
@@ -194,7 +194,7 @@ async fn a_stay_that_lasts_is_counted_once_though_it_is_told_with_its_length_so_
 #[tokio::test(start_paused = true)]
 async fn without_the_call_for_all_agents_each_is_asked_for() {
     let world = exact_after("no-all-history=1").await;
-    assert!(world.simulator.counters().requests_to(Endpoint::AgentHistory) > 100);
+    assert!(world.simulator.counters().requests_to(ApiEndpoint::AgentHistory) > 100);
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
-use cxone_simulator::{Floor, FloorOptions, State, Visit};
+use cxone_simulator::{AgentState, Floor, FloorOptions, Visit};
 use prometheus::{Prometheus, Scrape};
 use strict::{Dialect, Page};
 use tools::{Running, are_here, get, repository, run, within};
@@ -91,7 +91,7 @@ fn prometheus_stores_the_truth_and_names_who_is_stuck() {
 fn floor_on_which_somebody_gets_stuck() -> Floor {
     let now = Clock::system().now().utc;
     let stuck = |visit: &Visit| {
-        visit.state == State::WrapUp
+        visit.state == AgentState::WrapUp
             && visit.start < now
             && visit.end > now.plus(Duration::from_secs(90))
     };
@@ -205,8 +205,8 @@ fn compare_counters(
         .collect()
     };
     let (mut entries, mut spent) = (BTreeMap::new(), BTreeMap::new());
-    for truth in floor.truth(window).into_iter().filter(|truth| truth.agent == agent) {
-        let label = (truth.state.name().to_owned(), truth.skill.unwrap_or_default().to_owned());
+    for truth in floor.actual_totals(window).into_iter().filter(|truth| truth.agent == agent) {
+        let label = (truth.state.to_owned(), truth.skill.unwrap_or_default().to_owned());
         entries.insert(label.clone(), i64::try_from(truth.entries).expect("few"));
         spent.insert(label, i64::try_from(truth.millis).expect("few"));
     }
@@ -254,7 +254,8 @@ fn compare_alerts(prometheus: &Prometheus, floor: &Floor) -> Result<(), String> 
         let Some(observed) = observed.get(&agent.id).copied().map(Timestamp::from_millis) else {
             continue;
         };
-        let visit = current(floor, index, observed).filter(|visit| visit.state == State::WrapUp);
+        let visit =
+            current(floor, index, observed).filter(|visit| visit.state == AgentState::WrapUp);
         if visit.is_some_and(|visit| observed.since(visit.start) > LIMIT) {
             stuck.insert(agent.id.clone());
         }

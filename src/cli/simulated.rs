@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::values::{at_least_a_second, count};
 use super::{ListenAddress, ProxyArgs};
 use crate::config::parse_duration;
-use cxone_simulator::{Faults, HistoryRows, Rows};
+use cxone_simulator::{Faults, HistoryRows, ReportRows};
 
 /// `demo`.
 #[derive(Clone, Debug, Args)]
@@ -80,8 +80,8 @@ pub struct SimulateArgs {
 
     /// What the rows of a report are: intervals, cut-intervals, events, events-without-end or
     /// buckets
-    #[arg(long, value_name = "ROWS", default_value_t = Rows::WholeIntervals)]
-    pub rows: Rows,
+    #[arg(long, value_name = "ROWS", default_value_t = ReportRows::WholeIntervals)]
+    pub rows: ReportRows,
 
     /// What goes wrong on purpose: none, some, many, or NAME=PROBABILITY, with commas between
     /// several; a wrong name lists all names

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use cxone_simulator::{Endpoint, Faults, OpenEnd, Rows, SimulatorOptions};
+use cxone_simulator::{ApiEndpoint, Faults, OpenEnd, ReportRows, SimulatorOptions};
 
 use crate::world::{Plan, World};
 
@@ -24,7 +24,7 @@ targets:
   - filter: {type: team, id: team-2}
 ";
 
-fn tenant(rows: Rows, faults: Faults) -> SimulatorOptions {
+fn tenant(rows: ReportRows, faults: Faults) -> SimulatorOptions {
     SimulatorOptions {
         agents: 8,
         pace: NonZeroU32::new(6).unwrap(),
@@ -45,7 +45,7 @@ fn minutes(minutes: u64) -> Duration {
 }
 
 /// Runs without faults and compares counters and floor every ten minutes.
-async fn flawless(rows: Rows, name: &str, config: &str) {
+async fn flawless(rows: ReportRows, name: &str, config: &str) {
     let mut world = World::new(Plan {
         simulator: tenant(rows, Faults::default()),
         config,
@@ -55,8 +55,8 @@ async fn flawless(rows: Rows, name: &str, config: &str) {
     let mut entries = 0;
     for _ in 0..12 {
         world.run_for(minutes(10)).await;
-        entries = world.assert_exact(rows != Rows::Buckets);
-        if rows != Rows::Buckets {
+        entries = world.assert_exact(rows != ReportRows::Buckets);
+        if rows != ReportRows::Buckets {
             world.assert_floor();
         }
     }
@@ -71,17 +71,17 @@ async fn flawless(rows: Rows, name: &str, config: &str) {
 }
 
 /// Runs with faults, then without until the last late row is in, and compares.
-async fn faulty(rows: Rows, name: &str, config: &str, faults: Faults, seed: u64) {
+async fn faulty(rows: ReportRows, name: &str, config: &str, faults: Faults, seed: u64) {
     let options =
         SimulatorOptions { seed, token_life: Duration::from_secs(20), ..tenant(rows, faults) };
     let mut world = World::new(Plan { simulator: options, config, rows: name, ..Plan::default() });
     for _ in 0..5 {
         world.run_for(minutes(10)).await;
-        world.assert_not_too_high(rows != Rows::Buckets);
+        world.assert_not_too_high(rows != ReportRows::Buckets);
     }
     world.simulator.set_faults(Faults::default());
     world.run_for(minutes(10)).await;
-    let entries = world.assert_exact(rows != Rows::Buckets);
+    let entries = world.assert_exact(rows != ReportRows::Buckets);
     assert!(entries > 120, "only {entries} entries: too little happened");
     assert!(
         world.sum("cxone_report_job_failures_total") > 0.0
@@ -92,28 +92,28 @@ async fn faulty(rows: Rows, name: &str, config: &str, faults: Faults, seed: u64)
 
 #[tokio::test(start_paused = true)]
 async fn whole_intervals_become_exact_counts_and_the_floor_as_it_was() {
-    flawless(Rows::WholeIntervals, "intervals", OVERLAPPING_TARGETS).await;
+    flawless(ReportRows::WholeIntervals, "intervals", OVERLAPPING_TARGETS).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn cut_intervals_become_exact_counts_and_the_floor_as_it_was() {
-    flawless(Rows::CutIntervals, "intervals", OVERLAPPING_TARGETS).await;
+    flawless(ReportRows::CutIntervals, "intervals", OVERLAPPING_TARGETS).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn events_become_exact_counts_and_the_floor_as_it_was() {
-    flawless(Rows::Events, "events", &for_events()).await;
+    flawless(ReportRows::Events, "events", &for_events()).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn buckets_become_exact_counts() {
-    flawless(Rows::Buckets, "buckets", BUCKET_TARGETS).await;
+    flawless(ReportRows::Buckets, "buckets", BUCKET_TARGETS).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn buckets_of_two_targets_that_share_agents_count_once() {
     flawless(
-        Rows::Buckets,
+        ReportRows::Buckets,
         "buckets",
         &OVERLAPPING_TARGETS.replace("overlap: 10m", "settle_delay: 0s"),
     )
@@ -122,42 +122,42 @@ async fn buckets_of_two_targets_that_share_agents_count_once() {
 
 #[tokio::test(start_paused = true)]
 async fn an_ordinary_bad_day_leaves_no_trace_in_the_counts() {
-    faulty(Rows::WholeIntervals, "intervals", OVERLAPPING_TARGETS, Faults::some(), 1).await;
-    faulty(Rows::CutIntervals, "intervals", OVERLAPPING_TARGETS, Faults::some(), 2).await;
-    faulty(Rows::Events, "events", &for_events(), Faults::some(), 3).await;
+    faulty(ReportRows::WholeIntervals, "intervals", OVERLAPPING_TARGETS, Faults::some(), 1).await;
+    faulty(ReportRows::CutIntervals, "intervals", OVERLAPPING_TARGETS, Faults::some(), 2).await;
+    faulty(ReportRows::Events, "events", &for_events(), Faults::some(), 3).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn whole_intervals_are_exact_after_many_faults() {
-    faulty(Rows::WholeIntervals, "intervals", OVERLAPPING_TARGETS, Faults::many(), 4).await;
+    faulty(ReportRows::WholeIntervals, "intervals", OVERLAPPING_TARGETS, Faults::many(), 4).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn cut_intervals_are_exact_after_many_faults() {
-    faulty(Rows::CutIntervals, "intervals", OVERLAPPING_TARGETS, Faults::many(), 5).await;
+    faulty(ReportRows::CutIntervals, "intervals", OVERLAPPING_TARGETS, Faults::many(), 5).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn events_are_exact_after_many_faults() {
-    faulty(Rows::Events, "events", &for_events(), Faults::many(), 6).await;
+    faulty(ReportRows::Events, "events", &for_events(), Faults::many(), 6).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn buckets_behind_a_settle_delay_are_exact_after_many_faults() {
-    faulty(Rows::Buckets, "buckets", BUCKET_TARGETS, Faults::many(), 8).await;
+    faulty(ReportRows::Buckets, "buckets", BUCKET_TARGETS, Faults::many(), 8).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn buckets_of_two_targets_that_share_agents_are_exact_after_faults() {
     let config = OVERLAPPING_TARGETS.replace("overlap: 10m", "settle_delay: 6m");
-    faulty(Rows::Buckets, "buckets", &config, Faults::some(), 9).await;
+    faulty(ReportRows::Buckets, "buckets", &config, Faults::some(), 9).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_open_visit_with_a_null_end_is_as_good_as_one_without() {
     let simulator = SimulatorOptions {
         open_end: OpenEnd::Null,
-        ..tenant(Rows::WholeIntervals, Faults::default())
+        ..tenant(ReportRows::WholeIntervals, Faults::default())
     };
     let mut world = World::new(Plan { simulator, config: OVERLAPPING_TARGETS, ..Plan::default() });
     world.run_for(minutes(20)).await;
@@ -167,7 +167,7 @@ async fn an_open_visit_with_a_null_end_is_as_good_as_one_without() {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_counters_are_zero_and_the_first_lookbacks_label_sets_are_there() {
-    let simulator = tenant(Rows::WholeIntervals, Faults::default());
+    let simulator = tenant(ReportRows::WholeIntervals, Faults::default());
     let mut world = World::new(Plan { simulator, config: OVERLAPPING_TARGETS, ..Plan::default() });
     world.run_until("an agent", minutes(1), |world| !world.observed().is_empty()).await;
     assert!(!world.all("cxone_agent_state_entries_total").is_empty());
@@ -185,7 +185,7 @@ async fn the_first_counters_are_zero_and_the_first_lookbacks_label_sets_are_ther
 async fn a_token_life_of_twenty_seconds_is_enough_and_one_token_is_asked_for_at_a_time() {
     let simulator = SimulatorOptions {
         token_life: Duration::from_secs(20),
-        ..tenant(Rows::WholeIntervals, Faults::default())
+        ..tenant(ReportRows::WholeIntervals, Faults::default())
     };
     let mut world = World::new(Plan { simulator, config: OVERLAPPING_TARGETS, ..Plan::default() });
     world.run_for(minutes(30)).await;
@@ -198,7 +198,7 @@ async fn a_token_life_of_twenty_seconds_is_enough_and_one_token_is_asked_for_at_
         "{} tokens in 30 minutes",
         counters.tokens_issued
     );
-    assert_eq!(counters.requests_to(Endpoint::Token), counters.tokens_issued);
+    assert_eq!(counters.requests_to(ApiEndpoint::Token), counters.tokens_issued);
     assert_eq!(world.value("cxone_token_refresh_failures_total", &[]), Some(0.0));
     assert_eq!(world.sum("cxone_report_job_failures_total"), 0.0);
     assert_eq!(
@@ -209,7 +209,7 @@ async fn a_token_life_of_twenty_seconds_is_enough_and_one_token_is_asked_for_at_
 
 #[tokio::test(start_paused = true)]
 async fn a_revoked_token_is_renewed_once_and_no_job_fails_for_it() {
-    let simulator = tenant(Rows::WholeIntervals, Faults::default());
+    let simulator = tenant(ReportRows::WholeIntervals, Faults::default());
     let mut world = World::new(Plan { simulator, config: OVERLAPPING_TARGETS, ..Plan::default() });
     world.run_for(minutes(5)).await;
     assert_eq!(world.simulator.counters().tokens_issued, 1);
@@ -223,7 +223,7 @@ async fn a_revoked_token_is_renewed_once_and_no_job_fails_for_it() {
 
 /// Windows follow CXone's clock, and the counts its history.
 async fn skewed(skew_minutes: i64) {
-    let simulator = tenant(Rows::CutIntervals, Faults::default());
+    let simulator = tenant(ReportRows::CutIntervals, Faults::default());
     let skew_millis = skew_minutes * 60_000;
     let mut world =
         World::new(Plan { simulator, config: OVERLAPPING_TARGETS, skew_millis, ..Plan::default() });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cxone_core::time::Timestamp;
-use cxone_simulator::{Endpoint, Fault, Faults, Injection, Rows, SimulatorOptions};
+use cxone_simulator::{ApiEndpoint, Faults, Injection, ReportRows, RequestFault, SimulatorOptions};
 use http::{Method, Request, StatusCode};
 
 use crate::direct::Fate;
@@ -144,7 +144,7 @@ async fn a_target_that_gets_no_answer_does_not_hold_up_the_other() {
 async fn jobs_that_never_end_are_given_up_in_time() {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(5)).await;
-    world.simulator.set_faults(Faults::default().with(Fault::Endless, 1.0));
+    world.simulator.set_faults(Faults::default().with(RequestFault::Endless, 1.0));
     world.run_for(minutes(5)).await;
     assert!(world.failures("timeout") >= 4.0);
     world.simulator.set_faults(Faults::default());
@@ -155,7 +155,7 @@ async fn jobs_that_never_end_are_given_up_in_time() {
 
 /// Lets `fault` happen to every request to `endpoint` for some minutes: the failures are counted by
 /// `reason`, and nothing else is.
-async fn broken(fault: Fault, endpoint: Endpoint, reason: &str) {
+async fn broken(fault: RequestFault, endpoint: ApiEndpoint, reason: &str) {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(5)).await;
     world.simulator.inject(Injection { fault, endpoint: Some(endpoint), times: 16 });
@@ -184,16 +184,16 @@ async fn broken(fault: Fault, endpoint: Endpoint, reason: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn broken_answers_count_for_nothing_and_are_told_by_reason() {
-    broken(Fault::Cut, Endpoint::Poll, "malformed").await;
-    broken(Fault::NotJson, Endpoint::Poll, "malformed").await;
-    broken(Fault::NotJson, Endpoint::Submit, "malformed").await;
-    broken(Fault::NoId, Endpoint::Submit, "malformed").await;
-    broken(Fault::UnknownStatus, Endpoint::Poll, "malformed").await;
-    broken(Fault::NoData, Endpoint::Poll, "malformed").await;
-    broken(Fault::Lose, Endpoint::Poll, "lost").await;
-    broken(Fault::Fail, Endpoint::Submit, "failed").await;
-    broken(Fault::Drop, Endpoint::Submit, "unreachable").await;
-    broken(Fault::ServerError, Endpoint::Submit, "server").await;
+    broken(RequestFault::Cut, ApiEndpoint::Poll, "malformed").await;
+    broken(RequestFault::NotJson, ApiEndpoint::Poll, "malformed").await;
+    broken(RequestFault::NotJson, ApiEndpoint::Submit, "malformed").await;
+    broken(RequestFault::NoId, ApiEndpoint::Submit, "malformed").await;
+    broken(RequestFault::UnknownStatus, ApiEndpoint::Poll, "malformed").await;
+    broken(RequestFault::NoData, ApiEndpoint::Poll, "malformed").await;
+    broken(RequestFault::Lose, ApiEndpoint::Poll, "lost").await;
+    broken(RequestFault::Fail, ApiEndpoint::Submit, "failed").await;
+    broken(RequestFault::Drop, ApiEndpoint::Submit, "unreachable").await;
+    broken(RequestFault::ServerError, ApiEndpoint::Submit, "server").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -329,11 +329,11 @@ async fn rows_told_otherwise_than_documented_count_exactly_and_are_told_by_form(
 
 #[tokio::test(start_paused = true)]
 async fn a_throttled_submit_holds_all_submits_for_as_long_as_it_says() {
-    for fault in [Fault::Throttle, Fault::ThrottleDate] {
+    for fault in [RequestFault::Throttle, RequestFault::ThrottleDate] {
         let simulator = SimulatorOptions { faults: retry_after(90), ..tenant() };
         let mut world = World::new(Plan { simulator, config: TWO_TEAMS, ..Plan::default() });
         world.run_for(minutes(5)).await;
-        world.simulator.inject(Injection { fault, endpoint: Some(Endpoint::Submit), times: 1 });
+        world.simulator.inject(Injection { fault, endpoint: Some(ApiEndpoint::Submit), times: 1 });
         world.run_for(minutes(5)).await;
         let counters = world.simulator.counters();
         let refused = counters.submits.iter().position(|submit| !submit.accepted).unwrap();
@@ -356,8 +356,8 @@ async fn a_throttled_poll_is_repeated_and_does_not_cost_the_job() {
     let mut world = World::new(Plan { simulator, config: TWO_TEAMS, ..Plan::default() });
     world.run_for(minutes(5)).await;
     world.simulator.inject(Injection {
-        fault: Fault::Throttle,
-        endpoint: Some(Endpoint::Poll),
+        fault: RequestFault::Throttle,
+        endpoint: Some(ApiEndpoint::Poll),
         times: 2,
     });
     world.run_for(minutes(6)).await;
@@ -403,9 +403,9 @@ async fn a_wrong_secret_is_told_without_the_secret_and_not_tried_again_and_again
     }
     assert!(world.failures("credentials") >= 2.0);
     assert_eq!(world.value("cxone_up", &[]), Some(0.0));
-    let asked = world.simulator.counters().requests_to(Endpoint::Token);
+    let asked = world.simulator.counters().requests_to(ApiEndpoint::Token);
     assert!((6..=20).contains(&asked), "{asked} requests for a token in half an hour");
-    assert_eq!(world.simulator.counters().requests_to(Endpoint::Submit), 0);
+    assert_eq!(world.simulator.counters().requests_to(ApiEndpoint::Submit), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -416,7 +416,7 @@ async fn a_missing_scope_is_told_with_the_way_to_mend_it() {
     let text = world.ask("/-/ready").await.1;
     assert!(text.contains("reports:read") && text.contains("Capabilities"), "{text}");
     assert!(world.failures("forbidden") >= 2.0);
-    let submits = world.simulator.counters().requests_to(Endpoint::Submit);
+    let submits = world.simulator.counters().requests_to(ApiEndpoint::Submit);
     assert!((6..=40).contains(&submits), "{submits} submits in half an hour");
 }
 
@@ -439,8 +439,11 @@ targets:
   - filter: {type: team, id: team-2}
   - user: user-006
 ";
-    let simulator =
-        SimulatorOptions { rows: Rows::Buckets, pace: NonZeroU32::new(120).unwrap(), ..tenant() };
+    let simulator = SimulatorOptions {
+        rows: ReportRows::Buckets,
+        pace: NonZeroU32::new(120).unwrap(),
+        ..tenant()
+    };
     let mut world = World::new(Plan { simulator, config, rows: "buckets", ..Plan::default() });
     world.run_for(minutes(50)).await;
     for _ in 0..8 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cxone_core::store::Shelf;
-use cxone_simulator::{Endpoint, Fault, Injection, SimulatorOptions};
+use cxone_simulator::{ApiEndpoint, Injection, RequestFault, SimulatorOptions};
 use http::Request;
 
 use crate::direct::Fate;
@@ -126,8 +126,8 @@ async fn being_throttled_is_an_error_that_fails_no_job() {
     let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
     world.run_for(seconds(60)).await;
     world.simulator.inject(Injection {
-        fault: Fault::Throttle,
-        endpoint: Some(Endpoint::Poll),
+        fault: RequestFault::Throttle,
+        endpoint: Some(ApiEndpoint::Poll),
         times: 2,
     });
     world.run_for(seconds(60)).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cxone_simulator::{Endpoint, Fault, Injection, SimulatorOptions};
+use cxone_simulator::{ApiEndpoint, Injection, RequestFault, SimulatorOptions};
 use http::StatusCode;
 
 use crate::direct::Fate;
@@ -14,35 +14,39 @@ use crate::{
 #[tokio::test(start_paused = true)]
 async fn no_fault_of_any_call_costs_a_count() {
     let faults = [
-        Fault::Throttle,
-        Fault::ThrottleDate,
-        Fault::ThrottleBare,
-        Fault::ServerError,
-        Fault::Cut,
-        Fault::Drop,
-        Fault::NotJson,
-        Fault::Slow,
-        Fault::Revoke,
+        RequestFault::Throttle,
+        RequestFault::ThrottleDate,
+        RequestFault::ThrottleBare,
+        RequestFault::ServerError,
+        RequestFault::Cut,
+        RequestFault::Drop,
+        RequestFault::NotJson,
+        RequestFault::Slow,
+        RequestFault::Revoke,
     ];
     let mut world = world(tenant("none"));
     world.run_for(minutes(5)).await;
-    for endpoint in
-        [Endpoint::History, Endpoint::States, Endpoint::Skills, Endpoint::Codes, Endpoint::SignIn]
-    {
+    for endpoint in [
+        ApiEndpoint::History,
+        ApiEndpoint::States,
+        ApiEndpoint::Skills,
+        ApiEndpoint::Codes,
+        ApiEndpoint::SignIn,
+    ] {
         for fault in faults.into_iter().filter(|fault| fault.applies_to(endpoint)) {
-            let before = world.simulator.counters().happened(fault);
+            let before = world.simulator.counters().fault_count(fault);
             // What is only slow is not asked for again.
-            let times = if fault == Fault::Slow { 1 } else { 2 };
+            let times = if fault == RequestFault::Slow { 1 } else { 2 };
             world.simulator.inject(Injection { fault, endpoint: Some(endpoint), times });
-            if endpoint == Endpoint::SignIn {
+            if endpoint == ApiEndpoint::SignIn {
                 world.simulator.revoke_tokens();
-            } else if endpoint == Endpoint::Codes {
+            } else if endpoint == ApiEndpoint::Codes {
                 // A new process asks for the codes.
                 world.restart(Duration::from_secs(1)).await;
             }
             world.run_for(minutes(4)).await;
             assert_eq!(
-                world.simulator.counters().happened(fault),
+                world.simulator.counters().fault_count(fault),
                 before + u64::from(times),
                 "{fault:?} of {endpoint:?}"
             );

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cxone_core::time::{Timestamp, Window};
-use cxone_simulator::{AgentProfile, Faults, SimulatorOptions, State, Visit};
+use cxone_simulator::{AgentProfile, AgentState, Faults, SimulatorOptions, Visit};
 use http::StatusCode;
 
 use crate::counted::time;
@@ -29,11 +29,11 @@ fn limits() -> String {
 fn stay(world: &World, agent: &AgentProfile, moment: Timestamp) -> Option<Visit> {
     let before = Timestamp::from_millis(moment.millis() - 1);
     let index = usize::try_from(agent.index).unwrap();
-    world.simulator.floor().stays(index, Window { from: before, to: moment }).pop()
+    world.simulator.floor().platform_visits(index, Window { from: before, to: moment }).pop()
 }
 
 fn profiles(world: &World) -> BTreeMap<String, &AgentProfile> {
-    world.simulator.floor().agents().map(|agent| (agent.number().to_string(), agent)).collect()
+    world.simulator.floor().agents().map(|agent| (agent.platform_id().to_string(), agent)).collect()
 }
 
 /// What a family tells by two labels, where it is not 0.
@@ -169,8 +169,8 @@ fn assert_skills(world: &World) {
         .unwrap();
     let asked = answered.minus(ONE_WAY);
     let stays = world.simulator.floor().agents().filter_map(|agent| stay(world, agent, asked));
-    let on_the_phone =
-        stays.filter(|stay| matches!(stay.state, State::InboundCall | State::OutboundCall));
+    let on_the_phone = stays
+        .filter(|stay| matches!(stay.state, AgentState::InboundCall | AgentState::OutboundCall));
     let working =
         count(on_the_phone.map(|stay| ("working".to_owned(), stay.skill.unwrap().to_owned())));
     assert!(!working.is_empty());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cxone_exporter::clock::Clock;
-use cxone_simulator::{Floor, FloorOptions, State, Visit};
+use cxone_simulator::{AgentState, Floor, FloorOptions, Visit};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -92,7 +92,7 @@ fn floor_on_which_one_leaves_and_one_stays() -> (Floor, Visit, Visit) {
         let over: Vec<Visit> = floor
             .at(now)
             .into_iter()
-            .filter(|visit| visit.state == State::WrapUp && visit.start < begun)
+            .filter(|visit| visit.state == AgentState::WrapUp && visit.start < begun)
             .collect();
         let leaves = over.iter().find(|visit| within(visit, 22, 30))?.clone();
         let stays = over.iter().find(|visit| within(visit, 90, 3600))?.clone();

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cxone_core::store::Shelf;
-use cxone_simulator::{Faults, Rows, SimulatorOptions};
+use cxone_simulator::{Faults, ReportRows, SimulatorOptions};
 
 use crate::chance::Chance;
 use crate::restarts::{AT_ONCE, Failing, Fate};
@@ -36,7 +36,7 @@ fn for_events() -> String {
 }
 
 /// Hours of restarts and faults, then none until the last late row is in.
-async fn restarts(rows: Rows, name: &str, config: &str, seed: u64) {
+async fn restarts(rows: ReportRows, name: &str, config: &str, seed: u64) {
     let mut chance = Chance::new(seed);
     let simulator =
         SimulatorOptions { seed, rows, faults: Faults::many(), token_life: minutes(3), ..tenant() };
@@ -47,13 +47,13 @@ async fn restarts(rows: Rows, name: &str, config: &str, seed: u64) {
         let downtime =
             if times % 8 == 7 { chance.millis(1, 20 * 60_000) } else { chance.millis(1, 30_000) };
         world.restart(downtime).await;
-        world.assert_not_too_high(rows != Rows::Buckets);
+        world.assert_not_too_high(rows != ReportRows::Buckets);
         times += 1;
     }
     world.simulator.set_faults(Faults::default());
     world.run_for(minutes(12)).await;
-    let entries = world.assert_exact(rows != Rows::Buckets);
-    if rows != Rows::Buckets {
+    let entries = world.assert_exact(rows != ReportRows::Buckets);
+    if rows != ReportRows::Buckets {
         world.assert_floor();
     }
     assert!(times > 20 && entries > 200, "seed {seed}: only {entries} entries, {times} restarts");
@@ -62,32 +62,32 @@ async fn restarts(rows: Rows, name: &str, config: &str, seed: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn whole_intervals_are_exact_after_restarts_and_faults() {
-    restarts(Rows::WholeIntervals, "intervals", OVERLAPPING_TARGETS, 11).await;
+    restarts(ReportRows::WholeIntervals, "intervals", OVERLAPPING_TARGETS, 11).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn cut_intervals_are_exact_after_restarts_and_faults() {
-    restarts(Rows::CutIntervals, "intervals", OVERLAPPING_TARGETS, 12).await;
+    restarts(ReportRows::CutIntervals, "intervals", OVERLAPPING_TARGETS, 12).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn events_are_exact_after_restarts_and_faults() {
-    restarts(Rows::Events, "events", &for_events(), 13).await;
+    restarts(ReportRows::Events, "events", &for_events(), 13).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn buckets_are_exact_after_restarts_and_faults() {
-    restarts(Rows::Buckets, "buckets", BUCKET_TARGETS, 14).await;
+    restarts(ReportRows::Buckets, "buckets", BUCKET_TARGETS, 14).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn buckets_of_two_targets_that_share_agents_are_exact_after_restarts_and_faults() {
     let config = OVERLAPPING_TARGETS.replace("overlap: 10m", "settle_delay: 6m");
-    restarts(Rows::Buckets, "buckets", &config, 15).await;
+    restarts(ReportRows::Buckets, "buckets", &config, 15).await;
 }
 
 /// Commits are told as failed, kept or not, and the process ends at that moment, or goes on.
-async fn failed_commits(rows: Rows, name: &str, config: &str, ends: bool, seed: u64) {
+async fn failed_commits(rows: ReportRows, name: &str, config: &str, ends: bool, seed: u64) {
     let mut chance = Chance::new(seed);
     let (shelf, fate) = (Shelf::default(), Arc::new(Fate::default()));
     let open = world::on(&shelf);
@@ -119,14 +119,14 @@ async fn failed_commits(rows: Rows, name: &str, config: &str, ends: bool, seed: 
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_lost_or_counted_twice_when_the_process_ends_in_a_commit() {
-    failed_commits(Rows::WholeIntervals, "intervals", OVERLAPPING_TARGETS, true, 21).await;
-    failed_commits(Rows::Events, "events", &for_events(), true, 22).await;
+    failed_commits(ReportRows::WholeIntervals, "intervals", OVERLAPPING_TARGETS, true, 21).await;
+    failed_commits(ReportRows::Events, "events", &for_events(), true, 22).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_lost_or_counted_twice_when_a_commit_was_kept_though_it_is_told_as_failed() {
-    failed_commits(Rows::WholeIntervals, "intervals", OVERLAPPING_TARGETS, false, 31).await;
-    failed_commits(Rows::CutIntervals, "intervals", OVERLAPPING_TARGETS, false, 32).await;
+    failed_commits(ReportRows::WholeIntervals, "intervals", OVERLAPPING_TARGETS, false, 31).await;
+    failed_commits(ReportRows::CutIntervals, "intervals", OVERLAPPING_TARGETS, false, 32).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use cxone_core::time::Timestamp;
-use cxone_simulator::{Endpoint, Fault, Faults, Injection, SimulatorOptions};
+use cxone_simulator::{ApiEndpoint, Faults, Injection, RequestFault, SimulatorOptions};
 
 use http::header::DATE;
 use http::{HeaderMap, HeaderValue};
@@ -97,7 +97,7 @@ async fn minutes_between_cxones_clock_and_ours_make_no_difference() {
 
 #[tokio::test(start_paused = true)]
 async fn no_window_is_planned_by_a_clock_that_may_be_wrong_though_the_first_sign_in_fails() {
-    for fault in [Fault::Drop, Fault::ServerError] {
+    for fault in [RequestFault::Drop, RequestFault::ServerError] {
         let config = TWO_TEAMS.replace("overlap: 10m", "overlap: 1m");
         let mut world = World::new(Plan {
             simulator: tenant(),
@@ -106,7 +106,7 @@ async fn no_window_is_planned_by_a_clock_that_may_be_wrong_though_the_first_sign
             ..Plan::default()
         });
         for times in 1..=4 {
-            world.simulator.inject(Injection { fault, endpoint: Some(Endpoint::Token), times });
+            world.simulator.inject(Injection { fault, endpoint: Some(ApiEndpoint::Token), times });
             world.run_for(minutes(10)).await;
             settle(&mut world).await;
             world.restart(AT_ONCE).await;
@@ -260,7 +260,7 @@ async fn the_pages_of_a_gateway_say_nothing_of_cxones_clock() {
             set_date(headers, now, HOUR);
         }
     })));
-    world.simulator.set_faults(Faults::default().with(Fault::ServerError, 0.9));
+    world.simulator.set_faults(Faults::default().with(RequestFault::ServerError, 0.9));
     world.run_for(minutes(10)).await;
     world.simulator.set_faults(Faults::default());
     world.run_for(minutes(2)).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cxone_core::time::{Timestamp, Window};
-use cxone_simulator::{Rows, SimulatorOptions};
+use cxone_simulator::{ReportRows, SimulatorOptions};
 use http::StatusCode;
 
 use crate::direct::{Fate, asked_window};
@@ -14,7 +14,7 @@ use crate::{minutes, tenant};
 
 /// Cut at the window's edges, so that a report tells nothing of the time before it.
 fn cut(retention: Option<Duration>) -> SimulatorOptions {
-    SimulatorOptions { rows: Rows::CutIntervals, retention, ..tenant() }
+    SimulatorOptions { rows: ReportRows::CutIntervals, retention, ..tenant() }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cxone_simulator::{Endpoint, Fault, Injection, SimulatorOptions};
+use cxone_simulator::{ApiEndpoint, Injection, RequestFault, SimulatorOptions};
 use http::StatusCode;
 
 use crate::chance::Chance;
@@ -120,7 +120,7 @@ async fn a_crash_loop_never_exceeds_the_quota() {
         world.run_for(minutes(3)).await;
         println!(
             "seed {seed}: {} submits in a minute at most",
-            world.simulator.counters().most_submits_in_a_minute
+            world.simulator.counters().max_submits_per_minute
         );
         world.assert_quota();
         world.assert_exact(true);
@@ -168,8 +168,8 @@ async fn a_job_that_is_gone_is_forgotten_and_submitted_anew() {
     let mut world = with_a_job_under_way().await;
     let accepted = world.simulator.counters().accepted;
     world.simulator.inject(Injection {
-        fault: Fault::Lose,
-        endpoint: Some(Endpoint::Poll),
+        fault: RequestFault::Lose,
+        endpoint: Some(ApiEndpoint::Poll),
         times: 1,
     });
     world.restart(Duration::from_secs(1)).await;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use cxone_core::store::Shelf;
 use cxone_core::time::Timestamp;
-use cxone_simulator::{Fault, Faults, RowFault, SimulatorOptions};
+use cxone_simulator::{Faults, RequestFault, RowFault, SimulatorOptions};
 use http::StatusCode;
 use http::header::DATE;
 
@@ -164,17 +164,21 @@ impl Day {
             }
             Evil::RejectsAll => self.refuse(422, |path| path.ends_with("/reports")),
             Evil::Throttled => self.faults(
-                Faults::some().with(Fault::ThrottleBare, 0.5).with(Fault::ThrottleDate, 0.3),
+                Faults::some()
+                    .with(RequestFault::ThrottleBare, 0.5)
+                    .with(RequestFault::ThrottleDate, 0.3),
             ),
-            Evil::NoData => self.faults(Faults::some().with(Fault::NoData, 0.8)),
+            Evil::NoData => self.faults(Faults::some().with(RequestFault::NoData, 0.8)),
             Evil::RowsRejected => self.faults(Faults::some().with_row(RowFault::Unreadable, 0.9)),
-            Evil::Timeouts => self.faults(Faults::some().with(Fault::Endless, 0.9)),
+            Evil::Timeouts => self.faults(Faults::some().with(RequestFault::Endless, 0.9)),
             Evil::Fails => {
-                self.faults(Faults::some().with(Fault::Fail, 0.5).with(Fault::Lose, 0.4));
+                self.faults(
+                    Faults::some().with(RequestFault::Fail, 0.5).with(RequestFault::Lose, 0.4),
+                );
             }
-            Evil::Cut => {
-                self.faults(Faults::some().with(Fault::Cut, 0.5).with(Fault::NotJson, 0.2))
-            }
+            Evil::Cut => self.faults(
+                Faults::some().with(RequestFault::Cut, 0.5).with(RequestFault::NotJson, 0.2),
+            ),
             Evil::Hangs => self.world.direct.interfere(Some(Box::new(|_| Fate::Hangs))),
             Evil::FullDisk => self.shelf.set_full(true),
             Evil::HangingDisk => {

@@ -1,5 +1,5 @@
 //! A tenant that speaks the platform's documented calls, over what really happens on a simulated
-//! floor. It has as many oddities as wanted.
+//! floor. It has as many quirks as wanted.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::{Response, Transport, TransportError};
-use cxone_simulator::{AgentProfile, Floor, State, Visit};
+use cxone_simulator::{AgentProfile, AgentState, Floor, Visit};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 use http::header::{AUTHORIZATION, DATE};
@@ -218,7 +218,7 @@ impl Tenant {
         let visits = &self.visits[usize::try_from(agent.index).unwrap()];
         let logged_in = || {
             visits.iter().any(|visit| {
-                visit.state != State::Logout && (visit.start..visit.end).contains(&now)
+                visit.state != AgentState::Logout && (visit.start..visit.end).contains(&now)
             })
         };
         let is_deleted =
@@ -240,13 +240,15 @@ impl Tenant {
 
     fn row(&self, index: usize, visit: &Visit, now: Timestamp) -> Value {
         let (id, name, code) = match visit.state {
-            State::WrapUp => (2, "Unavailable", json!(11)),
-            State::Break | State::Lunch | State::Training => (2, visit.state.name(), json!(12)),
-            State::Ready => (1, visit.state.name(), json!(0)),
-            State::InboundCall => (3, visit.state.name(), Value::Null),
-            State::OutboundCall => (4, visit.state.name(), Value::Null),
-            State::Login => (8, visit.state.name(), Value::Null),
-            State::Logout => (0, visit.state.name(), Value::Null),
+            AgentState::WrapUp => (2, "Unavailable", json!(11)),
+            AgentState::Break | AgentState::Lunch | AgentState::Training => {
+                (2, visit.state.name(), json!(12))
+            }
+            AgentState::Ready => (1, visit.state.name(), json!(0)),
+            AgentState::InboundCall => (3, visit.state.name(), Value::Null),
+            AgentState::OutboundCall => (4, visit.state.name(), Value::Null),
+            AgentState::Login => (8, visit.state.name(), Value::Null),
+            AgentState::Logout => (0, visit.state.name(), Value::Null),
         };
         let lasts = visit.end > now;
         let length = visit.end.min(now).since(visit.start);

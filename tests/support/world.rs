@@ -14,7 +14,7 @@ use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
 use cxone_exporter::cxone::Transport;
 use cxone_exporter::reload::{self, Orders, Reloader, What};
 use cxone_exporter::server::Site;
-use cxone_simulator::{AgentProfile, Rows, Simulator, SimulatorOptions};
+use cxone_simulator::{AgentProfile, ReportRows, Simulator, SimulatorOptions};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
@@ -330,10 +330,11 @@ impl World {
         for (agent, observed) in self.observed() {
             let profile =
                 self.simulator.floor().agents().find(|profile| profile.id == agent).unwrap();
-            let truth = self.simulator.truth(Window { from: self.epoch(profile), to: observed });
+            let truth =
+                self.simulator.actual_totals(Window { from: self.epoch(profile), to: observed });
             for ((state, skill), told) in counted::counted(&self.last, Some(&agent)) {
                 let truth = truth.iter().find(|t| {
-                    t.agent == agent && t.state.name() == state && t.skill.unwrap_or("") == skill
+                    t.agent == agent && t.state == state && t.skill.unwrap_or("") == skill
                 });
                 let most = truth.map_or((0, 0), |truth| (truth.entries, truth.millis));
                 assert!(
@@ -359,7 +360,7 @@ impl World {
                 .filter(|visit| visit.agent.id == agent)
                 .collect();
             let Some(first) = visits.first() else { continue };
-            let cut = self.simulator.options().rows == Rows::CutIntervals;
+            let cut = self.simulator.options().rows == ReportRows::CutIntervals;
             let first_told = if cut {
                 self.epoch(&first.agent).minus(self.config.poll.lookback)
             } else {
@@ -402,9 +403,9 @@ impl World {
             usize::try_from(self.config.quota.report_jobs_per_minute - self.config.quota.reserve)
                 .unwrap();
         assert!(
-            counters.most_submits_in_a_minute <= ours,
+            counters.max_submits_per_minute <= ours,
             "{} submits in a minute",
-            counters.most_submits_in_a_minute
+            counters.max_submits_per_minute
         );
         assert_eq!(counters.over_quota, 0);
         assert!(counters.accepted > 0);

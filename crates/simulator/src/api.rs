@@ -17,14 +17,13 @@ use secrecy::SecretString;
 use cxone_core::time::{Timestamp, Window};
 
 use super::counters::Counters;
-use super::endpoint::Endpoint;
-use super::faults::{Fault, Faults, Injection, Injections};
-use super::floor::{Floor, FloorOptions};
+use super::endpoint::ApiEndpoint;
+use super::faults::{Faults, Injection, Injections, RequestFault};
+use super::floor::{ActualTotals, Floor, FloorOptions};
 use super::platform::HistoryRows;
 use super::random::hash;
-use super::rows::{OpenEnd, Rows};
-use super::truth::{PlatformTruth, Truth};
-pub use answer::{Answer, Delivery};
+use super::rows::{OpenEnd, ReportRows};
+pub use answer::{Delivery, SimulatedResponse};
 use answer::{Reply, method_not_allowed};
 use jobs::Jobs;
 use oauth::Tokens;
@@ -64,7 +63,7 @@ pub struct SimulatorOptions {
     /// How long a job is kept after it was submitted.
     pub job_life: Duration,
     /// What the rows of a report stand for.
-    pub rows: Rows,
+    pub rows: ReportRows,
     /// How a row says that its visit goes on.
     pub open_end: OpenEnd,
     /// The longest window of a report; a longer one is refused with 422.
@@ -108,7 +107,7 @@ impl Default for SimulatorOptions {
             report_jobs_per_minute: 10,
             job_time: Duration::from_secs(4),
             job_life: Duration::from_hours(1),
-            rows: Rows::WholeIntervals,
+            rows: ReportRows::WholeIntervals,
             open_end: OpenEnd::Absent,
             max_window: Duration::from_hours(31 * 24),
             retention: None,
@@ -183,15 +182,15 @@ impl Simulator {
 
     /// What really happened in `window`, whatever goes wrong with the reports.
     #[must_use]
-    pub fn truth(&self, window: Window) -> Vec<Truth> {
-        self.floor.truth(window)
+    pub fn actual_totals(&self, window: Window) -> Vec<ActualTotals> {
+        self.floor.actual_totals(window)
     }
 
     /// What really happened in `window` in the platform's words, whatever goes wrong with its
     /// answers.
     #[must_use]
-    pub fn platform_truth(&self, window: Window) -> Vec<PlatformTruth> {
-        self.floor.platform_truth(window)
+    pub fn platform_totals(&self, window: Window) -> Vec<ActualTotals> {
+        self.floor.platform_totals(window)
     }
 
     /// What was asked so far.
@@ -219,7 +218,7 @@ impl Simulator {
 
     /// Answers `request`, which came at `now`.
     #[must_use]
-    pub fn handle(&self, now: Timestamp, request: &Request<Bytes>) -> Answer {
+    pub fn handle(&self, now: Timestamp, request: &Request<Bytes>) -> SimulatedResponse {
         let endpoint = endpoint(request);
         let (number, fault) = self.desk().begin(self.options.seed, endpoint);
         let chance = hash(self.options.seed, &[number, 6]);
@@ -235,36 +234,38 @@ impl Simulator {
         &self,
         now: Timestamp,
         request: &Request<Bytes>,
-        endpoint: Endpoint,
-        fault: Option<Fault>,
+        endpoint: ApiEndpoint,
+        fault: Option<RequestFault>,
         chance: u64,
     ) -> Option<Reply> {
         let mut desk = self.desk();
         let reply = match fault? {
-            Fault::Throttle => answer::throttled(Some(answer::seconds(desk.faults.retry_after))),
-            Fault::ThrottleDate => {
+            RequestFault::Throttle => {
+                answer::throttled(Some(answer::seconds(desk.faults.retry_after)))
+            }
+            RequestFault::ThrottleDate => {
                 answer::throttled(Some(answer::http_date(now.plus(desk.faults.retry_after), true)))
             }
-            Fault::ThrottleBare => answer::throttled(None),
-            Fault::ServerError => answer::server_error(chance),
-            Fault::Revoke => {
+            RequestFault::ThrottleBare => answer::throttled(None),
+            RequestFault::ServerError => answer::server_error(chance),
+            RequestFault::Revoke => {
                 desk.tokens.revoke(request);
                 desk.platform_tokens.revoke(request);
                 answer::unauthorized()
             }
-            Fault::Cut
-            | Fault::Drop
-            | Fault::NotJson
-            | Fault::Slow
-            | Fault::NoId
-            | Fault::Fail
-            | Fault::Endless
-            | Fault::UnknownStatus
-            | Fault::Lose
-            | Fault::NoData => return None,
+            RequestFault::Cut
+            | RequestFault::Drop
+            | RequestFault::NotJson
+            | RequestFault::Slow
+            | RequestFault::NoId
+            | RequestFault::Fail
+            | RequestFault::Endless
+            | RequestFault::UnknownStatus
+            | RequestFault::Lose
+            | RequestFault::NoData => return None,
         };
-        if endpoint == Endpoint::Submit {
-            desk.counters.submitted(super::counters::Submit { at: now, accepted: false });
+        if endpoint == ApiEndpoint::Submit {
+            desk.counters.submitted(super::counters::SubmitRecord { at: now, accepted: false });
         }
         Some(reply)
     }
@@ -274,7 +275,7 @@ impl Simulator {
         &self,
         now: Timestamp,
         request: &Request<Bytes>,
-        fault: Option<Fault>,
+        fault: Option<RequestFault>,
         chance: u64,
     ) -> Reply {
         let path = request.uri().path();
@@ -306,7 +307,7 @@ impl Simulator {
 
 impl Desk {
     /// Counts a request: its number, and the fault that it is to have.
-    fn begin(&mut self, seed: u64, endpoint: Endpoint) -> (u64, Option<Fault>) {
+    fn begin(&mut self, seed: u64, endpoint: ApiEndpoint) -> (u64, Option<RequestFault>) {
         let number = self.requests;
         self.requests += 1;
         *self.counters.requests.entry(endpoint).or_default() += 1;
@@ -321,16 +322,16 @@ impl Desk {
     }
 }
 
-fn endpoint(request: &Request<Bytes>) -> Endpoint {
+fn endpoint(request: &Request<Bytes>) -> ApiEndpoint {
     let path = request.uri().path();
     if let Some(call) = Call::at(path) {
         return call.endpoint();
     }
     match (path, request.method()) {
-        ("/oauth/token", &Method::POST) => Endpoint::Token,
-        (REPORTS, &Method::POST) => Endpoint::Submit,
-        (_, &Method::GET) if job_id(path).is_some() => Endpoint::Poll,
-        _ => Endpoint::Other,
+        ("/oauth/token", &Method::POST) => ApiEndpoint::Token,
+        (REPORTS, &Method::POST) => ApiEndpoint::Submit,
+        (_, &Method::GET) if job_id(path).is_some() => ApiEndpoint::Poll,
+        _ => ApiEndpoint::Other,
     }
 }
 

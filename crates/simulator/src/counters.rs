@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use cxone_core::time::Timestamp;
 
-use super::endpoint::Endpoint;
-use super::faults::Fault;
+use super::endpoint::ApiEndpoint;
+use super::faults::RequestFault;
 
 /// The span that the quota speaks of.
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
@@ -16,7 +16,7 @@ const KEPT: usize = 100_000;
 
 /// One request to submit a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Submit {
+pub struct SubmitRecord {
     /// When it came.
     pub at: Timestamp,
     /// Whether a job was made; also when the answer that said so was lost on the way.
@@ -25,38 +25,38 @@ pub struct Submit {
 
 /// One call of the platform's API, tokens and discovery left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PlatformCall {
+pub struct CallRecord {
     /// When it came.
     pub at: Timestamp,
     /// What it was addressed to.
-    pub endpoint: Endpoint,
+    pub endpoint: ApiEndpoint,
 }
 
 /// What was asked so far.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// The newest submits, 100,000 at most, the oldest first.
-    pub submits: VecDeque<Submit>,
+    pub submits: VecDeque<SubmitRecord>,
     /// Submits that became a job.
     pub accepted: u64,
     /// Submits that did not, whatever the reason.
-    pub refused: u64,
+    pub rejected: u64,
     /// Submits that were refused because the minute was full.
     pub over_quota: u64,
     /// The most submits that became a job in any 60 s.
-    pub most_accepted_in_a_minute: usize,
-    /// The most submits, accepted or refused, in any 60 s.
-    pub most_submits_in_a_minute: usize,
+    pub max_accepted_per_minute: usize,
+    /// The most submits, accepted or rejected, in any 60 s.
+    pub max_submits_per_minute: usize,
     /// Tokens that were handed out.
     pub tokens_issued: u64,
     /// Requests by what they were addressed to.
-    pub requests: BTreeMap<Endpoint, u64>,
+    pub requests: BTreeMap<ApiEndpoint, u64>,
     /// Faults that happened to requests and jobs.
-    pub faults: BTreeMap<Fault, u64>,
+    pub faults: BTreeMap<RequestFault, u64>,
     /// The newest calls of the platform's API, 100,000 at most, the oldest first.
-    pub calls: VecDeque<PlatformCall>,
+    pub calls: VecDeque<CallRecord>,
     /// The most of them in any 60 s.
-    pub most_calls_in_a_minute: usize,
+    pub max_calls_per_minute: usize,
     /// Calls of the platform's API that were refused because the minute was full.
     pub calls_over_quota: u64,
     last_minute: RollingMinute,
@@ -67,13 +67,13 @@ pub struct Counters {
 impl Counters {
     /// How many requests were addressed to `endpoint`.
     #[must_use]
-    pub fn requests_to(&self, endpoint: Endpoint) -> u64 {
+    pub fn requests_to(&self, endpoint: ApiEndpoint) -> u64 {
         self.requests.get(&endpoint).copied().unwrap_or(0)
     }
 
     /// How often `fault` happened.
     #[must_use]
-    pub fn happened(&self, fault: Fault) -> u64 {
+    pub fn fault_count(&self, fault: RequestFault) -> u64 {
         self.faults.get(&fault).copied().unwrap_or(0)
     }
 
@@ -92,29 +92,29 @@ impl Counters {
     }
 
     /// Takes note of a call of the platform's API: how many there were in the last 60 s, with it.
-    pub(super) fn called(&mut self, call: PlatformCall) -> usize {
+    pub(super) fn called(&mut self, call: CallRecord) -> usize {
         if self.calls.len() == KEPT {
             self.calls.pop_front();
         }
         self.calls.push_back(call);
         let calls = self.calls_in_last_minute.add(call.at);
-        self.most_calls_in_a_minute = self.most_calls_in_a_minute.max(calls);
+        self.max_calls_per_minute = self.max_calls_per_minute.max(calls);
         calls
     }
 
-    pub(super) fn submitted(&mut self, submit: Submit) {
+    pub(super) fn submitted(&mut self, submit: SubmitRecord) {
         if self.submits.len() == KEPT {
             self.submits.pop_front();
         }
         self.submits.push_back(submit);
-        self.most_submits_in_a_minute =
-            self.most_submits_in_a_minute.max(self.last_minute.add(submit.at));
+        self.max_submits_per_minute =
+            self.max_submits_per_minute.max(self.last_minute.add(submit.at));
         if submit.accepted {
             self.accepted += 1;
-            self.most_accepted_in_a_minute =
-                self.most_accepted_in_a_minute.max(self.accepted_in_last_minute.add(submit.at));
+            self.max_accepted_per_minute =
+                self.max_accepted_per_minute.max(self.accepted_in_last_minute.add(submit.at));
         } else {
-            self.refused += 1;
+            self.rejected += 1;
         }
     }
 }

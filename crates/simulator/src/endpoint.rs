@@ -2,7 +2,7 @@
 
 /// What a request is addressed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Endpoint {
+pub enum ApiEndpoint {
     /// `POST /oauth/token`.
     Token,
     /// `POST /api/v2/reports`.
@@ -29,7 +29,7 @@ pub enum Endpoint {
     Other,
 }
 
-impl Endpoint {
+impl ApiEndpoint {
     /// Whether it is a call of the platform's API that needs a token.
     #[must_use]
     pub const fn is_platform_call(self) -> bool {

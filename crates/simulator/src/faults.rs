@@ -1,18 +1,18 @@
 //! What goes wrong on purpose, and how often.
 
-mod oddity;
 mod parse;
+mod quirk;
 
 use std::time::Duration;
 
-use super::endpoint::Endpoint;
+use super::endpoint::ApiEndpoint;
 use super::random::{hash, share};
-pub use oddity::Oddity;
 pub use parse::FaultsError;
+pub use quirk::Quirk;
 
 /// A fault of one request, or of the job that it submits. A request has one fault at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fault {
+pub enum RequestFault {
     /// 429 with `Retry-After` in seconds.
     Throttle,
     /// 429 with `Retry-After` as an HTTP date.
@@ -45,7 +45,7 @@ pub enum Fault {
     NoData,
 }
 
-impl Fault {
+impl RequestFault {
     /// All of them; of several that chance gives to one request, the first happens.
     pub const ALL: [Self; 15] = [
         Self::Throttle,
@@ -89,7 +89,7 @@ impl Fault {
 
     /// Whether requests to `endpoint` can have it.
     #[must_use]
-    pub const fn applies_to(self, endpoint: Endpoint) -> bool {
+    pub const fn applies_to(self, endpoint: ApiEndpoint) -> bool {
         match self {
             Self::Throttle
             | Self::ThrottleDate
@@ -98,12 +98,15 @@ impl Fault {
             | Self::Cut
             | Self::Drop
             | Self::NotJson
-            | Self::Slow => !matches!(endpoint, Endpoint::Other),
+            | Self::Slow => !matches!(endpoint, ApiEndpoint::Other),
             Self::Revoke => {
-                matches!(endpoint, Endpoint::Submit | Endpoint::Poll) || endpoint.is_platform_call()
+                matches!(endpoint, ApiEndpoint::Submit | ApiEndpoint::Poll)
+                    || endpoint.is_platform_call()
             }
-            Self::NoId | Self::Fail | Self::Endless => matches!(endpoint, Endpoint::Submit),
-            Self::UnknownStatus | Self::Lose | Self::NoData => matches!(endpoint, Endpoint::Poll),
+            Self::NoId | Self::Fail | Self::Endless => matches!(endpoint, ApiEndpoint::Submit),
+            Self::UnknownStatus | Self::Lose | Self::NoData => {
+                matches!(endpoint, ApiEndpoint::Poll)
+            }
         }
     }
 }
@@ -167,9 +170,9 @@ impl RowFault {
 /// [`Faults::from_str`]: std::str::FromStr::from_str
 #[derive(Clone, Debug, PartialEq)]
 pub struct Faults {
-    requests: [f64; Fault::ALL.len()],
+    requests: [f64; RequestFault::ALL.len()],
     rows: [f64; RowFault::ALL.len()],
-    oddities: [f64; Oddity::ALL.len()],
+    quirks: [f64; Quirk::ALL.len()],
     /// What `Retry-After` says on a throttled answer.
     pub retry_after: Duration,
     /// How long a slow answer takes.
@@ -184,9 +187,9 @@ impl Default for Faults {
     /// Nothing goes wrong.
     fn default() -> Self {
         Self {
-            requests: [0.0; Fault::ALL.len()],
+            requests: [0.0; RequestFault::ALL.len()],
             rows: [0.0; RowFault::ALL.len()],
-            oddities: [0.0; Oddity::ALL.len()],
+            quirks: [0.0; Quirk::ALL.len()],
             retry_after: Duration::from_secs(5),
             slow_by: Duration::from_secs(5),
             late_by: Duration::from_mins(5),
@@ -201,20 +204,25 @@ impl Faults {
     #[must_use]
     pub fn some() -> Self {
         let passing = [
-            Fault::Throttle,
-            Fault::ThrottleDate,
-            Fault::ThrottleBare,
-            Fault::ServerError,
-            Fault::Cut,
-            Fault::Drop,
+            RequestFault::Throttle,
+            RequestFault::ThrottleDate,
+            RequestFault::ThrottleBare,
+            RequestFault::ServerError,
+            RequestFault::Cut,
+            RequestFault::Drop,
         ];
         let faults =
             passing.into_iter().fold(Self::default(), |faults, fault| faults.with(fault, 0.02));
-        let rare = [Fault::NotJson, Fault::Slow, Fault::Revoke, Fault::Fail, Fault::Lose];
+        let rare = [
+            RequestFault::NotJson,
+            RequestFault::Slow,
+            RequestFault::Revoke,
+            RequestFault::Fail,
+            RequestFault::Lose,
+        ];
         let faults = rare.into_iter().fold(faults, |faults, fault| faults.with(fault, 0.01));
-        let told = [Oddity::Seconds, Oddity::NoContent, Oddity::NotModified, Oddity::ShortPages];
-        let faults =
-            told.into_iter().fold(faults, |faults, oddity| faults.with_oddity(oddity, 0.25));
+        let told = [Quirk::Seconds, Quirk::NoContent, Quirk::NotModified, Quirk::ShortPages];
+        let faults = told.into_iter().fold(faults, |faults, quirk| faults.with_quirk(quirk, 0.25));
         let rows = [RowFault::Late, RowFault::Repeated, RowFault::RevisedEnd, RowFault::Malformed];
         rows.into_iter()
             .fold(faults, |faults, fault| faults.with_row(fault, 0.02))
@@ -225,12 +233,13 @@ impl Faults {
     /// asked for.
     #[must_use]
     pub fn many() -> Self {
-        let faults =
-            Fault::ALL.into_iter().fold(Self::default(), |faults, fault| faults.with(fault, 0.04));
+        let faults = RequestFault::ALL
+            .into_iter()
+            .fold(Self::default(), |faults, fault| faults.with(fault, 0.04));
         let asked_for =
-            [Oddity::OpenUntold, Oddity::OpenSoFar, Oddity::HiddenAgents, Oddity::NoAllHistory];
-        let told = Oddity::ALL.into_iter().filter(|oddity| !asked_for.contains(oddity));
-        let faults = told.fold(faults, |faults, oddity| faults.with_oddity(oddity, 0.3));
+            [Quirk::OpenOmitted, Quirk::OpenSoFar, Quirk::HiddenAgents, Quirk::NoAllHistory];
+        let told = Quirk::ALL.into_iter().filter(|quirk| !asked_for.contains(quirk));
+        let faults = told.fold(faults, |faults, quirk| faults.with_quirk(quirk, 0.3));
         let rows = [RowFault::Late, RowFault::Repeated, RowFault::RevisedEnd, RowFault::Malformed];
         rows.into_iter()
             .fold(faults, |faults, fault| faults.with_row(fault, 0.15))
@@ -239,7 +248,7 @@ impl Faults {
 
     /// These, but `fault` with this probability, kept between 0 and 1.
     #[must_use]
-    pub fn with(mut self, fault: Fault, probability: f64) -> Self {
+    pub fn with(mut self, fault: RequestFault, probability: f64) -> Self {
         self.requests[fault as usize] = probability.clamp(0.0, 1.0);
         self
     }
@@ -251,16 +260,16 @@ impl Faults {
         self
     }
 
-    /// These, but `oddity` with this probability, kept between 0 and 1.
+    /// These, but `quirk` with this probability, kept between 0 and 1.
     #[must_use]
-    pub fn with_oddity(mut self, oddity: Oddity, probability: f64) -> Self {
-        self.oddities[oddity as usize] = probability.clamp(0.0, 1.0);
+    pub fn with_quirk(mut self, quirk: Quirk, probability: f64) -> Self {
+        self.quirks[quirk as usize] = probability.clamp(0.0, 1.0);
         self
     }
 
     /// How probable `fault` is.
     #[must_use]
-    pub fn probability(&self, fault: Fault) -> f64 {
+    pub fn probability(&self, fault: RequestFault) -> f64 {
         self.requests[fault as usize]
     }
 
@@ -270,21 +279,26 @@ impl Faults {
         self.rows[fault as usize]
     }
 
-    /// How probable `oddity` is.
+    /// How probable `quirk` is.
     #[must_use]
-    pub fn oddity_probability(&self, oddity: Oddity) -> f64 {
-        self.oddities[oddity as usize]
+    pub fn quirk_probability(&self, quirk: Quirk) -> f64 {
+        self.quirks[quirk as usize]
     }
 
     /// The fault that chance gives to request `number`.
-    pub(super) fn of_request(&self, seed: u64, number: u64, endpoint: Endpoint) -> Option<Fault> {
-        let happens = |fault: &Fault| {
+    pub(super) fn of_request(
+        &self,
+        seed: u64,
+        number: u64,
+        endpoint: ApiEndpoint,
+    ) -> Option<RequestFault> {
+        let happens = |fault: &RequestFault| {
             let probability = self.probability(*fault);
             fault.applies_to(endpoint)
                 && probability > 0.0
                 && share(hash(seed, &[number, *fault as u64])) < probability
         };
-        Fault::ALL.into_iter().find(happens)
+        RequestFault::ALL.into_iter().find(happens)
     }
 
     /// Whether the row with this key has `fault`: then a number that its details follow from.
@@ -296,10 +310,10 @@ impl Faults {
 
     /// Whether what has this key is told in this odd way: then a number that its details follow
     /// from.
-    pub(super) fn odd(&self, key: u64, oddity: Oddity) -> Option<u64> {
-        let probability = self.oddity_probability(oddity);
-        let happens = probability > 0.0 && share(hash(key, &[oddity as u64, 2])) < probability;
-        happens.then(|| hash(key, &[oddity as u64, 3]))
+    pub(super) fn odd(&self, key: u64, quirk: Quirk) -> Option<u64> {
+        let probability = self.quirk_probability(quirk);
+        let happens = probability > 0.0 && share(hash(key, &[quirk as u64, 2])) < probability;
+        happens.then(|| hash(key, &[quirk as u64, 3]))
     }
 }
 
@@ -307,9 +321,9 @@ impl Faults {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Injection {
     /// How they go wrong.
-    pub fault: Fault,
+    pub fault: RequestFault,
     /// Requests to which endpoint; `None`: to any that the fault applies to.
-    pub endpoint: Option<Endpoint>,
+    pub endpoint: Option<ApiEndpoint>,
     /// How many.
     pub times: u32,
 }
@@ -324,7 +338,7 @@ impl Injections {
     }
 
     /// The fault that the next request to `endpoint` must have, and one time less of it.
-    pub(super) fn take(&mut self, endpoint: Endpoint) -> Option<Fault> {
+    pub(super) fn take(&mut self, endpoint: ApiEndpoint) -> Option<RequestFault> {
         self.0.retain(|injection| injection.times > 0);
         let fits = |injection: &&mut Injection| {
             injection.fault.applies_to(endpoint)
@@ -342,14 +356,15 @@ mod tests {
 
     #[test]
     fn chance_follows_from_seed_and_request_number_and_is_as_probable_as_asked() {
-        let faults = Faults::default().with(Fault::Throttle, 0.1).with(Fault::Lose, 1.0);
-        let of = |number| faults.of_request(3, number, Endpoint::Submit);
+        let faults =
+            Faults::default().with(RequestFault::Throttle, 0.1).with(RequestFault::Lose, 1.0);
+        let of = |number| faults.of_request(3, number, ApiEndpoint::Submit);
         let hits: Vec<u64> =
-            (0..10_000).filter(|&number| of(number) == Some(Fault::Throttle)).collect();
+            (0..10_000).filter(|&number| of(number) == Some(RequestFault::Throttle)).collect();
         assert!((850..1150).contains(&hits.len()), "{}", hits.len());
-        assert!(hits.iter().all(|&number| of(number) == Some(Fault::Throttle)));
+        assert!(hits.iter().all(|&number| of(number) == Some(RequestFault::Throttle)));
         assert!(
-            (0..10_000).all(|number| of(number) != Some(Fault::Lose)),
+            (0..10_000).all(|number| of(number) != Some(RequestFault::Lose)),
             "a submit has no job to lose"
         );
     }
@@ -357,13 +372,17 @@ mod tests {
     #[test]
     fn an_injection_hits_the_next_requests_of_its_endpoint_and_no_more() {
         let mut injections = Injections::default();
-        injections.add(Injection { fault: Fault::Cut, endpoint: Some(Endpoint::Poll), times: 2 });
-        injections.add(Injection { fault: Fault::NoId, endpoint: None, times: 1 });
-        assert_eq!(injections.take(Endpoint::Token), None);
-        assert_eq!(injections.take(Endpoint::Poll), Some(Fault::Cut));
-        assert_eq!(injections.take(Endpoint::Submit), Some(Fault::NoId));
-        assert_eq!(injections.take(Endpoint::Submit), None);
-        assert_eq!(injections.take(Endpoint::Poll), Some(Fault::Cut));
-        assert_eq!(injections.take(Endpoint::Poll), None);
+        injections.add(Injection {
+            fault: RequestFault::Cut,
+            endpoint: Some(ApiEndpoint::Poll),
+            times: 2,
+        });
+        injections.add(Injection { fault: RequestFault::NoId, endpoint: None, times: 1 });
+        assert_eq!(injections.take(ApiEndpoint::Token), None);
+        assert_eq!(injections.take(ApiEndpoint::Poll), Some(RequestFault::Cut));
+        assert_eq!(injections.take(ApiEndpoint::Submit), Some(RequestFault::NoId));
+        assert_eq!(injections.take(ApiEndpoint::Submit), None);
+        assert_eq!(injections.take(ApiEndpoint::Poll), Some(RequestFault::Cut));
+        assert_eq!(injections.take(ApiEndpoint::Poll), None);
     }
 }

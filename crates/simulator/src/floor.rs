@@ -1,6 +1,7 @@
 //! The agents of a seed and where they are when: a pure function of seed and time.
 
 mod day;
+mod totals;
 mod visit;
 
 use std::num::NonZeroU32;
@@ -9,7 +10,8 @@ use std::sync::Arc;
 use cxone_core::time::{Timestamp, Window};
 
 use super::random::{Random, hash};
-pub use visit::{Place, State, Visit};
+pub use totals::ActualTotals;
+pub use visit::{AgentState, Visit, VisitPosition};
 
 /// The skills that agents have one to three of.
 pub(super) const SKILLS: [&str; 4] = ["English Support", "German Support", "Sales", "Billing"];
@@ -53,7 +55,7 @@ pub struct AgentProfile {
     /// there as well.
     pub forgets_per_mille: u64,
     /// Whether the agent is in the state Logout between shifts, or in none.
-    pub rests_in_logout: bool,
+    pub has_logout_state: bool,
 }
 
 /// The contact centre's floor.
@@ -90,7 +92,7 @@ impl Floor {
     #[must_use]
     pub fn visits(&self, index: usize, window: Window) -> Vec<Visit> {
         self.agents.get(index).map_or_else(Vec::new, |agent| {
-            day::visits(self.options, agent, window, agent.rests_in_logout)
+            day::visits(self.options, agent, window, agent.has_logout_state)
         })
     }
 
@@ -98,15 +100,15 @@ impl Floor {
     /// [`Floor::visits`], but being in one state on several skills at once is one stay, on no
     /// skill; and between shifts everybody is in Logout.
     #[must_use]
-    pub fn stays(&self, index: usize, window: Window) -> Vec<Visit> {
+    pub fn platform_visits(&self, index: usize, window: Window) -> Vec<Visit> {
         let mut stays = self
             .agents
             .get(index)
             .map_or_else(Vec::new, |agent| day::visits(self.options, agent, window, true));
-        for stay in stays.iter_mut().filter(|stay| stay.state == State::Ready) {
+        for stay in stays.iter_mut().filter(|stay| stay.state == AgentState::Ready) {
             stay.skill = None;
         }
-        stays.dedup_by_key(|stay| stay.place);
+        stays.dedup_by_key(|stay| stay.position);
         stays
     }
 
@@ -143,7 +145,7 @@ impl AgentProfile {
             team: format!("team-{}", index % TEAMS + 1),
             skills,
             forgets_per_mille,
-            rests_in_logout: index % 4 != 3,
+            has_logout_state: index % 4 != 3,
         }
     }
 }

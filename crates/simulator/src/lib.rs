@@ -18,14 +18,14 @@ mod platform;
 mod random;
 mod retelling;
 mod rows;
-mod truth;
 mod wire;
 
-pub use api::{Answer, Delivery, Simulator, SimulatorOptions};
-pub use counters::{Counters, PlatformCall, Submit};
-pub use endpoint::Endpoint;
-pub use faults::{Fault, Faults, FaultsError, Injection, Oddity, RowFault};
-pub use floor::{AgentProfile, Floor, FloorOptions, Place, State, Visit};
+pub use api::{Delivery, SimulatedResponse, Simulator, SimulatorOptions};
+pub use counters::{CallRecord, Counters, SubmitRecord};
+pub use endpoint::ApiEndpoint;
+pub use faults::{Faults, FaultsError, Injection, Quirk, RequestFault, RowFault};
+pub use floor::{
+    ActualTotals, AgentProfile, AgentState, Floor, FloorOptions, Visit, VisitPosition,
+};
 pub use platform::{HistoryRows, UnknownHistoryRows};
-pub use rows::{OpenEnd, Rows, UnknownRows};
-pub use truth::{PlatformTruth, Truth};
+pub use rows::{OpenEnd, ReportRows, UnknownReportRows};

@@ -1,13 +1,13 @@
 //! The floor as the platform's API tells it: its numbers and names, and its rows.
 //!
 //! Ids are numbers, Wrap-up is the state Unavailable with a code of its own, being available is on
-//! no skill, and who does not work is logged out: see [`Floor::stays`].
+//! no skill, and who does not work is logged out: see [`Floor::platform_visits`].
 
 mod live;
 mod past;
 pub(super) mod wire;
 
-use super::floor::{AgentProfile, SKILLS, State};
+use super::floor::{AgentProfile, AgentState, SKILLS};
 pub(super) use live::{activities, live};
 pub use past::{HistoryRows, UnknownHistoryRows};
 pub(super) use past::{Past, past};
@@ -41,7 +41,7 @@ pub(super) fn codes() -> Vec<Code> {
     CODES.into_iter().map(code).collect()
 }
 
-impl State {
+impl AgentState {
     /// The id of it that the platform's API tells.
     #[must_use]
     pub const fn platform_id(self) -> i64 {
@@ -55,7 +55,7 @@ impl State {
         }
     }
 
-    /// The name that goes with [`State::platform_id`].
+    /// The name that goes with [`AgentState::platform_id`].
     #[must_use]
     pub const fn platform_name(self) -> &'static str {
         match self {
@@ -93,19 +93,19 @@ impl State {
 impl AgentProfile {
     /// The id that the platform's API tells.
     #[must_use]
-    pub fn number(&self) -> i64 {
+    pub fn platform_id(&self) -> i64 {
         100_001 + i64::from(self.index)
     }
 
     /// The id of the team that the platform's API tells; its name is [`AgentProfile::team`].
     #[must_use]
-    pub fn team_number(&self) -> i64 {
+    pub fn platform_team_id(&self) -> i64 {
         501 + i64::from(self.index % super::floor::TEAMS)
     }
 }
 
 /// The id of a skill.
-pub(super) fn skill_number(skill: &str) -> Option<i64> {
+pub(super) fn platform_skill_id(skill: &str) -> Option<i64> {
     let place = SKILLS.iter().position(|known| *known == skill)?;
     i64::try_from(place).ok().map(|place| 4001 + place)
 }

@@ -13,15 +13,15 @@ use serde_json::{Value, json};
 
 use cxone_core::time::{Timestamp, Window};
 
-use super::faults::{Faults, Oddity, RowFault};
-use super::floor::{AgentProfile, Floor, State};
+use super::faults::{Faults, Quirk, RowFault};
+use super::floor::{AgentProfile, Floor};
 use super::random::{Random, hash};
 use super::wire::{DateTo, SoundRow, WireRow};
 use told::Told;
 
 /// What the rows of this tenant stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rows {
+pub enum ReportRows {
     /// Every visit that touches the window, with its true start and end.
     WholeIntervals,
     /// Every visit that touches the window, cut at the window's edges; one that goes on past the
@@ -35,7 +35,7 @@ pub enum Rows {
     Buckets,
 }
 
-impl Rows {
+impl ReportRows {
     /// All of them.
     pub const ALL: [Self; 5] = [
         Self::WholeIntervals,
@@ -58,7 +58,7 @@ impl Rows {
     }
 }
 
-impl fmt::Display for Rows {
+impl fmt::Display for ReportRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -66,29 +66,29 @@ impl fmt::Display for Rows {
 
 /// A name that no kind of rows has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownRows(String);
+pub struct UnknownReportRows(String);
 
-impl fmt::Display for UnknownRows {
+impl fmt::Display for UnknownReportRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "unknown kind of rows `{}`: known are {}",
             self.0,
-            Rows::ALL.map(Rows::name).join(", ")
+            ReportRows::ALL.map(ReportRows::name).join(", ")
         )
     }
 }
 
-impl std::error::Error for UnknownRows {}
+impl std::error::Error for UnknownReportRows {}
 
-impl FromStr for Rows {
-    type Err = UnknownRows;
+impl FromStr for ReportRows {
+    type Err = UnknownReportRows;
 
-    fn from_str(name: &str) -> Result<Self, UnknownRows> {
+    fn from_str(name: &str) -> Result<Self, UnknownReportRows> {
         Self::ALL
             .into_iter()
             .find(|rows| rows.name().eq_ignore_ascii_case(name))
-            .ok_or_else(|| UnknownRows(name.to_owned()))
+            .ok_or_else(|| UnknownReportRows(name.to_owned()))
     }
 }
 
@@ -125,7 +125,7 @@ impl Filter {
 /// How this tenant tells its history.
 pub(super) struct Teller<'a> {
     pub(super) floor: &'a Floor,
-    pub(super) rows: Rows,
+    pub(super) rows: ReportRows,
     pub(super) open_end: OpenEnd,
     pub(super) faults: &'a Faults,
     pub(super) max_rows: usize,
@@ -154,15 +154,15 @@ impl<'a> Teller<'a> {
         {
             let told = self.told(index, question);
             match self.rows {
-                Rows::WholeIntervals
-                | Rows::CutIntervals
-                | Rows::Events
-                | Rows::EventsWithoutEnd => {
+                ReportRows::WholeIntervals
+                | ReportRows::CutIntervals
+                | ReportRows::Events
+                | ReportRows::EventsWithoutEnd => {
                     for told in told {
                         self.push(&mut rows, told.key, self.row(agent, &told, question.window));
                     }
                 }
-                Rows::Buckets => self.push_buckets(&mut rows, agent, &told, question),
+                ReportRows::Buckets => self.push_buckets(&mut rows, agent, &told, question),
             }
             if rows.len() > self.max_rows {
                 return Err(TooManyRows);
@@ -190,10 +190,10 @@ impl<'a> Teller<'a> {
         let told =
             visits.iter().filter_map(|visit| Told::new(visit, question.asked, seed, self.faults));
         match self.rows {
-            Rows::WholeIntervals | Rows::CutIntervals => {
+            ReportRows::WholeIntervals | ReportRows::CutIntervals => {
                 told.filter(|told| told.touches(window)).collect()
             }
-            Rows::Events | Rows::EventsWithoutEnd | Rows::Buckets => {
+            ReportRows::Events | ReportRows::EventsWithoutEnd | ReportRows::Buckets => {
                 told.filter(|told| window.contains(told.start)).collect()
             }
         }
@@ -207,13 +207,13 @@ impl<'a> Teller<'a> {
         let end =
             |end: Option<Timestamp>| end.map_or(open.clone(), |end| DateTo::At(end.to_string()));
         let (from, to) = match self.rows {
-            Rows::WholeIntervals | Rows::Events => (told.start, end(told.end)),
-            Rows::EventsWithoutEnd => (told.start, open),
-            Rows::CutIntervals => (
+            ReportRows::WholeIntervals | ReportRows::Events => (told.start, end(told.end)),
+            ReportRows::EventsWithoutEnd => (told.start, open),
+            ReportRows::CutIntervals => (
                 told.start.max(window.from),
                 end(Some(told.end.map_or(window.to, |end| end.min(window.to)))),
             ),
-            Rows::Buckets => (window.from, end(Some(window.to))),
+            ReportRows::Buckets => (window.from, end(Some(window.to))),
         };
         SoundRow {
             user_id: &agent.id,
@@ -236,9 +236,9 @@ impl<'a> Teller<'a> {
         told: &[Told],
         question: &Question,
     ) {
-        let mut buckets: BTreeMap<(State, Option<&'static str>), (u64, &Told)> = BTreeMap::new();
+        let mut buckets: BTreeMap<(&str, Option<&'static str>), (u64, &Told)> = BTreeMap::new();
         for told in told {
-            buckets.entry((told.state, told.skill)).or_insert((0, told)).0 += 1;
+            buckets.entry((told.state.name(), told.skill)).or_insert((0, told)).0 += 1;
         }
         for (count, first) in buckets.into_values() {
             let row = SoundRow { count, ..self.row(agent, first, question.window) };
@@ -251,7 +251,7 @@ impl<'a> Teller<'a> {
         if let Some(how) = self.faults.of_row(key, RowFault::Malformed) {
             rows.push(WireRow::Odd(malformed(how, &row)));
         }
-        if let Some(how) = self.faults.odd(key, Oddity::OddTimes) {
+        if let Some(how) = self.faults.odd(key, Quirk::TimeFormat) {
             return rows.push(WireRow::Odd(odd::with_times(&row, how)));
         }
         if self.faults.of_row(key, RowFault::Repeated).is_some() {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use cxone_core::time::Timestamp;
 
-use super::super::faults::{Fault, Faults};
+use super::super::faults::{Faults, RequestFault};
 use super::super::wire::Refusal;
 
 /// The last second that an HTTP date can tell: the end of the year 9999.
@@ -17,7 +17,7 @@ const LAST_SECOND: u64 = 253_402_300_799;
 
 /// An answer for the wire.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct SimulatedResponse {
     /// The whole answer; its `Content-Length` is that of the whole body.
     pub response: Response<Bytes>,
     /// How long to wait before anything of it is sent.
@@ -139,11 +139,11 @@ pub(super) fn http_date(moment: Timestamp, up: bool) -> HeaderValue {
 pub(super) fn deliver(
     now: Timestamp,
     reply: Reply,
-    fault: Option<Fault>,
+    fault: Option<RequestFault>,
     faults: &Faults,
     chance: u64,
-) -> Answer {
-    let reply = if fault == Some(Fault::NotJson) {
+) -> SimulatedResponse {
+    let reply = if fault == Some(RequestFault::NotJson) {
         Reply::html(StatusCode::OK, "Down for maintenance")
     } else {
         reply
@@ -161,8 +161,8 @@ pub(super) fn deliver(
     }
     headers.insert(DATE, http_date(now, false));
     let delivery = match fault {
-        Some(Fault::Drop) => Delivery::Dropped,
-        Some(Fault::Cut) => {
+        Some(RequestFault::Drop) => Delivery::Dropped,
+        Some(RequestFault::Cut) => {
             let length = u64::try_from(length).expect("a length fits 64 bits");
             Delivery::CutAfter(
                 usize::try_from(chance % length.max(1)).expect("below the body's length"),
@@ -170,6 +170,6 @@ pub(super) fn deliver(
         }
         _ => Delivery::Whole,
     };
-    let delay = if fault == Some(Fault::Slow) { faults.slow_by } else { Duration::ZERO };
-    Answer { response, delay, delivery }
+    let delay = if fault == Some(RequestFault::Slow) { faults.slow_by } else { Duration::ZERO };
+    SimulatedResponse { response, delay, delivery }
 }

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use cxone_core::time::{Timestamp, Window};
 
-use super::super::counters::Submit;
+use super::super::counters::SubmitRecord;
 use super::super::dates;
-use super::super::faults::Fault;
+use super::super::faults::RequestFault;
 use super::super::random::hash;
 use super::super::rows::{Filter, Question, Teller, TooManyRows};
 use super::super::wire::{
@@ -55,12 +55,12 @@ impl Simulator {
         &self,
         now: Timestamp,
         request: &Request<Bytes>,
-        fault: Option<Fault>,
+        fault: Option<RequestFault>,
     ) -> Reply {
         let read = self.authorize(now, request).and_then(|()| self.question(now, request));
         let mut desk = self.desk();
         let accepted = read.and_then(|question| desk.accept(self, now, question, fault));
-        desk.counters.submitted(Submit { at: now, accepted: accepted.is_ok() });
+        desk.counters.submitted(SubmitRecord { at: now, accepted: accepted.is_ok() });
         drop(desk);
         let id = match accepted {
             Ok(id) => id,
@@ -73,7 +73,7 @@ impl Simulator {
             .clone()
             .or_else(|| host().map(|host| format!("http://{host}")));
         let status_url = format!("{}{REPORTS}/{id}", origin.unwrap_or_default());
-        let told_id = (fault != Some(Fault::NoId)).then_some(id.as_str());
+        let told_id = (fault != Some(RequestFault::NoId)).then_some(id.as_str());
         Reply::json(
             StatusCode::ACCEPTED,
             &SubmitAnswer { id: told_id, status: "PENDING", status_url: &status_url },
@@ -85,13 +85,13 @@ impl Simulator {
         now: Timestamp,
         request: &Request<Bytes>,
         id: &str,
-        fault: Option<Fault>,
+        fault: Option<RequestFault>,
     ) -> Reply {
         if let Err(reply) = self.authorize(now, request) {
             return reply;
         }
         let mut desk = self.desk();
-        if fault == Some(Fault::Lose) {
+        if fault == Some(RequestFault::Lose) {
             desk.jobs.lose(id);
         }
         let job = desk
@@ -108,7 +108,7 @@ impl Simulator {
                 "There is no such report job.",
             );
         };
-        if fault == Some(Fault::UnknownStatus) {
+        if fault == Some(RequestFault::UnknownStatus) {
             return in_status(id, "ARCHIVED");
         }
         let age = now.since(job.question.asked);
@@ -121,7 +121,7 @@ impl Simulator {
         if job.fate == Fate::Fails {
             return failed(id, "The report could not be generated.");
         }
-        if fault == Some(Fault::NoData) {
+        if fault == Some(RequestFault::NoData) {
             let data = match hash(self.options.seed, &[job.question.job, 6]) % 3 {
                 0 => None,
                 1 => Some(Value::Null),
@@ -219,7 +219,7 @@ impl Desk {
         simulator: &Simulator,
         now: Timestamp,
         question: Question,
-        fault: Option<Fault>,
+        fault: Option<RequestFault>,
     ) -> Result<String, Reply> {
         let options = &simulator.options;
         let jobs_per_minute = usize::try_from(options.report_jobs_per_minute).unwrap_or(usize::MAX);
@@ -231,8 +231,8 @@ impl Desk {
         // With the time in it, an id of an earlier run is no id of this one.
         let id = format!("job-{:x}-{number}", now.millis());
         let fate = match fault {
-            Some(Fault::Fail) => Fate::Fails,
-            Some(Fault::Endless) => Fate::NeverEnds,
+            Some(RequestFault::Fail) => Fate::Fails,
+            Some(RequestFault::Endless) => Fate::NeverEnds,
             _ => Fate::Completes,
         };
         while self

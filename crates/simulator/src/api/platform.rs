@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use cxone_core::time::{Timestamp, Window};
 
-use super::super::counters::PlatformCall;
-use super::super::endpoint::Endpoint;
-use super::super::faults::{Faults, Oddity};
+use super::super::counters::CallRecord;
+use super::super::endpoint::ApiEndpoint;
+use super::super::faults::{Faults, Quirk};
 use super::super::floor::AgentProfile;
 use super::super::platform::{Past, activities, codes, live, past};
 use super::super::platform::{TENANT, wire::Person};
@@ -48,7 +48,8 @@ impl Simulator {
     ) -> Reply {
         let faults = self.desk().faults.clone();
         let asked = Asked { now, request, faults: &faults, chance };
-        let method = if call.endpoint() == Endpoint::SignIn { Method::POST } else { Method::GET };
+        let method =
+            if call.endpoint() == ApiEndpoint::SignIn { Method::POST } else { Method::GET };
         if request.method() != method {
             return method_not_allowed(if method == Method::POST { "POST" } else { "GET" });
         }
@@ -89,7 +90,7 @@ impl Simulator {
                 asked.chance,
             ));
         }
-        let calls = desk.counters.called(PlatformCall { at: asked.now, endpoint: call.endpoint() });
+        let calls = desk.counters.called(CallRecord { at: asked.now, endpoint: call.endpoint() });
         if self
             .options
             .calls_per_minute
@@ -144,7 +145,7 @@ impl Simulator {
             asked,
             live.filter(|live| since.is_none_or(|since| live.since >= since)).map(|live| live.row),
         );
-        if rows.is_empty() && since.is_some() && asked.odd(Oddity::NotModified).is_some() {
+        if rows.is_empty() && since.is_some() && asked.odd(Quirk::NotModified).is_some() {
             return Reply::empty(StatusCode::NOT_MODIFIED);
         }
         teller.tell(List { name: "agentStates", rows, poll_time: Some(asked.now) })
@@ -156,7 +157,7 @@ impl Simulator {
         teller: &Teller<'_>,
         agent: Option<&str>,
     ) -> Result<Reply, Reply> {
-        if let (None, Some(how)) = (agent, asked.odd(Oddity::NoAllHistory)) {
+        if let (None, Some(how)) = (agent, asked.odd(Quirk::NoAllHistory)) {
             let status = if how.is_multiple_of(2) {
                 StatusCode::NOT_FOUND
             } else {
@@ -177,12 +178,13 @@ impl Simulator {
             ));
         }
         let all = || self.floor.agents().enumerate();
-        if agent.is_some_and(|wanted| !all().any(|(_, agent)| agent.number().to_string() == wanted))
-        {
+        if agent.is_some_and(|wanted| {
+            !all().any(|(_, agent)| agent.platform_id().to_string() == wanted)
+        }) {
             return Err(denied(StatusCode::NOT_FOUND, "There is no such agent.", asked.chance));
         }
         let agents = all().filter(|(_, profile)| {
-            agent.is_none_or(|wanted| profile.number().to_string() == wanted)
+            agent.is_none_or(|wanted| profile.platform_id().to_string() == wanted)
         });
         let question = Past {
             asked: asked.now,
@@ -207,12 +209,12 @@ impl Simulator {
     /// Whether this role is told of `agent`.
     fn shows(&self, faults: &Faults, agent: &AgentProfile) -> bool {
         faults
-            .odd(hash(self.options.seed, &[u64::from(agent.index), 7]), Oddity::HiddenAgents)
+            .odd(hash(self.options.seed, &[u64::from(agent.index), 7]), Quirk::HiddenAgents)
             .is_none()
     }
 }
 
-/// These rows, each with a number that its oddities follow from.
+/// These rows, each with a number that its quirks follow from.
 fn rows<Row: serde::Serialize>(
     asked: Asked<'_>,
     rows: impl IntoIterator<Item = Row>,
@@ -224,9 +226,9 @@ fn rows<Row: serde::Serialize>(
 }
 
 impl Asked<'_> {
-    /// Whether the answer has this oddity: then a number that its details follow from.
-    fn odd(&self, oddity: Oddity) -> Option<u64> {
-        self.faults.odd(self.chance, oddity)
+    /// Whether the answer has this quirk: then a number that its details follow from.
+    fn odd(&self, quirk: Quirk) -> Option<u64> {
+        self.faults.odd(self.chance, quirk)
     }
 
     /// Scheme and host that the request was sent to, as far as it and a proxy in front of the

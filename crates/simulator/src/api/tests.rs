@@ -67,19 +67,19 @@ fn submit(simulator: &Simulator, now: Timestamp, token: &str) -> String {
     body(&answer)["id"].as_str().unwrap_or_else(|| panic!("no id: {answer:?}")).to_owned()
 }
 
-fn poll(simulator: &Simulator, now: Timestamp, token: &str, id: &str) -> Answer {
+fn poll(simulator: &Simulator, now: Timestamp, token: &str, id: &str) -> SimulatedResponse {
     simulator.handle(now, &poll_request(token, id))
 }
 
-fn body(answer: &Answer) -> Value {
+fn body(answer: &SimulatedResponse) -> Value {
     serde_json::from_slice(answer.response.body())
         .unwrap_or_else(|error| panic!("{error}: {answer:?}"))
 }
 
-fn status(answer: &Answer) -> u16 {
+fn status(answer: &SimulatedResponse) -> u16 {
     answer.response.status().as_u16()
 }
 
-fn header(answer: &Answer, name: http::HeaderName) -> Option<&str> {
+fn header(answer: &SimulatedResponse, name: http::HeaderName) -> Option<&str> {
     answer.response.headers().get(name).map(|value| value.to_str().expect("ASCII"))
 }

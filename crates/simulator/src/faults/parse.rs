@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Fault, Faults, Oddity, RowFault};
+use super::{Faults, Quirk, RequestFault, RowFault};
 
 /// What is wrong with a text that should say faults: every mistake in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,14 +51,14 @@ impl Faults {
                 _ => Err(unknown(part)),
             };
         };
-        if let Some(fault) = Fault::ALL.into_iter().find(|fault| fault.name() == name) {
+        if let Some(fault) = RequestFault::ALL.into_iter().find(|fault| fault.name() == name) {
             return Ok(self.with(fault, probability(name, value)?));
         }
         if let Some(fault) = RowFault::ALL.into_iter().find(|fault| fault.name() == name) {
             return Ok(self.with_row(fault, probability(name, value)?));
         }
-        if let Some(oddity) = Oddity::ALL.into_iter().find(|oddity| oddity.name() == name) {
-            return Ok(self.with_oddity(oddity, probability(name, value)?));
+        if let Some(quirk) = Quirk::ALL.into_iter().find(|quirk| quirk.name() == name) {
+            return Ok(self.with_quirk(quirk, probability(name, value)?));
         }
         let named = self.span_named(name).ok_or_else(|| unknown(name))?;
         *named = span(name, value)?;
@@ -97,11 +97,11 @@ fn is_known(name: &str) -> bool {
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
-    let faults = Fault::ALL
+    let faults = RequestFault::ALL
         .into_iter()
-        .map(Fault::name)
+        .map(RequestFault::name)
         .chain(RowFault::ALL.into_iter().map(RowFault::name));
-    faults.chain(Oddity::ALL.into_iter().map(Oddity::name))
+    faults.chain(Quirk::ALL.into_iter().map(Quirk::name))
 }
 
 fn unknown(name: &str) -> String {
@@ -119,18 +119,18 @@ mod tests {
     fn names_probabilities_spans_and_presets_are_read() {
         let faults: Faults = "throttle=0.05, cut=1,late=0.5,late-by=2m".parse().expect("right");
         let expected = Faults::default()
-            .with(Fault::Throttle, 0.05)
-            .with(Fault::Cut, 1.0)
+            .with(RequestFault::Throttle, 0.05)
+            .with(RequestFault::Cut, 1.0)
             .with_row(RowFault::Late, 0.5);
         assert_eq!(faults, Faults { late_by: Duration::from_mins(2), ..expected });
         assert_eq!("".parse(), Ok(Faults::default()));
         assert_eq!("none".parse(), Ok(Faults::default()));
-        assert_eq!("many,drop=0".parse(), Ok(Faults::many().with(Fault::Drop, 0.0)));
+        assert_eq!("many,drop=0".parse(), Ok(Faults::many().with(RequestFault::Drop, 0.0)));
     }
 
     #[test]
     fn every_fault_is_known_by_its_name() {
-        for fault in Fault::ALL {
+        for fault in RequestFault::ALL {
             let faults: Faults = format!("{}=0.25", fault.name()).parse().expect("right");
             assert_eq!(faults, Faults::default().with(fault, 0.25));
         }
@@ -138,9 +138,9 @@ mod tests {
             let faults: Faults = format!("{}=0.25", fault.name()).parse().expect("right");
             assert_eq!(faults, Faults::default().with_row(fault, 0.25));
         }
-        for oddity in Oddity::ALL {
-            let faults: Faults = format!("{}=0.25", oddity.name()).parse().expect("right");
-            assert_eq!(faults, Faults::default().with_oddity(oddity, 0.25));
+        for quirk in Quirk::ALL {
+            let faults: Faults = format!("{}=0.25", quirk.name()).parse().expect("right");
+            assert_eq!(faults, Faults::default().with_quirk(quirk, 0.25));
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cxone_core::time::{Timestamp, Window};
 
 use super::super::random::Random;
-use super::{AgentProfile, FloorOptions, Place, State, Visit};
+use super::{AgentProfile, AgentState, FloorOptions, Visit, VisitPosition};
 
 /// How many agents, the first ones, share the whole day between them and have no days off.
 pub(super) const ROUND_THE_CLOCK: u32 = 3;
@@ -26,12 +26,12 @@ struct Shift {
 }
 
 /// The visits of `agent` that touch `window`, sorted by start. Between shifts the agent is in
-/// Logout if `rests_in_logout`, else in no state.
+/// Logout if `has_logout_state`, else in no state.
 pub(super) fn visits(
     options: FloorOptions,
     agent: &Arc<AgentProfile>,
     window: Window,
-    rests_in_logout: bool,
+    has_logout_state: bool,
 ) -> Vec<Visit> {
     let (from, to) = (window.from.millis(), window.to.millis());
     let mut visits = Vec::new();
@@ -49,15 +49,15 @@ pub(super) fn visits(
         }
         let rest = Visit {
             agent: Arc::clone(agent),
-            state: State::Logout,
+            state: AgentState::Logout,
             skill: None,
             start: Timestamp::from_millis(shift.logout),
-            end: Timestamp::from_millis(if rests_in_logout {
+            end: Timestamp::from_millis(if has_logout_state {
                 next_login(options, agent, day)
             } else {
                 shift.logout
             }),
-            place: Place { session: 2 * day + 1, index: 0 },
+            position: VisitPosition { session: 2 * day + 1, index: 0 },
         };
         if rest.touches(window) {
             visits.push(rest);
@@ -105,13 +105,15 @@ fn at_work(options: FloorOptions, agent: &Arc<AgentProfile>, day: i64, shift: Sh
         pace: u64::from(options.pace.get()),
         at: shift.login,
         logout: shift.logout,
-        place: Place { session: 2 * day, index: 0 },
+        position: VisitPosition { session: 2 * day, index: 0 },
         visits: Vec::new(),
     };
     work.log_in();
     let mut next_pause = work.pause_after(shift.login);
     let mut pauses =
-        [State::Break, State::Lunch, State::Break, State::Training].into_iter().cycle();
+        [AgentState::Break, AgentState::Lunch, AgentState::Break, AgentState::Training]
+            .into_iter()
+            .cycle();
     while work.at < shift.logout {
         if work.at >= next_pause {
             let pause = pauses.next().expect("a cycle has no end");
@@ -131,14 +133,14 @@ struct Work<'a> {
     at: i64,
     logout: i64,
     /// Of the next stay.
-    place: Place,
+    position: VisitPosition,
     visits: Vec<Visit>,
 }
 
 impl Work<'_> {
     fn log_in(&mut self) {
         let length = if self.random.chance(700) { 0 } else { self.seconds(2, 9) };
-        self.stay(State::Login, &[None], length);
+        self.stay(AgentState::Login, &[None], length);
     }
 
     /// When the next pause is due. Who never ends Wrap-up in time spends the pauses there and takes
@@ -151,8 +153,8 @@ impl Work<'_> {
         }
     }
 
-    fn pause(&mut self, state: State) {
-        let length = if state == State::Break {
+    fn pause(&mut self, state: AgentState) {
+        let length = if state == AgentState::Break {
             self.seconds(8 * 60, 16 * 60)
         } else {
             self.seconds(25 * 60, 40 * 60)
@@ -168,20 +170,24 @@ impl Work<'_> {
         // Ready again without having been away: two visits to the same state, back to back.
         let first = if self.random.chance(80) { ready / 2 } else { ready };
         for length in [first, ready - first].into_iter().filter(|&length| length > 0) {
-            self.stay(State::Ready, &skills, length);
+            self.stay(AgentState::Ready, &skills, length);
         }
         let skill = self.random.pick(&skills);
-        let call = if self.random.chance(850) { State::InboundCall } else { State::OutboundCall };
+        let call = if self.random.chance(850) {
+            AgentState::InboundCall
+        } else {
+            AgentState::OutboundCall
+        };
         let length = if forgetful { self.seconds(30, 120) } else { self.seconds(45, 600) };
         self.stay(call, &[skill], length);
         if self.random.chance(self.agent.forgets_per_mille) {
             // Two minutes of it keep their length at any pace, so that a limit of a minute is
             // passed at any pace.
             let length = 2 * MINUTE + self.seconds(6 * 60, 20 * 60);
-            self.stay(State::WrapUp, &[skill], length);
+            self.stay(AgentState::WrapUp, &[skill], length);
         } else if self.random.chance(930) {
             let length = self.seconds(8, 110);
-            self.stay(State::WrapUp, &[skill], length);
+            self.stay(AgentState::WrapUp, &[skill], length);
         }
     }
 
@@ -191,7 +197,7 @@ impl Work<'_> {
     }
 
     /// Stays in `state` for `length`, but not past the shift's end: one visit for each of `skills`.
-    fn stay(&mut self, state: State, skills: &[Option<&'static str>], length: i64) {
+    fn stay(&mut self, state: AgentState, skills: &[Option<&'static str>], length: i64) {
         if self.at >= self.logout {
             return;
         }
@@ -204,10 +210,10 @@ impl Work<'_> {
                 skill,
                 start,
                 end,
-                place: self.place,
+                position: self.position,
             });
         }
-        self.place.index += 1;
+        self.position.index += 1;
         self.at = end;
     }
 }

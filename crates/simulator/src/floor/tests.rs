@@ -82,9 +82,9 @@ fn an_agents_days_have_no_holes_while_at_work_and_one_state_at_a_time() {
                 && pair[0].state == pair[1].state
                 && pair[0].skill != pair[1].skill;
             let follows = pair[1].start == pair[0].end;
-            let rested = pair[0].state == State::Logout
-                && !agent.rests_in_logout
-                && pair[1].state == State::Login;
+            let rested = pair[0].state == AgentState::Logout
+                && !agent.has_logout_state
+                && pair[1].state == AgentState::Login;
             assert!(several_skills || follows || rested, "{pair:?}");
         }
     }
@@ -122,7 +122,7 @@ fn a_day_shows_every_shape_that_a_reader_must_cope_with() {
         "same-state neighbours"
     );
     assert!(
-        visits.iter().all(|visit| visit.state != State::WrapUp || visit.skill.is_some()),
+        visits.iter().all(|visit| visit.state != AgentState::WrapUp || visit.skill.is_some()),
         "Wrap-up is on the call's skill"
     );
 }
@@ -131,11 +131,11 @@ fn a_day_shows_every_shape_that_a_reader_must_cope_with() {
 fn somebody_is_stuck_in_wrap_up_at_the_pace_of_life() {
     let day = window(MORNING, MORNING + 24 * HOUR);
     let is_stuck = |visit: &&Visit| {
-        visit.state == State::WrapUp && visit.end.since(visit.start) > Duration::from_mins(8)
+        visit.state == AgentState::WrapUp && visit.end.since(visit.start) > Duration::from_mins(8)
     };
     assert!(all(&floor(1, 3, 1), day).iter().filter(is_stuck).count() > 50);
     let quick = |visit: &&Visit| {
-        visit.state == State::WrapUp && visit.end.since(visit.start) < Duration::from_mins(2)
+        visit.state == AgentState::WrapUp && visit.end.since(visit.start) < Duration::from_mins(2)
     };
     assert!(all(&floor(1, 30, 1), day).iter().filter(quick).count() > 500);
 }
@@ -147,7 +147,7 @@ fn at_any_moment_somebody_is_past_a_minute_of_wrap_up_within_two_minutes() {
         let (from, to) = (MORNING, MORNING + 8 * 24 * HOUR);
         let mut over: Vec<(i64, i64)> = all(&floor, window(from, to))
             .iter()
-            .filter(|visit| visit.state == State::WrapUp)
+            .filter(|visit| visit.state == AgentState::WrapUp)
             .map(|visit| (visit.start.millis() + MINUTE, visit.end.millis()))
             .filter(|(over_from, end)| over_from + 20_000 < *end)
             .collect();
@@ -176,7 +176,7 @@ fn a_fast_floor_changes_within_seconds_at_any_hour() {
             .count();
         assert!(began > 0, "hour {hour}");
         let at_work =
-            floor.at(at(start)).iter().filter(|visit| visit.state != State::Logout).count();
+            floor.at(at(start)).iter().filter(|visit| visit.state != AgentState::Logout).count();
         assert!(at_work >= 3, "hour {hour}: {at_work} at work");
     }
 }
@@ -198,7 +198,7 @@ fn who_is_where_agrees_with_the_visits() {
 fn truth_is_the_naive_sum_of_the_visits() {
     let floor = floor(9, 8, 2);
     let asked = window(MORNING + 1234, MORNING + 9 * HOUR + 77);
-    let truths = floor.truth(asked);
+    let truths = floor.actual_totals(asked);
     // Every visit of the days around is looked at, one by one and without the floor's own idea of
     // what touches a window.
     let around = all(&floor, window(MORNING - 120 * HOUR, MORNING + 120 * HOUR));
@@ -208,7 +208,7 @@ fn truth_is_the_naive_sum_of_the_visits() {
         for truth in truths.iter().filter(|truth| truth.agent == agent.id) {
             let same = |visit: &&Visit| {
                 visit.agent.id == agent.id
-                    && visit.state == truth.state
+                    && visit.state.name() == truth.state
                     && visit.skill == truth.skill
             };
             let of_label: Vec<_> = around.iter().filter(same).collect();
@@ -232,7 +232,7 @@ fn truth_is_the_naive_sum_of_the_visits() {
             entries += began;
             spent += truth.millis;
         }
-        assert!(spent > 0 || !agent.rests_in_logout, "{} was somewhere", agent.id);
+        assert!(spent > 0 || !agent.has_logout_state, "{} was somewhere", agent.id);
     }
     assert_eq!(
         entries,
@@ -245,9 +245,10 @@ fn truth_is_the_naive_sum_of_the_visits() {
 fn truths_of_neighbouring_windows_add_up() {
     let floor = floor(9, 5, 1);
     let (a, b, c) = (MORNING, MORNING + 3 * HOUR + 5, MORNING + 20 * HOUR);
-    let sum = |truths: Vec<super::super::Truth>| {
+    let sum = |truths: Vec<super::super::ActualTotals>| {
         truths.iter().fold((0, 0), |sum, one| (sum.0 + one.entries, sum.1 + one.millis))
     };
-    let (first, second) = (sum(floor.truth(window(a, b))), sum(floor.truth(window(b, c))));
-    assert_eq!(sum(floor.truth(window(a, c))), (first.0 + second.0, first.1 + second.1));
+    let (first, second) =
+        (sum(floor.actual_totals(window(a, b))), sum(floor.actual_totals(window(b, c))));
+    assert_eq!(sum(floor.actual_totals(window(a, c))), (first.0 + second.0, first.1 + second.1));
 }

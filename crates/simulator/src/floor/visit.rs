@@ -9,7 +9,7 @@ use super::AgentProfile;
 
 /// What an agent does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum State {
+pub enum AgentState {
     /// A shift begins.
     Login,
     /// Waits for a call, on one or several skills.
@@ -30,7 +30,7 @@ pub enum State {
     Logout,
 }
 
-impl State {
+impl AgentState {
     /// The name that the API tells.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -66,7 +66,7 @@ impl State {
 
 /// Which of an agent's stays it is. To be in one state on several skills at once is one stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct VisitPosition {
     /// The shift, or the rest after it: later ones have higher numbers.
     pub session: i64,
     /// The place within it, from 0.
@@ -80,7 +80,7 @@ pub struct Visit {
     /// Who.
     pub agent: Arc<AgentProfile>,
     /// In which state.
-    pub state: State,
+    pub state: AgentState,
     /// On which skill.
     pub skill: Option<&'static str>,
     /// The first millisecond of it.
@@ -88,7 +88,7 @@ pub struct Visit {
     /// The first millisecond after it; the start, for a visit of no length.
     pub end: Timestamp,
     /// Which of the agent's stays it belongs to.
-    pub place: Place,
+    pub position: VisitPosition,
 }
 
 impl Visit {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use cxone_core::time::{Timestamp, Window};
 
-use super::super::floor::{AgentProfile, Floor, SKILLS, State, Visit};
+use super::super::floor::{AgentProfile, AgentState, Floor, SKILLS, Visit};
 use super::super::random::hash;
 use super::wire::{Activity, LiveRow, Person};
-use super::{PHONE, skill_number};
+use super::{PHONE, platform_skill_id};
 
 /// Longer than any shift: so far back lies the begin of a session.
 const SESSION: Duration = Duration::from_hours(10);
@@ -29,16 +29,16 @@ pub(in super::super) fn live<'a>(
     now: Timestamp,
 ) -> Option<Live<'a>> {
     let (stay, session_start) = stay(floor, index, now)?;
-    let on_phone = matches!(stay.state, State::InboundCall | State::OutboundCall);
-    let with_contact = on_phone || stay.state == State::WrapUp;
+    let on_phone = matches!(stay.state, AgentState::InboundCall | AgentState::OutboundCall);
+    let with_contact = on_phone || stay.state == AgentState::WrapUp;
     let code = stay.state.unavailable_code();
     let row = LiveRow {
-        agent_id: agent.number(),
+        agent_id: agent.platform_id(),
         agent_state_id: stay.state.platform_id(),
         agent_state_name: stay.state.platform_name(),
-        is_acw: stay.state == State::WrapUp,
+        is_acw: stay.state == AgentState::WrapUp,
         is_active: true,
-        is_outbound: stay.state == State::OutboundCall,
+        is_outbound: stay.state == AgentState::OutboundCall,
         contact_id: with_contact.then(|| contact(&stay)),
         open_contacts: u32::from(on_phone),
         out_state_id: code.map(|(id, _)| id),
@@ -46,9 +46,9 @@ pub(in super::super) fn live<'a>(
         start_date: stay.start.to_string(),
         session_start_time: session_start.to_string(),
         last_update_time: stay.start.to_string(),
-        skill_id: stay.skill.and_then(skill_number),
+        skill_id: stay.skill.and_then(platform_skill_id),
         skill_name: stay.skill,
-        team_id: agent.team_number(),
+        team_id: agent.platform_team_id(),
         team_name: &agent.team,
         media_type_id: with_contact.then_some(PHONE),
         media_type_name: with_contact.then_some("Phone Call"),
@@ -61,10 +61,12 @@ pub(in super::super) fn live<'a>(
 
 /// The stay that holds `now`, and when its session began.
 fn stay(floor: &Floor, index: usize, now: Timestamp) -> Option<(Visit, Timestamp)> {
-    let stays = floor
-        .stays(index, Window { from: now.minus(SESSION), to: now.plus(Duration::from_millis(1)) });
+    let stays = floor.platform_visits(
+        index,
+        Window { from: now.minus(SESSION), to: now.plus(Duration::from_millis(1)) },
+    );
     let stay = stays.iter().find(|stay| stay.end > now)?.clone();
-    let session = stays.iter().find(|first| first.place.session == stay.place.session)?;
+    let session = stays.iter().find(|first| first.position.session == stay.position.session)?;
     Some((stay, session.start))
 }
 
@@ -72,7 +74,7 @@ fn stay(floor: &Floor, index: usize, now: Timestamp) -> Option<(Visit, Timestamp
 pub(super) fn contact(stay: &Visit) -> i64 {
     let number = hash(
         u64::from(stay.agent.index),
-        &[stay.place.session.cast_unsigned(), u64::from(stay.place.index)],
+        &[stay.position.session.cast_unsigned(), u64::from(stay.position.index)],
     );
     i64::try_from(number % 1_000_000_000_000).expect("below 10^12")
 }
@@ -91,13 +93,13 @@ impl<'a> Person<'a> {
     /// Who `agent` is.
     pub(in super::super) fn new(agent: &'a AgentProfile) -> Self {
         Self {
-            agent_id: agent.number(),
+            agent_id: agent.platform_id(),
             user_id: &agent.id,
             user_name: user_name(agent),
             first_name: FIRST_NAME,
             last_name: last_name(agent),
             email_address: user_name(agent),
-            team_id: agent.team_number(),
+            team_id: agent.platform_team_id(),
             team_name: &agent.team,
             is_active: true,
         }
@@ -117,17 +119,20 @@ pub(in super::super) fn activities(
 }
 
 fn activity(floor: &Floor, now: Timestamp, skill: &'static str, stays: &[Visit]) -> Activity {
-    let of = |states: &[State]| {
+    let of = |states: &[AgentState]| {
         let here = stays
             .iter()
             .filter(|stay| states.contains(&stay.state) && stay.agent.skills.contains(&skill));
         u32::try_from(here.filter(|stay| stay.skill.is_none_or(|on| on == skill)).count())
             .unwrap_or(u32::MAX)
     };
-    let (acw, available, working) =
-        (of(&[State::WrapUp]), of(&[State::Ready]), of(&[State::InboundCall, State::OutboundCall]));
-    let away = of(&[State::Break, State::Lunch, State::Training]);
-    let id = skill_number(skill);
+    let (acw, available, working) = (
+        of(&[AgentState::WrapUp]),
+        of(&[AgentState::Ready]),
+        of(&[AgentState::InboundCall, AgentState::OutboundCall]),
+    );
+    let away = of(&[AgentState::Break, AgentState::Lunch, AgentState::Training]);
+    let id = platform_skill_id(skill);
     let chance = hash(
         floor.options().seed,
         &[id.unwrap_or_default().cast_unsigned(), now.millis().div_euclid(QUEUE).cast_unsigned()],
@@ -140,7 +145,7 @@ fn activity(floor: &Floor, now: Timestamp, skill: &'static str, stays: &[Visit])
         agents_acw: acw,
         agents_available: available,
         agents_idle: available,
-        agents_logged_in: acw + available + working + away + of(&[State::Login]),
+        agents_logged_in: acw + available + working + away + of(&[AgentState::Login]),
         agents_unavailable: away,
         agents_working: working,
         queue_count: queue,

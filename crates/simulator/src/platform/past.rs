@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use cxone_core::time::{Timestamp, Window};
 
-use super::super::faults::{Faults, Oddity, RowFault};
-use super::super::floor::{AgentProfile, Floor, State, Visit};
+use super::super::faults::{Faults, Quirk, RowFault};
+use super::super::floor::{AgentProfile, AgentState, Floor, Visit};
 use super::super::random::hash;
 use super::super::rows::told::Told;
 use super::live::contact;
 use super::wire::{Length, PastRow};
-use super::{PHONE, skill_number};
+use super::{PHONE, platform_skill_id};
 
 /// Which rows the history of a span of time has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub(in super::super) struct Past<'a> {
     pub(in super::super) faults: &'a Faults,
 }
 
-/// A row, and the numbers that its order and its oddities follow from.
+/// A row, and the numbers that its order and its quirks follow from.
 pub(in super::super) struct Row {
     pub(in super::super) key: u64,
     pub(in super::super) value: Value,
@@ -124,7 +124,7 @@ impl Past<'_> {
             from: self.window.from.minus(self.faults.revised_for),
             to: self.window.to.min(self.asked.plus(Duration::from_millis(1))),
         };
-        for stay in floor.stays(index, known) {
+        for stay in floor.platform_visits(index, known) {
             let Some(told) =
                 Told::new(&stay, self.asked, seed, self.faults).filter(|told| self.holds(told))
             else {
@@ -155,39 +155,41 @@ impl Past<'_> {
 
     /// The row that tells `stay` as `told`, if it is told at all.
     fn row(&self, agent: &AgentProfile, stay: &Visit, told: &Told) -> Option<Value> {
-        let odd = |oddity| self.faults.odd(told.key, oddity).is_some();
+        let odd = |quirk| self.faults.odd(told.key, quirk).is_some();
         let end = match told.end {
             Some(end) => Some(end),
-            None if odd(Oddity::OpenUntold) => return None,
-            None => odd(Oddity::OpenSoFar).then_some(self.asked),
+            None if odd(Quirk::OpenOmitted) => return None,
+            None => odd(Quirk::OpenSoFar).then_some(self.asked),
         };
         let length = end.map(|end| end.since(told.start));
-        let with_contact =
-            matches!(told.state, State::InboundCall | State::OutboundCall | State::WrapUp);
+        let with_contact = matches!(
+            told.state,
+            AgentState::InboundCall | AgentState::OutboundCall | AgentState::WrapUp
+        );
         let code = told.state.unavailable_code();
         let row = PastRow {
-            state_index: stay.place.index,
+            state_index: stay.position.index,
             start_date: told.start.to_string(),
-            agent_id: agent.number(),
+            agent_id: agent.platform_id(),
             agent_state_id: told.state.platform_id(),
             agent_state_name: told.state.platform_name(),
-            agent_session_id: stay.place.session * 1_000_000 + i64::from(agent.index),
+            agent_session_id: stay.position.session * 1_000_000 + i64::from(agent.index),
             contact_id: with_contact.then(|| contact(stay)),
-            skill_id: told.skill.and_then(skill_number),
+            skill_id: told.skill.and_then(platform_skill_id),
             skill_name: told.skill,
             media_type_id: with_contact.then_some(PHONE),
             media_type_name: with_contact.then_some("Phone Call"),
             out_state_id: code.map(|(id, _)| id),
             out_state_description: code.map(|(_, name)| name),
             duration: length.map(|length| {
-                if odd(Oddity::Seconds) {
+                if odd(Quirk::Seconds) {
                     Length::Seconds(seconds(length))
                 } else {
                     Length::Iso(iso(length))
                 }
             }),
-            is_outbound: told.state == State::OutboundCall,
-            team_id: agent.team_number(),
+            is_outbound: told.state == AgentState::OutboundCall,
+            team_id: agent.platform_team_id(),
         };
         Some(json!(row))
     }

@@ -5,18 +5,18 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::dates;
-use super::super::faults::{Oddity, RowFault};
+use super::super::faults::{Quirk, RowFault};
 use super::super::random::hash;
 use super::super::retelling::{Keys, odd_time, retold};
 use super::super::wire::{DateTo, SoundRow, WireRow};
 use super::{Question, Teller};
 
 impl Teller<'_> {
-    /// Tells `rows` as the oddities of whole reports say.
+    /// Tells `rows` as the quirks of whole reports say.
     pub(super) fn tell_oddly(&self, question: &Question, rows: &mut [WireRow<'_>]) {
         let key = hash(self.floor.options().seed, &[question.job]);
-        let keys = self.faults.odd(key, Oddity::OddKeys).map(Keys::new);
-        let strings = self.faults.odd(key, Oddity::Strings).is_some();
+        let keys = self.faults.odd(key, Quirk::KeyCase).map(Keys::new);
+        let strings = self.faults.odd(key, Quirk::Strings).is_some();
         let unreadable = self.faults.of_row(key, RowFault::Unreadable).is_some();
         if keys.is_none() && !strings && !unreadable {
             return;

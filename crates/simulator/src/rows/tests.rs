@@ -26,14 +26,14 @@ fn faults(text: &str) -> Faults {
     text.parse().expect("faults")
 }
 
-fn tell_with(rows: Rows, faults: &Faults, question: &Question) -> Vec<Value> {
+fn tell_with(rows: ReportRows, faults: &Faults, question: &Question) -> Vec<Value> {
     let floor = floor();
     let teller =
         Teller { floor: &floor, rows, open_end: OpenEnd::Absent, faults, max_rows: 100_000 };
     teller.tell(question).expect("few rows").iter().map(|row| json!(row)).collect()
 }
 
-fn tell(rows: Rows, question: &Question) -> Vec<Value> {
+fn tell(rows: ReportRows, question: &Question) -> Vec<Value> {
     tell_with(rows, &Faults::default(), question)
 }
 
@@ -72,7 +72,7 @@ fn whole_intervals_keep_their_true_edges_and_what_goes_on_has_no_end() {
     let touching = visits(&question).into_iter().filter(|visit| visit.touches(question.window));
     let expected: Vec<_> =
         touching.map(|visit| expected(&visit, visit.start, true_end(&visit, &question))).collect();
-    let told = tell(Rows::WholeIntervals, &question);
+    let told = tell(ReportRows::WholeIntervals, &question);
     assert_eq!(told, expected);
     let (from, to) =
         (json!(question.window.from.to_string()), json!(question.window.to.to_string()));
@@ -97,7 +97,7 @@ fn a_visit_that_ends_where_the_window_begins_is_not_told() {
         visits(&question).iter().filter(inside).map(|visit| visit.end).take(20).collect();
     for end in ends {
         question.window.from = end;
-        for rows in [Rows::WholeIntervals, Rows::CutIntervals] {
+        for rows in [ReportRows::WholeIntervals, ReportRows::CutIntervals] {
             let touching = visits(&question)
                 .into_iter()
                 .filter(|visit| visit.touches(question.window))
@@ -115,7 +115,7 @@ fn cut_intervals_end_at_the_windows_edges() {
     let expected: Vec<_> = touching
         .map(|visit| expected(&visit, visit.start.max(window.from), Some(visit.end.min(window.to))))
         .collect();
-    assert_eq!(tell(Rows::CutIntervals, &question), expected);
+    assert_eq!(tell(ReportRows::CutIntervals, &question), expected);
 }
 
 #[test]
@@ -129,22 +129,25 @@ fn events_begin_in_the_window_and_tell_their_end_or_not() {
         .iter()
         .map(|visit| expected(visit, visit.start, true_end(visit, &question)))
         .collect();
-    assert_eq!(tell(Rows::Events, &question), with_end);
+    assert_eq!(tell(ReportRows::Events, &question), with_end);
     let without_end: Vec<_> =
         starts.iter().map(|visit| expected(visit, visit.start, None)).collect();
-    assert_eq!(tell(Rows::EventsWithoutEnd, &question), without_end);
+    assert_eq!(tell(ReportRows::EventsWithoutEnd, &question), without_end);
 }
 
 #[test]
 fn buckets_count_what_began_and_span_the_window() {
     let question = question();
-    let truths: Vec<_> =
-        floor().truth(question.window).into_iter().filter(|truth| truth.entries > 0).collect();
-    let told = tell(Rows::Buckets, &question);
+    let truths: Vec<_> = floor()
+        .actual_totals(question.window)
+        .into_iter()
+        .filter(|truth| truth.entries > 0)
+        .collect();
+    let told = tell(ReportRows::Buckets, &question);
     assert_eq!(told.len(), truths.len());
     for (row, truth) in told.iter().zip(truths) {
         assert_eq!(row["userId"], json!(truth.agent));
-        assert_eq!(row["stateName"], json!(truth.state.name()));
+        assert_eq!(row["stateName"], json!(truth.state));
         assert_eq!(row["skillName"].as_str().unwrap_or(""), truth.skill.unwrap_or(""));
         assert_eq!(row["count"], json!(truth.entries));
         assert_eq!(row["dateFrom"], json!(question.window.from.to_string()));
@@ -157,7 +160,7 @@ fn nothing_is_told_that_had_not_begun_when_it_was_asked() {
     let mut question = question();
     question.asked = question.window.from.plus(HOUR);
     let asked = json!(question.asked.to_string());
-    for rows in [Rows::WholeIntervals, Rows::Events] {
+    for rows in [ReportRows::WholeIntervals, ReportRows::Events] {
         let told = tell(rows, &question);
         assert!(!told.is_empty());
         assert!(told.iter().all(|row| row["dateFrom"].as_str() <= asked.as_str()));
@@ -170,7 +173,7 @@ fn an_open_end_can_be_null() {
     let floor = floor();
     let teller = Teller {
         floor: &floor,
-        rows: Rows::WholeIntervals,
+        rows: ReportRows::WholeIntervals,
         open_end: OpenEnd::Null,
         faults: &Faults::default(),
         max_rows: 100_000,
@@ -184,7 +187,7 @@ fn an_open_end_can_be_null() {
 #[test]
 fn filters_choose_an_agent_a_team_or_everybody() {
     let ids = |filter: Filter| -> BTreeSet<String> {
-        let told = tell(Rows::WholeIntervals, &Question { filter, ..question() });
+        let told = tell(ReportRows::WholeIntervals, &Question { filter, ..question() });
         told.iter().map(|row| row["userId"].as_str().expect("an id").to_owned()).collect()
     };
     assert_eq!(ids(Filter::User("user-002".to_owned())), BTreeSet::from(["user-002".to_owned()]));
@@ -201,7 +204,7 @@ fn a_report_with_too_many_rows_is_none() {
     let floor = floor();
     let teller = Teller {
         floor: &floor,
-        rows: Rows::Events,
+        rows: ReportRows::Events,
         open_end: OpenEnd::Absent,
         faults: &Faults::default(),
         max_rows: 10,
@@ -214,13 +217,13 @@ fn late_rows_are_missing_at_first_and_all_there_when_their_time_is_over() {
     let faults = faults("late=0.5,late-by=10m");
     let mut question = question();
     question.asked = question.window.to;
-    let all = |question: &Question| tell(Rows::EventsWithoutEnd, question).len();
-    let at_once = tell_with(Rows::EventsWithoutEnd, &faults, &question);
+    let all = |question: &Question| tell(ReportRows::EventsWithoutEnd, question).len();
+    let at_once = tell_with(ReportRows::EventsWithoutEnd, &faults, &question);
     assert!(at_once.len() < all(&question));
     let mut seen = at_once.len();
     for minutes in 1..=10 {
         question.asked = question.window.to.plus(minutes * MINUTE);
-        let now = tell_with(Rows::EventsWithoutEnd, &faults, &question);
+        let now = tell_with(ReportRows::EventsWithoutEnd, &faults, &question);
         assert!(now.len() >= seen, "what was told stays");
         seen = now.len();
     }
@@ -233,7 +236,7 @@ fn revised_rows_are_wrong_at_first_and_right_when_their_time_is_over() {
         let faults = faults(&format!("{}=0.5,revised-for=15m", fault.name()));
         let mut question = question();
         question.asked = question.window.to;
-        for rows in [Rows::WholeIntervals, Rows::CutIntervals, Rows::Events] {
+        for rows in [ReportRows::WholeIntervals, ReportRows::CutIntervals, ReportRows::Events] {
             assert_ne!(
                 tell_with(rows, &faults, &question),
                 tell(rows, &question),
@@ -244,7 +247,7 @@ fn revised_rows_are_wrong_at_first_and_right_when_their_time_is_over() {
             assert_eq!(tell_with(rows, &faults, &later), tell(rows, &later), "{fault:?} {rows:?}");
         }
         // Never wrong beyond what a reader can accept: the end is not before the start.
-        for row in tell_with(Rows::WholeIntervals, &faults, &question) {
+        for row in tell_with(ReportRows::WholeIntervals, &faults, &question) {
             assert!(
                 row.get("dateTo").is_none_or(|end| end.as_str() >= row["dateFrom"].as_str()),
                 "{row}"
@@ -266,7 +269,7 @@ fn a_visit_that_ended_before_the_window_may_be_told_as_if_it_went_on() {
         .map(|visit| expected(&visit, visit.start, None));
     let ended_before: Vec<_> = ended_before.collect();
     assert!(
-        tell_with(Rows::WholeIntervals, &faults, &question)
+        tell_with(ReportRows::WholeIntervals, &faults, &question)
             .iter()
             .any(|row| ended_before.contains(row))
     );
@@ -275,16 +278,16 @@ fn a_visit_that_ended_before_the_window_may_be_told_as_if_it_went_on() {
 #[test]
 fn repeated_and_malformed_rows_come_beside_the_true_ones() {
     let question = question();
-    let truth = tell(Rows::WholeIntervals, &question);
+    let truth = tell(ReportRows::WholeIntervals, &question);
     let twice = tell_with(
-        Rows::WholeIntervals,
+        ReportRows::WholeIntervals,
         &Faults::default().with_row(RowFault::Repeated, 1.0),
         &question,
     );
     assert_eq!(twice.len(), 2 * truth.len());
     assert!(truth.iter().all(|row| twice.iter().filter(|other| *other == row).count() == 2));
     let with_malformed = tell_with(
-        Rows::WholeIntervals,
+        ReportRows::WholeIntervals,
         &Faults::default().with_row(RowFault::Malformed, 1.0),
         &question,
     );
@@ -304,9 +307,9 @@ fn repeated_and_malformed_rows_come_beside_the_true_ones() {
 #[test]
 fn shuffled_rows_are_the_same_rows() {
     let question = question();
-    let mut truth = tell(Rows::WholeIntervals, &question);
+    let mut truth = tell(ReportRows::WholeIntervals, &question);
     let mut shuffled = tell_with(
-        Rows::WholeIntervals,
+        ReportRows::WholeIntervals,
         &Faults::default().with_row(RowFault::Shuffled, 1.0),
         &question,
     );
@@ -318,26 +321,26 @@ fn shuffled_rows_are_the_same_rows() {
 
 #[test]
 fn kinds_of_rows_are_known_by_name() {
-    for rows in Rows::ALL {
+    for rows in ReportRows::ALL {
         assert_eq!(rows.name().parse(), Ok(rows));
     }
-    let error = "whole".parse::<Rows>().expect_err("no such kind").to_string();
+    let error = "whole".parse::<ReportRows>().expect_err("no such kind").to_string();
     assert!(error.contains("`whole`") && error.contains("cut-intervals"), "{error}");
 }
 
 #[test]
 fn a_reader_that_asks_again_for_the_overlap_learns_the_truth_of_many_faults() {
     // How rows are written is for other tests; this reader reads the documented form.
-    let written = [Oddity::OddTimes, Oddity::OddKeys, Oddity::Strings];
+    let written = [Quirk::TimeFormat, Quirk::KeyCase, Quirk::Strings];
     let faults =
-        written.into_iter().fold(Faults::many(), |faults, odd| faults.with_oddity(odd, 0.0));
+        written.into_iter().fold(Faults::many(), |faults, odd| faults.with_quirk(odd, 0.0));
     let (epoch, overlap) = (morning(), 15 * MINUTE);
     let mut known = BTreeMap::new();
     for minutes in 0..=60 {
         let asked = epoch.plus(minutes * MINUTE);
         let window = Window { from: asked.minus(overlap), to: asked };
         let question = Question { asked, window, filter: Filter::All, job: u64::from(minutes) };
-        for row in tell_with(Rows::WholeIntervals, &faults, &question) {
+        for row in tell_with(ReportRows::WholeIntervals, &faults, &question) {
             let text = |field: &str| row[field].as_str().map(str::to_owned);
             let (Some(agent), Some(state), Some(from)) = (
                 text("userId"),

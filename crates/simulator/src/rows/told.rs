@@ -5,14 +5,14 @@ use std::time::Duration;
 use cxone_core::time::{Timestamp, Window};
 
 use super::super::faults::{Faults, RowFault};
-use super::super::floor::{State, Visit};
+use super::super::floor::{AgentState, Visit};
 
 /// What is told of one visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Told {
     /// The visit's own number.
     pub(in super::super) key: u64,
-    pub(in super::super) state: State,
+    pub(in super::super) state: AgentState,
     pub(in super::super) skill: Option<&'static str>,
     pub(in super::super) start: Timestamp,
     /// `None` while the visit goes on.
@@ -72,8 +72,9 @@ fn below(number: u64, limit: Duration) -> Duration {
 }
 
 /// A state that is not `state`.
-fn another(state: State, number: u64) -> State {
-    let others = [State::Ready, State::InboundCall, State::WrapUp, State::Break];
+fn another(state: AgentState, number: u64) -> AgentState {
+    let others =
+        [AgentState::Ready, AgentState::InboundCall, AgentState::WrapUp, AgentState::Break];
     let first = if number.is_multiple_of(2) { 0 } else { 2 };
     if others[first] == state { others[first + 1] } else { others[first] }
 }

@@ -5,7 +5,7 @@ use http::Request;
 
 use cxone_core::time::Timestamp;
 
-use super::super::super::endpoint::Endpoint;
+use super::super::super::endpoint::ApiEndpoint;
 
 /// The versions of the API that there are.
 const VERSIONS: std::ops::RangeInclusive<u32> = 21..=35;
@@ -73,17 +73,17 @@ impl<'a> Call<'a> {
         }
     }
 
-    pub(in super::super) fn endpoint(&self) -> Endpoint {
+    pub(in super::super) fn endpoint(&self) -> ApiEndpoint {
         match self {
-            Self::OpenIdConfiguration | Self::TenantConfiguration => Endpoint::Discovery,
-            Self::Token | Self::AccessKey => Endpoint::SignIn,
-            Self::States => Endpoint::States,
-            Self::History => Endpoint::History,
-            Self::AgentHistory(_) => Endpoint::AgentHistory,
-            Self::Codes => Endpoint::Codes,
-            Self::Skills => Endpoint::Skills,
-            Self::Agents | Self::BusinessUnit => Endpoint::Directory,
-            Self::UnknownVersion => Endpoint::Other,
+            Self::OpenIdConfiguration | Self::TenantConfiguration => ApiEndpoint::Discovery,
+            Self::Token | Self::AccessKey => ApiEndpoint::SignIn,
+            Self::States => ApiEndpoint::States,
+            Self::History => ApiEndpoint::History,
+            Self::AgentHistory(_) => ApiEndpoint::AgentHistory,
+            Self::Codes => ApiEndpoint::Codes,
+            Self::Skills => ApiEndpoint::Skills,
+            Self::Agents | Self::BusinessUnit => ApiEndpoint::Directory,
+            Self::UnknownVersion => ApiEndpoint::Other,
         }
     }
 }

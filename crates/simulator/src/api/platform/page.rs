@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use cxone_core::time::Timestamp;
 
-use super::super::super::faults::{Faults, Oddity};
+use super::super::super::faults::{Faults, Quirk};
 use super::super::super::platform::wire::SPARE;
 use super::super::super::random::{hash, hash_text};
 use super::super::super::retelling::{Keys, odd_time, retold};
@@ -21,7 +21,7 @@ const TIMES: [&str; 5] =
 pub(super) struct List {
     /// The key that they stand under.
     pub(super) name: &'static str,
-    /// Each with a number that its oddities follow from.
+    /// Each with a number that its quirks follow from.
     pub(super) rows: Vec<(u64, Value)>,
     pub(super) poll_time: Option<Timestamp>,
 }
@@ -40,7 +40,7 @@ impl Teller<'_> {
         let total = list.rows.len();
         let skip = self.query.skip.min(total);
         let page = self.page_rows().min(total - skip);
-        if page == 0 && self.asked.odd(Oddity::NoContent).is_some() {
+        if page == 0 && self.asked.odd(Quirk::NoContent).is_some() {
             return Reply::empty(StatusCode::NO_CONTENT);
         }
         let end = skip + page;
@@ -68,10 +68,10 @@ impl Teller<'_> {
         self.odd(StatusCode::OK, &body)
     }
 
-    /// `body` with the oddities of whole answers.
+    /// `body` with the quirks of whole answers.
     pub(super) fn odd(&self, status: StatusCode, body: &Value) -> Reply {
-        let keys = self.asked.odd(Oddity::OddKeys).map(Keys::new);
-        let strings = self.asked.odd(Oddity::Strings).is_some();
+        let keys = self.asked.odd(Quirk::KeyCase).map(Keys::new);
+        let strings = self.asked.odd(Quirk::Strings).is_some();
         if keys.is_none() && !strings {
             return Reply::json(status, body);
         }
@@ -81,7 +81,7 @@ impl Teller<'_> {
     /// How many rows this page may have.
     fn page_rows(&self) -> usize {
         let asked = self.query.top.unwrap_or(self.most_rows).min(self.most_rows).max(1);
-        let Some(how) = self.asked.odd(Oddity::ShortPages) else { return asked };
+        let Some(how) = self.asked.odd(Quirk::ShortPages) else { return asked };
         let least = asked.div_ceil(4);
         let more = u64::try_from(asked - least).expect("a page's rows fit 64 bits") + 1;
         least + usize::try_from(how % more).expect("below the rows that are asked for")
@@ -97,7 +97,7 @@ impl Teller<'_> {
         format!("{}{}?{query}", self.asked.origin(), uri.path())
     }
 
-    /// A row with the fields that are asked for and the oddities of rows.
+    /// A row with the fields that are asked for and the quirks of rows.
     fn row(&self, key: u64, row: Value) -> Value {
         let Value::Object(mut fields) = row else { return row };
         if !self.query.fields.is_empty() {
@@ -110,16 +110,16 @@ impl Teller<'_> {
     }
 }
 
-/// Leaves out, empties and writes otherwise what the oddities say.
+/// Leaves out, empties and writes otherwise what the quirks say.
 fn odd_fields(faults: &Faults, key: u64, fields: &mut Map<String, Value>) {
-    let spare = |name: &str, oddity| {
-        SPARE.contains(&name) && faults.odd(hash(key, &[hash_text(name)]), oddity).is_some()
+    let spare = |name: &str, quirk| {
+        SPARE.contains(&name) && faults.odd(hash(key, &[hash_text(name)]), quirk).is_some()
     };
-    fields.retain(|name, _| !spare(name, Oddity::Missing));
-    for (_, value) in fields.iter_mut().filter(|(name, _)| spare(name, Oddity::Nulls)) {
+    fields.retain(|name, _| !spare(name, Quirk::Missing));
+    for (_, value) in fields.iter_mut().filter(|(name, _)| spare(name, Quirk::Nulls)) {
         *value = Value::Null;
     }
-    let Some(how) = faults.odd(key, Oddity::OddTimes) else { return };
+    let Some(how) = faults.odd(key, Quirk::TimeFormat) else { return };
     for name in TIMES {
         if let Some(Value::String(time)) = fields.get_mut(name) {
             *time = odd_time(time, how);

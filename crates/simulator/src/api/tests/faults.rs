@@ -1,6 +1,6 @@
 use super::*;
 
-fn inject(simulator: &Simulator, fault: Fault, endpoint: Endpoint) {
+fn inject(simulator: &Simulator, fault: RequestFault, endpoint: ApiEndpoint) {
     simulator.inject(Injection { fault, endpoint: Some(endpoint), times: 1 });
 }
 
@@ -9,20 +9,20 @@ fn throttled_answers_say_when_to_come_back_in_each_form_or_not_at_all() {
     let simulator = simulator();
     let token = token(&simulator, at(0));
     let expected = [
-        (Fault::Throttle, Some("5")),
-        (Fault::ThrottleDate, Some("Fri, 27 Oct 2023 08:00:06 GMT")),
-        (Fault::ThrottleBare, None),
+        (RequestFault::Throttle, Some("5")),
+        (RequestFault::ThrottleDate, Some("Fri, 27 Oct 2023 08:00:06 GMT")),
+        (RequestFault::ThrottleBare, None),
     ];
     for (fault, retry_after) in expected {
-        inject(&simulator, fault, Endpoint::Submit);
+        inject(&simulator, fault, ApiEndpoint::Submit);
         let answer = simulator.handle(at(300), &submit_request(&token, &report()));
         assert_eq!((status(&answer), header(&answer, RETRY_AFTER)), (429, retry_after));
-        assert_eq!(simulator.counters().happened(fault), 1);
+        assert_eq!(simulator.counters().fault_count(fault), 1);
     }
     assert_eq!(
         (
             simulator.counters().accepted,
-            simulator.counters().refused,
+            simulator.counters().rejected,
             simulator.counters().over_quota
         ),
         (0, 3, 0)
@@ -35,23 +35,23 @@ fn every_endpoint_can_fail_for_a_moment() {
     let token = token(&simulator, at(0));
     let id = submit(&simulator, at(0), &token);
     let requests = [
-        (Endpoint::Token, token_request("simulated-secret")),
-        (Endpoint::Submit, submit_request(&token, &report())),
-        (Endpoint::Poll, poll_request(&token, &id)),
+        (ApiEndpoint::Token, token_request("simulated-secret")),
+        (ApiEndpoint::Submit, submit_request(&token, &report())),
+        (ApiEndpoint::Poll, poll_request(&token, &id)),
     ];
     for (endpoint, request) in requests {
-        inject(&simulator, Fault::ServerError, endpoint);
+        inject(&simulator, RequestFault::ServerError, endpoint);
         assert!([500, 502, 503, 504].contains(&status(&simulator.handle(at(0), &request))));
-        inject(&simulator, Fault::Throttle, endpoint);
+        inject(&simulator, RequestFault::Throttle, endpoint);
         assert_eq!(status(&simulator.handle(at(0), &request)), 429);
-        inject(&simulator, Fault::NotJson, endpoint);
+        inject(&simulator, RequestFault::NotJson, endpoint);
         let answer = simulator.handle(at(0), &request);
         assert_eq!(status(&answer), 200);
         assert!(serde_json::from_slice::<Value>(answer.response.body()).is_err());
-        inject(&simulator, Fault::Slow, endpoint);
+        inject(&simulator, RequestFault::Slow, endpoint);
         let answer = simulator.handle(at(0), &request);
         assert_eq!((answer.delay, answer.delivery), (5 * SECOND, Delivery::Whole));
-        inject(&simulator, Fault::Drop, endpoint);
+        inject(&simulator, RequestFault::Drop, endpoint);
         assert_eq!(simulator.handle(at(0), &request).delivery, Delivery::Dropped);
         let answer = simulator.handle(at(0), &request);
         assert!(answer.response.status().is_success());
@@ -65,7 +65,7 @@ fn a_cut_body_is_shorter_than_announced() {
     let token = token(&simulator, at(0));
     let id = submit(&simulator, at(0), &token);
     for _ in 0..50 {
-        inject(&simulator, Fault::Cut, Endpoint::Poll);
+        inject(&simulator, RequestFault::Cut, ApiEndpoint::Poll);
         let answer = poll(&simulator, at(4000), &token, &id);
         let length = answer.response.body().len();
         assert_eq!(
@@ -82,8 +82,9 @@ fn a_cut_body_is_shorter_than_announced() {
 fn a_submit_whose_answer_is_lost_has_cost_quota() {
     let simulator = simulator();
     let token = token(&simulator, at(0));
-    for fault in [Fault::Drop, Fault::Cut, Fault::NotJson, Fault::Slow] {
-        inject(&simulator, fault, Endpoint::Submit);
+    for fault in [RequestFault::Drop, RequestFault::Cut, RequestFault::NotJson, RequestFault::Slow]
+    {
+        inject(&simulator, fault, ApiEndpoint::Submit);
         let _lost = simulator.handle(at(0), &submit_request(&token, &report()));
     }
     assert_eq!(simulator.counters().accepted, 4);
@@ -94,7 +95,7 @@ fn a_revoked_token_is_worth_nothing_and_a_new_one_is() {
     let simulator = simulator();
     let old = token(&simulator, at(0));
     let id = submit(&simulator, at(0), &old);
-    inject(&simulator, Fault::Revoke, Endpoint::Poll);
+    inject(&simulator, RequestFault::Revoke, ApiEndpoint::Poll);
     assert_eq!(status(&poll(&simulator, at(1), &old, &id)), 401);
     assert_eq!(status(&poll(&simulator, at(2), &old, &id)), 401);
     let new = token(&simulator, at(3));
@@ -106,7 +107,7 @@ fn a_revoked_token_is_worth_nothing_and_a_new_one_is() {
 fn a_submit_can_be_answered_without_an_id() {
     let simulator = simulator();
     let token = token(&simulator, at(0));
-    inject(&simulator, Fault::NoId, Endpoint::Submit);
+    inject(&simulator, RequestFault::NoId, ApiEndpoint::Submit);
     let answer = simulator.handle(at(0), &submit_request(&token, &report()));
     assert!(answer.response.status().is_success() && body(&answer).get("id").is_none());
 }
@@ -115,19 +116,19 @@ fn a_submit_can_be_answered_without_an_id() {
 fn jobs_fail_never_end_or_are_lost() {
     let simulator = simulator();
     let token = token(&simulator, at(0));
-    inject(&simulator, Fault::Fail, Endpoint::Submit);
+    inject(&simulator, RequestFault::Fail, ApiEndpoint::Submit);
     let failing = submit(&simulator, at(0), &token);
     let answer = body(&poll(&simulator, at(4000), &token, &failing));
     assert_eq!(answer["status"], json!("FAILED"));
     assert!(answer["errorMessage"].is_string() && answer.get("data").is_none());
-    inject(&simulator, Fault::Endless, Endpoint::Submit);
+    inject(&simulator, RequestFault::Endless, ApiEndpoint::Submit);
     let endless = submit(&simulator, at(0), &token);
     assert_eq!(
         body(&poll(&simulator, at(1_000_000), &token, &endless))["status"],
         json!("RUNNING")
     );
     let lost = submit(&simulator, at(0), &token);
-    inject(&simulator, Fault::Lose, Endpoint::Poll);
+    inject(&simulator, RequestFault::Lose, ApiEndpoint::Poll);
     assert_eq!(status(&poll(&simulator, at(0), &token, &lost)), 404);
     assert_eq!(status(&poll(&simulator, at(4000), &token, &lost)), 404);
 }
@@ -137,7 +138,7 @@ fn a_status_that_nobody_knows_is_told_once() {
     let simulator = simulator();
     let token = token(&simulator, at(0));
     let id = submit(&simulator, at(0), &token);
-    inject(&simulator, Fault::UnknownStatus, Endpoint::Poll);
+    inject(&simulator, RequestFault::UnknownStatus, ApiEndpoint::Poll);
     assert_eq!(body(&poll(&simulator, at(4000), &token, &id))["status"], json!("ARCHIVED"));
     assert_eq!(body(&poll(&simulator, at(4000), &token, &id))["status"], json!("COMPLETED"));
 }
@@ -159,11 +160,11 @@ fn chance_brings_every_fault_and_truth_does_not_change() {
             .clone();
         let _any = poll(&many, now, token, id.as_str().unwrap_or("none"));
     }
-    for fault in Fault::ALL {
-        assert!(many.counters().happened(fault) > 0, "{fault:?}");
+    for fault in RequestFault::ALL {
+        assert!(many.counters().fault_count(fault) > 0, "{fault:?}");
     }
     let window = Window { from: at(0), to: at(3_600_000) };
-    assert_eq!(many.truth(window), simulator().truth(window));
+    assert_eq!(many.actual_totals(window), simulator().actual_totals(window));
     many.set_faults(Faults::default());
     assert_eq!(status(&many.handle(at(700_000), &token_request("simulated-secret"))), 200);
 }

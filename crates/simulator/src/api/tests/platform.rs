@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 
-use super::super::super::faults::Oddity;
+use super::super::super::faults::Quirk;
 use super::*;
 
 mod truth;
@@ -47,7 +47,7 @@ fn call_request(token: &str, call: &str) -> Request<Bytes> {
 }
 
 /// Signs in and calls.
-fn call(simulator: &Simulator, now: Timestamp, path: &str) -> Answer {
+fn call(simulator: &Simulator, now: Timestamp, path: &str) -> SimulatedResponse {
     simulator.handle(now, &call_request(&platform_token(simulator, now), path))
 }
 
@@ -226,11 +226,11 @@ fn a_live_row_says_who_is_where_since_when() {
         let window = Window { from: at(0), to: at(1) };
         let stay = simulator
             .floor()
-            .stays(index, window)
+            .platform_visits(index, window)
             .into_iter()
             .find(|stay| stay.end > at(0))
             .expect("everybody is somewhere");
-        assert_eq!(row["agentId"], json!(stay.agent.number()));
+        assert_eq!(row["agentId"], json!(stay.agent.platform_id()));
         assert_eq!(
             (&row["agentStateId"], &row["agentStateName"]),
             (&json!(stay.state.platform_id()), &json!(stay.state.platform_name()))
@@ -407,10 +407,10 @@ fn pages_follow_their_links_and_hold_no_more_rows_than_are_allowed() {
 }
 
 #[test]
-fn each_oddity_tells_the_same_otherwise() {
-    let odd = |oddity| {
+fn each_quirk_tells_the_same_otherwise() {
+    let odd = |quirk| {
         Simulator::new(SimulatorOptions {
-            faults: Faults::default().with_oddity(oddity, 1.0),
+            faults: Faults::default().with_quirk(quirk, 1.0),
             ..small()
         })
     };
@@ -419,9 +419,9 @@ fn each_oddity_tells_the_same_otherwise() {
     let first = |simulator: &Simulator, call_: &str, list: &str| {
         body(&call(simulator, at(0), call_))[list][0].clone()
     };
-    let row = first(&odd(Oddity::Seconds), &hour, "agentStateHistory");
+    let row = first(&odd(Quirk::Seconds), &hour, "agentStateHistory");
     assert!(row["duration"].is_f64() || row["duration"].is_null(), "{row}");
-    let row = first(&odd(Oddity::Strings), "agents/states", "agentStates");
+    let row = first(&odd(Quirk::Strings), "agents/states", "agentStates");
     assert_eq!((&row["agentId"], &row["isActive"]), (&json!("100001"), &json!("True")));
     let rows = |simulator: &Simulator, path: &str, list: &str| {
         body(&call(simulator, at(0), path))[list].as_array().expect("rows").clone()
@@ -433,47 +433,43 @@ fn each_oddity_tells_the_same_otherwise() {
             .count()
     };
     assert!(
-        rows(&odd(Oddity::Missing), "agents/states", "agentStates")
+        rows(&odd(Quirk::Missing), "agents/states", "agentStates")
             .iter()
             .all(|row| spare(row) == 0 && row["agentStateId"].is_u64())
     );
     assert!(
-        rows(&odd(Oddity::Nulls), "agents/states", "agentStates")
+        rows(&odd(Quirk::Nulls), "agents/states", "agentStates")
             .iter()
             .all(|row| spare(row) == 3 && row["userName"].is_null())
     );
     let (times, odd_times) = (
         rows(&plain, &hour, "agentStateHistory"),
-        rows(&odd(Oddity::OddTimes), &hour, "agentStateHistory"),
+        rows(&odd(Quirk::TimeFormat), &hour, "agentStateHistory"),
     );
     assert!(times.iter().zip(&odd_times).any(|(time, odd)| time["startDate"] != odd["startDate"]));
     let nothing = format!("agents/states?updatedSince={}", at(1));
-    assert_eq!(status(&call(&odd(Oddity::NoContent), at(0), &nothing)), 204);
-    assert_eq!(status(&call(&odd(Oddity::NotModified), at(0), &nothing)), 304);
-    assert!([404, 405].contains(&status(&call(&odd(Oddity::NoAllHistory), at(0), &hour))));
+    assert_eq!(status(&call(&odd(Quirk::NoContent), at(0), &nothing)), 204);
+    assert_eq!(status(&call(&odd(Quirk::NotModified), at(0), &nothing)), 304);
+    assert!([404, 405].contains(&status(&call(&odd(Quirk::NoAllHistory), at(0), &hour))));
     assert_eq!(
-        status(&call(
-            &odd(Oddity::NoAllHistory),
-            at(0),
-            &hour.replace("agents/", "agents/100001/")
-        )),
+        status(&call(&odd(Quirk::NoAllHistory), at(0), &hour.replace("agents/", "agents/100001/"))),
         200
     );
     let open = |rows: &[Value]| rows.iter().filter(|row| row["duration"].is_null()).count();
     assert_eq!(open(&times), 4);
-    let untold = rows(&odd(Oddity::OpenUntold), &hour, "agentStateHistory");
+    let untold = rows(&odd(Quirk::OpenOmitted), &hour, "agentStateHistory");
     assert_eq!((open(&untold), untold.len()), (0, times.len() - 4));
-    let so_far = rows(&odd(Oddity::OpenSoFar), &hour, "agentStateHistory");
+    let so_far = rows(&odd(Quirk::OpenSoFar), &hour, "agentStateHistory");
     assert_eq!((open(&so_far), so_far.len()), (0, times.len()));
     for list in ["agents", "agents/states?top=9", hour.as_str()] {
-        assert_eq!(body(&call(&odd(Oddity::HiddenAgents), at(0), list))["totalRecords"], json!(0));
+        assert_eq!(body(&call(&odd(Quirk::HiddenAgents), at(0), list))["totalRecords"], json!(0));
     }
 }
 
 #[test]
 fn keys_are_told_in_every_case() {
     let simulator = Simulator::new(SimulatorOptions {
-        faults: Faults::default().with_oddity(Oddity::OddKeys, 1.0),
+        faults: Faults::default().with_quirk(Quirk::KeyCase, 1.0),
         ..small()
     });
     let mut seen = BTreeSet::new();
@@ -504,18 +500,18 @@ fn too_many_calls_in_a_minute_are_throttled_without_a_word_on_when_to_come_back(
     assert_eq!(status(&simulator.handle(at(62_001), &call_request(&token, "agents/states"))), 200);
     let counters = simulator.counters();
     assert_eq!(
-        (counters.most_calls_in_a_minute, counters.calls_over_quota, counters.calls.len()),
+        (counters.max_calls_per_minute, counters.calls_over_quota, counters.calls.len()),
         (5, 2, 6)
     );
-    assert_eq!(counters.requests_to(Endpoint::States), 6);
+    assert_eq!(counters.requests_to(ApiEndpoint::States), 6);
 }
 
 #[test]
 fn general_faults_happen_to_calls_too() {
     let simulator = simulator();
     let token = platform_token(&simulator, at(0));
-    for (fault, expected) in [(Fault::ThrottleBare, 429), (Fault::Revoke, 401)] {
-        simulator.inject(Injection { fault, endpoint: Some(Endpoint::States), times: 1 });
+    for (fault, expected) in [(RequestFault::ThrottleBare, 429), (RequestFault::Revoke, 401)] {
+        simulator.inject(Injection { fault, endpoint: Some(ApiEndpoint::States), times: 1 });
         assert_eq!(
             status(&simulator.handle(at(0), &call_request(&token, "agents/states"))),
             expected
@@ -527,8 +523,8 @@ fn general_faults_happen_to_calls_too() {
         "the token is gone"
     );
     simulator.inject(Injection {
-        fault: Fault::NotJson,
-        endpoint: Some(Endpoint::SignIn),
+        fault: RequestFault::NotJson,
+        endpoint: Some(ApiEndpoint::SignIn),
         times: 1,
     });
     let answer = simulator.handle(at(0), &access_key("simulated-key", "simulated-key-secret=="));

@@ -121,20 +121,20 @@ fn no_rolling_minute_accepts_more_than_the_quota() {
     for millis in [0, 10_000, 20_500] {
         submit(&simulator, at(millis), &token);
     }
-    let refused = simulator.handle(at(59_999), &submit_request(&token, &report()));
-    assert_eq!((status(&refused), header(&refused, RETRY_AFTER)), (429, Some("1")));
+    let rejected = simulator.handle(at(59_999), &submit_request(&token, &report()));
+    assert_eq!((status(&rejected), header(&rejected, RETRY_AFTER)), (429, Some("1")));
     submit(&simulator, at(60_000), &token);
-    let refused = simulator.handle(at(60_000), &submit_request(&token, &report()));
-    assert_eq!((status(&refused), header(&refused, RETRY_AFTER)), (429, Some("10")));
+    let rejected = simulator.handle(at(60_000), &submit_request(&token, &report()));
+    assert_eq!((status(&rejected), header(&rejected, RETRY_AFTER)), (429, Some("10")));
     submit(&simulator, at(70_000), &token);
     let counters = simulator.counters();
-    assert_eq!((counters.accepted, counters.refused, counters.over_quota), (5, 2, 2));
-    assert_eq!((counters.most_accepted_in_a_minute, counters.most_submits_in_a_minute), (3, 5));
+    assert_eq!((counters.accepted, counters.rejected, counters.over_quota), (5, 2, 2));
+    assert_eq!((counters.max_accepted_per_minute, counters.max_submits_per_minute), (3, 5));
     let times: Vec<_> =
         counters.submits.iter().map(|submit| (submit.at, submit.accepted)).collect();
     assert_eq!(times[3..5], [(at(59_999), false), (at(60_000), true)]);
     assert_eq!(
-        (counters.requests_to(Endpoint::Submit), counters.requests_to(Endpoint::Token)),
+        (counters.requests_to(ApiEndpoint::Submit), counters.requests_to(ApiEndpoint::Token)),
         (7, 1)
     );
 }
@@ -174,7 +174,7 @@ fn a_submit_that_is_not_strict_is_unprocessable_and_costs_no_quota() {
     form.headers_mut()
         .insert(CONTENT_TYPE, http::HeaderValue::from_static("application/x-www-form-urlencoded"));
     assert_eq!(status(&simulator.handle(at(0), &form)), 415);
-    assert_eq!((simulator.counters().accepted, simulator.counters().refused), (0, 17));
+    assert_eq!((simulator.counters().accepted, simulator.counters().rejected), (0, 17));
     submit(&simulator, at(0), &token);
 }
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::super::super::super::faults::{Oddity, RowFault};
+use super::super::super::super::faults::{Quirk, RowFault};
+use super::super::super::super::floor::ActualTotals;
 use super::super::super::super::platform::HistoryRows;
-use super::super::super::super::truth::PlatformTruth;
 use super::super::*;
 use super::{all_pages, history};
 
@@ -61,11 +61,11 @@ fn told(
     sums
 }
 
-fn truth(
-    truths: Vec<PlatformTruth>,
+fn expected_sums(
+    truths: Vec<ActualTotals>,
     past: bool,
 ) -> BTreeMap<(String, String, Option<String>), (u64, u64)> {
-    let of = |truth: PlatformTruth| {
+    let of = |truth: ActualTotals| {
         (
             (truth.agent, truth.state.to_owned(), truth.skill.map(str::to_owned)),
             (truth.entries, if past { truth.millis } else { 0 }),
@@ -87,8 +87,8 @@ proptest! {
         chances in proptest::array::uniform5(0.0..1.0),
     ) {
         let [seconds, short, empty, repeated, shuffled] = chances;
-        let faults = Faults::default().with_oddity(Oddity::Seconds, seconds).with_oddity(Oddity::ShortPages, short)
-            .with_oddity(Oddity::NoContent, empty).with_row(RowFault::Repeated, repeated).with_row(RowFault::Shuffled, shuffled);
+        let faults = Faults::default().with_quirk(Quirk::Seconds, seconds).with_quirk(Quirk::ShortPages, short)
+            .with_quirk(Quirk::NoContent, empty).with_row(RowFault::Repeated, repeated).with_row(RowFault::Shuffled, shuffled);
         let rows = if touching { HistoryRows::Touching } else { HistoryRows::Starting };
         let pace = NonZeroU32::new(5).expect("a pace");
         let simulator = Simulator::new(SimulatorOptions { seed, agents: 6, pace, page_rows, history: rows, faults, ..small() });
@@ -101,6 +101,6 @@ proptest! {
             told.values_mut().for_each(|sums| sums.1 = 0);
             told.retain(|_, sums| *sums != (0, 0));
         }
-        prop_assert_eq!(told, truth(simulator.platform_truth(window), touching));
+        prop_assert_eq!(told, expected_sums(simulator.platform_totals(window), touching));
     }
 }

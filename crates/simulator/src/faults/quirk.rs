@@ -3,9 +3,9 @@
 /// A way to tell the same thing otherwise. The first, second and fifth are of both APIs, the others
 /// of the platform's alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Oddity {
+pub enum Quirk {
     /// Keys in lower case, upper case or Pascal case. Chance is by answer.
-    OddKeys,
+    KeyCase,
     /// Numbers and booleans as strings. Chance is by answer.
     Strings,
     /// A field of a row that says nothing about who was where when is `null`. Chance is by field.
@@ -14,7 +14,7 @@ pub enum Oddity {
     Missing,
     /// Times with no fraction of a second, a shorter one, or one of seven digits. In reports also
     /// with an offset, without a zone or with a space, and year 1 for no end. Chance is by row.
-    OddTimes,
+    TimeFormat,
     /// A duration as a number of seconds instead of in the form of ISO 8601. Chance is by row.
     Seconds,
     /// No rows are told as 204 instead of 200 with an empty list. Chance is by answer.
@@ -24,7 +24,7 @@ pub enum Oddity {
     /// A page holds fewer rows than were asked for, though more follow. Chance is by answer.
     ShortPages,
     /// The history does not tell of a stay while it lasts. Chance is by stay.
-    OpenUntold,
+    OpenOmitted,
     /// The history tells of a stay while it lasts how long it has lasted, as if that were all.
     /// Chance is by stay.
     OpenSoFar,
@@ -34,19 +34,19 @@ pub enum Oddity {
     NoAllHistory,
 }
 
-impl Oddity {
+impl Quirk {
     /// All of them.
     pub const ALL: [Self; 13] = [
-        Self::OddKeys,
+        Self::KeyCase,
         Self::Strings,
         Self::Nulls,
         Self::Missing,
-        Self::OddTimes,
+        Self::TimeFormat,
         Self::Seconds,
         Self::NoContent,
         Self::NotModified,
         Self::ShortPages,
-        Self::OpenUntold,
+        Self::OpenOmitted,
         Self::OpenSoFar,
         Self::HiddenAgents,
         Self::NoAllHistory,
@@ -56,16 +56,16 @@ impl Oddity {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::OddKeys => "odd-keys",
+            Self::KeyCase => "odd-keys",
             Self::Strings => "strings",
             Self::Nulls => "nulls",
             Self::Missing => "missing",
-            Self::OddTimes => "odd-times",
+            Self::TimeFormat => "odd-times",
             Self::Seconds => "seconds",
             Self::NoContent => "no-content",
             Self::NotModified => "not-modified",
             Self::ShortPages => "short-pages",
-            Self::OpenUntold => "open-untold",
+            Self::OpenOmitted => "open-untold",
             Self::OpenSoFar => "open-so-far",
             Self::HiddenAgents => "hidden-agents",
             Self::NoAllHistory => "no-all-history",
