@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cxone_core::counts::{
-    Asked, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+    CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowKind, SnapshotOptions,
+    SubmitOrder, TargetHealth, TargetId,
 };
 use cxone_core::live::{Live, LiveRow};
 use cxone_core::page::snapshot::{Fingerprint, LiveSeries};
-use cxone_core::report::{Filter, RawRow, Report};
+use cxone_core::report::{RawRow, Report, ReportFilter};
 use cxone_core::store::Store;
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::exposition::{Rendered, render};
@@ -97,7 +98,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
 /// A floor, and who shows it as the poller and the pages do.
 struct Floor {
     ledger: Ledger,
-    show: Show,
+    show: SnapshotOptions,
     reports: i64,
     live: Live,
     polls: i64,
@@ -110,24 +111,28 @@ struct Floor {
 impl Floor {
     fn new(targets: usize) -> Self {
         let (lookback, overlap) = (Duration::from_secs(3600), Duration::from_secs(60));
-        let rules = Rules {
-            rows: Rows::Intervals,
+        let rules = CountingRules {
+            rows: RowKind::Intervals,
             lookback,
             overlap,
             wrap_up: Vec::new(),
             detail: Detail::AgentSkill,
             labels: LabelLimits::default(),
         };
-        let target = |place| ShownTarget {
+        let target = |place| TargetHealth {
             name: Arc::from(format!("team:{place}")),
             up: true,
             last_success: None,
             stale: false,
         };
-        let targets: Vec<ShownTarget> = (0..targets).map(target).collect();
+        let targets: Vec<TargetHealth> = (0..targets).map(target).collect();
         let ledger = Ledger::new(rules, targets.len());
-        let show =
-            Show { targets, limits: BTreeMap::new(), max_series: 2_000_000, agent_info: false };
+        let show = SnapshotOptions {
+            targets,
+            limits: BTreeMap::new(),
+            max_series: 2_000_000,
+            agent_info: false,
+        };
         let page = render(ledger.snapshot(&show), None);
         let folder = tempfile::tempdir().expect("a folder");
         let store = DiskStore::open(folder.path()).expect("a new store");
@@ -169,12 +174,13 @@ impl Floor {
                 start = end;
             }
         }
-        let asked = Asked(self.reports.unsigned_abs());
+        let order = SubmitOrder(self.reports.unsigned_abs());
         let window = Window { from: Timestamp::from_millis(from), to: Timestamp::from_millis(to) };
-        let origin = Origin { target: TargetId::new(target), asked, oldest_awaited: asked, window };
+        let origin =
+            ReportOrigin { target: TargetId::new(target), order, oldest_pending: order, window };
         let (_, change) = self.ledger.apply(&origin, &report);
-        let filters: Vec<Filter> = (0..targets)
-            .map(|place| Filter { kind: "team".to_owned(), id: place.to_string() })
+        let filters: Vec<ReportFilter> = (0..targets)
+            .map(|place| ReportFilter { kind: "team".to_owned(), id: place.to_string() })
             .collect();
         self.store.commit(&self.ledger.records(&change, &filters, None)).expect("there is room");
     }

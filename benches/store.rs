@@ -16,11 +16,12 @@ use std::time::Duration;
 use cap::Cap;
 use cxone_core::checkpoint;
 use cxone_core::counts::{
-    Asked, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+    CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowKind, SnapshotOptions,
+    SubmitOrder, TargetHealth, TargetId,
 };
 use cxone_core::page::snapshot::Fingerprint;
 use cxone_core::privacy::AgentIds;
-use cxone_core::report::{Filter, RawRow, Report};
+use cxone_core::report::{RawRow, Report, ReportFilter};
 use cxone_core::store::Store;
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
@@ -70,10 +71,10 @@ impl Floor {
         }
     }
 
-    fn rules(&self) -> Rules {
+    fn rules(&self) -> CountingRules {
         let wrap_up = vec!["Wrap-up".to_owned()];
-        Rules {
-            rows: Rows::Intervals,
+        CountingRules {
+            rows: RowKind::Intervals,
             lookback: self.lookback,
             overlap: Duration::from_secs(900),
             wrap_up,
@@ -82,21 +83,21 @@ impl Floor {
         }
     }
 
-    fn filters(&self) -> Vec<Filter> {
+    fn filters(&self) -> Vec<ReportFilter> {
         (0..self.targets.len())
-            .map(|place| Filter { kind: "team".to_owned(), id: format!("team-{place}") })
+            .map(|place| ReportFilter { kind: "team".to_owned(), id: format!("team-{place}") })
             .collect()
     }
 
-    fn show(&self) -> Show {
-        let shown = |filter: Filter| ShownTarget {
+    fn show(&self) -> SnapshotOptions {
+        let shown = |filter: ReportFilter| TargetHealth {
             name: filter.id.into(),
             up: true,
             last_success: None,
             stale: false,
         };
         let targets = self.filters().into_iter().map(shown).collect();
-        Show {
+        SnapshotOptions {
             targets,
             limits: std::iter::once(("Wrap-up".into(), Duration::from_secs(300))).collect(),
             max_series: u64::MAX,
@@ -156,19 +157,19 @@ struct Bench {
     clock: Clock,
     floor: Floor,
     ledger: Ledger,
-    asked: u64,
+    order: u64,
 }
 
 impl Bench {
     fn new(floor: Floor) -> Self {
         let ledger = Ledger::new(floor.rules(), floor.targets.len());
-        Self { clock: Clock::system(), floor, ledger, asked: 0 }
+        Self { clock: Clock::system(), floor, ledger, order: 0 }
     }
 
-    fn origin(&mut self, place: usize, window: Window) -> Origin {
-        self.asked += 1;
-        let asked = Asked(self.asked);
-        Origin { target: TargetId::new(place), asked, oldest_awaited: asked, window }
+    fn origin(&mut self, place: usize, window: Window) -> ReportOrigin {
+        self.order += 1;
+        let order = SubmitOrder(self.order);
+        ReportOrigin { target: TargetId::new(place), order, oldest_pending: order, window }
     }
 
     /// Every target's report of `window`, kept in `store`.

@@ -27,7 +27,7 @@ use cxone_core::page::status::StoreStatus;
 use cxone_core::plan::backoff::Random;
 use cxone_core::plan::planner::Planner;
 use cxone_core::privacy::Privacy;
-use cxone_core::report::Filter;
+use cxone_core::report::ReportFilter;
 use cxone_core::store::Store;
 
 use shown::SharedShown;
@@ -158,7 +158,8 @@ impl Front {
             Privacy { ids: config.metrics.agent_ids.clone(), names: config.metrics.agent_info };
         let targets: Vec<Target> =
             config.targets.iter().map(|target| poller_target(target, &privacy)).collect();
-        let filters: Vec<Filter> = targets.iter().map(|target| target.kept_as.clone()).collect();
+        let filters: Vec<ReportFilter> =
+            targets.iter().map(|target| target.kept_as.clone()).collect();
         let client = match client(config, transport, self.clock.clone(), observer) {
             Ok(client) => client,
             Err(error) => return Err(Refused { error: error.into(), handover }),

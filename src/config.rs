@@ -41,9 +41,9 @@ pub use outside::{ENVIRONMENT, Flags, Overrides};
 pub use source::{Loaded, Source};
 pub use targets::{ALL_AGENTS, user_id_doubt};
 
-pub use cxone_core::counts::{Detail, Rows, WRAP_UP};
+pub use cxone_core::counts::{Detail, RowKind, WRAP_UP};
 pub use cxone_core::privacy::{AgentIds, IdKey};
-pub use cxone_core::report::Filter;
+pub use cxone_core::report::ReportFilter;
 
 use mistake::Notes;
 use section::Section;
@@ -79,7 +79,7 @@ pub struct Api {
     /// Which of CXone's APIs is spoken, and what it takes.
     pub dialect: Dialect,
     /// What the rows of a report are.
-    pub rows: Rows,
+    pub rows: RowKind,
     /// Authorities that are trusted beside those of the machine.
     pub authorities: Vec<CertificateDer<'static>>,
 }
@@ -207,7 +207,7 @@ pub struct Target {
     /// The label `target`: `user:ID`, `team:ID`, or the name that was given. At most 256 bytes.
     pub name: String,
     /// The report's filter.
-    pub filter: Filter,
+    pub filter: ReportFilter,
 }
 
 /// The section `poll`.

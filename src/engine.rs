@@ -33,14 +33,14 @@ use crate::cxone::platform::{LivePage, Progress};
 use crate::cxone::{AnyClient, ApiError, Endpoint, Paging, Poll, ReportRequest};
 use crate::tasks::off_thread;
 use crate::telemetry::Telemetry;
-use cxone_core::counts::{Key, Ledger, Origin, Record, Show, TargetId};
+use cxone_core::counts::{Ledger, Record, RecordKey, ReportOrigin, SnapshotOptions, TargetId};
 use cxone_core::live::Ask;
 use cxone_core::page::snapshot::Fingerprint;
 use cxone_core::page::status::{RecentErrors, StoreStatus};
 use cxone_core::plan::fetch::{Failure, JobId, Outcome, Reply, Trouble};
 use cxone_core::plan::planner::{AHEAD, Action, Planner};
 use cxone_core::privacy::Privacy;
-use cxone_core::report::{Filter, Report, RowOddities};
+use cxone_core::report::{Report, ReportFilter, RowOddities};
 use cxone_core::store::Store;
 use cxone_core::time::{Monotonic, Now, Timestamp, Window};
 
@@ -50,9 +50,9 @@ pub struct Target {
     /// Its name.
     pub name: Arc<str>,
     /// What its jobs ask for.
-    pub filter: Filter,
+    pub filter: ReportFilter,
     /// What the store calls it.
-    pub kept_as: Filter,
+    pub kept_as: ReportFilter,
 }
 
 /// Everything the loop works with.
@@ -78,7 +78,7 @@ pub struct Poller {
     /// What of agents is kept and shown.
     pub privacy: Privacy,
     /// What snapshots show; the targets in it are set anew each time.
-    pub show: Show,
+    pub show: SnapshotOptions,
     /// The submits of the last two minutes, an earlier process's among them, by both clocks.
     pub submits: VecDeque<(Monotonic, Timestamp)>,
     /// The exporter's own metrics.
@@ -94,7 +94,7 @@ pub struct Poller {
     /// The shards that were published last, of which only the fingerprints are told again.
     pub published: HashSet<Fingerprint>,
     /// What an earlier loop knew of targets, by what the store calls them.
-    pub(crate) past_targets: HashMap<Filter, PastTarget>,
+    pub(crate) past_targets: HashMap<ReportFilter, PastTarget>,
     /// Whether there is something to show already.
     pub(crate) ready: bool,
     /// Where it leaves a trace of every turn.
@@ -317,11 +317,14 @@ impl Running {
             .is_some_and(|(submit, _)| now.instant.since(*submit) > 2 * MINUTE)
         {
             self.pending.extend(
-                self.poller.submits.pop_front().map(|(_, utc)| Record::delete(&Key::Submit(utc))),
+                self.poller
+                    .submits
+                    .pop_front()
+                    .map(|(_, utc)| Record::delete(&RecordKey::Submit(utc))),
             );
         }
         self.poller.submits.push_back((now.instant, now.utc));
-        let submit = vec![Record::put(&Key::Submit(now.utc), &())];
+        let submit = vec![Record::put(&RecordKey::Submit(now.utc), &())];
         self.commit(submit, Then::Submit(id, window, now));
     }
 
@@ -344,7 +347,7 @@ impl Running {
             submits.remove(place);
         }
         if submits.iter().all(|(_, utc)| *utc != planned.utc) {
-            self.pending.push(Record::delete(&Key::Submit(planned.utc)));
+            self.pending.push(Record::delete(&RecordKey::Submit(planned.utc)));
         }
     }
 
@@ -422,8 +425,9 @@ impl Running {
         let Some(ended) = ended else { return };
         self.pagings[id.index()] = None;
         if had_job {
-            self.pending
-                .push(Record::delete(&Key::Job(self.poller.targets[id.index()].kept_as.clone())));
+            self.pending.push(Record::delete(&RecordKey::Job(
+                self.poller.targets[id.index()].kept_as.clone(),
+            )));
         }
         if let Outcome::Failed(trouble) = &ended.outcome {
             self.failed(id, trouble);
@@ -455,7 +459,7 @@ impl Running {
     }
 
     /// A report was taken in, and is in the store.
-    fn completed(&mut self, read: Now, origin: &Origin, rows: u64, oddities: &RowOddities) {
+    fn completed(&mut self, read: Now, origin: &ReportOrigin, rows: u64, oddities: &RowOddities) {
         let id = origin.target;
         let Some(ended) = self.poller.planner.reply(read, id, Reply::Completed) else { return };
         self.poller.telemetry.job_completed(ended.age);
@@ -487,7 +491,7 @@ impl Running {
         let Some(ended) = self.poller.planner.reply(now, id, Reply::Completed) else { return };
         self.pagings[id.index()] = None;
         let target = &self.poller.targets[id.index()];
-        self.pending.push(Record::delete(&Key::Job(target.kept_as.clone())));
+        self.pending.push(Record::delete(&RecordKey::Job(target.kept_as.clone())));
         self.poller.telemetry.job_completed(ended.age);
         tracing::info!(target = %target.name, %window, "window accepted, its rows are not counted");
     }

@@ -23,7 +23,7 @@ use watched::Watched;
 use crate::build_info;
 use crate::cxone::{Endpoint, Event};
 use crate::exposition::{Own, OwnText, families};
-use cxone_core::counts::Applied;
+use cxone_core::counts::RowCounts;
 use cxone_core::plan::fetch::Failure;
 use cxone_core::plan::server_clock::DateNoted;
 use cxone_core::report::{LenientForm, RowOddities, RowRejection};
@@ -182,7 +182,7 @@ impl Telemetry {
     }
 
     /// A report was taken in.
-    pub fn report_applied(&self, applied: &Applied) {
+    pub fn report_applied(&self, applied: &RowCounts) {
         let counts = self.counts.change();
         counts.rows.inc_by(applied.rows);
         counts.rows_revised.inc_by(applied.revised);

@@ -10,9 +10,10 @@ use std::time::Duration;
 use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
 use cxone_core::counts::{
-    Asked, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+    CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowKind, SnapshotOptions,
+    SubmitOrder, TargetHealth, TargetId,
 };
-use cxone_core::page::status::Standings;
+use cxone_core::page::status::Status;
 use cxone_core::plan::fetch::JobId;
 use cxone_core::report::{RawRow, Report};
 use cxone_core::time::{Timestamp, Window};
@@ -129,21 +130,21 @@ fn a_report_keeps_little_more_than_its_rows_while_it_is_read() {
 
 /// Pages of so many agents, twenty series each.
 fn site(agents: usize) -> Arc<Site> {
-    let rules = Rules {
-        rows: Rows::Intervals,
+    let rules = CountingRules {
+        rows: RowKind::Intervals,
         lookback: Duration::from_secs(3600),
         overlap: Duration::from_secs(60),
         wrap_up: Vec::new(),
         detail: Detail::AgentSkill,
         labels: LabelLimits::default(),
     };
-    let target = |place| ShownTarget {
+    let target = |place| TargetHealth {
         name: Arc::from(format!("team:{place}")),
         up: true,
         last_success: None,
         stale: false,
     };
-    let show = Show {
+    let show = SnapshotOptions {
         targets: (0..TARGETS).map(target).collect(),
         limits: BTreeMap::new(),
         max_series: 1_000_000,
@@ -151,10 +152,10 @@ fn site(agents: usize) -> Arc<Site> {
     };
     let mut ledger = Ledger::new(rules, TARGETS);
     for target in 0..TARGETS {
-        let origin = Origin {
+        let origin = ReportOrigin {
             target: TargetId::new(target),
-            asked: Asked(1),
-            oldest_awaited: Asked(1),
+            order: SubmitOrder(1),
+            oldest_pending: SubmitOrder(1),
             window: Window { from: Timestamp::from_millis(0), to: Timestamp::from_millis(HOUR) },
         };
         let _applied = ledger.apply(&origin, &visits((target..agents).step_by(TARGETS)));
@@ -202,7 +203,7 @@ fn status() -> StatusView {
         series: 0,
         series_dropped: 0,
         quota: QuotaStatus { of: QuotaOf::ReportJobs, limit: 10, reserved: 0, demand_ratio: 0.0 },
-        standings: Standings::default(),
+        standings: Status::default(),
         token_expiry: None,
         config_taken: None,
         config_refused: None,

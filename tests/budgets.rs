@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use cxone_core::counts::{
-    Asked, Change, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+    Change, CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowKind, SnapshotOptions,
+    SubmitOrder, TargetHealth, TargetId,
 };
-use cxone_core::report::{Filter, RawRow, Report};
+use cxone_core::report::{RawRow, Report, ReportFilter};
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::exposition::render;
 
@@ -21,7 +22,7 @@ const LABELS: [(&str, &str); 4] =
 
 struct Floor {
     ledger: Ledger,
-    show: Show,
+    show: SnapshotOptions,
     agents: usize,
     minute: i64,
 }
@@ -30,21 +31,21 @@ impl Floor {
     /// Agents of two targets, of whom half an hour is known.
     fn new(agents: usize) -> Self {
         let (lookback, overlap) = (Duration::from_secs(3600), Duration::from_secs(900));
-        let rules = Rules {
-            rows: Rows::Intervals,
+        let rules = CountingRules {
+            rows: RowKind::Intervals,
             lookback,
             overlap,
             wrap_up: Vec::new(),
             detail: Detail::AgentSkill,
             labels: LabelLimits::default(),
         };
-        let targets = ["a", "b"].map(|name| ShownTarget {
+        let targets = ["a", "b"].map(|name| TargetHealth {
             name: name.into(),
             up: true,
             last_success: None,
             stale: false,
         });
-        let show = Show {
+        let show = SnapshotOptions {
             targets: targets.into(),
             limits: BTreeMap::new(),
             max_series: u64::MAX,
@@ -62,7 +63,7 @@ impl Floor {
     }
 
     /// The last 15 minutes of a target: each minute every agent enters another state.
-    fn report(&self, target: usize) -> (Origin, Report) {
+    fn report(&self, target: usize) -> (ReportOrigin, Report) {
         let window = Window { from: at(self.minute - 15), to: at(self.minute) };
         let mut report = Report::default();
         for agent in (target..self.agents).step_by(2) {
@@ -81,8 +82,12 @@ impl Floor {
                 report.push(&row);
             }
         }
-        let asked = Asked(u64::try_from(self.minute).unwrap() * 2 + u64::try_from(target).unwrap());
-        (Origin { target: TargetId::new(target), asked, oldest_awaited: asked, window }, report)
+        let order =
+            SubmitOrder(u64::try_from(self.minute).unwrap() * 2 + u64::try_from(target).unwrap());
+        (
+            ReportOrigin { target: TargetId::new(target), order, oldest_pending: order, window },
+            report,
+        )
     }
 }
 
@@ -107,7 +112,7 @@ fn a_row_that_the_ledger_takes_in_makes_less_than_four_allocations_and_its_recor
     let mut floor = Floor::new(100);
     let mut last: Option<Change> = None;
     let (mut most, mut records) = (0, 0);
-    let filters = ["a", "b"].map(|id| Filter { kind: "team".to_owned(), id: id.to_owned() });
+    let filters = ["a", "b"].map(|id| ReportFilter { kind: "team".to_owned(), id: id.to_owned() });
     for _ in 0..3 {
         floor.minute += 1;
         let (origin, report) = floor.report(0);

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use assert_cmd::Command;
-use cxone_core::counts::{Key, Record};
+use cxone_core::counts::{Record, RecordKey};
 use cxone_core::store::Store;
 use cxone_exporter::config::{AgentIds, IdKey};
 use cxone_exporter::store::DiskStore;
@@ -19,8 +19,10 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 }
 
 fn store_of(folder: &Path, agents: &[&str]) {
-    let records: Vec<Record> =
-        agents.iter().map(|agent| Record::put(&Key::Agent((*agent).into()), &[1_u8; 20])).collect();
+    let records: Vec<Record> = agents
+        .iter()
+        .map(|agent| Record::put(&RecordKey::Agent((*agent).into()), &[1_u8; 20]))
+        .collect();
     DiskStore::open(folder).unwrap().commit(&records).unwrap();
 }
 

@@ -11,7 +11,7 @@ use clap::CommandFactory;
 use cxone_exporter::cli::Cli;
 use cxone_exporter::config::web::{WEB_KEYS, WebConfig};
 use cxone_exporter::config::{
-    Config, ConfigText, ENVIRONMENT, Flags, KEYS, Overrides, Rows, TargetsNeeded, WRAP_UP, load,
+    Config, ConfigText, ENVIRONMENT, Flags, KEYS, Overrides, RowKind, TargetsNeeded, WRAP_UP, load,
 };
 
 const DOCUMENT: &str = include_str!("../docs/configuration.md");
@@ -93,7 +93,7 @@ fn the_example_shows_every_key_and_the_defaults() {
     let example = parse(EXAMPLE);
     assert_eq!(settings(&example), settings(&parse(NEEDED)));
     assert_eq!(example.api.address().as_str(), "https://acme.api.cxone.com/");
-    assert_eq!(example.api.rows, Rows::Intervals);
+    assert_eq!(example.api.rows, RowKind::Intervals);
     let names: Vec<&str> = example.targets.iter().map(|target| target.name.as_str()).collect();
     assert_eq!(names, ["user:user-abc-123", "support"]);
     assert_eq!(

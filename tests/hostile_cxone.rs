@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use cap::Cap;
 use cxone_core::plan::fetch::{Failure, JobId};
-use cxone_core::report::{Filter, Report};
+use cxone_core::report::{Report, ReportFilter};
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::platform::Credentials;
@@ -228,7 +228,7 @@ fn platform(server: &Hostile) -> PlatformClient {
 fn history(client: &PlatformClient, agent: Option<&str>) -> Paging<Report> {
     let to = Timestamp::from_millis(1_698_393_600_000);
     let (kind, id) = agent.map_or(("all", ""), |id| ("user", id));
-    let filter = Filter { kind: kind.to_owned(), id: id.to_owned() };
+    let filter = ReportFilter { kind: kind.to_owned(), id: id.to_owned() };
     client.history(ReportRequest {
         window: Window { from: to.minus(Duration::from_secs(1800)), to },
         filter,

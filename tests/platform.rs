@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cxone_core::plan::backoff::Random;
-use cxone_core::store::{MemoryStore, Shelf};
+use cxone_core::store::{MemoryStore, SharedRecords};
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::app::{self, Web};
 use cxone_exporter::clock::Clock;
@@ -51,7 +51,7 @@ struct World {
     tenant: Arc<Tenant>,
     clock: Clock,
     config: Config,
-    shelf: Shelf,
+    shelf: SharedRecords,
     polling: Pin<Box<dyn Future<Output = ()>>>,
     site: Arc<Site>,
     last: Page,
@@ -71,7 +71,7 @@ impl World {
         let (config, warnings) =
             Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, read).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
-        let shelf = Shelf::default();
+        let shelf = SharedRecords::default();
         let (polling, site) = start(&config, &clock, &tenant, &shelf);
         Self { tenant, clock, config, shelf, polling, site, last: Page::default() }
     }
@@ -186,7 +186,7 @@ fn start(
     config: &Config,
     clock: &Clock,
     tenant: &Arc<Tenant>,
-    shelf: &Shelf,
+    shelf: &SharedRecords,
 ) -> (Pin<Box<dyn Future<Output = ()>>>, Arc<Site>) {
     let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 1, reload: None };
     let store = Box::new(MemoryStore::on(shelf.clone()));

@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use cxone_core::checkpoint;
 use cxone_core::counts::{
-    Asked, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+    CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowKind, SnapshotOptions,
+    SubmitOrder, TargetHealth, TargetId,
 };
 use cxone_core::page::snapshot::{AgentSeries, Snapshot};
 use cxone_core::privacy::AgentIds;
-use cxone_core::report::{Filter, RawRow, Report};
+use cxone_core::report::{RawRow, Report, ReportFilter};
 use cxone_core::store::{MemoryStore, Store, VERSION};
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::store::DiskStore;
@@ -34,9 +35,9 @@ const TARGETS: usize = 2;
 /// Reports of each target that the stores hold.
 const HELD: i64 = 12;
 
-fn rules(rows: Rows) -> Rules {
+fn rules(rows: RowKind) -> CountingRules {
     let (lookback, overlap) = (Duration::from_secs(24 * 3600), Duration::from_secs(900));
-    Rules {
+    CountingRules {
         rows,
         lookback,
         overlap,
@@ -46,20 +47,24 @@ fn rules(rows: Rows) -> Rules {
     }
 }
 
-fn filters() -> Vec<Filter> {
-    ["support", "sales"].map(|id| Filter { kind: "team".to_owned(), id: id.to_owned() }).to_vec()
+fn filters() -> Vec<ReportFilter> {
+    ["support", "sales"]
+        .map(|id| ReportFilter { kind: "team".to_owned(), id: id.to_owned() })
+        .to_vec()
 }
 
 /// Both targets' reports of one round: eight agents, the fourth and the fifth in both, on one skill
 /// or on three at once.
-fn reports(rows: Rows, round: i64) -> [(Origin, Report); TARGETS] {
+fn reports(rows: RowKind, round: i64) -> [(ReportOrigin, Report); TARGETS] {
     std::array::from_fn(|target| {
-        let asked = Asked(u64::try_from(round).unwrap() * 2 + u64::try_from(target).unwrap() + 1);
+        let order =
+            SubmitOrder(u64::try_from(round).unwrap() * 2 + u64::try_from(target).unwrap() + 1);
         let end = NOON + (round * 45 + i64::try_from(target).unwrap()) * MINUTE;
-        let overlap = if rows == Rows::Buckets { 0 } else { OVERLAP };
+        let overlap = if rows == RowKind::Buckets { 0 } else { OVERLAP };
         let from = if round == 0 { end - 24 * 60 * MINUTE } else { end - (45 + overlap) * MINUTE };
         let window = Window { from: Timestamp::from_millis(from), to: Timestamp::from_millis(end) };
-        let origin = Origin { target: TargetId::new(target), asked, oldest_awaited: asked, window };
+        let origin =
+            ReportOrigin { target: TargetId::new(target), order, oldest_pending: order, window };
         let agents = if target == 0 { 0..5 } else { 3..8 };
         let mut report = Report::default();
         agents.for_each(|agent| tell(rows, agent, window, &mut report));
@@ -68,7 +73,7 @@ fn reports(rows: Rows, round: i64) -> [(Origin, Report); TARGETS] {
 }
 
 /// An agent's rows: a state lasts for 7 to 29 minutes.
-fn tell(rows: Rows, agent: i64, window: Window, report: &mut Report) {
+fn tell(rows: RowKind, agent: i64, window: Window, report: &mut Report) {
     let length =
         |visit: i64| (7 + (agent * 5 + visit * 11).rem_euclid(23)) * MINUTE + agent * 1_001;
     let mut start = NOON - 3 * 24 * 60 * MINUTE;
@@ -97,18 +102,18 @@ fn tell(rows: Rows, agent: i64, window: Window, report: &mut Report) {
                 to,
             };
             match rows {
-                Rows::Intervals if from < window.to && to > window.from => {
+                RowKind::Intervals if from < window.to && to > window.from => {
                     report.push(&row(from, (to < window.to).then_some(to), 1))
                 }
-                Rows::Events | Rows::States if window.contains(from) => {
+                RowKind::Events | RowKind::States if window.contains(from) => {
                     report.push(&row(from, None, 1))
                 }
-                Rows::Buckets if window.contains(from) => report.push(&row(
+                RowKind::Buckets if window.contains(from) => report.push(&row(
                     window.from,
                     Some(window.to),
                     1 + u32::try_from(visit % 3).unwrap(),
                 )),
-                Rows::Intervals | Rows::Events | Rows::States | Rows::Buckets => {}
+                RowKind::Intervals | RowKind::Events | RowKind::States | RowKind::Buckets => {}
             }
         }
         start = end;
@@ -116,7 +121,7 @@ fn tell(rows: Rows, agent: i64, window: Window, report: &mut Report) {
 }
 
 /// Takes in the rounds of reports from `first` up to, not including, `end`; keeps them in `store`.
-fn history(ledger: &mut Ledger, rows: Rows, first: i64, end: i64, store: &mut dyn Store) {
+fn history(ledger: &mut Ledger, rows: RowKind, first: i64, end: i64, store: &mut dyn Store) {
     for round in first..end {
         for (origin, report) in reports(rows, round) {
             let (_, change) = ledger.apply(&origin, &report);
@@ -126,7 +131,7 @@ fn history(ledger: &mut Ledger, rows: Rows, first: i64, end: i64, store: &mut dy
 }
 
 fn shown(ledger: &Ledger) -> (Snapshot, Vec<AgentSeries>) {
-    let target = |filter: Filter| ShownTarget {
+    let target = |filter: ReportFilter| TargetHealth {
         name: filter.id.into(),
         up: true,
         last_success: None,
@@ -134,20 +139,24 @@ fn shown(ledger: &Ledger) -> (Snapshot, Vec<AgentSeries>) {
     };
     let targets = filters().into_iter().map(target).collect();
     let limits = std::iter::once(("Wrap-up".into(), Duration::from_secs(300))).collect();
-    let mut snapshot =
-        ledger.snapshot(&Show { targets, limits, max_series: u64::MAX, agent_info: true });
+    let mut snapshot = ledger.snapshot(&SnapshotOptions {
+        targets,
+        limits,
+        max_series: u64::MAX,
+        agent_info: true,
+    });
     let agents = snapshot.agents().collect();
     // Fingerprints mean nothing to another ledger.
     snapshot.shards.clear();
     (snapshot, agents)
 }
 
-fn file(version: u32, rows: Rows) -> PathBuf {
+fn file(version: u32, rows: RowKind) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join(format!("tests/versions/{version}-{rows:?}.redb.gz").to_lowercase())
 }
 
-const KINDS: [Rows; 3] = [Rows::Intervals, Rows::Events, Rows::Buckets];
+const KINDS: [RowKind; 3] = [RowKind::Intervals, RowKind::Events, RowKind::Buckets];
 
 /// For whoever raises [`VERSION`]: run it before, with `--ignored`.
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use cxone_exporter::config::{Config, ConfigText, Detail, Overrides, Rows, TargetsNeeded};
+use cxone_exporter::config::{Config, ConfigText, Detail, Overrides, RowKind, TargetsNeeded};
 
 /// More than all mistakes that are shown need.
 pub(crate) const LONGEST_MESSAGE: usize = 200_000;
@@ -44,7 +44,7 @@ fn sensible(config: &Config) {
             && (seconds(60)..=seconds(30 * 86_400)).contains(&poll.lookback)
             && poll.retention >= poll.lookback
     );
-    if config.api.rows == Rows::Buckets {
+    if config.api.rows == RowKind::Buckets {
         assert_eq!(poll.overlap, Duration::ZERO);
     } else {
         assert!(poll.overlap >= seconds(1) && poll.overlap < poll.lookback);

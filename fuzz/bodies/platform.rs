@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use cxone_core::live::Ask;
-use cxone_core::report::Filter;
+use cxone_core::report::ReportFilter;
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::platform::Credentials;
@@ -83,7 +83,7 @@ fn ask(call: Call, body: &[u8], piece: usize) -> Result<String, ApiError> {
 async fn history(client: &PlatformClient, kind: &str) -> Result<String, ApiError> {
     let window =
         Window { from: Timestamp::from_millis(EIGHT - 600_000), to: Timestamp::from_millis(EIGHT) };
-    let filter = Filter { kind: kind.to_owned(), id: "7".to_owned() };
+    let filter = ReportFilter { kind: kind.to_owned(), id: "7".to_owned() };
     let mut paging: Paging<RowList> = client.history(ReportRequest { window, filter });
     let progress = client.page(&mut paging).await?;
     let count = paging.count();

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use cxone_core::checkpoint;
 use cxone_core::counts::{
-    Asked, Key, Ledger, Origin, Record, Restored, Rows, Rules, Show, ShownTarget, TargetId,
+    CountingRules, Ledger, LedgerLoader, Record, RecordKey, ReportOrigin, RowKind, SnapshotOptions,
+    SubmitOrder, TargetHealth, TargetId,
 };
 use cxone_core::privacy::AgentIds;
-use cxone_core::report::{Filter, RawRow, Report};
+use cxone_core::report::{RawRow, Report, ReportFilter};
 use cxone_core::store::{Store, StoreError};
 use cxone_core::time::{Timestamp, Window};
 
@@ -18,20 +19,21 @@ use super::played::EIGHT;
 
 pub(crate) fn check(data: &[u8]) {
     let [mode, rows, rest @ ..] = data else { return };
-    let rows = [Rows::Intervals, Rows::Events, Rows::Buckets, Rows::States][usize::from(*rows) % 4];
+    let rows = [RowKind::Intervals, RowKind::Events, RowKind::Buckets, RowKind::States]
+        [usize::from(*rows) % 4];
     let records = if mode % 2 == 0 { told(rest) } else { changed(saved(rows), rest) };
     for (key, value) in &records {
-        if let Ok(key) = Key::from_bytes(key) {
+        if let Ok(key) = RecordKey::from_bytes(key) {
             assert_eq!(
-                Key::from_bytes(&key.to_bytes()),
+                RecordKey::from_bytes(&key.to_bytes()),
                 Ok(key.clone()),
                 "a key is what it is written as"
             );
-            let _ = Restored::default().take(key, value);
+            let _ = LedgerLoader::default().take(key, value);
         }
     }
     let Ok(left) =
-        checkpoint::read(&mut Shelf(records), rules(rows), &filters(), &AgentIds::Raw, None)
+        checkpoint::read(&mut RawStore(records), rules(rows), &filters(), &AgentIds::Raw, None)
     else {
         return;
     };
@@ -47,9 +49,9 @@ pub(crate) fn check(data: &[u8]) {
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// A store that holds these, and keeps nothing.
-struct Shelf(Pairs);
+struct RawStore(Pairs);
 
-impl Store for Shelf {
+impl Store for RawStore {
     fn read(&mut self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
         self.0.iter().for_each(|(key, value)| each(key, value));
         Ok(())
@@ -98,13 +100,13 @@ fn changed(mut pairs: Pairs, data: &[u8]) -> Pairs {
 }
 
 /// What a ledger that has counted something keeps.
-fn saved(rows: Rows) -> Pairs {
+fn saved(rows: RowKind) -> Pairs {
     let mut ledger = Ledger::new(rules(rows), filters().len());
-    for asked in 1..=2 {
-        ledger.apply(&origin(asked), &report());
+    for order in 1..=2 {
+        ledger.apply(&origin(order), &report());
     }
     let mut pairs = all(&ledger);
-    pairs.push((Key::Submit(Timestamp::from_millis(EIGHT)).to_bytes(), Vec::new()));
+    pairs.push((RecordKey::Submit(Timestamp::from_millis(EIGHT)).to_bytes(), Vec::new()));
     pairs
 }
 
@@ -118,10 +120,12 @@ fn all(ledger: &Ledger) -> Pairs {
     pairs
 }
 
-fn restored(pairs: &Pairs, rows: Rows) -> Ledger {
-    let mut restored = Restored::default();
+fn restored(pairs: &Pairs, rows: RowKind) -> Ledger {
+    let mut restored = LedgerLoader::default();
     for (key, value) in pairs {
-        restored.take(Key::from_bytes(key).expect("our own key"), value).expect("our own value");
+        restored
+            .take(RecordKey::from_bytes(key).expect("our own key"), value)
+            .expect("our own value");
     }
     restored.into_ledger(rules(rows), &filters()).expect("our own records")
 }
@@ -149,18 +153,23 @@ fn report() -> Report {
     report
 }
 
-fn origin(asked: u64) -> Origin {
-    let to = Timestamp::from_millis(EIGHT).plus(Duration::from_secs(60 * asked));
+fn origin(order: u64) -> ReportOrigin {
+    let to = Timestamp::from_millis(EIGHT).plus(Duration::from_secs(60 * order));
     let window = Window { from: to.minus(Duration::from_secs(7200)), to };
-    Origin { target: TargetId::new(0), asked: Asked(asked), oldest_awaited: Asked(asked), window }
+    ReportOrigin {
+        target: TargetId::new(0),
+        order: SubmitOrder(order),
+        oldest_pending: SubmitOrder(order),
+        window,
+    }
 }
 
-fn filters() -> Vec<Filter> {
-    ["1", "2"].map(|id| Filter { kind: "team".to_owned(), id: id.to_owned() }).into()
+fn filters() -> Vec<ReportFilter> {
+    ["1", "2"].map(|id| ReportFilter { kind: "team".to_owned(), id: id.to_owned() }).into()
 }
 
-fn rules(rows: Rows) -> Rules {
-    Rules {
+fn rules(rows: RowKind) -> CountingRules {
+    CountingRules {
         rows,
         lookback: Duration::from_secs(86_400),
         overlap: Duration::from_secs(900),
@@ -170,10 +179,10 @@ fn rules(rows: Rows) -> Rules {
     }
 }
 
-fn show() -> Show {
+fn show() -> SnapshotOptions {
     let target =
-        |name: &str| ShownTarget { name: name.into(), up: true, last_success: None, stale: false };
-    Show {
+        |name: &str| TargetHealth { name: name.into(), up: true, last_success: None, stale: false };
+    SnapshotOptions {
         targets: vec![target("1"), target("2")],
         limits: Default::default(),
         max_series: 1000,

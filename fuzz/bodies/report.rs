@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cxone_core::counts::{Asked, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId};
+use cxone_core::counts::{
+    CountingRules, Ledger, ReportOrigin, RowKind, SnapshotOptions, SubmitOrder, TargetHealth,
+    TargetId,
+};
 use cxone_core::plan::fetch::JobId;
 use cxone_core::report::Report;
 use cxone_core::time::{Timestamp, Window};
@@ -47,7 +50,7 @@ pub(crate) fn check(data: &[u8]) {
         panic!("the same for the core")
     };
     assert_eq!((report.rows().len(), report.oddities()), (list.rows.len(), &list.oddities));
-    for rows in [Rows::Intervals, Rows::Events, Rows::Buckets, Rows::States] {
+    for rows in [RowKind::Intervals, RowKind::Events, RowKind::Buckets, RowKind::States] {
         count(rows, &report);
     }
 }
@@ -84,8 +87,8 @@ fn elements(body: &[u8]) -> Option<usize> {
 }
 
 /// The counts take any report in, twice, and can be shown.
-fn count(rows: Rows, report: &Report) {
-    let rules = Rules {
+fn count(rows: RowKind, report: &Report) {
+    let rules = CountingRules {
         rows,
         lookback: Duration::from_secs(86_400),
         overlap: Duration::from_secs(900),
@@ -93,8 +96,8 @@ fn count(rows: Rows, report: &Report) {
         detail: Default::default(),
         labels: Default::default(),
     };
-    let show = Show {
-        targets: vec![ShownTarget {
+    let show = SnapshotOptions {
+        targets: vec![TargetHealth {
             name: "target".into(),
             up: true,
             last_success: None,
@@ -105,13 +108,13 @@ fn count(rows: Rows, report: &Report) {
         agent_info: true,
     };
     let mut ledger = Ledger::new(rules, 1);
-    for asked in 1..=3 {
-        let to = Timestamp::from_millis(EIGHT).plus(Duration::from_secs(60 * (asked / 2)));
+    for order in 1..=3 {
+        let to = Timestamp::from_millis(EIGHT).plus(Duration::from_secs(60 * (order / 2)));
         let window = Window { from: to.minus(Duration::from_secs(86_400)), to };
-        let origin = Origin {
+        let origin = ReportOrigin {
             target: TargetId::new(0),
-            asked: Asked(asked),
-            oldest_awaited: Asked(asked),
+            order: SubmitOrder(order),
+            oldest_pending: SubmitOrder(order),
             window,
         };
         let (applied, _) = ledger.apply(&origin, report);

@@ -8,9 +8,9 @@ use crate::config::{Config, Dialect};
 use crate::engine::LiveFeeds;
 use crate::server::{QuotaOf, QuotaStatus};
 use crate::telemetry::QuotaFacts;
-use cxone_core::counts::{self, LabelLimits, Show};
+use cxone_core::counts::{self, LabelLimits, SnapshotOptions};
 use cxone_core::live::{Live, LivePlan, LiveRules};
-use cxone_core::names::own_name;
+use cxone_core::names::escape_other;
 use cxone_core::plan::backoff::Random;
 use cxone_core::plan::planner::{self, Asking};
 use cxone_core::plan::window::WindowRules;
@@ -97,8 +97,8 @@ pub(super) fn live_feeds(
     }
 }
 
-pub(super) fn ledger_rules(config: &Config) -> counts::Rules {
-    counts::Rules {
+pub(super) fn ledger_rules(config: &Config) -> counts::CountingRules {
+    counts::CountingRules {
         rows: config.api.rows,
         lookback: config.poll.lookback,
         overlap: config.poll.overlap,
@@ -108,14 +108,14 @@ pub(super) fn ledger_rules(config: &Config) -> counts::Rules {
     }
 }
 
-pub(super) fn show(config: &Config) -> Show {
-    Show {
+pub(super) fn show(config: &Config) -> SnapshotOptions {
+    SnapshotOptions {
         targets: Vec::new(),
         limits: config
             .states
             .limits
             .iter()
-            .map(|(state, limit)| (own_name(state).into(), *limit))
+            .map(|(state, limit)| (escape_other(state).into(), *limit))
             .collect(),
         max_series: config.metrics.max_series,
         agent_info: config.metrics.agent_info,

@@ -10,7 +10,7 @@ use crate::server::{QuotaStatus, Readiness, Site, Sources, StatusView};
 use crate::telemetry::{Known, Telemetry};
 use cxone_core::hidden::visible;
 use cxone_core::page::snapshot::Snapshot;
-use cxone_core::page::status::Standings;
+use cxone_core::page::status::Status;
 
 /// What is shown, shared between what polls and what answers.
 #[derive(Clone, Default)]
@@ -22,7 +22,7 @@ pub(super) struct Shown {
     /// The address of the API.
     pub(super) api: String,
     pub(super) quota: QuotaStatus,
-    pub(super) standings: Standings,
+    pub(super) standings: Status,
     /// Whether there is something to show.
     ready: bool,
     pub(super) agents_seen: u64,
@@ -57,7 +57,7 @@ impl SharedShown {
     /// Shows how everything is doing.
     pub(super) fn tell(&self) -> Tell {
         let shown = self.clone();
-        Arc::new(move |standings: Standings| shown.write().standings = standings)
+        Arc::new(move |standings: Status| shown.write().standings = standings)
     }
 
     /// What the pages are made from.

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::web::read_file;
 use crate::config::{Api, Config, ConfigErrors, Dialect, Seen, TargetsNeeded, show_duration};
 use crate::cxone::{AnyClient, ErrorKind, Proxies, ReportRequest, RowList, Way};
-use cxone_core::counts::Rows;
+use cxone_core::counts::RowKind;
 use cxone_core::hidden::visible;
 use cxone_core::plan::fetch::Failure;
 use cxone_core::report::{RawRow, RowRejection};
@@ -238,8 +238,10 @@ async fn report(
 fn count_cut(config: &Config, list: &mut RowList, window: Window) -> u64 {
     let is_cut = |row: &&RawRow<'_>| row.count > 1 && row.from == window.from;
     let cut = match config.api.rows {
-        Rows::Buckets => 0,
-        Rows::Intervals | Rows::Events | Rows::States => list.rows.iter().filter(is_cut).count(),
+        RowKind::Buckets => 0,
+        RowKind::Intervals | RowKind::Events | RowKind::States => {
+            list.rows.iter().filter(is_cut).count()
+        }
     };
     list.oddities.reject_more(RowRejection::CutBucket, u64::try_from(cut).unwrap_or(u64::MAX));
     u64::try_from(list.rows.len() - cut).unwrap_or(u64::MAX)

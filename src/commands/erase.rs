@@ -5,7 +5,7 @@ use super::pages::print;
 use crate::cli::EraseArgs;
 use crate::config::{AgentIds, Flags, TargetsNeeded, load};
 use crate::store::DiskStore;
-use cxone_core::counts::Key;
+use cxone_core::counts::RecordKey;
 
 /// Forgets the agent, and says so. The store is written anew, so that nothing of the agent is left
 /// in its file.
@@ -28,7 +28,7 @@ pub fn run(args: &EraseArgs) -> Result<(), CommandError> {
     let mut agents = 0;
     let records = DiskStore::rewrite(&args.storage_path, owner.as_ref(), |key| {
         let erased = names.iter().any(|name| key.is_about(name));
-        agents += usize::from(erased && matches!(key, Key::Agent(_)));
+        agents += usize::from(erased && matches!(key, RecordKey::Agent(_)));
         !erased
     })?;
     if records == 0 {

@@ -16,7 +16,7 @@ use crate::config::{TargetsNeeded, show_duration};
 use crate::cxone::{AnyClient, ReportRequest, RowList};
 use crate::logging;
 use cxone_core::hidden::{visible, visible_json};
-use cxone_core::report::{Filter, RawRow};
+use cxone_core::report::{RawRow, ReportFilter};
 use cxone_core::time::{Timestamp, Window};
 
 /// A record as the API names its fields.
@@ -44,8 +44,10 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
     let client = app::client(&config, app::connect(&config)?, clock.clone(), Arc::new(|_| {}))?;
     let to = clock.now().utc;
     let window = Window { from: to.minus(args.last), to };
-    let request =
-        ReportRequest { window, filter: Filter { kind: "user".to_owned(), id: args.user.clone() } };
+    let request = ReportRequest {
+        window,
+        filter: ReportFilter { kind: "user".to_owned(), id: args.user.clone() },
+    };
     let progress = io::stderr().is_terminal();
     let told = fetch::<RowList>(&client, &config, &clock, &request, |step| {
         if progress || matches!(step, Progress::Throttled(_)) {

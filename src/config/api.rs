@@ -10,7 +10,7 @@ use super::credentials::{client, parse_given};
 use super::mistake::{Notes, Origin, quote};
 use super::outside::{Given, Level, Overrides};
 use super::section::{Found, Section};
-use super::{Api, Content, Dialect, ReportsApi, Rows, authorities, platform};
+use super::{Api, Content, Dialect, ReportsApi, RowKind, authorities, platform};
 
 /// Keys that only the dialect `reports` uses.
 const REPORTS_KEYS: [&str; 2] = ["tenant", "rows"];
@@ -34,10 +34,13 @@ pub(super) fn read(
     folder: &Path,
     read_file: impl Fn(&Path, Content) -> io::Result<String>,
     notes: &mut Notes,
-) -> (Option<Api>, Rows) {
-    let choices =
-        [("intervals", Rows::Intervals), ("events", Rows::Events), ("buckets", Rows::Buckets)];
-    let rows = section.choice("rows", Rows::Intervals, &choices, notes);
+) -> (Option<Api>, RowKind) {
+    let choices = [
+        ("intervals", RowKind::Intervals),
+        ("events", RowKind::Events),
+        ("buckets", RowKind::Buckets),
+    ];
+    let rows = section.choice("rows", RowKind::Intervals, &choices, notes);
     let version = section.number("version", platform::DEFAULT_VERSION, platform::VERSIONS, notes);
     let file = from_file(section, notes);
     let levels = [&overrides.flags, &file, &overrides.environment];
@@ -58,7 +61,7 @@ pub(super) fn read(
     let read_secret = |path: &Path| read_file(path, Content::Secret);
     let read_pem = |path: &Path| read_file(path, Content::Authorities);
     let authorities = authorities::read(&levels, folder, read_pem, notes);
-    let api_of = |dialect: Option<Dialect>, rows: Option<Rows>| {
+    let api_of = |dialect: Option<Dialect>, rows: Option<RowKind>| {
         told.and(dialect).zip(rows).zip(authorities).map(|((dialect, rows), authorities)| Api {
             dialect,
             rows,
@@ -77,7 +80,7 @@ pub(super) fn read(
         Word::Platform => {
             let api = platform::read(section, &levels, version, folder, read_secret, notes)
                 .map(|api| Dialect::Platform(Box::new(api)));
-            (api_of(api, Some(Rows::States)), Rows::States)
+            (api_of(api, Some(RowKind::States)), RowKind::States)
         }
     }
 }

@@ -12,7 +12,8 @@ use super::mistake::{Notes, quote};
 use super::section::{Found, Section};
 use super::targets::default_name;
 use super::{
-    AgentIds, Api, Config, Detail, IdKey, Jobs, Metrics, Poll, Quota, Rows, States, Target, WRAP_UP,
+    AgentIds, Api, Config, Detail, IdKey, Jobs, Metrics, Poll, Quota, RowKind, States, Target,
+    WRAP_UP,
 };
 use cxone_core::names::{MAX_LABEL_BYTES, label_value};
 use cxone_core::plan::planner::least_news;
@@ -54,10 +55,10 @@ pub(super) struct Settings {
 impl Settings {
     /// That a target would never catch up with so little new history in each window, if it would
     /// not.
-    pub(super) fn catches_up(&self, targets: usize, dialect: Rows) -> Result<(), String> {
+    pub(super) fn catches_up(&self, targets: usize, dialect: RowKind) -> Result<(), String> {
         let (jobs, what) = match dialect {
-            Rows::States => (self.quota.requests_per_minute, "request"),
-            Rows::Intervals | Rows::Events | Rows::Buckets => {
+            RowKind::States => (self.quota.requests_per_minute, "request"),
+            RowKind::Intervals | RowKind::Events | RowKind::Buckets => {
                 let Quota { report_jobs_per_minute, reserve, .. } = self.quota;
                 (report_jobs_per_minute.saturating_sub(reserve), "report job")
             }
@@ -101,7 +102,7 @@ impl Settings {
 /// Reads the sections; `None` when something is wrong, which is then told.
 pub(super) fn read(
     top: &Section<'_>,
-    rows: Rows,
+    rows: RowKind,
     folder: &Path,
     read_secret: impl Fn(&Path) -> io::Result<String>,
     notes: &mut Notes,
@@ -118,28 +119,30 @@ fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-fn poll(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Poll> {
+fn poll(section: &Section<'_>, rows: RowKind, notes: &mut Notes) -> Option<Poll> {
     let interval = section.duration("interval", MINUTE, SECOND..=MONTH, notes);
     let lookback = section.duration("lookback", DAY, MINUTE..=MONTH, notes);
     let overlap = match rows {
-        Rows::Intervals | Rows::Events | Rows::States => {
+        RowKind::Intervals | RowKind::Events | RowKind::States => {
             section.duration("overlap", 15 * MINUTE, SECOND..=MONTH, notes)
         }
-        Rows::Buckets => section.duration("overlap", Duration::ZERO, Duration::ZERO..=MONTH, notes),
+        RowKind::Buckets => {
+            section.duration("overlap", Duration::ZERO, Duration::ZERO..=MONTH, notes)
+        }
     };
-    if rows != Rows::States {
+    if rows != RowKind::States {
         section.refuse_unused(&["live_interval"], "reports", notes);
     }
     let live_interval =
         section.duration("live_interval", 15 * SECOND, SECOND..=3_600 * SECOND, notes);
-    let (usual_delay, least_delay) = if rows == Rows::States {
+    let (usual_delay, least_delay) = if rows == RowKind::States {
         (5 * SECOND, LEAST_PLATFORM_DELAY)
     } else {
         (Duration::ZERO, Duration::ZERO)
     };
     let settle_delay = section.duration("settle_delay", usual_delay, least_delay..=MONTH, notes);
     let retention = section.duration("retention", MONTH, MINUTE..=TEN_YEARS, notes);
-    if rows == Rows::Buckets {
+    if rows == RowKind::Buckets {
         if overlap.is_some_and(|overlap| !overlap.is_zero()) {
             notes.warning(
                 section.at("overlap"),
@@ -166,7 +169,7 @@ fn poll(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Poll> {
         );
         notes.mistake(section.at("lookback"), message);
     }
-    let overlap = if rows == Rows::Buckets { overlap.map(|_| Duration::ZERO) } else { overlap };
+    let overlap = if rows == RowKind::Buckets { overlap.map(|_| Duration::ZERO) } else { overlap };
     Some(Poll {
         interval: interval?,
         lookback: lookback?,
@@ -177,8 +180,8 @@ fn poll(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Poll> {
     })
 }
 
-fn jobs(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Jobs> {
-    if rows == Rows::States {
+fn jobs(section: &Section<'_>, rows: RowKind, notes: &mut Notes) -> Option<Jobs> {
+    if rows == RowKind::States {
         section.refuse_unused(&["poll_every"], "platform", notes);
     }
     let poll_every = section.duration("poll_every", 2 * SECOND, 100 * MILLISECOND..=MINUTE, notes);
@@ -196,8 +199,8 @@ fn jobs(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Jobs> {
     Some(Jobs { poll_every: poll_every?, timeout: timeout? })
 }
 
-fn quota(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Quota> {
-    if rows == Rows::States {
+fn quota(section: &Section<'_>, rows: RowKind, notes: &mut Notes) -> Option<Quota> {
+    if rows == RowKind::States {
         section.refuse_unused(&["report_jobs_per_minute", "reserve"], "platform", notes);
     } else {
         section.refuse_unused(&["requests_per_minute"], "reports", notes);

@@ -6,7 +6,7 @@ use super::credentials::check_id;
 use super::mistake::{Notes, Origin, quote};
 use super::outside::Overrides;
 use super::section::{Found, Section};
-use super::{Filter, Rows, Target};
+use super::{ReportFilter, RowKind, Target};
 use cxone_core::names::MAX_LABEL_BYTES;
 
 /// The filter type of `user: ID`.
@@ -27,7 +27,7 @@ struct Placed {
 pub(super) fn read(
     file: &Section<'_>,
     overrides: &Overrides,
-    rows: Rows,
+    rows: RowKind,
     needed: bool,
     notes: &mut Notes,
 ) -> Vec<Target> {
@@ -49,7 +49,7 @@ pub(super) fn read(
         }
     }
     check_twice(&placed, notes);
-    if rows == Rows::States {
+    if rows == RowKind::States {
         for Placed { at, target } in
             placed.iter().filter(|placed| placed.target.filter.kind != USER)
         {
@@ -60,7 +60,7 @@ pub(super) fn read(
             notes.mistake(at.clone(), message);
         }
         if needed && placed.is_empty() && notes.mistakes.len() == before {
-            let all = Filter { kind: ALL_AGENTS.to_owned(), id: String::new() };
+            let all = ReportFilter { kind: ALL_AGENTS.to_owned(), id: String::new() };
             return vec![Target { name: ALL_AGENTS.to_owned(), filter: all }];
         }
     } else if needed
@@ -75,7 +75,7 @@ pub(super) fn read(
     placed.into_iter().map(|Placed { target, .. }| target).collect()
 }
 
-fn read_one(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Placed> {
+fn read_one(section: &Section<'_>, rows: RowKind, notes: &mut Notes) -> Option<Placed> {
     if section.is_broken() {
         return None;
     }
@@ -95,7 +95,7 @@ fn read_one(section: &Section<'_>, rows: Rows, notes: &mut Notes) -> Option<Plac
             if kind == USER {
                 user_target(&id, name, filter.at("id"), rows, notes)
             } else {
-                target(Filter { kind, id }, name, section.here(), notes)
+                target(ReportFilter { kind, id }, name, section.here(), notes)
             }
         }
         (true, true) => {
@@ -123,11 +123,11 @@ fn user_target(
     id: &str,
     name: Option<String>,
     at: Origin,
-    rows: Rows,
+    rows: RowKind,
     notes: &mut Notes,
 ) -> Option<Placed> {
     if let Some(doubt) = user_id_doubt(id) {
-        let doubt = if rows == Rows::States {
+        let doubt = if rows == RowKind::States {
             "is an e-mail address; the platform's calls want the agent's number"
         } else {
             doubt
@@ -138,10 +138,15 @@ fn user_target(
         notes.mistake(at, message);
         return None;
     }
-    target(Filter { kind: USER.to_owned(), id: id.to_owned() }, name, at, notes)
+    target(ReportFilter { kind: USER.to_owned(), id: id.to_owned() }, name, at, notes)
 }
 
-fn target(filter: Filter, name: Option<String>, at: Origin, notes: &mut Notes) -> Option<Placed> {
+fn target(
+    filter: ReportFilter,
+    name: Option<String>,
+    at: Origin,
+    notes: &mut Notes,
+) -> Option<Placed> {
     let name = name.unwrap_or_else(|| default_name(&filter));
     if name.len() > MAX_LABEL_BYTES {
         notes.mistake(at, format!("the label `target` made of it is longer than {MAX_LABEL_BYTES} bytes: give the target a `name`"));
@@ -151,13 +156,13 @@ fn target(filter: Filter, name: Option<String>, at: Origin, notes: &mut Notes) -
 }
 
 /// What a target is called that was given no name.
-pub(super) fn default_name(filter: &Filter) -> String {
+pub(super) fn default_name(filter: &ReportFilter) -> String {
     format!("{}:{}", filter.kind, filter.id)
 }
 
 /// No two targets may ask for the same, nor share a name.
 fn check_twice(targets: &[Placed], notes: &mut Notes) {
-    let mut filters: HashMap<&Filter, &Origin> = HashMap::new();
+    let mut filters: HashMap<&ReportFilter, &Origin> = HashMap::new();
     let mut names: HashMap<&str, &Origin> = HashMap::new();
     for Placed { at, target: Target { name, filter } } in targets {
         if let Some(first) = filters.insert(filter, at) {

@@ -59,7 +59,7 @@ fn the_least_file_gives_the_defaults() {
         config.targets,
         [Target {
             name: "user:user-1".into(),
-            filter: Filter { kind: "user".into(), id: "user-1".into() }
+            filter: ReportFilter { kind: "user".into(), id: "user-1".into() }
         }]
     );
     let seconds = Duration::from_secs;
@@ -310,7 +310,7 @@ fn targets_are_told_apart() {
     .unwrap();
     let names: Vec<&str> = config.targets.iter().map(|target| target.name.as_str()).collect();
     assert_eq!(names, ["support", "user:u"]);
-    assert_eq!(config.targets[0].filter, Filter { kind: "team".into(), id: "007".into() });
+    assert_eq!(config.targets[0].filter, ReportFilter { kind: "team".into(), id: "007".into() });
     let long = format!("  - {{user: {}}}\n", "x".repeat(252));
     for (text, expected) in [
         (
@@ -617,7 +617,7 @@ fn words_may_be_written_in_capitals() {
     let more = "metrics: {detail: Agent, agent_info: TRUE, agent_ids: RAW}\n";
     let (config, _) =
         parse(&format!("{HEAD}  rows: Events\n  dialect: Reports\n{TARGETS}{more}")).unwrap();
-    assert_eq!((config.api.rows, config.metrics.detail), (Rows::Events, Detail::Agent));
+    assert_eq!((config.api.rows, config.metrics.detail), (RowKind::Events, Detail::Agent));
     assert!(config.metrics.agent_info);
 }
 

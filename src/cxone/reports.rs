@@ -12,7 +12,7 @@ use std::fmt;
 use serde::Serialize;
 
 use cxone_core::plan::fetch::JobId;
-use cxone_core::report::Filter;
+use cxone_core::report::ReportFilter;
 use cxone_core::time::Window;
 
 use super::base_url::path_segment;
@@ -33,7 +33,7 @@ pub struct ReportRequest {
     /// The span of time.
     pub window: Window,
     /// The agents.
-    pub filter: Filter,
+    pub filter: ReportFilter,
 }
 
 /// The dates and the filter as they are sent.

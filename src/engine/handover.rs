@@ -9,7 +9,7 @@ use cxone_core::counts::TargetId;
 use cxone_core::page::status::StoreStatus;
 use cxone_core::plan::fetch::Failure;
 use cxone_core::plan::planner::{PastPolls, PastThrottles};
-use cxone_core::report::Filter;
+use cxone_core::report::ReportFilter;
 use cxone_core::store::Store;
 use cxone_core::time::Timestamp;
 
@@ -26,7 +26,7 @@ pub struct Handover {
 /// What a loop knew.
 pub(crate) struct Past {
     /// By what the store calls them.
-    targets: HashMap<Filter, PastTarget>,
+    targets: HashMap<ReportFilter, PastTarget>,
     /// `None` when nothing is waited for any longer.
     throttles: Option<PastThrottles>,
     feeds: Option<LiveFeeds>,
@@ -58,7 +58,7 @@ impl Handover {
     /// Whether the newest commit succeeded, as far as is known.
     #[must_use]
     pub fn store_works(&self) -> bool {
-        self.past.as_ref().is_none_or(|past| past.store_status.works)
+        self.past.as_ref().is_none_or(|past| past.store_status.healthy)
     }
 
     /// Nothing that failed is waited for any longer: what made it fail may have been mended.

@@ -12,11 +12,13 @@ use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{Reported, Running};
 use crate::tasks::{drop_later, off_thread};
-use cxone_core::counts::{Applied, Asked, Change, Key, Ledger, Origin, Record, TargetId};
+use cxone_core::counts::{
+    Change, Ledger, Record, RecordKey, ReportOrigin, RowCounts, SubmitOrder, TargetId,
+};
 use cxone_core::plan::fetch::{Failure, Reply, Trouble};
 use cxone_core::plan::planner::{AHEAD, Ended};
 use cxone_core::privacy::Privacy;
-use cxone_core::report::{Filter, Report, RowOddities, RowRejection};
+use cxone_core::report::{Report, ReportFilter, RowOddities, RowRejection};
 use cxone_core::store::{Store, StoreError};
 use cxone_core::time::{Monotonic, Now, Timestamp, Window};
 
@@ -58,15 +60,15 @@ pub(super) struct Waiting {
     target: TargetId,
     entry: Entry,
     /// What it was asked for, if it is in the store already.
-    kept: Option<Origin>,
+    kept: Option<ReportOrigin>,
 }
 
 /// An entry that the ledger has counted.
 #[derive(Debug)]
 pub(super) struct Counted {
     entry: Entry,
-    origin: Origin,
-    applied: Applied,
+    origin: ReportOrigin,
+    applied: RowCounts,
     change: Change,
     oddities: RowOddities,
     is_kept: bool,
@@ -76,14 +78,14 @@ pub(super) struct Counted {
 struct Counting {
     ledger: Ledger,
     entry: Entry,
-    origin: Origin,
+    origin: ReportOrigin,
     is_kept: bool,
     is_behind: bool,
     /// Where counting begins, if it has not.
     epoch: Option<Timestamp>,
     /// Up to when time has passed by both clocks.
     passed: Timestamp,
-    filters: Vec<Filter>,
+    filters: Vec<ReportFilter>,
     privacy: Privacy,
     last_success: Option<Timestamp>,
 }
@@ -147,7 +149,7 @@ impl Running {
     /// A later process takes the job up rather than submit it anew. If it cannot be kept, that is
     /// all that is lost.
     pub(super) fn keep_job(&mut self, now: Now, id: TargetId) {
-        let key = Key::Job(self.poller.targets[id.index()].kept_as.clone());
+        let key = RecordKey::Job(self.poller.targets[id.index()].kept_as.clone());
         if let Some(job) = self.poller.planner.job(id) {
             self.commit(vec![Record::put(&key, &(job, now.utc))], Then::Nothing);
         }
@@ -164,7 +166,7 @@ impl Running {
         let clock = self.poller.server_clock.read();
         let Some(cxone_utc) = clock.now(now).filter(|_| clock.is_settled()) else { return };
         let is_busy = self.counting || !self.entries.is_empty();
-        if is_busy || !self.poller.store_status.works {
+        if is_busy || !self.poller.store_status.healthy {
             return;
         }
         for place in 0..self.poller.targets.len() {
@@ -194,8 +196,8 @@ impl Running {
                 Entry::Report(..) => self.poller.planner.origin(target),
                 Entry::Gap(ended) => Some(ended.origin),
                 Entry::SetBack(window) => {
-                    let asked = Asked::default();
-                    Some(Origin { target, asked, oldest_awaited: asked, window: *window })
+                    let order = SubmitOrder::default();
+                    Some(ReportOrigin { target, order, oldest_pending: order, window: *window })
                 }
             });
             let (Some(origin), Some(ledger)) = (origin, self.poller.ledger.take()) else {
@@ -341,7 +343,7 @@ impl Running {
         let now = self.poller.clock.now();
         self.poller.telemetry.store_committed(now.instant.since(began), size, result.is_ok());
         let status = &mut self.poller.store_status;
-        let worked = std::mem::replace(&mut status.works, result.is_ok());
+        let worked = std::mem::replace(&mut status.healthy, result.is_ok());
         status.size_bytes = size;
         match &result {
             Ok(()) => {
@@ -386,7 +388,7 @@ impl Running {
         }
         let error = StoreError::Hanging(COMMIT_TIME);
         tracing::error!("{error}; nothing is counted until it works again");
-        self.poller.store_status.works = false;
+        self.poller.store_status.healthy = false;
         self.poller.telemetry.store_hangs();
         let Some(under_way) = &mut self.under_way else { return };
         let follows = std::mem::replace(&mut under_way.follows, Follows::TooLate(None));
@@ -464,7 +466,7 @@ impl Counting {
         }
         let (entry, applied, change, oddities) = match entry {
             Entry::Report(read, report) => {
-                let report = if is_kept { report } else { privacy.veiled(report) };
+                let report = if is_kept { report } else { privacy.pseudonymise(report) };
                 let (applied, change) = ledger.apply(&origin, &report);
                 let mut oddities = report.oddities().clone();
                 oddities.reject_more(RowRejection::CutBucket, applied.cut_buckets);
@@ -481,15 +483,15 @@ impl Counting {
             }
             Entry::Gap(ended) => {
                 let change = ledger.skip_to(origin.target, origin.window.to);
-                (Entry::Gap(ended), Applied::default(), change, RowOddities::default())
+                (Entry::Gap(ended), RowCounts::default(), change, RowOddities::default())
             }
             Entry::SetBack(window) => {
                 let change = ledger.set_back(origin.target, window.from);
-                (Entry::SetBack(window), Applied::default(), change, RowOddities::default())
+                (Entry::SetBack(window), RowCounts::default(), change, RowOddities::default())
             }
         };
         let mut records = ledger.records(&change, &filters, last_success);
-        records.push(Record::delete(&Key::Job(filters[origin.target.index()].clone())));
+        records.push(Record::delete(&RecordKey::Job(filters[origin.target.index()].clone())));
         let counted = Counted { entry, origin, applied, change, oddities, is_kept };
         (ledger, Ok(Done { counted, records }))
     }

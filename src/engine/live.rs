@@ -9,7 +9,7 @@ use futures_util::future::FutureExt;
 use super::{Reported, Running};
 use crate::cxone::platform::{LivePage, UnavailableCodes};
 use crate::cxone::{AnyClient, ApiError, ErrorKind};
-use cxone_core::counts::Show;
+use cxone_core::counts::SnapshotOptions;
 use cxone_core::live::{
     Ask, CodeTimeout, Feed, ListFault, Live, LivePlan, Skills, Told, tenant_limits,
 };
@@ -46,7 +46,7 @@ impl LiveFeeds {
     }
 
     /// Continues with what the feeds before a reload told, and with their failures.
-    pub(super) fn carry_on(&mut self, before: Self, waits: bool, show: &mut Show) {
+    pub(super) fn carry_on(&mut self, before: Self, waits: bool, show: &mut SnapshotOptions) {
         self.plan.carry_on(&before.plan, waits);
         self.troubles = before.troubles;
         if self.live.reads_as(&before.live) {
@@ -96,7 +96,7 @@ impl LiveFeeds {
     }
 
     /// The tenant's limits hold where the configuration sets none.
-    fn take_codes(&mut self, codes: Arc<UnavailableCodes>, show: &mut Show) {
+    fn take_codes(&mut self, codes: Arc<UnavailableCodes>, show: &mut SnapshotOptions) {
         if self.codes.as_ref().is_some_and(|known| Arc::ptr_eq(known, &codes)) {
             return;
         }

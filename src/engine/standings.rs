@@ -7,10 +7,10 @@ use futures_util::future::{BoxFuture, FutureExt};
 use super::{MINUTE, Poller, Running};
 use crate::cxone::AnyClient;
 use crate::tasks::{in_place, off_thread};
-use cxone_core::counts::{ShownTarget, TargetId};
+use cxone_core::counts::{TargetHealth, TargetId};
 use cxone_core::live::Feed;
 use cxone_core::page::snapshot::Snapshot;
-use cxone_core::page::status::{ClockStatus, FeedStatus, PollStatus, Standings, TargetStatus};
+use cxone_core::page::status::{ClockStatus, FeedStatus, PollStatus, Status, TargetStatus};
 use cxone_core::time::Now;
 
 /// Takes what there is to show, and whether a report was read, or what an earlier process left is
@@ -19,7 +19,7 @@ use cxone_core::time::Now;
 pub type Publish = Arc<dyn Fn(Snapshot, bool) + Send + Sync>;
 
 /// Takes how everything is doing, in every turn of the loop; must not take its time.
-pub type Tell = Arc<dyn Fn(Standings) + Send + Sync>;
+pub type Tell = Arc<dyn Fn(Status) + Send + Sync>;
 
 impl Poller {
     /// What there is to show now, for someone who was shown all that was looked at before, and
@@ -34,7 +34,7 @@ impl Poller {
             let id = TargetId::new(place);
             let standing = self.planner.standing(id, now.instant);
             let last_success = standing.last_success.map(|now| now.utc);
-            self.show.targets.push(ShownTarget {
+            self.show.targets.push(TargetHealth {
                 name: Arc::clone(&target.name),
                 up: standing.up,
                 last_success,
@@ -60,7 +60,7 @@ impl Poller {
             AnyClient::Platform(client) => client.budget_used(),
         };
         let clock = self.server_clock.read();
-        (self.tell)(Standings {
+        (self.tell)(Status {
             clock: ClockStatus { skew_millis: clock.skew_millis(now), doubted: clock.doubted() },
             targets: (0..self.targets.len()).map(|place| self.target_status(now, place)).collect(),
             feeds: self.feed_statuses(now),

@@ -10,13 +10,13 @@ use proptest::prelude::*;
 
 use super::{Format, Rendered, render};
 use cxone_core::counts::{
-    Asked, Detail, Key, LabelLimits, Ledger, Origin, Restored, Rows, Rules, Show, ShownTarget,
-    TargetId,
+    CountingRules, Detail, LabelLimits, Ledger, LedgerLoader, RecordKey, ReportOrigin, RowKind,
+    SnapshotOptions, SubmitOrder, TargetHealth, TargetId,
 };
 use cxone_core::live::{Live, LiveRow};
 use cxone_core::page::snapshot::{Fingerprint, LiveSeries};
 use cxone_core::privacy::Privacy;
-use cxone_core::report::{Filter, RawRow, Report};
+use cxone_core::report::{RawRow, Report, ReportFilter};
 use cxone_core::time::{Timestamp, Window};
 
 /// How many agents each target has of its own; all have those in common, too.
@@ -27,7 +27,7 @@ const STATES: [&str; 3] = ["Ready", "Lunch", "Wrap-up"];
 /// A floor, and who shows it as the poller and the pages do.
 struct Floor {
     ledger: Ledger,
-    show: Show,
+    show: SnapshotOptions,
     now: i64,
     live: Option<Live>,
     polls: i64,
@@ -35,14 +35,21 @@ struct Floor {
     page: Rendered,
 }
 
-fn rules(detail: Detail, lookback: Duration) -> Rules {
+fn rules(detail: Detail, lookback: Duration) -> CountingRules {
     let (overlap, labels) = (Duration::from_secs(1), LabelLimits::default());
-    Rules { rows: Rows::Intervals, lookback, overlap, wrap_up: Vec::new(), detail, labels }
+    CountingRules {
+        rows: RowKind::Intervals,
+        lookback,
+        overlap,
+        wrap_up: Vec::new(),
+        detail,
+        labels,
+    }
 }
 
 impl Floor {
     fn new(detail: Detail, agent_info: bool) -> Self {
-        let target = |place| ShownTarget {
+        let target = |place| TargetHealth {
             name: Arc::from(format!("t{place}")),
             up: true,
             last_success: None,
@@ -50,7 +57,8 @@ impl Floor {
         };
         let targets = (0..OWN.len()).map(target).collect();
         let ledger = Ledger::new(rules(detail, Duration::from_secs(3600)), OWN.len());
-        let show = Show { targets, limits: BTreeMap::new(), max_series: 200_000, agent_info };
+        let show =
+            SnapshotOptions { targets, limits: BTreeMap::new(), max_series: 200_000, agent_info };
         let snapshot = ledger.snapshot(&show);
         Self {
             ledger,
@@ -111,10 +119,10 @@ impl Floor {
                 to: None,
             });
         }
-        let asked = Asked(u64::try_from(to).expect("positive"));
+        let order = SubmitOrder(u64::try_from(to).expect("positive"));
         let window = Window { from: Timestamp::from_millis(from), to: Timestamp::from_millis(to) };
         let (_, change) = self.ledger.apply(
-            &Origin { target: TargetId::new(target), asked, oldest_awaited: asked, window },
+            &ReportOrigin { target: TargetId::new(target), order, oldest_pending: order, window },
             &report,
         );
         if !is_kept {
@@ -124,14 +132,14 @@ impl Floor {
 
     /// As after a reload: the ledger is read back, under these rules, and the page stays.
     fn restart(&mut self, detail: Detail, lookback: Duration) {
-        let filters: Vec<Filter> = (0..OWN.len())
-            .map(|place| Filter { kind: "team".to_owned(), id: place.to_string() })
+        let filters: Vec<ReportFilter> = (0..OWN.len())
+            .map(|place| ReportFilter { kind: "team".to_owned(), id: place.to_string() })
             .collect();
-        let mut restored = Restored::default();
+        let mut restored = LedgerLoader::default();
         let mut records = self.ledger.all_records(&filters, &vec![None; OWN.len()]);
         records.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         for record in records {
-            let (key, value) = (Key::from_bytes(&record.key), record.value);
+            let (key, value) = (RecordKey::from_bytes(&record.key), record.value);
             restored.take(key.expect("a key"), &value.expect("a value")).expect("sound");
         }
         self.ledger = restored.into_ledger(rules(detail, lookback), &filters).expect("sound");

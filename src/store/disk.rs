@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
-use cxone_core::counts::{Key, Record, from_version_1};
+use cxone_core::counts::{Record, RecordKey, from_version_1};
 use cxone_core::owner::Owner;
 use cxone_core::store::{Store, StoreError, VERSION};
 
@@ -55,7 +55,7 @@ impl DiskStore {
         let path = folder.join(FILE);
         let held = hold(folder, &path)?;
         if !fs::exists(&path).map_err(|cause| unusable(&path, &cause))? {
-            create(folder, &path, &[Record::put(&Key::Version, &VERSION)])?;
+            create(folder, &path, &[Record::put(&RecordKey::Version, &VERSION)])?;
         }
         let file = File::open(&path).map_err(|cause| unusable(&path, &cause))?;
         let mut store = Self { folder: folder.to_owned(), path, held, file, database: None };
@@ -63,7 +63,7 @@ impl DiskStore {
         check_version(&store.path, &database)?;
         store.database = Some(database);
         // A folder that can be read and not written would only be noticed at the first report.
-        store.commit(&[Record::put(&Key::Version, &VERSION)])?;
+        store.commit(&[Record::put(&RecordKey::Version, &VERSION)])?;
         Ok(store)
     }
 
@@ -75,7 +75,7 @@ impl DiskStore {
     pub fn rewrite(
         folder: &Path,
         owner: Option<&Owner>,
-        mut keeps: impl FnMut(&Key) -> bool,
+        mut keeps: impl FnMut(&RecordKey) -> bool,
     ) -> Result<usize, StoreError> {
         let path = folder.join(FILE);
         if !fs::exists(&path).map_err(|cause| unusable(&path, &cause))? {
@@ -86,9 +86,9 @@ impl DiskStore {
         let mut dropped = 0;
         let mut sound = true;
         let mut kept_owner = None;
-        store.read(&mut |bytes, value| match Key::from_bytes(bytes) {
+        store.read(&mut |bytes, value| match RecordKey::from_bytes(bytes) {
             Ok(key) if keeps(&key) => {
-                if key == Key::Owner {
+                if key == RecordKey::Owner {
                     kept_owner = Record::value(value).ok();
                 }
                 kept.push(Record { key: bytes.to_vec(), value: Some(value.to_vec()) })
@@ -259,13 +259,13 @@ fn migrate(path: &Path, database: &Database) -> Result<(), StoreError> {
     let mut keep = |key: &[u8], value: &[u8]| records.push((key.to_vec(), value.to_vec()));
     read(database, &mut keep).map_err(|cause| damaged(path, cause))?;
     let mut migrated = from_version_1(&records).map_err(|cause| damaged(path, cause))?;
-    migrated.push(Record::put(&Key::Version, &VERSION));
+    migrated.push(Record::put(&RecordKey::Version, &VERSION));
     write(database, &migrated).map_err(|cause| failed(path, cause))
 }
 
 fn version(database: &Database) -> Result<Option<u32>, redb::Error> {
     let table = database.begin_read()?.open_table(TABLE)?;
-    let value = table.get(Key::Version.to_bytes().as_slice())?;
+    let value = table.get(RecordKey::Version.to_bytes().as_slice())?;
     Ok(value.and_then(|value| Record::value(value.value()).ok()))
 }
 

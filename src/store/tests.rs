@@ -11,10 +11,10 @@ use assert_matches::assert_matches;
 use proptest::prelude::*;
 
 use cxone_core::counts::Record;
-use cxone_core::store::{MemoryStore, Shelf, Store, StoreError};
+use cxone_core::store::{MemoryStore, SharedRecords, Store, StoreError};
 
 use super::*;
-use cxone_core::counts::Key;
+use cxone_core::counts::RecordKey;
 
 fn put(key: &[u8], value: &[u8]) -> Record {
     Record { key: key.to_vec(), value: Some(value.to_vec()) }
@@ -25,13 +25,13 @@ fn contents(store: &mut dyn Store) -> BTreeMap<Vec<u8>, Vec<u8>> {
     store
         .read(&mut |key, value| drop(contents.insert(key.to_vec(), value.to_vec())))
         .expect("readable");
-    contents.remove(&Key::Version.to_bytes());
+    contents.remove(&RecordKey::Version.to_bytes());
     contents
 }
 
 /// A store that can be closed and opened again, of each kind.
 fn kinds(folder: &Path) -> [Box<dyn Fn() -> Box<dyn Store> + '_>; 2] {
-    let shelf = Shelf::default();
+    let shelf = SharedRecords::default();
     [
         Box::new(|| Box::new(DiskStore::open(folder).expect("usable"))),
         Box::new(move || Box::new(MemoryStore::on(shelf.clone()))),
@@ -71,7 +71,7 @@ proptest! {
 
 #[test]
 fn a_commit_that_fails_keeps_nothing_and_a_later_one_works() {
-    let shelf = Shelf::default();
+    let shelf = SharedRecords::default();
     let mut store = MemoryStore::on(shelf.clone());
     store.commit(&[put(b"a1", b"x")]).expect("there is room");
     shelf.set_full(true);
@@ -105,7 +105,9 @@ fn a_store_that_another_process_has_is_told_so() {
 fn a_store_of_a_newer_version_is_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = DiskStore::open(folder.path()).expect("usable");
-    store.commit(&[Record::put(&Key::Version, &7_u32), put(b"a1", b"x")]).expect("there is room");
+    store
+        .commit(&[Record::put(&RecordKey::Version, &7_u32), put(b"a1", b"x")])
+        .expect("there is room");
     drop(store);
     let before = fs::read(folder.path().join("cxone-exporter.redb")).expect("the file");
     assert_matches!(DiskStore::open(folder.path()), Err(StoreError::Newer { found: 7, .. }));
@@ -130,15 +132,15 @@ fn a_store_that_is_written_anew_holds_no_trace_of_what_was_left_out() {
     let mut store = DiskStore::open(folder.path()).expect("usable");
     for agent in ["user-001", "user-002", "user-003"] {
         store
-            .commit(&[put(&Key::Agent(agent.into()).to_bytes(), &[7; 500])])
+            .commit(&[put(&RecordKey::Agent(agent.into()).to_bytes(), &[7; 500])])
             .expect("there is room");
     }
     let rewrite = || DiskStore::rewrite(folder.path(), None, |key| !key.is_about("user-002"));
     assert_matches!(rewrite(), Err(StoreError::Locked(_)));
-    store.commit(&[Record::delete(&Key::Agent("user-002".into()))]).expect("there is room");
+    store.commit(&[Record::delete(&RecordKey::Agent("user-002".into()))]).expect("there is room");
     assert!(traces() > 0, "a record that is deleted may still be read in the file");
     store
-        .commit(&[put(&Key::Agent("user-002".into()).to_bytes(), &[7; 500])])
+        .commit(&[put(&RecordKey::Agent("user-002".into()).to_bytes(), &[7; 500])])
         .expect("there is room");
     drop(store);
     assert_eq!(rewrite().expect("usable"), 1);

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cxone_core::store::Shelf;
+use cxone_core::store::SharedRecords;
 use cxone_simulator::{ApiEndpoint, Injection, RequestFault, SimulatorOptions};
 use http::Request;
 
@@ -177,7 +177,7 @@ async fn more_targets_than_the_quota_bears_are_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_disk_and_a_wrong_configuration_are_told_until_they_are_mended() {
-    let shelf = Shelf::default();
+    let shelf = SharedRecords::default();
     let mut world = World::new(Plan {
         simulator: tenant(),
         config: TWO_TEAMS,

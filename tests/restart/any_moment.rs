@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cxone_core::store::Shelf;
+use cxone_core::store::SharedRecords;
 use cxone_simulator::{Faults, ReportRows, SimulatorOptions};
 
 use crate::chance::Chance;
@@ -89,7 +89,7 @@ async fn buckets_of_two_targets_that_share_agents_are_exact_after_restarts_and_f
 /// Commits are told as failed, kept or not, and the process ends at that moment, or goes on.
 async fn failed_commits(rows: ReportRows, name: &str, config: &str, ends: bool, seed: u64) {
     let mut chance = Chance::new(seed);
-    let (shelf, fate) = (Shelf::default(), Arc::new(Fate::default()));
+    let (shelf, fate) = (SharedRecords::default(), Arc::new(Fate::default()));
     let open = world::on(&shelf);
     let store = {
         let fate = Arc::clone(&fate);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cxone_core::store::Shelf;
+use cxone_core::store::SharedRecords;
 use cxone_simulator::SimulatorOptions;
 use http::StatusCode;
 
@@ -10,13 +10,13 @@ use crate::restarts::AT_ONCE;
 use crate::world::{self, Plan, World};
 use crate::{TWO_TEAMS, minutes, tenant};
 
-fn world(shelf: &Shelf, simulator: SimulatorOptions) -> World {
+fn world(shelf: &SharedRecords, simulator: SimulatorOptions) -> World {
     World::new(Plan { simulator, config: TWO_TEAMS, store: world::on(shelf), ..Plan::default() })
 }
 
 #[tokio::test(start_paused = true)]
 async fn counting_stops_at_the_last_commit_and_goes_on_without_loss() {
-    let shelf = Shelf::default();
+    let shelf = SharedRecords::default();
     let mut world = world(&shelf, tenant());
     world.run_for(minutes(20)).await;
     world.run_until_idle().await;
@@ -69,7 +69,7 @@ async fn counting_stops_at_the_last_commit_and_goes_on_without_loss() {
 
 #[tokio::test(start_paused = true)]
 async fn a_report_that_cannot_be_kept_does_not_count_and_is_asked_for_again() {
-    let shelf = Shelf::default();
+    let shelf = SharedRecords::default();
     let mut world =
         world(&shelf, SimulatorOptions { job_time: Duration::from_secs(15), ..tenant() });
     world.run_for(minutes(10)).await;

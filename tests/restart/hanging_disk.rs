@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use cxone_core::store::Shelf;
+use cxone_core::store::SharedRecords;
 use http::StatusCode;
 
 use crate::restarts::AT_ONCE;
 use crate::world::{self, Plan, World};
 use crate::{TWO_TEAMS, minutes, tenant};
 
-fn world(shelf: &Shelf) -> World {
+fn world(shelf: &SharedRecords) -> World {
     let plan =
         Plan { simulator: tenant(), config: TWO_TEAMS, store: world::on(shelf), ..Plan::default() };
     World::new(plan)
@@ -20,7 +20,7 @@ fn counted(world: &World) -> (f64, f64) {
 }
 
 /// Lets the disk answer in the end, so that a test that fails ends.
-struct Released(Shelf);
+struct Released(SharedRecords);
 
 impl Drop for Released {
     fn drop(&mut self) {
@@ -29,7 +29,7 @@ impl Drop for Released {
 }
 
 /// Lets the disk hang in the next commit of a report (a job is under way) or of a submit.
-async fn hang(world: &mut World, shelf: &Shelf, in_a_report: bool) {
+async fn hang(world: &mut World, shelf: &SharedRecords, in_a_report: bool) {
     let jobs = if in_a_report { 1.0 } else { 0.0 };
     let wanted = |world: &World| world.value("cxone_report_jobs_in_flight", &[]) == Some(jobs);
     world.run_until("jobs under way, or none", minutes(5), wanted).await;
@@ -41,7 +41,7 @@ async fn the_loop_goes_on_while_a_commit_hangs_and_nothing_is_lost_or_counted_tw
  {
     for in_a_report in [true, false] {
         for is_kept in [true, false] {
-            let shelf = Shelf::default();
+            let shelf = SharedRecords::default();
             let mut world = world(&shelf);
             world.run_for(minutes(20)).await;
             hang(&mut world, &shelf, in_a_report).await;

@@ -6,7 +6,7 @@
 use std::env;
 use std::time::{Duration, SystemTime};
 
-use cxone_core::store::Shelf;
+use cxone_core::store::SharedRecords;
 use cxone_core::time::Timestamp;
 use cxone_simulator::{Faults, RequestFault, RowFault, SimulatorOptions};
 use http::StatusCode;
@@ -78,7 +78,7 @@ const EVILS: [Evil; 18] = [
 /// A world on a bad day.
 struct Day {
     world: World,
-    shelf: Shelf,
+    shelf: SharedRecords,
     chance: Chance,
     /// Our clock less the true time.
     off: i64,
@@ -229,7 +229,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[allow(clippy::print_stdout, reason = "a test that fails tells what went wrong")]
 async fn hostile_day(seed: u64) {
-    let shelf = Shelf::default();
+    let shelf = SharedRecords::default();
     let simulator = SimulatorOptions { seed, faults: Faults::some(), ..tenant() };
     let store = world::on(&shelf);
     let plan =

@@ -2,7 +2,7 @@
 
 use cxone_core::checkpoint::RestoreError;
 use cxone_core::plan::backoff::Random;
-use cxone_core::store::{MemoryStore, Shelf, Store};
+use cxone_core::store::{MemoryStore, SharedRecords, Store};
 use cxone_exporter::app::{self, StartError};
 use cxone_exporter::config::{AgentIds, IdKey};
 
@@ -19,7 +19,7 @@ targets:
 ";
 
 /// How often an agent's id is in what the store holds.
-fn ids_in(shelf: &Shelf) -> usize {
+fn ids_in(shelf: &SharedRecords) -> usize {
     let mut found = 0;
     let mut count =
         |bytes: &[u8]| found += bytes.windows(7).filter(|part| part == b"user-00").count();
@@ -34,7 +34,7 @@ fn ids_in(shelf: &Shelf) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn neither_pages_nor_store_tell_an_id_that_is_hashed_and_all_is_counted() {
-    let shelf = Shelf::default();
+    let shelf = SharedRecords::default();
     let mut world = World::new(Plan {
         simulator: tenant(),
         config: HASHED,
@@ -77,7 +77,7 @@ async fn neither_pages_nor_store_tell_an_id_that_is_hashed_and_all_is_counted() 
 
 #[tokio::test(start_paused = true)]
 async fn a_store_whose_agents_are_called_otherwise_is_not_mixed_with_new_ones() {
-    let shelf = Shelf::default();
+    let shelf = SharedRecords::default();
     let mut world = World::new(Plan {
         simulator: tenant(),
         config: HASHED,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cxone_core::store::Shelf;
+use cxone_core::store::SharedRecords;
 use cxone_simulator::{Faults, SimulatorOptions};
 use http::StatusCode;
 
@@ -188,7 +188,7 @@ async fn reloads_do_not_put_off_that_a_target_is_stale_nor_that_there_was_someth
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_cannot_be_written_is_not_up_after_a_reload() {
-    let shelf = Shelf::default();
+    let shelf = SharedRecords::default();
     let config = TWO_TEAMS;
     let plan = Plan { simulator: tenant(), config, store: on(&shelf), ..Plan::default() };
     let mut world = World::new(plan);

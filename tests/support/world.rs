@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cxone_core::plan::backoff::Random;
-use cxone_core::store::{MemoryStore, Shelf, Store};
+use cxone_core::store::{MemoryStore, SharedRecords, Store};
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::app::{self, Exporter, Web};
 use cxone_exporter::clock::Clock;
@@ -48,7 +48,7 @@ pub(crate) struct Plan<'a> {
 }
 
 /// Opens what is on a shelf.
-pub(crate) fn on(shelf: &Shelf) -> OpenStore {
+pub(crate) fn on(shelf: &SharedRecords) -> OpenStore {
     let shelf = shelf.clone();
     Box::new(move || Box::new(MemoryStore::on(shelf.clone())))
 }
@@ -62,7 +62,7 @@ impl Default for Plan<'_> {
             rows: "intervals",
             secret: "simulated-secret",
             skew_millis: 0,
-            store: on(&Shelf::default()),
+            store: on(&SharedRecords::default()),
             scrape_every: SCRAPE_EVERY,
         }
     }
@@ -268,7 +268,7 @@ impl World {
 
     /// The earliest epoch of the targets that cover the agent.
     pub(crate) fn epoch(&self, agent: &AgentProfile) -> Timestamp {
-        let covers = |filter: &cxone_exporter::config::Filter| {
+        let covers = |filter: &cxone_exporter::config::ReportFilter| {
             matches!((filter.kind.as_str(), &filter.id), ("user", id) if *id == agent.id)
                 || matches!((filter.kind.as_str(), &filter.id), ("team", id) if *id == agent.team)
                 || filter.kind == "all"

@@ -3,11 +3,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use crate::counts::{Asked, Damaged, Key, Ledger, Record, Restored, Rules, TargetId};
+use crate::counts::{
+    CountingRules, InvalidRecord, Ledger, LedgerLoader, Record, RecordKey, SubmitOrder, TargetId,
+};
 use crate::owner::Owner;
-use crate::plan::planner::{Left, Planner, SavedJob};
+use crate::plan::planner::{Planner, PreviousRun, SavedJob};
 use crate::privacy::AgentIds;
-use crate::report::Filter;
+use crate::report::ReportFilter;
 use crate::store::{Store, StoreError};
 use crate::time::{Monotonic, Now, Timestamp};
 
@@ -27,7 +29,7 @@ pub enum RestoreError {
     #[error(
         "{0}: put back a copy of the store, or move it away; the counters then begin at 0 with a new epoch"
     )]
-    Damaged(#[from] Damaged),
+    InvalidRecord(#[from] InvalidRecord),
 }
 
 /// What was left.
@@ -36,7 +38,7 @@ pub struct Checkpoint {
     /// The counts.
     pub ledger: Ledger,
     submits: Vec<Timestamp>,
-    targets: Vec<Left>,
+    targets: Vec<PreviousRun>,
     jobs: Vec<Option<(SavedJob, Timestamp)>>,
 }
 
@@ -47,35 +49,37 @@ pub struct Checkpoint {
 /// When the store cannot be read, or makes no sense.
 pub fn read(
     store: &mut dyn Store,
-    rules: Rules,
-    filters: &[Filter],
+    rules: CountingRules,
+    filters: &[ReportFilter],
     ids: &AgentIds,
     owner: Option<&Owner>,
 ) -> Result<Checkpoint, RestoreError> {
     let (mut kept_ids, mut kept_owner) = (None, None);
     let mut is_empty = true;
-    let mut restored = Restored::default();
+    let mut restored = LedgerLoader::default();
     let mut submits = Vec::new();
-    let mut jobs: HashMap<Filter, (SavedJob, Timestamp)> = HashMap::new();
+    let mut jobs: HashMap<ReportFilter, (SavedJob, Timestamp)> = HashMap::new();
     let mut result = Ok(());
     store.read(&mut |key, value| {
-        let taken = Key::from_bytes(key).and_then(|key| match key {
-            Key::AgentIds => Record::value(value).map(|kept: String| kept_ids = Some(kept)),
-            Key::Owner => Record::value(value).map(|kept: Owner| kept_owner = Some(kept)),
-            Key::Submit(time) => {
+        let taken = RecordKey::from_bytes(key).and_then(|key| match key {
+            RecordKey::AgentIds => Record::value(value).map(|kept: String| kept_ids = Some(kept)),
+            RecordKey::Owner => Record::value(value).map(|kept: Owner| kept_owner = Some(kept)),
+            RecordKey::Submit(time) => {
                 submits.push(time);
                 Ok(())
             }
-            Key::Job(filter) => Record::value(value).map(|job| drop(jobs.insert(filter, job))),
-            key @ (Key::Version
-            | Key::Ledger
-            | Key::Label(_)
-            | Key::LabelUse(_)
-            | Key::Target(_)
-            | Key::Agent(_)
-            | Key::Starts(..)
-            | Key::Total(_)) => {
-                is_empty = is_empty && key == Key::Version;
+            RecordKey::Job(filter) => {
+                Record::value(value).map(|job| drop(jobs.insert(filter, job)))
+            }
+            key @ (RecordKey::Version
+            | RecordKey::Ledger
+            | RecordKey::Label(_)
+            | RecordKey::LabelUse(_)
+            | RecordKey::Target(_)
+            | RecordKey::Agent(_)
+            | RecordKey::Starts(..)
+            | RecordKey::Total(_)) => {
+                is_empty = is_empty && key == RecordKey::Version;
                 restored.take(key, value)
             }
         });
@@ -96,17 +100,19 @@ pub fn read(
         }
     }
     match (ids.fingerprint(), is_empty) {
-        (Some(fingerprint), true) => store.commit(&[Record::put(&Key::AgentIds, &fingerprint)])?,
-        (None, true) => store.commit(&[Record::delete(&Key::AgentIds)])?,
+        (Some(fingerprint), true) => {
+            store.commit(&[Record::put(&RecordKey::AgentIds, &fingerprint)])?
+        }
+        (None, true) => store.commit(&[Record::delete(&RecordKey::AgentIds)])?,
         (fingerprint, false) if fingerprint != kept_ids => return Err(RestoreError::OtherIds),
         (_, false) => {}
     }
-    let left = |filter| Left {
+    let left = |filter| PreviousRun {
         last_success: restored.target(filter).and_then(|saved| saved.last_success),
         failed: false,
         job: None,
     };
-    let targets: Vec<Left> = filters.iter().map(left).collect();
+    let targets: Vec<PreviousRun> = filters.iter().map(left).collect();
     let removed = restored.removed(filters);
     let moved = !restored.same_places(filters);
     let jobs = filters.iter().map(|filter| jobs.remove(filter)).collect();
@@ -117,8 +123,8 @@ pub fn read(
         let mut records = ledger.all_records(filters, &last_success);
         for filter in removed {
             records.extend([
-                Record::delete(&Key::Target(filter.clone())),
-                Record::delete(&Key::Job(filter)),
+                Record::delete(&RecordKey::Target(filter.clone())),
+                Record::delete(&RecordKey::Job(filter)),
             ]);
         }
         store.commit(&records)?;
@@ -131,7 +137,7 @@ pub fn read(
 /// # Errors
 /// When that cannot be kept.
 pub fn adopt(store: &mut dyn Store, owner: &Owner) -> Result<(), StoreError> {
-    store.commit(&[Record::put(&Key::Owner, owner)])
+    store.commit(&[Record::put(&RecordKey::Owner, owner)])
 }
 
 impl Checkpoint {
@@ -145,14 +151,14 @@ impl Checkpoint {
     ) -> VecDeque<(Monotonic, Timestamp)> {
         let age = |time: Timestamp| now.utc.since(time);
         let ages: Vec<Duration> = self.submits.iter().map(|submit| age(*submit)).collect();
-        planner.remember(now.instant, &ages, self.ledger.newest_asked().max(self.newest_job()));
+        planner.remember(now.instant, &ages, self.ledger.newest_order().max(self.newest_job()));
         for (place, left) in self.targets.iter().enumerate() {
             let id = TargetId::new(place);
             let job = self.jobs[place].clone().map(|(job, submitted)| (job, age(submitted)));
             let failed = left.last_success.is_some_and(|success| {
                 job.is_none() && self.has_failed_since(success, planner, now)
             });
-            let left = Left { job, failed, ..left.clone() };
+            let left = PreviousRun { job, failed, ..left.clone() };
             if planner.resume(now, id, &left, self.ledger.watermark(id)) {
                 taken_up(id);
             }
@@ -194,7 +200,7 @@ impl Checkpoint {
         }
     }
 
-    fn newest_job(&self) -> Asked {
-        self.jobs.iter().flatten().map(|(job, _)| job.asked()).max().unwrap_or_default()
+    fn newest_job(&self) -> SubmitOrder {
+        self.jobs.iter().flatten().map(|(job, _)| job.order()).max().unwrap_or_default()
     }
 }

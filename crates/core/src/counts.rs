@@ -26,8 +26,8 @@ mod tests;
 pub use change::Change;
 pub use label::LabelLimits;
 pub use migrate::from_version_1;
-pub use saved::{Damaged, Key, Record, Restored, SavedTarget};
-pub use shown::{Show, ShownTarget};
+pub use saved::{InvalidRecord, LedgerLoader, Record, RecordKey, TargetRecord};
+pub use shown::{SnapshotOptions, TargetHealth};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -60,7 +60,7 @@ const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
 /// What the rows of a report are; it depends on the tenant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Rows {
+pub enum RowKind {
     /// Every visit that touches the window, cut at its edges or whole.
     #[default]
     Intervals,
@@ -87,9 +87,9 @@ pub enum Detail {
 
 /// What the ledger counts by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub struct CountingRules {
     /// What the rows of a report are.
-    pub rows: Rows,
+    pub rows: RowKind,
     /// The span of the window gauges.
     pub lookback: Duration,
     /// How far each window reaches back behind the watermark.
@@ -124,24 +124,24 @@ impl TargetId {
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
-pub struct Asked(pub u64);
+pub struct SubmitOrder(pub u64);
 
 /// Where a report comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct ReportOrigin {
     /// The target that it tells of.
     pub target: TargetId,
     /// Its place in the order of asking.
-    pub asked: Asked,
+    pub order: SubmitOrder,
     /// No report asked earlier than this is still to come (its own place, when none is).
-    pub oldest_awaited: Asked,
+    pub oldest_pending: SubmitOrder,
     /// The window that was asked for.
     pub window: Window,
 }
 
 /// What became of a report's rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Applied {
+pub struct RowCounts {
     /// Rows read.
     pub rows: u64,
     /// Rows told before that this report changed.
@@ -192,7 +192,7 @@ pub struct Ledger {
 impl Ledger {
     /// An empty ledger for so many targets.
     #[must_use]
-    pub fn new(rules: Rules, targets: usize) -> Self {
+    pub fn new(rules: CountingRules, targets: usize) -> Self {
         Self {
             book: Book::new(rules),
             targets: vec![Progress::default(); targets],
@@ -218,8 +218,8 @@ impl Ledger {
 
     /// The place of the newest report that is taken in, in the order of asking.
     #[must_use]
-    pub fn newest_asked(&self) -> Asked {
-        self.agents.values().map(|agent| agent.wake().newest_asked()).max().unwrap_or_default()
+    pub fn newest_order(&self) -> SubmitOrder {
+        self.agents.values().map(|agent| agent.wake().newest_order()).max().unwrap_or_default()
     }
 
     /// The target's history up to `to` will never be told: its watermark moves there without a
@@ -242,7 +242,7 @@ impl Ledger {
     /// end.
     pub fn set_epoch(&mut self, target: TargetId, epoch: Timestamp) {
         self.targets[target.0].first_epoch =
-            Some(epoch).filter(|_| self.book.rules.rows != Rows::Buckets);
+            Some(epoch).filter(|_| self.book.rules.rows != RowKind::Buckets);
     }
 
     /// The latest start of a visit that an agent is known to be in.
@@ -286,11 +286,11 @@ impl Ledger {
 
     /// Takes in a report that was read whole. The change says what to commit, and can be taken
     /// back.
-    pub fn apply(&mut self, origin: &Origin, report: &Report) -> (Applied, Change) {
+    pub fn apply(&mut self, origin: &ReportOrigin, report: &Report) -> (RowCounts, Change) {
         let mut change = self.begin(origin.target);
         let progress = &mut self.targets[origin.target.0];
         let told = ByAgent::new(report);
-        let lasting = self.book.rules.rows == Rows::States
+        let lasting = self.book.rules.rows == RowKind::States
             && progress.lasting.look(&told, origin.window, progress.watermark);
         let epoch = progress.first_epoch.take().unwrap_or(origin.window.to);
         progress.epoch.get_or_insert(epoch);
@@ -310,13 +310,13 @@ impl Ledger {
         self.move_horizon();
         self.forget(&mut change);
         let rows = u64::try_from(report.rows().len()).unwrap_or(u64::MAX);
-        (Applied { rows, ..reading.applied }, change)
+        (RowCounts { rows, ..reading.applied }, change)
     }
 
     /// Takes in what a report tells of one agent. Returns the agent's name.
     fn apply_to_agent(
         &mut self,
-        origin: &Origin,
+        origin: &ReportOrigin,
         told: &OfAgent<'_>,
         reading: &mut Reading,
         change: &mut Change,
@@ -331,8 +331,8 @@ impl Ledger {
         let report = AgentReport {
             target: origin.target,
             target_epoch,
-            asked: origin.asked,
-            oldest_awaited: origin.oldest_awaited,
+            order: origin.order,
+            oldest_pending: origin.oldest_pending,
             window: origin.window,
             horizon: self.horizon,
             rows: &reading.rows,
@@ -358,7 +358,7 @@ impl Ledger {
         covered: Option<BTreeSet<Arc<str>>>,
         change: &mut Change,
     ) {
-        let intervals = self.book.rules.rows == Rows::Intervals;
+        let intervals = self.book.rules.rows == RowKind::Intervals;
         let mut members = Arc::unwrap_or_clone(std::mem::take(&mut self.targets[target.0].newest));
         members.extend(covered.iter().flatten().cloned());
         let mut stay = Vec::new();

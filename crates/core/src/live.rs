@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::counts::WRAP_UP;
-use crate::names::{NameId, Names, label_value, own_name};
+use crate::names::{NameId, Names, escape_other, label_value};
 use crate::privacy::Privacy;
 use crate::time::Timestamp;
 
@@ -158,7 +158,7 @@ impl Live {
 
     fn read(&mut self, row: LiveRow) -> (Arc<str>, LiveAgent) {
         let is_wrap_up = self.wrap_up.contains(&row.state);
-        let mut intern = |name: &str| self.names.intern(&own_name(name));
+        let mut intern = |name: &str| self.names.intern(&escape_other(name));
         let state = intern(if is_wrap_up { WRAP_UP } else { &row.state });
         let (skill, team) = (intern(&row.skill), intern(&row.team));
         let reason = row.reason.filter(|_| !is_wrap_up).map(|reason| intern(&reason));

@@ -124,7 +124,7 @@ pub fn label_value(raw: &str) -> Cow<'_, str> {
 /// `name` as it stands where [`OTHER`] may stand, too: one that is called so is marked as if it
 /// were cut.
 #[must_use]
-pub fn own_name(name: &str) -> Cow<'_, str> {
+pub fn escape_other(name: &str) -> Cow<'_, str> {
     if name == OTHER { format!("{OTHER}{CUT_MARK}{:08x}", fnv1a(name)).into() } else { name.into() }
 }
 

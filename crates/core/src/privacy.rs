@@ -6,7 +6,7 @@ use std::fmt;
 use ring::hmac;
 
 use crate::names::label_value;
-use crate::report::{Filter, Report};
+use crate::report::{Report, ReportFilter};
 
 /// Bytes of the hash that an id becomes: 128 bits, so that no two agents of any contact centre
 /// share one.
@@ -82,9 +82,9 @@ impl AgentIds {
 
     /// What a filter is called: one for an agent is called as the agent is.
     #[must_use]
-    pub fn of_filter(&self, filter: &Filter) -> Filter {
+    pub fn of_filter(&self, filter: &ReportFilter) -> ReportFilter {
         let id = filter.agent().map_or_else(|| filter.id.as_str().into(), |agent| self.of(agent));
-        Filter { kind: filter.kind.clone(), id: id.into_owned() }
+        ReportFilter { kind: filter.kind.clone(), id: id.into_owned() }
     }
 
     /// Tells one way and key from another, without telling the key; `None` for [`AgentIds::Raw`].
@@ -97,10 +97,10 @@ impl AgentIds {
     }
 
     /// The ids of agents among `filters` that are not to be told.
-    pub fn hidden<'a>(&self, filters: impl Iterator<Item = &'a Filter>) -> Vec<&'a str> {
+    pub fn hidden<'a>(&self, filters: impl Iterator<Item = &'a ReportFilter>) -> Vec<&'a str> {
         match self {
             Self::Raw => Vec::new(),
-            Self::Hmac(_) => filters.filter_map(Filter::agent).collect(),
+            Self::Hmac(_) => filters.filter_map(ReportFilter::agent).collect(),
         }
     }
 }
@@ -117,7 +117,7 @@ pub struct Privacy {
 impl Privacy {
     /// The report without what is not to be kept.
     #[must_use]
-    pub fn veiled(&self, report: Report) -> Report {
+    pub fn pseudonymise(&self, report: Report) -> Report {
         let report = if self.names { report } else { report.without_display_names() };
         match self.ids {
             AgentIds::Raw => report,
@@ -175,26 +175,27 @@ mod tests {
     #[test]
     fn agents_of_a_report_are_hashed_and_nothing_else() {
         let told = report();
-        let veiled = Privacy { ids: hmac(), names: false }.veiled(told.clone());
-        assert!(veiled.display_names().is_empty());
-        for (row, told_row) in veiled.rows().iter().zip(told.rows().iter()) {
+        let hashed = Privacy { ids: hmac(), names: false }.pseudonymise(told.clone());
+        assert!(hashed.display_names().is_empty());
+        for (row, told_row) in hashed.rows().iter().zip(told.rows().iter()) {
             let agent = told.names().value(told_row.agent);
-            assert_eq!(&**veiled.names().value(row.agent), hmac().of(agent));
-            assert_eq!(veiled.names().value(row.state), told.names().value(told_row.state));
+            assert_eq!(&**hashed.names().value(row.agent), hmac().of(agent));
+            assert_eq!(hashed.names().value(row.state), told.names().value(told_row.state));
             assert_eq!((row.from, row.to, row.count), (told_row.from, told_row.to, told_row.count));
         }
     }
 
     #[test]
     fn names_stay_only_where_they_are_wanted() {
-        let named = Privacy { ids: AgentIds::Raw, names: true }.veiled(report());
+        let named = Privacy { ids: AgentIds::Raw, names: true }.pseudonymise(report());
         assert_eq!(named.display_names(), report().display_names());
-        assert!(Privacy::default().veiled(report()).display_names().is_empty());
+        assert!(Privacy::default().pseudonymise(report()).display_names().is_empty());
     }
 
     #[test]
     fn only_filters_for_one_agent_are_hashed() {
-        let filter = |kind: &str, id: &str| Filter { kind: kind.to_owned(), id: id.to_owned() };
+        let filter =
+            |kind: &str, id: &str| ReportFilter { kind: kind.to_owned(), id: id.to_owned() };
         let (user, team) = (filter("user", "user-1"), filter("team", "user-1"));
         assert_eq!(hmac().of_filter(&team), team);
         assert_eq!(hmac().of_filter(&user).id, hmac().of("user-1"));

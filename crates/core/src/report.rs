@@ -15,7 +15,7 @@ pub use rows::RowTable;
 
 /// Whose history a report tells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Filter {
+pub struct ReportFilter {
     /// The filter's `type`: `user`, or another one that the tenant knows.
     pub kind: String,
     /// The filter's `id`.
@@ -25,7 +25,7 @@ pub struct Filter {
 /// The filter type whose id is an agent's.
 const USER: &str = "user";
 
-impl Filter {
+impl ReportFilter {
     /// The agent that it asks for, if it asks for one agent alone.
     #[must_use]
     pub fn agent(&self) -> Option<&str> {
@@ -109,7 +109,7 @@ impl RowRejection {
 
 /// A row whose strings are in its report's [`Names`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Row {
+pub struct ReportRow {
     /// The agent.
     pub agent: NameId,
     /// The state.
@@ -150,7 +150,7 @@ impl Report {
                 self.display_names.push((agent, name));
             }
         }
-        let row = Row {
+        let row = ReportRow {
             agent,
             state: self.names.intern(&row.state_name),
             skill: self.names.intern(&row.skill_name),
@@ -215,7 +215,7 @@ impl Report {
         let names: Vec<NameId> = later.names.values().map(|name| self.names.intern(name)).collect();
         let place = |id: NameId| names[id.index()];
         for row in later.rows.iter() {
-            self.rows.push(Row {
+            self.rows.push(ReportRow {
                 agent: place(row.agent),
                 state: place(row.state),
                 skill: place(row.skill),

@@ -6,7 +6,7 @@ mod memory;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use memory::{MemoryStore, Shelf};
+pub use memory::{MemoryStore, SharedRecords};
 
 use crate::counts::Record;
 use crate::owner::Owner;

@@ -28,9 +28,15 @@ fn the_least_file_asks_for_all_agents_at_cxones_own_hosts() {
     assert!(api.client.is_some());
     assert_eq!(
         config.targets,
-        [Target { name: "all".into(), filter: Filter { kind: "all".into(), id: String::new() } }]
+        [Target {
+            name: "all".into(),
+            filter: ReportFilter { kind: "all".into(), id: String::new() }
+        }]
     );
-    assert_eq!((config.poll.settle_delay, config.api.rows), (Duration::from_secs(5), Rows::States));
+    assert_eq!(
+        (config.poll.settle_delay, config.api.rows),
+        (Duration::from_secs(5), RowKind::States)
+    );
     assert_eq!(config.quota.requests_per_minute, 60);
     assert!(!format!("{config:?}").contains("s3cret"));
 }

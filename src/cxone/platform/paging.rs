@@ -449,7 +449,7 @@ pub(super) fn is_last(page: &Envelope, received: u64) -> bool {
 mod tests {
     use super::*;
     use crate::cxone::RowList;
-    use cxone_core::report::Filter;
+    use cxone_core::report::ReportFilter;
     use cxone_core::time::Timestamp;
 
     fn paging(hours: u64, user: Option<&str>, calls: Calls) -> Paging<RowList> {
@@ -457,7 +457,10 @@ mod tests {
         let window = Window { from, to: from.plus(Duration::from_secs(3600 * hours)) };
         let (kind, id) = user.map_or(("all", ""), |id| (USER, id));
         Paging::new(
-            ReportRequest { window, filter: Filter { kind: kind.to_owned(), id: id.to_owned() } },
+            ReportRequest {
+                window,
+                filter: ReportFilter { kind: kind.to_owned(), id: id.to_owned() },
+            },
             calls,
         )
     }

@@ -20,7 +20,7 @@ use secrecy::SecretString;
 
 use crate::clock::Clock;
 use cxone_core::plan::fetch::JobId;
-use cxone_core::report::Filter;
+use cxone_core::report::ReportFilter;
 use cxone_core::time::{Timestamp, Window};
 
 use super::{
@@ -193,7 +193,7 @@ pub(super) fn request() -> ReportRequest {
     let window = Window { from: EIGHT.minus(Duration::from_secs(86_400)), to: EIGHT };
     ReportRequest {
         window,
-        filter: Filter { kind: "user".to_owned(), id: "user-abc-123".to_owned() },
+        filter: ReportFilter { kind: "user".to_owned(), id: "user-abc-123".to_owned() },
     }
 }
 

@@ -78,7 +78,7 @@ fn granted() -> Answer {
 
 fn agents() -> ReportRequest {
     let window = Window { from: EIGHT.minus(Duration::from_secs(600)), to: EIGHT };
-    ReportRequest { window, filter: Filter { kind: "all".to_owned(), id: String::new() } }
+    ReportRequest { window, filter: ReportFilter { kind: "all".to_owned(), id: String::new() } }
 }
 
 #[tokio::test(start_paused = true)]

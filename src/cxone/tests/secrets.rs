@@ -105,7 +105,7 @@ async fn an_agent_who_is_not_to_be_told_is_in_no_message() {
     let stage = Stage::logged_in();
     stage.script.next(Answer::new(422, format!("no such user {HIDDEN}")));
     let asked = ReportRequest {
-        filter: Filter { kind: "user".to_owned(), id: HIDDEN.to_owned() },
+        filter: ReportFilter { kind: "user".to_owned(), id: HIDDEN.to_owned() },
         ..request()
     };
     let error = stage.client.submit(&asked).await.unwrap_err().to_string();

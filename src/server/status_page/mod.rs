@@ -11,7 +11,7 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use cxone_core::page::status::{
-    ClockStatus, FeedStatus, PollStatus, RecentError, Standings, TargetStatus,
+    ClockStatus, FeedStatus, PollStatus, RecentError, Status, TargetStatus,
 };
 use cxone_core::time::Timestamp;
 
@@ -40,7 +40,7 @@ pub struct StatusView {
     /// What the quota is.
     pub quota: QuotaStatus,
     /// How what is polled is doing, and the store.
-    pub standings: Standings,
+    pub standings: Status,
     /// When the access token expires; `None` while there is none.
     pub token_expiry: Option<Timestamp>,
     /// Whether the last attempt to get one failed.
@@ -255,7 +255,7 @@ fn write_store(page: &mut String, view: &StatusView) -> fmt::Result {
     let store = view.standings.store;
     let last = Maybe { time: store.last_commit, now: view.now, otherwise: "none since the start" };
     let size = Bytes(store.size_bytes);
-    match (store.works, store.format) {
+    match (store.healthy, store.format) {
         (false, _) => fact(
             page,
             "Store",
@@ -433,11 +433,11 @@ fn write_errors(page: &mut String, view: &StatusView) -> fmt::Result {
 }
 
 fn write_error(page: &mut String, error: &RecentError, now: Timestamp) -> fmt::Result {
-    let befell: Vec<&str> = error.befell.iter().map(|name| &**name).collect();
-    let more = if error.befell_more { " and more" } else { "" };
+    let affected: Vec<&str> = error.affected.iter().map(|name| &**name).collect();
+    let more = if error.affects_more { " and more" } else { "" };
     let reason = error.failure.map_or("throttled", |failure| failure.as_str());
     let last = When { time: error.last, now };
-    write!(page, "<li><p>{last}: {}{more} <span class=\"soft\">{reason}", Names(&befell))?;
+    write!(page, "<li><p>{last}: {}{more} <span class=\"soft\">{reason}", Names(&affected))?;
     if error.times > 1 {
         write!(page, ", {} times, the first {}", error.times, When { time: error.first, now })?;
     }

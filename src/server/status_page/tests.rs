@@ -41,13 +41,13 @@ pub(in crate::server) fn view() -> StatusView {
         series: 1_894,
         series_dropped: 0,
         quota: QuotaStatus { of: QuotaOf::ReportJobs, limit: 10, reserved: 1, demand_ratio: 0.4 },
-        standings: Standings {
+        standings: Status {
             clock: ClockStatus { skew_millis: Some(300), doubted: 0 },
             targets: vec![target("user:user-abc-123"), target("team:team-7")],
             feeds: Vec::new(),
             used_in_last_minute: 7,
             store: StoreStatus {
-                works: true,
+                healthy: true,
                 format: Some(1),
                 size_bytes: 1_600_000,
                 last_commit: Some(at(-9)),
@@ -126,7 +126,7 @@ fn before_anything_is_known_the_page_says_what_it_waits_for() {
         poll: PollStatus::UnderWay(at(-4)),
         ..target("team:team-8")
     };
-    view.standings = Standings { targets: vec![nothing], ..Standings::default() };
+    view.standings = Status { targets: vec![nothing], ..Status::default() };
     view.token_expiry = None;
     let page = page_of(
         &view,
@@ -335,7 +335,7 @@ fn live_feeds_are_shown_where_there_are_any() {
 #[test]
 fn a_store_a_configuration_a_certificate_or_a_token_that_does_not_do_is_told() {
     let mut view = view();
-    view.standings.store.works = false;
+    view.standings.store.healthy = false;
     view.config_refused = Some(at(-60));
     view.web_config_is_right = Some(false);
     view.certificate_expiry = Some(at(-1));

@@ -69,7 +69,7 @@ pub(super) fn verdict(
 pub(super) fn problems(view: &StatusView) -> Vec<Problem> {
     let mut found = Vec::new();
     let standings = &view.standings;
-    if !standings.store.works {
+    if !standings.store.healthy {
         let text = "The store cannot be written to, so nothing is counted until it can: look at the disk's free space and at the rights of the folder.";
         found.push((Severity::Bad, text.to_owned()));
     }

@@ -15,7 +15,7 @@ use super::label::{LabelId, VisitLabel};
 use super::starts::{Index, MINUTE, Places, Start, Starts, minute_of};
 use super::tally::Tally;
 use super::timeline::{Place, Timeline, Told};
-use super::{Asked, Rows, TargetId};
+use super::{RowKind, SubmitOrder, TargetId};
 use crate::time::{Timestamp, Window};
 
 /// Times may be told rounded to seconds: what ended less than this before the horizon is told again
@@ -63,7 +63,7 @@ pub(super) struct Agent {
     pub(super) memberships: Vec<Membership>,
     /// The windows of recent reports that told of it, for those asked earlier that are still to
     /// come.
-    told_in: Vec<(Asked, Window)>,
+    told_in: Vec<(SubmitOrder, Window)>,
     /// What lies before this stands as it was counted.
     settled_to: Timestamp,
     timeline: Timeline,
@@ -79,9 +79,9 @@ pub(super) struct Agent {
 pub(super) struct AgentReport<'a> {
     pub(super) target: TargetId,
     pub(super) target_epoch: Timestamp,
-    pub(super) asked: Asked,
+    pub(super) order: SubmitOrder,
     /// Nothing asked earlier than this is still to come.
-    pub(super) oldest_awaited: Asked,
+    pub(super) oldest_pending: SubmitOrder,
     pub(super) window: Window,
     pub(super) horizon: Timestamp,
     pub(super) rows: &'a [Told],
@@ -129,7 +129,7 @@ impl Agent {
         let rows = book.rules.rows;
         // Whose history could not be read meanwhile is not settled meanwhile.
         let horizon = match self.observed {
-            Some(observed) if rows == Rows::States => {
+            Some(observed) if rows == RowKind::States => {
                 report.horizon.min(observed.minus(book.rules.overlap))
             }
             Some(_) | None => report.horizon,
@@ -148,29 +148,29 @@ impl Agent {
         let newer: Vec<Window> = self
             .told_in
             .iter()
-            .filter(|(asked, _)| *asked > report.asked)
+            .filter(|(order, _)| *order > report.order)
             .map(|(_, window)| *window)
             .collect();
         // Nothing is settled for an agent that is told of for the first time.
         let settled_to = self.observed.map_or(Timestamp::MIN, |_| report.horizon);
         let place = Place { window: report.window, settled_to, newer: &newer };
         match book.rules.rows {
-            Rows::Intervals => {
+            RowKind::Intervals => {
                 noted.revised = self.timeline.replace_intervals(&place, self.observed, &in_time)
             }
-            Rows::Events | Rows::States => {
-                if rows == Rows::States {
+            RowKind::Events | RowKind::States => {
+                if rows == RowKind::States {
                     self.timeline.let_last(report.doubtful, &mut in_time);
                 }
                 noted.revised = self.timeline.replace_events(&place, &in_time)
             }
-            Rows::Buckets => self.take_buckets(report, book),
+            RowKind::Buckets => self.take_buckets(report, book),
         }
         let late =
-            if book.rules.rows == Rows::States { self.timeline.take_ends(&late) } else { late };
+            if book.rules.rows == RowKind::States { self.timeline.take_ends(&late) } else { late };
         noted.late = self.note_late(&late, report, book);
-        self.told_in.retain(|(asked, _)| *asked >= report.oldest_awaited);
-        self.told_in.push((report.asked, report.window));
+        self.told_in.retain(|(order, _)| *order >= report.oldest_pending);
+        self.told_in.push((report.order, report.window));
         self.known_from = self.known_from.min(report.window.from);
         noted
     }
@@ -206,12 +206,12 @@ impl Agent {
     }
 
     /// Nothing is late for an agent that is told of for the first time.
-    fn is_late(&self, row: &Told, rows: Rows, horizon: Timestamp) -> bool {
+    fn is_late(&self, row: &Told, rows: RowKind, horizon: Timestamp) -> bool {
         self.observed.is_some()
             && match rows {
-                Rows::Intervals => row.end.is_some_and(|end| end < horizon),
-                Rows::Events | Rows::States => row.start < horizon,
-                Rows::Buckets => false,
+                RowKind::Intervals => row.end.is_some_and(|end| end < horizon),
+                RowKind::Events | RowKind::States => row.start < horizon,
+                RowKind::Buckets => false,
             }
     }
 
@@ -233,7 +233,7 @@ impl Agent {
 
     /// Counts for good what lies before `horizon`, and forgets the visits that ended there.
     fn settle(&mut self, horizon: Timestamp, observed: Timestamp, book: &Book) {
-        if horizon <= self.settled_to || book.rules.rows == Rows::Buckets {
+        if horizon <= self.settled_to || book.rules.rows == RowKind::Buckets {
             return;
         }
         let spans = book.spans(&self.timeline, observed);
@@ -255,7 +255,7 @@ impl Agent {
         // A start that was rounded down is told a little longer than the visit is unsettled: it is
         // known again, and not late.
         let known_from =
-            if book.rules.rows == Rows::States { horizon.minus(ROUNDED) } else { horizon };
+            if book.rules.rows == RowKind::States { horizon.minus(ROUNDED) } else { horizon };
         let mut spans = spans.iter();
         self.timeline.pieces.retain(|piece| {
             let end = spans.next().map_or(piece.start, |span| span.end);
@@ -293,7 +293,7 @@ impl Agent {
             for series in &mut self.series {
                 (series.settled_entries, series.settled_millis) = (0, 0);
             }
-        } else if book.rules.rows != Rows::Buckets {
+        } else if book.rules.rows != RowKind::Buckets {
             // As near as may be: what state it was counted under is known for the last of it.
             for sum in book.tally(&spans, unsettled) {
                 let known = self.series.iter_mut().find(|series| series.label == sum.label);
@@ -302,7 +302,7 @@ impl Agent {
                 series.settled_millis = series.settled_millis.saturating_sub(sum.millis);
             }
         }
-        self.timeline.cut(known_to, book.rules.rows == Rows::Intervals);
+        self.timeline.cut(known_to, book.rules.rows == RowKind::Intervals);
         self.told_in.iter_mut().for_each(|(_, window)| window.to = window.to.min(known_to));
         if let Some(buckets) = &mut self.buckets {
             buckets.set_back(known_to);
@@ -341,8 +341,8 @@ impl Agent {
     }
 
     /// The place of the newest report that told of it, in the order of asking.
-    pub(super) fn newest_asked(&self) -> Asked {
-        self.told_in.iter().map(|(asked, _)| *asked).max().unwrap_or_default()
+    pub(super) fn newest_order(&self) -> SubmitOrder {
+        self.told_in.iter().map(|(order, _)| *order).max().unwrap_or_default()
     }
 
     /// Every label that it refers to.

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::label::{Label, LabelId, Labels, VisitLabel};
 use super::tally::{self, Joined, Sum, Tally, tally};
 use super::timeline::{Lasts, Span, Timeline};
-use super::{Detail, Rows, Rules};
-use crate::names::{NameId, Names, OTHER, hash_of, own_name};
+use super::{CountingRules, Detail, RowKind};
+use crate::names::{NameId, Names, OTHER, escape_other, hash_of};
 use crate::time::{Timestamp, Window};
 
 /// Copies share what they hold until one of them changes it.
 #[derive(Clone, Debug)]
 pub(super) struct Book {
-    pub(super) rules: Arc<Rules>,
+    pub(super) rules: Arc<CountingRules>,
     pub(super) names: Arc<Names>,
     pub(super) labels: Arc<Labels>,
 }
@@ -22,14 +22,14 @@ pub(super) struct Book {
 const MOST_UNUSED_NAMES: usize = 1_000;
 
 impl Book {
-    pub(super) fn new(rules: Rules) -> Self {
+    pub(super) fn new(rules: CountingRules) -> Self {
         Self { rules: Arc::new(rules), names: Arc::default(), labels: Arc::default() }
     }
 
     /// The label of a state on a skill, taken in if it is new and there is room; else `other`
     /// stands for the skill, and for the state where there are too many of these.
     pub(super) fn intern(&mut self, state: &str, skill: &str) -> VisitLabel {
-        let (state, skill) = (&*own_name(state), &*own_name(skill));
+        let (state, skill) = (&*escape_other(state), &*escape_other(skill));
         if let Some(label) = self.find(state, skill) {
             return label.into();
         }
@@ -155,8 +155,11 @@ impl Book {
     }
 
     pub(super) fn spans(&self, timeline: &Timeline, observed: Timestamp) -> Vec<Span> {
-        let lasts =
-            if self.rules.rows == Rows::States { Lasts::ToNextStart } else { Lasts::ToNextState };
+        let lasts = if self.rules.rows == RowKind::States {
+            Lasts::ToNextStart
+        } else {
+            Lasts::ToNextState
+        };
         let other = self.names.find(OTHER);
         timeline.spans(observed, lasts, |visit| {
             let state = self.labels.label(visit.label).state;
@@ -167,8 +170,8 @@ impl Book {
 
     fn joined(&self) -> Joined {
         match self.rules.rows {
-            Rows::Intervals => Joined::Overlapping,
-            Rows::Events | Rows::States | Rows::Buckets => Joined::Beginning,
+            RowKind::Intervals => Joined::Overlapping,
+            RowKind::Events | RowKind::States | RowKind::Buckets => Joined::Beginning,
         }
     }
 }

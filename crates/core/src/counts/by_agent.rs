@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::book::Book;
 use super::label::{LabelId, VisitLabel};
 use super::timeline::{Told, leave_one_of_each};
-use super::{Applied, Origin, Rows, WRAP_UP};
-use crate::names::{NameId, own_name};
-use crate::report::{Report, Row};
+use super::{ReportOrigin, RowCounts, RowKind, WRAP_UP};
+use crate::names::{NameId, escape_other};
+use crate::report::{Report, ReportRow};
 use crate::time::{Timestamp, Window};
 
 /// The places of a report's rows, sorted by agent: a few bytes a row, for a report may have a
@@ -77,7 +77,7 @@ impl Lasting {
 /// What is gathered while a report is read.
 #[derive(Default)]
 pub(super) struct Reading {
-    pub(super) applied: Applied,
+    pub(super) applied: RowCounts,
     /// The rows that count of the agent that was read last, as the counts need them.
     pub(super) rows: Vec<Told>,
     /// Of these, the one that begins last, if it has no length: it may last all the same.
@@ -153,7 +153,7 @@ impl<'a> ByAgent<'a> {
 
 impl OfAgent<'_> {
     /// The row that begins last; of several, one that has a length.
-    fn last(&self) -> Option<Row> {
+    fn last(&self) -> Option<ReportRow> {
         let rows = self.rows.iter().map(|place| self.report.rows().get(*place as usize));
         rows.max_by_key(|row| (row.from, row.to != Some(row.from)))
     }
@@ -162,15 +162,15 @@ impl OfAgent<'_> {
     /// last row lasts if it has none.
     pub(super) fn read(
         &self,
-        origin: &Origin,
+        origin: &ReportOrigin,
         book: &mut Book,
         lasting: bool,
         reading: &mut Reading,
     ) {
         let last = self.last().filter(|row| row.to == Some(row.from));
         reading.doubtful = None;
-        let is_buckets = book.rules.rows == Rows::Buckets;
-        let mut buckets: HashSet<Row> = HashSet::new();
+        let is_buckets = book.rules.rows == RowKind::Buckets;
+        let mut buckets: HashSet<ReportRow> = HashSet::new();
         reading.rows.clear();
         for place in self.rows {
             let row = self.report.rows().get(*place as usize);
@@ -192,7 +192,7 @@ impl OfAgent<'_> {
                 let is_wrap_up = book.rules.wrap_up.iter().any(|alias| **alias == **state);
                 let state = if is_wrap_up { WRAP_UP } else { state };
                 let label = book.intern(state, skill);
-                if book.find_state(&own_name(state)).is_none() {
+                if book.find_state(&escape_other(state)).is_none() {
                     reading.over_states.insert(row.state);
                 }
                 label
@@ -205,16 +205,16 @@ impl OfAgent<'_> {
             }
             reading.rows.push(Told { label, start: row.from, end, count: row.count });
         }
-        if matches!(book.rules.rows, Rows::Events | Rows::States) {
+        if matches!(book.rules.rows, RowKind::Events | RowKind::States) {
             leave_one_of_each(&mut reading.rows);
         }
     }
 }
 
 /// An interval that reaches its window's end has not ended there.
-fn end_of(row: &Row, window: Window, rows: Rows) -> Option<Timestamp> {
+fn end_of(row: &ReportRow, window: Window, rows: RowKind) -> Option<Timestamp> {
     match rows {
-        Rows::Intervals | Rows::States => row.to.filter(|to| *to < window.to),
-        Rows::Events | Rows::Buckets => row.to,
+        RowKind::Intervals | RowKind::States => row.to.filter(|to| *to < window.to),
+        RowKind::Events | RowKind::Buckets => row.to,
     }
 }

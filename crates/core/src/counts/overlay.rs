@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::book::Book;
 use super::rest::Face;
-use super::{Detail, Show};
+use super::{Detail, SnapshotOptions};
 use crate::live::{Live, LiveAgent};
 use crate::names::{NameId, OTHER};
 use crate::page::snapshot::{
@@ -103,7 +103,7 @@ impl<'a> Overlay<'a> {
     }
 
     /// Adds the agents to those that stand where the history says.
-    pub(super) fn add_to(&self, snapshot: &mut Snapshot, show: &Show) {
+    pub(super) fn add_to(&self, snapshot: &mut Snapshot, show: &SnapshotOptions) {
         snapshot.agents_seen += u64::try_from(self.alone.len()).unwrap_or(u64::MAX);
         let mut by_label: HashMap<(NameId, NameId), u64> =
             self.live.labels().map(|label| (label, 0)).collect();
@@ -145,7 +145,7 @@ impl<'a> Overlay<'a> {
         &self,
         snapshot: &mut Snapshot,
         room: u64,
-        show: &Show,
+        show: &SnapshotOptions,
         known: &HashSet<Fingerprint>,
     ) {
         let Some(observed) = self.observed else { return };
@@ -254,7 +254,7 @@ fn holds(live: &LiveAgent, observed: Timestamp, face: &Face, stale: bool) -> boo
     is_behind || face.observed.is_none_or(|known| observed > known)
 }
 
-fn alone_series(agent: &LiveAgent, show: &Show) -> u64 {
+fn alone_series(agent: &LiveAgent, show: &SnapshotOptions) -> u64 {
     let named = show.agent_info && agent.agent_name.is_some();
     1 + u64::from(agent.start.is_some()) + u64::from(named)
 }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::agent::{Agent, Membership};
 use super::book::Book;
 use super::label::LabelId;
-use super::saved::{Damaged, Record};
+use super::saved::{InvalidRecord, Record};
 use super::starts::Starts;
 use super::{Detail, TargetId};
 use crate::names::NameId;
@@ -69,7 +69,7 @@ impl Resting {
     }
 
     pub(super) fn wake(&self) -> Agent {
-        let agent: Result<Agent, Damaged> = Record::value(&self.record);
+        let agent: Result<Agent, InvalidRecord> = Record::value(&self.record);
         let mut agent = agent.expect("made of an agent, or read as one at the start");
         agent.starts.clone_from(&self.starts);
         agent

@@ -12,8 +12,8 @@ use super::agent::Agent;
 use super::label::{LabelId, Labels};
 use super::rest::Resting;
 use super::starts::{Chunks, is_chunk};
-use super::{Change, Ledger, Progress, Rules, TargetId, Total};
-use crate::report::Filter;
+use super::{Change, CountingRules, Ledger, Progress, TargetId, Total};
+use crate::report::ReportFilter;
 use crate::time::Timestamp;
 
 /// Room that most values fit in, in bytes.
@@ -21,7 +21,7 @@ const ROOM: usize = 256;
 
 /// What a record is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Key {
+pub enum RecordKey {
     /// The version of the format.
     Version,
     /// What the ledger holds beside the other records.
@@ -31,7 +31,7 @@ pub enum Key {
     /// When a label was last used, by its number.
     LabelUse(u32),
     /// A target, by its filter.
-    Target(Filter),
+    Target(ReportFilter),
     /// An agent, by its id.
     Agent(Arc<str>),
     /// Four hours of state changes of an agent, by their number since 1970 and the agent's id:
@@ -42,7 +42,7 @@ pub enum Key {
     /// A submit, by its wall time.
     Submit(Timestamp),
     /// The job that CXone works on for a target, by the target's filter.
-    Job(Filter),
+    Job(ReportFilter),
     /// How the agents' ids are made, when they are not CXone's own.
     AgentIds,
     /// Whose history it is.
@@ -60,7 +60,7 @@ pub struct Record {
 
 /// What a target's record says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SavedTarget {
+pub struct TargetRecord {
     place: usize,
     epoch: Option<Timestamp>,
     watermark: Option<Timestamp>,
@@ -71,7 +71,7 @@ pub struct SavedTarget {
 /// Records that do not make a ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the store holds a record that makes no sense")]
-pub struct Damaged;
+pub struct InvalidRecord;
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -79,7 +79,7 @@ struct Head {
     forget_at: Timestamp,
 }
 
-impl Key {
+impl RecordKey {
     /// The key as bytes: one for the kind, then what tells records of the kind apart.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -123,14 +123,14 @@ impl Key {
     ///
     /// # Errors
     /// When they are none.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Damaged> {
-        let (kind, rest) = bytes.split_first().ok_or(Damaged)?;
-        let number = || rest.try_into().map(u32::from_be_bytes).map_err(|_| Damaged);
-        let text_of = |bytes| std::str::from_utf8(bytes).map_err(|_| Damaged);
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidRecord> {
+        let (kind, rest) = bytes.split_first().ok_or(InvalidRecord)?;
+        let number = || rest.try_into().map(u32::from_be_bytes).map_err(|_| InvalidRecord);
+        let text_of = |bytes| std::str::from_utf8(bytes).map_err(|_| InvalidRecord);
         let text = || text_of(rest);
         let filter = || {
-            let (kind, id) = text()?.split_once('\0').ok_or(Damaged)?;
-            Ok(Filter { kind: kind.to_owned(), id: id.to_owned() })
+            let (kind, id) = text()?.split_once('\0').ok_or(InvalidRecord)?;
+            Ok(ReportFilter { kind: kind.to_owned(), id: id.to_owned() })
         };
         Ok(match kind {
             b'v' => Self::Version,
@@ -141,28 +141,28 @@ impl Key {
             b'a' => Self::Agent(Arc::from(text()?)),
             b's' => Self::Total(number()?),
             b'w' => {
-                let (chunk, name) = rest.split_first_chunk().ok_or(Damaged)?;
+                let (chunk, name) = rest.split_first_chunk().ok_or(InvalidRecord)?;
                 Self::Starts(u32::from_be_bytes(*chunk), Arc::from(text_of(name)?))
             }
             b'q' => Self::Submit(Timestamp::from_millis(
-                rest.try_into().map(i64::from_be_bytes).map_err(|_| Damaged)?,
+                rest.try_into().map(i64::from_be_bytes).map_err(|_| InvalidRecord)?,
             )),
             b'j' => Self::Job(filter()?),
             b'i' => Self::AgentIds,
             b'o' => Self::Owner,
-            _ => return Err(Damaged),
+            _ => return Err(InvalidRecord),
         })
     }
 }
 
-fn filter_bytes(filter: &Filter) -> Vec<u8> {
+fn filter_bytes(filter: &ReportFilter) -> Vec<u8> {
     format!("{}\0{}", filter.kind, filter.id).into_bytes()
 }
 
 impl Record {
     /// `value` at `key`.
     #[must_use]
-    pub fn put(key: &Key, value: &impl Serialize) -> Self {
+    pub fn put(key: &RecordKey, value: &impl Serialize) -> Self {
         Self { key: key.to_bytes(), value: Some(Self::bytes(value)) }
     }
 
@@ -175,7 +175,7 @@ impl Record {
 
     /// Nothing at `key`.
     #[must_use]
-    pub fn delete(key: &Key) -> Self {
+    pub fn delete(key: &RecordKey) -> Self {
         Self { key: key.to_bytes(), value: None }
     }
 
@@ -183,10 +183,10 @@ impl Record {
     ///
     /// # Errors
     /// When it is nothing of the kind.
-    pub fn value<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Damaged> {
+    pub fn value<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, InvalidRecord> {
         match postcard::take_from_bytes(bytes) {
             Ok((value, [])) => Ok(value),
-            Ok(_) | Err(_) => Err(Damaged),
+            Ok(_) | Err(_) => Err(InvalidRecord),
         }
     }
 }
@@ -198,7 +198,7 @@ impl Ledger {
     pub fn records(
         &self,
         change: &Change,
-        filters: &[Filter],
+        filters: &[ReportFilter],
         last_success: Option<Timestamp>,
     ) -> Vec<Record> {
         let mut records =
@@ -217,7 +217,7 @@ impl Ledger {
     #[must_use]
     pub fn all_records(
         &self,
-        filters: &[Filter],
+        filters: &[ReportFilter],
         last_success: &[Option<Timestamp>],
     ) -> Vec<Record> {
         let mut records = vec![self.head_record()];
@@ -233,18 +233,18 @@ impl Ledger {
     }
 
     fn head_record(&self) -> Record {
-        Record::put(&Key::Ledger, &Head { horizon: self.horizon, forget_at: self.forget_at })
+        Record::put(&RecordKey::Ledger, &Head { horizon: self.horizon, forget_at: self.forget_at })
     }
 
     fn target_record(
         &self,
         id: TargetId,
-        filters: &[Filter],
+        filters: &[ReportFilter],
         last_success: Option<Timestamp>,
     ) -> Record {
         let Progress { epoch, watermark, .. } = self.targets[id.index()];
-        let saved = SavedTarget { place: id.index(), epoch, watermark, last_success };
-        Record::put(&Key::Target(filters[id.index()].clone()), &saved)
+        let saved = TargetRecord { place: id.index(), epoch, watermark, last_success };
+        Record::put(&RecordKey::Target(filters[id.index()].clone()), &saved)
     }
 
     /// What is to be written of the labels that were `before`.
@@ -255,7 +255,7 @@ impl Ledger {
         }
         let name = |name| &**self.book.names.value(name);
         for number in 0..now.places().max(before.places()) {
-            let (key, use_key) = (Key::Label(number), Key::LabelUse(number));
+            let (key, use_key) = (RecordKey::Label(number), RecordKey::LabelUse(number));
             match (before.at(number), now.at(number)) {
                 (Some(_), None) => records.extend([Record::delete(&key), Record::delete(&use_key)]),
                 (known, Some((label, used))) => {
@@ -276,9 +276,9 @@ impl Ledger {
     fn agent_records(&self, name: &Arc<str>, before: Option<&Resting>, records: &mut Vec<Record>) {
         let now = self.agents.get(name);
         let record = now.map(|agent| agent.record.to_vec());
-        records.push(Record { key: Key::Agent(Arc::clone(name)).to_bytes(), value: record });
+        records.push(Record { key: RecordKey::Agent(Arc::clone(name)).to_bytes(), value: record });
         let chunk = |number, value: Option<&[u8]>| Record {
-            key: Key::Starts(number, Arc::clone(name)).to_bytes(),
+            key: RecordKey::Starts(number, Arc::clone(name)).to_bytes(),
             value: value.map(<[u8]>::to_vec),
         };
         let before = || before.into_iter().flat_map(|agent| agent.starts.chunks());
@@ -291,7 +291,7 @@ impl Ledger {
     }
 
     fn total_record(&self, label: LabelId) -> Record {
-        let key = Key::Total(label.number());
+        let key = RecordKey::Total(label.number());
         self.totals
             .get(&label)
             .map_or_else(|| Record::delete(&key), |total| Record::put(&key, total))
@@ -300,11 +300,11 @@ impl Ledger {
 
 /// Takes records in, in the order of their keys, and makes a ledger of them.
 #[derive(Debug, Default)]
-pub struct Restored {
+pub struct LedgerLoader {
     head: Option<(Timestamp, Timestamp)>,
     labels: Vec<(u32, String, Option<String>)>,
     used: HashMap<u32, Timestamp>,
-    targets: HashMap<Filter, SavedTarget>,
+    targets: HashMap<ReportFilter, TargetRecord>,
     agents: Vec<RestoredAgent>,
     /// Where the agent behind the one whose starts were told last stands.
     next: usize,
@@ -318,33 +318,33 @@ struct RestoredAgent {
     starts: Chunks,
 }
 
-impl Restored {
+impl LedgerLoader {
     /// Takes in one record of the ledger's; others are nothing to it.
     ///
     /// # Errors
     /// When its value makes no sense.
-    pub fn take(&mut self, key: Key, value: &[u8]) -> Result<(), Damaged> {
+    pub fn take(&mut self, key: RecordKey, value: &[u8]) -> Result<(), InvalidRecord> {
         match key {
-            Key::Ledger => {
+            RecordKey::Ledger => {
                 let head: Head = Record::value(value)?;
                 self.head = Some((head.horizon, head.forget_at));
             }
-            Key::Label(number) => {
+            RecordKey::Label(number) => {
                 let (state, skill) = Record::value(value)?;
                 self.labels.push((number, state, skill));
             }
-            Key::LabelUse(number) => {
+            RecordKey::LabelUse(number) => {
                 self.used.insert(number, Record::value(value)?);
             }
-            Key::Target(filter) => {
+            RecordKey::Target(filter) => {
                 self.targets.insert(filter, Record::value(value)?);
             }
-            Key::Agent(name) => self.agents.push(RestoredAgent {
+            RecordKey::Agent(name) => self.agents.push(RestoredAgent {
                 name,
                 record: value.into(),
                 starts: Chunks::default(),
             }),
-            Key::Starts(chunk, name) => {
+            RecordKey::Starts(chunk, name) => {
                 // Mostly the next one's: agents are told by name, and so are the starts of each
                 // chunk.
                 let place = match self.agents.get(self.next) {
@@ -352,34 +352,39 @@ impl Restored {
                     Some(_) | None => self
                         .agents
                         .binary_search_by(|agent| agent.name.cmp(&name))
-                        .map_err(|_| Damaged)?,
+                        .map_err(|_| InvalidRecord)?,
                 };
                 self.next = place + 1;
-                self.agents[place].starts.take(chunk, value).then_some(()).ok_or(Damaged)?;
+                self.agents[place].starts.take(chunk, value).then_some(()).ok_or(InvalidRecord)?;
             }
-            Key::Total(number) => self.totals.push((number, Record::value(value)?)),
-            Key::Version | Key::Submit(_) | Key::Job(_) | Key::AgentIds | Key::Owner => {}
+            RecordKey::Total(number) => self.totals.push((number, Record::value(value)?)),
+            RecordKey::Version
+            | RecordKey::Submit(_)
+            | RecordKey::Job(_)
+            | RecordKey::AgentIds
+            | RecordKey::Owner => {}
         }
         Ok(())
     }
 
     /// What is known of the target with this filter.
     #[must_use]
-    pub fn target(&self, filter: &Filter) -> Option<SavedTarget> {
+    pub fn target(&self, filter: &ReportFilter) -> Option<TargetRecord> {
         self.targets.get(filter).copied()
     }
 
     /// The filters of targets that are known and not among `filters`.
     #[must_use]
-    pub fn removed(&self, filters: &[Filter]) -> Vec<Filter> {
+    pub fn removed(&self, filters: &[ReportFilter]) -> Vec<ReportFilter> {
         self.targets.keys().filter(|filter| !filters.contains(filter)).cloned().collect()
     }
 
     /// Whether every target has the place that it had, so that agents need not be written again.
     #[must_use]
-    pub fn same_places(&self, filters: &[Filter]) -> bool {
-        let moved =
-            |(filter, saved): (&Filter, &SavedTarget)| filters.get(saved.place) != Some(filter);
+    pub fn same_places(&self, filters: &[ReportFilter]) -> bool {
+        let moved = |(filter, saved): (&ReportFilter, &TargetRecord)| {
+            filters.get(saved.place) != Some(filter)
+        };
         !self.targets.iter().any(moved)
     }
 
@@ -388,7 +393,11 @@ impl Restored {
     ///
     /// # Errors
     /// When the records contradict each other.
-    pub fn into_ledger(mut self, rules: Rules, filters: &[Filter]) -> Result<Ledger, Damaged> {
+    pub fn into_ledger(
+        mut self,
+        rules: CountingRules,
+        filters: &[ReportFilter],
+    ) -> Result<Ledger, InvalidRecord> {
         let mut ledger = Ledger::new(rules, filters.len());
         let mut places: HashMap<usize, usize> = HashMap::new();
         for (place, filter) in filters.iter().enumerate() {
@@ -408,7 +417,7 @@ impl Restored {
         for (number, state, skill) in &self.labels {
             let used = self.used.get(number).copied().or(newest).unwrap_or(Timestamp::MIN);
             if !ledger.book.restore(*number, state, skill.as_deref(), used) {
-                return Err(Damaged);
+                return Err(InvalidRecord);
             }
         }
         for (number, total) in std::mem::take(&mut self.totals) {
@@ -425,7 +434,7 @@ impl Restored {
                 .chunks()
                 .all(|(number, bytes)| is_chunk(number, bytes, agent.series.len()))
             {
-                return Err(Damaged);
+                return Err(InvalidRecord);
             }
             let moved = agent
                 .retarget(|target| places.get(&target.index()).map(|place| TargetId::new(*place)));
@@ -444,7 +453,7 @@ impl Restored {
 }
 
 impl Ledger {
-    fn known_label(&self, label: LabelId) -> Result<LabelId, Damaged> {
-        self.book.labels.knows(label).then_some(label).ok_or(Damaged)
+    fn known_label(&self, label: LabelId) -> Result<LabelId, InvalidRecord> {
+        self.book.labels.knows(label).then_some(label).ok_or(InvalidRecord)
     }
 }

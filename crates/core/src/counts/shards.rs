@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::book::Book;
 use super::overlay::Lived;
 use super::rest::{Face, Resting, Standing};
-use super::{Ledger, Rules, Show, TargetId};
+use super::{CountingRules, Ledger, SnapshotOptions, TargetId};
 use crate::page::snapshot::{Agents, Fingerprint, Shard};
 use crate::time::Timestamp;
 
@@ -120,7 +120,7 @@ impl Ledger {
     pub(super) fn shard(
         &self,
         agents: Vec<Shown>,
-        show: &Show,
+        show: &SnapshotOptions,
         known: &HashSet<Fingerprint>,
     ) -> Shard {
         // All else that a series shows of an agent follows from these: what is known of it,
@@ -140,7 +140,7 @@ impl Ledger {
             .filter_map(|shown| Some((Arc::clone(&shown.name), shown.observed()?)))
             .collect();
         let agent_info = show.agent_info;
-        let Rules { rows, lookback, detail, .. } = &*self.book.rules;
+        let CountingRules { rows, lookback, detail, .. } = &*self.book.rules;
         let labels = self.book.labels.given_up;
         let fingerprint = Fingerprint::of(&(told, agent_info, (rows, lookback, detail), labels));
         Shard {

@@ -20,9 +20,9 @@ use crate::time::Timestamp;
 
 /// What a snapshot says beside the counts, and how much of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Show {
+pub struct SnapshotOptions {
     /// By target, in the order of the configuration.
-    pub targets: Vec<ShownTarget>,
+    pub targets: Vec<TargetHealth>,
     /// How long a state may last, by its name.
     pub limits: BTreeMap<Arc<str>, Duration>,
     /// How many series there may be; single agents over it are left out.
@@ -33,7 +33,7 @@ pub struct Show {
 
 /// How a target is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShownTarget {
+pub struct TargetHealth {
     /// Its name.
     pub name: Arc<str>,
     /// Whether its newest finished job succeeded.
@@ -47,13 +47,17 @@ pub struct ShownTarget {
 impl Ledger {
     /// All that one `/metrics` may say of the contact centre.
     #[must_use]
-    pub fn snapshot(&self, show: &Show) -> Snapshot {
+    pub fn snapshot(&self, show: &SnapshotOptions) -> Snapshot {
         self.snapshot_beside(show, &HashSet::new())
     }
 
     /// The same, for someone who has the shards with these fingerprints: their agents are left out.
     #[must_use]
-    pub fn snapshot_beside(&self, show: &Show, known: &HashSet<Fingerprint>) -> Snapshot {
+    pub fn snapshot_beside(
+        &self,
+        show: &SnapshotOptions,
+        known: &HashSet<Fingerprint>,
+    ) -> Snapshot {
         self.snapshot_under(None, show, known)
     }
 
@@ -63,7 +67,7 @@ impl Ledger {
     pub fn snapshot_under(
         &self,
         live: Option<(&Live, LiveSeries)>,
-        show: &Show,
+        show: &SnapshotOptions,
         known: &HashSet<Fingerprint>,
     ) -> Snapshot {
         let (live, live_series) = live.unzip();
@@ -125,7 +129,7 @@ impl Ledger {
 
     /// What all agents are together; where `overlay` says what holds of an agent, that is not
     /// counted here.
-    fn aggregates(&self, show: &Show, overlay: Option<&Overlay<'_>>) -> Snapshot {
+    fn aggregates(&self, show: &SnapshotOptions, overlay: Option<&Overlay<'_>>) -> Snapshot {
         let mut by_state: HashMap<NameId, u64> = HashMap::new();
         let mut by_label: HashMap<LabelId, u64> = HashMap::new();
         let mut over: BTreeMap<&Arc<str>, u64> =
@@ -208,7 +212,7 @@ impl Ledger {
         own.into_iter().chain(live.iter().flat_map(|live| live.label_sets.clone())).collect()
     }
 
-    fn shown_targets(&self, show: &Show) -> Vec<TargetSeries> {
+    fn shown_targets(&self, show: &SnapshotOptions) -> Vec<TargetSeries> {
         let series = show.targets.iter().zip(&self.targets).map(|(shown, progress)| TargetSeries {
             target: Arc::clone(&shown.name),
             up: shown.up,
@@ -280,6 +284,6 @@ impl Book {
 }
 
 /// An agent is stale when every target that told of it is.
-fn is_stale(face: &Face, show: &Show) -> bool {
+fn is_stale(face: &Face, show: &SnapshotOptions) -> bool {
     face.memberships.iter().all(|membership| show.targets[membership.target.index()].stale)
 }

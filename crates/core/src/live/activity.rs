@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use crate::names::{OTHER, label_value, own_name};
+use crate::names::{OTHER, escape_other, label_value};
 use crate::page::snapshot::{LabelSets, SkillSeries};
 use crate::time::Timestamp;
 
@@ -83,7 +83,7 @@ impl Skills {
     pub fn replace(&mut self, rows: Vec<SkillRow>) {
         let mut skills: BTreeMap<Arc<str>, SkillSeries> = BTreeMap::new();
         for row in rows {
-            let skill: Arc<str> = Arc::from(own_name(&label_value(&row.skill)));
+            let skill: Arc<str> = Arc::from(escape_other(&label_value(&row.skill)));
             let SkillRow { queue, oldest, agents, inside, outside, level, goal, .. } = row;
             let told = SkillSeries {
                 skill: Arc::clone(&skill),

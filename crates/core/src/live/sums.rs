@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::Live;
-use crate::names::{NameId, OTHER, own_name};
+use crate::names::{NameId, OTHER, escape_other};
 use crate::page::snapshot::{LabelSets, TeamAgents};
 
 /// More reasons than this are told as one.
@@ -70,7 +70,7 @@ impl Live {
     /// Reasons that the tenant has, whether anybody gives them or not.
     pub fn know_reasons<'a>(&mut self, reasons: impl IntoIterator<Item = &'a str>) {
         for reason in reasons {
-            let reason = self.names.intern(&own_name(reason));
+            let reason = self.names.intern(&escape_other(reason));
             self.reasons.insert(reason);
         }
     }

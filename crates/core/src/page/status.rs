@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 
 /// How everything that is polled is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standings {
+pub struct Status {
     /// In the order of the configuration.
     pub targets: Vec<TargetStatus>,
     /// The live feeds, where the dialect has any.
@@ -94,7 +94,7 @@ pub struct FeedStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreStatus {
     /// Whether the newest commit succeeded.
-    pub works: bool,
+    pub healthy: bool,
     /// The version of its format; `None` when it is in memory only.
     pub format: Option<u32>,
     /// How much room it takes, in bytes.
@@ -105,7 +105,7 @@ pub struct StoreStatus {
 
 impl Default for StoreStatus {
     fn default() -> Self {
-        Self { works: true, format: None, size_bytes: 0, last_commit: None }
+        Self { healthy: true, format: None, size_bytes: 0, last_commit: None }
     }
 }
 
@@ -129,16 +129,17 @@ pub struct RecentError {
     /// How often it happened.
     pub times: u64,
     /// The targets or feeds that it befell, the first of them.
-    pub befell: Vec<Arc<str>>,
+    pub affected: Vec<Arc<str>>,
     /// Whether it befell more than these.
-    pub befell_more: bool,
+    pub affects_more: bool,
 }
 
 impl RecentError {
     /// Whether this is the same error again. How long to wait, or a number in what CXone says, does
     /// not make it another.
     fn is(&self, whom: &str, failure: Option<Failure>, message: &str) -> bool {
-        let is_only_ones = self.befell.len() == 1 && !self.befell_more && &*self.befell[0] == whom;
+        let is_only_ones =
+            self.affected.len() == 1 && !self.affects_more && &*self.affected[0] == whom;
         self.failure == failure
             && (is_only_ones || without_digits(&self.message).eq(without_digits(message)))
     }
@@ -168,17 +169,17 @@ impl RecentErrors {
             first: at,
             last: at,
             times: 0,
-            befell: Vec::new(),
-            befell_more: false,
+            affected: Vec::new(),
+            affects_more: false,
         });
         message.clone_into(&mut error.message);
         error.last = at;
         error.times = error.times.saturating_add(1);
-        if !error.befell.contains(whom) {
-            if error.befell.len() < MOST_NAMED {
-                error.befell.push(Arc::clone(whom));
+        if !error.affected.contains(whom) {
+            if error.affected.len() < MOST_NAMED {
+                error.affected.push(Arc::clone(whom));
             } else {
-                error.befell_more = true;
+                error.affects_more = true;
             }
         }
         self.0.insert(0, error);
@@ -226,7 +227,7 @@ mod tests {
         }
         let told: Vec<_> = errors.newest_first().collect();
         assert_eq!(
-            (told.len(), told[0].times, told[0].befell.len(), told[0].befell_more),
+            (told.len(), told[0].times, told[0].affected.len(), told[0].affects_more),
             (1, 50, MOST_NAMED, true)
         );
         errors.note(at(60), &Arc::from("team:1"), None, "CXone answered 401 1 times");

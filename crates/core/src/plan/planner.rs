@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::counts::{Asked, Origin, TargetId};
+use crate::counts::{ReportOrigin, SubmitOrder, TargetId};
 use crate::page::status::JobEnd;
 use crate::plan::backoff::{Backoff, Random};
 use crate::plan::fetch::{
@@ -59,7 +59,7 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// What it was asked for.
-    pub origin: Origin,
+    pub origin: ReportOrigin,
     /// Event time before its window that no report will cover.
     pub gap: Duration,
     /// Whether the window ended before what was already there to be asked for.
@@ -80,7 +80,7 @@ pub struct Ended {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedJob {
     id: String,
-    asked: Asked,
+    order: SubmitOrder,
     window: Window,
     gap_millis: u64,
     behind: bool,
@@ -89,14 +89,14 @@ pub struct SavedJob {
 impl SavedJob {
     /// Its place in the order of asking.
     #[must_use]
-    pub const fn asked(&self) -> Asked {
-        self.asked
+    pub const fn order(&self) -> SubmitOrder {
+        self.order
     }
 }
 
 /// What an earlier process left of a target.
 #[derive(Clone, Debug, Default)]
-pub struct Left {
+pub struct PreviousRun {
     /// The wall time of its last success.
     pub last_success: Option<Timestamp>,
     /// Whether its newest finished job seems to have failed since.
@@ -128,7 +128,7 @@ struct Target {
 
 #[derive(Debug)]
 struct Job {
-    asked: Asked,
+    order: SubmitOrder,
     begun: Monotonic,
     planned: Planned,
     fetch: Fetch,
@@ -147,7 +147,7 @@ pub struct Planner {
     held_until: Monotonic,
     throttles: Backoff,
     random: Random,
-    asked: Asked,
+    order: SubmitOrder,
     quota_wait: Duration,
     /// Whether something could not be asked for since it is not known what time it is at CXone.
     doubts_clock: bool,
@@ -185,7 +185,7 @@ impl Planner {
             held_until: now,
             throttles: throttle_backoff(),
             random,
-            asked: Asked::default(),
+            order: SubmitOrder::default(),
             quota_wait: Duration::ZERO,
             doubts_clock: false,
             looks: 0,
@@ -233,10 +233,10 @@ impl Planner {
             self.looks = 0;
             let probes = target.tries_newest();
             if self.rules.asking == Asking::Pages {
-                self.asked.0 += 1;
+                self.order.0 += 1;
                 let mut fetch = Fetch::paged(self.rules.timing, now);
                 fetch.sent(now);
-                target.job = Some(Job { asked: self.asked, begun: now, planned, fetch, probes });
+                target.job = Some(Job { order: self.order, begun: now, planned, fetch, probes });
                 return Some(Action::Page(id, planned.window));
             }
             if let Err(free) = self.quota.take(now) {
@@ -251,9 +251,9 @@ impl Planner {
                 self.quota_wait += now.since(target.due);
             }
             let job = target.job.get_or_insert_with(|| {
-                self.asked.0 += 1;
+                self.order.0 += 1;
                 let fetch = Fetch::new(self.rules.timing);
-                Job { asked: self.asked, begun: now, planned, fetch, probes }
+                Job { order: self.order, begun: now, planned, fetch, probes }
             });
             job.fetch.sent(now);
             return Some(Action::Submit(id, planned.window));
@@ -286,14 +286,14 @@ impl Planner {
 
     /// What the target's job, which CXone works on, was asked for.
     #[must_use]
-    pub fn origin(&self, id: TargetId) -> Option<Origin> {
+    pub fn origin(&self, id: TargetId) -> Option<ReportOrigin> {
         let job = self.targets[id.index()].job.as_ref()?;
-        let oldest_awaited =
-            self.targets.iter().filter_map(|target| target.job.as_ref()).map(|job| job.asked).min();
-        Some(Origin {
+        let oldest_pending =
+            self.targets.iter().filter_map(|target| target.job.as_ref()).map(|job| job.order).min();
+        Some(ReportOrigin {
             target: id,
-            asked: job.asked,
-            oldest_awaited: oldest_awaited.unwrap_or(job.asked),
+            order: job.order,
+            oldest_pending: oldest_pending.unwrap_or(job.order),
             window: job.planned.window,
         })
     }
@@ -349,7 +349,7 @@ impl Planner {
         let id = job.fetch.id()?.as_str().to_owned();
         Some(SavedJob {
             id,
-            asked: job.asked,
+            order: job.order,
             window: job.planned.window,
             gap_millis: millis(job.planned.gap),
             behind: job.planned.behind,
@@ -363,7 +363,7 @@ impl Planner {
         &mut self,
         now: Now,
         id: TargetId,
-        left: &Left,
+        left: &PreviousRun,
         watermark: Option<Timestamp>,
     ) -> bool {
         let target = &mut self.targets[id.index()];
@@ -382,7 +382,7 @@ impl Planner {
         };
         let job_id = JobId::parse(&job.id).filter(|_| fits && *age < self.rules.timing.timeout);
         let Some(job_id) = job_id else { return false };
-        self.asked = self.asked.max(job.asked);
+        self.order = self.order.max(job.order);
         let planned = Planned {
             window: job.window,
             gap: Duration::from_millis(job.gap_millis),
@@ -392,15 +392,15 @@ impl Planner {
         };
         let fetch = Fetch::resumed(self.rules.timing, job_id, now.instant, *age);
         let begun = now.instant.before(*age);
-        target.job = Some(Job { asked: job.asked, begun, planned, fetch, probes: false });
+        target.job = Some(Job { order: job.order, begun, planned, fetch, probes: false });
         true
     }
 
     /// Takes note of what an earlier process submitted so long ago, and of the place of its last
     /// report in the order of asking.
-    pub fn remember(&mut self, now: Monotonic, submit_ages: &[Duration], newest: Asked) {
+    pub fn remember(&mut self, now: Monotonic, submit_ages: &[Duration], newest: SubmitOrder) {
         self.quota.remember(now, submit_ages);
-        self.asked = self.asked.max(newest);
+        self.order = self.order.max(newest);
     }
 
     /// When [`Planner::next`] will have something to do, or a target turns stale, unless a reply

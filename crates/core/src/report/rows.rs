@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
 
-use super::Row;
+use super::ReportRow;
 use crate::names::NameId;
 use crate::time::Timestamp;
 
@@ -42,7 +42,7 @@ struct Packed {
 
 impl RowTable {
     /// Puts a row in.
-    pub(super) fn push(&mut self, row: Row) {
+    pub(super) fn push(&mut self, row: ReportRow) {
         let length = row.to.map_or(LASTS, |to| {
             let length = to
                 .millis()
@@ -92,7 +92,7 @@ impl RowTable {
     /// # Panics
     /// When there are not so many.
     #[must_use]
-    pub fn get(&self, place: usize) -> Row {
+    pub fn get(&self, place: usize) -> ReportRow {
         let Packed { from, agent, label, count, length } =
             self.pieces[place / PIECE][place % PIECE];
         let (state, skill) = self.labels[label as usize];
@@ -101,11 +101,11 @@ impl RowTable {
             LONG => self.ends.get(&place).copied(),
             millis => Some(Timestamp::from_millis(from.millis() + i64::from(millis))),
         };
-        Row { agent, state, skill, count, from, to }
+        ReportRow { agent, state, skill, count, from, to }
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Row> + '_ {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = ReportRow> + '_ {
         (0..self.len()).map(|place| self.get(place))
     }
 
@@ -141,7 +141,7 @@ mod tests {
         ) {
             let mut names = Names::default();
             let ids: Vec<NameId> = ["a", "b", "c", "d"].map(|name| names.intern(name)).into();
-            let row = |&(agent, state, skill, count, from, length): &(usize, usize, usize, u32, i64, Option<i64>)| Row {
+            let row = |&(agent, state, skill, count, from, length): &(usize, usize, usize, u32, i64, Option<i64>)| ReportRow {
                 agent: ids[agent],
                 state: ids[state],
                 skill: ids[skill],
@@ -149,12 +149,12 @@ mod tests {
                 from: Timestamp::from_millis(from),
                 to: length.map(|length| Timestamp::from_millis(from + length)),
             };
-            let rows: Vec<Row> = rows.iter().map(row).collect();
+            let rows: Vec<ReportRow> = rows.iter().map(row).collect();
             let mut table = RowTable::default();
             rows.iter().for_each(|row| table.push(*row));
             prop_assert_eq!(table.len(), rows.len());
             prop_assert_eq!(table.is_empty(), rows.is_empty());
-            prop_assert_eq!(table.iter().collect::<Vec<Row>>(), rows);
+            prop_assert_eq!(table.iter().collect::<Vec<ReportRow>>(), rows);
         }
     }
 
@@ -162,7 +162,7 @@ mod tests {
     fn many_rows_stand_in_several_pieces() {
         let mut names = Names::default();
         let id = names.intern("a");
-        let row = |from: i64| Row {
+        let row = |from: i64| ReportRow {
             agent: id,
             state: id,
             skill: id,

@@ -9,7 +9,7 @@ use crate::counts::Record;
 
 /// What a [`MemoryStore`] keeps; it outlives the store, as a file does.
 #[derive(Clone, Debug, Default)]
-pub struct Shelf(Arc<(Mutex<Contents>, Condvar)>);
+pub struct SharedRecords(Arc<(Mutex<Contents>, Condvar)>);
 
 #[derive(Debug, Default)]
 struct Contents {
@@ -18,7 +18,7 @@ struct Contents {
     hanging: bool,
 }
 
-impl Shelf {
+impl SharedRecords {
     /// Lets commits fail, as on a full disk, or work again.
     pub fn set_full(&self, full: bool) {
         self.lock().full = full;
@@ -44,13 +44,13 @@ impl Shelf {
 /// Keeps records on a shelf.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    shelf: Shelf,
+    shelf: SharedRecords,
 }
 
 impl MemoryStore {
     /// A store of what is on `shelf`.
     #[must_use]
-    pub const fn on(shelf: Shelf) -> Self {
+    pub const fn on(shelf: SharedRecords) -> Self {
         Self { shelf }
     }
 }

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::{Agent, Buckets, Membership, Series};
-use crate::counts::Asked;
+use crate::counts::SubmitOrder;
 use crate::counts::label::{LabelId, Labels};
-use crate::counts::saved::{Damaged, Record};
+use crate::counts::saved::{InvalidRecord, Record};
 use crate::counts::starts::{Places, Start, Starts};
 use crate::counts::timeline::Timeline;
 use crate::time::{Timestamp, Window};
@@ -18,7 +18,7 @@ struct AgentOfVersion1 {
     known_from: Timestamp,
     last_told: Timestamp,
     memberships: Vec<Membership>,
-    told_in: Vec<(Asked, Window)>,
+    told_in: Vec<(SubmitOrder, Window)>,
     settled_to: Timestamp,
     timeline: Timeline,
     series: Vec<Series>,
@@ -39,20 +39,23 @@ impl Agent {
     pub(in crate::counts) fn from_version_1(
         record: &[u8],
         labels: &Labels,
-    ) -> Result<Self, Damaged> {
+    ) -> Result<Self, InvalidRecord> {
         let told: AgentOfVersion1 = Record::value(record)?;
         if told.series.iter().any(|series| !labels.knows(series.label)) {
-            return Err(Damaged);
+            return Err(InvalidRecord);
         }
         let mut minute = 0_u32;
         let mut starts = Vec::with_capacity(told.starts.len());
         for start in &told.starts {
-            minute = minute.checked_add(start.minute).ok_or(Damaged)?;
-            let place =
-                told.series.iter().position(|series| series.label == start.label).ok_or(Damaged)?;
+            minute = minute.checked_add(start.minute).ok_or(InvalidRecord)?;
+            let place = told
+                .series
+                .iter()
+                .position(|series| series.label == start.label)
+                .ok_or(InvalidRecord)?;
             starts.push(Start {
                 minute,
-                place: u32::try_from(place).map_err(|_| Damaged)?,
+                place: u32::try_from(place).map_err(|_| InvalidRecord)?,
                 count: start.count,
             });
         }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::{One, first, ledger, origin, report, row, show};
-use crate::counts::{Detail, Ledger, Rows};
+use crate::counts::{Detail, Ledger, RowKind};
 use crate::report::RawRow;
 
 #[test]
 fn buckets_count_each_window_once_and_the_first_only_for_the_lookback() {
-    let mut one = One::new(Rows::Buckets, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Buckets, Detail::AgentSkill);
     let bucket = |count, from, to| RawRow { count, ..row("user-1", "Ready", "", from, Some(to)) };
     one.read(0, 1_000, &[bucket(7, 0, 1_000)]);
     assert_eq!(one.counts("Ready", ""), (0, 0));
@@ -21,7 +21,7 @@ fn buckets_count_each_window_once_and_the_first_only_for_the_lookback() {
 
 #[test]
 fn a_bucket_that_is_told_twice_counts_once_and_two_names_of_wrap_up_are_two() {
-    let mut one = One::new(Rows::Buckets, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Buckets, Detail::AgentSkill);
     let bucket =
         |state, count, from, to| RawRow { count, ..row("user-1", state, "", from, Some(to)) };
     one.read(0, 1_000, &[bucket("ACW", 1, 0, 1_000)]);
@@ -39,7 +39,7 @@ fn a_bucket_that_is_told_twice_counts_once_and_two_names_of_wrap_up_are_two() {
 
 #[test]
 fn two_targets_with_the_same_agent_count_its_buckets_once() {
-    let mut ledger = ledger(Rows::Buckets, Detail::AgentSkill, 0, 2);
+    let mut ledger = ledger(RowKind::Buckets, Detail::AgentSkill, 0, 2);
     let bucket = |count, from, to| RawRow { count, ..row("user-1", "Ready", "", from, Some(to)) };
     ledger.apply(&origin(0, 1, 0, 1_000), &report(&[bucket(7, 0, 1_000)]));
     ledger.apply(&origin(1, 2, 0, 1_100), &report(&[bucket(8, 0, 1_100)]));
@@ -50,7 +50,7 @@ fn two_targets_with_the_same_agent_count_its_buckets_once() {
 
 #[test]
 fn buckets_of_an_agent_that_moved_to_another_target_are_counted_from_there_on() {
-    let mut ledger = ledger(Rows::Buckets, Detail::AgentSkill, 0, 2);
+    let mut ledger = ledger(RowKind::Buckets, Detail::AgentSkill, 0, 2);
     let bucket =
         |agent, count, from, to| RawRow { count, ..row(agent, "Ready", "", from, Some(to)) };
     ledger.apply(&origin(0, 1, 0, 1_000), &report(&[bucket("user-1", 7, 0, 1_000)]));

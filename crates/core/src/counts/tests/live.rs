@@ -23,7 +23,7 @@ fn lives(agent: &str, state: &str, skill: &str, start: Option<i64>) -> LiveRow {
 /// One target, known up to 10,000: user-1 is in Ready since 5,000, user-2 left Lunch at 6,000 and
 /// is in no state since.
 fn history() -> One {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
     one.read(
         900,
@@ -42,7 +42,7 @@ fn live(observed: i64, rows: &[LiveRow]) -> Live {
     live
 }
 
-fn over(one: &One, live: &Live, show: &Show) -> Snapshot {
+fn over(one: &One, live: &Live, show: &SnapshotOptions) -> Snapshot {
     one.ledger.snapshot_under(Some((live, LiveSeries::default())), show, &HashSet::new())
 }
 
@@ -230,7 +230,7 @@ fn where_the_history_is_stale_the_live_state_stands_alone() {
 #[test]
 fn an_agent_is_over_the_limit_by_its_own_live_observation_and_not_by_time_that_passes() {
     let one = history();
-    let show = Show {
+    let show = SnapshotOptions {
         limits: BTreeMap::from([(Arc::from("Wrap-up"), Duration::from_secs(3))]),
         ..show(1)
     };
@@ -251,7 +251,7 @@ fn agents_that_only_the_live_feed_knows_are_left_out_whole_where_there_is_no_roo
         (3..9).map(|number| lives(&format!("user-{number}"), "Ready", "", Some(9_000))).collect();
     let live = live(20_000, &rows);
     let whole = over(&one, &live, &show(1));
-    let limited = over(&one, &live, &Show { max_series: whole.series() - 1, ..show(1) });
+    let limited = over(&one, &live, &SnapshotOptions { max_series: whole.series() - 1, ..show(1) });
     assert!(limited.series() < whole.series() && limited.series_dropped > 0);
     assert_eq!(limited.series() + limited.series_dropped, whole.series());
     assert_eq!(
@@ -276,7 +276,7 @@ proptest! {
         is_stale in prop::bool::weighted(0.1),
     ) {
         const AGENTS: [&str; 8] = ["user-0", "user-1", "user-2", "user-3", "user-4", "user-5", "user-6", "user-7"];
-        let mut one = One::new(Rows::Events, Detail::AgentSkill);
+        let mut one = One::new(RowKind::Events, Detail::AgentSkill);
         let rows: Vec<_> = visits.iter().map(|(agent, state, skill, start, lasted)| {
             row(AGENTS[*agent], STATES[*state], SKILLS[*skill], *start, lasted.map(|lasted| start + lasted))
         }).collect();
@@ -284,7 +284,7 @@ proptest! {
         let mut live = Live::new(Vec::new(), Privacy::default());
         live.replace(told.iter().map(|(agent, state, skill, start)| lives(AGENTS[*agent], STATES[*state], SKILLS[*skill], *start)).collect(), at(observed));
         live.set_stale(is_stale);
-        let show = Show { limits: BTreeMap::from([(Arc::from("Lunch"), Duration::from_secs(2))]), ..show(1) };
+        let show = SnapshotOptions { limits: BTreeMap::from([(Arc::from("Lunch"), Duration::from_secs(2))]), ..show(1) };
         let history = one.ledger.snapshot(&show);
         let shown = over(&one, &live, &show);
 

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Applied, Asked, Detail, LabelLimits, Ledger, Origin, Rows, Rules, Show, ShownTarget, TargetId,
+    CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowCounts, RowKind, SnapshotOptions,
+    SubmitOrder, TargetHealth, TargetId,
 };
 use crate::page::snapshot::{AgentSeries, LabelSeries, Snapshot};
 use crate::report::{RawRow, Report};
@@ -23,11 +24,11 @@ pub(super) fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-pub(super) fn ledger(rows: Rows, detail: Detail, overlap: i64, targets: usize) -> Ledger {
+pub(super) fn ledger(rows: RowKind, detail: Detail, overlap: i64, targets: usize) -> Ledger {
     let overlap = Duration::from_millis(u64::try_from(overlap).expect("positive"));
     let wrap_up = vec!["Wrap-up".to_owned(), "ACW".to_owned()];
     Ledger::new(
-        Rules {
+        CountingRules {
             rows,
             lookback: Duration::from_secs(3600),
             overlap,
@@ -39,12 +40,12 @@ pub(super) fn ledger(rows: Rows, detail: Detail, overlap: i64, targets: usize) -
     )
 }
 
-pub(super) fn origin(target: usize, asked: usize, from: i64, to: i64) -> Origin {
-    let asked = Asked(u64::try_from(asked).expect("small"));
-    Origin {
+pub(super) fn origin(target: usize, order: usize, from: i64, to: i64) -> ReportOrigin {
+    let order = SubmitOrder(u64::try_from(order).expect("small"));
+    ReportOrigin {
         target: TargetId::new(target),
-        asked,
-        oldest_awaited: asked,
+        order,
+        oldest_pending: order,
         window: Window { from: at(from), to: at(to) },
     }
 }
@@ -74,14 +75,14 @@ pub(super) fn report(rows: &[RawRow<'_>]) -> Report {
     report
 }
 
-pub(super) fn show(targets: usize) -> Show {
-    let target = |index: usize| ShownTarget {
+pub(super) fn show(targets: usize) -> SnapshotOptions {
+    let target = |index: usize| TargetHealth {
         name: Arc::from(format!("target-{index}")),
         up: true,
         last_success: None,
         stale: false,
     };
-    Show {
+    SnapshotOptions {
         targets: (0..targets).map(target).collect(),
         limits: BTreeMap::new(),
         max_series: 200_000,
@@ -97,17 +98,17 @@ pub(super) fn first(snapshot: &Snapshot) -> AgentSeries {
 /// A ledger with one target, and its reports in order.
 struct One {
     ledger: Ledger,
-    asked: usize,
+    order: usize,
 }
 
 impl One {
-    fn new(rows: Rows, detail: Detail) -> Self {
-        Self { ledger: ledger(rows, detail, 100, 1), asked: 0 }
+    fn new(rows: RowKind, detail: Detail) -> Self {
+        Self { ledger: ledger(rows, detail, 100, 1), order: 0 }
     }
 
-    fn read(&mut self, from: i64, to: i64, rows: &[RawRow<'_>]) -> Applied {
-        self.asked += 1;
-        self.ledger.apply(&origin(0, self.asked, from, to), &report(rows)).0
+    fn read(&mut self, from: i64, to: i64, rows: &[RawRow<'_>]) -> RowCounts {
+        self.order += 1;
+        self.ledger.apply(&origin(0, self.order, from, to), &report(rows)).0
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -133,7 +134,7 @@ impl One {
 
 #[test]
 fn the_first_report_shows_its_label_sets_at_zero() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(
         0,
         1_000,
@@ -148,7 +149,7 @@ fn the_first_report_shows_its_label_sets_at_zero() {
 
 #[test]
 fn a_visit_that_began_before_the_epoch_is_time_but_no_entry() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
     one.read(
         900,
@@ -161,7 +162,7 @@ fn a_visit_that_began_before_the_epoch_is_time_but_no_entry() {
 
 #[test]
 fn a_row_cut_at_its_windows_start_is_the_visit_that_reaches_there() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, Some(1_000))]);
     one.read(
         900,
@@ -179,7 +180,7 @@ fn a_row_cut_at_its_windows_start_is_the_visit_that_reaches_there() {
 
 #[test]
 fn a_row_cut_at_its_windows_start_with_nothing_known_adds_time_and_no_entry() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-2", "Ready", "", 10, None)]);
     one.read(900, 1_500, &[row("user-1", "Ready", "", 900, None)]);
     assert_eq!(one.counts("Ready", ""), (0, 500));
@@ -188,7 +189,7 @@ fn a_row_cut_at_its_windows_start_with_nothing_known_adds_time_and_no_entry() {
 
 #[test]
 fn a_visit_that_starts_exactly_at_a_later_windows_start_stays_one_entry() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
     one.read(
         900,
@@ -201,7 +202,7 @@ fn a_visit_that_starts_exactly_at_a_later_windows_start_stays_one_entry() {
 
 #[test]
 fn neighbours_in_one_state_are_two_visits_and_a_visit_of_no_length_is_one_entry() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
     let rows = [
         row("user-1", "Lunch", "", 200, Some(1_100)),
@@ -226,7 +227,7 @@ fn several_skills_at_once_are_one_visit_each_and_with_detail_agent_one() {
         (Detail::AgentSkill, vec![("English", 1, 200), ("Spanish", 1, 300)]),
         (Detail::Agent, vec![("", 1, 300)]),
     ] {
-        let mut one = One::new(Rows::Intervals, detail);
+        let mut one = One::new(RowKind::Intervals, detail);
         one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, Some(500))]);
         one.read(900, 2_000, &rows);
         one.read(1_900, 9_000, &[row("user-1", "Lunch", "", 8_000, None)]);
@@ -261,7 +262,7 @@ fn time_on_several_skills_counts_once_for_the_agent_and_once_over_all_agents() {
         row("user-2", "Ready", "English", 1_000, Some(1_100)),
     ];
     for detail in [Detail::AgentSkill, Detail::Agent, Detail::Aggregate] {
-        let mut one = One::new(Rows::Intervals, detail);
+        let mut one = One::new(RowKind::Intervals, detail);
         one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, Some(500))]);
         one.read(900, 2_000, &rows);
         let snapshot = one.snapshot();
@@ -279,7 +280,7 @@ fn time_on_several_skills_counts_once_for_the_agent_and_once_over_all_agents() {
 
 #[test]
 fn a_late_row_counts_when_it_comes() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
     one.read(900, 1_500, &[row("user-1", "Lunch", "", 200, Some(1_450))]);
     one.read(
@@ -295,7 +296,7 @@ fn a_late_row_counts_when_it_comes() {
 
 #[test]
 fn a_revision_never_lets_a_counter_fall_and_is_counted() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, Some(1_000))]);
     one.read(900, 2_000, &[row("user-1", "Ready", "", 1_950, Some(1_990))]);
     let applied = one.read(1_900, 2_500, &[row("user-1", "Training", "", 1_950, Some(1_960))]);
@@ -310,7 +311,7 @@ fn a_revision_never_lets_a_counter_fall_and_is_counted() {
 fn a_repeated_report_changes_nothing() {
     let rows =
         [row("user-1", "Ready", "", 1_000, Some(1_450)), row("user-1", "Wrap-up", "", 1_450, None)];
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[]);
     one.read(900, 1_500, &rows);
     let before = one.snapshot();
@@ -324,7 +325,7 @@ fn a_repeated_report_changes_nothing() {
 
 #[test]
 fn every_name_of_wrap_up_becomes_one_state() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(
         0,
         1_000,
@@ -337,7 +338,7 @@ fn every_name_of_wrap_up_becomes_one_state() {
 #[test]
 fn an_aggregated_row_adds_its_count_at_its_start_and_is_rejected_where_its_window_may_have_cut_it()
 {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
     let bucket = |from| RawRow { count: 4, ..row("user-1", "Ready", "", from, Some(1_400)) };
     let applied = one.read(900, 1_500, &[bucket(1_200), bucket(900)]);
@@ -349,7 +350,7 @@ fn an_aggregated_row_adds_its_count_at_its_start_and_is_rejected_where_its_windo
 
 #[test]
 fn a_count_of_zero_adds_nothing() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[RawRow { count: 0, ..row("user-1", "Ready", "", 200, None) }]);
     assert!(first(&one.snapshot()).labels.is_empty());
     assert_eq!(one.snapshot().agents_seen, 1);
@@ -357,7 +358,7 @@ fn a_count_of_zero_adds_nothing() {
 
 #[test]
 fn an_agent_that_the_newest_report_leaves_out_has_no_state_and_stands_still() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Ready", "", 200, None)]);
     one.read(900, 2_000, &[row("user-2", "Ready", "", 950, None)]);
     let snapshot = one.snapshot();
@@ -369,7 +370,7 @@ fn an_agent_that_the_newest_report_leaves_out_has_no_state_and_stands_still() {
 
 #[test]
 fn with_events_an_agent_that_is_not_mentioned_is_still_where_it_was() {
-    let mut one = One::new(Rows::Events, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Events, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Ready", "", 200, None)]);
     one.read(900, 2_000, &[]);
     let snapshot = one.snapshot();
@@ -380,7 +381,7 @@ fn with_events_an_agent_that_is_not_mentioned_is_still_where_it_was() {
 
 #[test]
 fn one_state_at_a_time_ends_where_the_next_row_begins_whatever_its_state() {
-    let mut one = One::new(Rows::States, Detail::AgentSkill);
+    let mut one = One::new(RowKind::States, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Unavailable", "", 200, Some(1_000))]);
     one.read(900, 2_000, &[row("user-1", "Unavailable", "", 1_300, None)]);
     one.read(1_900, 3_000, &[row("user-1", "Ready", "", 2_500, None)]);
@@ -394,7 +395,7 @@ fn one_state_at_a_time_ends_where_the_next_row_begins_whatever_its_state() {
 
 #[test]
 fn the_end_of_a_state_that_began_before_the_window_is_taken_and_is_not_late() {
-    let mut one = One::new(Rows::States, Detail::AgentSkill);
+    let mut one = One::new(RowKind::States, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Ready", "", 200, Some(1_500))]);
     for (from, to) in [(900, 2_000), (1_900, 3_000)] {
         let applied = one.read(from, to, &[row("user-1", "Ready", "", 200, Some(to + 7))]);
@@ -411,7 +412,7 @@ fn a_visit_of_no_length_takes_no_time_from_another_at_the_same_instant() {
     let twins = |ends: &[Option<i64>]| {
         ends.iter().map(|end| row("user-1", "Ready", "", 1_200, *end)).collect::<Vec<_>>()
     };
-    for rows in [Rows::States, Rows::Events] {
+    for rows in [RowKind::States, RowKind::Events] {
         for ends in [
             &[Some(1_200), None][..],
             &[None, Some(1_200)],
@@ -435,7 +436,7 @@ fn a_visit_of_no_length_takes_no_time_from_another_at_the_same_instant() {
 
 #[test]
 fn what_lasts_may_be_told_with_no_length() {
-    let mut one = One::new(Rows::States, Detail::AgentSkill);
+    let mut one = One::new(RowKind::States, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Ready", "", 200, Some(200))]);
     one.read(900, 2_000, &[]);
     assert_eq!(one.counts("Ready", ""), (0, 1_000));
@@ -451,7 +452,7 @@ fn what_lasts_may_be_told_with_no_length() {
 
 #[test]
 fn a_last_visit_of_no_length_is_one_where_others_are_told_with_a_length() {
-    let mut one = One::new(Rows::States, Detail::AgentSkill);
+    let mut one = One::new(RowKind::States, Detail::AgentSkill);
     let others = ["user-2", "user-3"].map(|agent| row(agent, "Break", "", 300, Some(800)));
     let rows = [&others[..], &[row("user-1", "Ready", "", 700, Some(700))]].concat();
     one.read(0, 1_000, &rows);
@@ -461,7 +462,7 @@ fn a_last_visit_of_no_length_is_one_where_others_are_told_with_a_length() {
 
 #[test]
 fn a_row_that_was_counted_is_not_late_though_its_start_is_rounded_down() {
-    let mut one = One::new(Rows::States, Detail::AgentSkill);
+    let mut one = One::new(RowKind::States, Detail::AgentSkill);
     one.read(0, 10_000, &[row("user-1", "Break", "", 1_000, Some(11_000))]);
     // It began at 11.9 s.
     let rounded = row("user-1", "Ready", "", 11_000, Some(11_000));
@@ -474,14 +475,14 @@ fn a_row_that_was_counted_is_not_late_though_its_start_is_rounded_down() {
 
 #[test]
 fn whose_history_was_not_read_is_known_no_further_and_counts_later() {
-    let mut one = One::new(Rows::States, Detail::AgentSkill);
+    let mut one = One::new(RowKind::States, Detail::AgentSkill);
     let first = ["user-1", "user-2"].map(|agent| row(agent, "Ready", "", 200, None));
     one.read(0, 1_000, &first);
     let mut only = |from: i64, to: i64, agents: &[&str], rows: &[RawRow<'_>]| {
         let mut report = report(rows);
         report.cover(agents);
-        one.asked += 1;
-        let applied = one.ledger.apply(&origin(0, one.asked, from, to), &report).0;
+        one.order += 1;
+        let applied = one.ledger.apply(&origin(0, one.order, from, to), &report).0;
         let seen = |agent: &str| {
             let snapshot = one.ledger.snapshot(&show(1));
             let told = snapshot.agents().find(|told| &*told.agent == agent).expect("known");
@@ -502,7 +503,7 @@ fn whose_history_was_not_read_is_known_no_further_and_counts_later() {
 
 #[test]
 fn the_state_now_is_the_visit_with_the_latest_start_and_ties_go_by_name() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     let rows = [
         row("user-1", "Ready", "English", 300, None),
         row("user-1", "Lunch", "", 500, None),
@@ -521,7 +522,7 @@ fn the_state_now_is_the_visit_with_the_latest_start_and_ties_go_by_name() {
 
 #[test]
 fn an_agent_is_over_the_limit_at_its_own_observed_time() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(
         0,
         400_000,
@@ -538,7 +539,7 @@ fn an_agent_is_over_the_limit_at_its_own_observed_time() {
 
 #[test]
 fn a_stale_targets_agents_leave_the_floor_but_keep_their_counters() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Ready", "", 200, None)]);
     one.read(900, 2_000, &[row("user-1", "Ready", "", 200, None)]);
     let mut show = show(1);
@@ -556,7 +557,7 @@ fn a_stale_targets_agents_leave_the_floor_but_keep_their_counters() {
 
 #[test]
 fn the_series_limit_leaves_out_whole_agents_and_keeps_the_aggregates() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     let agents = ["user-3", "user-1", "user-2"];
     one.read(0, 1_000, &agents.map(|agent| row(agent, "Ready", "", 200, None)));
     let all = one.snapshot();
@@ -564,7 +565,7 @@ fn the_series_limit_leaves_out_whole_agents_and_keeps_the_aggregates() {
         all.agents().map(|agent| agent.agent.to_string()).collect::<Vec<_>>(),
         ["user-1", "user-2", "user-3"]
     );
-    let limited = one.ledger.snapshot(&Show { max_series: all.series() - 1, ..show(1) });
+    let limited = one.ledger.snapshot(&SnapshotOptions { max_series: all.series() - 1, ..show(1) });
     assert_eq!(limited.agents().count(), 2);
     assert_eq!(limited.states, all.states);
     assert_eq!(limited.series() + limited.series_dropped, all.series());
@@ -573,7 +574,7 @@ fn the_series_limit_leaves_out_whole_agents_and_keeps_the_aggregates() {
 
 #[test]
 fn what_ended_before_the_horizon_is_late() {
-    let mut ledger = ledger(Rows::Intervals, Detail::AgentSkill, 100, 1);
+    let mut ledger = ledger(RowKind::Intervals, Detail::AgentSkill, 100, 1);
     ledger.apply(&origin(0, 1, 0, 1_000), &report(&[row("user-1", "Ready", "", 200, None)]));
     ledger.apply(&origin(0, 2, 900, 2_000), &report(&[row("user-1", "Ready", "", 200, None)]));
     let (applied, _) = ledger.apply(
@@ -588,7 +589,7 @@ fn what_ended_before_the_horizon_is_late() {
 
 #[test]
 fn a_finished_visit_is_measured_once() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Ready", "", 200, None)]);
     let rows = [
         row("user-1", "Ready", "", 200, Some(1_100)),
@@ -615,7 +616,7 @@ fn a_finished_visit_is_measured_once() {
 #[test]
 fn an_agent_without_a_row_for_thirty_days_is_forgotten_and_the_totals_stay() {
     const DAY: i64 = 24 * 3600 * 1000;
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Ready", "", 200, Some(300))]);
     one.read(900, 2_000, &[row("user-1", "Ready", "", 1_200, Some(1_300))]);
     one.read(1_900, 30 * DAY, &[row("user-2", "Ready", "", 5_000, Some(5_001))]);

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::{Detail, LabelLimits, Ledger, Rows};
+use super::super::{Detail, LabelLimits, Ledger, RowKind};
 use super::{at, ledger, origin, report, row, show};
-use crate::report::{Filter, RawRow};
+use crate::report::{RawRow, ReportFilter};
 use crate::store::{MemoryStore, Store};
 use crate::time::Window;
 
@@ -313,15 +313,15 @@ proptest! {
     /// Arbitrary windows, overlaps, orders of reading, repeated, late and revised rows.
     #[test]
     fn the_ledger_equals_a_replay_over_an_array_of_milliseconds(reports in prop::collection::vec(model_report(), 1..12)) {
-        let mut ledger = ledger(Rows::Intervals, Detail::AgentSkill, OVERLAP, 2);
+        let mut ledger = ledger(RowKind::Intervals, Detail::AgentSkill, OVERLAP, 2);
         let mut model = Model { horizon: i64::MIN, ..Model::default() };
         let order = reading_order(&reports);
         for (read, &asked) in order.iter().enumerate() {
             let told = &reports[asked];
-            let oldest_awaited = order[read..].iter().min().copied().unwrap_or(asked);
+            let oldest_pending = order[read..].iter().min().copied().unwrap_or(asked);
             let rows: Vec<RawRow<'_>> = told.rows.iter().map(raw).collect();
             let mut from = origin(told.target, asked + 1, told.from, told.to);
-            from.oldest_awaited = super::super::Asked(u64::try_from(oldest_awaited).expect("small") + 1);
+            from.oldest_pending = super::super::SubmitOrder(u64::try_from(oldest_pending).expect("small") + 1);
             ledger.apply(&from, &report(&rows));
             model.read(u64::try_from(asked).expect("small") + 1, told);
             for (key, counts) in published(&ledger, 2) {
@@ -581,11 +581,11 @@ struct Kept {
 }
 
 impl Kept {
-    fn filters() -> Vec<Filter> {
-        ["1", "2"].map(|id| Filter { kind: "team".to_owned(), id: id.to_owned() }).to_vec()
+    fn filters() -> Vec<ReportFilter> {
+        ["1", "2"].map(|id| ReportFilter { kind: "team".to_owned(), id: id.to_owned() }).to_vec()
     }
 
-    fn apply(&mut self, origin: &super::super::Origin, rows: &[RawRow<'_>], fate: Fate) {
+    fn apply(&mut self, origin: &super::super::ReportOrigin, rows: &[RawRow<'_>], fate: Fate) {
         let before = (fate == Fate::NotKept).then(|| self.everything());
         let (_, change) = self.ledger.apply(origin, &report(rows));
         if let Some(before) = before {
@@ -636,16 +636,16 @@ fn poll_within(
     first: i64,
 ) -> (Ledger, i64, i64) {
     let (rows, overlap) = match telling {
-        Telling::Cut | Telling::Whole => (Rows::Intervals, OVERLAP),
-        Telling::EventsWithEnd | Telling::EventsWithoutEnd => (Rows::Events, OVERLAP),
-        Telling::Buckets => (Rows::Buckets, 0),
-        Telling::States(..) => (Rows::States, OVERLAP),
+        Telling::Cut | Telling::Whole => (RowKind::Intervals, OVERLAP),
+        Telling::EventsWithEnd | Telling::EventsWithoutEnd => (RowKind::Events, OVERLAP),
+        Telling::Buckets => (RowKind::Buckets, 0),
+        Telling::States(..) => (RowKind::States, OVERLAP),
     };
     let mut ledger = ledger(rows, Detail::AgentSkill, overlap, 2);
     Arc::make_mut(&mut ledger.book.rules).labels = limits;
     let mut kept = Kept { ledger, store: MemoryStore::default() };
     let mut now = first;
-    let mut waiting: Option<(super::super::Origin, Vec<RawRow<'static>>)> = None;
+    let mut waiting: Option<(super::super::ReportOrigin, Vec<RawRow<'static>>)> = None;
     let ended = truth.iter().map(|visit| visit.end).filter(|end| *end < FOREVER);
     let last_visit = ended.map(|end| end + OVERLAP).max().unwrap_or(0);
     let calm = |target, pause| PollAt { target, pause, fate: Fate::None };
@@ -664,7 +664,7 @@ fn poll_within(
         let mut this = origin(target, asked + 1, from, now);
         let rows = tell(truth, telling, this.window, now);
         if let Some((held, _)) = &waiting {
-            this.oldest_awaited = held.asked;
+            this.oldest_pending = held.order;
         }
         if fate == Fate::Overtaken && waiting.is_none() {
             waiting = Some((this, rows));
@@ -672,7 +672,7 @@ fn poll_within(
         }
         kept.apply(&this, &rows, fate);
         if let Some((mut held, rows)) = waiting.take() {
-            held.oldest_awaited = held.asked;
+            held.oldest_pending = held.order;
             kept.apply(&held, &rows, Fate::None);
         }
     }

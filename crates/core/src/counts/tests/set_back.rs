@@ -1,7 +1,7 @@
 //! A watermark that a clock which was ahead has put into the future.
 
 use super::{One, at, row};
-use crate::counts::{Detail, Rows, TargetId};
+use crate::counts::{Detail, RowKind, TargetId};
 use crate::report::RawRow;
 
 const TARGET: TargetId = TargetId::new(0);
@@ -9,11 +9,11 @@ const TARGET: TargetId = TargetId::new(0);
 #[test]
 fn what_comes_after_the_watermark_was_set_back_counts_as_if_nothing_had_happened() {
     // As (kind of rows, rows that tell of the future, or none but the lasting one).
-    for rows in [Rows::Intervals, Rows::Events, Rows::States] {
+    for rows in [RowKind::Intervals, RowKind::Events, RowKind::States] {
         let mut one = One::new(rows, Detail::AgentSkill);
         one.read(0, 1_000, &[row("user-1", "Ready", "", 500, None)]);
         one.ledger.set_passed(at(2_000));
-        let lasting = if rows == Rows::Intervals { 500 } else { 1_500 };
+        let lasting = if rows == RowKind::Intervals { 500 } else { 1_500 };
         one.read(900, 9_000, &[row("user-1", "Ready", "", lasting, None)]);
         assert!(one.counts("Ready", "").1 >= 7_500, "it is said to last until 9,000");
 
@@ -36,11 +36,11 @@ fn what_comes_after_the_watermark_was_set_back_counts_as_if_nothing_had_happened
             ],
         );
         assert_eq!(one.counts("Break", ""), (1, 450), "{rows:?}");
-        let starts = if rows == Rows::Intervals { 1 } else { 2 };
+        let starts = if rows == RowKind::Intervals { 1 } else { 2 };
         assert_eq!(one.counts("Ready", "").0, starts, "{rows:?}");
         one.read(2_900, 20_000, &[row("user-1", "Ready", "", 2_500, None)]);
         assert_eq!(one.counts("Break", ""), (1, 450), "{rows:?}");
-        if rows == Rows::Intervals {
+        if rows == RowKind::Intervals {
             // From 1,000, the epoch, to 2,050, and from 2,500: the truth has caught up.
             assert_eq!(one.counts("Ready", ""), (1, 1_050 + 17_500));
         }
@@ -49,7 +49,7 @@ fn what_comes_after_the_watermark_was_set_back_counts_as_if_nothing_had_happened
 
 #[test]
 fn what_was_reported_has_happened_and_does_not_count_again_whoever_says_that_it_is_to_come() {
-    for rows in [Rows::Intervals, Rows::Events, Rows::States] {
+    for rows in [RowKind::Intervals, RowKind::Events, RowKind::States] {
         let mut one = One::new(rows, Detail::AgentSkill);
         let told = [
             row("user-1", "Ready", "", 500, Some(2_000)),
@@ -63,7 +63,7 @@ fn what_was_reported_has_happened_and_does_not_count_again_whoever_says_that_it_
         // What is settled is forgotten but for its sums.
         one.ledger.set_back(TARGET, at(1_500));
         assert_eq!(one.ledger.watermark(TARGET), Some(at(8_900)), "{rows:?}");
-        let from = if rows == Rows::Intervals { 0 } else { 1 };
+        let from = if rows == RowKind::Intervals { 0 } else { 1 };
         one.read(1_400, 9_000, &told[from..]);
         assert_eq!([one.counts("Ready", ""), one.counts("Break", "")], counts, "{rows:?}");
     }
@@ -71,7 +71,7 @@ fn what_was_reported_has_happened_and_does_not_count_again_whoever_says_that_it_
 
 #[test]
 fn an_epoch_in_the_future_goes_back_too_and_counting_begins_there() {
-    let mut one = One::new(Rows::Intervals, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(5_000, 9_000, &[row("user-1", "Ready", "", 500, None)]);
     one.read(8_900, 9_500, &[row("user-1", "Ready", "", 500, None)]);
     one.ledger.set_back(TARGET, at(2_000));
@@ -84,7 +84,7 @@ fn an_epoch_in_the_future_goes_back_too_and_counting_begins_there() {
 
 #[test]
 fn buckets_of_the_future_are_asked_for_again_and_count_once() {
-    let mut one = One::new(Rows::Buckets, Detail::AgentSkill);
+    let mut one = One::new(RowKind::Buckets, Detail::AgentSkill);
     let bucket = |count, from, to| RawRow { count, ..row("user-1", "Ready", "", from, Some(to)) };
     one.read(0, 1_000, &[bucket(7, 0, 1_000)]);
     // Asked at 2,000, so that only three had happened.
@@ -96,7 +96,7 @@ fn buckets_of_the_future_are_asked_for_again_and_count_once() {
 
 #[test]
 fn a_first_window_in_slices_counts_from_where_the_whole_one_ends() {
-    for rows in [Rows::Intervals, Rows::Events] {
+    for rows in [RowKind::Intervals, RowKind::Events] {
         let mut one = One::new(rows, Detail::AgentSkill);
         one.ledger.set_epoch(TARGET, at(1_000));
         one.read(0, 500, &[row("user-1", "Ready", "", 200, Some(300))]);

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{Detail, Ledger, Restored, Rules};
+use super::super::{CountingRules, Detail, Ledger, LedgerLoader};
 use super::show;
-use crate::counts::Key;
+use crate::counts::RecordKey;
 use crate::page::snapshot::{AgentSeries, Snapshot};
-use crate::report::Filter;
+use crate::report::ReportFilter;
 
 /// Compares what `ledger` shows, with and without stale targets, with what its agents and its
 /// records say.
-pub(super) fn check(ledger: &Ledger, filters: &[Filter]) {
+pub(super) fn check(ledger: &Ledger, filters: &[ReportFilter]) {
     let by_state = from_records(ledger, filters, Detail::Agent);
     let scratch = from_records(ledger, filters, ledger.book.rules.detail);
     for stale in [[false, false], [true, false], [false, true], [true, true]] {
@@ -46,15 +46,17 @@ pub(super) fn check(ledger: &Ledger, filters: &[Filter]) {
     }
 }
 
-fn from_records(ledger: &Ledger, filters: &[Filter], detail: Detail) -> Ledger {
-    let mut restored = Restored::default();
+fn from_records(ledger: &Ledger, filters: &[ReportFilter], detail: Detail) -> Ledger {
+    let mut restored = LedgerLoader::default();
     let mut records = ledger.all_records(filters, &[None, None]);
     records.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     for record in records {
         let value = record.value.expect("a record of something");
-        restored.take(Key::from_bytes(&record.key).expect("a key"), &value).expect("sound");
+        restored.take(RecordKey::from_bytes(&record.key).expect("a key"), &value).expect("sound");
     }
-    restored.into_ledger(Rules { detail, ..(*ledger.book.rules).clone() }, filters).expect("sound")
+    restored
+        .into_ledger(CountingRules { detail, ..(*ledger.book.rules).clone() }, filters)
+        .expect("sound")
 }
 
 /// Fingerprints mean nothing to another ledger, and how many labels the newest reports had over the
