@@ -138,11 +138,7 @@ fn every_alert_says_for_whom_it_is_how_bad_it_is_and_what_to_do() {
             .unwrap_or_else(|error| panic!("{runbook}: {error}"));
         assert!(page.starts_with(&format!("# {name}\n")), "{runbook}");
         let headings: Vec<&str> = page.lines().filter(|line| line.starts_with("## ")).collect();
-        assert_eq!(
-            headings,
-            ["## What it means", "## What to look at", "## What to do"],
-            "{runbook}"
-        );
+        assert_eq!(headings, ["## Meaning", "## Diagnosis", "## Mitigation"], "{runbook}");
         assert!(page.contains("```promql\n"), "{runbook}: no query to look at");
         runbooks.insert(runbook.to_owned());
     }
