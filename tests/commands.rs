@@ -27,7 +27,7 @@ fn store_of(folder: &Path, agents: &[&str]) {
 }
 
 #[test]
-fn erase_forgets_an_agent_by_its_id_or_by_the_one_in_the_metrics() {
+fn erase_accepts_the_agents_id_or_the_one_in_the_metrics() {
     let folder = tempfile::tempdir().unwrap();
     let (store, config) = (folder.path().join("data"), folder.path().join("c.yml"));
     let key = "0123456789abcdef0123456789abcdef";
@@ -55,7 +55,7 @@ fn erase_forgets_an_agent_by_its_id_or_by_the_one_in_the_metrics() {
 }
 
 #[test]
-fn erase_waits_for_no_exporter_and_makes_no_store() {
+fn erase_does_not_wait_for_an_exporter_and_creates_no_store() {
     let folder = tempfile::tempdir().unwrap();
     let storage = format!("--storage.path={}", folder.path().join("data").display());
     let (code, _, complaint) = run(&["erase", "--agent", "user-1", &storage]);
@@ -97,7 +97,7 @@ fn an_address_in_use_names_the_flag_that_changes_it() {
 }
 
 #[test]
-fn every_command_has_a_page_of_the_manual_and_every_shell_its_completions() {
+fn every_command_has_a_man_page_and_every_shell_its_completions() {
     let (code, page, _) = run(&["man"]);
     assert_eq!(code, 0);
     for command in ["serve", "demo", "history", "check", "simulate", "erase", "completions", "man"]

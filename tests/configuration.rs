@@ -188,7 +188,7 @@ fn a_file_is_loaded_with_its_secret_beside_it() {
 }
 
 #[test]
-fn a_file_that_is_missing_too_large_or_no_text_is_told() {
+fn a_missing_oversized_or_non_text_file_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("exporter.yml");
     let message =
@@ -218,7 +218,7 @@ fn the_documented_keys_of_the_web_configuration_are_the_real_ones() {
 }
 
 #[test]
-fn the_documented_web_configuration_is_right_as_far_as_it_goes_without_its_files() {
+fn the_documented_web_configuration_is_valid_apart_from_missing_files() {
     let document = include_str!("../docs/web-configuration.md");
     let (_, rest) = document.split_once("```yaml\n").expect("the example is there");
     let (text, _) = rest.split_once("```").expect("it ends");

@@ -182,7 +182,7 @@ impl Site {
     }
 
     /// Lets an exporter live up to a moment of chance. Returns what it said.
-    fn live_and_die(&self, chance: &mut Chance, last: &mut Page) -> String {
+    fn run_until_killed(&self, chance: &mut Chance, last: &mut Page) -> String {
         let mut exporter = self.start();
         let polls = || self.simulator.counters().requests_to(self.spoken.endpoint());
         let said = |what: &str| exporter.stderr().matches(what).count();
@@ -281,7 +281,7 @@ fn no_count_is_lost_or_doubled_however_often_the_process_is_killed() {
 }
 
 #[test]
-fn nor_is_one_of_the_platforms() {
+fn no_platform_count_is_lost_or_doubled_however_often_the_process_is_killed() {
     kill_again_and_again(Spoken::Platform, number("CRASH_KILLS").unwrap_or(12));
 }
 
@@ -295,7 +295,7 @@ fn kill_again_and_again(spoken: Spoken, kills: u64) {
     let (mut chance, mut last) = (Chance::new(seed), Page::default());
     let (mut read, mut taken_up, mut submitted) = (0, 0, 0);
     for _ in 0..kills {
-        let said = site.live_and_die(&mut chance, &mut last);
+        let said = site.run_until_killed(&mut chance, &mut last);
         for wrong in ["panicked", "level=error", "damaged", "store"] {
             assert!(!said.contains(wrong), "{said}");
         }

@@ -92,7 +92,7 @@ fn relative_links(prose: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 #[test]
-fn every_relative_link_leads_to_a_file_and_a_heading() {
+fn every_relative_link_resolves() {
     let pages = files(&[".md"]);
     let mut links = 0;
     for (page, text) in &pages {
@@ -149,7 +149,7 @@ fn installed(folder: &str) -> BTreeMap<PathBuf, PathBuf> {
 }
 
 #[test]
-fn every_link_of_the_installed_documentation_leads_to_an_installed_file() {
+fn every_link_in_the_installed_documentation_resolves() {
     let files = installed("usr/share/doc/cxone-exporter/");
     let mut links = 0;
     for (page, source) in &files {
@@ -175,7 +175,7 @@ fn every_link_of_the_installed_documentation_leads_to_an_installed_file() {
 }
 
 #[test]
-fn the_unit_for_several_tenants_differs_in_the_tenant_alone() {
+fn the_unit_template_differs_only_in_the_tenant() {
     let unit = |name| fs::read_to_string(root().join("deploy/systemd").join(name)).expect("text");
     let template = unit("cxone-exporter@.service");
     let (comment, template) = template.split_at(template.find("[Unit]").expect("a section"));
@@ -190,7 +190,7 @@ fn the_unit_for_several_tenants_differs_in_the_tenant_alone() {
 }
 
 #[test]
-fn every_runbook_that_an_alert_names_is_there() {
+fn every_runbook_named_by_an_alert_exists() {
     let rules =
         fs::read_to_string(root().join("alerts/cxone-exporter.rules.yml")).expect("the rules");
     let named: BTreeSet<&str> =
@@ -320,7 +320,7 @@ fn what_a_runbook_cites_exists() {
 }
 
 #[test]
-fn a_base_makes_every_runbooks_address_absolute() {
+fn a_base_url_makes_every_runbook_url_absolute() {
     let rules =
         fs::read_to_string(root().join("alerts/cxone-exporter.rules.yml")).expect("the rules");
     let command = "'s#runbook_url: #&https://git.example.org/cxone-exporter/#'";
@@ -380,7 +380,7 @@ fn exporter_call(line: &str) -> Option<Vec<String>> {
 }
 
 #[test]
-fn a_shells_line_is_read_as_the_exporter_gets_it() {
+fn shell_lines_are_split_as_a_shell_splits_them() {
     let call = |line| exporter_call(line).map(|words| words.join(" "));
     assert_eq!(
         call("cxone-exporter history --user 'a b' > c.csv"),
@@ -413,7 +413,7 @@ fn every_command_line_in_the_documentation_is_accepted() {
 }
 
 #[test]
-fn every_configuration_in_the_documentation_is_right() {
+fn every_configuration_in_the_documentation_is_valid() {
     let mut seen = 0;
     for (page, text) in files(&[".md"]) {
         for block in
@@ -548,7 +548,7 @@ fn named(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn documentation_alerts_and_dashboards_name_no_metric_that_is_not_there() {
+fn documentation_alerts_and_dashboards_name_only_existing_metrics() {
     let mut known: BTreeSet<String> = ALL.iter().map(|family| family.name.to_owned()).collect();
     for histogram in ALL.iter().filter(|family| family.kind == Kind::Histogram) {
         known.extend(
@@ -586,7 +586,7 @@ fn the_documented_faults_are_the_real_ones_with_their_probabilities() {
 }
 
 #[test]
-fn the_documented_spans_of_faults_are_the_real_ones() {
+fn the_documented_fault_durations_are_the_real_ones() {
     let faults = Faults::default();
     let real = [
         ("retry-after", faults.retry_after),

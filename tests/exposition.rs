@@ -130,7 +130,7 @@ fn labels<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> 
 }
 
 #[test]
-fn a_full_page_is_sound_in_both_formats_and_holds_every_family_of_the_snapshot() {
+fn a_full_page_is_valid_in_both_formats_and_contains_every_family() {
     let rendered = render(snapshot(&["user-1", "user-2"], &["Ready", "Wrap-up"], "Sales"), None);
     for (format, dialect) in FORMATS {
         let page = strict::parse(&plain(rendered.page(format, &OWN.into())), dialect).unwrap();
@@ -202,7 +202,7 @@ fn a_full_page_is_sound_in_both_formats_and_holds_every_family_of_the_snapshot()
 }
 
 #[test]
-fn both_formats_tell_the_same_samples() {
+fn both_formats_contain_the_same_samples() {
     let rendered = render(snapshot(&["user-1"], &["Ready"], ""), None);
     let [openmetrics, text] = FORMATS.map(|(format, dialect)| {
         strict::parse(&plain(rendered.page(format, &OWN.into())), dialect).unwrap().samples
@@ -211,7 +211,7 @@ fn both_formats_tell_the_same_samples() {
 }
 
 #[test]
-fn an_empty_snapshot_gives_a_sound_page_without_empty_heads() {
+fn an_empty_snapshot_gives_a_valid_page_without_empty_families() {
     let rendered = render(Snapshot::default(), None);
     for (format, dialect) in FORMATS {
         let page =
@@ -271,7 +271,7 @@ fn gzip_and_python_unpack_the_page() {
 }
 
 #[test]
-fn promtool_finds_no_fault_in_text_0_0_4() {
+fn promtool_accepts_text_0_0_4() {
     let rendered =
         render(snapshot(&["user-1", "a\"b\\c\nd", "🎧"], &["Ready", "Wrap-up"], "Sales"), None);
     let page = plain(rendered.page(Format::Text, &OWN.into()));
@@ -302,7 +302,7 @@ fn run(program: &str, arguments: &[&str], input: &[u8]) -> Option<(bool, Vec<u8>
 }
 
 #[test]
-fn the_strict_reader_finds_faults() {
+fn the_strict_parser_finds_errors() {
     let head = "# HELP x_total X.\n# TYPE x_total counter\n";
     let other = "# HELP y Y.\n# TYPE y gauge\ny 1\n";
     let histogram = "# HELP h H.\n# TYPE h histogram\n";
@@ -362,7 +362,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
 
     #[test]
-    fn hostile_names_come_through_unharmed(agents in prop::collection::vec(hostile(), 1..4), state in hostile(), skill in hostile()) {
+    fn hostile_names_survive_the_round_trip(agents in prop::collection::vec(hostile(), 1..4), state in hostile(), skill in hostile()) {
         let names: Vec<&str> = agents.iter().map(String::as_str).collect();
         let rendered = render(snapshot(&names, &[&state], &skill), None);
         for (format, dialect) in FORMATS {

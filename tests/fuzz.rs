@@ -155,7 +155,7 @@ fn no_web_configuration_breaks_a_promise() {
 }
 
 #[test]
-fn every_target_has_its_seeds_its_program_and_is_known_to_cargo_fuzz() {
+fn every_fuzz_target_has_seeds_a_program_and_a_manifest_entry() {
     let manifest = fs::read_to_string(folder("Cargo.toml")).unwrap();
     for (name, _) in bodies::TARGETS {
         assert!(folder("seeds").join(name).read_dir().unwrap().next().is_some());

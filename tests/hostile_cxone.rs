@@ -278,7 +278,7 @@ fn ask(dialect: Dialect, server: &Hostile) -> Result<(usize, u64), ApiError> {
 }
 
 #[track_caller]
-fn assert_told_well(error: &ApiError) {
+fn assert_well_described(error: &ApiError) {
     let told = error.to_string();
     assert!(
         told.len() < 3_000 && !told.contains(SECRET) && !told.contains(TOKEN),
@@ -291,12 +291,12 @@ fn assert_told_well(error: &ApiError) {
 #[track_caller]
 fn failure(dialect: Dialect, token: Answer, rest: Answer) -> Option<Failure> {
     let error = ask(dialect, &Hostile::new(token, rest)).expect_err("it is no report");
-    assert_told_well(&error);
+    assert_well_described(&error);
     error.kind.failure()
 }
 
 #[test]
-fn bodies_that_never_end_are_ended_at_the_limits() {
+fn endless_bodies_are_cut_off_at_the_limits() {
     for dialect in BOTH {
         let begin = dialect.around().0;
         let spaces = endless(OK, begin, |_| " ".repeat(64 << 10));
@@ -377,7 +377,7 @@ fn bombs_are_defused_at_the_limits() {
 }
 
 #[test]
-fn names_without_number_take_no_more_memory_than_the_limits_let_them() {
+fn countless_names_use_no_more_memory_than_the_limits_allow() {
     let filler = "n".repeat(40);
     for dialect in BOTH {
         let (begin, end) = dialect.around();
@@ -391,7 +391,7 @@ fn names_without_number_take_no_more_memory_than_the_limits_let_them() {
 }
 
 #[test]
-fn numbers_out_of_range_cost_their_rows() {
+fn numbers_out_of_range_reject_their_rows() {
     let begin = Dialect::Reports.around().0;
     let with = |members: &str| {
         format!(r#"{{"userId":"u","stateName":"s","dateFrom":"2023-10-27T07:00:00Z",{members}}}"#)
@@ -465,7 +465,7 @@ fn redirects_are_not_followed_wherever_they_lead() {
 }
 
 #[test]
-fn addresses_in_answers_lead_no_token_away() {
+fn urls_in_answers_never_receive_the_token() {
     let elsewhere = Hostile::new(token(), token());
     let away = &elsewhere.address;
     let (begin, _) = Dialect::Platform.around();

@@ -251,7 +251,7 @@ fn time(page: &Page, series: &str) -> f64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn live_states_make_what_is_now_and_history_the_counters() {
+async fn live_states_give_the_current_states_and_history_the_counters() {
     let wrap_up = agent(
         2,
         r#""agentStateId":2,"agentStateName":"Unavailable","isACW":"True","skillName":"Sales""#,
@@ -320,8 +320,7 @@ async fn live_states_make_what_is_now_and_history_the_counters() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_whole_list_comes_in_pages_at_the_start_and_every_five_minutes_and_changes_in_between()
-{
+async fn the_full_list_is_read_in_pages_at_startup_and_every_five_minutes_and_changes_in_between() {
     let all = vec![vec![available(1, -60)], vec![available(2, -60)], vec![available(3, -60)]];
     let mut world = World::new(HOUR, Told { all, ..Told::default() });
     world.run_for(280).await;
@@ -347,7 +346,7 @@ async fn the_whole_list_comes_in_pages_at_the_start_and_every_five_minutes_and_c
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_feed_that_fails_freezes_what_was_observed_and_then_goes_and_nobody_looks_stuck() {
+async fn a_failing_feed_freezes_then_withdraws_its_states_and_shows_nobody_as_stuck() {
     let wrap_up = agent(1, r#""agentStateId":2,"isACW":true"#, -5);
     let skills = vec![r#"{"skillName":"Sales","queueCount":3,"agentsACW":1,"serviceLevel":85,"serviceLevelGoal":"90.0"}"#.to_owned()];
     let told = Told { all: vec![vec![wrap_up.clone()]], skills, ..Told::default() };
@@ -411,7 +410,7 @@ async fn the_live_feeds_work_without_the_history_and_the_history_without_them() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_tenants_timeouts_are_limits_where_the_configuration_sets_none() {
+async fn the_tenants_timeouts_are_the_limits_unless_configured() {
     let lunch = agent(3, r#""agentStateId":2,"outStateId":12"#, -3_650);
     for (more, wrap_up) in [
         // The default is a limit that is set, and stricter than what logs agents out.
@@ -441,7 +440,7 @@ fn unavailable_for(code: u32, since: i64) -> String {
 const NEW_CODE: &str = r#",{"id":14,"name":"Notes","isActive":true,"isACW":true}"#;
 
 #[tokio::test(start_paused = true)]
-async fn a_code_that_is_made_later_counts_as_what_it_is_from_its_first_row_on() {
+async fn a_code_created_later_is_classified_from_its_first_row_on() {
     let mut world =
         World::new(HOUR, Told { history: vec![visit(1, 1, -60, None)], ..Told::default() });
     world.run_for(90).await;
@@ -459,8 +458,7 @@ async fn a_code_that_is_made_later_counts_as_what_it_is_from_its_first_row_on() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_code_that_is_not_to_be_found_is_looked_for_now_and_then_and_corrected_when_it_is_there()
-{
+async fn an_unknown_code_is_queried_periodically_and_corrected_once_it_exists() {
     let history =
         vec![visit(1, 1, -60, Some(160)), unavailable_for(14, 100), visit(1, 1, 110, None)];
     let mut world =
@@ -480,7 +478,7 @@ async fn a_code_that_is_not_to_be_found_is_looked_for_now_and_then_and_corrected
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_are_read_to_their_end_though_a_page_of_them_comes_twice() {
+async fn changes_are_read_to_the_end_despite_a_repeated_page() {
     let ids = 1..=8;
     let all = vec![ids.clone().map(|id| available(id, -60)).collect()];
     let mut world = World::new(HOUR, Told { all, ..Told::default() });
@@ -503,7 +501,7 @@ async fn changes_are_read_to_their_end_though_a_page_of_them_comes_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_that_is_told_with_200_is_no_empty_list() {
+async fn an_error_with_status_200_is_not_an_empty_list() {
     for instead in [
         "",
         "{}",

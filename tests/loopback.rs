@@ -125,7 +125,7 @@ fn serve_is_scraped_in_both_formats_and_both_codings_and_never_shows_the_secret(
 }
 
 #[test]
-fn sigterm_ends_serve_in_good_order_while_a_report_job_is_in_flight() {
+fn sigterm_ends_serve_cleanly_while_a_report_job_is_in_flight() {
     let (_simulator, api) = simulate(&["--job-time=30s"]);
     let (mut exporter, address, _store) = serve(&api, &[]);
     wait_for("a job in flight", || {
@@ -150,7 +150,7 @@ fn stalled_reader(address: &str) -> std::net::TcpStream {
 }
 
 #[test]
-fn a_client_that_does_not_read_holds_up_the_end_for_less_than_five_seconds() {
+fn a_stalled_client_delays_shutdown_by_less_than_five_seconds() {
     let (_simulator, api) = simulate(&["--job-time=100ms"]);
     let (mut exporter, address, _store) = serve(&api, &[]);
     ready(&address);
@@ -220,7 +220,7 @@ fn history_says_why_there_may_be_no_records() {
 }
 
 #[test]
-fn rows_that_are_all_rejected_are_told_by_their_cause_and_not_as_a_wrong_id() {
+fn history_reports_why_all_rows_are_rejected_and_not_a_wrong_id() {
     let (_simulator, api) = simulate(&["--job-time=100ms", "--faults=unreadable=1"]);
     let Said { code, stdout, .. } =
         run(&mut client(&["check", "--live", "--target.user=user-001"], &api));
@@ -246,7 +246,7 @@ fn rows_that_are_all_rejected_are_told_by_their_cause_and_not_as_a_wrong_id() {
 }
 
 #[test]
-fn history_ends_quietly_when_nobody_reads_it_any_more() {
+fn history_ends_quietly_when_its_output_is_closed() {
     let (_simulator, api) = simulate(&["--job-time=100ms"]);
     for format in ["table", "json", "csv"] {
         let mut history = client(&["history", "--user=user-001", "--format", format], &api);
@@ -262,7 +262,7 @@ fn history_ends_quietly_when_nobody_reads_it_any_more() {
 }
 
 #[test]
-fn check_tells_what_it_finds_and_how_to_mend_it() {
+fn check_reports_what_it_finds_and_how_to_fix_it() {
     let (_simulator, api) = simulate(&["--job-time=100ms"]);
     let check = |args: &[&str]| run(&mut client(&[&["check"], args].concat(), &api));
     let Said { code, stdout, .. } = check(&["--target.user=user-001"]);
@@ -317,7 +317,7 @@ fn check_tells_what_it_finds_and_how_to_mend_it() {
 }
 
 #[test]
-fn check_tells_which_proxy_is_used_and_never_its_password() {
+fn check_reports_the_proxy_in_use_and_never_its_password() {
     let check = |variables: &[(&str, &str)]| {
         run(command(&["check", "--api.tenant=acme", "--api.client-id=me", "--target.user=user-1"])
             .env("CXONE_CLIENT_SECRET", "s3cret")
@@ -348,7 +348,7 @@ fn check_tells_which_proxy_is_used_and_never_its_password() {
 }
 
 #[test]
-fn a_file_of_authorities_that_cannot_be_used_is_a_mistake_of_the_configuration() {
+fn an_unusable_file_of_authorities_is_a_configuration_error() {
     let folder = tempfile::tempdir().unwrap();
     let (config, pem) = (folder.path().join("c.yml"), folder.path().join("ca.pem"));
     std::fs::write(folder.path().join("secret"), "s3cret").unwrap();
@@ -376,7 +376,7 @@ fn a_file_of_authorities_that_cannot_be_used_is_a_mistake_of_the_configuration()
 }
 
 #[test]
-fn a_wrong_configuration_is_told_whole_and_starts_nothing() {
+fn an_invalid_configuration_is_reported_in_full_and_starts_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wrong.yml");
     let text = "api:\n  tenant: acme\n  client_id: me\n  client_secret_file: absent\ntargets:\n  - user: user-1\n  - user: user-1\n\
@@ -448,7 +448,7 @@ fn demo_shows_agents_within_seconds() {
 }
 
 #[test]
-fn a_client_that_shares_no_code_with_us_gets_on_with_the_simulator() {
+fn an_independent_client_works_with_the_simulator() {
     let (_simulator, api) = simulate(&["--job-time=1s"]);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/seed_client.py");
     let Said { code, stdout, stderr } = run(Command::new("python3")
@@ -493,7 +493,7 @@ fn json(line: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_log_has_the_same_keys_in_both_formats_begins_with_the_version_and_takes_a_refused_secret_for_an_error()
+fn the_log_has_the_same_keys_in_both_formats_starts_with_the_version_and_reports_a_rejected_secret_as_an_error()
  {
     let (_simulator, api) = simulate(&[]);
     let mut logs = Vec::new();

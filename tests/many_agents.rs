@@ -207,7 +207,7 @@ fn time(page: &str, name: &str) -> i64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_agents_are_read_page_by_page_within_bounded_memory_and_every_count_is_right() {
+async fn many_agents_are_read_page_by_page_within_bounded_memory_and_every_count_is_exact() {
     let agents: i64 = std::env::var("MANY_AGENTS").map_or(2_000, |agents| agents.parse().unwrap());
     let clock = Clock::starting_at(at(START));
     let cxone = Arc::new(Cxone {

@@ -139,11 +139,12 @@ impl World {
         let (mut over_all, mut once) = (Sums::new(), Once::new());
         for (agent, observed) in &observed {
             let window = Window { from: epoch, to: *observed };
-            let truth = as_told(&counted::happened(self.tenant.floor(), agent, &[window], true));
+            let truth =
+                as_reported(&counted::happened(self.tenant.floor(), agent, &[window], true));
             assert_eq!(counted::counted(&self.last, Some(agent)), truth, "{agent} in {window}");
             counted::add(&mut over_all, &truth);
             let of_agent =
-                once_as_told(&counted::happened_once(self.tenant.floor(), agent, window));
+                once_as_reported(&counted::happened_once(self.tenant.floor(), agent, window));
             assert_eq!(counted::counted_once(&self.last, Some(agent)), of_agent, "{agent}");
             counted::add_once(&mut once, &of_agent);
         }
@@ -160,24 +161,24 @@ impl World {
 }
 
 /// What really happened, with the states' names as this API tells them.
-fn as_told(truth: &Sums) -> Sums {
+fn as_reported(truth: &Sums) -> Sums {
     let mut told = Sums::new();
     for ((state, skill), sums) in truth {
-        counted::add(&mut told, &Sums::from([((name_told(state), skill.clone()), *sums)]));
+        counted::add(&mut told, &Sums::from([((reported_name(state), skill.clone()), *sums)]));
     }
     told
 }
 
 /// The same for times whatever the skills.
-fn once_as_told(truth: &Once) -> Once {
+fn once_as_reported(truth: &Once) -> Once {
     let mut told = Once::new();
     for (state, millis) in truth {
-        counted::add_once(&mut told, &Once::from([(name_told(state), *millis)]));
+        counted::add_once(&mut told, &Once::from([(reported_name(state), *millis)]));
     }
     told
 }
 
-fn name_told(state: &str) -> String {
+fn reported_name(state: &str) -> String {
     let is_pause = matches!(state, "Break" | "Lunch" | "Training");
     if is_pause { "Unavailable" } else { state }.to_owned()
 }
@@ -215,7 +216,7 @@ async fn exact(habits: Habits, more: &str, target: &str) -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_counts_are_exact_whether_or_not_rows_that_lasted_into_the_window_are_told() {
+async fn counts_are_exact_whether_or_not_visits_begun_before_the_window_are_reported() {
     for overlapping in [false, true] {
         for open in [Open::Null, Open::Growing] {
             let world =
@@ -239,7 +240,7 @@ async fn odd_rows_and_changing_page_sizes_count_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn faults_and_dying_tokens_in_the_midst_of_a_window_cost_no_count() {
+async fn faults_and_expiring_tokens_within_a_window_lose_no_count() {
     let faults = vec![(7, 429), (11, 503), (13, 500)];
     let habits = Habits { page_sizes: vec![9, 20], faults, token_life: 47, ..Habits::default() };
     let world = exact(habits, QUICK, "all").await;
@@ -256,7 +257,7 @@ async fn faults_and_dying_tokens_in_the_midst_of_a_window_cost_no_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_call_for_all_agents_each_is_asked_for() {
+async fn without_the_call_for_all_agents_each_agent_is_queried() {
     for calls in [&["each/state-history"][..], &["each/statehistory"]] {
         let habits = Habits { calls, ..Habits::default() };
         let world = exact(habits, QUICK, "all").await;
@@ -270,7 +271,7 @@ async fn without_the_call_for_all_agents_each_is_asked_for() {
 const EACH: &[&str] = &["each/state-history"];
 
 #[tokio::test(start_paused = true)]
-async fn the_last_rows_of_who_leaves_the_list_of_agents_count_too() {
+async fn the_last_rows_of_a_removed_agent_are_counted() {
     let habits =
         Habits { calls: EACH, lists_logged_in: true, open: Open::Null, ..Habits::default() };
     let world = exact(habits, QUICK, "all").await;
@@ -283,7 +284,7 @@ async fn the_last_rows_of_who_leaves_the_list_of_agents_count_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whose_history_is_not_found_for_longer_than_the_overlap_is_counted_whole_later() {
+async fn an_agent_whose_history_is_missing_longer_than_the_overlap_is_counted_in_full_later() {
     let lost = Window { from: START.plus(20 * MINUTE), to: START.plus(50 * MINUTE) };
     let habits = Habits {
         calls: EACH,
@@ -306,7 +307,7 @@ async fn whose_history_is_not_found_for_longer_than_the_overlap_is_counted_whole
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_that_is_deleted_is_in_no_state_and_stays_as_it_was_counted() {
+async fn a_deleted_agent_has_no_state_and_keeps_its_counts() {
     let gone = START.plus(10 * MINUTE);
     let habits = Habits { calls: EACH, deleted: vec![("user-002", gone)], ..Habits::default() };
     let mut world = World::new(habits, QUICK);
@@ -328,7 +329,7 @@ async fn an_agent_that_is_deleted_is_in_no_state_and_stays_as_it_was_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_no_history_is_found_at_all_nothing_counts_as_read() {
+async fn nothing_counts_as_read_when_no_history_is_found() {
     let ever = Window { from: START, to: START.plus(600 * MINUTE) };
     let not_found = AGENTS.map(|agent| (agent, ever)).to_vec();
     let mut world = World::new(Habits { calls: EACH, not_found, ..Habits::default() }, QUICK);
@@ -346,7 +347,7 @@ const AGENTS: [&str; 8] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn a_target_of_one_agent_is_asked_for_alone() {
+async fn a_target_of_one_agent_is_queried_alone() {
     let more = format!("{QUICK}targets: [{{user: user-002}}]\n");
     let mut world = World::new(Habits::default(), &more);
     world.run_for(120 * MINUTE).await;
@@ -356,7 +357,7 @@ async fn a_target_of_one_agent_is_asked_for_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_minute_holds_more_requests_than_the_budget_and_the_polls_are_not_in_step() {
+async fn requests_stay_within_the_budget_and_polls_are_spread_out() {
     let mut world = World::new(
         Habits::default(),
         "poll: {live_interval: 1h}\nquota: {requests_per_minute: 10}\n",

@@ -138,7 +138,7 @@ fn assert_budget(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn counts_are_exact_whichever_rows_the_history_has_and_however_one_signs_in() {
+async fn counts_are_exact_with_any_history_rows_and_any_sign_in() {
     for (api, history, config) in
         [(KEY_ALONE, HistoryRows::Touching, CONFIG), (PASSWORD, HistoryRows::Starting, LONG)]
     {
@@ -174,7 +174,7 @@ async fn exact_after(faults: &str) -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn counts_are_exact_whatever_the_rows_look_like() {
+async fn counts_are_exact_with_rows_in_any_form() {
     let odd = "odd-keys=0.5,strings=0.5,nulls=0.5,missing=0.5,odd-times=0.5,seconds=0.5,no-content=0.5,not-modified=0.5,short-pages=0.7";
     exact_after(odd).await;
 }
@@ -186,13 +186,13 @@ async fn counts_are_exact_after_an_ordinary_bad_day_and_after_a_terrible_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stay_that_lasts_is_counted_once_though_it_is_told_with_its_length_so_far() {
+async fn an_open_visit_reported_with_its_length_so_far_is_counted_once() {
     exact_after("open-so-far=1").await;
     exact_after("open-so-far=0.5,shuffled=1,repeated=0.3").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_call_for_all_agents_each_is_asked_for() {
+async fn without_the_call_for_all_agents_each_agent_is_queried() {
     let world = exact_after("no-all-history=1").await;
     assert!(world.simulator.counters().requests_to(ApiEndpoint::AgentHistory) > 100);
 }
@@ -225,8 +225,7 @@ async fn counts_are_exact_across_restarts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stay_that_is_told_only_when_it_has_ended_counts_then_if_it_was_no_longer_than_the_overlap()
- {
+async fn a_visit_reported_only_after_its_end_counts_if_it_is_no_longer_than_the_overlap() {
     let mut world = world(tenant("open-untold=1"));
     for _ in 0..6 {
         world.run_for(minutes(10)).await;

@@ -45,7 +45,7 @@ const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0";
 const TEXT: &str = "text/plain;version=0.0.4";
 
 #[test]
-fn prometheus_stores_the_truth_and_names_who_is_stuck() {
+fn prometheus_stores_exact_counts_and_alerts_on_stuck_agents() {
     if !are_here(&["prometheus", "promtool", "python3"]) {
         return;
     }

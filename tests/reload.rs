@@ -62,7 +62,7 @@ fn shows(address: &str, line: &str) {
 }
 
 #[test]
-fn a_signal_a_request_and_a_new_secret_are_heeded_without_a_restart() {
+fn a_signal_a_request_and_a_new_secret_take_effect_without_a_restart() {
     let simulator = Running::start(&mut command(&[
         "simulate",
         "--web.listen-address=127.0.0.1:0",
@@ -118,7 +118,7 @@ fn without_the_flag_nobody_reloads_over_the_network() {
 }
 
 #[test]
-fn systemd_is_told_of_readiness_life_reload_and_end() {
+fn systemd_is_notified_of_readiness_liveness_reload_and_stop() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("secret"), SECRET).unwrap();
     write_config(folder.path(), "http://127.0.0.1:1", "targets: [{user: user-001}]");

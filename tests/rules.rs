@@ -85,7 +85,7 @@ fn promtool_accepts_the_rules() {
 }
 
 #[test]
-fn the_alerts_fire_and_keep_silent_as_their_tests_say() {
+fn the_alert_tests_pass() {
     if are_here(&["promtool"]) {
         succeeds("promtool", &["test", "rules"], &test_files());
     }
@@ -103,7 +103,7 @@ fn alertmanager_accepts_routes_and_inhibitions() {
 }
 
 #[test]
-fn every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_keeps_silent() {
+fn every_alert_has_a_firing_and_a_silent_test() {
     let (mut fires, mut silent) = (BTreeSet::new(), BTreeSet::new());
     for file in test_files() {
         let told = yaml(&file);
@@ -118,7 +118,7 @@ fn every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_keeps_silent() {
 }
 
 #[test]
-fn every_alert_says_for_whom_it_is_how_bad_it_is_and_what_to_do() {
+fn every_alert_has_an_audience_a_severity_and_a_runbook() {
     let mut runbooks = BTreeSet::new();
     for (name, alert) in alerts() {
         assert!(name.starts_with("CXone"), "{name}");
@@ -150,7 +150,7 @@ fn every_alert_says_for_whom_it_is_how_bad_it_is_and_what_to_do() {
 }
 
 #[test]
-fn the_table_of_alerts_is_the_rules() {
+fn the_documented_alerts_match_the_rules() {
     let page = fs::read_to_string(repository().join("alerts/README.md")).expect("it is there");
     let cells = |row: &str| {
         row.trim_matches('|')
@@ -173,7 +173,7 @@ fn the_table_of_alerts_is_the_rules() {
 }
 
 #[test]
-fn only_the_alerts_about_a_scrape_that_fails_select_a_job() {
+fn only_alerts_about_failing_scrapes_select_a_job() {
     for rule in rules() {
         let by_job = BY_JOB.iter().any(|name| rule["alert"] == *name);
         assert_eq!(text(&rule, "expr").matches(JOB).count(), usize::from(by_job), "{rule}");
@@ -182,7 +182,7 @@ fn only_the_alerts_about_a_scrape_that_fails_select_a_job() {
 }
 
 #[test]
-fn time_goes_by_only_in_alerts_about_freshness() {
+fn only_freshness_alerts_compare_with_the_current_time() {
     for rule in rules() {
         let fresh = OF_FRESHNESS.iter().any(|name| rule["alert"] == *name);
         assert_eq!(text(&rule, "expr").replace(FRESH, "").contains("time()"), fresh, "{rule}");
@@ -198,7 +198,7 @@ fn data_are_stale_from_the_age_on_at_which_they_say_nothing_of_agents() {
 }
 
 #[test]
-fn recordings_are_named_by_level_metric_and_operation_and_somebody_reads_them() {
+fn recording_rules_are_named_level_metric_operations_and_used() {
     let rules = rules();
     let records: Vec<&str> = rules.iter().filter_map(|rule| rule["record"].as_str()).collect();
     assert!(!records.is_empty());
@@ -210,7 +210,7 @@ fn recordings_are_named_by_level_metric_and_operation_and_somebody_reads_them() 
 }
 
 #[test]
-fn every_query_in_the_documentation_is_promql() {
+fn every_query_in_the_documentation_is_valid_promql() {
     let (examples, runbooks) = (queries::examples(), queries::runbooks());
     assert!(
         examples.len() > 50 && runbooks.len() > 40,

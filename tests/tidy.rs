@@ -227,7 +227,7 @@ fn one_file_reads_clocks_and_one_file_spawns() {
 }
 
 #[test]
-fn the_log_calls_a_target_by_its_name_under_one_key() {
+fn the_log_names_a_target_under_one_key() {
     let complaints =
         rust().into_iter().filter(|source| source.path.ends_with(".rs")).flat_map(|source| {
             source.must_not_say(&["(target_name =", "(target_place ="], "the key is `target`")
@@ -236,7 +236,7 @@ fn the_log_calls_a_target_by_its_name_under_one_key() {
 }
 
 #[test]
-fn nothing_is_called_by_a_name_that_says_nothing() {
+fn no_name_is_vague() {
     let mut complaints = Vec::new();
     for source in rust() {
         complaints.extend(source.must_not_say(
@@ -254,7 +254,7 @@ fn nothing_is_called_by_a_name_that_says_nothing() {
 }
 
 #[test]
-fn nothing_is_left_to_do_and_no_machine_is_named() {
+fn nothing_is_unfinished_and_no_local_path_is_named() {
     // Put together here, so that this file does not hold them.
     let words =
         ["TO", "FIX", "XX"].into_iter().zip(["DO", "ME", "X"]).map(|(a, b)| format!("{a}{b}"));
@@ -310,7 +310,7 @@ fn documents() -> Vec<Source> {
 }
 
 #[test]
-fn every_metric_that_is_spoken_of_exists() {
+fn every_documented_metric_exists() {
     let mut exist: BTreeSet<String> = BTreeSet::new();
     for family in families::ALL {
         let suffixes: &[&str] =
@@ -332,7 +332,7 @@ fn every_metric_that_is_spoken_of_exists() {
 }
 
 #[test]
-fn every_metric_that_exists_is_spoken_of() {
+fn every_metric_is_documented() {
     let spoken: String = documents().into_iter().map(|source| source.text).collect();
     let names = metric_names(&spoken);
     let of = |family: &families::Family| {

@@ -108,7 +108,7 @@ const CERTIFICATE: [&str; 4] = ["--cert", "client.crt", "--key", "client.key"];
 const PASSWORD: [&str; 2] = ["-u", "prometheus:sesame"];
 
 #[test]
-fn curl_gets_in_by_certificate_and_password_and_by_nothing_less() {
+fn curl_needs_certificate_and_password() {
     if !tools::are_here(&["curl"]) {
         return;
     }
@@ -150,8 +150,7 @@ fn curl_gets_in_by_certificate_and_password_and_by_nothing_less() {
 }
 
 #[test]
-fn check_healthy_asks_over_tls_and_a_certificate_is_in_its_way_only_where_the_path_is_not_excluded()
-{
+fn check_healthy_uses_tls_and_needs_a_certificate_only_if_the_path_is_not_excluded() {
     for (web_config, healthy) in [
         (TLS.to_owned(), true),
         (format!("{MUTUAL_TLS}{}", users()), false),
@@ -219,7 +218,7 @@ fn prometheus_scrapes_over_tls_with_a_password_and_a_client_certificate() {
 }
 
 #[test]
-fn a_changed_web_configuration_counts_without_a_restart_and_a_wrong_one_changes_nothing() {
+fn a_changed_web_configuration_applies_without_a_restart_and_an_invalid_one_changes_nothing() {
     if !tools::are_here(&["curl"]) {
         return;
     }
@@ -268,7 +267,7 @@ fn a_changed_web_configuration_counts_without_a_restart_and_a_wrong_one_changes_
 }
 
 #[test]
-fn check_and_serve_tell_the_mistakes_of_both_configurations() {
+fn check_and_serve_report_the_errors_of_both_configurations() {
     let folder = tempfile::tempdir().unwrap();
     papers::write(folder.path());
     fs::write(folder.path().join("right.yml"), format!("{TLS}{}", users())).unwrap();
@@ -318,7 +317,7 @@ fn check_and_serve_tell_the_mistakes_of_both_configurations() {
 }
 
 #[test]
-fn passwords_without_tls_are_warned_of_at_the_start() {
+fn passwords_without_tls_cause_a_warning_at_startup() {
     let exporter = Exporter::start(Some(&users()), &[]);
     assert!(
         exporter.process.stderr().contains("passwords travel unencrypted"),

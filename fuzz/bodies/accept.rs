@@ -5,15 +5,15 @@ use http::header::{ACCEPT, ACCEPT_ENCODING};
 use http::{HeaderMap, HeaderValue};
 
 pub(crate) fn check(data: &[u8]) {
-    let as_told = headers(data);
-    let (format, gzip) = (negotiate::format(&as_told), negotiate::gzip(&as_told));
+    let as_reported = headers(data);
+    let (format, gzip) = (negotiate::format(&as_reported), negotiate::gzip(&as_reported));
     let upper = headers(&data.to_ascii_uppercase());
     assert_eq!(
         (format, gzip),
         (negotiate::format(&upper), negotiate::gzip(&upper)),
         "the case does not matter"
     );
-    let mut more = as_told;
+    let mut more = as_reported;
     for name in [ACCEPT, ACCEPT_ENCODING] {
         more.append(name, HeaderValue::from_static("x/unheard-of;q=1.0"));
     }

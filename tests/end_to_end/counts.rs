@@ -91,22 +91,22 @@ async fn faulty(rows: ReportRows, name: &str, config: &str, faults: Faults, seed
 }
 
 #[tokio::test(start_paused = true)]
-async fn whole_intervals_become_exact_counts_and_the_floor_as_it_was() {
+async fn whole_intervals_give_exact_counts_and_current_states() {
     flawless(ReportRows::WholeIntervals, "intervals", OVERLAPPING_TARGETS).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_intervals_become_exact_counts_and_the_floor_as_it_was() {
+async fn cut_intervals_give_exact_counts_and_current_states() {
     flawless(ReportRows::CutIntervals, "intervals", OVERLAPPING_TARGETS).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_become_exact_counts_and_the_floor_as_it_was() {
+async fn events_give_exact_counts_and_current_states() {
     flawless(ReportRows::Events, "events", &for_events()).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn buckets_become_exact_counts() {
+async fn buckets_give_exact_counts() {
     flawless(ReportRows::Buckets, "buckets", BUCKET_TARGETS).await;
 }
 
@@ -154,7 +154,7 @@ async fn buckets_of_two_targets_that_share_agents_are_exact_after_faults() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_open_visit_with_a_null_end_is_as_good_as_one_without() {
+async fn an_open_visit_may_have_a_null_end_or_none() {
     let simulator = SimulatorOptions {
         open_end: OpenEnd::Null,
         ..tenant(ReportRows::WholeIntervals, Faults::default())
@@ -166,7 +166,7 @@ async fn an_open_visit_with_a_null_end_is_as_good_as_one_without() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_counters_are_zero_and_the_first_lookbacks_label_sets_are_there() {
+async fn the_first_counters_are_zero_and_have_the_label_sets_of_the_lookback() {
     let simulator = tenant(ReportRows::WholeIntervals, Faults::default());
     let mut world = World::new(Plan { simulator, config: OVERLAPPING_TARGETS, ..Plan::default() });
     world.run_until("an agent", minutes(1), |world| !world.observed().is_empty()).await;
@@ -182,7 +182,7 @@ async fn the_first_counters_are_zero_and_the_first_lookbacks_label_sets_are_ther
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_life_of_twenty_seconds_is_enough_and_one_token_is_asked_for_at_a_time() {
+async fn a_token_lifetime_of_twenty_seconds_is_enough_and_tokens_are_requested_one_at_a_time() {
     let simulator = SimulatorOptions {
         token_life: Duration::from_secs(20),
         ..tenant(ReportRows::WholeIntervals, Faults::default())
@@ -208,7 +208,7 @@ async fn a_token_life_of_twenty_seconds_is_enough_and_one_token_is_asked_for_at_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_token_is_renewed_once_and_no_job_fails_for_it() {
+async fn a_revoked_token_is_renewed_once_and_fails_no_job() {
     let simulator = tenant(ReportRows::WholeIntervals, Faults::default());
     let mut world = World::new(Plan { simulator, config: OVERLAPPING_TARGETS, ..Plan::default() });
     world.run_for(minutes(5)).await;

@@ -55,7 +55,7 @@ fn is_poll(request: &Request<Bytes>) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_of_hours_takes_the_gauges_leaves_the_counters_and_is_caught_up_exactly() {
+async fn an_outage_of_hours_withdraws_gauges_keeps_counters_and_is_caught_up_exactly() {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(10)).await;
     let watermark = world.target_time("cxone_target_watermark_timestamp_seconds", "team:team-1");
@@ -108,7 +108,7 @@ async fn an_outage_of_hours_takes_the_gauges_leaves_the_counters_and_is_caught_u
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_that_gets_no_answer_does_not_hold_up_the_other() {
+async fn a_target_without_an_answer_does_not_block_the_other() {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(5)).await;
     world.direct.interfere(Some(Box::new(|request| {
@@ -141,7 +141,7 @@ async fn a_target_that_gets_no_answer_does_not_hold_up_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn jobs_that_never_end_are_given_up_in_time() {
+async fn jobs_that_never_end_time_out() {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(5)).await;
     world.simulator.set_faults(Faults::default().with(RequestFault::Endless, 1.0));
@@ -183,7 +183,7 @@ async fn broken(fault: RequestFault, endpoint: ApiEndpoint, reason: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn broken_answers_count_for_nothing_and_are_told_by_reason() {
+async fn broken_answers_are_discarded_and_counted_by_reason() {
     broken(RequestFault::Cut, ApiEndpoint::Poll, "malformed").await;
     broken(RequestFault::NotJson, ApiEndpoint::Poll, "malformed").await;
     broken(RequestFault::NotJson, ApiEndpoint::Submit, "malformed").await;
@@ -197,7 +197,7 @@ async fn broken_answers_count_for_nothing_and_are_told_by_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_finished_job_whose_answer_is_cut_costs_no_second_job() {
+async fn a_finished_job_whose_answer_is_cut_needs_no_second_job() {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(5)).await;
     let submits = |world: &World| world.simulator.counters().submits.len();
@@ -217,7 +217,7 @@ async fn a_finished_job_whose_answer_is_cut_costs_no_second_job() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_report_larger_than_the_limit_counts_for_nothing() {
+async fn a_report_larger_than_the_limit_is_discarded() {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(5)).await;
     // The limit is 5,000,000 rows, those included that make no sense.
@@ -251,7 +251,7 @@ async fn a_report_larger_than_the_limit_counts_for_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_make_no_sense_are_counted_by_reason_and_the_rest_of_the_report_counts() {
+async fn invalid_rows_are_counted_by_reason_and_the_rest_of_the_report_counts() {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(5)).await;
     world.simulator.set_faults("malformed=0.5".parse().unwrap());
@@ -265,7 +265,7 @@ async fn rows_that_make_no_sense_are_counted_by_reason_and_the_rest_of_the_repor
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_report_whose_rows_are_all_rejected_fails_and_moves_nothing() {
+async fn a_report_whose_rows_are_all_rejected_fails_and_moves_no_watermark() {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(5)).await;
     let watermark = |world: &World| {
@@ -293,7 +293,7 @@ async fn a_report_whose_rows_are_all_rejected_fails_and_moves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_odd_row_in_an_otherwise_empty_history_does_not_hold_it_up_for_ever() {
+async fn one_invalid_row_in_an_otherwise_empty_history_does_not_block_it_forever() {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(5)).await;
     world.direct.interfere(Some(Box::new(|request| {
@@ -315,7 +315,7 @@ async fn one_odd_row_in_an_otherwise_empty_history_does_not_hold_it_up_for_ever(
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_told_otherwise_than_documented_count_exactly_and_are_told_by_form() {
+async fn rows_in_undocumented_forms_count_exactly_and_are_reported_by_form() {
     let mut world = world(TWO_TEAMS);
     world.simulator.set_faults("odd-times=0.9,odd-keys=0.5,strings=0.5".parse().unwrap());
     world.run_for(minutes(40)).await;
@@ -328,7 +328,7 @@ async fn rows_told_otherwise_than_documented_count_exactly_and_are_told_by_form(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_submit_holds_all_submits_for_as_long_as_it_says() {
+async fn a_throttled_submit_pauses_all_submits_as_long_as_cxone_asks() {
     for fault in [RequestFault::Throttle, RequestFault::ThrottleDate] {
         let simulator = SimulatorOptions { faults: retry_after(90), ..tenant() };
         let mut world = World::new(Plan { simulator, config: TWO_TEAMS, ..Plan::default() });
@@ -351,7 +351,7 @@ async fn a_throttled_submit_holds_all_submits_for_as_long_as_it_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_poll_is_repeated_and_does_not_cost_the_job() {
+async fn a_throttled_poll_is_retried_and_does_not_fail_the_job() {
     let simulator = SimulatorOptions { faults: retry_after(70), ..tenant() };
     let mut world = World::new(Plan { simulator, config: TWO_TEAMS, ..Plan::default() });
     world.run_for(minutes(5)).await;
@@ -371,7 +371,7 @@ async fn a_throttled_poll_is_repeated_and_does_not_cost_the_job() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_not_ready_before_the_first_report_and_ready_after_it() {
+async fn readiness_begins_with_the_first_report() {
     let mut world = world(TWO_TEAMS);
     let (status, text) = world.ask("/-/ready").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
@@ -385,7 +385,7 @@ async fn it_is_not_ready_before_the_first_report_and_ready_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wrong_secret_is_told_without_the_secret_and_not_tried_again_and_again() {
+async fn a_wrong_secret_is_reported_without_the_secret_and_not_retried_in_a_loop() {
     const WRONG: &str = "a-secret-that-nobody-may-see";
     let mut world = World::new(Plan {
         simulator: tenant(),
@@ -409,7 +409,7 @@ async fn a_wrong_secret_is_told_without_the_secret_and_not_tried_again_and_again
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_scope_is_told_with_the_way_to_mend_it() {
+async fn a_missing_scope_is_reported_with_its_remedy() {
     let simulator = SimulatorOptions { scope_granted: false, ..tenant() };
     let mut world = World::new(Plan { simulator, config: TWO_TEAMS, ..Plan::default() });
     world.run_for(minutes(30)).await;
@@ -421,7 +421,7 @@ async fn a_missing_scope_is_told_with_the_way_to_mend_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_report_is_no_error() {
+async fn an_empty_report_is_not_an_error() {
     let config = "poll: {interval: 30s}\ntargets: [{user: user-999}]";
     let mut world = world(config);
     world.run_for(minutes(10)).await;

@@ -23,7 +23,7 @@ async fn half_an_hour(metrics: &str) -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn over_the_limit_the_same_agents_are_left_out_whole_and_the_sums_still_hold_them() {
+async fn agents_over_the_series_limit_are_dropped_whole_and_remain_in_the_sums() {
     let whole = half_an_hour("").await;
     whole.assert_exact(true);
     let all = whole.value("cxone_exporter_series", &[]).unwrap();

@@ -45,7 +45,7 @@ fn row<'a>(page: &'a str, target: &str) -> &'a str {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_is_seen_from_its_submission_to_its_end() {
+async fn a_job_is_shown_from_its_submit_to_its_end() {
     let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
     tells(
         &page(&world).await,
@@ -78,7 +78,7 @@ async fn a_job_is_seen_from_its_submission_to_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_fails_is_told_until_it_works_and_remembered_after() {
+async fn a_failure_is_shown_until_it_recovers_and_remembered_after() {
     let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
     world.run_for(seconds(60)).await;
     let of_team_2 =
@@ -122,7 +122,7 @@ async fn what_fails_is_told_until_it_works_and_remembered_after() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn being_throttled_is_an_error_that_fails_no_job() {
+async fn throttling_is_an_error_that_fails_no_job() {
     let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
     world.run_for(seconds(60)).await;
     world.simulator.inject(Injection {
@@ -150,7 +150,7 @@ async fn no_job_is_counted_that_was_never_submitted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_expires_between_two_polls_is_no_trouble() {
+async fn a_token_that_expires_between_two_polls_is_not_a_failure() {
     let simulator = SimulatorOptions { token_life: seconds(20), ..tenant() };
     let config = "poll: {interval: 2m}\ntargets: [{filter: {type: team, id: team-1}}]";
     let mut world = World::new(Plan { simulator, config, ..Plan::default() });
@@ -165,7 +165,7 @@ async fn a_token_that_expires_between_two_polls_is_no_trouble() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_targets_than_the_quota_bears_are_told() {
+async fn more_targets_than_the_quota_allows_are_shown() {
     let config = "poll: {interval: 10s}\ntargets: [{filter: {type: team, id: team-1}}, {filter: {type: team, id: team-2}}]";
     let mut world = World::new(Plan { simulator: tenant(), config, ..Plan::default() });
     world.run_for(seconds(180)).await;
@@ -176,7 +176,7 @@ async fn more_targets_than_the_quota_bears_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_disk_and_a_wrong_configuration_are_told_until_they_are_mended() {
+async fn a_full_disk_and_an_invalid_configuration_are_shown_until_they_are_fixed() {
     let shelf = SharedRecords::default();
     let mut world = World::new(Plan {
         simulator: tenant(),
@@ -205,7 +205,7 @@ async fn a_full_disk_and_a_wrong_configuration_are_told_until_they_are_mended() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_after_a_restart_knows_what_was_known() {
+async fn the_page_after_a_restart_shows_what_was_known() {
     let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
     world.run_for(seconds(120)).await;
     world.polling = Box::pin(std::future::pending());
@@ -216,7 +216,7 @@ async fn a_page_after_a_restart_knows_what_was_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_platforms_feeds_and_requests_are_told() {
+async fn the_platforms_feeds_and_requests_are_shown() {
     let api = "dialect: platform, issuer: 'https://cxone.test', access_key_id: simulated-key, access_key_secret_file: k";
     let config =
         "poll: {interval: 40s, lookback: 2h}\nmetrics: {agent_ids: hmac, hmac_key_file: s}\n";

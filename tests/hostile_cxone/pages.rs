@@ -6,8 +6,8 @@ use cxone_exporter::cxone::ApiError;
 use cxone_exporter::cxone::platform::Progress;
 
 use crate::{
-    Answer, Dialect, Hostile, OK, PACKED, asks_token, assert_told_well, bomb, endless, history,
-    platform, run, text, token,
+    Answer, Dialect, Hostile, OK, PACKED, asks_token, assert_well_described, bomb, endless,
+    history, platform, run, text, token,
 };
 
 /// All pages of the history of all agents: how many rows there are.
@@ -36,7 +36,7 @@ fn ask_beside(member: &str, server: &Hostile) -> ApiError {
 }
 
 #[test]
-fn the_calls_beside_the_history_have_the_same_limits() {
+fn all_other_calls_have_the_limits_of_the_history() {
     for member in BESIDE {
         let filler = "n".repeat(40);
         let rows = move |place: u64| {
@@ -64,7 +64,7 @@ fn the_calls_beside_the_history_have_the_same_limits() {
             }));
             let error = ask_beside(member, &server);
             assert_eq!(error.kind.failure(), Some(Failure::TooLarge), "{member}: {what}: {error}");
-            assert_told_well(&error);
+            assert_well_described(&error);
         }
     }
 }
@@ -79,7 +79,7 @@ fn page(head: &str, rows: u64, row: impl Fn(u64) -> String) -> String {
 }
 
 #[test]
-fn pages_without_an_end_end_at_the_limit_for_all_of_them_together() {
+fn endless_pages_end_at_their_common_limit() {
     const NEXT: &str = r#""totalRecords":1e999,"_links":{"next":"more"}"#;
     let endless = Hostile::telling(|head| match head {
         _ if head.contains("/unavailable-codes") => {
@@ -125,7 +125,7 @@ fn pages_without_an_end_end_at_the_limit_for_all_of_them_together() {
 }
 
 #[test]
-fn totals_that_lie_and_pages_that_repeat_themselves_end_and_take_no_row_away() {
+fn wrong_totals_and_repeated_pages_end_and_lose_no_row() {
     let row = |place: u64| Dialect::Platform.row(place, "");
     for total in ["0", "-1", "5", "1e999", "\"many\"", "99999999999999999999"] {
         // The links say how many there are: 2,500 rows, a thousand at a time.

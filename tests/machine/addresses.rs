@@ -9,7 +9,7 @@ use super::{is_root, serve, wrapped};
 const IPV6_ALONE: &str = "ip link set lo up && echo 1 > /proc/sys/net/ipv6/bindv6only";
 
 #[test]
-fn a_port_alone_is_listened_on_by_ipv4_and_ipv6_where_the_system_keeps_them_apart() {
+fn a_bare_port_listens_on_ipv4_and_ipv6_even_if_the_system_separates_them() {
     if !is_root() {
         return;
     }

@@ -25,8 +25,7 @@ fn fast(folder: &Path) -> String {
 }
 
 #[test]
-fn a_store_that_is_removed_while_in_use_is_nobody_elses_and_is_written_anew_with_all_that_it_held()
-{
+fn a_store_removed_while_in_use_is_rewritten_in_full() {
     for whole_folder in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         let (_simulator, mut exporter, address) = simulated(folder.path(), &[&fast(folder.path())]);
@@ -52,7 +51,7 @@ fn a_store_that_is_removed_while_in_use_is_nobody_elses_and_is_written_anew_with
 }
 
 #[test]
-fn a_store_that_is_replaced_while_in_use_stops_the_counting_until_the_other_one_is_moved_away() {
+fn a_store_replaced_while_in_use_stops_counting_until_the_other_one_is_moved_away() {
     let folder = tempfile::tempdir().unwrap();
     let (_simulator, mut exporter, address) = simulated(folder.path(), &[&fast(folder.path())]);
     shows(&address, "cxone_up 1");

@@ -7,7 +7,7 @@ use super::process::{Running, command, run};
 use super::{serve, shows, simulated, wrapped};
 
 #[test]
-fn a_store_for_which_files_may_not_be_large_enough_is_refused_at_the_start() {
+fn a_file_size_limit_too_small_for_the_store_is_refused_at_startup() {
     let folder = tempfile::tempdir().unwrap();
     // In blocks of 512 bytes: even an empty store is larger.
     let limited = ["sh", "-c", "ulimit -f 100; exec \"$@\"", "sh"];
@@ -18,7 +18,7 @@ fn a_store_for_which_files_may_not_be_large_enough_is_refused_at_the_start() {
 }
 
 #[test]
-fn too_few_open_files_are_refused_at_the_start_and_a_low_preset_is_raised() {
+fn too_low_a_limit_of_open_files_is_refused_at_startup_and_a_low_soft_limit_is_raised() {
     let folder = tempfile::tempdir().unwrap();
     for most in [4, 6, 8, 9, 12, 40] {
         let limited = ["prlimit", &format!("--nofile={most}:{most}")];
@@ -34,7 +34,7 @@ fn too_few_open_files_are_refused_at_the_start_and_a_low_preset_is_raised() {
 }
 
 #[test]
-fn what_is_wrong_with_a_storage_path_is_told_with_what_to_do() {
+fn an_unusable_storage_path_is_reported_with_its_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -54,7 +54,7 @@ fn what_is_wrong_with_a_storage_path_is_told_with_what_to_do() {
 }
 
 #[test]
-fn files_that_may_not_grow_any_more_stop_the_counting_until_they_may() {
+fn a_file_size_limit_stops_counting_until_it_is_raised() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("c.yml");
     std::fs::write(

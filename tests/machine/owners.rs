@@ -21,7 +21,7 @@ fn write_config(folder: &Path, api: &str, client: &str) -> String {
 }
 
 #[test]
-fn another_tenants_or_clients_store_is_refused_by_start_reload_and_erase_until_it_is_adopted() {
+fn a_store_of_another_tenant_or_client_is_refused_by_start_reload_and_erase_until_adopted() {
     let folder = tempfile::tempdir().unwrap();
     let storage = format!("--storage.path={}", folder.path().join("data").display());
     let (simulator, mut exporter, address) = simulated(folder.path(), &[]);
@@ -68,7 +68,7 @@ fn another_tenants_or_clients_store_is_refused_by_start_reload_and_erase_until_i
 }
 
 #[test]
-fn a_store_that_nothing_was_counted_in_is_anybodys() {
+fn an_empty_store_belongs_to_anybody() {
     let folder = tempfile::tempdir().unwrap();
     let storage = format!("--storage.path={}", folder.path().join("data").display());
     for client in ["a-typing-error", "the-right-one"] {

@@ -48,7 +48,7 @@ fn dropped(address: &str) -> f64 {
 }
 
 #[test]
-fn a_stderr_that_nobody_reads_holds_up_neither_the_start_nor_polling_nor_the_end() {
+fn an_unread_stderr_blocks_neither_startup_nor_polling_nor_shutdown() {
     let folder = tempfile::tempdir().unwrap();
     let (mut reader, mut writer) = pipe().unwrap();
     // The pipe is full from the beginning.
@@ -71,7 +71,7 @@ fn a_stderr_that_nobody_reads_holds_up_neither_the_start_nor_polling_nor_the_end
 }
 
 #[test]
-fn a_stdout_that_nobody_reads_holds_up_no_signal() {
+fn an_unread_stdout_blocks_no_signal() {
     for more in [&["simulate"][..], &["demo", "--simulate.listen-address=127.0.0.1:0"]] {
         let (reader, mut writer) = pipe().unwrap();
         let full = writer.try_clone().unwrap();
@@ -89,7 +89,7 @@ fn a_stdout_that_nobody_reads_holds_up_no_signal() {
 }
 
 #[test]
-fn a_stderr_that_is_full_or_closed_costs_messages_that_are_counted_and_nothing_else() {
+fn a_full_or_closed_stderr_drops_and_counts_messages_and_does_nothing_else() {
     let closed = || Stdio::from(pipe().unwrap().1);
     let full = || Stdio::from(OpenOptions::new().write(true).open("/dev/full").unwrap());
     for stderr in [closed(), full()] {
@@ -101,7 +101,7 @@ fn a_stderr_that_is_full_or_closed_costs_messages_that_are_counted_and_nothing_e
 }
 
 #[test]
-fn an_error_that_cannot_be_told_leaves_the_exit_status_as_it_is() {
+fn an_error_that_cannot_be_printed_keeps_its_exit_status() {
     for (args, code) in [
         (&["serve"][..], 78),
         (&["history", "--user=user-001"], 78),
@@ -121,7 +121,7 @@ fn an_error_that_cannot_be_told_leaves_the_exit_status_as_it_is() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn a_reader_that_closes_the_pipe_early_is_not_a_failure() {
     for args in [&["--help"][..], &["man"], &["completions", "bash"], &["check", "--target.user=a"]]
     {
         let mut closed = command(args);

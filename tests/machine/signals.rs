@@ -8,7 +8,7 @@ use super::serve;
 const SIGHUP: i32 = 1;
 
 #[test]
-fn a_hangup_before_anything_is_ready_reads_the_configuration_again_once_it_is() {
+fn a_hangup_during_startup_reloads_the_configuration_once_ready() {
     let folder = tempfile::tempdir().unwrap();
     let mut exporter = Running::start(&mut serve(folder.path(), &[]));
     exporter.at_its_first_line();
@@ -19,7 +19,7 @@ fn a_hangup_before_anything_is_ready_reads_the_configuration_again_once_it_is() 
 }
 
 #[test]
-fn a_signal_to_end_before_anything_is_ready_ends_every_long_command_in_order() {
+fn a_termination_signal_during_startup_ends_every_long_running_command_cleanly() {
     for name in ["TERM", "INT"] {
         let folder = tempfile::tempdir().unwrap();
         let commands = [
@@ -41,7 +41,7 @@ fn a_signal_to_end_before_anything_is_ready_ends_every_long_command_in_order() {
 }
 
 #[test]
-fn signals_that_mean_nothing_to_it_do_not_end_it() {
+fn unhandled_signals_do_not_end_it() {
     let folder = tempfile::tempdir().unwrap();
     let exporter = Running::start(&mut serve(folder.path(), &[]));
     exporter.at_its_first_line();
@@ -55,7 +55,7 @@ fn signals_that_mean_nothing_to_it_do_not_end_it() {
 }
 
 #[test]
-fn a_hangup_ends_a_command_that_ends_by_itself_as_ever() {
+fn a_hangup_ends_a_short_running_command() {
     // It waits for CXone, which never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut history = command(&["history", "--user=user-001"]);

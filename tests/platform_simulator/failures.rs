@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn no_fault_of_any_call_costs_a_count() {
+async fn no_request_fault_loses_a_count() {
     let faults = [
         RequestFault::Throttle,
         RequestFault::ThrottleDate,
@@ -59,7 +59,7 @@ async fn no_fault_of_any_call_costs_a_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_of_hours_takes_the_gauges_leaves_the_counters_and_is_caught_up_exactly() {
+async fn an_outage_of_hours_withdraws_gauges_keeps_counters_and_is_caught_up_exactly() {
     let mut world = world(tenant("none"));
     world.run_for(minutes(10)).await;
     let (watermark, entries) =
@@ -84,7 +84,7 @@ async fn an_outage_of_hours_takes_the_gauges_leaves_the_counters_and_is_caught_u
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_history_that_never_answers_leaves_the_live_states_alone_and_live_states_the_history() {
+async fn a_hanging_history_does_not_affect_live_states_nor_the_other_way_round() {
     for (hangs, goes_on) in [("state-history", "agent_states"), ("agents/states", "skill_activity")]
     {
         let mut world = world(tenant("none"));
@@ -124,7 +124,7 @@ async fn a_cxone_clock_ahead_or_behind_is_followed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_life_of_twenty_seconds_is_enough() {
+async fn a_token_lifetime_of_twenty_seconds_is_enough() {
     let simulator = SimulatorOptions { token_life: Duration::from_secs(20), ..tenant("none") };
     let mut world =
         World::new(Plan { simulator, api: Some(PASSWORD), config: CONFIG, ..Plan::default() });
@@ -140,7 +140,7 @@ async fn a_token_life_of_twenty_seconds_is_enough() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_credentials_and_missing_rights_are_told_and_not_tried_again_and_again() {
+async fn wrong_credentials_and_missing_rights_are_reported_and_not_retried_in_a_loop() {
     const WRONG: &str = "a-secret-that-nobody-may-see";
     let narrow = SimulatorOptions { scope_granted: false, ..tenant("none") };
     for (simulator, secret, reason) in

@@ -181,7 +181,7 @@ fn assert_skills(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_now_is_the_truth_at_the_live_polls_moment_and_the_counts_are_exact() {
+async fn current_states_match_the_live_poll_and_counts_are_exact() {
     for odd in [
         "none",
         "odd-keys=0.5,strings=0.5,nulls=0.5,missing=0.5,odd-times=0,no-content=0.5,not-modified=0.5,short-pages=0.7",
@@ -202,7 +202,7 @@ async fn what_is_now_is_the_truth_at_the_live_polls_moment_and_the_counts_are_ex
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_tenants_timeouts_are_the_limits_where_the_configuration_sets_none() {
+async fn the_tenants_timeouts_are_the_limits_unless_configured() {
     let mut world = world(tenant("none"));
     world.run_for(minutes(2)).await;
     let limit = |world: &World, state| {
@@ -221,7 +221,7 @@ async fn the_tenants_timeouts_are_the_limits_where_the_configuration_sets_none()
 }
 
 #[tokio::test(start_paused = true)]
-async fn agents_that_the_role_hides_are_nowhere() {
+async fn agents_hidden_from_the_role_have_no_series() {
     let mut world = floor("hidden-agents=0.4");
     world.run_for(minutes(5)).await;
     let shown = world.observed().len();
@@ -233,7 +233,7 @@ async fn agents_that_the_role_hides_are_nowhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_live_feed_that_freezes_and_then_fails_makes_nobody_look_stuck() {
+async fn a_live_feed_that_freezes_and_then_fails_shows_nobody_as_stuck() {
     let mut world = floor("none");
     world.run_for(minutes(5)).await;
     // From now on CXone answers each request for live states as it would have at this moment.
@@ -275,7 +275,7 @@ async fn a_live_feed_that_freezes_and_then_fails_makes_nobody_look_stuck() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_restarts_reloads_and_faults_what_is_now_is_the_truth_again() {
+async fn current_states_recover_after_restarts_reloads_and_faults() {
     let mut world = floor("some");
     for round in 0..4 {
         world.run_for(minutes(4)).await;
@@ -302,7 +302,7 @@ async fn after_restarts_reloads_and_faults_what_is_now_is_the_truth_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_live_stays_as_it_is_over_a_reload_and_so_does_a_failure() {
+async fn a_reload_keeps_live_states_and_their_failures() {
     let mut world = floor("none");
     world.run_for(minutes(5)).await;
     let live = |world: &World| {

@@ -51,7 +51,7 @@ fn with_quick_live_answers(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn hundreds_of_single_agents_the_live_states_and_the_token_share_the_budget_on_a_bad_day() {
+async fn single_agents_live_states_and_sign_in_share_the_budget_on_a_bad_day() {
     const AGENTS: usize = 200;
     let faults: Faults = "some,throttle-bare=0.05,revoke=0.02".parse().unwrap();
     let agents = u32::try_from(AGENTS).unwrap();
@@ -106,7 +106,7 @@ async fn hundreds_of_single_agents_the_live_states_and_the_token_share_the_budge
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_ends_again_and_again_makes_no_more_requests_than_one_that_goes_on() {
+async fn a_crash_loop_makes_no_more_requests_than_a_running_process() {
     for (limit, pause) in [(20, 7), (60, 2), (60, 11)] {
         let config = format!(
             "poll: {{interval: 5s, live_interval: 1s, lookback: 2h, overlap: 10m}}\nquota: {{requests_per_minute: {limit}}}"

@@ -32,7 +32,7 @@ const PLATFORM: &str = "api: {dialect: platform, issuer: 'http://API', access_ke
      states: {limits: {Wrap-up: 20s}}\n";
 
 #[test]
-fn dashboards_say_the_same_by_either_of_cxones_apis() {
+fn dashboards_show_the_same_with_either_api() {
     if !are_here(&["prometheus", "python3"]) {
         return;
     }
@@ -48,7 +48,7 @@ fn dashboards_say_the_same_by_either_of_cxones_apis() {
     });
     let [reports, platform] = exporters.each_mut().map(|exporter| exporter.word_after("address="));
     for address in [&reports, &platform] {
-        within(Duration::from_secs(10), || knows_somebody(address))
+        within(Duration::from_secs(10), || has_agents(address))
             .expect("the exporter has read something");
     }
     let prometheus = Prometheus::of_each_dialect(folder.path(), &reports, &platform);
@@ -90,7 +90,7 @@ fn start_exporter(folder: &Path, config: &str, secret: &str) -> Running {
     Running::start(&mut command, folder.join("exporter.log"))
 }
 
-fn knows_somebody(address: &str) -> Result<(), String> {
+fn has_agents(address: &str) -> Result<(), String> {
     let (_, page) = get(address, "/metrics", TEXT).map_err(|error| error.to_string())?;
     if page.contains("\ncxone_agent_observed_timestamp_seconds{") { Ok(()) } else { Err(page) }
 }

@@ -26,19 +26,20 @@ const STALE: &Labels<'_> = &[
 ];
 
 #[test]
-fn supervisors_hear_who_is_stuck_and_when_it_is_over_and_nothing_while_data_are_stale() {
+fn supervisors_are_notified_of_stuck_agents_and_their_recovery_and_of_nothing_while_data_are_stale()
+{
     if !are_here(&["prometheus", PROGRAM]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let (floor, leaves, stays) = floor_on_which_one_leaves_and_one_stays();
+    let (floor, leaves, stays) = floor_with_a_recovering_and_a_stuck_agent();
     let mut simulator = start_simulator(&floor, folder.path());
     let api = simulator.word_after("address:       http://");
     let mut exporter = start_exporter(&api, folder.path());
     let address = exporter.word_after("address=");
     within(Duration::from_secs(10), || ready(&address)).expect("the exporter is ready");
     let alertmanager = Alertmanager::start(folder.path());
-    let rules = rules_in_haste(folder.path());
+    let rules = rules_with_short_durations(folder.path());
     let prometheus =
         Prometheus::with_two_replicas(folder.path(), &address, &rules, &alertmanager.address);
 
@@ -80,7 +81,7 @@ fn supervisors_hear_who_is_stuck_and_when_it_is_over_and_nothing_while_data_are_
 
 /// A floor on which two agents are over the limit in Wrap-up already: one leaves it half a minute
 /// after the start of the test, the other stays until after its end.
-fn floor_on_which_one_leaves_and_one_stays() -> (Floor, Visit, Visit) {
+fn floor_with_a_recovering_and_a_stuck_agent() -> (Floor, Visit, Visit) {
     let now = Clock::system().now().utc;
     let within = |visit: &Visit, from: u64, to: u64| {
         visit.end > now.plus(Duration::from_secs(from))
@@ -102,7 +103,7 @@ fn floor_on_which_one_leaves_and_one_stays() -> (Floor, Visit, Visit) {
 }
 
 /// The shipped rules, but data are stale after 12 seconds, and no group takes its time.
-fn rules_in_haste(folder: &Path) -> PathBuf {
+fn rules_with_short_durations(folder: &Path) -> PathBuf {
     let shipped = fs::read_to_string(repository().join("alerts/cxone-exporter.rules.yml"))
         .expect("it is part of the repository");
     let (before, rule) =

@@ -124,13 +124,13 @@ async fn nothing_is_lost_or_counted_twice_when_the_process_ends_in_a_commit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_lost_or_counted_twice_when_a_commit_was_kept_though_it_is_told_as_failed() {
+async fn nothing_is_lost_or_counted_twice_when_a_commit_reported_as_failed_was_kept() {
     failed_commits(ReportRows::WholeIntervals, "intervals", OVERLAPPING_TARGETS, false, 31).await;
     failed_commits(ReportRows::CutIntervals, "intervals", OVERLAPPING_TARGETS, false, 32).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn restarts_every_few_seconds_cost_time_and_no_counts() {
+async fn restarts_every_few_seconds_lose_no_counts() {
     let mut chance = Chance::new(41);
     let mut world =
         World::new(Plan { simulator: tenant(), config: OVERLAPPING_TARGETS, ..Plan::default() });

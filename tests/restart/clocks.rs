@@ -68,7 +68,7 @@ async fn a_wall_clock_that_steps_between_two_processes_changes_no_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn minutes_between_cxones_clock_and_ours_make_no_difference() {
+async fn a_clock_skew_of_minutes_changes_no_count() {
     for seconds in [-420_i64, 420, -45, 45] {
         let config = TWO_TEAMS.replace("overlap: 10m", "overlap: 1m");
         let mut world = World::new(Plan {
@@ -96,7 +96,7 @@ async fn minutes_between_cxones_clock_and_ours_make_no_difference() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_window_is_planned_by_a_clock_that_may_be_wrong_though_the_first_sign_in_fails() {
+async fn no_window_is_planned_by_an_unconfirmed_clock_even_if_the_first_sign_in_fails() {
     for fault in [RequestFault::Drop, RequestFault::ServerError] {
         let config = TWO_TEAMS.replace("overlap: 10m", "overlap: 1m");
         let mut world = World::new(Plan {
@@ -175,7 +175,7 @@ fn assert_goes_on(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_wrong_date_costs_no_visit_and_does_not_stop_polling() {
+async fn one_wrong_date_loses_no_visit_and_does_not_stop_polling() {
     for wrong in [12_000, HOUR, -HOUR, i64::MIN, 100_000 * HOUR] {
         for place in [0, 1, 7] {
             let mut world = every_second(0);
@@ -197,7 +197,7 @@ async fn one_wrong_date_costs_no_visit_and_does_not_stop_polling() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_machine_behind_the_load_balancer_costs_nothing_and_is_seen() {
+async fn a_wrong_clock_behind_the_load_balancer_loses_nothing_and_is_counted() {
     for wrong in [12_000, HOUR, -HOUR, i64::MIN] {
         let mut world = every_second(0);
         let mut number = 0;
@@ -221,7 +221,7 @@ async fn a_bad_machine_behind_the_load_balancer_costs_nothing_and_is_seen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frozen_date_costs_nothing_and_is_seen() {
+async fn a_frozen_date_loses_nothing_and_is_counted() {
     let mut world = every_second(0);
     world.run_for(minutes(1)).await;
     let frozen = world.direct.now();
@@ -238,7 +238,7 @@ async fn a_frozen_date_costs_nothing_and_is_seen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_any_date_our_clock_is_gone_by() {
+async fn without_any_date_the_local_clock_is_used() {
     for odd in [None, Some("soon"), Some("Fri, 99 Oct 2023 08:00:00 GMT")] {
         let mut world = every_second(0);
         world.direct.rewrite(Some(Box::new(move |_, _, headers| {
@@ -252,7 +252,7 @@ async fn without_any_date_our_clock_is_gone_by() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_pages_of_a_gateway_say_nothing_of_cxones_clock() {
+async fn error_pages_of_a_gateway_do_not_change_the_estimate_of_cxones_clock() {
     let mut world = every_second(-HOUR);
     world.run_for(minutes(1)).await;
     world.direct.rewrite(Some(Box::new(|now, status, headers| {
@@ -269,7 +269,7 @@ async fn the_pages_of_a_gateway_say_nothing_of_cxones_clock() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_that_starts_in_1970_goes_by_cxones_clock() {
+async fn a_machine_that_starts_in_1970_uses_cxones_clock() {
     let mut world = every_second(0);
     world.clock.step(-START.millis());
     world.run_for(minutes(3)).await;
@@ -283,7 +283,7 @@ async fn a_machine_that_starts_in_1970_goes_by_cxones_clock() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watermark_that_a_wrong_clock_set_goes_back_and_counts_stay_right() {
+async fn a_watermark_set_by_a_wrong_clock_moves_back_and_counts_remain_exact() {
     // CXone's clock alone is wrong; or ours and CXone's are, alike, so that nobody could know.
     for (ahead, ours_too) in [(12_000, false), (HOUR, false), (240_000, true), (HOUR, true)] {
         for restarts in [false, true] {

@@ -27,7 +27,7 @@ async fn go_on_exactly(world: &mut World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_that_is_added_begins_anew_and_the_others_go_on() {
+async fn an_added_target_begins_at_zero_and_the_others_continue() {
     let mut world = world(&targets(&[TEAM_1])).await;
     let epoch = world.target_time("cxone_target_epoch_timestamp_seconds", "team:team-1");
     world.restart_as(&targets(&[TEAM_2, TEAM_1, "{user: user-001}"])).await;
@@ -40,7 +40,7 @@ async fn a_target_that_is_added_begins_anew_and_the_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn targets_in_another_order_and_under_other_names_go_on() {
+async fn reordered_and_renamed_targets_continue() {
     let mut world = world(&targets(&[TEAM_1, TEAM_2])).await;
     let epochs = |world: &World, names: [&str; 2]| {
         names.map(|name| world.target_time("cxone_target_epoch_timestamp_seconds", name).unwrap())
@@ -79,7 +79,7 @@ async fn targets_in_another_order_and_under_other_names_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_that_is_removed_leaves_its_counters_and_no_gauges() {
+async fn a_removed_target_keeps_its_counters_and_loses_its_gauges() {
     let mut world = world(&targets(&[TEAM_1, TEAM_2])).await;
     let of_team_2: Vec<_> =
         world.simulator.floor().agents().filter(|agent| agent.team == "team-2").cloned().collect();
@@ -137,7 +137,7 @@ async fn another_lookback_or_overlap_changes_no_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_shown_of_agents_may_change_and_what_is_counted_of_them_does_not() {
+async fn changing_the_detail_of_agents_changes_no_count() {
     let fine = targets(&[TEAM_1, TEAM_2]);
     let mut world = world(&fine).await;
     for detail in ["agent", "aggregate", "agent-skill"] {

@@ -15,7 +15,7 @@ fn world(shelf: &SharedRecords, simulator: SimulatorOptions) -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn counting_stops_at_the_last_commit_and_goes_on_without_loss() {
+async fn counting_stops_at_the_last_commit_and_resumes_without_loss() {
     let shelf = SharedRecords::default();
     let mut world = world(&shelf, tenant());
     world.run_for(minutes(20)).await;
@@ -68,7 +68,7 @@ async fn counting_stops_at_the_last_commit_and_goes_on_without_loss() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_report_that_cannot_be_kept_does_not_count_and_is_asked_for_again() {
+async fn a_report_that_cannot_be_stored_does_not_count_and_is_retried() {
     let shelf = SharedRecords::default();
     let mut world =
         world(&shelf, SimulatorOptions { job_time: Duration::from_secs(15), ..tenant() });

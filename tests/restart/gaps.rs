@@ -18,7 +18,7 @@ fn cut(retention: Option<Duration>) -> SimulatorOptions {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_older_than_the_retention_is_a_gap_and_the_rest_is_exact() {
+async fn history_older_than_the_retention_is_a_gap_and_the_rest_is_exact() {
     let config = "poll: {interval: 30s, lookback: 2h, overlap: 10m, retention: 5h}\ntargets: [{filter: {type: team, id: team-1}}, {filter: {type: team, id: team-2}}]";
     // CXone keeps no more than what the configuration says: at that edge nothing may be refused.
     let mut world =
@@ -62,7 +62,7 @@ async fn what_is_older_than_the_retention_is_a_gap_and_the_rest_is_exact() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slice_that_cxone_refuses_is_a_gap_and_what_follows_is_exact() {
+async fn a_slice_rejected_by_cxone_is_a_gap_and_what_follows_is_exact() {
     let config = "poll: {interval: 30s, lookback: 2h, overlap: 10m}\ntargets: [{filter: {type: team, id: team-1}}]";
     let mut world =
         World::new(Plan { simulator: cut(Some(minutes(5 * 60))), config, ..Plan::default() });
@@ -99,7 +99,7 @@ async fn a_slice_that_cxone_refuses_is_a_gap_and_what_follows_is_exact() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_window_as_long_as_cxone_keeps_history_is_not_refused() {
+async fn a_first_window_as_long_as_cxones_retention_is_not_rejected() {
     let config = "poll: {interval: 30s, lookback: 5h, overlap: 10m, settle_delay: 1m, retention: 5h}\ntargets: [{filter: {type: team, id: team-1}}]";
     let mut world =
         World::new(Plan { simulator: cut(Some(minutes(5 * 60))), config, ..Plan::default() });
@@ -139,7 +139,7 @@ fn refuse(
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_other_refusal_than_one_of_the_window_costs_any_history() {
+async fn only_a_rejected_window_skips_history() {
     for status in [400, 403, 404, 405, 409, 410, 413, 415, 451] {
         let (mut world, told) = a_week_behind().await;
         let until = world.direct.now().plus(minutes(20));
@@ -155,7 +155,7 @@ async fn no_other_refusal_than_one_of_the_window_costs_any_history() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_422_that_passes_or_that_befalls_every_window_costs_no_history() {
+async fn a_422_that_is_temporary_or_affects_every_window_skips_no_history() {
     let (mut world, told) = a_week_behind().await;
     let began = world.direct.now();
     refuse(&world, StatusCode::UNPROCESSABLE_ENTITY, move |now, window| {
@@ -173,7 +173,7 @@ async fn a_422_that_passes_or_that_befalls_every_window_costs_no_history() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn windows_that_are_too_long_for_cxone_cost_no_history() {
+async fn windows_too_long_for_cxone_skip_no_history() {
     let (mut world, _) = a_week_behind().await;
     refuse(&world, StatusCode::UNPROCESSABLE_ENTITY, |_, window| window.length() > minutes(400));
     world.run_for(minutes(40)).await;
@@ -183,7 +183,7 @@ async fn windows_that_are_too_long_for_cxone_cost_no_history() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_that_are_too_large_are_asked_for_in_shorter_windows() {
+async fn reports_that_are_too_large_are_split_into_shorter_windows() {
     let config = "poll: {interval: 60s, lookback: 24h, overlap: 10m}\ntargets: [{filter: {type: team, id: team-1}}]";
     // Some hours of them.
     let simulator = SimulatorOptions { max_rows: 150, ..cut(None) };

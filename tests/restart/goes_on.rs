@@ -27,7 +27,7 @@ fn said(world: &World) -> BTreeMap<String, String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_process_shows_at_once_what_the_old_one_showed() {
+async fn a_new_process_serves_at_once_what_the_old_one_served() {
     let mut world = world();
     world.run_for(minutes(20)).await;
     world.run_until_idle().await;
@@ -47,7 +47,7 @@ async fn a_new_process_shows_at_once_what_the_old_one_showed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_old_is_not_ready_until_the_first_report_but_counts() {
+async fn restored_data_that_is_too_old_is_not_ready_until_the_first_report_but_counts() {
     let mut world = world();
     world.run_for(minutes(20)).await;
     world.run_until_idle().await;
@@ -73,7 +73,7 @@ async fn what_is_too_old_is_not_ready_until_the_first_report_but_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_window_begins_an_overlap_before_the_watermark_however_long_nobody_was_there() {
+async fn the_next_window_begins_an_overlap_before_the_watermark_however_long_the_downtime() {
     for (downtime, windows) in [(AT_ONCE, 1), (minutes(45), 1), (minutes(9 * 60), 5)] {
         let mut world = world();
         world.run_for(minutes(20)).await;
@@ -144,7 +144,7 @@ async fn with_a_job_under_way() -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_under_way_is_taken_up_and_not_submitted_anew() {
+async fn a_job_in_progress_is_resumed_and_not_resubmitted() {
     let mut world = with_a_job_under_way().await;
     let accepted = world.simulator.counters().accepted;
     let window = world.direct.asked_for().last().unwrap().window;
@@ -164,7 +164,7 @@ async fn a_job_under_way_is_taken_up_and_not_submitted_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_that_is_gone_is_forgotten_and_submitted_anew() {
+async fn a_lost_job_is_forgotten_and_resubmitted() {
     let mut world = with_a_job_under_way().await;
     let accepted = world.simulator.counters().accepted;
     world.simulator.inject(Injection {

@@ -37,8 +37,7 @@ async fn hang(world: &mut World, shelf: &SharedRecords, in_a_report: bool) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_loop_goes_on_while_a_commit_hangs_and_nothing_is_lost_or_counted_twice_when_it_returns()
- {
+async fn a_hanging_commit_does_not_block_the_loop_and_nothing_is_lost_or_counted_twice() {
     for in_a_report in [true, false] {
         for is_kept in [true, false] {
             let shelf = SharedRecords::default();

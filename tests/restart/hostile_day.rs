@@ -215,7 +215,7 @@ impl Day {
         assert_eq!(world.simulator.counters().over_quota, 0);
     }
 
-    fn be_right_again(&mut self) {
+    fn recover(&mut self) {
         self.world.direct.rewrite(None);
         self.world.direct.interfere(None);
         self.faults(Faults::some());
@@ -242,7 +242,7 @@ async fn hostile_day(seed: u64) {
             let evil = day.one_of(&EVILS);
             println!("seed {seed}, {}: {evil:?}", day.world.direct.now());
             day.go_wrong(evil).await;
-            day.be_right_again();
+            day.recover();
             let span = day.chance.millis(1, 10 * 60_000);
             day.world.run_for(span).await;
             day.world.assert_no_window_in_the_future();

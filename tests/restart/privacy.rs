@@ -33,7 +33,7 @@ fn ids_in(shelf: &SharedRecords) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn neither_pages_nor_store_tell_an_id_that_is_hashed_and_all_is_counted() {
+async fn neither_pages_nor_store_contain_a_pseudonymised_id_and_counts_are_complete() {
     let shelf = SharedRecords::default();
     let mut world = World::new(Plan {
         simulator: tenant(),
@@ -76,7 +76,7 @@ async fn neither_pages_nor_store_tell_an_id_that_is_hashed_and_all_is_counted() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_whose_agents_are_called_otherwise_is_not_mixed_with_new_ones() {
+async fn a_store_with_other_pseudonyms_is_not_mixed_with_new_ones() {
     let shelf = SharedRecords::default();
     let mut world = World::new(Plan {
         simulator: tenant(),

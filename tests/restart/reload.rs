@@ -29,7 +29,7 @@ fn reloads(world: &World) -> (Option<f64>, Option<f64>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn targets_come_and_go_and_the_others_count_on() {
+async fn adding_and_removing_targets_does_not_affect_the_others() {
     let mut world =
         World::new(Plan { simulator: tenant(), config: &config(&[TEAM_1], ""), ..Plan::default() });
     world.run_for(minutes(15)).await;
@@ -95,7 +95,7 @@ async fn a_smaller_quota_holds_from_the_next_job_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_wrong_or_does_not_fit_changes_nothing_and_is_told() {
+async fn an_invalid_or_incompatible_configuration_changes_nothing_and_is_reported() {
     let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
     world.run_for(minutes(10)).await;
     let (_, taken) = reloads(&world);
@@ -167,7 +167,7 @@ async fn a_failure_outlives_a_reload_and_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reloads_do_not_put_off_that_a_target_is_stale_nor_that_there_was_something_to_show() {
+async fn reloads_delay_neither_staleness_nor_readiness() {
     let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
     world.simulator.set_faults(all_down());
     // Never read, for all of `max_staleness` but with a reload each minute.
@@ -187,7 +187,7 @@ async fn reloads_do_not_put_off_that_a_target_is_stale_nor_that_there_was_someth
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_cannot_be_written_is_not_up_after_a_reload() {
+async fn an_unwritable_store_is_not_up_after_a_reload() {
     let shelf = SharedRecords::default();
     let config = TWO_TEAMS;
     let plan = Plan { simulator: tenant(), config, store: on(&shelf), ..Plan::default() };

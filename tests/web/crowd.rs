@@ -35,7 +35,7 @@ fn gauge(address: &str, name: &str) -> f64 {
 }
 
 #[test]
-fn two_thousand_slow_and_idle_connections_keep_no_scrape_out_and_the_bound_holds() {
+fn two_thousand_slow_and_idle_connections_block_no_scrape_and_the_limit_holds() {
     let exporter = Exporter::start(None, &[]);
     let alone = gauge(&exporter.address, "process_open_fds ");
     let crowd = crowd(&exporter.address);
