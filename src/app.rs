@@ -19,7 +19,7 @@ use crate::config::{self, Config};
 use crate::cxone::{Event, Observer, Transport};
 use crate::engine::{Handover, Mark, Poller, Pulse, SharedServerClock, Target};
 use crate::exposition::render;
-use crate::server::{Reload, Site};
+use crate::server::{Pages, Reload};
 use crate::telemetry::Telemetry;
 use cxone_core::checkpoint::{self, RestoreError};
 use cxone_core::page::snapshot::Snapshot;
@@ -44,7 +44,7 @@ pub struct Exporter {
 #[derive(Clone)]
 pub struct Front {
     /// The pages.
-    pub site: Arc<Site>,
+    pub pages: Arc<Pages>,
     /// The exporter's own metrics.
     pub telemetry: Arc<Telemetry>,
     /// Where now comes from.
@@ -101,7 +101,7 @@ pub fn exporter(
     let front = Front::new(web, clock);
     let poller =
         front.poller(config, transport, store.into(), random).map_err(|refused| refused.error)?;
-    front.telemetry.config_taken(clock.now().utc);
+    front.telemetry.config_loaded(clock.now().utc);
     Ok(Exporter { poller, front })
 }
 
@@ -110,13 +110,13 @@ impl Front {
     fn new(web: Web, clock: &Clock) -> Self {
         let telemetry = Arc::new(Telemetry::new(clock.now().utc));
         let shown = SharedShown::default();
-        let site = Arc::new(Site::new(
+        let pages = Arc::new(Pages::new(
             shown.sources(web, clock, &telemetry),
             render(Snapshot::default(), None),
         ));
         let pulse = Pulse::new(LONGEST_NAP);
         let server_clock = SharedServerClock::default();
-        Self { site, telemetry, clock: clock.clone(), pulse, server_clock, shown }
+        Self { pages, telemetry, clock: clock.clone(), pulse, server_clock, shown }
     }
 
     /// What it does, in a line.
@@ -191,8 +191,8 @@ impl Front {
             self.telemetry.store_opened(size_bytes);
         }
         let quota = quota_facts(config);
-        self.telemetry.calls(client.endpoints());
-        self.telemetry.quota_is(quota);
+        self.telemetry.add_endpoints(client.endpoints());
+        self.telemetry.set_quota(quota);
         let errors = {
             let mut shown = self.shown.write();
             (shown.api, shown.quota) =
@@ -222,7 +222,7 @@ impl Front {
             telemetry: Arc::clone(&self.telemetry),
             store_status,
             errors,
-            publish: self.shown.publish(&self.site),
+            publish: self.shown.publish(&self.pages),
             tell: self.shown.tell(),
             published: HashSet::new(),
             past_targets: HashMap::new(),
@@ -258,9 +258,9 @@ impl Exporter {
     pub fn into_parts(
         self,
         stop: CancellationToken,
-    ) -> (impl Future<Output = ()> + Send + 'static, Arc<Site>) {
+    ) -> (impl Future<Output = ()> + Send + 'static, Arc<Pages>) {
         let polling = async move { drop(self.poller.run(stop).await) };
-        (polling, self.front.site)
+        (polling, self.front.pages)
     }
 }
 

@@ -106,7 +106,7 @@ impl Reloader {
                     self.current = taken;
                     refused_file &= what != What::Everything;
                     if !refused_file {
-                        self.front.telemetry.config_taken(self.front.clock.now().utc);
+                        self.front.telemetry.config_loaded(self.front.clock.now().utc);
                     }
                     let _told = done.send(Ok(()));
                     poller
@@ -172,7 +172,7 @@ impl Reloader {
     }
 
     fn refuse(&self, done: oneshot::Sender<Result<(), String>>, why: String) {
-        self.front.telemetry.config_refused(self.front.clock.now().utc);
+        self.front.telemetry.config_rejected(self.front.clock.now().utc);
         tracing::error!(
             "the configuration was read again and is wrong; the one before goes on: {}",
             why.trim_end()

@@ -2,8 +2,8 @@
 
 mod by_labels;
 mod counts;
-mod known;
 mod process;
+mod self_status;
 mod watched;
 
 use std::fmt;
@@ -22,14 +22,14 @@ use watched::Watched;
 
 use crate::build_info;
 use crate::cxone::{Endpoint, Event};
-use crate::exposition::{Own, OwnText, families};
+use crate::exposition::{EncodedMetrics, ExporterMetrics, families};
 use cxone_core::counts::RowCounts;
 use cxone_core::plan::fetch::Failure;
 use cxone_core::plan::server_clock::DateNoted;
 use cxone_core::report::{LenientForm, RowOddities, RowRejection};
 use cxone_core::time::Timestamp;
 
-pub use known::Known;
+pub use self_status::SelfStatus;
 
 /// The exporter's own metrics.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub struct Telemetry {
 #[derive(Debug)]
 struct Told {
     changes: u64,
-    text: Arc<OwnText>,
+    text: Arc<EncodedMetrics>,
 }
 
 /// What the quota is, for its gauges.
@@ -69,22 +69,24 @@ impl Telemetry {
         let counts = Watched::new(Counts::new(&mut counted));
         moving.register_collector(Box::new(Process::new()));
         moving.register_collector(Box::new(LogMessages));
-        let told =
-            Told { changes: counts.changes(), text: Arc::new(OwnText::new(encoded(&counted))) };
+        let told = Told {
+            changes: counts.changes(),
+            text: Arc::new(EncodedMetrics::new(encoded(&counted))),
+        };
         Self { counts, counted, moving, told: Mutex::new(told) }
     }
 
     /// All metrics. What did not change since they were told last is the same text as then.
     #[must_use]
-    pub fn own(&self) -> Own {
+    pub fn exporter_metrics(&self) -> ExporterMetrics {
         let moving = encoded(&self.moving);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         // Asked before the text is made: what changes meanwhile is a change still to be told.
         let changes = self.counts.changes();
         if told.changes != changes {
-            *told = Told { changes, text: Arc::new(OwnText::new(encoded(&self.counted))) };
+            *told = Told { changes, text: Arc::new(EncodedMetrics::new(encoded(&self.counted))) };
         }
-        Own { counted: Arc::clone(&told.text), moving }
+        ExporterMetrics { counted: Arc::clone(&told.text), moving }
     }
 
     /// Takes note of what happened in the client.
@@ -170,7 +172,7 @@ impl Telemetry {
     }
 
     /// A commit to the store has taken too long, and is not over yet.
-    pub fn store_hangs(&self) {
+    pub fn store_commit_timed_out(&self) {
         let counts = self.counts.change();
         counts.store_up.set(0);
     }
@@ -190,7 +192,7 @@ impl Telemetry {
     }
 
     /// A report was read, whether it counts or not, and not all of its rows are as documented.
-    pub fn rows_odd(&self, oddities: &RowOddities) {
+    pub fn rows_irregular(&self, oddities: &RowOddities) {
         let counts = self.counts.change();
         for reason in RowRejection::ALL {
             let rejected = counts.rows_rejected.of(vec![("reason", reason.as_str().to_owned())]);
@@ -217,26 +219,26 @@ impl Telemetry {
 
     /// The web configuration is right; `certificate_expiry` is that of its certificate, if it has
     /// one.
-    pub fn web_config_taken(&self, certificate_expiry: Option<Timestamp>) {
+    pub fn web_config_loaded(&self, certificate_expiry: Option<Timestamp>) {
         let counts = self.counts.change();
         let mut known = counts.now_and_then.lock();
-        (known.certificate_expiry, known.web_config_is_right) = (certificate_expiry, Some(true));
+        (known.certificate_expiry, known.web_config_is_valid) = (certificate_expiry, Some(true));
     }
 
     /// The web configuration has changed and is wrong now; the one before goes on.
-    pub fn web_config_refused(&self) {
+    pub fn web_config_rejected(&self) {
         let counts = self.counts.change();
-        counts.now_and_then.lock().web_config_is_right = Some(false);
+        counts.now_and_then.lock().web_config_is_valid = Some(false);
     }
 
     /// These endpoints are called from now on.
-    pub fn calls(&self, endpoints: &[Endpoint]) {
+    pub fn add_endpoints(&self, endpoints: &[Endpoint]) {
         let counts = self.counts.change();
         counts.begin_endpoints(endpoints);
     }
 
     /// What the quota is from now on.
-    pub fn quota_is(&self, quota: QuotaFacts) {
+    pub fn set_quota(&self, quota: QuotaFacts) {
         let counts = self.counts.change();
         counts.quota_limit.set(f64::from(quota.limit));
         counts.quota_reserved.set(f64::from(quota.reserved));
@@ -244,24 +246,24 @@ impl Telemetry {
     }
 
     /// The configuration that was read last counts from now on.
-    pub fn config_taken(&self, now: Timestamp) {
+    pub fn config_loaded(&self, now: Timestamp) {
         let counts = self.counts.change();
         counts.config_is_right.set(1);
-        counts.config_taken.set(seconds(now));
+        counts.config_loaded_at.set(seconds(now));
         let mut known = counts.now_and_then.lock();
-        (known.config_taken, known.config_refused) = (Some(now), None);
+        (known.config_loaded_at, known.config_rejected_at) = (Some(now), None);
     }
 
     /// The configuration was read again and is wrong; the one before goes on.
-    pub fn config_refused(&self, now: Timestamp) {
+    pub fn config_rejected(&self, now: Timestamp) {
         let counts = self.counts.change();
         counts.config_is_right.set(0);
-        counts.now_and_then.lock().config_refused = Some(now);
+        counts.now_and_then.lock().config_rejected_at = Some(now);
     }
 
     /// What is known by now.
     #[must_use]
-    pub fn known(&self) -> Known {
+    pub fn self_status(&self) -> SelfStatus {
         *self.counts.look().now_and_then.lock()
     }
 }
@@ -330,7 +332,7 @@ mod tests {
     use crate::exposition::{Format, render};
     use cxone_core::page::snapshot::Snapshot;
 
-    fn text(own: &Own) -> String {
+    fn text(own: &ExporterMetrics) -> String {
         let page = render(Snapshot::default(), None).page(Format::OpenMetrics, own);
         String::from_utf8(page.plain().collect::<Vec<_>>().concat()).expect("a page is text")
     }
@@ -338,21 +340,21 @@ mod tests {
     #[test]
     fn what_did_not_change_is_the_same_text_and_what_did_is_told_at_once() {
         let telemetry = Telemetry::new(Timestamp::from_millis(0));
-        let first = telemetry.own();
-        assert!(Arc::ptr_eq(&first.counted, &telemetry.own().counted));
+        let first = telemetry.exporter_metrics();
+        assert!(Arc::ptr_eq(&first.counted, &telemetry.exporter_metrics().counted));
         assert!(text(&first).contains("\ncxone_report_jobs_total 0\n"));
         telemetry.job_submitted();
-        let second = telemetry.own();
+        let second = telemetry.exporter_metrics();
         assert!(text(&second).contains("\ncxone_report_jobs_total 1\n"), "{}", text(&second));
-        assert!(Arc::ptr_eq(&second.counted, &telemetry.own().counted));
+        assert!(Arc::ptr_eq(&second.counted, &telemetry.exporter_metrics().counted));
     }
 
     #[test]
     fn only_endpoints_that_are_called_have_metrics_and_in_the_same_order_on_every_page() {
         let page = || {
             let telemetry = Telemetry::new(Timestamp::from_millis(0));
-            telemetry.calls(&Endpoint::OF_REPORTS);
-            text(&telemetry.own())
+            telemetry.add_endpoints(&Endpoint::OF_REPORTS);
+            text(&telemetry.exporter_metrics())
         };
         let series = |page: &str| -> Vec<String> {
             let series = page.lines().filter(|line| line.starts_with("cxone_"));
@@ -383,7 +385,7 @@ mod tests {
     fn the_process_is_looked_at_for_each_scrape() {
         let telemetry = Telemetry::new(Timestamp::from_millis(0));
         let open_files = || {
-            let text = text(&telemetry.own());
+            let text = text(&telemetry.exporter_metrics());
             let value = text.lines().find_map(|line| line.strip_prefix("process_open_fds "));
             value.map(|value| value.parse::<u32>().expect("a number"))
         };

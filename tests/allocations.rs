@@ -21,8 +21,8 @@ use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::{
     Client, ClientOptions, Limits, Poll, Response, Transport, TransportError,
 };
-use cxone_exporter::exposition::{Own, render};
-use cxone_exporter::server::{QuotaOf, QuotaStatus, Readiness, Site, Sources, StatusView};
+use cxone_exporter::exposition::{ExporterMetrics, render};
+use cxone_exporter::server::{PageSources, Pages, QuotaStatus, QuotaUnit, Readiness, StatusView};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{self, StreamExt as _};
 use http::{HeaderMap, Request, StatusCode};
@@ -129,7 +129,7 @@ fn a_report_keeps_little_more_than_its_rows_while_it_is_read() {
 }
 
 /// Pages of so many agents, twenty series each.
-fn site(agents: usize) -> Arc<Site> {
+fn pages(agents: usize) -> Arc<Pages> {
     let rules = CountingRules {
         rows: RowKind::Intervals,
         lookback: Duration::from_secs(3600),
@@ -160,16 +160,16 @@ fn site(agents: usize) -> Arc<Site> {
         };
         let _applied = ledger.apply(&origin, &visits((target..agents).step_by(TARGETS)));
     }
-    let own: Own = "# HELP x_up Whether.\n# TYPE x_up gauge\nx_up 1\n".into();
-    let sources = Sources {
+    let own: ExporterMetrics = "# HELP x_up Whether.\n# TYPE x_up gauge\nx_up 1\n".into();
+    let sources = PageSources {
         metrics_path: "/metrics".to_owned(),
         max_requests: 4,
         reload: None,
-        own: Box::new(move || own.clone()),
+        exporter_metrics: Box::new(move || own.clone()),
         readiness: Box::new(|| Readiness::Ready),
         status: Box::new(status),
     };
-    Arc::new(Site::new(sources, render(ledger.snapshot(&show), None)))
+    Arc::new(Pages::new(sources, render(ledger.snapshot(&show), None)))
 }
 
 fn visits(agents: impl Iterator<Item = usize>) -> Report {
@@ -202,23 +202,23 @@ fn status() -> StatusView {
         agents_seen: 0,
         series: 0,
         series_dropped: 0,
-        quota: QuotaStatus { of: QuotaOf::ReportJobs, limit: 10, reserved: 0, demand_ratio: 0.0 },
+        quota: QuotaStatus { of: QuotaUnit::ReportJobs, limit: 10, reserved: 0, demand_ratio: 0.0 },
         standings: Status::default(),
         token_expiry: None,
-        config_taken: None,
-        config_refused: None,
-        web_config_is_right: None,
+        config_loaded_at: None,
+        config_rejected_at: None,
+        web_config_is_valid: None,
         certificate_expiry: None,
     }
 }
 
 /// What one gzip scrape takes, and how many bytes it sends.
-fn scrape(site: &Site) -> (AllocationInfo, usize) {
+fn scrape(pages: &Pages) -> (AllocationInfo, usize) {
     let request =
         Request::get("/metrics").header("Accept-Encoding", "gzip").body(()).expect("a request");
     let mut sent = 0;
     let taken = measure(|| {
-        let mut body = site.answer(&request).into_body();
+        let mut body = pages.answer(&request).into_body();
         while let Some(frame) = body.frame().now_or_never().expect("it lies ready") {
             sent += frame.expect("it is whole").into_data().expect("data").len();
         }
@@ -228,7 +228,7 @@ fn scrape(site: &Site) -> (AllocationInfo, usize) {
 
 #[test]
 fn a_scrape_takes_as_much_of_the_allocator_for_ten_thousand_series_as_for_one_thousand() {
-    let (small, large) = (site(50), site(500));
+    let (small, large) = (pages(50), pages(500));
     // The first scrape of a page makes its pieces shared ones.
     let _first = (scrape(&small), scrape(&large));
     let ((few, little), (many, much)) = (scrape(&small), scrape(&large));

@@ -41,7 +41,7 @@ use counted::Sums;
 use cxone_core::time::Window;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::commands::simulate::handler;
-use cxone_exporter::server::{Limits, bind, serve};
+use cxone_exporter::server::{Server, ServerLimits, bind};
 use cxone_exporter::tasks::Tasks;
 use cxone_simulator::{ApiEndpoint, Faults, ReportRows, Simulator, SimulatorOptions};
 use process::{Running, command, get, wait_for_at_most};
@@ -162,7 +162,8 @@ impl Site {
         let stop = CancellationToken::new();
         let tasks = Tasks::new(stop.clone());
         let answer = handler(Arc::clone(&simulator), Clock::system());
-        tasks.essential("simulator", serve(bound, answer, Limits::default(), tasks.clone(), stop));
+        let server = Server::new(ServerLimits::default(), tasks.clone(), stop);
+        tasks.essential("simulator", server.serve(bound, answer));
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("secret"), "simulated-secret").unwrap();
         fs::write(folder.path().join("key"), "simulated-key-secret==").unwrap();

@@ -13,7 +13,7 @@ use cxone_core::report::RowRejection;
 use cxone_exporter::cli::parse_args;
 use cxone_exporter::config::{Config, ConfigText, KEYS, Overrides, TargetsNeeded};
 use cxone_exporter::cxone::Endpoint;
-use cxone_exporter::exposition::families::{ALL, Kind};
+use cxone_exporter::exposition::families::{ALL, FamilyKind};
 use cxone_simulator::{Faults, Quirk, ReportRows, RequestFault, RowFault};
 
 const METRICS: &str = include_str!("../docs/metrics.md");
@@ -479,10 +479,10 @@ fn the_documented_metrics_are_the_real_ones_with_their_types_and_labels() {
         .map(|row| (row[0], row[1], row[2].to_owned()))
         .collect();
     let kind = |kind| match kind {
-        Kind::Gauge => "gauge",
-        Kind::Counter => "counter",
-        Kind::Histogram => "histogram",
-        Kind::Info => "info",
+        FamilyKind::Gauge => "gauge",
+        FamilyKind::Counter => "counter",
+        FamilyKind::Histogram => "histogram",
+        FamilyKind::Info => "info",
     };
     let real: BTreeSet<(&str, &str, String)> = ALL
         .iter()
@@ -550,7 +550,7 @@ fn named(text: &str) -> BTreeSet<String> {
 #[test]
 fn documentation_alerts_and_dashboards_name_only_existing_metrics() {
     let mut known: BTreeSet<String> = ALL.iter().map(|family| family.name.to_owned()).collect();
-    for histogram in ALL.iter().filter(|family| family.kind == Kind::Histogram) {
+    for histogram in ALL.iter().filter(|family| family.kind == FamilyKind::Histogram) {
         known.extend(
             ["_bucket", "_sum", "_count"].map(|ending| format!("{}{ending}", histogram.name)),
         );

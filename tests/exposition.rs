@@ -17,7 +17,7 @@ use cxone_core::page::snapshot::{
     Snapshot, StateSeries, TargetSeries, TeamAgents, VisitDurations,
 };
 use cxone_core::time::Timestamp;
-use cxone_exporter::exposition::families::{self, Kind, Source};
+use cxone_exporter::exposition::families::{self, FamilyKind, FamilySource};
 use cxone_exporter::exposition::{Format, Page, render};
 use proptest::prelude::*;
 use strict::Dialect;
@@ -134,17 +134,17 @@ fn a_full_page_is_valid_in_both_formats_and_contains_every_family() {
     let rendered = render(snapshot(&["user-1", "user-2"], &["Ready", "Wrap-up"], "Sales"), None);
     for (format, dialect) in FORMATS {
         let page = strict::parse(&plain(rendered.page(format, &OWN.into())), dialect).unwrap();
-        for family in families::ALL.iter().filter(|f| f.source == Source::Snapshot) {
+        for family in families::ALL.iter().filter(|f| f.source == FamilySource::Snapshot) {
             let name =
                 if dialect == Dialect::OpenMetrics { family.family_name() } else { family.name };
             let (kind, help) =
                 page.families.get(name).unwrap_or_else(|| panic!("{name} is missing"));
             assert_eq!(*help, format!("{}.", family.help));
             let wanted = match family.kind {
-                Kind::Counter => "counter",
-                Kind::Histogram => "histogram",
-                Kind::Info if dialect == Dialect::OpenMetrics => "info",
-                Kind::Info | Kind::Gauge => "gauge",
+                FamilyKind::Counter => "counter",
+                FamilyKind::Histogram => "histogram",
+                FamilyKind::Info if dialect == Dialect::OpenMetrics => "info",
+                FamilyKind::Info | FamilyKind::Gauge => "gauge",
             };
             assert_eq!(kind, wanted, "{name}");
         }

@@ -19,7 +19,7 @@ use cxone_exporter::app::{self, Web};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
 use cxone_exporter::cxone::{Response, Transport, TransportError};
-use cxone_exporter::server::Site;
+use cxone_exporter::server::Pages;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
@@ -147,7 +147,7 @@ impl Transport for Cxone {
 struct World {
     clock: Clock,
     cxone: Arc<Cxone>,
-    site: Arc<Site>,
+    pages: Arc<Pages>,
     polling: Pin<Box<dyn Future<Output = ()>>>,
 }
 
@@ -178,8 +178,8 @@ impl World {
             Random::from_seed(5),
         )
         .unwrap();
-        let (polling, site) = exporter.into_parts(CancellationToken::new());
-        Self { clock, cxone, site, polling: Box::pin(polling) }
+        let (polling, pages) = exporter.into_parts(CancellationToken::new());
+        Self { clock, cxone, pages, polling: Box::pin(polling) }
     }
 
     async fn run_for(&mut self, seconds: u64) {
@@ -197,7 +197,7 @@ impl World {
             .header("accept", "application/openmetrics-text;version=1.0.0")
             .body(())
             .unwrap();
-        let (_, body) = self.site.answer(&request).into_parts();
+        let (_, body) = self.pages.answer(&request).into_parts();
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         let page = strict::parse(&text, Dialect::OpenMetrics).unwrap();
         let of = |((name, labels), value): (&(String, BTreeMap<String, String>), &String)| {

@@ -233,7 +233,7 @@ async fn many_agents_are_read_page_by_page_within_bounded_memory_and_every_count
     let store = Box::new(MemoryStore::default());
     let exporter =
         app::exporter(&config, web, &clock, cxone.clone(), store, Random::from_seed(5)).unwrap();
-    let (polling, site) = exporter.into_parts(CancellationToken::new());
+    let (polling, pages) = exporter.into_parts(CancellationToken::new());
     let mut polling = Box::pin(polling);
     tokio::select! {
         biased;
@@ -245,7 +245,7 @@ async fn many_agents_are_read_page_by_page_within_bounded_memory_and_every_count
         .header("accept", "application/openmetrics-text;version=1.0.0")
         .body(())
         .unwrap();
-    let bytes = site.answer(&request).into_body().collect().await.unwrap().to_bytes();
+    let bytes = pages.answer(&request).into_body().collect().await.unwrap().to_bytes();
     let page = std::str::from_utf8(&bytes).unwrap();
     let (epoch, watermark) = (time(page, "epoch"), time(page, "watermark"));
     let happened = entries(agents, epoch, watermark);

@@ -23,7 +23,7 @@ use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::app::{self, Web};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
-use cxone_exporter::server::Site;
+use cxone_exporter::server::Pages;
 use cxone_simulator::{Floor, FloorOptions};
 use http::Request;
 use http_body_util::BodyExt;
@@ -53,7 +53,7 @@ struct World {
     config: Config,
     shelf: SharedRecords,
     polling: Pin<Box<dyn Future<Output = ()>>>,
-    site: Arc<Site>,
+    pages: Arc<Pages>,
     last: Page,
 }
 
@@ -72,15 +72,15 @@ impl World {
             Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, read).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
         let shelf = SharedRecords::default();
-        let (polling, site) = start(&config, &clock, &tenant, &shelf);
-        Self { tenant, clock, config, shelf, polling, site, last: Page::default() }
+        let (polling, pages) = start(&config, &clock, &tenant, &shelf);
+        Self { tenant, clock, config, shelf, polling, pages, last: Page::default() }
     }
 
     /// Ends the process at once and starts another one on the same store.
     async fn restart(&mut self) {
         self.polling = Box::pin(std::future::pending());
         tokio::time::sleep(Duration::from_millis(1)).await;
-        (self.polling, self.site) = start(&self.config, &self.clock, &self.tenant, &self.shelf);
+        (self.polling, self.pages) = start(&self.config, &self.clock, &self.tenant, &self.shelf);
         self.scrape().await;
     }
 
@@ -103,7 +103,7 @@ impl World {
             .header("accept", "application/openmetrics-text;version=1.0.0")
             .body(())
             .unwrap();
-        let bytes = self.site.answer(&request).into_body().collect().await.unwrap().to_bytes();
+        let bytes = self.pages.answer(&request).into_body().collect().await.unwrap().to_bytes();
         let page =
             strict::parse(std::str::from_utf8(&bytes).unwrap(), Dialect::OpenMetrics).unwrap();
         for (series, before) in
@@ -188,13 +188,13 @@ fn start(
     clock: &Clock,
     tenant: &Arc<Tenant>,
     shelf: &SharedRecords,
-) -> (Pin<Box<dyn Future<Output = ()>>>, Arc<Site>) {
+) -> (Pin<Box<dyn Future<Output = ()>>>, Arc<Pages>) {
     let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 1, reload: None };
     let store = Box::new(MemoryStore::on(shelf.clone()));
     let exporter =
         app::exporter(config, web, clock, tenant.clone(), store, Random::from_seed(7)).unwrap();
-    let (polling, site) = exporter.into_parts(CancellationToken::new());
-    (Box::pin(polling), site)
+    let (polling, pages) = exporter.into_parts(CancellationToken::new());
+    (Box::pin(polling), pages)
 }
 
 /// Hours with some restarts; the counts are exact all the time.

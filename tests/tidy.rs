@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cxone_exporter::exposition::families::{self, Kind};
+use cxone_exporter::exposition::families::{self, FamilyKind};
 
 /// Every module of the root package, and the modules that it may use. A row names rows above it
 /// only, so the graph has no cycle. What the crates may use, their manifests say.
@@ -313,8 +313,11 @@ fn documents() -> Vec<Source> {
 fn every_documented_metric_exists() {
     let mut exist: BTreeSet<String> = BTreeSet::new();
     for family in families::ALL {
-        let suffixes: &[&str] =
-            if family.kind == Kind::Histogram { &["", "_bucket", "_sum", "_count"] } else { &[""] };
+        let suffixes: &[&str] = if family.kind == FamilyKind::Histogram {
+            &["", "_bucket", "_sum", "_count"]
+        } else {
+            &[""]
+        };
         exist.extend(suffixes.iter().map(|suffix| format!("{}{suffix}", family.name)));
     }
     let mut complaints = Vec::new();

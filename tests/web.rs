@@ -244,7 +244,7 @@ fn a_changed_web_configuration_applies_without_a_restart_and_an_invalid_one_chan
     );
     fs::write(&file, "").unwrap();
     wait_for("the refusal", || {
-        exporter.process.stderr().contains("TLS is not turned off").then_some(())
+        exporter.process.stderr().contains("TLS is not disabled").then_some(())
     });
     assert_eq!(exporter.status("/", &PASSWORD), "2 200");
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::timing;
 use crate::config::{Config, Dialect};
 use crate::engine::LiveFeeds;
-use crate::server::{QuotaOf, QuotaStatus};
+use crate::server::{QuotaStatus, QuotaUnit};
 use crate::telemetry::QuotaFacts;
 use cxone_core::counts::{self, LabelLimits, SnapshotOptions};
 use cxone_core::live::{Live, LivePlan, LiveRules};
@@ -44,8 +44,8 @@ pub(super) fn quota_status(
     QuotaFacts { limit, reserved, demand_ratio }: QuotaFacts,
 ) -> QuotaStatus {
     let of = match config.api.dialect {
-        Dialect::Reports(_) => QuotaOf::ReportJobs,
-        Dialect::Platform(_) => QuotaOf::Requests,
+        Dialect::Reports(_) => QuotaUnit::ReportJobs,
+        Dialect::Platform(_) => QuotaUnit::Requests,
     };
     QuotaStatus { of, limit, reserved, demand_ratio }
 }

@@ -6,8 +6,8 @@ use super::Web;
 use crate::clock::Clock;
 use crate::engine::{Publish, Tell};
 use crate::exposition::render;
-use crate::server::{QuotaStatus, Readiness, Site, Sources, StatusView};
-use crate::telemetry::{Known, Telemetry};
+use crate::server::{PageSources, Pages, QuotaStatus, Readiness, StatusView};
+use crate::telemetry::{SelfStatus, Telemetry};
 use cxone_core::hidden::visible;
 use cxone_core::page::snapshot::Snapshot;
 use cxone_core::page::status::Status;
@@ -40,17 +40,17 @@ impl SharedShown {
     }
 
     /// Shows snapshots on the pages.
-    pub(super) fn publish(&self, site: &Arc<Site>) -> Publish {
-        let (shown, site) = (self.clone(), Arc::clone(site));
+    pub(super) fn publish(&self, pages: &Arc<Pages>) -> Publish {
+        let (shown, pages) = (self.clone(), Arc::clone(pages));
         Arc::new(move |snapshot: Snapshot, ready: bool| {
             let Snapshot { agents_seen, series_dropped, .. } = snapshot;
-            let rendered = render(snapshot, Some(&site.published()));
+            let rendered = render(snapshot, Some(&pages.published()));
             {
                 let mut shown = shown.write();
                 (shown.ready, shown.agents_seen) = (ready, agents_seen);
                 (shown.series, shown.series_dropped) = (rendered.samples(), series_dropped);
             }
-            site.publish(rendered);
+            pages.publish(rendered);
         })
     }
 
@@ -61,27 +61,32 @@ impl SharedShown {
     }
 
     /// What the pages are made from.
-    pub(super) fn sources(&self, web: Web, clock: &Clock, telemetry: &Arc<Telemetry>) -> Sources {
+    pub(super) fn sources(
+        &self,
+        web: Web,
+        clock: &Clock,
+        telemetry: &Arc<Telemetry>,
+    ) -> PageSources {
         let started = clock.now().utc;
         let own = Arc::clone(telemetry);
         let (shown, telemetry, clock) = (self.clone(), Arc::clone(telemetry), clock.clone());
         let for_readiness = self.clone();
-        Sources {
+        PageSources {
             metrics_path: web.telemetry_path,
             max_requests: web.max_requests,
             reload: web.reload,
-            own: Box::new(move || own.own()),
+            exporter_metrics: Box::new(move || own.exporter_metrics()),
             readiness: Box::new(move || for_readiness.read().readiness()),
             status: Box::new(move || {
-                let Known {
+                let SelfStatus {
                     token_expiry,
                     token_refresh_failed,
-                    config_taken,
-                    config_refused,
+                    config_loaded_at,
+                    config_rejected_at,
                     certificate_expiry,
-                    web_config_is_right,
+                    web_config_is_valid,
                     ..
-                } = telemetry.known();
+                } = telemetry.self_status();
                 let shown = shown.read();
                 StatusView {
                     version: crate::build_info::VERSION.to_owned(),
@@ -95,9 +100,9 @@ impl SharedShown {
                     standings: shown.standings.clone(),
                     token_expiry,
                     token_refresh_failed,
-                    config_taken,
-                    config_refused,
-                    web_config_is_right,
+                    config_loaded_at,
+                    config_rejected_at,
+                    web_config_is_valid,
                     certificate_expiry,
                 }
             }),

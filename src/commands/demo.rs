@@ -14,7 +14,7 @@ use crate::app::{self, Web};
 use crate::cli::{DemoArgs, DemoDialect};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigText, Overrides, TargetsNeeded};
-use crate::server::{Address, Limits, Server, serve};
+use crate::server::{Address, Server, ServerLimits};
 use crate::tasks::{Signals, Tasks};
 use cxone_core::store::MemoryStore;
 use cxone_simulator::{Simulator, SimulatorOptions};
@@ -58,19 +58,13 @@ pub async fn run(args: DemoArgs, mut signals: Signals) -> Result<(), CommandErro
     }
     let stop = CancellationToken::new();
     let tasks = Tasks::new(stop.clone());
-    let simulating = serve(
-        simulated,
-        simulate::handler(simulator, clock),
-        Limits::default(),
-        tasks.clone(),
-        stop.clone(),
-    );
-    tasks.essential("simulator", simulating);
+    let server = Server::new(ServerLimits::default(), tasks.clone(), stop.clone());
+    tasks.essential("simulator", server.serve(simulated, simulate::handler(simulator, clock)));
     start(
         exporter,
         vec![exported],
         args.proxy.prefix(),
-        &Server::new(Limits::default(), tasks.clone(), stop.clone()),
+        &Server::new(ServerLimits::default(), tasks.clone(), stop.clone()),
         &tasks,
     );
     until_told_to_end(&tasks, &stop, signals).await

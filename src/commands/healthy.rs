@@ -83,7 +83,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::server::{Abort, Body, Limits, bind, serve};
+    use crate::server::{ResponseBody, Server, ServerLimits, bind, handler};
     use crate::tasks::Tasks;
 
     /// What `ask` says of a server that answers everything with `status`.
@@ -92,16 +92,14 @@ mod tests {
         let address: BaseUrl = format!("http://{}", bound.address()).parse().unwrap();
         let stop = CancellationToken::new();
         let tasks = Tasks::new(stop.clone());
-        let answer = move |request: Request<hyper::body::Incoming>| async move {
+        let answer = handler(move |request| async move {
             let known = request.uri().path() == "/-/healthy";
-            let mut answer = http::Response::new(Body::full("told\n"));
+            let mut answer = http::Response::new(ResponseBody::full("an answer\n"));
             *answer.status_mut() = if known { status } else { StatusCode::NOT_FOUND };
-            Ok::<_, Abort>(answer)
-        };
-        tasks.essential(
-            "server",
-            serve(bound, answer, Limits::default(), tasks.clone(), stop.clone()),
-        );
+            Ok(answer)
+        });
+        let server = Server::new(ServerLimits::default(), tasks.clone(), stop.clone());
+        tasks.essential("server", server.serve(bound, answer));
         let said = ask(&address).await.map_err(|error| error.to_string());
         stop.cancel();
         assert_eq!(tasks.drain(Duration::from_secs(5)).await, Vec::<&str>::new());

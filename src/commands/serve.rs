@@ -17,7 +17,8 @@ use crate::cxone::Transport;
 use crate::engine::Pulse;
 use crate::reload::{self, Orders, Reloader, Taken, What};
 use crate::server::{
-    Bound, Changed, Gate, Limits, Reload, Server, Site, bind, bind_unix, from_systemd, watch,
+    AccessControl, Bound, Pages, Reload, Server, ServerLimits, WebConfigChange, bind, bind_unix,
+    from_systemd, watch_web_config,
 };
 use crate::store::DiskStore;
 use crate::tasks::{Hangups, Signals, Tasks, off_thread};
@@ -57,13 +58,18 @@ pub async fn run(
     }
     let stop = CancellationToken::new();
     let tasks = Tasks::new(stop.clone());
-    let server = Server::new(Limits::default(), tasks.clone(), stop.clone());
+    let server = Server::new(ServerLimits::default(), tasks.clone(), stop.clone());
     let server = match web_file {
         None => server,
-        Some(web) => server.behind(guard(web, clock.clone(), &exporter.front.telemetry, &tasks)),
+        Some(web) => server.with_access_control(access_control(
+            web,
+            clock.clone(),
+            &exporter.front.telemetry,
+            &tasks,
+        )),
     };
     let Exporter { poller, front } = exporter;
-    let site = Arc::clone(&front.site);
+    let pages = Arc::clone(&front.pages);
     let source = Arc::new(Mutex::new(source));
     let reloader = Reloader {
         front: front.clone(),
@@ -79,7 +85,7 @@ pub async fn run(
     );
     let status = move || front.summary();
     tasks.essential("systemd", systemd::stay_in_touch(status, pulse, clock.clone(), stop.clone()));
-    answer(&site, bound, args.web.proxy.prefix(), &server, &tasks);
+    answer(&pages, bound, args.web.proxy.prefix(), &server, &tasks);
     systemd::ready();
     until_told_to_end(&tasks, &stop, signals).await
 }
@@ -213,25 +219,30 @@ fn configurations(args: &ServeArgs) -> Result<((Config, Source), Option<WebFile>
     }
 }
 
-/// A gate that goes by the web configuration, and by what becomes of its file.
-fn guard(web: WebFile, clock: Clock, telemetry: &Arc<Telemetry>, tasks: &Tasks) -> Arc<Gate> {
+/// Access control by the web configuration, reloaded when its file changes.
+fn access_control(
+    web: WebFile,
+    clock: Clock,
+    telemetry: &Arc<Telemetry>,
+    tasks: &Tasks,
+) -> Arc<AccessControl> {
     let WebFile { path, config, seen } = web;
     let note = {
         let (telemetry, clock) = (Arc::clone(telemetry), clock.clone());
         let name = path.display().to_string();
         move |config: &WebConfig| {
             let expiry = config.tls.as_ref().map(|tls| tls.expiry);
-            telemetry.web_config_taken(expiry);
+            telemetry.web_config_loaded(expiry);
             if let Err(wrong) = config.is_valid_at(&name, clock.now().utc) {
                 tracing::warn!("{wrong}");
             }
         }
     };
     note(&config);
-    let gate = Arc::new(Gate::new(config, clock));
+    let access = Arc::new(AccessControl::new(config, clock));
     let telemetry = Arc::clone(telemetry);
     let tell = move |changed| match changed {
-        Changed::Taken(config) => {
+        WebConfigChange::Loaded(config) => {
             tracing::info!(
                 tls = config.tls.is_some(),
                 users = config.users.len(),
@@ -239,16 +250,16 @@ fn guard(web: WebFile, clock: Clock, telemetry: &Arc<Telemetry>, tasks: &Tasks) 
             );
             note(&config);
         }
-        Changed::Refused(why) => {
+        WebConfigChange::Rejected(why) => {
             tracing::error!(mistakes = %why, "the web configuration has changed and is wrong; the one before goes on");
-            telemetry.web_config_refused();
+            telemetry.web_config_rejected();
         }
     };
     tasks.essential(
         "web configuration",
-        watch(path, seen, Arc::clone(&gate), tell, tasks.stop().clone()),
+        watch_web_config(path, seen, Arc::clone(&access), tell, tasks.stop().clone()),
     );
-    gate
+    access
 }
 
 /// Lets an exporter poll, and answer on all addresses.
@@ -260,17 +271,14 @@ pub(super) fn start(
     server: &Server,
     tasks: &Tasks,
 ) {
-    let (polling, site) = exporter.into_parts(tasks.stop().clone());
+    let (polling, pages) = exporter.into_parts(tasks.stop().clone());
     tasks.essential("poller", polling);
-    answer(&site, bound, prefix, server, tasks);
+    answer(&pages, bound, prefix, server, tasks);
 }
 
-fn answer(site: &Arc<Site>, bound: Vec<Bound>, prefix: &str, server: &Server, tasks: &Tasks) {
+fn answer(pages: &Arc<Pages>, bound: Vec<Bound>, prefix: &str, server: &Server, tasks: &Tasks) {
     for bound in bound {
-        tasks.essential(
-            "server",
-            server.clone().serve(bound, Arc::clone(site).handler_under(prefix)),
-        );
+        tasks.essential("server", server.clone().serve(bound, Arc::clone(pages).handler(prefix)));
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +15,7 @@ use super::serve::{WEB_ADDRESS, bind_first};
 use super::{CommandError, unless_told_to_end, until_told_to_end};
 use crate::cli::SimulateArgs;
 use crate::clock::Clock;
-use crate::server::{Abort, Address, Body, Limits, serve};
+use crate::server::{self, Abort, Address, Handler, ResponseBody, Server, ServerLimits};
 use crate::tasks::{Signals, Tasks, off_thread};
 use cxone_simulator::{Delivery, Simulator, SimulatorOptions};
 
@@ -57,16 +56,8 @@ pub async fn run(args: SimulateArgs, mut signals: Signals) -> Result<(), Command
     }
     let stop = CancellationToken::new();
     let tasks = Tasks::new(stop.clone());
-    tasks.essential(
-        "simulator",
-        serve(
-            bound,
-            handler(simulator, Clock::system()),
-            Limits::default(),
-            tasks.clone(),
-            stop.clone(),
-        ),
-    );
+    let server = Server::new(ServerLimits::default(), tasks.clone(), stop.clone());
+    tasks.essential("simulator", server.serve(bound, handler(simulator, Clock::system())));
     until_told_to_end(&tasks, &stop, signals).await
 }
 
@@ -99,19 +90,10 @@ pub(super) async fn introduce(text: Result<String, fmt::Error>) -> Result<(), Co
 }
 
 /// Answers requests as CXone would.
-pub fn handler(
-    simulator: Arc<Simulator>,
-    clock: Clock,
-) -> impl Fn(
-    Request<Incoming>,
-) -> futures_util::future::BoxFuture<'static, Result<Response<Body>, Abort>>
-+ Clone
-+ Send
-+ Sync
-+ 'static {
-    move |request| {
+pub fn handler(simulator: Arc<Simulator>, clock: Clock) -> Handler {
+    server::handler(move |request| {
         let (simulator, clock) = (Arc::clone(&simulator), clock.clone());
-        Box::pin(async move {
+        async move {
             let (head, body) = request.into_parts();
             let body = tokio::time::timeout(
                 MAX_REQUEST_TIME,
@@ -120,7 +102,7 @@ pub fn handler(
             .await;
             let Ok(Ok(body)) = body else {
                 let mut refusal =
-                    Response::new(Body::full("the request is too long or too slow\n"));
+                    Response::new(ResponseBody::full("the request is too long or too slow\n"));
                 *refusal.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
                 return Ok(refusal);
             };
@@ -130,11 +112,11 @@ pub fn handler(
             tokio::time::sleep(answer.delay).await;
             match answer.delivery {
                 Delivery::Dropped => Err(Abort),
-                Delivery::Whole => Ok(answer.response.map(Body::full)),
+                Delivery::Whole => Ok(answer.response.map(ResponseBody::full)),
                 Delivery::CutAfter(bytes) => Ok(answer
                     .response
-                    .map(|body| Body::cut_short(body.slice(..bytes.min(body.len()))))),
+                    .map(|body| ResponseBody::cut_short(body.slice(..bytes.min(body.len()))))),
             }
-        })
-    }
+        }
+    })
 }

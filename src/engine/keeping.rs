@@ -245,7 +245,7 @@ impl Running {
             Ok(Done { counted, records }) => self.commit(records, Then::Entry(Box::new(counted))),
             Err(Unusable { read, target, oddities, message }) => {
                 self.counting = false;
-                self.poller.telemetry.rows_odd(&oddities);
+                self.poller.telemetry.rows_irregular(&oddities);
                 let failure = Failure::RowsRejected;
                 let trouble = Trouble { failure, retry_after: None, message };
                 self.reply(read, target, Reply::Trouble(trouble));
@@ -277,7 +277,7 @@ impl Running {
                     self.poller.server_clock.reported(*read, start);
                 }
                 self.poller.telemetry.report_applied(&applied);
-                self.poller.telemetry.rows_odd(&oddities);
+                self.poller.telemetry.rows_irregular(&oddities);
                 self.ready = true;
                 self.skipped_to[id.index()] = None;
                 if is_kept {
@@ -389,7 +389,7 @@ impl Running {
         let error = StoreError::Hanging(COMMIT_TIME);
         tracing::error!("{error}; nothing is counted until it works again");
         self.poller.store_status.healthy = false;
-        self.poller.telemetry.store_hangs();
+        self.poller.telemetry.store_commit_timed_out();
         let Some(under_way) = &mut self.under_way else { return };
         let follows = std::mem::replace(&mut under_way.follows, Follows::TooLate(None));
         let Follows::Then(then) = follows else { return };

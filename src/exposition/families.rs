@@ -3,7 +3,7 @@
 
 /// What a family measures, as Prometheus tells types apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FamilyKind {
     /// A value that goes up and down.
     Gauge,
     /// A value that only grows; its name ends in `_total`.
@@ -16,11 +16,11 @@ pub enum Kind {
 
 /// Who writes a family's samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum FamilySource {
     /// [`render`](super::render), from a [`Snapshot`](cxone_core::page::snapshot::Snapshot).
     Snapshot,
     /// The exporter's own registry of metrics.
-    Own,
+    Exporter,
 }
 
 /// One metric family.
@@ -29,11 +29,11 @@ pub struct Family {
     /// The name of its samples (a histogram's without their `_bucket`, `_sum`, `_count`).
     pub name: &'static str,
     /// Its type.
-    pub kind: Kind,
+    pub kind: FamilyKind,
     /// The names of its labels, in the order of exposition (a histogram's without `le`).
     pub labels: &'static [&'static str],
     /// Who writes its samples.
-    pub source: Source,
+    pub source: FamilySource,
     /// What it is, with its unit. Without the full stop at its end: both writers add one.
     pub help: &'static str,
 }
@@ -44,9 +44,9 @@ impl Family {
     #[must_use]
     pub fn family_name(&self) -> &'static str {
         let suffix = match self.kind {
-            Kind::Counter => "_total",
-            Kind::Info => "_info",
-            Kind::Gauge | Kind::Histogram => "",
+            FamilyKind::Counter => "_total",
+            FamilyKind::Info => "_info",
+            FamilyKind::Gauge | FamilyKind::Histogram => "",
         };
         self.name.strip_suffix(suffix).unwrap_or(self.name)
     }
@@ -64,11 +64,11 @@ macro_rules! help {
 /// `Cached` and `Page` come from the snapshot; `Cached` ones are what CXone said, and their HELP
 /// says so.
 macro_rules! source {
-    (Own) => {
-        Source::Own
+    (Exporter) => {
+        FamilySource::Exporter
     };
     ($snapshot:ident) => {
-        Source::Snapshot
+        FamilySource::Snapshot
     };
 }
 
@@ -78,7 +78,7 @@ macro_rules! families {
             #[doc = concat!("`", $name, "`: ", $help, ".")]
             pub const $constant: Family = Family {
                 name: $name,
-                kind: Kind::$kind,
+                kind: FamilyKind::$kind,
                 labels: &[$($label),*],
                 source: source!($source),
                 help: help!($source, $help),
@@ -166,89 +166,89 @@ families! {
     EXPORTER_LABEL_SETS_OVER_LIMIT = Gauge Page "cxone_exporter_label_sets_over_limit" ["kind"]
         "How many of them, in the newest reports and live states, are over the limit and added up as `other` instead";
 
-    UP = Gauge Own "cxone_up" []
+    UP = Gauge Exporter "cxone_up" []
         "1 when the newest finished report job, of whatever target, succeeded, else 0";
-    REPORT_ROWS = Counter Own "cxone_report_rows_total" []
+    REPORT_ROWS = Counter Exporter "cxone_report_rows_total" []
         "Rows that were read from finished reports";
-    REPORT_ROWS_REVISED = Counter Own "cxone_report_rows_revised_total" []
+    REPORT_ROWS_REVISED = Counter Exporter "cxone_report_rows_revised_total" []
         "Rows that changed something that an earlier report had told";
-    REPORT_ROWS_LATE = Counter Own "cxone_report_rows_late_total" []
+    REPORT_ROWS_LATE = Counter Exporter "cxone_report_rows_late_total" []
         "Rows that came too late to count";
-    REPORT_ROWS_REJECTED = Counter Own "cxone_report_rows_rejected_total" ["reason"]
+    REPORT_ROWS_REJECTED = Counter Exporter "cxone_report_rows_rejected_total" ["reason"]
         "Rows that make no sense and were left out, by reason";
-    REPORT_ROWS_LENIENT = Counter Own "cxone_report_rows_lenient_total" ["form"]
+    REPORT_ROWS_LENIENT = Counter Exporter "cxone_report_rows_lenient_total" ["form"]
         "Rows that differ from the documented form and were understood all the same, by form";
-    HISTORY_GAP_SECONDS = Counter Own "cxone_history_gap_seconds_total" []
+    HISTORY_GAP_SECONDS = Counter Exporter "cxone_history_gap_seconds_total" []
         "Event time that no report ever covered, over all targets, in seconds";
-    REPORT_JOBS = Counter Own "cxone_report_jobs_total" []
+    REPORT_JOBS = Counter Exporter "cxone_report_jobs_total" []
         "Report jobs that were submitted to CXone";
-    REPORT_JOB_FAILURES = Counter Own "cxone_report_job_failures_total" ["reason"]
+    REPORT_JOB_FAILURES = Counter Exporter "cxone_report_job_failures_total" ["reason"]
         "Report jobs that gave no report, by reason";
-    REPORT_JOBS_IN_FLIGHT = Gauge Own "cxone_report_jobs_in_flight" []
+    REPORT_JOBS_IN_FLIGHT = Gauge Exporter "cxone_report_jobs_in_flight" []
         "Report jobs that were submitted and have not ended yet";
-    REPORT_JOB_DURATION = Histogram Own "cxone_report_job_duration_seconds" []
+    REPORT_JOB_DURATION = Histogram Exporter "cxone_report_job_duration_seconds" []
         "Time from the submit of a report job until its data was read, in seconds";
-    API_REQUESTS = Counter Own "cxone_api_requests_total" ["endpoint", "code"]
+    API_REQUESTS = Counter Exporter "cxone_api_requests_total" ["endpoint", "code"]
         "Requests to CXone by endpoint and HTTP status code; the code is `error` when there was no answer";
-    API_REQUEST_DURATION = Histogram Own "cxone_api_request_duration_seconds" ["endpoint"]
+    API_REQUEST_DURATION = Histogram Exporter "cxone_api_request_duration_seconds" ["endpoint"]
         "Time that CXone took to answer a request, in seconds";
-    API_THROTTLED = Counter Own "cxone_api_throttled_total" ["endpoint"]
+    API_THROTTLED = Counter Exporter "cxone_api_throttled_total" ["endpoint"]
         "Requests that CXone answered with 429 Too Many Requests";
-    QUOTA_REPORT_JOBS_LIMIT = Gauge Own "cxone_quota_report_jobs_limit" []
+    QUOTA_REPORT_JOBS_LIMIT = Gauge Exporter "cxone_quota_report_jobs_limit" []
         "Report jobs a minute that CXone allows (quota.report_jobs_per_minute)";
-    QUOTA_REPORT_JOBS_RESERVED = Gauge Own "cxone_quota_report_jobs_reserved" []
+    QUOTA_REPORT_JOBS_RESERVED = Gauge Exporter "cxone_quota_report_jobs_reserved" []
         "Report jobs a minute that this process leaves free for the commands history and check (quota.reserve)";
-    QUOTA_DEMAND_RATIO = Gauge Own "cxone_quota_demand_ratio" []
+    QUOTA_DEMAND_RATIO = Gauge Exporter "cxone_quota_demand_ratio" []
         "Report jobs a minute that the targets ask for, over those that CXone allows; near 1 and above it the data gets older";
-    QUOTA_WAIT_SECONDS = Counter Own "cxone_quota_wait_seconds_total" []
+    QUOTA_WAIT_SECONDS = Counter Exporter "cxone_quota_wait_seconds_total" []
         "Time that report jobs waited for the quota, in seconds";
-    TOKEN_EXPIRY = Gauge Own "cxone_token_expiry_timestamp_seconds" []
+    TOKEN_EXPIRY = Gauge Exporter "cxone_token_expiry_timestamp_seconds" []
         "When the access token expires, in seconds since 1970";
-    TOKEN_REFRESHES = Counter Own "cxone_token_refreshes_total" []
+    TOKEN_REFRESHES = Counter Exporter "cxone_token_refreshes_total" []
         "Access tokens that were fetched";
-    TOKEN_REFRESH_FAILURES = Counter Own "cxone_token_refresh_failures_total" []
+    TOKEN_REFRESH_FAILURES = Counter Exporter "cxone_token_refresh_failures_total" []
         "Attempts to fetch an access token that failed";
-    CLOCK_SKEW = Gauge Own "cxone_clock_skew_seconds" []
+    CLOCK_SKEW = Gauge Exporter "cxone_clock_skew_seconds" []
         "CXone's clock less the clock of this machine, in seconds";
-    CLOCK_DATES_REJECTED = Counter Own "cxone_clock_dates_rejected_total" ["reason"]
+    CLOCK_DATES_REJECTED = Counter Exporter "cxone_clock_dates_rejected_total" ["reason"]
         "Answers whose Date was not believed: frozen, or an outlier among the last ones";
-    CLOCK_STEPS = Counter Own "cxone_clock_steps_total" []
+    CLOCK_STEPS = Counter Exporter "cxone_clock_steps_total" []
         "Steps of the estimate of CXone's clock";
-    STORE_UP = Gauge Own "cxone_store_up" []
+    STORE_UP = Gauge Exporter "cxone_store_up" []
         "1 when the newest commit to the store succeeded, else 0: nothing is counted then";
-    STORE_COMMIT_FAILURES = Counter Own "cxone_store_commit_failures_total" []
+    STORE_COMMIT_FAILURES = Counter Exporter "cxone_store_commit_failures_total" []
         "Commits to the store that failed";
-    STORE_COMMIT_DURATION = Histogram Own "cxone_store_commit_duration_seconds" []
+    STORE_COMMIT_DURATION = Histogram Exporter "cxone_store_commit_duration_seconds" []
         "Time that a commit to the store took, in seconds";
-    STORE_SIZE = Gauge Own "cxone_store_size_bytes" []
+    STORE_SIZE = Gauge Exporter "cxone_store_size_bytes" []
         "Room that the store takes on the disk, in bytes";
-    CERTIFICATE_EXPIRY = Gauge Own "cxone_exporter_certificate_expiry_timestamp_seconds" []
+    CERTIFICATE_EXPIRY = Gauge Exporter "cxone_exporter_certificate_expiry_timestamp_seconds" []
         "When the first certificate of the served chain expires, in seconds since 1970; with TLS only";
-    WEB_CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge Own "cxone_exporter_web_config_last_reload_successful" []
+    WEB_CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge Exporter "cxone_exporter_web_config_last_reload_successful" []
         "1 when the newest content of the web configuration file counts, 0 when it is wrong and the one before goes on; with the file only";
-    CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge Own "cxone_exporter_config_last_reload_successful" []
+    CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge Exporter "cxone_exporter_config_last_reload_successful" []
         "1 when the configuration was right when it was last read, 0 when it was wrong and the one before goes on";
-    CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP = Gauge Own "cxone_exporter_config_last_reload_success_timestamp_seconds" []
+    CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP = Gauge Exporter "cxone_exporter_config_last_reload_success_timestamp_seconds" []
         "When a configuration was last taken, in seconds since 1970";
-    LOG_MESSAGES = Counter Own "cxone_exporter_log_messages_total" ["level"]
+    LOG_MESSAGES = Counter Exporter "cxone_exporter_log_messages_total" ["level"]
         "Log messages by level, those that were left out because they repeat others among them";
-    LOG_MESSAGES_DROPPED = Counter Own "cxone_exporter_log_messages_dropped_total" []
+    LOG_MESSAGES_DROPPED = Counter Exporter "cxone_exporter_log_messages_dropped_total" []
         "Log messages that are lost, because stderr could not be written or nobody read it";
-    BUILD_INFO = Info Own "cxone_exporter_build_info" ["version", "revision", "branch", "rustversion", "os", "arch"]
+    BUILD_INFO = Info Exporter "cxone_exporter_build_info" ["version", "revision", "branch", "rustversion", "os", "arch"]
         "The exporter's version and what it was built from, always 1";
-    PROCESS_CPU_SECONDS = Counter Own "process_cpu_seconds_total" []
+    PROCESS_CPU_SECONDS = Counter Exporter "process_cpu_seconds_total" []
         "CPU time of the exporter in user and system mode, in seconds";
-    PROCESS_RESIDENT_MEMORY = Gauge Own "process_resident_memory_bytes" []
+    PROCESS_RESIDENT_MEMORY = Gauge Exporter "process_resident_memory_bytes" []
         "Memory of the exporter that is resident, in bytes";
-    PROCESS_VIRTUAL_MEMORY = Gauge Own "process_virtual_memory_bytes" []
+    PROCESS_VIRTUAL_MEMORY = Gauge Exporter "process_virtual_memory_bytes" []
         "Address space of the exporter, in bytes";
-    PROCESS_START_TIME = Gauge Own "process_start_time_seconds" []
+    PROCESS_START_TIME = Gauge Exporter "process_start_time_seconds" []
         "When the exporter was started, in seconds since 1970";
-    PROCESS_OPEN_FDS = Gauge Own "process_open_fds" []
+    PROCESS_OPEN_FDS = Gauge Exporter "process_open_fds" []
         "File descriptors that the exporter has open";
-    PROCESS_MAX_FDS = Gauge Own "process_max_fds" []
+    PROCESS_MAX_FDS = Gauge Exporter "process_max_fds" []
         "File descriptors that the exporter may have open";
-    PROCESS_THREADS = Gauge Own "process_threads" []
+    PROCESS_THREADS = Gauge Exporter "process_threads" []
         "Threads of the exporter";
 }
 
@@ -284,13 +284,13 @@ mod tests {
         for family in ALL {
             assert_eq!(
                 family.name.ends_with("_total"),
-                family.kind == Kind::Counter,
+                family.kind == FamilyKind::Counter,
                 "{}",
                 family.name
             );
             assert_eq!(
                 family.name.ends_with("_info"),
-                family.kind == Kind::Info,
+                family.kind == FamilyKind::Info,
                 "{}",
                 family.name
             );
@@ -303,10 +303,10 @@ mod tests {
         for family in ALL {
             let base = family.family_name();
             let suffixes: &[&str] = match family.kind {
-                Kind::Gauge => &[""],
-                Kind::Counter => &["", "_total", "_created"],
-                Kind::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
-                Kind::Info => &["", "_info"],
+                FamilyKind::Gauge => &[""],
+                FamilyKind::Counter => &["", "_total", "_created"],
+                FamilyKind::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
+                FamilyKind::Info => &["", "_info"],
             };
             for suffix in suffixes {
                 assert!(taken.insert(format!("{base}{suffix}")), "{base}{suffix} twice");
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn the_help_of_what_cxone_said_says_that_it_is_cached() {
-        for family in ALL.iter().filter(|f| f.source == Source::Snapshot) {
+        for family in ALL.iter().filter(|f| f.source == FamilySource::Snapshot) {
             let of_the_page =
                 family.name.starts_with("cxone_exporter_") || *family == STATE_DURATION_LIMIT;
             assert_eq!(

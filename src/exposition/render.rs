@@ -8,9 +8,9 @@ use cxone_core::page::snapshot::{Fingerprint, LabelSets, Shard, Snapshot};
 
 use super::Format;
 use super::agents::{FAMILIES, RenderedShard, RenderedTimes, Rendition};
+use super::exporter::{ExporterMetrics, exporter_text};
 use super::families;
 use super::live;
-use super::own::{Own, own_text};
 use super::page::{Page, Stitched};
 use super::rows::Value;
 use super::segment::Segment;
@@ -50,8 +50,8 @@ impl Rendered {
 
     /// One answer to a scrape: this part and, behind it, the exporter's own metrics.
     #[must_use]
-    pub fn page(&self, format: Format, own: &Own) -> Page {
-        let mut moving = own_text(&own.moving, format);
+    pub fn page(&self, format: Format, own: &ExporterMetrics) -> Page {
+        let mut moving = exporter_text(&own.moving, format);
         if format == Format::OpenMetrics {
             moving.push_str("# EOF\n");
         }

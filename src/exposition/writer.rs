@@ -4,7 +4,7 @@ use cxone_core::page::snapshot::{VISIT_BUCKETS, VisitDurations};
 use cxone_core::time::Timestamp;
 
 use super::Format;
-use super::families::{Family, Kind};
+use super::families::{Family, FamilyKind};
 use super::rows::{Bound, Labels, Value, escape, row};
 use super::segment::{Segment, SegmentWriter};
 
@@ -123,8 +123,10 @@ impl Writer {
 
     fn write_head(&mut self, family: &Family) {
         match family.kind {
-            Kind::Gauge | Kind::Histogram => head(self.open.text(), family, Format::Text),
-            Kind::Counter | Kind::Info => {
+            FamilyKind::Gauge | FamilyKind::Histogram => {
+                head(self.open.text(), family, Format::Text)
+            }
+            FamilyKind::Counter | FamilyKind::Info => {
                 self.close();
                 head(self.open.text(), family, Format::OpenMetrics);
                 let openmetrics = self.open.finish();
@@ -143,13 +145,13 @@ impl Writer {
 
 fn head(out: &mut Vec<u8>, family: &Family, format: Format) {
     let (name, kind) = match (family.kind, format) {
-        (Kind::Gauge, _) => (family.name, "gauge"),
-        (Kind::Histogram, _) => (family.name, "histogram"),
-        (Kind::Counter, Format::OpenMetrics) => (family.family_name(), "counter"),
-        (Kind::Counter, Format::Text) => (family.name, "counter"),
-        (Kind::Info, Format::OpenMetrics) => (family.family_name(), "info"),
+        (FamilyKind::Gauge, _) => (family.name, "gauge"),
+        (FamilyKind::Histogram, _) => (family.name, "histogram"),
+        (FamilyKind::Counter, Format::OpenMetrics) => (family.family_name(), "counter"),
+        (FamilyKind::Counter, Format::Text) => (family.name, "counter"),
+        (FamilyKind::Info, Format::OpenMetrics) => (family.family_name(), "info"),
         // Text 0.0.4 knows no infos.
-        (Kind::Info, Format::Text) => (family.name, "gauge"),
+        (FamilyKind::Info, Format::Text) => (family.name, "gauge"),
     };
     for part in ["# HELP ", name, " "] {
         out.extend_from_slice(part.as_bytes());

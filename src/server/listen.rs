@@ -10,7 +10,7 @@ use listenfd::ListenFd;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use super::client::Client;
+use super::admission::Peer;
 
 /// How many connections may wait until they are accepted; the system may allow fewer.
 const BACKLOG: i32 = 1024;
@@ -86,16 +86,16 @@ impl Bound {
     }
 
     /// The next connection.
-    pub(super) async fn accept(&self) -> io::Result<(Stream, Client)> {
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match &self.listener {
             Listener::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 // Failing to set it costs some milliseconds an answer, nothing more.
                 drop(stream.set_nodelay(true));
-                Ok((Stream::Tcp(stream), Client::from(peer.ip())))
+                Ok((Stream::Tcp(stream), Peer::from(peer.ip())))
             }
             Listener::Unix(listener) => {
-                listener.accept().await.map(|(stream, _)| (Stream::Unix(stream), Client::Local))
+                listener.accept().await.map(|(stream, _)| (Stream::Unix(stream), Peer::Local))
             }
         }
     }

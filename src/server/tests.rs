@@ -1,6 +1,6 @@
 //! The server over real sockets on loopback, with limits small enough to meet.
 
-mod admission;
+mod access;
 mod crowd;
 mod tls;
 
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,26 +32,33 @@ struct Server {
 }
 
 impl Server {
-    async fn start<H, F>(limits: Limits, handler: H) -> Self
+    async fn start<F>(
+        limits: ServerLimits,
+        answer: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    ) -> Self
     where
-        H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Result<Response<Body>, Abort>> + Send + 'static,
+        F: Future<Output = HandlerResult> + Send + 'static,
     {
-        Self::behind(None, limits, handler).await
+        Self::start_with(None, limits, answer).await
     }
 
-    /// One that goes by a web configuration.
-    async fn behind<H, F>(gate: Option<Arc<Gate>>, limits: Limits, handler: H) -> Self
+    async fn start_with<F>(
+        access: Option<Arc<AccessControl>>,
+        limits: ServerLimits,
+        answer: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    ) -> Self
     where
-        H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Result<Response<Body>, Abort>> + Send + 'static,
+        F: Future<Output = HandlerResult> + Send + 'static,
     {
         let bound = bind((Ipv4Addr::LOCALHOST, 0).into()).await.expect("a free port");
         let (address, stop) = (bound.address().tcp().expect("TCP"), CancellationToken::new());
         let tasks = Tasks::new(stop.clone());
         let server = crate::server::Server::new(limits, tasks.clone(), stop.clone());
-        let server = gate.into_iter().fold(server, crate::server::Server::behind);
-        tasks.essential("server", server.serve(bound, handler));
+        let server = match access {
+            Some(access) => server.with_access_control(access),
+            None => server,
+        };
+        tasks.essential("server", server.serve(bound, handler(answer)));
         Self { address, tasks, stop }
     }
 
@@ -83,21 +91,27 @@ fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 }
 
-fn site(max_requests: usize) -> Arc<Site> {
-    site_with(max_requests, "# HELP x X.\n# TYPE x gauge\nx 1\n# EOF\n".to_owned())
+fn pages(max_requests: usize) -> Arc<Pages> {
+    pages_with(max_requests, "# HELP x X.\n# TYPE x gauge\nx 1\n# EOF\n".to_owned())
 }
 
-/// A site whose own metrics are these.
-fn site_with(max_requests: usize, own: String) -> Arc<Site> {
-    let sources = Sources {
+/// A pages whose own metrics are these.
+fn pages_with(max_requests: usize, own: String) -> Arc<Pages> {
+    let sources = PageSources {
         metrics_path: "/metrics".to_owned(),
         reload: None,
         max_requests,
-        own: Box::new(move || own.as_str().into()),
+        exporter_metrics: Box::new(move || own.as_str().into()),
         readiness: Box::new(|| Readiness::NotReady("no report yet".to_owned())),
-        status: Box::new(status_page::tests::view),
+        status: Box::new(pages::status::tests::view),
     };
-    Arc::new(Site::new(sources, render(Snapshot::default(), None)))
+    Arc::new(Pages::new(sources, render(Snapshot::default(), None)))
+}
+
+/// These pages, at the root.
+fn answers(pages: Arc<Pages>) -> impl Fn(Request<Incoming>) -> BoxFuture<'static, HandlerResult> {
+    let handler = pages.handler("");
+    move |request| handler(request)
 }
 
 fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request<()> {
@@ -109,13 +123,13 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request<()> {
         .expect("a request")
 }
 
-async fn hello(_: Request<Incoming>) -> Result<Response<Body>, Abort> {
-    Ok(Response::new(Body::full("hello")))
+async fn hello(_: Request<Incoming>) -> HandlerResult {
+    Ok(Response::new(ResponseBody::full("hello")))
 }
 
 #[test]
 fn every_page_answers_with_its_type_and_is_not_sniffed() {
-    let site = site(40);
+    let pages = pages(40);
     for (path, status, kind) in [
         ("/metrics", 200, "text/plain; version=0.0.4; charset=utf-8"),
         ("/", 200, "text/html; charset=utf-8"),
@@ -124,13 +138,13 @@ fn every_page_answers_with_its_type_and_is_not_sniffed() {
         ("/nothing", 404, "text/plain; charset=utf-8"),
         ("/metrics/", 404, "text/plain; charset=utf-8"),
     ] {
-        let response = site.answer(&request("GET", path, &[]));
+        let response = pages.answer(&request("GET", path, &[]));
         assert_eq!(response.status(), status, "{path}");
         assert_eq!(response.headers()[header::CONTENT_TYPE], kind, "{path}");
         assert_eq!(response.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
         let length = response.body().remaining().unwrap().to_string();
         assert_eq!(response.headers()[header::CONTENT_LENGTH], length.as_str());
-        let head = site.answer(&request("HEAD", path, &[]));
+        let head = pages.answer(&request("HEAD", path, &[]));
         assert_eq!(
             (head.status(), head.headers()),
             (response.status(), response.headers()),
@@ -138,28 +152,28 @@ fn every_page_answers_with_its_type_and_is_not_sniffed() {
         );
         assert_eq!(head.body().remaining(), Some(0));
     }
-    assert_eq!(site.answer(&request("GET", "/metrics?x=y", &[])).status(), 200);
+    assert_eq!(pages.answer(&request("GET", "/metrics?x=y", &[])).status(), 200);
 }
 
 #[test]
 fn the_metrics_page_speaks_the_format_and_coding_that_are_asked_for() {
     let headers =
         [("accept", "application/openmetrics-text;version=1.0.0"), ("accept-encoding", "gzip")];
-    let response = site(40).answer(&request("GET", "/metrics", &headers));
+    let response = pages(40).answer(&request("GET", "/metrics", &headers));
     assert_eq!(
         response.headers()[header::CONTENT_TYPE],
         "application/openmetrics-text; version=1.0.0; charset=utf-8"
     );
     assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip");
     assert_eq!(response.headers()[header::VARY], "Accept, Accept-Encoding");
-    let plain = site(40).answer(&request("GET", "/metrics", &headers[..1]));
+    let plain = pages(40).answer(&request("GET", "/metrics", &headers[..1]));
     assert!(plain.headers().get(header::CONTENT_ENCODING).is_none());
 }
 
 #[test]
 fn other_methods_are_refused_with_those_that_are_allowed() {
     for path in ["/metrics", "/", "/-/healthy"] {
-        let response = site(40).answer(&request("POST", path, &[]));
+        let response = pages(40).answer(&request("POST", path, &[]));
         assert_eq!(
             (response.status(), &response.headers()[header::ALLOW]),
             (StatusCode::METHOD_NOT_ALLOWED, &"GET, HEAD".parse().unwrap())
@@ -169,20 +183,20 @@ fn other_methods_are_refused_with_those_that_are_allowed() {
 
 #[test]
 fn a_scrape_too_many_is_refused_until_an_answer_is_done() {
-    let site = site(2);
-    let scrape = || site.answer(&request("GET", "/metrics", &[]));
+    let pages = pages(2);
+    let scrape = || pages.answer(&request("GET", "/metrics", &[]));
     let (first, _second) = (scrape(), scrape());
     let refused = scrape();
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
-    assert_eq!(site.answer(&request("GET", "/-/healthy", &[])).status(), StatusCode::OK);
+    assert_eq!(pages.answer(&request("GET", "/-/healthy", &[])).status(), StatusCode::OK);
     drop(first);
     assert_eq!(scrape().status(), StatusCode::OK);
 }
 
 #[tokio::test]
 async fn pages_come_over_the_wire_whole_and_head_has_no_body() {
-    let server = Server::start(Limits::default(), site(40).handler()).await;
+    let server = Server::start(ServerLimits::default(), answers(pages(40))).await;
     let page = server.ask(&get("/metrics")).await;
     assert!(
         page.starts_with("HTTP/1.1 200 OK\r\n")
@@ -199,7 +213,7 @@ async fn pages_come_over_the_wire_whole_and_head_has_no_body() {
 
 #[tokio::test]
 async fn a_head_that_drips_in_is_cut_off_while_a_silent_connection_may_wait() {
-    let limits = Limits { head_time: Duration::from_millis(200), ..Limits::default() };
+    let limits = ServerLimits { head_time: Duration::from_millis(200), ..ServerLimits::default() };
     let server = Server::start(limits, hello).await;
     // Nothing at all, a head that never ends, and a second head that never ends.
     let mut silent = server.connect().await;
@@ -236,9 +250,11 @@ async fn read_until(stream: &mut TcpStream, end: &str) {
 
 #[tokio::test]
 async fn a_connection_that_stays_silent_after_an_answer_is_closed() {
-    let server =
-        Server::start(Limits { idle_time: Duration::from_millis(200), ..Limits::default() }, hello)
-            .await;
+    let server = Server::start(
+        ServerLimits { idle_time: Duration::from_millis(200), ..ServerLimits::default() },
+        hello,
+    )
+    .await;
     let answer = server.ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(answer.ends_with("hello"), "{answer}");
     server.end().await;
@@ -246,8 +262,11 @@ async fn a_connection_that_stays_silent_after_an_answer_is_closed() {
 
 #[tokio::test]
 async fn a_head_too_large_is_refused() {
-    let server =
-        Server::start(Limits { head_bytes: 1024, headers: 8, ..Limits::default() }, hello).await;
+    let server = Server::start(
+        ServerLimits { max_head_bytes: 1024, max_headers: 8, ..ServerLimits::default() },
+        hello,
+    )
+    .await;
     let large = server.ask(&format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(2_000))).await;
     assert!(large.starts_with("HTTP/1.1 431"), "{large}");
     let many = server.ask(&format!("GET / HTTP/1.1\r\n{}\r\n", "X: x\r\n".repeat(9))).await;
@@ -259,8 +278,11 @@ async fn a_head_too_large_is_refused() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_dropped_and_its_place_is_free_again() {
-    let limits =
-        Limits { connections: 1, stall_time: Duration::from_millis(300), ..Limits::default() };
+    let limits = ServerLimits {
+        max_connections: 1,
+        stall_time: Duration::from_millis(300),
+        ..ServerLimits::default()
+    };
     let large = Bytes::from(vec![b'x'; 32 << 20]);
     let server = Server::start(limits, move |request: Request<Incoming>| {
         let body = if request.uri().path() == "/large" {
@@ -268,7 +290,7 @@ async fn a_client_that_does_not_read_is_dropped_and_its_place_is_free_again() {
         } else {
             Bytes::from_static(b"hello")
         };
-        async { Ok(Response::new(Body::full(body))) }
+        async { Ok(Response::new(ResponseBody::full(body))) }
     })
     .await;
     let mut stalled = server.connect().await;
@@ -283,11 +305,14 @@ async fn a_client_that_does_not_read_is_dropped_and_its_place_is_free_again() {
 
 #[tokio::test]
 async fn a_client_that_reads_drop_by_drop_is_dropped_as_well() {
-    let limits =
-        Limits { stall_time: LONG, answer_time: Duration::from_millis(500), ..Limits::default() };
+    let limits = ServerLimits {
+        stall_time: LONG,
+        answer_time: Duration::from_millis(500),
+        ..ServerLimits::default()
+    };
     let large = Bytes::from(vec![b'x'; 64 << 20]);
     let server = Server::start(limits, move |_| {
-        std::future::ready(Ok(Response::new(Body::full(large.clone()))))
+        std::future::ready(Ok(Response::new(ResponseBody::full(large.clone()))))
     })
     .await;
     let mut slow = server.connect().await;
@@ -307,14 +332,14 @@ async fn connections_beyond_the_limit_wait_while_all_others_have_requests() {
     let go_on = Arc::new(Notify::new());
     let noted = Arc::clone(&go_on);
     let server = Server::start(
-        Limits { connections: 2, ..Limits::default() },
+        ServerLimits { max_connections: 2, ..ServerLimits::default() },
         move |request: Request<Incoming>| {
             let go_on = Arc::clone(&noted);
             async move {
                 if request.uri().path() == "/slow" {
                     go_on.notified().await;
                 }
-                Ok(Response::new(Body::full("hello")))
+                Ok(Response::new(ResponseBody::full("hello")))
             }
         },
     )
@@ -337,12 +362,12 @@ async fn connections_beyond_the_limit_wait_while_all_others_have_requests() {
 async fn an_answer_in_flight_is_finished_when_the_server_ends() {
     let (asked, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let notes = (Arc::clone(&asked), Arc::clone(&go_on));
-    let server = Server::start(Limits::default(), move |_| {
+    let server = Server::start(ServerLimits::default(), move |_| {
         let (asked, go_on) = notes.clone();
         async move {
             asked.notify_one();
             go_on.notified().await;
-            Ok(Response::new(Body::full("at last")))
+            Ok(Response::new(ResponseBody::full("at last")))
         }
     })
     .await;
@@ -365,7 +390,7 @@ async fn an_answer_in_flight_is_finished_when_the_server_ends() {
 
 #[tokio::test]
 async fn the_end_does_not_wait_for_ever() {
-    let limits = Limits { drain_time: Duration::from_millis(200), ..Limits::default() };
+    let limits = ServerLimits { drain_time: Duration::from_millis(200), ..ServerLimits::default() };
     let asked = Arc::new(Notify::new());
     let noted = Arc::clone(&asked);
     let server = Server::start(limits, move |_| {
@@ -382,12 +407,12 @@ async fn the_end_does_not_wait_for_ever() {
 
 #[tokio::test]
 async fn a_handler_may_cut_its_answer_short_or_give_none() {
-    let server = Server::start(Limits::default(), |request: Request<Incoming>| async move {
+    let server = Server::start(ServerLimits::default(), |request: Request<Incoming>| async move {
         match request.uri().path() {
             "/cut" => {
                 let response = Response::builder()
                     .header(header::CONTENT_LENGTH, 100)
-                    .body(Body::cut_short("[{\"id\""));
+                    .body(ResponseBody::cut_short("[{\"id\""));
                 Ok(response.expect("a valid header"))
             }
             "/panic" => panic!("a handler's fault"),

@@ -9,7 +9,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::by_labels::ByLabels;
-use super::known::{NowAndThen, Shared};
+use super::self_status::{NowAndThen, Shared};
 use super::{labels, register, with_code};
 use crate::cxone::Endpoint;
 use crate::exposition::families;
@@ -55,7 +55,7 @@ pub(super) struct Counts {
     pub(super) quota_reserved: Gauge<f64, AtomicU64>,
     pub(super) quota_demand: Gauge<f64, AtomicU64>,
     pub(super) config_is_right: Gauge,
-    pub(super) config_taken: Gauge<f64, AtomicU64>,
+    pub(super) config_loaded_at: Gauge<f64, AtomicU64>,
     pub(super) dates_rejected: ByLabels<Counter>,
     pub(super) clock_steps: Counter,
     pub(super) token_refreshes: Counter,
@@ -140,7 +140,7 @@ impl Counts {
                 families::CONFIG_LAST_RELOAD_SUCCESSFUL,
                 Gauge::default(),
             ),
-            config_taken: register(
+            config_loaded_at: register(
                 in_registry,
                 families::CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP,
                 Gauge::default(),

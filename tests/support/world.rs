@@ -13,7 +13,7 @@ use cxone_exporter::clock::Clock;
 use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
 use cxone_exporter::cxone::Transport;
 use cxone_exporter::reload::{self, Orders, Reloader, What};
-use cxone_exporter::server::Site;
+use cxone_exporter::server::Pages;
 use cxone_simulator::{AgentProfile, ReportRows, Simulator, SimulatorOptions};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -78,7 +78,7 @@ pub(crate) struct World {
     secret: String,
     store: OpenStore,
     scrape_every: Duration,
-    site: Arc<Site>,
+    pages: Arc<Pages>,
     /// Has the configuration read again.
     orders: Orders,
     /// What is read then.
@@ -99,7 +99,7 @@ impl World {
         let api = plan.api.map_or_else(|| reports_api(plan.rows), str::to_owned);
         let config = configuration(&api, plan.secret, plan.config);
         let next = Arc::new(Mutex::new(Ok(config.clone())));
-        let (polling, site, orders) = start(&config, &clock, &direct, (plan.store)(), &next);
+        let (polling, pages, orders) = start(&config, &clock, &direct, (plan.store)(), &next);
         Self {
             simulator,
             direct,
@@ -109,7 +109,7 @@ impl World {
             secret: plan.secret.to_owned(),
             store: plan.store,
             scrape_every: plan.scrape_every,
-            site,
+            pages,
             orders,
             next,
             polling,
@@ -123,7 +123,7 @@ impl World {
         if let Some(config) = config {
             self.config = configuration(&self.api, &self.secret, config);
         }
-        (self.polling, self.site, self.orders) =
+        (self.polling, self.pages, self.orders) =
             start(&self.config, &self.clock, &self.direct, (self.store)(), &self.next);
     }
 
@@ -228,7 +228,7 @@ impl World {
             .header("accept", "application/openmetrics-text;version=1.0.0")
             .body(())
             .unwrap();
-        let (head, body) = self.site.answer(&request).into_parts();
+        let (head, body) = self.pages.answer(&request).into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         (head.status, String::from_utf8(bytes.to_vec()).unwrap())
     }
@@ -431,7 +431,7 @@ fn configuration(api: &str, secret: &str, more: &str) -> Config {
     config
 }
 
-type Started = (Pin<Box<dyn Future<Output = ()>>>, Arc<Site>, Orders);
+type Started = (Pin<Box<dyn Future<Output = ()>>>, Arc<Pages>, Orders);
 
 fn start(
     config: &Config,
@@ -444,12 +444,12 @@ fn start(
     let random = || Random::from_seed(7);
     let Exporter { poller, front } =
         app::exporter(config, web, clock, direct.clone(), store, random()).unwrap();
-    let (site, (orders, inbox)) = (Arc::clone(&front.site), reload::orders());
+    let (pages, (orders, inbox)) = (Arc::clone(&front.pages), reload::orders());
     let (next, transport) = (Arc::clone(next), direct.clone());
     let read = Arc::new(move |_| {
         next.lock().unwrap().clone().map(|config| (config, transport.clone() as Arc<dyn Transport>))
     });
     let current = (config.clone(), direct.clone() as Arc<dyn Transport>);
     let reloader = Reloader { front, current, read, accept: Arc::new(|| {}), random };
-    (Box::pin(reloader.run(poller, inbox, CancellationToken::new())), site, orders)
+    (Box::pin(reloader.run(poller, inbox, CancellationToken::new())), pages, orders)
 }

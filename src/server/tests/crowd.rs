@@ -16,7 +16,8 @@ async fn crowd(server: &Server, count: usize, start: &str) -> Vec<TcpStream> {
 
 #[tokio::test]
 async fn a_crowd_of_idle_and_slow_clients_keeps_nobody_out() {
-    let server = Server::start(Limits { connections: 8, ..Limits::default() }, hello).await;
+    let server =
+        Server::start(ServerLimits { max_connections: 8, ..ServerLimits::default() }, hello).await;
     for start in ["", "G", "GET / HTTP/1.1\r\nX: ", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"] {
         let _crowd = crowd(&server, 40, start).await;
         for _ in 0..3 {
@@ -27,8 +28,8 @@ async fn a_crowd_of_idle_and_slow_clients_keeps_nobody_out() {
 }
 
 /// A page of 16 MiB: more than the sockets between take in.
-fn large_site(max_requests: usize) -> Arc<Site> {
-    site_with(
+fn large_pages(max_requests: usize) -> Arc<Pages> {
+    pages_with(
         max_requests,
         format!("# HELP x {}\n# TYPE x gauge\nx 1\n# EOF\n", "x".repeat(16 << 20)),
     )
@@ -43,7 +44,7 @@ async fn from_elsewhere(server: &Server) -> TcpStream {
 
 #[tokio::test]
 async fn readers_that_stall_hold_no_place_that_another_client_needs() {
-    let server = Server::start(Limits::default(), large_site(4).handler()).await;
+    let server = Server::start(ServerLimits::default(), answers(large_pages(4))).await;
     let mut stalled = crowd(&server, 4, &get("/metrics")).await;
     for stream in &mut stalled {
         // Its answer has begun, so it has its place.
@@ -71,8 +72,8 @@ async fn readers_that_stall_hold_no_place_that_another_client_needs() {
 
 #[tokio::test]
 async fn a_request_cut_anywhere_is_an_end_of_its_connection_and_of_nothing_else() {
-    let limits = Limits { head_time: Duration::from_millis(500), ..Limits::default() };
-    let server = Server::start(limits, site(40).handler()).await;
+    let limits = ServerLimits { head_time: Duration::from_millis(500), ..ServerLimits::default() };
+    let server = Server::start(limits, answers(pages(40))).await;
     let whole = "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: text/plain;q=0.5,*/*\r\nContent-Length: 3\r\n\r\nabc";
     let head = whole.find("\r\n\r\n").unwrap() + 4;
     for end in 0..whole.len() {
@@ -91,7 +92,7 @@ async fn a_request_cut_anywhere_is_an_end_of_its_connection_and_of_nothing_else(
 
 #[test]
 fn absurd_accept_headers_get_the_plain_page() {
-    let site = site(40);
+    let pages = pages(40);
     let long = "a/b;q=0.1,".repeat(1_500);
     let nested = format!("text/plain{}", ";x=\"\\\"".repeat(2_000));
     for accept in [
@@ -106,7 +107,7 @@ fn absurd_accept_headers_get_the_plain_page() {
         "\u{fc}",
     ] {
         for coding in ["", "gzip;q=x", "identity;q=0", "*;q=0", &long] {
-            let response = site.answer(&request(
+            let response = pages.answer(&request(
                 "GET",
                 "/metrics",
                 &[("accept", accept), ("accept-encoding", coding)],
@@ -127,7 +128,8 @@ fn absurd_accept_headers_get_the_plain_page() {
 async fn the_bound_holds_over_several_listeners_and_a_unix_socket_is_one_of_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.sock");
-    let (stop, limits) = (CancellationToken::new(), Limits { connections: 4, ..Limits::default() });
+    let (stop, limits) =
+        (CancellationToken::new(), ServerLimits { max_connections: 4, ..ServerLimits::default() });
     let tasks = Tasks::new(stop.clone());
     let server = super::Server {
         address: (Ipv4Addr::LOCALHOST, 1).into(),
@@ -137,8 +139,8 @@ async fn the_bound_holds_over_several_listeners_and_a_unix_socket_is_one_of_them
     let shared = crate::server::Server::new(limits, tasks.clone(), stop.clone());
     let tcp = bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
     let address = tcp.address().tcp().unwrap();
-    tasks.essential("server", shared.clone().serve(tcp, hello));
-    tasks.essential("server", shared.serve(bind_unix(&path).unwrap(), hello));
+    tasks.essential("server", shared.clone().serve(tcp, handler(hello)));
+    tasks.essential("server", shared.serve(bind_unix(&path).unwrap(), handler(hello)));
     let mut idle = Vec::new();
     for _ in 0..4 {
         idle.push(TcpStream::connect(address).await.unwrap());

@@ -11,7 +11,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::super::places::Places;
+use super::super::admission::{Admission, ConnectionHandle, Resource};
 use super::*;
 use crate::clock::Clock;
 use crate::config::ConfigText;
@@ -42,8 +42,8 @@ fn papers() -> Papers {
 }
 
 impl Papers {
-    /// A gate with the server's certificate, and `more` in its section.
-    fn gate(&self, more: &str) -> Arc<Gate> {
+    /// A access with the server's certificate, and `more` in its section.
+    fn access(&self, more: &str) -> Arc<AccessControl> {
         let text =
             format!("tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n{more}");
         let read = |path: &Path| match path.to_str() {
@@ -54,7 +54,7 @@ impl Papers {
         };
         let (config, _) = WebConfig::parse(ConfigText { name: "web.yml", text: &text }, read)
             .unwrap_or_else(|errors| panic!("{errors}"));
-        Arc::new(Gate::new(config, Clock::system()))
+        Arc::new(AccessControl::new(config, Clock::system()))
     }
 
     fn client(&self, with: Option<&(String, String)>, protocol: &[u8]) -> ClientConfig {
@@ -123,8 +123,8 @@ async fn every_client_auth_type_lets_in_whom_go_lets_in() {
         ),
         ("RequireAnyClientCert", "", SAN, false, true, true),
     ] {
-        let gate = ours.gate(&format!("  client_auth_type: {kind}\n{authority}{sans}"));
-        let server = Server::behind(Some(gate), Limits::default(), hello).await;
+        let access = ours.access(&format!("  client_auth_type: {kind}\n{authority}{sans}"));
+        let server = Server::start_with(Some(access), ServerLimits::default(), hello).await;
         for (who, expected) in [(None, nobody), (ours_is, vouched), (foreign, unvouched)] {
             let answer = ask(&server, ours.client(who, b"http/1.1")).await;
             assert_eq!(
@@ -152,7 +152,8 @@ fn of_its_own(until: i32, purpose: rcgen::ExtendedKeyUsagePurpose) -> (String, S
 async fn an_excluded_path_needs_no_certificate_every_other_does_and_a_wrong_one_gets_nowhere() {
     let (ours, others) = (papers(), papers());
     let sections = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\nauth_excluded_paths: [/-/healthy]\n";
-    let server = Server::behind(Some(ours.gate(sections)), Limits::default(), hello).await;
+    let server =
+        Server::start_with(Some(ours.access(sections)), ServerLimits::default(), hello).await;
     for (who, path, expected) in [
         (None, "/-/healthy", Some("200")),
         (None, "/metrics", Some("403")),
@@ -189,9 +190,9 @@ async fn a_client_that_is_its_own_authority_is_let_in_while_its_certificate_is_t
             server: ours.server.clone(),
             client: client.clone(),
         };
-        let gate = known
-            .gate("  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n");
-        let server = Server::behind(Some(gate), Limits::default(), hello).await;
+        let access = known
+            .access("  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n");
+        let server = Server::start_with(Some(access), ServerLimits::default(), hello).await;
         let answer = ask(&server, ours.client(Some(&client), b"http/1.1")).await;
         assert_eq!(answer.is_some_and(|text| text.ends_with("hello")), expected);
         let other = of_its_own(2049, ClientAuth);
@@ -207,8 +208,8 @@ async fn a_client_that_is_its_own_authority_is_let_in_while_its_certificate_is_t
 #[tokio::test]
 async fn a_handshake_that_never_ends_is_cut_off_and_plain_http_gets_no_page() {
     let ours = papers();
-    let limits = Limits { head_time: Duration::from_millis(300), ..Limits::default() };
-    let server = Server::behind(Some(ours.gate("")), limits, hello).await;
+    let limits = ServerLimits { head_time: Duration::from_millis(300), ..ServerLimits::default() };
+    let server = Server::start_with(Some(ours.access("")), limits, hello).await;
     let mut silent = server.connect().await;
     let mut begun = server.connect().await;
     begun.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01]).await.unwrap();
@@ -251,8 +252,8 @@ fn page(path: &str) -> Request<()> {
 #[tokio::test]
 async fn http_2_gives_the_same_pages_and_a_silent_connection_is_ended() {
     let ours = papers();
-    let limits = Limits { idle_time: Duration::from_millis(400), ..Limits::default() };
-    let server = Server::behind(Some(ours.gate("")), limits, site(40).handler()).await;
+    let limits = ServerLimits { idle_time: Duration::from_millis(400), ..ServerLimits::default() };
+    let server = Server::start_with(Some(ours.access("")), limits, answers(pages(40))).await;
     let (mut client, ended) = multiplexed(&server, ours.client(None, b"h2"), 65_535).await;
     let (first, _) = client.send_request(page("/metrics"), true).unwrap();
     let (second, _) = client.send_request(page("/-/healthy"), true).unwrap();
@@ -269,45 +270,42 @@ async fn http_2_gives_the_same_pages_and_a_silent_connection_is_ended() {
 }
 
 #[tokio::test]
-async fn a_client_of_http_2_that_grants_no_room_for_the_answer_is_dropped_and_its_place_is_free_again()
+async fn a_client_of_http_2_that_grants_no_window_for_the_answer_is_dropped_and_its_slot_is_free_again()
  {
     let ours = papers();
-    let limits = Limits { answer_time: Duration::from_millis(400), ..Limits::default() };
+    let limits =
+        ServerLimits { answer_time: Duration::from_millis(400), ..ServerLimits::default() };
     let large = Bytes::from(vec![b'x'; 1 << 20]);
-    let places = Places::new(1, Clock::system());
-    let of_server = Arc::clone(&places);
-    let server = Server::behind(Some(ours.gate("")), limits, move |request: Request<Incoming>| {
-        let place = request
-            .extensions()
-            .get()
-            .cloned()
-            .and_then(|caller| of_server.take(caller))
-            .ok_or(Abort);
-        std::future::ready(
-            place.map(|place| Response::new(Body::full(large.clone()).holding(place))),
-        )
-    })
-    .await;
+    let scrapes = Admission::new(Resource::Scrapes, 1);
+    let of_server = Arc::clone(&scrapes);
+    let server =
+        Server::start_with(Some(ours.access("")), limits, move |request: Request<Incoming>| {
+            let connection = request.extensions().get::<ConnectionHandle>().cloned();
+            let slot = connection.and_then(|connection| of_server.admit(connection)).ok_or(Abort);
+            let body = ResponseBody::full(large.clone());
+            std::future::ready(slot.map(|slot| Response::new(body.holding(slot))))
+        })
+        .await;
     let (mut client, ended) = multiplexed(&server, ours.client(None, b"h2"), 0).await;
     let (answer, _) = client.send_request(page("/"), true).unwrap();
     let answer = answer.await.unwrap();
-    assert_eq!((answer.status(), places.taken()), (StatusCode::OK, 1));
+    assert_eq!((answer.status(), scrapes.taken()), (StatusCode::OK, 1));
     tokio::time::timeout(LONG, ended.cancelled()).await.expect("it is dropped");
-    let given_back = async {
-        while places.taken() > 0 {
+    let freed = async {
+        while scrapes.taken() > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(LONG, given_back).await.expect("the place is given back");
+    tokio::time::timeout(LONG, freed).await.expect("the place is given back");
     server.end().await;
 }
 
 #[tokio::test]
 async fn without_http_2_in_the_configuration_there_is_none() {
     let ours = papers();
-    let server = Server::behind(
-        Some(ours.gate("http_server_config: {http2: false}\n")),
-        Limits::default(),
+    let server = Server::start_with(
+        Some(ours.access("http_server_config: {http2: false}\n")),
+        ServerLimits::default(),
         hello,
     )
     .await;
@@ -319,10 +317,11 @@ async fn without_http_2_in_the_configuration_there_is_none() {
 #[tokio::test]
 async fn a_new_certificate_counts_from_the_next_connection() {
     let (old, new) = (papers(), papers());
-    let gate = old.gate("");
-    let server = Server::behind(Some(Arc::clone(&gate)), Limits::default(), hello).await;
+    let access = old.access("");
+    let server =
+        Server::start_with(Some(Arc::clone(&access)), ServerLimits::default(), hello).await;
     assert!(ask(&server, old.client(None, b"http/1.1")).await.is_some());
-    gate.replace(WebConfig::clone(&new.gate("").current()));
+    access.replace(WebConfig::clone(&new.access("").current()));
     assert!(ask(&server, old.client(None, b"http/1.1")).await.is_none());
     assert!(ask(&server, new.client(None, b"http/1.1")).await.is_some());
     server.end().await;
@@ -365,14 +364,16 @@ async fn a_handshake_that_fails_on_a_certificate_says_why() {
             server: ours.server.clone(),
             client: ours.client.clone(),
         };
-        let gate = known.gate(&format!("  client_auth_type: {kind}\n  client_ca_file: ca.crt\n"));
-        let server = Server::behind(Some(Arc::clone(&gate)), Limits::default(), hello).await;
+        let access =
+            known.access(&format!("  client_auth_type: {kind}\n  client_ca_file: ca.crt\n"));
+        let server =
+            Server::start_with(Some(Arc::clone(&access)), ServerLimits::default(), hello).await;
         for _ in 0..3 {
             let answer = ask(&server, ours.client(client.as_ref(), b"http/1.1")).await;
             assert!(answer.is_none_or(|text| text.is_empty()), "{expected}");
         }
-        let rejections = gate.rejections();
-        assert!(rejections.len() == 1 && rejections[0].contains(expected), "{rejections:?}");
+        let failures = access.handshake_failures();
+        assert!(failures.len() == 1 && failures[0].contains(expected), "{failures:?}");
         server.end().await;
     }
 }

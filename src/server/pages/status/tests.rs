@@ -40,7 +40,7 @@ pub(in crate::server) fn view() -> StatusView {
         agents_seen: 120,
         series: 1_894,
         series_dropped: 0,
-        quota: QuotaStatus { of: QuotaOf::ReportJobs, limit: 10, reserved: 1, demand_ratio: 0.4 },
+        quota: QuotaStatus { of: QuotaUnit::ReportJobs, limit: 10, reserved: 1, demand_ratio: 0.4 },
         standings: Status {
             clock: ClockStatus { skew_millis: Some(300), doubted: 0 },
             targets: vec![target("user:user-abc-123"), target("team:team-7")],
@@ -56,9 +56,9 @@ pub(in crate::server) fn view() -> StatusView {
         },
         token_expiry: Some(at(3_000)),
         token_refresh_failed: false,
-        config_taken: Some(at(-7_205)),
-        config_refused: None,
-        web_config_is_right: None,
+        config_loaded_at: Some(at(-7_205)),
+        config_rejected_at: None,
+        web_config_is_valid: None,
         certificate_expiry: None,
     }
 }
@@ -67,7 +67,12 @@ fn page_of(view: &StatusView, readiness: &Readiness) -> String {
     html(
         view,
         readiness,
-        &Beside { metrics_path: "/metrics", refused: 0, cut_off: 0, refresh: None },
+        &ServerStatus {
+            metrics_path: "/metrics",
+            rejected_scrapes: 0,
+            evicted_scrapes: 0,
+            refresh: None,
+        },
     )
 }
 
@@ -99,7 +104,12 @@ fn everything_from_outside_is_escaped() {
         let page = html(
             &view,
             &readiness,
-            &Beside { metrics_path: "/<i>\"", refused: 3, cut_off: 7, refresh: None },
+            &ServerStatus {
+                metrics_path: "/<i>\"",
+                rejected_scrapes: 3,
+                evicted_scrapes: 7,
+                refresh: None,
+            },
         );
         assert!(page.contains(r"\u{202e}") && !page.contains('\u{202e}'), "{page}");
         assert!(!page.contains("<i>\"") && !page.contains("\"'&"), "{page}");
@@ -281,7 +291,7 @@ fn more_than_the_quota_leaves_is_told_with_what_to_do() {
 #[test]
 fn where_requests_are_limited_no_job_is_spoken_of() {
     let mut view = view();
-    view.quota = QuotaStatus { of: QuotaOf::Requests, limit: 60, reserved: 0, demand_ratio: 1.5 };
+    view.quota = QuotaStatus { of: QuotaUnit::Requests, limit: 60, reserved: 0, demand_ratio: 1.5 };
     view.standings.targets = vec![TargetStatus { up: Some(false), ..target("all") }];
     let failing = page(&view);
     tells(
@@ -314,7 +324,7 @@ fn live_feeds_are_shown_where_there_are_any() {
     let mut view = view();
     assert!(!page(&view).contains("Live feeds"));
     let feed = |name, up, stale| FeedStatus { name, up, stale, last_success: up.map(|_| at(-8)) };
-    view.quota = QuotaStatus { of: QuotaOf::Requests, limit: 60, reserved: 0, demand_ratio: 0.1 };
+    view.quota = QuotaStatus { of: QuotaUnit::Requests, limit: 60, reserved: 0, demand_ratio: 0.1 };
     view.standings.feeds =
         vec![feed("agent_states", Some(true), false), feed("skill_activity", None, false)];
     tells(
@@ -336,8 +346,8 @@ fn live_feeds_are_shown_where_there_are_any() {
 fn a_store_a_configuration_a_certificate_or_a_token_that_does_not_do_is_told() {
     let mut view = view();
     view.standings.store.healthy = false;
-    view.config_refused = Some(at(-60));
-    view.web_config_is_right = Some(false);
+    view.config_rejected_at = Some(at(-60));
+    view.web_config_is_valid = Some(false);
     view.certificate_expiry = Some(at(-1));
     view.token_expiry = Some(at(-90));
     view.token_refresh_failed = true;
@@ -437,9 +447,14 @@ fn the_page_loads_itself_again_for_whom_asks_for_it_alone() {
         [Some("refresh=30"), Some("a=b&refresh=1"), Some("refresh=99999")].map(refresh),
         [Some(30), Some(5), Some(3600)]
     );
-    let beside = Beside { metrics_path: "/metrics", refused: 0, cut_off: 0, refresh: Some(30) };
+    let server = ServerStatus {
+        metrics_path: "/metrics",
+        rejected_scrapes: 0,
+        evicted_scrapes: 0,
+        refresh: Some(30),
+    };
     tells(
-        &html(&view(), &Readiness::Ready, &beside),
+        &html(&view(), &Readiness::Ready, &server),
         &["<meta http-equiv=\"refresh\" content=\"30\">", "<a href=\"./\">Stop</a>"],
     );
     let still = page(&view());

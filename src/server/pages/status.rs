@@ -1,10 +1,10 @@
 //! The status page: what a person looks at first, who wants to know whether it works and why not.
 //! Plain HTML that works in the dark, on a phone and without scripts.
 
+mod problems;
 mod quota;
 #[cfg(test)]
-pub(super) mod tests;
-mod verdict;
+pub(in crate::server) mod tests;
 mod words;
 
 use std::fmt::{self, Write as _};
@@ -15,9 +15,9 @@ use cxone_core::page::status::{
 };
 use cxone_core::time::Timestamp;
 
+use problems::{DOUBTED, problems, verdict};
 use quota::write_quota;
-pub use quota::{QuotaOf, QuotaStatus};
-use verdict::{DOUBTED, problems, verdict};
+pub use quota::{QuotaStatus, QuotaUnit};
 use words::{Bytes, Html, Maybe, Names, Span, Took, When};
 
 /// What the status page shows. It names targets, but no agent.
@@ -46,11 +46,11 @@ pub struct StatusView {
     /// Whether the last attempt to get one failed.
     pub token_refresh_failed: bool,
     /// When the configuration was taken that counts.
-    pub config_taken: Option<Timestamp>,
+    pub config_loaded_at: Option<Timestamp>,
     /// When one was last refused since; `None` while what was last read is right.
-    pub config_refused: Option<Timestamp>,
+    pub config_rejected_at: Option<Timestamp>,
     /// Whether the web configuration that was last read is right; `None` without one.
-    pub web_config_is_right: Option<bool>,
+    pub web_config_is_valid: Option<bool>,
     /// When the server's certificate expires; `None` without TLS.
     pub certificate_expiry: Option<Timestamp>,
 }
@@ -64,14 +64,14 @@ pub enum Readiness {
     NotReady(String),
 }
 
-/// What the server knows beside the view.
-pub(super) struct Beside<'a> {
+/// What the server knows server the view.
+pub(super) struct ServerStatus<'a> {
     /// The path of the metrics page.
     pub(super) metrics_path: &'a str,
     /// Scrapes that were refused because too many ran at a time, and those that were cut off for
     /// others.
-    pub(super) refused: u64,
-    pub(super) cut_off: u64,
+    pub(in super::super) rejected_scrapes: u64,
+    pub(in super::super) evicted_scrapes: u64,
     /// After how many seconds the page is loaded again, if who reads it asks for that.
     pub(super) refresh: Option<u32>,
 }
@@ -81,7 +81,7 @@ const REFRESH: u32 = 15;
 
 /// The only style of the page. Browsers apply it because [`CONTENT_SECURITY_POLICY`] names its
 /// hash; one of the tests tells the hash.
-const STYLE: &str = include_str!("style.css");
+const STYLE: &str = include_str!("status/style.css");
 
 /// The header `Content-Security-Policy` of the page: nothing but the page itself and its style.
 pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'sha256-mJ/tEqIvFLUMsg25l2cCDtd2Btiz0xuRabQNUFeZ9Mg='; \
@@ -95,9 +95,9 @@ pub(super) fn refresh(query: Option<&str>) -> Option<u32> {
 }
 
 /// The page as HTML. Its links are relative, so that it works under a proxy's path too.
-pub(super) fn html(view: &StatusView, readiness: &Readiness, beside: &Beside<'_>) -> String {
+pub(super) fn html(view: &StatusView, readiness: &Readiness, server: &ServerStatus<'_>) -> String {
     let mut page = String::with_capacity(16 * 1024);
-    write_page(&mut page, view, readiness, beside).expect("writing to a string does not fail");
+    write_page(&mut page, view, readiness, server).expect("writing to a string does not fail");
     page
 }
 
@@ -105,17 +105,17 @@ fn write_page(
     page: &mut String,
     view: &StatusView,
     readiness: &Readiness,
-    beside: &Beside<'_>,
+    server: &ServerStatus<'_>,
 ) -> fmt::Result {
     page.push_str("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     page.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
-    if let Some(seconds) = beside.refresh {
+    if let Some(seconds) = server.refresh {
         writeln!(page, "<meta http-equiv=\"refresh\" content=\"{seconds}\">")?;
     }
     write!(page, "<title>cxone-exporter</title>\n<style>{STYLE}</style>\n</head>\n<body>\n")?;
     writeln!(page, "<h1>cxone-exporter <small>{}</small></h1>", Html(&view.version))?;
     write_verdict(page, view, readiness)?;
-    write_facts(page, view, beside)?;
+    write_facts(page, view, server)?;
     page.push_str("<h2>Targets</h2>\n");
     write_targets(page, view)?;
     if !view.standings.feeds.is_empty() {
@@ -124,7 +124,7 @@ fn write_page(
     }
     page.push_str("<h2>Recent errors</h2>\n");
     write_errors(page, view)?;
-    write_end(page, view, beside)
+    write_end(page, view, server)
 }
 
 fn write_verdict(page: &mut String, view: &StatusView, readiness: &Readiness) -> fmt::Result {
@@ -176,15 +176,15 @@ fn fact(
     Ok(())
 }
 
-fn write_facts(page: &mut String, view: &StatusView, beside: &Beside<'_>) -> fmt::Result {
+fn write_facts(page: &mut String, view: &StatusView, server: &ServerStatus<'_>) -> fmt::Result {
     let now = view.now;
     page.push_str("<dl>\n");
     write_quota(page, view)?;
     write_token(page, view)?;
     write_clock(page, view)?;
     write_store(page, view)?;
-    let taken = Maybe { time: view.config_taken, now, otherwise: "not yet" };
-    match view.config_refused {
+    let taken = Maybe { time: view.config_loaded_at, now, otherwise: "not yet" };
+    match view.config_rejected_at {
         None => fact(
             page,
             "Configuration",
@@ -197,7 +197,7 @@ fn write_facts(page: &mut String, view: &StatusView, beside: &Beside<'_>) -> fmt
             fact(page, "Configuration", format_args!("<span class=\"bad\">wrong</span>"), more)?;
         }
     }
-    if let Some(right) = view.web_config_is_right {
+    if let Some(right) = view.web_config_is_valid {
         let (class, words) =
             if right { ("good", "right") } else { ("bad", "wrong; the one before goes on") };
         let value = format_args!("<span class=\"{class}\">{words}</span>");
@@ -220,8 +220,8 @@ fn write_facts(page: &mut String, view: &StatusView, beside: &Beside<'_>) -> fmt
     fact(
         page,
         "Scrapes refused",
-        format_args!("{}", beside.refused),
-        format_args!("by --web.max-requests; {} cut off", beside.cut_off),
+        format_args!("{}", server.rejected_scrapes),
+        format_args!("by --web.max-requests; {} cut off", server.evicted_scrapes),
     )?;
     page.push_str("</dl>\n");
     Ok(())
@@ -336,13 +336,13 @@ fn write_targets(page: &mut String, view: &StatusView) -> fmt::Result {
 fn write_target(
     page: &mut String,
     target: &TargetStatus,
-    of: QuotaOf,
+    of: QuotaUnit,
     now: Timestamp,
 ) -> fmt::Result {
     let when = |time, otherwise| Maybe { time, now, otherwise };
     let nothing = match of {
-        QuotaOf::ReportJobs => "no report yet",
-        QuotaOf::Requests => "no history yet",
+        QuotaUnit::ReportJobs => "no report yet",
+        QuotaUnit::Requests => "no history yet",
     };
     let (class, state) = match (target.up, target.stale) {
         (_, true) => ("bad", "stale"),
@@ -449,8 +449,8 @@ fn write_error(page: &mut String, error: &RecentError, now: Timestamp) -> fmt::R
     Ok(())
 }
 
-fn write_end(page: &mut String, view: &StatusView, beside: &Beside<'_>) -> fmt::Result {
-    let path = Html(beside.metrics_path);
+fn write_end(page: &mut String, view: &StatusView, server: &ServerStatus<'_>) -> fmt::Result {
+    let path = Html(server.metrics_path);
     writeln!(
         page,
         "<nav><h2>Pages</h2>\n<a href=\".{path}\">Metrics <small>{path}</small></a> <a href=\"./-/healthy\">Health <small>/-/healthy</small></a> \
@@ -459,7 +459,7 @@ fn write_end(page: &mut String, view: &StatusView, beside: &Beside<'_>) -> fmt::
          docs/counting.md, docs/runbooks. On the command line: <code>cxone-exporter check --live</code>.</p>",
     )?;
     write!(page, "<footer class=\"soft\">As of {}. ", view.now)?;
-    match beside.refresh {
+    match server.refresh {
         None => write!(
             page,
             "<a href=\"./?refresh={REFRESH}\">Load it again every {REFRESH} seconds</a>"

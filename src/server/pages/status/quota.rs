@@ -8,7 +8,7 @@ use super::{StatusView, fact};
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct QuotaStatus {
     /// What it is a quota of.
-    pub of: QuotaOf,
+    pub of: QuotaUnit,
     /// So many a minute are allowed.
     pub limit: u32,
     /// Of these, left free for `history` and `check`.
@@ -29,7 +29,7 @@ impl QuotaStatus {
 
 /// What a quota is of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum QuotaOf {
+pub enum QuotaUnit {
     /// Report jobs.
     #[default]
     ReportJobs,
@@ -37,7 +37,7 @@ pub enum QuotaOf {
     Requests,
 }
 
-impl QuotaOf {
+impl QuotaUnit {
     pub(super) const fn plural(self) -> &'static str {
         match self {
             Self::ReportJobs => "report jobs",
@@ -71,13 +71,13 @@ pub(super) fn write_quota(page: &mut String, view: &StatusView) -> fmt::Result {
     let name = "Quota, last minute";
     let asked = view.quota.asked_a_minute();
     match of {
-        QuotaOf::ReportJobs => fact(
+        QuotaUnit::ReportJobs => fact(
             page,
             name,
             format_args!("{used} of {limit} {what}{bar}"),
             format_args!("{reserved} reserved; the targets ask for {asked:.1} a minute"),
         ),
-        QuotaOf::Requests => fact(
+        QuotaUnit::Requests => fact(
             page,
             name,
             format_args!("{used} of {limit} {what}{bar}"),

@@ -14,11 +14,11 @@ use cxone_core::time::Timestamp;
 
 /// Gauges that are not there until something is known.
 #[derive(Debug, Default)]
-pub(super) struct NowAndThen(Mutex<Known>);
+pub(super) struct NowAndThen(Mutex<SelfStatus>);
 
 /// What is not known from the beginning.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Known {
+pub struct SelfStatus {
     /// When the access token expires.
     pub token_expiry: Option<Timestamp>,
     /// Whether the last attempt to get one failed.
@@ -26,19 +26,19 @@ pub struct Known {
     /// CXone's clock less ours, in seconds.
     pub clock_skew: Option<f64>,
     /// When the configuration was taken that counts.
-    pub config_taken: Option<Timestamp>,
+    pub config_loaded_at: Option<Timestamp>,
     /// When one was last refused since; `None` while what was last read is right.
-    pub config_refused: Option<Timestamp>,
+    pub config_rejected_at: Option<Timestamp>,
     /// When the certificate of the web configuration expires.
     pub certificate_expiry: Option<Timestamp>,
     /// Whether the web configuration that was last read is right; `None` without one.
-    pub web_config_is_right: Option<bool>,
+    pub web_config_is_valid: Option<bool>,
     /// How long the jobs of the plan that counts now have waited for the quota in all.
     pub(super) quota_wait: Duration,
 }
 
 impl NowAndThen {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, SelfStatus> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -56,7 +56,7 @@ impl Collector for Shared {
             (families::CERTIFICATE_EXPIRY, known.certificate_expiry.map(seconds)),
             (
                 families::WEB_CONFIG_LAST_RELOAD_SUCCESSFUL,
-                known.web_config_is_right.map(|right| f64::from(u8::from(right))),
+                known.web_config_is_valid.map(|right| f64::from(u8::from(right))),
             ),
         ] {
             if let Some(value) = value {

@@ -6,9 +6,9 @@
 //! be different at each scrape is not deflated: to send it is less work.
 
 mod agents;
+mod exporter;
 pub mod families;
 mod live;
-mod own;
 mod page;
 mod render;
 mod rows;
@@ -18,7 +18,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use own::{Own, OwnText, own_text};
+pub use exporter::{EncodedMetrics, ExporterMetrics, exporter_text};
 pub use page::Page;
 pub use render::{Rendered, render};
 pub use segment::Inflate;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::words::{Names, Span};
-use super::{QuotaOf, Readiness, StatusView};
+use super::{QuotaUnit, Readiness, StatusView};
 use cxone_core::page::status::{ClockStatus, FeedStatus, TargetStatus};
 
 /// A certificate is spoken of when it expires within this time.
@@ -56,8 +56,8 @@ pub(super) fn verdict(
             if targets.iter().all(|target| target.up == Some(false)) =>
         {
             let words = match view.quota.of {
-                QuotaOf::ReportJobs => "No reports come in:",
-                QuotaOf::Requests => "No history comes in:",
+                QuotaUnit::ReportJobs => "No reports come in:",
+                QuotaUnit::Requests => "No history comes in:",
             };
             (Severity::Bad, words)
         }
@@ -84,18 +84,18 @@ pub(super) fn problems(view: &StatusView) -> Vec<Problem> {
     let failing = named(|target| target.up == Some(false) && !target.stale);
     if !failing.is_empty() {
         let what = match view.quota.of {
-            QuotaOf::ReportJobs => "The last job failed",
-            QuotaOf::Requests => "The history cannot be read",
+            QuotaUnit::ReportJobs => "The last job failed",
+            QuotaUnit::Requests => "The history cannot be read",
         };
         found.push((Severity::Bad, format!("{what}: {}.", Names(&failing))));
     }
     let stale = named(|target| target.stale);
     if !stale.is_empty() {
         let why = match view.quota.of {
-            QuotaOf::ReportJobs => {
+            QuotaUnit::ReportJobs => {
                 "There was no report for too long (metrics.max_staleness), so gauges of single agents are gone"
             }
-            QuotaOf::Requests => {
+            QuotaUnit::Requests => {
                 "The history could not be read for too long (metrics.max_staleness), so of single agents only what the live feed tells is left"
             }
         };
@@ -138,14 +138,14 @@ fn clock(view: &StatusView) -> Option<Problem> {
 /// Configurations that became wrong, what has expired or will.
 fn settings(view: &StatusView) -> Vec<Problem> {
     let mut found = Vec::new();
-    if let Some(refused) = view.config_refused {
+    if let Some(refused) = view.config_rejected_at {
         let ago = Span(view.now.since(refused));
         let text = format!(
             "The configuration was read again {ago} ago and is wrong; the one before goes on. The log tells every mistake, and so does <code>check</code>."
         );
         found.push((Severity::Bad, text));
     }
-    if view.web_config_is_right == Some(false) {
+    if view.web_config_is_valid == Some(false) {
         let text = "The web configuration has changed and is wrong; the one before goes on. The log tells every mistake, and so does <code>check --web.config.file</code>.";
         found.push((Severity::Bad, text.to_owned()));
     }
@@ -178,8 +178,10 @@ fn limits(view: &StatusView) -> Vec<Problem> {
     let quota = view.quota;
     if quota.asked_a_minute() > f64::from(quota.ours()) {
         let (who, more, mend) = match quota.of {
-            QuotaOf::ReportJobs => ("The targets ask", "", "merge targets or raise poll.interval"),
-            QuotaOf::Requests => (
+            QuotaUnit::ReportJobs => {
+                ("The targets ask", "", "merge targets or raise poll.interval")
+            }
+            QuotaUnit::Requests => (
                 "Targets and feeds ask",
                 " or more",
                 "raise poll.interval, poll.live_interval or quota.requests_per_minute",

@@ -8,22 +8,22 @@ use super::segment::{Segment, SegmentWriter};
 
 /// What stands behind the snapshot on one page.
 #[derive(Clone, Debug)]
-pub struct Own {
+pub struct ExporterMetrics {
     /// What changes only when something happens.
-    pub counted: Arc<OwnText>,
+    pub counted: Arc<EncodedMetrics>,
     /// What may be different at each scrape, as `prometheus_client` encodes it.
     pub moving: String,
 }
 
 /// Text of `prometheus_client`, compressed when a page needs it, and once for all pages with it.
 #[derive(Debug)]
-pub struct OwnText {
+pub struct EncodedMetrics {
     encoded: String,
     openmetrics: OnceLock<Segment>,
     text: OnceLock<Segment>,
 }
 
-impl OwnText {
+impl EncodedMetrics {
     /// Of what `prometheus_client::encoding::text::encode` writes.
     #[must_use]
     pub const fn new(encoded: String) -> Self {
@@ -37,16 +37,16 @@ impl OwnText {
         };
         known.get_or_init(|| {
             let mut writer = SegmentWriter::new();
-            writer.text().extend_from_slice(own_text(&self.encoded, format).as_bytes());
+            writer.text().extend_from_slice(exporter_text(&self.encoded, format).as_bytes());
             writer.finish()
         })
     }
 }
 
 /// Metrics that were encoded as they are, with none that move.
-impl From<&str> for Own {
+impl From<&str> for ExporterMetrics {
     fn from(encoded: &str) -> Self {
-        Self { counted: Arc::new(OwnText::new(encoded.to_owned())), moving: String::new() }
+        Self { counted: Arc::new(EncodedMetrics::new(encoded.to_owned())), moving: String::new() }
     }
 }
 
@@ -57,7 +57,7 @@ impl From<&str> for Own {
 /// newline in it would make one, since `prometheus_client` does not escape HELP), and so is a head
 /// without samples.
 #[must_use]
-pub fn own_text(openmetrics: &str, format: Format) -> String {
+pub fn exporter_text(openmetrics: &str, format: Format) -> String {
     let mut out = String::with_capacity(openmetrics.len());
     let mut family = Head::default();
     for line in openmetrics.lines() {
@@ -179,7 +179,7 @@ mod tests {
     fn text(format: Format) -> String {
         let mut openmetrics = String::new();
         encode(&mut openmetrics, &registry()).unwrap();
-        own_text(&openmetrics, format)
+        exporter_text(&openmetrics, format)
     }
 
     #[test]
@@ -202,6 +202,9 @@ mod tests {
         registry.register("x_build", "Build", Info::new([("version", "1")]));
         let mut openmetrics = String::new();
         encode(&mut openmetrics, &registry).unwrap();
-        assert_eq!(format!("{}# EOF\n", own_text(&openmetrics, Format::OpenMetrics)), openmetrics);
+        assert_eq!(
+            format!("{}# EOF\n", exporter_text(&openmetrics, Format::OpenMetrics)),
+            openmetrics
+        );
     }
 }

@@ -6,15 +6,15 @@ use std::path::Path;
 use base64::Engine as _;
 use http::{HeaderMap, HeaderValue};
 
-use super::super::client::Client;
-use super::super::password::{Passwords, Verdict};
+use super::super::access::{PasswordCheck, PasswordChecker};
+use super::super::admission::Peer;
 use super::*;
 use crate::clock::Clock;
 use crate::config::ConfigText;
 use crate::config::web::{PasswordHash, WebConfig};
 
-const PROMETHEUS: Client = Client::V4(Ipv4Addr::new(10, 0, 0, 1));
-const STRANGER: Client = Client::V4(Ipv4Addr::new(10, 0, 0, 2));
+const PROMETHEUS: Peer = Peer::V4(Ipv4Addr::new(10, 0, 0, 1));
+const STRANGER: Peer = Peer::V4(Ipv4Addr::new(10, 0, 0, 2));
 
 fn config(text: &str) -> WebConfig {
     let none = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
@@ -22,12 +22,12 @@ fn config(text: &str) -> WebConfig {
 }
 
 /// `users` with these passwords, and whatever else.
-fn gate(users: &[(&str, &str)], more: &str) -> Gate {
+fn access(users: &[(&str, &str)], more: &str) -> AccessControl {
     let users: String = users
         .iter()
         .map(|(user, password)| format!("  {user}: {}\n", bcrypt::hash(password, 4).unwrap()))
         .collect();
-    Gate::new(config(&format!("basic_auth_users:\n{users}{more}")), Clock::system())
+    AccessControl::new(config(&format!("basic_auth_users:\n{users}{more}")), Clock::system())
 }
 
 fn signed(user: &str, password: &str) -> HeaderMap {
@@ -38,22 +38,23 @@ fn signed(user: &str, password: &str) -> HeaderMap {
     )])
 }
 
-async fn status(gate: &Gate, client: Client, path: &str, headers: &HeaderMap) -> u16 {
-    gate.admit(client, false, path, headers)
+async fn status(access: &AccessControl, client: Peer, path: &str, headers: &HeaderMap) -> u16 {
+    access
+        .authorize(client, false, path, headers)
         .await
         .map_or_else(|refusal| refusal.status().as_u16(), |()| 200)
 }
 
 #[tokio::test]
 async fn the_right_password_opens_and_nothing_else_does() {
-    let gate = gate(&[("ann", "sesame:open"), ("bob", "")], "");
-    assert_eq!(status(&gate, PROMETHEUS, "/metrics", &signed("ann", "sesame:open")).await, 200);
+    let access = access(&[("ann", "sesame:open"), ("bob", "")], "");
+    assert_eq!(status(&access, PROMETHEUS, "/metrics", &signed("ann", "sesame:open")).await, 200);
     assert_eq!(
-        status(&gate, PROMETHEUS, "/metrics", &signed("ann", "sesame:open")).await,
+        status(&access, PROMETHEUS, "/metrics", &signed("ann", "sesame:open")).await,
         200,
         "from the cache, too"
     );
-    assert_eq!(status(&gate, PROMETHEUS, "/metrics", &signed("bob", "")).await, 200);
+    assert_eq!(status(&access, PROMETHEUS, "/metrics", &signed("bob", "")).await, 200);
     for wrong in [
         signed("ann", "sesame"),
         signed("ann", ""),
@@ -61,7 +62,7 @@ async fn the_right_password_opens_and_nothing_else_does() {
         signed("", ""),
         signed("bob", "sesame:open"),
     ] {
-        assert_eq!(status(&gate, PROMETHEUS, "/metrics", &wrong).await, 401);
+        assert_eq!(status(&access, PROMETHEUS, "/metrics", &wrong).await, 401);
     }
     for text in [
         "",
@@ -76,9 +77,9 @@ async fn the_right_password_opens_and_nothing_else_does() {
             header::AUTHORIZATION,
             HeaderValue::from_bytes(text.as_bytes()).unwrap(),
         )]);
-        assert_eq!(status(&gate, PROMETHEUS, "/metrics", &headers).await, 401, "{text}");
+        assert_eq!(status(&access, PROMETHEUS, "/metrics", &headers).await, 401, "{text}");
     }
-    let refusal = gate.admit(PROMETHEUS, false, "/", &HeaderMap::new()).await.unwrap_err();
+    let refusal = access.authorize(PROMETHEUS, false, "/", &HeaderMap::new()).await.unwrap_err();
     assert!(
         refusal.headers()[header::WWW_AUTHENTICATE].to_str().unwrap().starts_with("Basic realm=")
     );
@@ -86,24 +87,24 @@ async fn the_right_password_opens_and_nothing_else_does() {
 
 #[tokio::test]
 async fn a_changed_or_removed_user_is_out_at_the_next_request() {
-    let gate = gate(&[("ann", "old"), ("bob", "b")], "");
+    let access = access(&[("ann", "old"), ("bob", "b")], "");
     for user in [signed("ann", "old"), signed("bob", "b")] {
-        assert_eq!(status(&gate, PROMETHEUS, "/", &user).await, 200);
+        assert_eq!(status(&access, PROMETHEUS, "/", &user).await, 200);
     }
-    gate.replace(config(&format!(
+    access.replace(config(&format!(
         "basic_auth_users: {{ann: {}}}",
         bcrypt::hash("new", 4).unwrap()
     )));
-    assert_eq!(status(&gate, PROMETHEUS, "/", &signed("ann", "old")).await, 401);
-    assert_eq!(status(&gate, PROMETHEUS, "/", &signed("bob", "b")).await, 401);
-    assert_eq!(status(&gate, PROMETHEUS, "/", &signed("ann", "new")).await, 200);
+    assert_eq!(status(&access, PROMETHEUS, "/", &signed("ann", "old")).await, 401);
+    assert_eq!(status(&access, PROMETHEUS, "/", &signed("bob", "b")).await, 401);
+    assert_eq!(status(&access, PROMETHEUS, "/", &signed("ann", "new")).await, 200);
 }
 
 #[tokio::test]
 async fn excluded_paths_need_no_password_and_no_others_do() {
-    let gate = gate(&[("ann", "a")], "auth_excluded_paths: [/-/healthy]\n");
+    let access = access(&[("ann", "a")], "auth_excluded_paths: [/-/healthy]\n");
     let nobody = HeaderMap::new();
-    assert_eq!(status(&gate, STRANGER, "/-/healthy", &nobody).await, 200);
+    assert_eq!(status(&access, STRANGER, "/-/healthy", &nobody).await, 200);
     for path in [
         "/metrics",
         "/-/healthy/",
@@ -112,25 +113,25 @@ async fn excluded_paths_need_no_password_and_no_others_do() {
         "//-/healthy",
         "/-/HEALTHY",
     ] {
-        assert_eq!(status(&gate, STRANGER, path, &nobody).await, 401, "{path}");
+        assert_eq!(status(&access, STRANGER, path, &nobody).await, 401, "{path}");
     }
 }
 
 #[tokio::test]
 async fn strangers_do_not_use_up_the_rate_limit_and_refusals_say_when_to_come_again() {
-    let gate = gate(&[("ann", "a")], "rate_limit: {interval: 1h, burst: 2}\n");
+    let access = access(&[("ann", "a")], "rate_limit: {interval: 1h, burst: 2}\n");
     for _ in 0..5 {
-        assert_eq!(status(&gate, PROMETHEUS, "/metrics", &signed("ann", "wrong")).await, 401);
+        assert_eq!(status(&access, PROMETHEUS, "/metrics", &signed("ann", "wrong")).await, 401);
     }
     let ann = signed("ann", "a");
-    assert_eq!(status(&gate, PROMETHEUS, "/metrics", &ann).await, 200);
-    assert_eq!(status(&gate, PROMETHEUS, "/metrics", &ann).await, 200);
-    let refusal = gate.admit(PROMETHEUS, false, "/metrics", &ann).await.unwrap_err();
+    assert_eq!(status(&access, PROMETHEUS, "/metrics", &ann).await, 200);
+    assert_eq!(status(&access, PROMETHEUS, "/metrics", &ann).await, 200);
+    let refusal = access.authorize(PROMETHEUS, false, "/metrics", &ann).await.unwrap_err();
     assert_eq!(refusal.status(), StatusCode::TOO_MANY_REQUESTS);
     let wait: u32 = refusal.headers()[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
     assert!((3_500..=3_600).contains(&wait), "{wait}");
     assert_eq!(
-        status(&gate, STRANGER, "/metrics", &ann).await,
+        status(&access, STRANGER, "/metrics", &ann).await,
         200,
         "another machine has a limit of its own"
     );
@@ -139,7 +140,7 @@ async fn strangers_do_not_use_up_the_rate_limit_and_refusals_say_when_to_come_ag
 #[tokio::test]
 async fn one_clients_guesses_fill_its_own_queue_only() {
     let users = BTreeMap::from([("ann".to_owned(), slow_hash())]);
-    let passwords = Arc::new(Passwords::new());
+    let passwords = Arc::new(PasswordChecker::new());
     let (tasks, verdicts) =
         (Tasks::new(CancellationToken::new()), Arc::new(std::sync::Mutex::new(Vec::new())));
     for number in 0..20 {
@@ -154,13 +155,13 @@ async fn one_clients_guesses_fill_its_own_queue_only() {
     tokio::task::yield_now().await;
     assert_eq!(
         passwords.check(&users, PROMETHEUS, &signed("ann", "a")).await,
-        Verdict::Right("ann".to_owned())
+        PasswordCheck::Valid("ann".to_owned())
     );
     assert_eq!(tasks.drain(LONG).await, Vec::<&str>::new());
     let verdicts = verdicts.lock().unwrap();
-    let busy = verdicts.iter().filter(|verdict| **verdict == Verdict::Busy).count();
+    let busy = verdicts.iter().filter(|verdict| **verdict == PasswordCheck::Overloaded).count();
     assert!(
-        (12..20).contains(&busy) && !verdicts.contains(&Verdict::Right("ann".to_owned())),
+        (12..20).contains(&busy) && !verdicts.contains(&PasswordCheck::Valid("ann".to_owned())),
         "{verdicts:?}"
     );
 }
@@ -174,8 +175,9 @@ fn slow_hash() -> PasswordHash {
 #[tokio::test]
 async fn configured_headers_stand_on_every_answer_in_place_of_the_pages_own() {
     let text = "http_server_config: {headers: {Content-Security-Policy: \"default-src 'self'\", Strict-Transport-Security: max-age=1}}";
-    let gate = Arc::new(Gate::new(config(text), Clock::system()));
-    let server = Server::behind(Some(gate), Limits::default(), site(40).handler()).await;
+    let access = Arc::new(AccessControl::new(config(text), Clock::system()));
+    let server =
+        Server::start_with(Some(access), ServerLimits::default(), answers(pages(40))).await;
     for path in ["/", "/metrics", "/nothing"] {
         let answer = server.ask(&get(path)).await;
         assert!(
