@@ -55,7 +55,7 @@ def serving(results):
         cells += [microseconds(p99["exporter"]), f"**{row['p99_ratio']['nginx']:.2f}**"]
         rows.append(cells)
     heads = ["series, scrapers", "gzip", "exporter", "nginx", "loop", "CPU / nginx", "CPU / loop", "p99", "p99 / nginx"]
-    return ["### Scrapes beside servers of the same bytes", "CPU time of the server for a gzip scrape.", table(heads, rows)]
+    return ["### Scrapes compared with servers of the same bytes", "CPU time of the server for a gzip scrape.", table(heads, rows)]
 
 
 def job(results):
@@ -68,7 +68,7 @@ def job(results):
         rows.append([*cells, row["rounds"]])
     heads = ["series", "exporter", "client_golang", "prometheus_client", "/ Go", "/ Python", "resident: Go", "Python", "pairs"]
     text = "CPU time of a gzip scrape. The libraries hold the same samples, set once, and write and compress them at each scrape."
-    return ["### Scrapes beside the usual libraries", text, table(heads, rows)]
+    return ["### Scrapes compared with the usual libraries", text, table(heads, rows)]
 
 
 def ingest(results):
@@ -78,16 +78,16 @@ def ingest(results):
         rows.append([who, f"{short(speed)} MB/s", f"{found['speed_ratio'].get(who, 1):.2f}"])
     memory = found["memory"]
     text = f"{found['rows']:,} rows, {found['bytes'] / 1e6:.0f} MB, in CPU time; medians of {found['rounds']}, one process each."
-    after = f"In memory {memory['state_mb']:.0f} MB stay of it, and {memory['over_mb']:.1f} MB more were in use at the highest."
+    after = f"In memory {memory['state_mb']:.0f} MB of it are kept, and {memory['over_mb']:.1f} MB more were in use at the peak."
     return ["### Reading a report", text, table(["reader", "speed", "exporter / reader"], rows), after]
 
 
 def memory(results):
     found = results["memory"]
     text = (
-        f"{found['series']:,} series: {found['resident_mb']:.0f} MB resident at rest, of which {found['window_mb']:.0f} MB are the "
-        f"{found['events']:,} events of the window; the rest is {found['bytes_a_series']:.0f} bytes a series. "
-        f"At the highest, while all targets were read, {found['peak_mb']:.0f} MB."
+        f"{found['series']:,} series: {found['resident_mb']:.0f} MB resident when idle, of which {found['window_mb']:.0f} MB are the "
+        f"{found['events']:,} events of the window; the rest is {found['bytes_a_series']:.0f} bytes per series. "
+        f"At the peak, while all targets were read, {found['peak_mb']:.0f} MB."
     )
     rows = []
     for poll in results["polls"] + results.get("many_targets", []):
@@ -104,15 +104,15 @@ def render(results):
         for row in results["render"]
     ]
     heads = ["read", "shards rendered", "`Ledger::snapshot`", "`render`", "together"]
-    return ["### Showing a million series", "CPU time, from `cargo bench --bench render`.", table(heads, rows)]
+    return ["### Rendering a million series", "CPU time, from `cargo bench --bench render`.", table(heads, rows)]
 
 
 def reading(results):
     found = results["reading"]
     text = (
         f"While a report of {found['rows']:,} rows was read, the p99 of {found['scrapes']} scrapes was {microseconds(found['p99_us'])}, "
-        f"{found['ratio']:.1f} times that at rest ({microseconds(found['idle_p99_us'])}); from then until it was published "
-        f"{microseconds(found['publishing_p99_us'])}. {found['peak_mb']:.0f} MB were resident at the highest."
+        f"{found['ratio']:.1f} times that when idle ({microseconds(found['idle_p99_us'])}); from then until it was published "
+        f"{microseconds(found['publishing_p99_us'])}. {found['peak_mb']:.0f} MB were resident at the peak."
     )
     return ["### Scrapes while a large report is read", text]
 
@@ -123,9 +123,9 @@ def readers(results):
     text = (
         f"Debian's Prometheus spends {scraped['prometheus_ms']:,.0f} ms of CPU on a scrape of {scraped['series']:,} series, the exporter "
         f"{scraped['exporter_ms']:.2f} ms: {scraped['share']:.3%}. The same {found['bytes']:,} bytes (sha256 `{found['sha256'][:16]}…`, "
-        f"without what the exporter tells of itself) as without gzip are read by {same}."
+        f"without the exporter's own metrics) as without gzip are read by {same}."
     )
-    return ["### Who reads the page", text]
+    return ["### Clients", text]
 
 
 SECTIONS = {
