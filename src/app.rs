@@ -160,10 +160,7 @@ impl Front {
             config.targets.iter().map(|target| poller_target(target, &privacy)).collect();
         let filters: Vec<ReportFilter> =
             targets.iter().map(|target| target.kept_as.clone()).collect();
-        let client = match client(config, transport, self.clock.clone(), observer) {
-            Ok(client) => client,
-            Err(error) => return Err(Refused { error: error.into(), handover }),
-        };
+        let client = client(config, transport, self.clock.clone(), observer);
         let rules = ledger_rules(config);
         let left = match checkpoint::read(
             &mut *handover.store,

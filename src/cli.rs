@@ -19,8 +19,8 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::base_url::BaseUrl;
 use crate::config::without_secrets;
-use crate::cxone::BaseUrl;
 use crate::logging::{LogFormat, LogLevel};
 pub use listen::{Listen, ListenAddress};
 pub use maintenance::{CompletionsArgs, EraseArgs, ManArgs};

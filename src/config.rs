@@ -29,8 +29,8 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret as _, SecretString};
-use url::Url;
 
+use crate::base_url::BaseUrl;
 use cxone_core::owner::Owner;
 
 pub use duration::{parse_duration, show_duration};
@@ -96,8 +96,8 @@ pub enum Dialect {
 /// Where the Reporting API is, and the credentials for it.
 #[derive(Clone, Debug)]
 pub struct ReportsApi {
-    /// Its address; http or https, without user name, query and fragment; it may have a path.
-    pub base_url: Url,
+    /// Its address.
+    pub base_url: BaseUrl,
     /// The OAuth client.
     pub client: OauthClient,
 }
@@ -114,14 +114,14 @@ pub struct OauthClient {
 /// Where the platform's calls are, and the credentials for them.
 #[derive(Clone, Debug)]
 pub struct PlatformApi {
-    /// Where tokens come from and the API's address is discovered; as [`ReportsApi::base_url`].
-    pub issuer: Url,
+    /// Where tokens come from and the API's address is discovered.
+    pub issuer: BaseUrl,
     /// The API's address, instead of the discovered one.
-    pub base_url: Option<Url>,
+    pub base_url: Option<BaseUrl>,
     /// The version in the calls' paths.
     pub version: u16,
     /// Where the call that wants no OAuth client is.
-    pub access_key_base: Option<Url>,
+    pub access_key_base: Option<BaseUrl>,
     /// The access key's id.
     pub access_key_id: String,
     /// The access key's secret; never empty, of one line.
@@ -134,7 +134,7 @@ pub struct PlatformApi {
 impl Api {
     /// Every address that the configuration names.
     #[must_use]
-    pub fn addresses(&self) -> Vec<&Url> {
+    pub fn addresses(&self) -> Vec<&BaseUrl> {
         match &self.dialect {
             Dialect::Reports(api) => vec![&api.base_url],
             Dialect::Platform(api) => std::iter::once(&api.issuer)
@@ -183,13 +183,13 @@ impl Api {
             Dialect::Reports(api) => &api.client.id,
             Dialect::Platform(api) => &api.access_key_id,
         };
-        let host = self.address().host_str().unwrap_or_default().to_owned();
+        let host = self.address().host().to_owned();
         Owner { host, client: client.clone() }
     }
 
     /// The address that messages name.
     #[must_use]
-    pub fn address(&self) -> &Url {
+    pub fn address(&self) -> &BaseUrl {
         match &self.dialect {
             Dialect::Reports(api) => &api.base_url,
             Dialect::Platform(api) => api.base_url.as_ref().unwrap_or(&api.issuer),

@@ -13,6 +13,7 @@
 //! | [`app`] | the composition root: the only place that knows every concrete type |
 //! | [`engine`] | the loop: wakes up, asks the planner, makes requests, takes replies in, publishes |
 //! | [`reload`] | the loop while configurations come and go |
+//! | [`base_url`] | the one type of the addresses that a configuration names |
 //! | [`build_info`] | what the binary was built from |
 //! | [`telemetry`] | the exporter's metrics about itself |
 //! | [`logging`] | log messages on stderr |
@@ -22,6 +23,7 @@
 //! `ARCHITECTURE.md` tells how they work together.
 
 pub mod app;
+pub mod base_url;
 pub mod build_info;
 pub mod cli;
 pub mod clock;

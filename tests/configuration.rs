@@ -92,7 +92,7 @@ fn the_documented_defaults_are_the_real_ones() {
 fn the_example_shows_every_key_and_the_defaults() {
     let example = parse(EXAMPLE);
     assert_eq!(settings(&example), settings(&parse(NEEDED)));
-    assert_eq!(example.api.address().as_str(), "https://acme.api.cxone.com/");
+    assert_eq!(example.api.address().to_string(), "https://acme.api.cxone.com");
     assert_eq!(example.api.rows, RowKind::Intervals);
     let names: Vec<&str> = example.targets.iter().map(|target| target.name.as_str()).collect();
     assert_eq!(names, ["user:user-abc-123", "support"]);

@@ -20,10 +20,11 @@ use cap::Cap;
 use cxone_core::plan::fetch::{Failure, JobId};
 use cxone_core::report::{Report, ReportFilter};
 use cxone_core::time::{Timestamp, Window};
+use cxone_exporter::base_url::BaseUrl;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::platform::Credentials;
 use cxone_exporter::cxone::{
-    ApiError, BaseUrl, Client, ClientOptions, HttpLimits, HttpTransport, Limits, Network, Paging,
+    ApiError, Client, ClientOptions, HttpLimits, HttpTransport, Limits, Network, Paging,
     PlatformClient, PlatformOptions, Poll, ReportRequest,
 };
 use flate2::Compression;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cxone_core::time::Timestamp;
-use cxone_exporter::cxone::retry_after::{LONGEST, date, retry_after};
+use cxone_exporter::cxone::http::retry_after::{LONGEST, date, retry_after};
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue};
 

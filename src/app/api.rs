@@ -9,18 +9,14 @@ use crate::clock::Clock;
 use crate::config::{Config, Dialect, PlatformApi};
 use crate::cxone::platform::Credentials;
 use crate::cxone::{
-    AnyClient, BaseUrl, BaseUrlError, Client, ClientOptions, HttpLimits, HttpTransport, Limits,
-    Network, Observer, PlatformClient, PlatformOptions, Proxies, ProxyError, Transport,
-    TransportError,
+    AnyClient, Client, ClientOptions, HttpLimits, HttpTransport, Limits, Network, Observer,
+    PlatformClient, PlatformOptions, Proxies, ProxyError, Transport, TransportError,
 };
 use cxone_core::plan::fetch::JobTiming;
 
 /// Why the way to CXone cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The address is no base.
-    #[error("api.base_url {0}")]
-    BaseUrl(#[from] BaseUrlError),
     /// The environment names a proxy that cannot be used.
     #[error("{0}")]
     Proxy(#[from] ProxyError),
@@ -43,39 +39,37 @@ pub fn proxies() -> Result<Proxies, ProxyError> {
 /// A transport over the network to the API that `config` names.
 ///
 /// # Errors
-/// When the address is no base, the environment names a proxy that cannot be used, or the machine
+/// When the environment names a proxy that cannot be used, or the machine
 /// lacks certificates.
 pub fn connect(config: &Config) -> Result<Arc<dyn Transport>, ConnectError> {
-    let base = BaseUrl::try_from(config.api.address().clone())?;
+    let base = config.api.address();
     let limits = HttpLimits::default();
     let network = Network { proxies: proxies()?, authorities: config.api.authorities.clone() };
     let transport = match &config.api.dialect {
-        Dialect::Reports(_) => HttpTransport::new(&base, &network, limits),
-        Dialect::Platform(_) => HttpTransport::http1(&base, &network, limits),
+        Dialect::Reports(_) => HttpTransport::new(base, &network, limits),
+        Dialect::Platform(_) => HttpTransport::http1(base, &network, limits),
     };
     Ok(Arc::new(transport?))
 }
 
 /// The client of the API that `config` names.
-///
-/// # Errors
-/// When the address is no base.
+#[must_use]
 pub fn client(
     config: &Config,
     transport: Arc<dyn Transport>,
     clock: Clock,
     observer: Observer,
-) -> Result<AnyClient, ConnectError> {
+) -> AnyClient {
     let limits = Limits::default();
     let hidden =
         config.metrics.agent_ids.hidden(config.targets.iter().map(|target| &target.filter));
     let hidden: Vec<SecretString> =
         hidden.into_iter().map(|id| SecretString::from(id.to_owned())).collect();
-    Ok(match &config.api.dialect {
+    match &config.api.dialect {
         Dialect::Reports(api) => {
             let (client_id, client_secret) = (api.client.id.clone(), api.client.secret.clone());
             let options = ClientOptions {
-                base_url: BaseUrl::try_from(api.base_url.clone())?,
+                base_url: api.base_url.clone(),
                 client_id,
                 client_secret,
                 limits,
@@ -84,10 +78,10 @@ pub fn client(
             AnyClient::Reports(Arc::new(Client::new(transport, clock, options, observer)))
         }
         Dialect::Platform(api) => {
-            let options = platform_options(api, config.quota.requests_per_minute, limits, hidden)?;
+            let options = platform_options(api, config.quota.requests_per_minute, limits, hidden);
             AnyClient::Platform(Arc::new(PlatformClient::new(transport, clock, options, observer)))
         }
-    })
+    }
 }
 
 fn platform_options(
@@ -95,19 +89,18 @@ fn platform_options(
     requests_per_minute: u32,
     limits: Limits,
     hidden: Vec<SecretString>,
-) -> Result<PlatformOptions, ConnectError> {
-    let issuer = BaseUrl::try_from(api.issuer.clone())?;
+) -> PlatformOptions {
     let credentials = match &api.client {
         Some(client) => {
             Credentials::Client { id: client.id.clone(), secret: client.secret.clone() }
         }
-        None => Credentials::AccessKey(BaseUrl::try_from(
+        None => Credentials::AccessKey(
             api.access_key_base.clone().unwrap_or_else(|| api.issuer.clone()),
-        )?),
+        ),
     };
-    Ok(PlatformOptions {
-        issuer,
-        base_url: api.base_url.clone().map(BaseUrl::try_from).transpose()?,
+    PlatformOptions {
+        issuer: api.issuer.clone(),
+        base_url: api.base_url.clone(),
         version: api.version,
         access_key_id: api.access_key_id.clone(),
         access_key_secret: api.access_key_secret.clone(),
@@ -115,7 +108,7 @@ fn platform_options(
         limits,
         hidden,
         requests_per_minute: NonZeroU32::new(requests_per_minute).unwrap_or(NonZeroU32::MIN),
-    })
+    }
 }
 
 /// How jobs are waited for.

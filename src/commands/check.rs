@@ -55,7 +55,7 @@ pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
         return Ok(());
     }
     let clock = Clock::system();
-    let client = app::client(&config, app::connect(&config)?, clock.clone(), Arc::new(|_| {}))?;
+    let client = app::client(&config, app::connect(&config)?, clock.clone(), Arc::new(|_| {}));
     sign_in(&client).await?;
     let now = match &client {
         AnyClient::Platform(client) => check_platform::look_around(client).await?,
@@ -131,8 +131,8 @@ fn quota_text(config: &Config) -> String {
 fn proxy_texts(api: &Api, proxies: &Proxies) -> Vec<String> {
     let mut texts = Vec::new();
     for address in api.addresses() {
-        let host = address.origin().ascii_serialization();
-        let text = match proxies.way(address) {
+        let host = address.origin();
+        let text = match proxies.way(address.url()) {
             Way::By(proxy) => {
                 format!("ok      proxy: {host} by way of {proxy} ({})", proxy.variable())
             }

@@ -7,7 +7,8 @@ use http::{Request, StatusCode};
 
 use super::CommandError;
 use crate::app;
-use crate::cxone::{BaseUrl, HttpLimits, HttpTransport, Network, Transport, TransportFault};
+use crate::base_url::BaseUrl;
+use crate::cxone::{HttpLimits, HttpTransport, Network, Transport, TransportFault};
 
 /// How long the exporter has for its answer; shorter than the time limit of a container's health
 /// check.

@@ -41,7 +41,7 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
     let (config, warnings) = args.config.load(&TargetArgs::default(), TargetsNeeded::No)?;
     warn(&warnings);
     let clock = Clock::system();
-    let client = app::client(&config, app::connect(&config)?, clock.clone(), Arc::new(|_| {}))?;
+    let client = app::client(&config, app::connect(&config)?, clock.clone(), Arc::new(|_| {}));
     let to = clock.now().utc;
     let window = Window { from: to.minus(args.last), to };
     let request = ReportRequest {

@@ -167,7 +167,7 @@ fn warn(warnings: &[String]) {
 fn announce(config: &Config) {
     let (api, targets) = (config.api.address(), config.targets.len());
     let proxies = app::proxies().unwrap_or_default();
-    let proxy = match proxies.way(api) {
+    let proxy = match proxies.way(api.url()) {
         Way::By(proxy) => Some(proxy.to_string()),
         Way::Excepted(_) | Way::Direct => None,
     };

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use url::Url;
+use crate::base_url::BaseUrl;
 
 use super::address::{address, tenant_url};
 use super::credentials::{client, parse_given};
@@ -151,7 +151,7 @@ fn from_file(section: &Section<'_>, notes: &mut Notes) -> Level {
 
 /// The address of the first source that gives a tenant or an address; there, the address replaces
 /// the tenant.
-fn base_url(levels: &[&Level; 3], missing: &Origin, notes: &mut Notes) -> Option<Url> {
+fn base_url(levels: &[&Level; 3], missing: &Origin, notes: &mut Notes) -> Option<BaseUrl> {
     let Some(level) =
         levels.iter().find(|level| level.tenant.is_some() || level.base_url.is_some())
     else {

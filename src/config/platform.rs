@@ -4,7 +4,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use url::Url;
+use crate::base_url::BaseUrl;
 
 use super::PlatformApi;
 use super::address::address;
@@ -66,17 +66,17 @@ pub(super) fn read(
     }
     // Credentials go only where the user sent them: an address that is not CXone's own stands for
     // all of CXone.
-    let foreign = base_url.as_ref().filter(|url| !is_cxone(url));
-    let issuer = issuer.or_else(|| foreign.cloned()).or_else(|| Url::parse(DEFAULT_ISSUER).ok())?;
+    let foreign = base_url.as_ref().filter(|url| !url.is_cxone());
+    let issuer = issuer.or_else(|| foreign.cloned()).or_else(|| DEFAULT_ISSUER.parse().ok())?;
     if let (Some(base_url), Some(at)) =
         (&base_url, given_base.or(given_issuer).map(|given| given.at.clone()))
-        && base_url.scheme() != issuer.scheme()
+        && base_url.is_https() != issuer.is_https()
     {
         notes.mistake(at, "must be https or http like the issuer's address");
         return None;
     }
     let access_key_base =
-        area_base.or_else(|| Some(&issuer).filter(|issuer| !is_cxone(issuer)).cloned());
+        area_base.or_else(|| Some(&issuer).filter(|issuer| !issuer.is_cxone()).cloned());
     match (&client, &access_key_base, given_area) {
         (Some(_), _, Some(area)) => {
             notes.mistake(
@@ -107,16 +107,12 @@ pub(super) fn read(
     }
 }
 
-fn is_cxone(url: &Url) -> bool {
-    url.host_str().is_some_and(cxone_core::hosts::is_cxone)
-}
-
-fn area_url(text: &str) -> Result<Url, String> {
+fn area_url(text: &str) -> Result<BaseUrl, String> {
     let wrong = || format!("{} is no area: write it like `na1`", quote(text));
     let is_label =
         (1..=63).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if !is_label {
         return Err(wrong());
     }
-    Url::parse(&format!("https://{text}.nice-incontact.com")).map_err(|_| wrong())
+    format!("https://{text}.nice-incontact.com").parse().map_err(|_| wrong())
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::redact::SHOWN_CHARS;
-use super::transport::TransportFault;
+use super::http::redact::SHOWN_CHARS;
+use super::http::transport::TransportFault;
 use cxone_core::plan::fetch::Failure;
 
 /// What a request was for: the label `endpoint`.
@@ -137,7 +137,7 @@ impl ErrorKind {
     }
 
     /// What an answer with a status that is no success means.
-    pub(super) fn of_status(endpoint: Endpoint, status: StatusCode) -> Self {
+    pub(crate) fn of_status(endpoint: Endpoint, status: StatusCode) -> Self {
         match (status.as_u16(), endpoint) {
             (429, _) => Self::Throttled,
             (408 | 425 | 500.., _) => Self::Server,
@@ -179,15 +179,15 @@ pub struct ApiError {
     /// had, when it is next asked for.
     pub retry_after: Option<Duration>,
     /// What happened, cleaned and cut.
-    pub(super) detail: String,
+    pub(crate) detail: String,
     /// Where the exchange broke off, where it did.
-    pub(super) fault: Option<TransportFault>,
-    pub(super) signs_in_with: SignsInWith,
+    pub(crate) fault: Option<TransportFault>,
+    pub(crate) signs_in_with: SignsInWith,
 }
 
 impl ApiError {
     /// An error of `endpoint`; `detail` tells what happened and has been cleaned.
-    pub(super) fn new(kind: ErrorKind, endpoint: Endpoint, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: ErrorKind, endpoint: Endpoint, detail: impl Into<String>) -> Self {
         let signs_in_with = if endpoint.is_platform() {
             SignsInWith::AccessKeyAndClient
         } else {
@@ -205,7 +205,7 @@ impl ApiError {
     }
 
     /// The platform's calls answer 400, and not 422, to dates that they do not accept, and say so.
-    pub(super) fn rejecting_dates(mut self) -> Self {
+    pub(crate) fn rejecting_dates(mut self) -> Self {
         let said = self.detail.to_ascii_lowercase();
         let of_dates = ["daterange", "date range", "startdate", "enddate"];
         if self.status == Some(StatusCode::BAD_REQUEST)
@@ -217,7 +217,7 @@ impl ApiError {
     }
 
     /// An answer with a status that is no success; `said` is the cleaned beginning of its body.
-    pub(super) fn refused(
+    pub(crate) fn refused(
         endpoint: Endpoint,
         status: StatusCode,
         retry_after: Option<Duration>,
@@ -234,19 +234,19 @@ impl ApiError {
     }
 
     /// The same, of a client that signs in so.
-    pub(super) const fn with(mut self, signs_in_with: SignsInWith) -> Self {
+    pub(crate) const fn with(mut self, signs_in_with: SignsInWith) -> Self {
         self.signs_in_with = signs_in_with;
         self
     }
 
     /// The same, of an exchange that broke off so.
-    pub(super) const fn by(mut self, fault: TransportFault) -> Self {
+    pub(crate) const fn by(mut self, fault: TransportFault) -> Self {
         self.fault = Some(fault);
         self
     }
 
     /// The same, telling more of what happened.
-    pub(super) fn adding(mut self, more: &str) -> Self {
+    pub(crate) fn adding(mut self, more: &str) -> Self {
         self.detail.push_str("; ");
         self.detail.push_str(more);
         self

@@ -8,18 +8,18 @@ use serde::de::{Deserializer as _, Error, Visitor};
 use serde_json::value::RawValue;
 
 /// What some servers put before a document, though it is no JSON.
-pub(super) const BYTE_ORDER_MARK: &[u8; 3] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8; 3] = b"\xef\xbb\xbf";
 
 /// The members of the object `text`, the last one of those with the same name; `None` when it is no
 /// object or no JSON.
-pub(super) fn members(text: &str) -> Option<BTreeMap<String, &RawValue>> {
+pub(crate) fn members(text: &str) -> Option<BTreeMap<String, &RawValue>> {
     serde_json::from_str(text).ok()
 }
 
 /// The string that `raw`, a whole JSON value, stands for; `None` when it is no string.
 ///
 /// Halves of surrogate pairs, which some servers leave when they cut a name, become U+FFFD.
-pub(super) fn string(raw: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn string(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
     if memchr::memchr(b'\\', inner.as_bytes()).is_some() {
         unescape(raw).map(Cow::Owned)
@@ -29,17 +29,17 @@ pub(super) fn string(raw: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Like [`string`], with a number as the text that it was written as.
-pub(super) fn string_or_number(raw: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn string_or_number(raw: &str) -> Option<Cow<'_, str>> {
     if is_number(raw) { Some(Cow::Borrowed(raw)) } else { string(raw) }
 }
 
 /// Whether `raw`, a whole JSON value, is a number.
-pub(super) fn is_number(raw: &str) -> bool {
+pub(crate) fn is_number(raw: &str) -> bool {
     raw.starts_with(|c: char| c.is_ascii_digit() || c == '-')
 }
 
 /// What `raw`, a whole JSON value, is, in words.
-pub(super) fn kind(raw: &str) -> &'static str {
+pub(crate) fn kind(raw: &str) -> &'static str {
     match raw.as_bytes().first() {
         Some(b'{') => "an object",
         Some(b'[') => "a list",

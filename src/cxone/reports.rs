@@ -15,17 +15,17 @@ use cxone_core::plan::fetch::JobId;
 use cxone_core::report::ReportFilter;
 use cxone_core::time::Window;
 
-use super::base_url::path_segment;
 use super::json;
 use super::scan::Fault;
+use crate::base_url::path_segment;
 
-pub(super) use document::{Document, Told};
+pub(crate) use document::{Document, Told};
 
 /// Where tokens are asked for, below the base.
-pub(super) const TOKEN_PATH: &str = "/oauth/token";
+pub(crate) const TOKEN_PATH: &str = "/oauth/token";
 
 /// Where report jobs are submitted, below the base.
-pub(super) const JOBS_PATH: &str = "/api/v2/reports";
+pub(crate) const JOBS_PATH: &str = "/api/v2/reports";
 
 /// What a report job is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,12 +49,12 @@ impl fmt::Display for ReportRequest {
 }
 
 /// Where the job is asked for, below the base.
-pub(super) fn job_path(job: &JobId) -> String {
+pub(crate) fn job_path(job: &JobId) -> String {
     format!("{JOBS_PATH}/{}", path_segment(job.as_str()))
 }
 
 /// The body of a submit.
-pub(super) fn encode(request: &ReportRequest) -> Vec<u8> {
+pub(crate) fn encode(request: &ReportRequest) -> Vec<u8> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body<'a> {
@@ -83,7 +83,7 @@ pub(super) fn encode(request: &ReportRequest) -> Vec<u8> {
 
 /// The job's id in the answer to a submit. Its `statusUrl` is not looked at: where a job is asked
 /// for follows from its id.
-pub(super) fn decode_submitted(body: &str) -> Result<JobId, Fault> {
+pub(crate) fn decode_submitted(body: &str) -> Result<JobId, Fault> {
     let members = json::members(body).ok_or_else(|| Fault::malformed("is no JSON object"))?;
     let id = members.get("id").or_else(|| {
         members.iter().find(|(name, _)| name.eq_ignore_ascii_case("id")).map(|(_, raw)| raw)

@@ -8,29 +8,29 @@ use super::error::ErrorKind;
 use super::json::{self, BYTE_ORDER_MARK};
 
 /// The longest member or row, in bytes: what is held in memory at once.
-pub(super) const MAX_ITEM_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_ITEM_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why a report cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) kind: ErrorKind,
+pub(crate) struct Fault {
+    pub(crate) kind: ErrorKind,
     /// What was found; may repeat what the server wrote, so it has to be cleaned.
-    pub(super) detail: String,
+    pub(crate) detail: String,
 }
 
 impl Fault {
-    pub(super) fn malformed(detail: impl Into<String>) -> Self {
+    pub(crate) fn malformed(detail: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Malformed, detail: detail.into() }
     }
 
-    pub(super) fn too_large(detail: impl Into<String>) -> Self {
+    pub(crate) fn too_large(detail: impl Into<String>) -> Self {
         Self { kind: ErrorKind::TooLarge, detail: detail.into() }
     }
 }
 
 /// What was found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece<'a> {
+pub(crate) enum Piece<'a> {
     /// A member other than the list of rows: its name, and its value as written.
     Member(&'a str, &'a [u8]),
     /// The list of rows begins.
@@ -78,7 +78,7 @@ enum Extent {
 }
 
 #[derive(Debug)]
-pub(super) struct Scanner {
+pub(crate) struct Scanner {
     /// The name of the list of rows, in any case.
     list: &'static str,
     place: Place,
@@ -90,7 +90,7 @@ pub(super) struct Scanner {
 
 impl Scanner {
     /// A document of which nothing has arrived; its rows are in the member named `list`.
-    pub(super) fn new(list: &'static str) -> Self {
+    pub(crate) fn new(list: &'static str) -> Self {
         Self {
             list,
             place: Place::Before(0),
@@ -101,7 +101,7 @@ impl Scanner {
     }
 
     /// Takes in the next piece of the document; every whole item in it goes to `found`.
-    pub(super) fn feed<F>(&mut self, mut input: &[u8], found: &mut F) -> Result<(), Fault>
+    pub(crate) fn feed<F>(&mut self, mut input: &[u8], found: &mut F) -> Result<(), Fault>
     where
         F: FnMut(Piece<'_>) -> Result<(), Fault>,
     {
@@ -122,12 +122,12 @@ impl Scanner {
     }
 
     /// Whether anything but space has arrived.
-    pub(super) fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         !matches!(self.place, Place::Before(_))
     }
 
     /// Whether the object has ended.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.place == Place::Done
     }
 

@@ -34,15 +34,15 @@ const LONGEST_PASSING_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// A token, ready for use.
-pub(super) struct Token {
-    pub(super) text: SecretString,
+pub(crate) struct Token {
+    pub(crate) text: SecretString,
     /// `Bearer …`, marked as sensitive.
-    pub(super) header: HeaderValue,
+    pub(crate) header: HeaderValue,
 }
 
 impl Token {
     /// A token for `text`, unless it cannot stand in a header.
-    pub(super) fn new(text: &str) -> Option<Self> {
+    pub(crate) fn new(text: &str) -> Option<Self> {
         let is_safe = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         let mut header =
             HeaderValue::from_str(&format!("Bearer {text}")).ok().filter(|_| is_safe)?;
@@ -58,7 +58,7 @@ impl fmt::Debug for Token {
 }
 
 /// The life that `expires_in`, as written in the answer, gives a token.
-pub(super) fn life(expires_in: Option<&str>) -> Duration {
+pub(crate) fn life(expires_in: Option<&str>) -> Duration {
     let Some(written) = expires_in.filter(|raw| *raw != "null") else {
         return USUAL_LIFE;
     };
@@ -73,7 +73,7 @@ pub(super) fn life(expires_in: Option<&str>) -> Duration {
 
 /// What to do for a request that needs a token.
 #[derive(Debug)]
-pub(super) enum Decision {
+pub(crate) enum Decision {
     /// Send it with this one.
     Use(Arc<Token>),
     /// Ask for a new one. The old one, if it is still good, serves whoever does not want to wait.
@@ -84,7 +84,7 @@ pub(super) enum Decision {
 
 /// The token at hand, and how the last attempts to get one went.
 #[derive(Debug, Default)]
-pub(super) struct TokenState {
+pub(crate) struct TokenState {
     current: Option<Current>,
     failure: Option<Failure>,
 }
@@ -105,7 +105,7 @@ struct Failure {
 
 impl TokenState {
     /// What to do for a request at `now`.
-    pub(super) fn decide(&self, now: Monotonic) -> Decision {
+    pub(crate) fn decide(&self, now: Monotonic) -> Decision {
         let alive = self.current.as_ref().filter(|current| now < current.expires);
         if let Some(current) = alive.filter(|current| now < current.renew) {
             return Decision::Use(Arc::clone(&current.token));
@@ -122,7 +122,7 @@ impl TokenState {
     }
 
     /// A token came that lives for `life` from `asked`, the moment it was asked for.
-    pub(super) fn grant(&mut self, token: Token, asked: Monotonic, life: Duration) -> Arc<Token> {
+    pub(crate) fn grant(&mut self, token: Token, asked: Monotonic, life: Duration) -> Arc<Token> {
         let renew = if life <= 2 * MARGIN { life / 2 } else { life.saturating_sub(MARGIN) };
         let token = Arc::new(token);
         self.current = Some(Current {
@@ -135,7 +135,7 @@ impl TokenState {
     }
 
     /// No token came, which was known at `now`.
-    pub(super) fn fail(&mut self, error: ApiError, now: Monotonic) {
+    pub(crate) fn fail(&mut self, error: ApiError, now: Monotonic) {
         let attempts =
             self.failure.as_ref().map_or(0, |failure| failure.attempts).saturating_add(1);
         let wait = error
@@ -145,7 +145,7 @@ impl TokenState {
     }
 
     /// `refused` was refused; it is forgotten, unless it has been replaced by now.
-    pub(super) fn forget(&mut self, refused: &Arc<Token>) {
+    pub(crate) fn forget(&mut self, refused: &Arc<Token>) {
         if self.current.as_ref().is_some_and(|current| Arc::ptr_eq(&current.token, refused)) {
             self.current = None;
         }

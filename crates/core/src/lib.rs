@@ -4,7 +4,6 @@
 pub mod checkpoint;
 pub mod counts;
 pub mod hidden;
-pub mod hosts;
 pub mod live;
 pub mod names;
 pub mod owner;

@@ -18,8 +18,8 @@ fn the_least_file_asks_for_all_agents_at_cxones_own_hosts() {
     let (api, config, warnings) = api(CLIENT).unwrap();
     assert_eq!(warnings, Vec::<String>::new());
     assert_eq!(
-        (api.issuer.as_str(), api.version, api.base_url),
-        ("https://cxone.niceincontact.com/", 30, None)
+        (api.issuer.to_string(), api.version, api.base_url),
+        ("https://cxone.niceincontact.com".to_owned(), 30, None)
     );
     assert_eq!(
         (api.access_key_id.as_str(), api.access_key_secret.expose_secret(), api.access_key_base),
@@ -45,17 +45,17 @@ fn the_least_file_asks_for_all_agents_at_cxones_own_hosts() {
 fn credentials_go_where_they_were_sent() {
     let (own, ..) =
         api(&format!("{CLIENT}, base_url: 'https://api-na1.niceincontact.com'")).unwrap();
-    assert_eq!(own.issuer.as_str(), "https://cxone.niceincontact.com/");
+    assert_eq!(own.issuer.to_string(), "https://cxone.niceincontact.com");
     let (foreign, ..) = api(&format!("{CLIENT}, base_url: 'http://127.0.0.1:8080'")).unwrap();
-    assert_eq!(foreign.issuer.as_str(), "http://127.0.0.1:8080/");
+    assert_eq!(foreign.issuer.to_string(), "http://127.0.0.1:8080");
     let (gov, ..) =
         api(&format!("{CLIENT}, issuer: 'https://cxone-gov.niceincontact.com'")).unwrap();
-    assert_eq!(gov.issuer.as_str(), "https://cxone-gov.niceincontact.com/");
+    assert_eq!(gov.issuer.to_string(), "https://cxone-gov.niceincontact.com");
     let (area, ..) = api(", area: na1").unwrap();
-    assert_eq!(area.access_key_base.unwrap().as_str(), "https://na1.nice-incontact.com/");
+    assert_eq!(area.access_key_base.unwrap().to_string(), "https://na1.nice-incontact.com");
     assert!(area.client.is_none());
     let (simulated, ..) = api(", base_url: 'http://127.0.0.1:8080'").unwrap();
-    assert_eq!(simulated.access_key_base.unwrap().as_str(), "http://127.0.0.1:8080/");
+    assert_eq!(simulated.access_key_base.unwrap().to_string(), "http://127.0.0.1:8080");
 }
 
 #[test]

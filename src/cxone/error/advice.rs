@@ -1,10 +1,10 @@
 //! What to do about an error: for each cause what fits it, in the words of the API in use.
 
 use super::{ApiError, Endpoint, ErrorKind, SignsInWith};
-use crate::cxone::transport::TransportFault;
+use crate::cxone::http::transport::TransportFault;
 
 /// What to do about `error`.
-pub(super) fn of(error: &ApiError) -> &'static str {
+pub(crate) fn of(error: &ApiError) -> &'static str {
     let is_platform = !matches!(error.signs_in_with, SignsInWith::OauthClient);
     let status = error.status.map(|status| status.as_u16());
     match (error.kind, error.endpoint) {

@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::list::Element;
 
 /// Where they are asked for. Source: NICE's developer documentation.
-pub(super) const PATH: &str = "/unavailable-codes";
+pub(crate) const PATH: &str = "/unavailable-codes";
 
 /// The member with the codes.
-pub(super) const LIST: &str = "unavailableCodes";
+pub(crate) const LIST: &str = "unavailableCodes";
 
 /// More codes than any tenant has; those past it are left out.
-pub(super) const MOST: usize = 10_000;
+pub(crate) const MOST: usize = 10_000;
 
 /// One code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,12 +51,12 @@ impl UnavailableCodes {
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Takes in a row; one without an id is none, nor is one past [`MOST`].
-    pub(super) fn take(&mut self, row: Element<'_>) {
+    pub(crate) fn take(&mut self, row: Element<'_>) {
         let Some(row) = row.filter(|_| self.0.len() < MOST) else { return };
         let Some(id) = row.text("id").or_else(|| row.text("outStateId")) else { return };
         let minutes = row
@@ -76,7 +76,7 @@ impl UnavailableCodes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cxone::platform::robust::Object;
+    use crate::cxone::platform::object::Object;
 
     #[test]
     fn codes_are_read_whatever_form_their_fields_have() {

@@ -4,16 +4,16 @@ use std::borrow::Cow;
 
 use super::codes::UnavailableCodes;
 use super::list::Element;
-use super::robust::{Object, timestamp};
+use super::object::{Object, timestamp};
 use cxone_core::counts::WRAP_UP;
 use cxone_core::live::UNAVAILABLE;
 use cxone_core::report::{RawRow, RowRejection};
 
 /// The member with the rows.
-pub(super) const LIST: &str = "agentStateHistory";
+pub(crate) const LIST: &str = "agentStateHistory";
 
 /// The id of the state in which an agent does not take contacts.
-pub(super) const UNAVAILABLE_ID: i64 = 2;
+pub(crate) const UNAVAILABLE_ID: i64 = 2;
 
 /// The names of the states by id, for rows that tell no name. Source: NICE's developer
 /// documentation.
@@ -34,7 +34,7 @@ const STATES: [&str; 9] = [
 ///
 /// # Errors
 /// When the row makes no sense.
-pub(super) fn read<'a>(
+pub(crate) fn read<'a>(
     row: &Element<'a>,
     agent: Option<&'a str>,
     codes: &UnavailableCodes,
@@ -95,7 +95,7 @@ fn is_unavailable(id: Option<i64>, name: Option<&str>, code: Option<&str>) -> bo
 
 /// The code that a row names, if the state depends on it and it is none of `codes`: it may have been
 /// made since they were read. Those of the system, which are 0 and less, are in no list.
-pub(super) fn unknown_code(row: &Object<'_>, codes: &UnavailableCodes) -> Option<String> {
+pub(crate) fn unknown_code(row: &Object<'_>, codes: &UnavailableCodes) -> Option<String> {
     let code = code_of(row).filter(|code| codes.find(code).is_none())?;
     let is_of_system = code.parse::<i64>().is_ok_and(|number| number <= 0);
     let name = row.text("agentStateName").filter(|name| !name.trim().is_empty());
@@ -105,7 +105,7 @@ pub(super) fn unknown_code(row: &Object<'_>, codes: &UnavailableCodes) -> Option
 }
 
 /// The member `name`, or the member `id` where that tells no name; an id that is 0 or less is none.
-pub(super) fn name_or_id<'a>(row: &Object<'a>, name: &str, id: &str) -> Option<Cow<'a, str>> {
+pub(crate) fn name_or_id<'a>(row: &Object<'a>, name: &str, id: &str) -> Option<Cow<'a, str>> {
     row.text(name).filter(|name| !name.trim().is_empty()).or_else(|| {
         trimmed(row, id).filter(|id| !id.parse::<f64>().is_ok_and(|number| number <= 0.0))
     })

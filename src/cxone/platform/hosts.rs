@@ -1,16 +1,15 @@
 //! Where credentials and tokens may go.
 
-use crate::cxone::base_url::BaseUrl;
-use cxone_core::hosts::is_cxone;
+use crate::base_url::BaseUrl;
 
 /// The addresses that were configured, whose origins are allowed whatever they are.
 #[derive(Clone, Debug)]
-pub(super) struct Hosts {
+pub(crate) struct Hosts {
     configured: Vec<BaseUrl>,
 }
 
 impl Hosts {
-    pub(super) fn new<'a>(configured: impl IntoIterator<Item = &'a BaseUrl>) -> Self {
+    pub(crate) fn new<'a>(configured: impl IntoIterator<Item = &'a BaseUrl>) -> Self {
         Self { configured: configured.into_iter().cloned().collect() }
     }
 
@@ -18,7 +17,7 @@ impl Hosts {
     ///
     /// # Errors
     /// What is wrong with it; repeats what the server wrote, so it has to be cleaned.
-    pub(super) fn allow(&self, text: &str) -> Result<BaseUrl, String> {
+    pub(crate) fn allow(&self, text: &str) -> Result<BaseUrl, String> {
         let url: BaseUrl =
             text.trim().parse().map_err(|error| format!("is {text}, which {error}"))?;
         if self.configured.iter().any(|configured| configured.has_origin_of(&url)) {
@@ -27,7 +26,7 @@ impl Hosts {
         if !url.is_https() {
             return Err(format!("is {text}, which is not https: no credentials go there"));
         }
-        if !is_cxone(url.host()) {
+        if !url.is_cxone() {
             return Err(format!(
                 "is {text}, which is none of CXone's hosts: no credentials go there; if it is right, write it as api.base_url or api.issuer"
             ));
@@ -60,7 +59,7 @@ mod tests {
             ("https://127.0.0.1:8080", "none of CXone's hosts"),
             ("https://me@api-na1.niceincontact.com", "user name"),
             ("ftp://api-na1.niceincontact.com", "https://"),
-            ("", "no URL"),
+            ("", "not a valid URL"),
         ] {
             let error = hosts.allow(text).expect_err(text);
             assert!(error.contains(why), "{text}: {error}");

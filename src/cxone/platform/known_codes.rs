@@ -22,7 +22,7 @@ const MOST_SOUGHT: usize = 1_000;
 
 /// The unavailable codes as far as they are known.
 #[derive(Debug, Default)]
-pub(super) struct KnownCodes {
+pub(crate) struct KnownCodes {
     state: Mutex<State>,
     /// Held by the one who asks for them.
     flight: tokio::sync::Mutex<()>,
@@ -123,7 +123,7 @@ impl PlatformClient {
     /// Rows name these codes, which are not known. Whether the codes are read again for them, by
     /// whoever needs them next: not so soon for those that were not found the last time, and never
     /// more than every few seconds.
-    pub(super) fn seek_codes(&self, unknown: BTreeSet<String>) -> bool {
+    pub(crate) fn seek_codes(&self, unknown: BTreeSet<String>) -> bool {
         let now = self.link.clock.now().instant;
         let mut state = self.codes.state();
         if unknown.is_empty() || state.codes.is_none() {
@@ -152,7 +152,7 @@ impl PlatformClient {
     }
 
     /// The same, asked for where there are none; not again for a while where that was in vain.
-    pub(super) async fn codes_if_any(&self) -> Option<Arc<UnavailableCodes>> {
+    pub(crate) async fn codes_if_any(&self) -> Option<Arc<UnavailableCodes>> {
         let now = self.link.clock.now().instant;
         {
             let mut known = self.codes.state();

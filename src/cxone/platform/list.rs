@@ -2,7 +2,7 @@
 
 use serde::de::IgnoredAny;
 
-use super::robust::Object;
+use super::object::Object;
 use crate::cxone::error::ErrorKind;
 use crate::cxone::scan::{Fault, Piece, Scanner};
 use cxone_core::time::Timestamp;
@@ -31,7 +31,7 @@ pub struct Envelope {
 pub type Element<'a> = Option<Object<'a>>;
 
 /// An answer as far as it has arrived.
-pub(super) struct ListReader<F> {
+pub(crate) struct ListReader<F> {
     scanner: Scanner,
     /// The name of the member with the rows.
     list: &'static str,
@@ -52,7 +52,7 @@ const SHOWN_MEMBERS: usize = 8;
 impl<F: FnMut(Element<'_>) + Send> ListReader<F> {
     /// An answer of which nothing has arrived; its rows are in the member named `list`, and go to
     /// `element`.
-    pub(super) fn new(list: &'static str, max_rows: u64, element: F) -> Self {
+    pub(crate) fn new(list: &'static str, max_rows: u64, element: F) -> Self {
         Self {
             scanner: Scanner::new(list),
             list,
@@ -66,7 +66,7 @@ impl<F: FnMut(Element<'_>) + Send> ListReader<F> {
     }
 
     /// Takes in the next piece.
-    pub(super) fn feed(&mut self, input: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn feed(&mut self, input: &[u8]) -> Result<(), Fault> {
         let Self { scanner, list, listed, instead, others, envelope, max_rows, element } = self;
         scanner.feed(input, &mut |piece| match piece {
             Piece::DataBegins => {
@@ -107,7 +107,7 @@ impl<F: FnMut(Element<'_>) + Send> ListReader<F> {
     /// What stood beside the rows, now that all of it has arrived. An answer without the list is
     /// an empty one only where it says that there are no rows: an error that is told with 200 must
     /// not look as if nothing had happened.
-    pub(super) fn finish(self) -> Result<Envelope, Fault> {
+    pub(crate) fn finish(self) -> Result<Envelope, Fault> {
         if !self.scanner.has_begun() {
             return Err(Fault::malformed("is empty, where a list was expected"));
         }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::list::Envelope;
-use crate::cxone::base_url::path_segment;
+use crate::base_url::path_segment;
 use crate::cxone::error::{ApiError, Endpoint, ErrorKind};
 use crate::cxone::reports::ReportRequest;
-use crate::cxone::sink::RowSink;
+use crate::cxone::rows::RowSink;
 use cxone_core::time::{Timestamp, Window};
 
 /// The filter of a request that names one agent.
@@ -38,7 +38,7 @@ const MOST_REPEATS: u8 = 3;
 
 /// Which calls for the history the tenant has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Calls {
+pub(crate) enum Calls {
     /// One for all agents.
     #[default]
     AllAgents,
@@ -82,7 +82,7 @@ struct Wanted {
 
 /// The agents that were listed, or told of, in the last day.
 #[derive(Debug, Default)]
-pub(super) struct Roster(BTreeMap<String, Known>);
+pub(crate) struct Roster(BTreeMap<String, Known>);
 
 #[derive(Debug)]
 struct Known {
@@ -110,13 +110,13 @@ pub struct Paging<R> {
     /// Where each agent is asked for: those whose histories were read.
     answered: Option<Vec<String>>,
     /// The rows of the pages that were read whole.
-    pub(super) rows: R,
-    pub(super) count: u64,
+    pub(crate) rows: R,
+    pub(crate) count: u64,
 }
 
 /// The next request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// A page of histories.
     History { path: String, query: Vec<(&'static str, String)>, agent: Option<String> },
     /// A page of the list of agents.
@@ -126,7 +126,7 @@ pub(super) enum Next {
 }
 
 impl<R: Default> Paging<R> {
-    pub(super) fn new(request: ReportRequest, calls: Calls) -> Self {
+    pub(crate) fn new(request: ReportRequest, calls: Calls) -> Self {
         let window = request.window;
         let stage = if request.filter.kind == USER {
             let agents = vec![Wanted { id: request.filter.id.clone(), from: window.from }];
@@ -146,7 +146,7 @@ impl<R: Default> Paging<R> {
     }
 
     /// The span that the next page of a history is of.
-    pub(super) fn asked_about(&self) -> Window {
+    pub(crate) fn asked_about(&self) -> Window {
         match &self.stage {
             Stage::All(cursor) | Stage::Each { cursor, .. } => cursor.slice,
             Stage::Listing(_) | Stage::Over => self.request.window,
@@ -154,7 +154,7 @@ impl<R: Default> Paging<R> {
     }
 
     /// Whether several agents are asked for one by one.
-    pub(super) fn is_of_many(&self) -> bool {
+    pub(crate) fn is_of_many(&self) -> bool {
         self.answered.is_some()
     }
 
@@ -165,12 +165,12 @@ impl<R: Default> Paging<R> {
     }
 
     /// Which calls are made.
-    pub(super) fn calls(&self) -> Calls {
+    pub(crate) fn calls(&self) -> Calls {
         self.calls
     }
 
     /// The request that comes next.
-    pub(super) fn next(&self) -> Next {
+    pub(crate) fn next(&self) -> Next {
         match &self.stage {
             Stage::All(cursor) => Next::History {
                 path: "/agents/state-history".to_owned(),
@@ -196,7 +196,7 @@ impl<R: Default> Paging<R> {
     ///
     /// # Errors
     /// When it is the same page as before, which would come for ever.
-    pub(super) fn page(&mut self, page: &Envelope) -> Result<(), ApiError> {
+    pub(crate) fn page(&mut self, page: &Envelope) -> Result<(), ApiError> {
         let window = self.request.window;
         match &mut self.stage {
             Stage::All(cursor) => {
@@ -223,7 +223,7 @@ impl<R: Default> Paging<R> {
     ///
     /// # Errors
     /// When it is the same page again and again, or no page has an id.
-    pub(super) fn agents(
+    pub(crate) fn agents(
         &mut self,
         page: &Envelope,
         told: Vec<String>,
@@ -249,7 +249,7 @@ impl<R: Default> Paging<R> {
     }
 
     /// What was read of whom, for the next window.
-    pub(super) fn note_answers(&self, roster: &mut Roster) {
+    pub(crate) fn note_answers(&self, roster: &mut Roster) {
         if let (Stage::Over, Some(answered)) = (&self.stage, &self.answered) {
             roster.answered(answered, self.request.window);
         }
@@ -257,7 +257,7 @@ impl<R: Default> Paging<R> {
 
     /// The call is not there (404, 405). Whether there is another one to try, or another agent to
     /// ask for.
-    pub(super) fn missing(&mut self) -> bool {
+    pub(crate) fn missing(&mut self) -> bool {
         match (&self.stage, self.calls) {
             (Stage::All(_), _) => {
                 self.calls = Calls::EachAgent;
@@ -343,7 +343,7 @@ impl Listing {
 impl Roster {
     /// Agents that are known from before: each with when it was last told of, and from when on its
     /// history is owed, if it is.
-    pub(super) fn remember(
+    pub(crate) fn remember(
         &mut self,
         agents: impl IntoIterator<Item = (String, Timestamp, Option<Timestamp>)>,
     ) {
@@ -363,7 +363,7 @@ impl Roster {
     }
 
     /// The agent changed its state at `at`.
-    pub(super) fn saw(&mut self, id: &str, at: Timestamp) {
+    pub(crate) fn saw(&mut self, id: &str, at: Timestamp) {
         if let Some(known) = self.0.get_mut(id) {
             known.seen = known.seen.max(at);
         }
@@ -438,7 +438,7 @@ impl Cursor {
 
 /// Whether `page`, with which so many rows have come, is the last one. Nothing is concluded from
 /// how many rows a page has.
-pub(super) fn is_last(page: &Envelope, received: u64) -> bool {
+pub(crate) fn is_last(page: &Envelope, received: u64) -> bool {
     page.no_content
         || page.not_modified
         || page.rows == 0

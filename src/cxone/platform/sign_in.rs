@@ -12,12 +12,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::hosts::Hosts;
-use super::robust::Object;
-use crate::cxone::auth::FORM;
-use crate::cxone::base_url::BaseUrl;
+use super::object::Object;
+use crate::base_url::BaseUrl;
 use crate::cxone::error::{ApiError, Endpoint, ErrorKind};
-use crate::cxone::link::{Call, Link};
+use crate::cxone::http::client::{Call, Link};
 use crate::cxone::token::{Token, life};
+use crate::cxone::tokens::FORM;
 
 /// Where a document about tokens is, below the issuer. Source: NICE's developer documentation, as
 /// for all paths here.
@@ -33,19 +33,19 @@ const TENANT_PATH: &str = "/.well-known/cxone-configuration";
 const ACCESS_KEY_PATH: &str = "/authentication/v1/token/access-key";
 
 /// What tokens are got with.
-pub(in crate::cxone) struct SignIn {
-    pub(super) issuer: BaseUrl,
-    pub(super) base_url: Option<BaseUrl>,
-    pub(super) version: u16,
-    pub(super) key_id: String,
-    pub(super) key_secret: SecretString,
-    pub(super) way: Way,
-    pub(super) hosts: Hosts,
-    pub(super) found: Mutex<Found>,
+pub(crate) struct SignIn {
+    pub(crate) issuer: BaseUrl,
+    pub(crate) base_url: Option<BaseUrl>,
+    pub(crate) version: u16,
+    pub(crate) key_id: String,
+    pub(crate) key_secret: SecretString,
+    pub(crate) way: Way,
+    pub(crate) hosts: Hosts,
+    pub(crate) found: Mutex<Found>,
 }
 
 /// Which call a token comes from.
-pub(super) enum Way {
+pub(crate) enum Way {
     /// The password grant, with an OAuth client.
     Password { client_id: String, client_secret: SecretString },
     /// The call that takes an access key alone, below this base.
@@ -54,7 +54,7 @@ pub(super) enum Way {
 
 /// What was discovered. It is kept: a tenant that moves makes a restart necessary.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Found {
+pub(crate) struct Found {
     token_url: Option<String>,
     /// What the calls' paths follow.
     api: Option<String>,
@@ -69,12 +69,12 @@ struct Granted {
 
 impl SignIn {
     /// What the calls' paths follow, once there was a token.
-    pub(super) fn api(&self) -> Option<String> {
+    pub(crate) fn api(&self) -> Option<String> {
         self.found().api
     }
 
     /// Gets a token, and finds the tenant's API with it.
-    pub(in crate::cxone) async fn ask(
+    pub(crate) async fn ask(
         &self,
         link: &Link,
         old: Option<&Token>,
@@ -90,7 +90,7 @@ impl SignIn {
                 Some(base) => base.clone(),
                 None => self.find_api(link, granted.tenant.as_deref()).await?,
             };
-            let api = base.at(&format!("/incontactapi/services/v{}.0", self.version));
+            let api = base.join(&format!("/incontactapi/services/v{}.0", self.version));
             self.note(|found| found.api = Some(api));
         }
         Ok((granted.token, granted.life))
@@ -134,7 +134,7 @@ impl SignIn {
             access_key_secret: self.key_secret.expose_secret(),
         };
         let body = serde_json::to_vec(&body).expect("strings are JSON");
-        self.token(link, old, &base.at(ACCESS_KEY_PATH), "application/json", Bytes::from(body))
+        self.token(link, old, &base.join(ACCESS_KEY_PATH), "application/json", Bytes::from(body))
             .await
     }
 
@@ -154,10 +154,11 @@ impl SignIn {
 
     /// Where tokens come from, by the issuer's own word.
     async fn find_token_url(&self, link: &Link) -> Result<String, ApiError> {
-        let url = match self.document(link, &self.issuer.at(OPENID_PATH), "token_endpoint").await {
+        let url = match self.document(link, &self.issuer.join(OPENID_PATH), "token_endpoint").await
+        {
             Ok(url) => url.to_string(),
             Err(error) if error.status == Some(StatusCode::NOT_FOUND) => {
-                self.issuer.at(USUAL_TOKEN_PATH)
+                self.issuer.join(USUAL_TOKEN_PATH)
             }
             Err(error) => return Err(error),
         };
@@ -175,7 +176,7 @@ impl SignIn {
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("tenantId", tenant)
             .finish();
-        self.document(link, &self.issuer.at(&format!("{TENANT_PATH}?{query}")), "api_endpoint")
+        self.document(link, &self.issuer.join(&format!("{TENANT_PATH}?{query}")), "api_endpoint")
             .await
     }
 

@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 
 use crate::cxone::error::ErrorKind;
 use crate::cxone::json;
-use crate::cxone::sink::RowSink;
+use crate::cxone::rows::RowSink;
 use cxone_core::report::RejectedRow;
 
 use super::row::{self, Understood};
@@ -14,7 +14,7 @@ use crate::cxone::scan::{Fault, Piece, Scanner};
 
 /// What a poll told, nothing of it cleaned yet.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::cxone) enum Told<R> {
+pub(crate) enum Told<R> {
     Pending,
     Running,
     Completed(R),
@@ -23,7 +23,7 @@ pub(in crate::cxone) enum Told<R> {
 
 /// A poll's answer as far as it has arrived.
 #[derive(Debug)]
-pub(in crate::cxone) struct Document<R> {
+pub(crate) struct Document<R> {
     scanner: Scanner,
     has_begun: bool,
     content: Content<R>,
@@ -52,13 +52,13 @@ struct Content<R> {
 
 impl<R: RowSink> Document<R> {
     /// An answer of which nothing has arrived; it may have `max_rows` rows, rejected ones included.
-    pub(in crate::cxone) fn new(max_rows: u64) -> Self {
+    pub(crate) fn new(max_rows: u64) -> Self {
         let content = Content { max_rows, ..Content::default() };
         Self { scanner: Scanner::new("data"), has_begun: false, content }
     }
 
     /// Takes in the next piece.
-    pub(in crate::cxone) fn feed(&mut self, input: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn feed(&mut self, input: &[u8]) -> Result<(), Fault> {
         self.has_begun |= !input.is_empty();
         let content = &mut self.content;
         self.scanner.feed(input, &mut |piece| content.take(piece))
@@ -66,7 +66,7 @@ impl<R: RowSink> Document<R> {
 
     /// What the answer told, now that all of it has arrived. Rows are told of a `COMPLETED` job
     /// only.
-    pub(in crate::cxone) fn finish(self) -> Result<Told<R>, Fault> {
+    pub(crate) fn finish(self) -> Result<Told<R>, Fault> {
         if !self.has_begun {
             return Err(Fault::malformed("is empty"));
         }

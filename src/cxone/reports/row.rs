@@ -15,7 +15,7 @@ use cxone_core::time::Timestamp;
 use super::time;
 
 /// A row, and in which ways it differs from what is documented.
-pub(super) type Understood<'a> = (RawRow<'a>, LenientForms);
+pub(crate) type Understood<'a> = (RawRow<'a>, LenientForms);
 
 /// The members of an element that are known, as written; the last one of those with the same name.
 /// One whose name is in another case stands in only where there is none as documented.
@@ -36,7 +36,7 @@ struct Fields<'a> {
 ///
 /// # Errors
 /// When it is no JSON. An element that is JSON, but no sensible row, is a rejection.
-pub(super) fn read(
+pub(crate) fn read(
     element: &str,
 ) -> Result<Result<Understood<'_>, RejectedRow<'_>>, serde_json::Error> {
     if !element.starts_with('{') {
@@ -49,7 +49,7 @@ pub(super) fn read(
 
 /// Reads the object that `text` begins with, and tells how many bytes it has; `None` when it is not
 /// there whole, or is no JSON. So nobody has to look for its end first.
-pub(super) fn read_beginning(
+pub(crate) fn read_beginning(
     text: &str,
 ) -> Option<(Result<Understood<'_>, RejectedRow<'_>>, usize)> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Fields<'_>>();

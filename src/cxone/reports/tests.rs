@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::cxone::sink::RowList;
+use crate::cxone::rows::RowList;
 use cxone_core::report::{RawRow, RowRejection};
 use cxone_core::time::Timestamp;
 

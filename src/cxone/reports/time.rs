@@ -16,7 +16,7 @@ const DAYS_TO_1970: i64 = 719_528;
 ///
 /// Anything else is `None`: an offset, a missing `Z`, a day that its month does not have, a leap
 /// second.
-pub(super) fn parse(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     let (head, rest) = text.as_bytes().split_first_chunk::<19>()?;
     let [y1, y2, y3, y4, b'-', mo1, mo2, b'-', d1, d2, b'T', h1, h2, b':', mi1, mi2, b':', s1, s2] =
         *head
@@ -62,7 +62,7 @@ fn millis(rest: &[u8]) -> Option<i64> {
 ///
 /// `None` is what lacks seconds or a time of day, what names the month in another place, and
 /// numbers: whether those are seconds or milliseconds is not said.
-pub(super) fn parse_lenient(text: &str) -> Option<(Timestamp, LenientForms)> {
+pub(crate) fn parse_lenient(text: &str) -> Option<(Timestamp, LenientForms)> {
     let mut forms = LenientForms::default();
     let trimmed = text.trim();
     let mut is_odd = trimmed.len() != text.len();

@@ -11,7 +11,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::cxone::{ApiError, BaseUrl, ErrorKind, HttpLimits, HttpTransport, Network, Proxies};
+use crate::base_url::BaseUrl;
+use crate::cxone::{ApiError, ErrorKind, HttpLimits, HttpTransport, Network, Proxies};
 use crate::tasks::Tasks;
 
 /// A name that only a proxy knows: nobody looks it up on this machine.

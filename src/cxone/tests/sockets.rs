@@ -12,7 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::cxone::{BaseUrl, ErrorKind, HttpLimits, HttpTransport, Network, Poll, RowList};
+use crate::base_url::BaseUrl;
+use crate::cxone::{ErrorKind, HttpLimits, HttpTransport, Network, Poll, RowList};
 use crate::tasks::Tasks;
 
 /// Answers each connection with the next of `answers`, whatever is asked, and then closes it; the
@@ -260,7 +261,7 @@ async fn a_body_that_stalls_is_given_up() {
         connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").await.unwrap();
         connection
     };
-    let get = Request::get(base.at("/")).body(Bytes::new()).unwrap();
+    let get = Request::get(base.join("/")).body(Bytes::new()).unwrap();
     let (answer, _connection) = tokio::join!(transport.send(get), stalls);
     let pieces: Vec<_> = answer.unwrap().body.collect().await;
     let [Ok(piece), Err(error)] = &pieces[..] else { panic!("{pieces:?}") };
@@ -274,7 +275,7 @@ async fn nobody_there_is_unreachable_and_says_why() {
     drop(listener);
     let transport = HttpTransport::new(&base, &Network::default(), limits()).unwrap();
     let error = transport
-        .send(Request::get(base.at("/")).body(Bytes::new()).unwrap())
+        .send(Request::get(base.join("/")).body(Bytes::new()).unwrap())
         .await
         .map(drop)
         .unwrap_err();

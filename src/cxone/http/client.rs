@@ -14,14 +14,14 @@ use http::{Request, StatusCode};
 use crate::clock::Clock;
 use cxone_core::time::{Monotonic, Now, Timestamp};
 
-use super::Limits;
 use super::budget::{Budget, Place, Turn};
-use super::error::{ApiError, Endpoint, ErrorKind, SignsInWith};
-use super::json::BYTE_ORDER_MARK;
 use super::redact::Redactor;
 use super::retry_after::{age, date, retry_after};
-use super::token::Token;
 use super::transport::{Response, Transport, TransportError, TransportFault};
+use crate::cxone::Limits;
+use crate::cxone::error::{ApiError, Endpoint, ErrorKind, SignsInWith};
+use crate::cxone::json::BYTE_ORDER_MARK;
+use crate::cxone::token::Token;
 
 /// How much of the body of a refusal is read; a message shows less.
 const REFUSAL_BYTES: usize = 16 * 1024;
@@ -71,21 +71,21 @@ pub struct Exchange {
 pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// The way to CXone, and all that is needed to use it.
-pub(super) struct Link {
-    pub(super) transport: Arc<dyn Transport>,
-    pub(super) clock: Clock,
-    pub(super) limits: Limits,
-    pub(super) observer: Observer,
+pub(crate) struct Link {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) observer: Observer,
     /// Hides the client secret; what else has to be hidden is added for each exchange.
-    pub(super) redactor: Redactor,
+    pub(crate) redactor: Redactor,
     /// How many requests may be made, where that is limited.
-    pub(super) budget: Option<Budget>,
+    pub(crate) budget: Option<Budget>,
     /// What it signs in with, for advice.
-    pub(super) signs_in_with: SignsInWith,
+    pub(crate) signs_in_with: SignsInWith,
 }
 
 /// A request under way.
-pub(super) struct Call<'a> {
+pub(crate) struct Call<'a> {
     link: &'a Link,
     endpoint: Endpoint,
     deadline: Monotonic,
@@ -99,7 +99,7 @@ pub(super) struct Call<'a> {
 impl Link {
     /// A place for a call to `endpoint`, where calls stand in a queue: what a call needs is got
     /// when it is its turn soon, and not when it would be of no use any longer.
-    pub(super) async fn place(&self, endpoint: Endpoint) -> Option<Place<'_>> {
+    pub(crate) async fn place(&self, endpoint: Endpoint) -> Option<Place<'_>> {
         match &self.budget {
             Some(budget) => Some(budget.place(endpoint).await),
             None => None,
@@ -107,7 +107,7 @@ impl Link {
     }
 
     /// A call that may take `limit` from when it has its turn, and whose answer may echo `token`.
-    pub(super) async fn call(
+    pub(crate) async fn call(
         &self,
         endpoint: Endpoint,
         limit: Duration,
@@ -118,7 +118,7 @@ impl Link {
     }
 
     /// The same for who has a place in the queue.
-    pub(super) async fn call_from(
+    pub(crate) async fn call_from(
         &self,
         place: Option<Place<'_>>,
         endpoint: Endpoint,
@@ -142,7 +142,7 @@ impl Link {
         }
     }
 
-    pub(super) fn tell(&self, event: &Event) {
+    pub(crate) fn tell(&self, event: &Event) {
         (self.observer)(event);
     }
 }
@@ -155,12 +155,12 @@ impl fmt::Debug for Link {
 
 impl Call<'_> {
     /// A request for what stands at `url`.
-    pub(super) fn get(&self, url: &str, token: Option<&Token>) -> Result<Request<Bytes>, ApiError> {
+    pub(crate) fn get(&self, url: &str, token: Option<&Token>) -> Result<Request<Bytes>, ApiError> {
         self.request(Request::get(url), token, Bytes::new())
     }
 
     /// A request that leaves `body` at `url`.
-    pub(super) fn post(
+    pub(crate) fn post(
         &self,
         url: &str,
         media: &'static str,
@@ -187,13 +187,13 @@ impl Call<'_> {
 
     /// Sends `request`. A status that is no success is an error that shows the beginning of the
     /// body.
-    pub(super) async fn send(&self, request: Request<Bytes>) -> Result<Response, ApiError> {
+    pub(crate) async fn send(&self, request: Request<Bytes>) -> Result<Response, ApiError> {
         self.send_expecting(request, StatusCode::is_success).await
     }
 
     /// Sends `request`. A status that is not `wanted` is an error that shows the beginning of the
     /// body.
-    pub(super) async fn send_expecting(
+    pub(crate) async fn send_expecting(
         &self,
         request: Request<Bytes>,
         wanted: impl FnOnce(&StatusCode) -> bool,
@@ -225,7 +225,7 @@ impl Call<'_> {
     }
 
     /// The whole body, up to the limit for small answers.
-    pub(super) async fn text(&self, answer: Response) -> Result<String, ApiError> {
+    pub(crate) async fn text(&self, answer: Response) -> Result<String, ApiError> {
         let mut text = Vec::new();
         let limit = self.link.limits.max_answer_bytes;
         self.body(answer, limit, &mut |piece| {
@@ -238,7 +238,7 @@ impl Call<'_> {
     }
 
     /// Gives the body to `take` in pieces of at most [`STEP_BYTES`], up to `limit` bytes.
-    pub(super) async fn body<F>(
+    pub(crate) async fn body<F>(
         &self,
         answer: Response,
         limit: u64,
@@ -275,18 +275,18 @@ impl Call<'_> {
     }
 
     /// An error of this call; `detail` is cleaned here.
-    pub(super) fn error(&self, kind: ErrorKind, detail: &str) -> ApiError {
+    pub(crate) fn error(&self, kind: ErrorKind, detail: &str) -> ApiError {
         ApiError::new(kind, self.endpoint, self.show(detail)).with(self.link.signs_in_with)
     }
 
     /// An error of this call in our own words, which hold nothing of an answer and are shown as
     /// they are, whatever word the secret is.
-    pub(super) fn own_error(&self, kind: ErrorKind, detail: impl Into<String>) -> ApiError {
+    pub(crate) fn own_error(&self, kind: ErrorKind, detail: impl Into<String>) -> ApiError {
         ApiError::new(kind, self.endpoint, detail)
     }
 
     /// `text` as a message may show it.
-    pub(super) fn show(&self, text: &str) -> String {
+    pub(crate) fn show(&self, text: &str) -> String {
         self.redactor.show(text)
     }
 

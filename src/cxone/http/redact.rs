@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use cxone_core::hidden::is_hidden;
 
 /// The longest piece of an answer that a message shows, in characters.
-pub(super) const SHOWN_CHARS: usize = 300;
+pub(crate) const SHOWN_CHARS: usize = 300;
 
 /// What stands where a secret stood.
 const HIDDEN: &str = "***";
@@ -24,7 +24,7 @@ const SHORT: usize = 8;
 /// letters. To a token of an id also belong `-` and `_` between letters and digits, and `:` and `.`
 /// between digits, so that `user-1`, `07:42` and `2026-11-22` are one each.
 #[derive(Clone, Default)]
-pub(super) struct Redactor {
+pub(crate) struct Redactor {
     needles: Vec<Needle>,
 }
 
@@ -46,13 +46,13 @@ enum Place {
 
 impl Redactor {
     /// With one more secret.
-    pub(super) fn and(self, secret: &SecretString) -> Self {
+    pub(crate) fn and(self, secret: &SecretString) -> Self {
         let is_short = secret.expose_secret().len() < SHORT;
         self.with(secret, if is_short { Place::Word } else { Place::Anywhere })
     }
 
     /// With one more id of an agent.
-    pub(super) fn and_id(self, id: &SecretString) -> Self {
+    pub(crate) fn and_id(self, id: &SecretString) -> Self {
         self.with(id, Place::Id)
     }
 
@@ -77,12 +77,12 @@ impl Redactor {
     }
 
     /// `text`, which is whole, for a message.
-    pub(super) fn show(&self, text: &str) -> String {
+    pub(crate) fn show(&self, text: &str) -> String {
         clean(&self.hide(text), SHOWN_CHARS)
     }
 
     /// The beginning of an answer, for a message; `cut` tells that the answer went on.
-    pub(super) fn show_bytes(&self, body: &[u8], cut: bool) -> String {
+    pub(crate) fn show_bytes(&self, body: &[u8], cut: bool) -> String {
         let mut text = self.hide(&String::from_utf8_lossy(body));
         if cut {
             // The end may be the first half of a secret, which is not found as one.
@@ -187,7 +187,7 @@ impl fmt::Debug for Redactor {
 
 /// `text` on one line: control characters, and those that turn the direction of writing, become
 /// spaces; runs of spaces become one; what is longer than `max` characters ends in `…`.
-pub(super) fn clean(text: &str, max: usize) -> String {
+pub(crate) fn clean(text: &str, max: usize) -> String {
     let mut clean = String::new();
     let mut chars = 0;
     for c in text.chars().map(|c| if is_safe(c) { c } else { ' ' }) {

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
+use crate::base_url::is_loopback;
+
 /// The variables that name a proxy for `https`, the first that is set counts. Plain `http` never
 /// goes through one, so that no proxy reads a secret.
 const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
@@ -105,7 +107,7 @@ impl Proxy {
     }
 
     /// Its address, with the name and the password that it asks for.
-    pub(super) const fn url(&self) -> &Url {
+    pub(crate) const fn url(&self) -> &Url {
         &self.url
     }
 
@@ -116,7 +118,7 @@ impl Proxy {
     }
 
     /// Whether it is given a name or a password.
-    pub(super) fn has_login(&self) -> bool {
+    pub(crate) fn has_login(&self) -> bool {
         !self.url.username().is_empty() || self.url.password().is_some()
     }
 }
@@ -141,24 +143,12 @@ impl fmt::Debug for Proxies {
 }
 
 /// Host and port of a URL, the port always.
-pub(super) struct Place<'a>(pub(super) &'a Url);
+pub(crate) struct Place<'a>(pub(crate) &'a Url);
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.host_str().unwrap_or_default())?;
         self.0.port_or_known_default().map_or(Ok(()), |port| write!(f, ":{port}"))
-    }
-}
-
-/// Whether `host` is this machine.
-pub(super) fn is_loopback(host: &Host<&str>) -> bool {
-    match host {
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-        Host::Domain(name) => {
-            let name = name.trim_end_matches('.');
-            name == "localhost" || name.ends_with(".localhost")
-        }
     }
 }
 

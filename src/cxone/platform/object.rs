@@ -13,7 +13,7 @@ use crate::cxone::json;
 use cxone_core::time::Timestamp;
 
 /// Nanoseconds since 1970, or of a span.
-pub(in crate::cxone) type Nanos = i128;
+pub(crate) type Nanos = i128;
 
 const SECOND: Nanos = 1_000_000_000;
 const MILLISECOND: Nanos = 1_000_000;
@@ -107,7 +107,7 @@ impl<'a> Object<'a> {
     }
 
     /// [`Object::time`] to the nanosecond.
-    pub(in crate::cxone) fn nanos(&self, name: &str) -> Result<Option<Nanos>, Senseless> {
+    pub(crate) fn nanos(&self, name: &str) -> Result<Option<Nanos>, Senseless> {
         let read = |text: Cow<'_, str>| {
             time(text.trim()).filter(|nanos| timestamp(*nanos).is_plausible()).ok_or(Senseless)
         };
@@ -119,13 +119,13 @@ impl<'a> Object<'a> {
     ///
     /// # Errors
     /// When it is there, and no span.
-    pub(in crate::cxone) fn span(&self, name: &str) -> Result<Option<Nanos>, Senseless> {
+    pub(crate) fn span(&self, name: &str) -> Result<Option<Nanos>, Senseless> {
         self.text(name).map(|text| span(text.trim()).ok_or(Senseless)).transpose()
     }
 }
 
 /// Cut to milliseconds.
-pub(in crate::cxone) fn timestamp(nanos: Nanos) -> Timestamp {
+pub(crate) fn timestamp(nanos: Nanos) -> Timestamp {
     let millis = i64::try_from(nanos.div_euclid(MILLISECOND)).unwrap_or(if nanos < 0 {
         i64::MIN
     } else {

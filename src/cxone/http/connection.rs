@@ -11,7 +11,7 @@ use super::transport::{TransportError, TransportFault};
 use cxone_core::time::Timestamp;
 
 /// What `error` is, on the way `by` a proxy or none. URLs are not told: they may hold ids.
-pub(super) fn fault(error: &reqwest::Error, by: Option<&Proxy>) -> TransportError {
+pub(crate) fn fault(error: &reqwest::Error, by: Option<&Proxy>) -> TransportError {
     let chain = Chain::of(error);
     let (fault, what) = match by {
         Some(proxy) if chain.says("tunnel error") => {
@@ -27,12 +27,12 @@ pub(super) fn fault(error: &reqwest::Error, by: Option<&Proxy>) -> TransportErro
 }
 
 /// Connections cannot be made at all.
-pub(super) fn impossible(error: &reqwest::Error) -> TransportError {
+pub(crate) fn impossible(error: &reqwest::Error) -> TransportError {
     TransportError::new(TransportFault::Tls, Chain::of(error).text())
 }
 
 /// A time limit that ran out: within it there was no `what`.
-pub(super) fn late(what: &str, limit: Duration) -> TransportError {
+pub(crate) fn late(what: &str, limit: Duration) -> TransportError {
     TransportError::new(TransportFault::Timeout, format!("no {what} within {limit:?}"))
 }
 

@@ -16,11 +16,11 @@ use super::transport::{TransportError, TransportFault};
 const STEP_BYTES: usize = 4096;
 
 /// A body in pieces.
-pub(super) type Pieces = BoxStream<'static, Result<Bytes, TransportError>>;
+pub(crate) type Pieces = BoxStream<'static, Result<Bytes, TransportError>>;
 
 /// `pieces` decoded as `headers` say: as they are, or by gzip, in one member or several. Any other
 /// coding, which nobody asked for, is an error in place of the body.
-pub(super) fn decoded(headers: &HeaderMap, pieces: Pieces) -> Pieces {
+pub(crate) fn decoded(headers: &HeaderMap, pieces: Pieces) -> Pieces {
     let values = headers.get_all(CONTENT_ENCODING).iter();
     let text = values.map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
     let text = text.collect::<Vec<_>>().join(",");

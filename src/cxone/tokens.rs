@@ -7,19 +7,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::base_url::BaseUrl;
 use super::error::{ApiError, Endpoint, ErrorKind};
+use super::http::client::{Call, Event, Link};
 use super::json;
-use super::link::{Call, Event, Link};
 use super::platform::SignIn;
 use super::reports::TOKEN_PATH;
 use super::token::{Decision, Token, TokenState, life};
+use crate::base_url::BaseUrl;
 
 /// The media type of a form.
-pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// How a token is got.
-pub(super) enum Grant {
+pub(crate) enum Grant {
     /// By the client credentials of an OAuth client.
     Client { base: BaseUrl, id: String, secret: SecretString },
     /// As the platform wants it.
@@ -27,7 +27,7 @@ pub(super) enum Grant {
 }
 
 /// The credentials and the token that they got.
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     grant: Grant,
     state: Mutex<TokenState>,
     /// Held by the one who asks for a token. Whoever is dropped while holding it leaves it to the
@@ -36,7 +36,7 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    pub(super) fn new(grant: Grant) -> Self {
+    pub(crate) fn new(grant: Grant) -> Self {
         Self { grant, state: Mutex::default(), flight: tokio::sync::Mutex::default() }
     }
 
@@ -44,7 +44,7 @@ impl Tokens {
     ///
     /// # Errors
     /// When there is none to be had; within the wait that follows, at once and without a request.
-    pub(super) async fn current(&self, link: &Link) -> Result<Arc<Token>, ApiError> {
+    pub(crate) async fn current(&self, link: &Link) -> Result<Arc<Token>, ApiError> {
         let spare = match self.decide(link) {
             Decision::Use(token) => return Ok(token),
             Decision::Refuse(error) => return Err(error),
@@ -67,7 +67,7 @@ impl Tokens {
     ///
     /// # Errors
     /// When there is none to be had.
-    pub(super) async fn renew(&self, link: &Link) -> Result<Arc<Token>, ApiError> {
+    pub(crate) async fn renew(&self, link: &Link) -> Result<Arc<Token>, ApiError> {
         let _flight = self.flight.lock().await;
         match self.decide(link) {
             Decision::Refuse(error) => Err(error),
@@ -85,7 +85,7 @@ impl Tokens {
 
     /// Drops a token that was refused. One that was forbidden too: rights that were mended since
     /// come with a new token only.
-    pub(super) fn mind<T>(
+    pub(crate) fn mind<T>(
         &self,
         token: &Arc<Token>,
         outcome: Result<T, ApiError>,
@@ -99,7 +99,7 @@ impl Tokens {
     }
 
     /// The way to a token.
-    pub(super) fn grant(&self) -> &Grant {
+    pub(crate) fn grant(&self) -> &Grant {
         &self.grant
     }
 
@@ -143,7 +143,7 @@ impl Tokens {
             .append_pair("client_id", id)
             .append_pair("client_secret", secret.expose_secret())
             .finish();
-        let request = call.post(&base.at(TOKEN_PATH), FORM, None, Bytes::from(form))?;
+        let request = call.post(&base.join(TOKEN_PATH), FORM, None, Bytes::from(form))?;
         let answer = call.send(request).await?;
         let body = SecretString::from(call.text(answer).await?);
         decode(&call, body.expose_secret())

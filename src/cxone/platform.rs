@@ -4,7 +4,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | `sign_in`, `hosts` | the token, and where it and the credentials may go |
-//! | [`robust`] | reading of objects whose makers change their minds |
+//! | [`object`] | reading of objects whose makers change their minds |
 //! | [`list`] | an answer with a list of rows, read while it arrives |
 //! | [`codes`], `known_codes` | the unavailable codes: what they are, and when they are asked for |
 //! | [`history`], [`paging`] | the state history: its rows, and which page comes next |
@@ -15,8 +15,8 @@ mod hosts;
 mod known_codes;
 pub mod list;
 mod live;
+pub mod object;
 pub mod paging;
-pub mod robust;
 mod sign_in;
 
 use std::collections::BTreeSet;
@@ -27,14 +27,14 @@ use std::time::Duration;
 use http::StatusCode;
 use secrecy::SecretString;
 
-use super::auth::{Grant, Tokens};
-use super::base_url::BaseUrl;
-use super::budget::Budget;
 use super::error::{ApiError, Endpoint, ErrorKind, SignsInWith};
-use super::link::{Link, Observer};
-use super::redact::Redactor;
-use super::transport::Transport;
+use super::http::budget::Budget;
+use super::http::client::{Link, Observer};
+use super::http::redact::Redactor;
+use super::http::transport::Transport;
+use super::tokens::{Grant, Tokens};
 use super::{Limits, ReportRequest, RowSink, at_fault};
+use crate::base_url::BaseUrl;
 use crate::clock::Clock;
 use cxone_core::time::{Monotonic, Timestamp, Window};
 
@@ -42,7 +42,7 @@ pub use codes::{UnavailableCode, UnavailableCodes};
 pub use list::{Element, Envelope};
 pub use live::LivePage;
 pub use paging::Paging;
-pub(super) use sign_in::SignIn;
+pub(crate) use sign_in::SignIn;
 
 use hosts::Hosts;
 use known_codes::KnownCodes;

@@ -9,11 +9,11 @@ use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, HeaderValue, Request};
 use rustls::pki_types::CertificateDer;
 
-use super::base_url::BaseUrl;
 use super::connection::{fault, impossible, late};
 use super::decoding::{Pieces, decoded};
 use super::proxy::{Proxies, Way};
 use super::transport::{Response, Transport, TransportError};
+use crate::base_url::BaseUrl;
 
 /// How long a connection that is not used is kept; shorter than servers and balancers keep theirs,
 /// so that a request rarely meets one that was closed at the other end.

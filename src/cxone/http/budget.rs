@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex as Queue, MutexGuard as First};
 
-use super::error::Endpoint;
 use crate::clock::Clock;
+use crate::cxone::error::Endpoint;
 use cxone_core::plan::quota::Quota;
 use cxone_core::time::Monotonic;
 
@@ -18,7 +18,7 @@ use cxone_core::time::Monotonic;
 /// Requests of one lane stand in one queue, in the order in which they came; whoever is first there
 /// stands in the queue of the lanes, so these take turns. Hundreds of histories that are due hold
 /// up neither the token nor the live states, nor these the histories.
-pub(super) struct Budget {
+pub(crate) struct Budget {
     clock: Clock,
     state: Mutex<State>,
     lanes: [Queue<()>; LANES],
@@ -40,7 +40,7 @@ const fn lane(endpoint: Endpoint) -> usize {
 }
 
 /// The first place in a lane.
-pub(super) struct Place<'a> {
+pub(crate) struct Place<'a> {
     came: Monotonic,
     _first: First<'a, ()>,
 }
@@ -51,13 +51,13 @@ struct State {
 }
 
 /// The right to make one request.
-pub(super) struct Turn<'a>(&'a Budget);
+pub(crate) struct Turn<'a>(&'a Budget);
 
 impl Budget {
     /// What requests an earlier process, or this one under an earlier configuration, made is
     /// nowhere kept: the first one waits as if one had been made just now, so that not even those
     /// of a process that crashes again and again come closer to each other.
-    pub(super) fn new(requests_per_minute: NonZeroU32, clock: Clock) -> Self {
+    pub(crate) fn new(requests_per_minute: NonZeroU32, clock: Clock) -> Self {
         let mut quota = Quota::new(requests_per_minute);
         quota.remember(clock.now().instant, &[Duration::ZERO]);
         let state = Mutex::new(State { quota, waited: Duration::ZERO });
@@ -70,13 +70,13 @@ impl Budget {
     }
 
     /// Waits until no other request of the same lane is before this one.
-    pub(super) async fn place(&self, endpoint: Endpoint) -> Place<'_> {
+    pub(crate) async fn place(&self, endpoint: Endpoint) -> Place<'_> {
         let came = self.clock.now().instant;
         Place { came, _first: self.lanes[lane(endpoint)].lock().await }
     }
 
     /// Waits until the request that has this place may be made.
-    pub(super) async fn turn(&self, place: Place<'_>) -> Turn<'_> {
+    pub(crate) async fn turn(&self, place: Place<'_>) -> Turn<'_> {
         let _first = self.gate.lock().await;
         loop {
             let now = self.clock.now().instant;
@@ -95,12 +95,12 @@ impl Budget {
     }
 
     /// The time that requests have waited so far.
-    pub(super) fn waited(&self) -> Duration {
+    pub(crate) fn waited(&self) -> Duration {
         self.state().waited
     }
 
     /// How many requests there were in the last minute.
-    pub(super) fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         let now = self.clock.now().instant;
         self.state().quota.used(now)
     }

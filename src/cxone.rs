@@ -3,34 +3,21 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`transport`] | the seam to the network; [`http_transport`] is the way over real sockets |
-//! | `proxy`, `connection` | which proxy leads to a host, and what goes wrong on the way |
-//! | `link` | one exchange: time limits, size limits, what a refusal says, word to the [`Observer`] |
-//! | `auth`, `token` | the token: I/O, and when it is used, renewed or not asked for |
-//! | [`reports`], [`platform`] | the dialects: what is sent, and what the answers say, read while they arrive |
-//! | `scan` | a document that arrives in pieces, cut into its rows |
-//! | `budget` | how many requests may be made |
+//! | [`http`] | one request and its response: transport, proxy, time and size limits, request budget |
+//! | [`reports`], [`platform`] | the dialects: what is sent, and how responses are read as they arrive |
+//! | `token`, `tokens` | the access token: when it is renewed, and the renewal itself |
+//! | `scan`, `json`, `rows` | a document that arrives in pieces, cut into its rows |
 //! | [`error`] | the ways to fail, and what to do about each |
-//! | [`retry_after`] | how long a server asks to be left alone |
 
-mod auth;
-mod base_url;
-mod budget;
-mod connection;
-mod decoding;
 pub mod error;
-pub mod http_transport;
+pub mod http;
 mod json;
-mod link;
 pub mod platform;
-mod proxy;
-mod redact;
 pub mod reports;
-pub mod retry_after;
+mod rows;
 mod scan;
-mod sink;
 mod token;
-pub mod transport;
+mod tokens;
 
 #[cfg(test)]
 mod tests;
@@ -44,21 +31,21 @@ use secrecy::SecretString;
 use crate::clock::Clock;
 use cxone_core::plan::fetch::JobId;
 
-use auth::{Grant, Tokens};
-use link::{Call, Link};
-use redact::Redactor;
+use self::http::client::{Call, Link};
+use self::http::redact::Redactor;
+use crate::base_url::BaseUrl;
 use reports::{Document, JOBS_PATH, Told};
 use scan::Fault;
+use tokens::{Grant, Tokens};
 
-pub use base_url::{BaseUrl, BaseUrlError};
+pub use self::http::client::{Event, Exchange, Observer};
+pub use self::http::proxy::{Proxies, Proxy, ProxyError, Way};
+pub use self::http::sockets::{HttpLimits, HttpTransport, Network};
+pub use self::http::transport::{Response, Transport, TransportError, TransportFault};
 pub use error::{ApiError, Endpoint, ErrorKind, SignsInWith};
-pub use http_transport::{HttpLimits, HttpTransport, Network};
-pub use link::{Event, Exchange, Observer};
 pub use platform::{Paging, PlatformClient, PlatformOptions};
-pub use proxy::{Proxies, Proxy, ProxyError, Way};
 pub use reports::ReportRequest;
-pub use sink::{RowList, RowSink};
-pub use transport::{Response, Transport, TransportError, TransportFault};
+pub use rows::{RowList, RowSink};
 
 /// What a client is made with.
 #[derive(Clone, Debug)]
@@ -247,7 +234,7 @@ impl Client {
             self.link.call(Endpoint::Submit, self.link.limits.max_answer_time, Some(&token)).await;
         let outcome = async {
             let message = call.post(
-                &self.base.at(JOBS_PATH),
+                &self.base.join(JOBS_PATH),
                 "application/json",
                 Some(&token),
                 Bytes::from(reports::encode(request)),
@@ -280,8 +267,9 @@ impl Client {
         let call =
             self.link.call(Endpoint::Poll, self.link.limits.max_report_time, Some(&token)).await;
         let outcome = async {
-            let answer =
-                call.send(call.get(&self.base.at(&reports::job_path(job)), Some(&token))?).await?;
+            let answer = call
+                .send(call.get(&self.base.join(&reports::job_path(job)), Some(&token))?)
+                .await?;
             let mut document = Document::<R>::new(self.link.limits.max_rows);
             let mut feed =
                 |piece: &[u8]| document.feed(piece).map_err(|fault| at_fault(&call, &fault));
