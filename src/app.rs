@@ -1,10 +1,10 @@
 //! The composition root: the only place that knows every concrete type.
 
 mod api;
+pub mod reload;
 mod rules;
 mod shown;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,15 +15,16 @@ pub use rules::asked_a_minute;
 use rules::{ledger_rules, live_feeds, planner_rules, quota_facts, quota_status, show};
 
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::cxone::{Event, Observer, Transport};
-use crate::engine::{Handover, Mark, Poller, Pulse, SharedServerClock, Target};
+use crate::engine::{
+    Engine, EngineContext, EngineParts, Handover, Heartbeat, PolledTarget, SharedServerClock,
+};
 use crate::exposition::render;
 use crate::server::{Pages, Reload};
 use crate::telemetry::Telemetry;
 use cxone_core::checkpoint::{self, RestoreError};
 use cxone_core::page::snapshot::Snapshot;
-use cxone_core::page::status::StoreStatus;
 use cxone_core::plan::backoff::Random;
 use cxone_core::plan::planner::Planner;
 use cxone_core::privacy::Privacy;
@@ -32,10 +33,10 @@ use cxone_core::store::Store;
 
 use shown::SharedShown;
 
-/// The exporter, put together: what polls and what answers.
+/// The exporter: the loop that polls, and the pages that answer.
 pub struct Exporter {
     /// The loop.
-    pub poller: Poller,
+    pub engine: Engine,
     /// What answers.
     pub front: Front,
 }
@@ -45,14 +46,8 @@ pub struct Exporter {
 pub struct Front {
     /// The pages.
     pub pages: Arc<Pages>,
-    /// The exporter's own metrics.
-    pub telemetry: Arc<Telemetry>,
-    /// Where now comes from.
-    pub clock: Clock,
-    /// Where each loop leaves a trace of its turns.
-    pub pulse: Pulse,
-    /// CXone's clock.
-    server_clock: SharedServerClock,
+    /// What every loop uses.
+    pub context: EngineContext,
     shown: SharedShown,
 }
 
@@ -94,29 +89,36 @@ pub fn exporter(
     config: &Config,
     web: Web,
     clock: &Clock,
+    heartbeat: Heartbeat,
     transport: Arc<dyn Transport>,
     store: Box<dyn Store>,
     random: Random,
 ) -> Result<Exporter, StartError> {
-    let front = Front::new(web, clock);
-    let poller =
-        front.poller(config, transport, store.into(), random).map_err(|refused| refused.error)?;
-    front.telemetry.config_loaded(clock.now().utc);
-    Ok(Exporter { poller, front })
+    let front = Front::new(web, clock, heartbeat);
+    let engine =
+        front.engine(config, transport, store.into(), random).map_err(|refused| refused.error)?;
+    front.context.telemetry.config_loaded(clock.now().utc);
+    Ok(Exporter { engine, front })
 }
 
 impl Front {
     /// Pages that show nothing yet.
-    fn new(web: Web, clock: &Clock) -> Self {
+    fn new(web: Web, clock: &Clock, heartbeat: Heartbeat) -> Self {
         let telemetry = Arc::new(Telemetry::new(clock.now().utc));
         let shown = SharedShown::default();
         let pages = Arc::new(Pages::new(
             shown.sources(web, clock, &telemetry),
             render(Snapshot::default(), None),
         ));
-        let pulse = Pulse::new(LONGEST_NAP);
-        let server_clock = SharedServerClock::default();
-        Self { pages, telemetry, clock: clock.clone(), pulse, server_clock, shown }
+        let context = EngineContext {
+            clock: clock.clone(),
+            server_clock: SharedServerClock::default(),
+            telemetry,
+            heartbeat,
+            publish_snapshot: shown.publish(&pages),
+            publish_status: shown.publish_status(),
+        };
+        Self { pages, context, shown }
     }
 
     /// What it does, in a line.
@@ -139,16 +141,16 @@ impl Front {
     /// # Errors
     /// When the address of the API is no base, or the store does not fit; what was handed over
     /// comes back.
-    pub fn poller(
+    pub fn engine(
         &self,
         config: &Config,
         transport: Arc<dyn Transport>,
         mut handover: Handover,
         random: Random,
-    ) -> Result<Poller, Refused> {
+    ) -> Result<Engine, Refused> {
+        let EngineContext { clock, telemetry, server_clock, .. } = self.context.clone();
         let observer: Observer = {
-            let (telemetry, server_clock) =
-                (Arc::clone(&self.telemetry), self.server_clock.clone());
+            let telemetry = Arc::clone(&telemetry);
             Arc::new(move |event: &Event| {
                 telemetry.client_event(event);
                 telemetry.date_noted(server_clock.client_event(event));
@@ -156,113 +158,76 @@ impl Front {
         };
         let privacy =
             Privacy { ids: config.metrics.agent_ids.clone(), names: config.metrics.agent_info };
-        let targets: Vec<Target> =
-            config.targets.iter().map(|target| poller_target(target, &privacy)).collect();
-        let filters: Vec<ReportFilter> =
-            targets.iter().map(|target| target.kept_as.clone()).collect();
-        let client = client(config, transport, self.clock.clone(), observer);
-        let rules = ledger_rules(config);
+        let targets: Vec<PolledTarget> = config
+            .targets
+            .iter()
+            .map(|target| PolledTarget {
+                name: target.name.as_str().into(),
+                filter: target.filter.clone(),
+                store_key: privacy.ids.of_filter(&target.filter),
+            })
+            .collect();
+        let store_keys: Vec<ReportFilter> =
+            targets.iter().map(|target| target.store_key.clone()).collect();
+        let client = client(config, transport, clock.clone(), observer);
         let left = match checkpoint::read(
             &mut *handover.store,
-            rules,
-            &filters,
+            ledger_rules(config),
+            &store_keys,
             &privacy.ids,
             Some(&config.api.owner()),
         ) {
             Ok(left) => left,
             Err(error) => return Err(Refused { error: error.into(), handover }),
         };
-        let now = self.clock.now();
+        let now = clock.now();
         let feeds = live_feeds(config, &privacy, &random, now.instant);
-        let mut planner = Planner::new(planner_rules(config), filters.len(), now.instant, random);
+        let mut planner = Planner::new(planner_rules(config), targets.len(), now.instant, random);
         let submits = left.resume(&mut planner, now, |id| {
-            let name = &targets[id.index()].name;
-            tracing::info!(target = %name, "taking up the report job that was under way");
+            tracing::info!(target = %targets[id.index()].name, "report job resumed");
         });
         // A reload finishes no job and writes nothing: what is up or down stays so.
-        if !handover.is_from_a_loop() {
-            self.telemetry.restored(left.is_up(&planner, now.instant));
+        if !handover.is_from_reload() {
+            telemetry.restored(left.is_up(&planner, now.instant));
         }
-        let size_bytes = handover.store.size_bytes();
-        if handover.store_works() {
-            self.telemetry.store_opened(size_bytes);
+        if handover.is_store_healthy() {
+            telemetry.store_opened(handover.store.size_bytes());
         }
         let quota = quota_facts(config);
-        self.telemetry.add_endpoints(client.endpoints());
-        self.telemetry.set_quota(quota);
-        let errors = {
+        telemetry.add_endpoints(client.endpoints());
+        telemetry.set_quota(quota);
+        {
             let mut shown = self.shown.write();
-            (shown.api, shown.quota) =
-                (config.api.address().to_string(), quota_status(config, quota));
-            Arc::clone(&shown.standings.errors)
-        };
-        let Handover { store, past } = handover;
-        let store_status = StoreStatus {
-            format: store.format(),
-            size_bytes,
-            last_commit: self.shown.read().standings.store.last_commit,
-            ..StoreStatus::default()
-        };
-        let mut poller = Poller {
-            clock: self.clock.clone(),
+            shown.api = config.api.address().to_string();
+            shown.quota = quota_status(config, quota);
+        }
+        let mut engine = Engine::new(EngineParts {
+            context: self.context.clone(),
             client,
-            server_clock: self.server_clock.clone(),
             planner,
-            marks: Mark::all(&left.ledger, filters.len()),
-            ledger: Some(left.ledger),
+            ledger: left.ledger,
             feeds,
-            store: Some(store),
             targets,
             privacy,
-            show: show(config),
+            view: show(config),
             submits,
-            telemetry: Arc::clone(&self.telemetry),
-            store_status,
-            errors,
-            publish: self.shown.publish(&self.pages),
-            tell: self.shown.tell(),
-            published: HashSet::new(),
-            past_targets: HashMap::new(),
-            ready: false,
-            pulse: self.pulse.clone(),
-        };
-        poller.carry_on(past);
-        // What is in the store is shown before anything is asked of CXone.
-        let (snapshot, fresh) = poller.look(now);
-        poller.tell(now);
-        (poller.publish)(snapshot, fresh || poller.ready);
-        Ok(poller)
-    }
-}
-
-fn poller_target(target: &config::Target, privacy: &Privacy) -> Target {
-    Target {
-        name: target.name.as_str().into(),
-        filter: target.filter.clone(),
-        kept_as: privacy.ids.of_filter(&target.filter),
+            handover,
+        });
+        engine.publish_restored();
+        Ok(engine)
     }
 }
 
 impl Exporter {
-    /// The same, whose loop leaves a trace of its turns here.
-    #[must_use]
-    pub fn watched_by(mut self, pulse: &Pulse) -> Self {
-        (self.front.pulse, self.poller.pulse) = (pulse.clone(), pulse.clone());
-        self
-    }
-
     /// The loop as a future that ends when `stop` is cancelled.
     pub fn into_parts(
         self,
         stop: CancellationToken,
     ) -> (impl Future<Output = ()> + Send + 'static, Arc<Pages>) {
-        let polling = async move { drop(self.poller.run(stop).await) };
+        let polling = async move { drop(self.engine.run(stop).await) };
         (polling, self.front.pages)
     }
 }
-
-/// How long a loop rests that nobody watches.
-const LONGEST_NAP: Duration = Duration::from_secs(60);
 
 /// How long a process that was told to end may take.
 pub const DRAIN: Duration = Duration::from_secs(5);

@@ -1,537 +1,599 @@
-//! The loop: wakes up, asks the planner, makes requests, takes replies in, and publishes what is
-//! then known.
+//! The loop: asks the planner, makes requests, takes their results in, commits what was counted, and
+//! publishes what is then known.
 
+mod commit;
 mod handover;
-mod keeping;
 mod live;
 mod pages;
-mod pulse;
-mod shared_clock;
-mod standings;
-mod trouble;
+mod server_clock;
+mod status;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 
+use commit::{
+    AfterCommit, CommitResult, LedgerOutcome, LedgerUpdate, QueuedCommit, QueuedUpdate,
+    RunningCommit,
+};
 pub use handover::Handover;
-use handover::PastTarget;
-pub use keeping::Mark;
-use keeping::{Commit, Committed, Done, Entry, Then, UnderWay, Unusable, Waiting};
 pub use live::LiveFeeds;
-pub use pulse::Pulse;
-pub use shared_clock::SharedServerClock;
-pub use standings::{Publish, Tell};
-pub use trouble::trouble;
+pub use server_clock::SharedServerClock;
+pub use status::{PublishSnapshot, PublishStatus};
 
 use crate::clock::Clock;
 use crate::cxone::platform::{LivePage, Progress};
 use crate::cxone::{AnyClient, ApiError, Endpoint, Paging, Poll, ReportRequest};
-use crate::tasks::off_thread;
+use crate::tasks::Offloaded;
 use crate::telemetry::Telemetry;
 use cxone_core::counts::{Ledger, Record, RecordKey, ReportOrigin, SnapshotOptions, TargetId};
 use cxone_core::live::Ask;
 use cxone_core::page::snapshot::Fingerprint;
 use cxone_core::page::status::{RecentErrors, StoreStatus};
 use cxone_core::plan::fetch::{Failure, JobId, Outcome, Reply, Trouble};
-use cxone_core::plan::planner::{AHEAD, Action, Planner};
+use cxone_core::plan::planner::{AHEAD, Action, Ended, Planner};
 use cxone_core::privacy::Privacy;
 use cxone_core::report::{Report, ReportFilter, RowOddities};
 use cxone_core::store::Store;
 use cxone_core::time::{Monotonic, Now, Timestamp, Window};
 
-/// One target as the loop needs it.
+/// A trace of the loop's turns, for a watchdog. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Target {
-    /// Its name.
-    pub name: Arc<str>,
-    /// What its jobs ask for.
-    pub filter: ReportFilter,
-    /// What the store calls it.
-    pub kept_as: ReportFilter,
+pub struct Heartbeat {
+    max_interval: Duration,
+    beats: Arc<AtomicU64>,
 }
 
-/// Everything the loop works with.
-pub struct Poller {
-    /// Where now comes from.
+impl Heartbeat {
+    /// Of a loop that turns at least this often, unless it is stuck.
+    #[must_use]
+    pub fn new(max_interval: Duration) -> Self {
+        Self { max_interval, beats: Arc::default() }
+    }
+
+    /// The longest time between two beats of a loop that is not stuck.
+    #[must_use]
+    pub const fn max_interval(&self) -> Duration {
+        self.max_interval
+    }
+
+    pub(crate) fn beat(&self) {
+        self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many times the loop has turned.
+    #[must_use]
+    pub fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self::new(MINUTE)
+    }
+}
+
+/// What every loop of the process uses, whatever its configuration.
+#[derive(Clone)]
+pub struct EngineContext {
+    /// Our clock.
     pub clock: Clock,
-    /// The way to CXone; the plan asks in its way.
-    pub client: AnyClient,
     /// CXone's clock.
     pub server_clock: SharedServerClock,
-    /// What to ask when.
+    /// The exporter's own metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// Beats in every turn of the loop.
+    pub heartbeat: Heartbeat,
+    /// Where snapshots go.
+    pub publish_snapshot: PublishSnapshot,
+    /// Where the status goes.
+    pub publish_status: PublishStatus,
+}
+
+/// What a loop is made of, as a configuration and the store say.
+pub struct EngineParts {
+    /// What outlives the loop.
+    pub context: EngineContext,
+    /// The way to CXone.
+    pub client: AnyClient,
+    /// What to request when.
     pub planner: Planner,
-    /// The counts; `None` while a thread counts.
-    pub ledger: Option<Ledger>,
-    /// How far each target is known.
-    pub marks: Vec<Mark>,
+    /// The counts.
+    pub ledger: Ledger,
     /// The live feeds; `None` where the dialect has none.
     pub feeds: Option<LiveFeeds>,
-    /// Where they are kept; `None` while a thread commits.
-    pub store: Option<Box<dyn Store>>,
-    /// What is asked for, in the order of the configuration.
-    pub targets: Vec<Target>,
+    /// What is polled, in the order of the configuration.
+    pub targets: Vec<PolledTarget>,
     /// What of agents is kept and shown.
     pub privacy: Privacy,
     /// What snapshots show; the targets in it are set anew each time.
-    pub show: SnapshotOptions,
+    pub view: SnapshotOptions,
     /// The submits of the last two minutes, an earlier process's among them, by both clocks.
     pub submits: VecDeque<(Monotonic, Timestamp)>,
-    /// The exporter's own metrics.
-    pub telemetry: Arc<Telemetry>,
-    /// How the store is doing.
-    pub store_status: StoreStatus,
-    /// What went wrong of late, under an earlier configuration too.
-    pub errors: Arc<RecentErrors>,
-    /// Where what is known goes.
-    pub publish: Publish,
-    /// Where it goes how everything is doing.
-    pub tell: Tell,
-    /// The shards that were published last, of which only the fingerprints are told again.
-    pub published: HashSet<Fingerprint>,
-    /// What an earlier loop knew of targets, by what the store calls them.
-    pub(crate) past_targets: HashMap<ReportFilter, PastTarget>,
-    /// Whether there is something to show already.
-    pub(crate) ready: bool,
-    /// Where it leaves a trace of every turn.
-    pub pulse: Pulse,
+    /// The store, and what an earlier loop knew.
+    pub handover: Handover,
 }
 
-/// What comes of a request.
-enum Reported {
+/// A target of the configuration.
+#[derive(Clone, Debug)]
+pub struct PolledTarget {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The filter of its jobs.
+    pub filter: ReportFilter,
+    /// The same, as the store knows it.
+    pub store_key: ReportFilter,
+}
+
+/// A target, and what is known of it.
+struct TargetState {
+    target: PolledTarget,
+    /// Event time up to which its history is in the store.
+    watermark: Option<Timestamp>,
+    /// Where its counting began.
+    epoch: Option<Timestamp>,
+    /// What has been read of its window so far, where that is read in pages and no request is in
+    /// progress.
+    paging: Option<Box<Paging<Report>>>,
+    /// How its newest finished job ended; changes are logged, repetitions are not.
+    last_outcome: Option<Result<(), Failure>>,
+    /// Up to where its history is known or counted as a gap, after a slice that CXone rejected.
+    /// Short of the watermark, since the next window reaches back behind that.
+    skipped_to: Option<Timestamp>,
+    /// Where its watermark was set back to last, so that it is not set back from there again.
+    set_back_to: Option<Timestamp>,
+    is_stale: bool,
+    /// Whether rows of its newest report were rejected; changes are logged.
+    has_rejected_rows: bool,
+}
+
+impl TargetState {
+    fn new(target: PolledTarget, last_outcome: Option<Result<(), Failure>>) -> Self {
+        Self {
+            target,
+            watermark: None,
+            epoch: None,
+            paging: None,
+            last_outcome,
+            skipped_to: None,
+            set_back_to: None,
+            is_stale: false,
+            has_rejected_rows: false,
+        }
+    }
+}
+
+/// The result of a request.
+enum Completion {
     SignedIn(Result<(), ApiError>),
-    /// CXone's clock was looked at.
-    Looked,
+    ClockChecked,
     Submitted(TargetId, Now, Result<JobId, ApiError>),
     Polled(TargetId, Result<Poll<Report>, ApiError>),
     Paged(TargetId, Box<Paging<Report>>, Result<Progress, ApiError>),
     Live(Ask, Result<LivePage, ApiError>),
-    Counted(Box<(Ledger, Result<Done, Unusable>)>),
-    TakenBack(Box<Ledger>),
 }
 
-/// Whether a token was had, and with it a first look at CXone's clock: no window is planned by a
+/// Whether there is a token, and with it a first `Date` of CXone's clock: no window is planned by a
 /// clock that may be wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SignIn {
     Needed,
-    UnderWay,
-    /// It failed: what is due fails with the same error, once.
+    InProgress,
+    /// What is due fails with the same error, once.
     Failed,
     Done,
 }
 
-/// The loop while it runs.
-struct Running {
-    poller: Poller,
-    /// Records that go with the next commit.
-    pending: Vec<Record>,
-    commits: VecDeque<Commit>,
-    under_way: Option<UnderWay>,
-    committing: OptionFuture<BoxFuture<'static, Committed>>,
-    entries: VecDeque<Waiting>,
-    /// Whether an entry is in the ledger, or on its way there, that may yet be taken back.
-    counting: bool,
-    requests: FuturesUnordered<BoxFuture<'static, Reported>>,
+/// The loop.
+pub struct Engine {
+    context: EngineContext,
+    client: AnyClient,
+    planner: Planner,
+    feeds: Option<LiveFeeds>,
+    targets: Vec<TargetState>,
+    privacy: Privacy,
+    view: SnapshotOptions,
+    submits: VecDeque<(Monotonic, Timestamp)>,
+    requests: FuturesUnordered<BoxFuture<'static, Completion>>,
     sign_in: SignIn,
-    /// Whether CXone's clock is being looked at.
-    looks: bool,
-    /// What has been read of each target's window, where it is read in pages and none is under way.
-    pagings: Vec<Option<Box<Paging<Report>>>>,
-    /// Whether the client was told of the agents that are known from before.
-    remembered: bool,
-    /// Whether a target's newest finished job failed, and how; to log changes and not repetitions.
-    told: Vec<Option<Result<(), Failure>>>,
-    /// Up to where each target's history was told or is counted as a gap, after a slice that CXone
-    /// refused: short of the watermark, for the next window reaches back behind that.
-    skipped_to: Vec<Option<Timestamp>>,
-    /// Where each target's watermark was set back to last: that is as far as it goes.
-    set_back_to: Vec<Option<Timestamp>>,
-    stale: Vec<bool>,
-    /// Whether rows of a target's newest report were rejected; to log changes only.
-    rejects: Vec<bool>,
-    ready: bool,
-    changed: bool,
-}
+    is_checking_clock: bool,
+    /// Whether the client knows the agents that are known from before.
+    has_remembered_agents: bool,
 
-impl Poller {
-    /// Runs until `stop` is cancelled; requests under way are dropped then, and a commit under way
-    /// is waited for. Gives back what the next loop goes on with.
-    pub async fn run(mut self, stop: CancellationToken) -> Handover {
-        let targets = self.targets.len();
-        if let Some(start) = self.ledger.as_ref().and_then(Ledger::latest_start) {
-            self.server_clock.reported(self.clock.now(), start);
-        }
-        let mut past_targets = std::mem::take(&mut self.past_targets);
-        let past: Vec<Option<PastTarget>> =
-            self.targets.iter().map(|target| past_targets.remove(&target.kept_as)).collect();
-        let told = |(place, past): (usize, &Option<PastTarget>)| match past {
-            Some(past) => past.told,
-            None => self.first_told(place),
-        };
-        let told = past.iter().enumerate().map(told).collect();
-        let mut running = Running {
-            pending: Vec::new(),
-            commits: VecDeque::new(),
-            under_way: None,
-            committing: None.into(),
-            entries: VecDeque::new(),
-            counting: false,
-            requests: FuturesUnordered::new(),
-            sign_in: SignIn::Needed,
-            looks: false,
-            pagings: (0..targets).map(|_| None).collect(),
-            remembered: false,
-            told,
-            skipped_to: past.iter().map(|past| past.as_ref()?.skipped_to).collect(),
-            set_back_to: vec![None; targets],
-            stale: past.iter().map(|past| past.as_ref().is_some_and(|past| past.stale)).collect(),
-            rejects: vec![false; targets],
-            ready: self.ready,
-            changed: true,
-            poller: self,
-        };
-        let mut publishing: OptionFuture<BoxFuture<'static, ()>> = None.into();
-        let mut idle = true;
-        while !stop.is_cancelled() || running.under_way.is_some() {
-            let now = running.poller.clock.now();
-            let goes_on = !stop.is_cancelled();
-            running.note_hanging(now);
-            if goes_on {
-                running.act(now);
-            }
-            running.poller.tell(running.poller.clock.now());
-            running.poller.pulse.beat();
-            // What may yet be taken back is not shown.
-            if idle && !running.counting && std::mem::take(&mut running.changed) {
-                publishing = Some(running.publish(now)).into();
-                idle = false;
-            }
-            if goes_on {
-                running.count_next();
-            }
-            let wake = running.wake_at(now);
-            tokio::select! {
-                () = stop.cancelled(), if goes_on => running.commits.clear(),
-                Some(reported) = running.requests.next(), if goes_on => running.take(reported),
-                Some(committed) = &mut running.committing => running.committed(committed),
-                Some(()) = &mut publishing, if !idle => {
-                    publishing = None.into();
-                    idle = true;
-                }
-                () = running.poller.clock.sleep_until(wake) => {}
-            }
-        }
-        // What is published after this is published by someone else.
-        if !idle {
-            let _published = publishing.await;
-        }
-        let ledger = running.poller.ledger.take();
-        off_thread(move || drop(ledger)).await;
-        running.hand_over()
-    }
+    ledger: Offloaded<Ledger, LedgerOutcome>,
+    queued_updates: VecDeque<QueuedUpdate>,
+    /// Whether the ledger contains, or soon will, an update that is not in the store yet and may be
+    /// reverted. Until then nothing is shown.
+    is_ledger_ahead: bool,
 
-    /// How the target's newest finished job ended, as an earlier process left it.
-    fn first_told(&self, place: usize) -> Option<Result<(), Failure>> {
-        let standing = self.planner.standing(TargetId::new(place), self.clock.now().instant);
-        standing.last_success.map(|_| Ok(()))
-    }
+    store: Offloaded<Box<dyn Store>, CommitResult>,
+    store_status: StoreStatus,
+    /// Records that go with the next commit.
+    deferred_records: Vec<Record>,
+    queued_commits: VecDeque<QueuedCommit>,
+    running_commit: Option<RunningCommit>,
+
+    errors: Arc<RecentErrors>,
+    /// The shards that were published last: of these, the next snapshot has the fingerprints only.
+    published: HashSet<Fingerprint>,
+    publishing: Option<BoxFuture<'static, ()>>,
+    is_ready: bool,
+    has_changes: bool,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-impl Running {
+impl Engine {
+    /// A loop that goes on with what it is handed; nothing runs yet.
+    #[must_use]
+    pub fn new(parts: EngineParts) -> Self {
+        let now = parts.context.clock.now();
+        if let Some(start) = parts.ledger.latest_start() {
+            parts.context.server_clock.reported(now, start);
+        }
+        // An earlier process stored when a target last succeeded, and no failure.
+        let target = |(index, target)| {
+            let standing = parts.planner.standing(TargetId::new(index), now.instant);
+            TargetState::new(target, standing.last_success.map(|_| Ok(())))
+        };
+        let targets = parts.targets.into_iter().enumerate().map(target).collect();
+        let Handover { store, past } = parts.handover;
+        let mut engine = Self {
+            context: parts.context,
+            client: parts.client,
+            planner: parts.planner,
+            feeds: parts.feeds,
+            targets,
+            privacy: parts.privacy,
+            view: parts.view,
+            submits: parts.submits,
+            requests: FuturesUnordered::new(),
+            sign_in: SignIn::Needed,
+            is_checking_clock: false,
+            has_remembered_agents: false,
+            ledger: Offloaded::Idle(parts.ledger),
+            queued_updates: VecDeque::new(),
+            is_ledger_ahead: false,
+            store_status: StoreStatus {
+                format: store.format(),
+                size_bytes: store.size_bytes(),
+                ..StoreStatus::default()
+            },
+            store: Offloaded::Idle(store),
+            deferred_records: Vec::new(),
+            queued_commits: VecDeque::new(),
+            running_commit: None,
+            errors: Arc::default(),
+            published: HashSet::new(),
+            publishing: None,
+            is_ready: false,
+            has_changes: true,
+        };
+        engine.read_watermarks();
+        if let Some(past) = past {
+            engine.carry_on(*past);
+        }
+        engine
+    }
+
+    /// Runs until `stop` is cancelled; requests in progress are dropped then, and a commit in
+    /// progress is waited for. Returns what the next loop goes on with.
+    pub async fn run(mut self, stop: CancellationToken) -> Handover {
+        let clock = self.context.clock.clone();
+        while !stop.is_cancelled() || self.running_commit.is_some() {
+            let now = clock.now();
+            let goes_on = !stop.is_cancelled();
+            self.note_hanging(now);
+            if goes_on {
+                self.act(now);
+            }
+            self.publish_status(clock.now());
+            self.context.heartbeat.beat();
+            if self.publishing.is_none()
+                && !self.is_ledger_ahead
+                && std::mem::take(&mut self.has_changes)
+            {
+                self.publish(now);
+            }
+            if goes_on {
+                self.apply_next_update();
+            }
+            let wake_at = self.wake_at(now);
+            tokio::select! {
+                () = stop.cancelled(), if goes_on => self.queued_commits.clear(),
+                Some(completion) = self.requests.next(), if goes_on => self.take(completion),
+                outcome = self.ledger.finished(), if goes_on => self.ledger_finished(outcome),
+                result = self.store.finished() => self.committed(result),
+                Some(()) = OptionFuture::from(self.publishing.as_mut()) => self.publishing = None,
+                () = clock.sleep_until(wake_at) => {}
+            }
+        }
+        // Whatever is published after this, the next loop publishes.
+        if let Some(publishing) = self.publishing.take() {
+            publishing.await;
+        }
+        self.hand_over().await
+    }
+
     /// Makes all requests that are due.
     fn act(&mut self, now: Now) {
         match self.sign_in {
-            SignIn::UnderWay => return,
+            SignIn::InProgress => return,
             SignIn::Needed if self.is_due(now) => {
-                self.sign_in = SignIn::UnderWay;
-                let client = self.poller.client.clone();
-                self.requests
-                    .push(async move { Reported::SignedIn(client.sign_in().await) }.boxed());
+                self.sign_in = SignIn::InProgress;
+                let client = self.client.clone();
+                self.request(async move { Completion::SignedIn(client.sign_in().await) });
                 return;
             }
             SignIn::Needed | SignIn::Failed | SignIn::Done => {}
         }
         self.correct_watermarks(now);
-        let cxone_utc = self.poller.server_clock.read().now(now);
-        while let Some(action) = self.next_action(now, cxone_utc) {
+        let cxone_utc = self.context.server_clock.read().now(now);
+        while let Some(action) = {
+            let targets = &self.targets;
+            self.planner.next(now.instant, cxone_utc, |id| targets[id.index()].watermark)
+        } {
             match action {
                 Action::Submit(id, window) => self.submit(now, id, window),
                 Action::Poll(id, job) => {
-                    let client = self.poller.client.of_reports();
-                    self.requests
-                        .push(async move { Reported::Polled(id, client.poll(&job).await) }.boxed());
+                    let client = self.client.of_reports();
+                    self.request(async move { Completion::Polled(id, client.poll(&job).await) });
                 }
                 Action::Page(id, window) => self.page(now, id, window),
             }
         }
-        self.look_at_clock();
-        self.ask_live(now, cxone_utc.unwrap_or(now.utc));
+        self.check_clock();
+        self.request_live(now, cxone_utc.unwrap_or(now.utc));
         if self.sign_in == SignIn::Failed {
             self.sign_in = SignIn::Needed;
         }
         self.note_stale(now);
         self.note_live_stale(now);
-        self.tick(now);
+        self.update_gauges(now);
     }
 
-    /// Where nothing is asked for because of what CXone's clock says, no answer would ever tell that
-    /// it was wrong: so one is asked for. The live feeds of the other dialect are asked all the time.
-    fn look_at_clock(&mut self) {
-        let doubted = self.poller.planner.doubted_clock();
-        if let (true, false, AnyClient::Reports(client)) =
-            (doubted, self.looks, &self.poller.client)
+    fn request(&mut self, request: impl Future<Output = Completion> + Send + 'static) {
+        self.requests.push(request.boxed());
+    }
+
+    /// While CXone's clock keeps the planner from requesting anything, no answer would ever correct
+    /// it. So a token is renewed for its `Date` alone. The other dialect's live feeds bring answers
+    /// all the time.
+    fn check_clock(&mut self) {
+        let is_doubted = self.planner.doubted_clock();
+        if let AnyClient::Reports(client) = &self.client
+            && is_doubted
+            && !self.is_checking_clock
         {
+            self.is_checking_clock = true;
             let client = Arc::clone(client);
-            self.looks = true;
-            self.requests.push(
-                async move {
-                    if let Err(error) = client.renew_token().await {
-                        tracing::debug!("looking at CXone's clock: {error}");
-                    }
-                    Reported::Looked
+            self.request(async move {
+                if let Err(error) = client.renew_token().await {
+                    tracing::debug!(%error, "clock check failed");
                 }
-                .boxed(),
-            );
+                Completion::ClockChecked
+            });
         }
     }
 
-    fn next_action(&mut self, now: Now, cxone_utc: Option<Timestamp>) -> Option<Action> {
-        let marks = &self.poller.marks;
-        self.poller.planner.next(now.instant, cxone_utc, |id| marks[id.index()].watermark)
-    }
-
-    /// Submits a job, once it is in the store that it will be: not even a crash makes more of them
-    /// than the quota allows.
+    /// Submits a job, once the store says that it will be: not even a crash makes more of them than
+    /// the quota allows.
     fn submit(&mut self, now: Now, id: TargetId, window: Window) {
-        while self
-            .poller
-            .submits
-            .front()
-            .is_some_and(|(submit, _)| now.instant.since(*submit) > 2 * MINUTE)
+        while let Some((submit, utc)) = self.submits.front()
+            && now.instant.since(*submit) > 2 * MINUTE
         {
-            self.pending.extend(
-                self.poller
-                    .submits
-                    .pop_front()
-                    .map(|(_, utc)| Record::delete(&RecordKey::Submit(utc))),
-            );
+            self.deferred_records.push(Record::delete(&RecordKey::Submit(*utc)));
+            self.submits.pop_front();
         }
-        self.poller.submits.push_back((now.instant, now.utc));
+        self.submits.push_back((now.instant, now.utc));
         let submit = vec![Record::put(&RecordKey::Submit(now.utc), &())];
-        self.commit(submit, Then::Submit(id, window, now));
+        self.commit(submit, AfterCommit::Submit(id, window, now));
     }
 
-    fn send_submit(&mut self, now: Now, id: TargetId, window: Window) {
-        let target = &self.poller.targets[id.index()];
-        tracing::debug!(target = %target.name, %window, "submitting a report job");
+    fn send_submit(&mut self, planned: Now, id: TargetId, window: Window) {
+        let target = &self.targets[id.index()].target;
+        tracing::debug!(target = %target.name, %window, "report job submitted");
         let request = ReportRequest { window, filter: target.filter.clone() };
-        let client = self.poller.client.of_reports();
-        self.requests.push(
-            async move { Reported::Submitted(id, now, client.submit(&request).await) }.boxed(),
+        let client = self.client.of_reports();
+        self.request(
+            async move { Completion::Submitted(id, planned, client.submit(&request).await) },
         );
     }
 
-    /// The submit of `planned` was not sent, so that it counts at CXone as little as here.
-    fn never_left(&mut self, planned: Now) {
-        let submits = &mut self.poller.submits;
-        if let Some(place) =
-            submits.iter().rposition(|submit| *submit == (planned.instant, planned.utc))
-        {
-            submits.remove(place);
+    /// The submit of `planned` was not sent. CXone does not count it, so neither do we.
+    fn forget_submit(&mut self, planned: Now) {
+        let planned = (planned.instant, planned.utc);
+        if let Some(index) = self.submits.iter().rposition(|submit| *submit == planned) {
+            self.submits.remove(index);
         }
-        if submits.iter().all(|(_, utc)| *utc != planned.utc) {
-            self.pending.push(Record::delete(&RecordKey::Submit(planned.utc)));
+        // Another submit of the same millisecond has the same key.
+        if self.submits.iter().all(|(_, utc)| *utc != planned.1) {
+            self.deferred_records.push(Record::delete(&RecordKey::Submit(planned.1)));
         }
     }
 
     fn wake_at(&self, now: Now) -> Monotonic {
-        let nap = now.instant.plus(self.poller.pulse.every.min(MINUTE));
-        let nap = self.too_late_at().into_iter().fold(nap, Monotonic::min);
-        if self.sign_in == SignIn::UnderWay {
-            return nap;
+        let latest = now.instant.plus(self.context.heartbeat.max_interval.min(MINUTE));
+        let latest = self.commit_deadline().map_or(latest, |deadline| deadline.min(latest));
+        if self.sign_in == SignIn::InProgress {
+            return latest;
         }
-        let live = self.poller.feeds.as_ref().and_then(|feeds| feeds.plan().wake_at());
-        self.poller.planner.wake_at(now.instant).into_iter().chain(live).fold(nap, Monotonic::min)
+        self.due_at(now).map_or(latest, |due_at| due_at.min(latest))
     }
 
-    fn take(&mut self, reported: Reported) {
-        let now = self.poller.clock.now();
-        match reported {
-            Reported::SignedIn(result) => {
+    /// When something is to be requested next, for a target or by a live feed.
+    fn due_at(&self, now: Now) -> Option<Monotonic> {
+        let live = self.feeds.as_ref().and_then(|feeds| feeds.plan().wake_at());
+        self.planner.wake_at(now.instant).into_iter().chain(live).min()
+    }
+
+    fn is_due(&self, now: Now) -> bool {
+        self.due_at(now).is_some_and(|due_at| due_at <= now.instant)
+    }
+
+    fn take(&mut self, completion: Completion) {
+        let now = self.context.clock.now();
+        match completion {
+            Completion::SignedIn(result) => {
                 self.sign_in = if result.is_ok() { SignIn::Done } else { SignIn::Failed };
             }
-            Reported::Looked => self.looks = false,
-            Reported::Submitted(id, planned, result) => {
-                let accepted = result.is_ok();
-                // For want of a token.
+            Completion::ClockChecked => self.is_checking_clock = false,
+            Completion::Submitted(id, planned, result) => {
+                let is_accepted = result.is_ok();
+                // Without a token there was no submit.
                 if result.as_ref().is_err_and(|error| error.endpoint == Endpoint::Token) {
-                    self.never_left(planned);
+                    self.forget_submit(planned);
                 }
-                self.reply(now, id, result.map_or_else(trouble, Reply::Submitted));
-                if accepted {
-                    self.poller.telemetry.job_submitted();
-                    self.keep_job(now, id);
+                self.reply(now, id, result.map_or_else(Reply::from, Reply::Submitted));
+                if is_accepted {
+                    self.context.telemetry.job_submitted();
+                    self.save_job(now, id);
                 }
             }
-            Reported::Polled(id, result) => match result {
+            Completion::Polled(id, result) => match result {
                 Ok(Poll::Pending | Poll::Running) => self.reply(now, id, Reply::Unfinished),
                 Ok(Poll::Completed(report)) => self.read(now, id, report),
                 Ok(Poll::Failed(message)) => {
                     let message = format!("CXone could not make the report: {message}");
-                    self.reply(
-                        now,
-                        id,
-                        Reply::Trouble(Trouble {
-                            failure: Failure::Failed,
-                            retry_after: None,
-                            message,
-                        }),
-                    );
+                    let trouble = Trouble { failure: Failure::Failed, retry_after: None, message };
+                    self.reply(now, id, Reply::Trouble(trouble));
                 }
-                Err(error) => self.reply(now, id, trouble(error)),
+                Err(error) => self.reply(now, id, error.into()),
             },
-            Reported::Paged(id, paging, result) => self.paged(now, id, paging, result),
-            Reported::Live(ask, result) => self.live_told(now, &ask, result),
-            Reported::Counted(counted) => self.counted(*counted),
-            Reported::TakenBack(ledger) => self.taken_back(*ledger),
+            Completion::Paged(id, paging, result) => self.paged(now, id, paging, result),
+            Completion::Live(ask, result) => self.live_finished(now, &ask, result),
         }
-        self.tick(now);
+        self.update_gauges(now);
     }
 
     fn reply(&mut self, now: Now, id: TargetId, reply: Reply) {
-        if let Reply::Throttled { message, retry_after } = &reply {
-            let name = &self.poller.targets[id.index()].name;
-            let retry_after = retry_after.map(|wait| wait.as_secs_f64());
-            tracing::warn!(target = %name, retry_after, "{message}");
+        let state = &mut self.targets[id.index()];
+        let name = &state.target.name;
+        let mut error = match &reply {
+            Reply::Throttled { message, retry_after } => {
+                let retry_after = retry_after.map(|wait| wait.as_secs_f64());
+                tracing::warn!(target = %name, retry_after, error = message, "request throttled");
+                Some((None, message.clone()))
+            }
+            Reply::Trouble(trouble) => Some((Some(trouble.failure), trouble.message.clone())),
+            Reply::Submitted(_) | Reply::Unfinished | Reply::Completed => None,
+        };
+        let had_job = self.planner.job(id).is_some();
+        let ended = self.planner.reply(now, id, reply);
+        if let Some(Ended { outcome: Outcome::Failed(trouble), .. }) = &ended {
+            // A job may time out with an answer that is no error by itself.
+            error = Some((Some(trouble.failure), trouble.message.clone()));
         }
-        let had_job = self.poller.planner.job(id).is_some();
-        let error = what_failed(&reply);
-        let ended = self.poller.planner.reply(now, id, reply);
-        let last_straw = ended.as_ref().and_then(|ended| match &ended.outcome {
-            Outcome::Failed(trouble) => Some((Some(trouble.failure), trouble.message.clone())),
-            Outcome::Completed | Outcome::Throttled { .. } => None,
-        });
-        if let Some((failure, message)) = last_straw.or(error) {
-            let name = &self.poller.targets[id.index()].name;
-            Arc::make_mut(&mut self.poller.errors).note(now.utc, name, failure, &message);
+        if let Some((failure, message)) = error {
+            Arc::make_mut(&mut self.errors).note(now.utc, name, failure, &message);
         }
         let Some(ended) = ended else { return };
-        self.pagings[id.index()] = None;
+        state.paging = None;
         if had_job {
-            self.pending.push(Record::delete(&RecordKey::Job(
-                self.poller.targets[id.index()].kept_as.clone(),
-            )));
+            self.deferred_records
+                .push(Record::delete(&RecordKey::Job(state.target.store_key.clone())));
         }
         if let Outcome::Failed(trouble) = &ended.outcome {
-            self.failed(id, trouble);
+            self.context.telemetry.job_failed(trouble.failure);
+            state.log_failure(trouble);
             if let Some(longest) = ended.halved {
-                let name = &self.poller.targets[id.index()].name;
                 let (window, seconds) = (ended.origin.window, longest.as_secs());
-                tracing::info!(target = %name, %window, seconds, "window failed, shorter ones follow");
+                tracing::info!(target = %state.target.name, %window, seconds, "window halved");
             }
             if ended.gives_up {
-                // What follows a slice of the past that CXone rejects can be told all the same.
-                self.enter(id, Entry::Gap(ended));
+                // CXone may still report what follows a slice of the past that it rejects.
+                self.queue_update(id, LedgerUpdate::Gap(ended));
             }
         }
-        self.changed = true;
+        self.has_changes = true;
     }
 
-    /// A report was read whole. It counts when it is in the store, and not before.
+    /// A report was read whole. It counts once it is in the store, and not before.
     fn read(&mut self, now: Now, id: TargetId, report: Report) {
-        let Some(origin) = self.poller.planner.origin(id) else { return };
-        let clock = self.poller.server_clock.read();
+        let Some(origin) = self.planner.origin(id) else { return };
+        let clock = self.context.server_clock.read();
         let cxone_utc = clock.now(now).unwrap_or(now.utc);
         if clock.is_settled() && origin.window.to.since(cxone_utc) > AHEAD {
-            self.poller.planner.disregard(id);
+            self.planner.disregard(id);
         }
-        if self.poller.planner.probes(id) {
+        if self.planner.probes(id) {
             return self.disregarded(now, id, origin.window);
         }
-        self.enter(id, Entry::Report(now, report));
+        self.queue_update(id, LedgerUpdate::Report(now, report));
     }
 
-    /// A report was taken in, and is in the store.
-    fn completed(&mut self, read: Now, origin: &ReportOrigin, rows: u64, oddities: &RowOddities) {
+    /// A report is in the store.
+    fn completed(
+        &mut self,
+        read_at: Now,
+        origin: &ReportOrigin,
+        rows: u64,
+        oddities: &RowOddities,
+    ) {
         let id = origin.target;
-        let Some(ended) = self.poller.planner.reply(read, id, Reply::Completed) else { return };
-        self.poller.telemetry.job_completed(ended.age);
-        self.poller.telemetry.history_gap(ended.gap);
-        let name = &self.poller.targets[id.index()].name;
-        let window = origin.window;
-        match self.told[id.index()].replace(Ok(())) {
+        let Some(ended) = self.planner.reply(read_at, id, Reply::Completed) else { return };
+        self.context.telemetry.job_completed(ended.age);
+        self.context.telemetry.history_gap(ended.gap);
+        let state = &mut self.targets[id.index()];
+        let (name, window) = (&state.target.name, origin.window);
+        match state.last_outcome.replace(Ok(())) {
             Some(Ok(())) => tracing::debug!(target = %name, %window, rows, "report read"),
             None => tracing::info!(target = %name, %window, rows, "first report read"),
-            Some(Err(_)) => {
-                tracing::info!(target = %name, %window, rows, "reports work again")
-            }
+            Some(Err(_)) => tracing::info!(target = %name, %window, rows, "target recovered"),
         }
-        let rejects = oddities.all_rejected() > 0;
-        let rejected_before = std::mem::replace(&mut self.rejects[id.index()], rejects);
-        if rejects && !rejected_before {
-            tracing::warn!(target = %name, rows = oddities.all_rejected(), reasons = oddities.reasons(), "rows rejected");
+        let rejected = oddities.all_rejected();
+        let had_rejected_rows = std::mem::replace(&mut state.has_rejected_rows, rejected > 0);
+        if rejected > 0 && !had_rejected_rows {
+            let reasons = oddities.reasons();
+            tracing::warn!(target = %name, rows = rejected, reasons, "rows rejected");
         }
         if ended.gap > Duration::ZERO {
-            tracing::warn!(target = %name, seconds = ended.gap.as_secs(), "a gap: CXone can no longer tell what happened before the window");
+            let seconds = ended.gap.as_secs();
+            tracing::warn!(target = %name, seconds, "history gap: past CXone's retention, skipped");
         }
-        if rows == 0 && self.poller.marks[id.index()].epoch == Some(window.to) {
-            tracing::warn!(target = %name, "the first report is empty: nobody changed state, or the id is wrong (`check --live` tells more)");
+        if rows == 0 && state.epoch == Some(window.to) {
+            tracing::warn!(
+                target = %name,
+                "first report empty: nobody changed state, or the id is wrong (see `check --live`)"
+            );
         }
     }
 
-    /// A report came whose rows count for nothing.
+    /// A report was read whose rows are not counted.
     fn disregarded(&mut self, now: Now, id: TargetId, window: Window) {
-        let Some(ended) = self.poller.planner.reply(now, id, Reply::Completed) else { return };
-        self.pagings[id.index()] = None;
-        let target = &self.poller.targets[id.index()];
-        self.pending.push(Record::delete(&RecordKey::Job(target.kept_as.clone())));
-        self.poller.telemetry.job_completed(ended.age);
-        tracing::info!(target = %target.name, %window, "window accepted, its rows are not counted");
+        let Some(ended) = self.planner.reply(now, id, Reply::Completed) else { return };
+        let state = &mut self.targets[id.index()];
+        state.paging = None;
+        self.deferred_records.push(Record::delete(&RecordKey::Job(state.target.store_key.clone())));
+        self.context.telemetry.job_completed(ended.age);
+        tracing::info!(target = %state.target.name, %window, "window accepted, rows not counted");
     }
 
-    fn failed(&mut self, id: TargetId, trouble: &Trouble) {
-        self.poller.telemetry.job_failed(trouble.failure);
-        let name = &self.poller.targets[id.index()].name;
-        let reason = trouble.failure.as_str();
-        match self.told[id.index()].replace(Err(trouble.failure)) {
-            Some(Err(before)) if before == trouble.failure => {
-                tracing::debug!(target = %name, reason, "{}", trouble.message)
-            }
-            // The store has spoken for itself.
-            _ if trouble.failure == Failure::Store => {
-                tracing::debug!(target = %name, reason, "{}", trouble.message)
-            }
-            // Nothing comes of it until somebody mends it.
-            _ if trouble.failure.is_of_credentials() => {
-                tracing::error!(target = %name, reason, "{}", trouble.message)
-            }
-            _ => tracing::warn!(target = %name, reason, "{}", trouble.message),
-        }
-    }
-
-    fn tick(&mut self, now: Now) {
-        let planner = &self.poller.planner;
-        let waited = planner.quota_wait() + self.poller.client.budget_wait();
-        self.poller.telemetry.tick(
-            planner.in_flight(),
-            waited,
-            self.poller.server_clock.read().skew_seconds(now),
-        );
+    fn update_gauges(&self, now: Now) {
+        let waited = self.planner.quota_wait() + self.client.budget_wait();
+        let skew = self.context.server_clock.read().skew_seconds(now);
+        self.context.telemetry.tick(self.planner.in_flight(), waited, skew);
     }
 }
 
-/// What went wrong with a request, for the recent errors.
-fn what_failed(reply: &Reply) -> Option<(Option<Failure>, String)> {
-    match reply {
-        Reply::Throttled { message, .. } => Some((None, message.clone())),
-        Reply::Trouble(trouble) => Some((Some(trouble.failure), trouble.message.clone())),
-        Reply::Submitted(_) | Reply::Unfinished | Reply::Completed => None,
+impl TargetState {
+    fn log_failure(&mut self, Trouble { failure, message, .. }: &Trouble) {
+        let (target, reason) = (&self.target.name, failure.as_str());
+        let is_repeated = self.last_outcome.replace(Err(*failure)) == Some(Err(*failure));
+        // The store logs its own failures.
+        if is_repeated || *failure == Failure::Store {
+            tracing::debug!(%target, reason, error = message, "report job failed");
+        } else if failure.is_of_credentials() {
+            // It fails until somebody corrects the credentials.
+            tracing::error!(%target, reason, error = message, "report job failed");
+        } else {
+            tracing::warn!(%target, reason, error = message, "report job failed");
+        }
     }
 }

@@ -33,7 +33,6 @@ pub mod cxone;
 pub mod engine;
 pub mod exposition;
 pub mod logging;
-pub mod reload;
 pub mod server;
 pub mod store;
 pub mod tasks;

@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, FutureExt};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal::{
@@ -122,6 +122,52 @@ pub async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'st
             // Only a runtime that is being torn down drops blocking work; nobody waits then.
             Err(_) => std::future::pending().await,
         },
+    }
+}
+
+/// A value that work on another thread borrows, one piece of work at a time. While a thread has the
+/// value, nobody else can reach it.
+pub enum Offloaded<T, R> {
+    /// Nothing is in progress.
+    Idle(T),
+    /// A thread has the value.
+    Busy(BoxFuture<'static, (T, R)>),
+}
+
+impl<T: Send + 'static, R: Send + 'static> Offloaded<T, R> {
+    /// The value, unless a thread has it.
+    pub const fn idle(&self) -> Option<&T> {
+        match self {
+            Self::Idle(value) => Some(value),
+            Self::Busy(_) => None,
+        }
+    }
+
+    /// Starts `work` on a thread; [`Offloaded::finished`] waits for it.
+    ///
+    /// # Panics
+    /// If other work is in progress.
+    pub fn start(&mut self, work: impl FnOnce(&mut T) -> R + Send + 'static) {
+        let before = std::mem::replace(self, Self::Busy(std::future::pending().boxed()));
+        let Self::Idle(mut value) = before else { panic!("a thread has the value already") };
+        let work = off_thread(move || {
+            let result = work(&mut value);
+            (value, result)
+        });
+        *self = Self::Busy(work.boxed());
+    }
+
+    /// Waits until the work in progress ends, for ever if there is none. Dropping the future loses
+    /// nothing: the next call waits for the same work.
+    pub async fn finished(&mut self) -> R {
+        match self {
+            Self::Idle(_) => std::future::pending().await,
+            Self::Busy(work) => {
+                let (value, result) = work.await;
+                *self = Self::Idle(value);
+                result
+            }
+        }
     }
 }
 

@@ -110,8 +110,8 @@ impl Spoken {
 
     const fn asking(self) -> &'static str {
         match self {
-            Self::Reports => "submitting a report job",
-            Self::Platform => "asking for the state history",
+            Self::Reports => "report job submitted",
+            Self::Platform => "state history requested",
         }
     }
 
@@ -301,7 +301,7 @@ fn kill_again_and_again(spoken: Spoken, kills: u64) {
             assert!(!said.contains(wrong), "{said}");
         }
         read += said.matches("report read").count();
-        taken_up += said.matches("taking up the report job").count();
+        taken_up += said.matches("report job resumed").count();
         submitted += said.matches(spoken.asking()).count();
     }
     site.simulator.set_faults(Faults::default());

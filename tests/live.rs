@@ -19,6 +19,7 @@ use cxone_exporter::app::{self, Web};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
 use cxone_exporter::cxone::{Response, Transport, TransportError};
+use cxone_exporter::engine::Heartbeat;
 use cxone_exporter::server::Pages;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
@@ -173,6 +174,7 @@ impl World {
             &config,
             web,
             &clock,
+            Heartbeat::default(),
             transport,
             Box::new(MemoryStore::default()),
             Random::from_seed(5),

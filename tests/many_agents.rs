@@ -24,6 +24,7 @@ use cxone_exporter::app::{self, Web};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
 use cxone_exporter::cxone::{Response, Transport, TransportError};
+use cxone_exporter::engine::Heartbeat;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -231,8 +232,16 @@ async fn many_agents_are_read_page_by_page_within_bounded_memory_and_every_count
     let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 1, reload: None };
     let before = MEMORY.allocated();
     let store = Box::new(MemoryStore::default());
-    let exporter =
-        app::exporter(&config, web, &clock, cxone.clone(), store, Random::from_seed(5)).unwrap();
+    let exporter = app::exporter(
+        &config,
+        web,
+        &clock,
+        Heartbeat::default(),
+        cxone.clone(),
+        store,
+        Random::from_seed(5),
+    )
+    .unwrap();
     let (polling, pages) = exporter.into_parts(CancellationToken::new());
     let mut polling = Box::pin(polling);
     tokio::select! {

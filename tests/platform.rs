@@ -23,6 +23,7 @@ use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::app::{self, Web};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
+use cxone_exporter::engine::Heartbeat;
 use cxone_exporter::server::Pages;
 use cxone_simulator::{Floor, FloorOptions};
 use http::Request;
@@ -191,10 +192,18 @@ fn start(
 ) -> (Pin<Box<dyn Future<Output = ()>>>, Arc<Pages>) {
     let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 1, reload: None };
     let store = Box::new(MemoryStore::on(shelf.clone()));
-    let exporter =
-        app::exporter(config, web, clock, tenant.clone(), store, Random::from_seed(7)).unwrap();
-    let (polling, pages) = exporter.into_parts(CancellationToken::new());
-    (Box::pin(polling), pages)
+    let exporter = app::exporter(
+        config,
+        web,
+        clock,
+        Heartbeat::default(),
+        tenant.clone(),
+        store,
+        Random::from_seed(7),
+    )
+    .unwrap();
+    let (polling, site) = exporter.into_parts(CancellationToken::new());
+    (Box::pin(polling), site)
 }
 
 /// Hours with some restarts; the counts are exact all the time.

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::Web;
 use crate::clock::Clock;
-use crate::engine::{Publish, Tell};
+use crate::engine::{PublishSnapshot, PublishStatus};
 use crate::exposition::render;
 use crate::server::{PageSources, Pages, QuotaStatus, Readiness, StatusView};
 use crate::telemetry::{SelfStatus, Telemetry};
@@ -40,7 +40,7 @@ impl SharedShown {
     }
 
     /// Shows snapshots on the pages.
-    pub(super) fn publish(&self, pages: &Arc<Pages>) -> Publish {
+    pub(super) fn publish(&self, pages: &Arc<Pages>) -> PublishSnapshot {
         let (shown, pages) = (self.clone(), Arc::clone(pages));
         Arc::new(move |snapshot: Snapshot, ready: bool| {
             let Snapshot { agents_seen, series_dropped, .. } = snapshot;
@@ -54,8 +54,8 @@ impl SharedShown {
         })
     }
 
-    /// Shows how everything is doing.
-    pub(super) fn tell(&self) -> Tell {
+    /// Shows the status on the pages.
+    pub(super) fn publish_status(&self) -> PublishStatus {
         let shown = self.clone();
         Arc::new(move |standings: Status| shown.write().standings = standings)
     }

@@ -14,6 +14,7 @@ use crate::app::{self, Web};
 use crate::cli::{DemoArgs, DemoDialect};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigText, Overrides, TargetsNeeded};
+use crate::engine::Heartbeat;
 use crate::server::{Address, Server, ServerLimits};
 use crate::tasks::{Signals, Tasks};
 use cxone_core::store::MemoryStore;
@@ -50,8 +51,15 @@ pub async fn run(args: DemoArgs, mut signals: Signals) -> Result<(), CommandErro
     };
     let transport = app::connect(&config)?;
     let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 40, ..Web::default() };
-    let exporter =
-        app::exporter(&config, web, &clock, transport, Box::new(MemoryStore::default()), random())?;
+    let exporter = app::exporter(
+        &config,
+        web,
+        &clock,
+        Heartbeat::default(),
+        transport,
+        Box::new(MemoryStore::default()),
+        random(),
+    )?;
     let told = simulate::introduce(introduction(&args, &api, &args.proxy.address(&metrics)));
     if unless_told_to_end(&mut signals, told).await?.is_none() {
         return Ok(());

@@ -8,7 +8,6 @@ use crate::clock::Clock;
 use crate::config::{Config, Dialect};
 use crate::cxone::platform;
 use crate::cxone::{AnyClient, Paging, Poll, ReportRequest, RowSink};
-use crate::engine::trouble;
 use cxone_core::plan::fetch::{Failure, Fetch, Outcome, Reply, Step, Trouble, throttle_backoff};
 
 /// How often a job that CXone answers with 429 is submitted again.
@@ -57,7 +56,7 @@ pub(super) async fn fetch<R: RowSink>(
                 if let Ok(job) = &submitted {
                     tell(Progress::Submitted(job.as_str()));
                 }
-                submitted.map_or_else(trouble, Reply::Submitted)
+                submitted.map_or_else(Reply::from, Reply::Submitted)
             }
             Step::Poll(job) => {
                 fetch.sent(now);
@@ -75,7 +74,7 @@ pub(super) async fn fetch<R: RowSink>(
                             message,
                         })
                     }
-                    Err(error) => trouble(error),
+                    Err(error) => error.into(),
                 }
             }
             Step::Page => {
@@ -94,7 +93,7 @@ pub(super) async fn fetch<R: RowSink>(
                     }
                     Err(error) => {
                         paging = Some(read);
-                        trouble(error)
+                        error.into()
                     }
                 }
             }

@@ -8,14 +8,14 @@ use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, announce, random, systemd, unless_told_to_end, until_told_to_end, warn};
+use crate::app::reload::{self, Orders, Reloader, Taken, What};
 use crate::app::{self, Exporter, Web};
 use crate::cli::{Listen, ListenAddress, ServeArgs, WebArgs};
 use crate::clock::Clock;
 use crate::config::web::{Reading, WebConfig, read_file};
 use crate::config::{Config, Seen, Source, TargetsNeeded};
 use crate::cxone::Transport;
-use crate::engine::Pulse;
-use crate::reload::{self, Orders, Reloader, Taken, What};
+use crate::engine::Heartbeat;
 use crate::server::{
     AccessControl, Bound, Pages, Reload, Server, ServerLimits, WebConfigChange, bind, bind_unix,
     from_systemd, watch_web_config,
@@ -40,8 +40,8 @@ pub async fn run(
     let args = Arc::new(args);
     let clock = Clock::system();
     let (orders, inbox) = reload::orders();
-    let pulse = systemd::pulse();
-    let starting = begin(Arc::clone(&args), clock.clone(), orders.clone(), pulse.clone());
+    let heartbeat = systemd::heartbeat();
+    let starting = begin(Arc::clone(&args), clock.clone(), orders.clone(), heartbeat.clone());
     let Some(begun) = unless_told_to_end(&mut signals, starting).await? else { return Ok(()) };
     let Begun { exporter, config, source, transport, web_file, bound } = begun;
     announce(&config);
@@ -64,11 +64,11 @@ pub async fn run(
         Some(web) => server.with_access_control(access_control(
             web,
             clock.clone(),
-            &exporter.front.telemetry,
+            &exporter.front.context.telemetry,
             &tasks,
         )),
     };
-    let Exporter { poller, front } = exporter;
+    let Exporter { engine, front } = exporter;
     let pages = Arc::clone(&front.pages);
     let source = Arc::new(Mutex::new(source));
     let reloader = Reloader {
@@ -78,13 +78,16 @@ pub async fn run(
         accept: accept(Arc::clone(&source)),
         random,
     };
-    tasks.essential("poller", reloader.run(poller, inbox, stop.clone()));
+    tasks.essential("poller", reloader.run(engine, inbox, stop.clone()));
     tasks.essential(
         "reload",
         watch_for_reload(hangups, orders, source, clock.clone(), stop.clone()),
     );
     let status = move || front.summary();
-    tasks.essential("systemd", systemd::stay_in_touch(status, pulse, clock.clone(), stop.clone()));
+    tasks.essential(
+        "systemd",
+        systemd::stay_in_touch(status, heartbeat, clock.clone(), stop.clone()),
+    );
     answer(&pages, bound, args.web.proxy.prefix(), &server, &tasks);
     systemd::ready();
     until_told_to_end(&tasks, &stop, signals).await
@@ -105,7 +108,7 @@ async fn begin(
     args: Arc<ServeArgs>,
     clock: Clock,
     orders: Orders,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
 ) -> Result<Begun, CommandError> {
     let of_files = Arc::clone(&args);
     let ((config, source), web_file) = off_thread(move || configurations(&of_files)).await?;
@@ -121,9 +124,15 @@ async fn begin(
         if args.storage_adopt {
             checkpoint::adopt(&mut *store, &config.api.owner())?;
         }
-        let exporter =
-            app::exporter(&config, web, &clock, Arc::clone(&transport), store, random())?
-                .watched_by(&pulse);
+        let exporter = app::exporter(
+            &config,
+            web,
+            &clock,
+            heartbeat,
+            Arc::clone(&transport),
+            store,
+            random(),
+        )?;
         Ok(Begun { exporter, config, source, transport, web_file, bound })
     })
     .await

@@ -7,7 +7,7 @@ use sd_notify::{NotifyState, notify, watchdog_enabled};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::engine::Pulse;
+use crate::engine::Heartbeat;
 use crate::logging;
 
 /// How often the status is told, where no watchdog wants to hear more often.
@@ -32,8 +32,8 @@ pub(super) fn stopping() {
 }
 
 /// What the loop leaves a trace in: often enough for the watchdog.
-pub(super) fn pulse() -> Pulse {
-    Pulse::new(told_every() / 2)
+pub(super) fn heartbeat() -> Heartbeat {
+    Heartbeat::new(told_every() / 2)
 }
 
 /// How often systemd is told: twice within the time after which the watchdog bites.
@@ -45,7 +45,7 @@ fn told_every() -> Duration {
 /// until `stop` is cancelled; and logs how many messages were folded.
 pub(super) async fn stay_in_touch(
     status: impl Fn() -> String + Send,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
     clock: Clock,
     stop: CancellationToken,
 ) {
@@ -54,7 +54,7 @@ pub(super) async fn stay_in_touch(
     while !stop.is_cancelled() {
         let status = status();
         let status = NotifyState::Status(&status);
-        if watchdog.is_fed(pulse.turns()) {
+        if watchdog.is_fed(heartbeat.beats()) {
             tell(&[NotifyState::Watchdog, status]);
         } else {
             tell(&[status]);
@@ -96,12 +96,12 @@ mod tests {
 
     #[test]
     fn the_watchdog_is_fed_by_the_loop_alone() {
-        let (pulse, mut watchdog) = (Pulse::new(STATUS_EVERY), Watchdog::default());
-        assert!(!watchdog.is_fed(pulse.turns()), "it has not begun");
-        pulse.beat();
-        assert!(watchdog.is_fed(pulse.turns()));
-        assert!(!watchdog.is_fed(pulse.turns()), "it is stuck");
-        pulse.clone().beat();
-        assert!(watchdog.is_fed(pulse.turns()));
+        let (heartbeat, mut watchdog) = (Heartbeat::new(STATUS_EVERY), Watchdog::default());
+        assert!(!watchdog.is_fed(heartbeat.beats()), "it has not begun");
+        heartbeat.beat();
+        assert!(watchdog.is_fed(heartbeat.beats()));
+        assert!(!watchdog.is_fed(heartbeat.beats()), "it is stuck");
+        heartbeat.clone().beat();
+        assert!(watchdog.is_fed(heartbeat.beats()));
     }
 }

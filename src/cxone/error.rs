@@ -9,7 +9,7 @@ use http::StatusCode;
 
 use super::http::redact::SHOWN_CHARS;
 use super::http::transport::TransportFault;
-use cxone_core::plan::fetch::Failure;
+use cxone_core::plan::fetch::{Failure, Reply, Trouble};
 
 /// What a request was for: the label `endpoint`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -263,6 +263,16 @@ impl fmt::Display for ApiError {
 }
 
 impl std::error::Error for ApiError {}
+
+impl From<ApiError> for Reply {
+    fn from(error: ApiError) -> Self {
+        let (message, retry_after) = (error.to_string(), error.retry_after);
+        match error.kind.failure() {
+            Some(failure) => Self::Trouble(Trouble { failure, retry_after, message }),
+            None => Self::Throttled { retry_after, message },
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,45 +1,46 @@
 //! What a loop leaves to the one that follows it after a reload. Counts are in the store; this is
-//! what nobody keeps on the disk, and what alerts look at: who failed, since when, and what is
-//! waited for.
+//! what only memory holds, and what alerts are about: what failed, since when, and what waits.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::{Poller, Running};
+use super::live::LiveFeeds;
+use super::{Engine, TargetState};
+use crate::tasks::{Offloaded, off_thread};
 use cxone_core::counts::TargetId;
-use cxone_core::page::status::StoreStatus;
+use cxone_core::page::status::{RecentErrors, StoreStatus};
 use cxone_core::plan::fetch::Failure;
 use cxone_core::plan::planner::{PastPolls, PastThrottles};
 use cxone_core::report::ReportFilter;
 use cxone_core::store::Store;
 use cxone_core::time::Timestamp;
 
-use super::LiveFeeds;
-
 /// The store, and what an earlier loop knew.
 pub struct Handover {
-    /// The store; all that was counted is in it.
+    /// The store; everything counted is in it.
     pub store: Box<dyn Store>,
     /// `None` when the process has just started.
-    pub(crate) past: Option<Box<Past>>,
+    pub(super) past: Option<Box<Past>>,
 }
 
 /// What a loop knew.
-pub(crate) struct Past {
-    /// By what the store calls them.
+pub(super) struct Past {
+    /// By store key.
     targets: HashMap<ReportFilter, PastTarget>,
-    /// `None` when nothing is waited for any longer.
+    /// `None` when waits no longer apply.
     throttles: Option<PastThrottles>,
     feeds: Option<LiveFeeds>,
     store_status: StoreStatus,
-    ready: bool,
+    errors: Arc<RecentErrors>,
+    is_ready: bool,
 }
 
 /// What a loop knew of one target.
-pub(crate) struct PastTarget {
+struct PastTarget {
     polls: PastPolls,
-    pub(super) told: Option<Result<(), Failure>>,
-    pub(super) skipped_to: Option<Timestamp>,
-    pub(super) stale: bool,
+    last_outcome: Option<Result<(), Failure>>,
+    skipped_to: Option<Timestamp>,
+    is_stale: bool,
 }
 
 impl From<Box<dyn Store>> for Handover {
@@ -51,17 +52,17 @@ impl From<Box<dyn Store>> for Handover {
 impl Handover {
     /// Whether an earlier loop of this process left it.
     #[must_use]
-    pub const fn is_from_a_loop(&self) -> bool {
+    pub const fn is_from_reload(&self) -> bool {
         self.past.is_some()
     }
 
     /// Whether the newest commit succeeded, as far as is known.
     #[must_use]
-    pub fn store_works(&self) -> bool {
+    pub fn is_store_healthy(&self) -> bool {
         self.past.as_ref().is_none_or(|past| past.store_status.healthy)
     }
 
-    /// Nothing that failed is waited for any longer: what made it fail may have been mended.
+    /// Lets everything that failed be retried at once: the reload may have fixed the cause.
     pub fn retry_at_once(&mut self) {
         if let Some(past) = &mut self.past {
             past.throttles = None;
@@ -69,49 +70,55 @@ impl Handover {
     }
 }
 
-impl Running {
+impl Engine {
     /// What the next loop goes on with.
-    pub(super) fn hand_over(mut self) -> Handover {
-        let store = self.poller.store.take().expect("no commit is under way");
-        let planner = &self.poller.planner;
-        let target = |place: usize| PastTarget {
-            polls: planner.past_polls(TargetId::new(place)),
-            told: self.told[place],
-            skipped_to: self.skipped_to[place],
-            stale: self.stale[place],
+    pub(super) async fn hand_over(self) -> Handover {
+        let Offloaded::Idle(store) = self.store else { panic!("a commit is in progress") };
+        let ledger = self.ledger;
+        // A large ledger takes a while to drop.
+        off_thread(move || drop(ledger)).await;
+        let planner = &self.planner;
+        let target = |(index, state): (usize, TargetState)| {
+            let past = PastTarget {
+                polls: planner.past_polls(TargetId::new(index)),
+                last_outcome: state.last_outcome,
+                skipped_to: state.skipped_to,
+                is_stale: state.is_stale,
+            };
+            (state.target.store_key, past)
         };
-        let filters = self.poller.targets.iter().map(|target| target.kept_as.clone());
         let past = Past {
-            targets: filters.enumerate().map(|(place, kept)| (kept, target(place))).collect(),
+            targets: self.targets.into_iter().enumerate().map(target).collect(),
             throttles: Some(planner.past_throttles()),
-            feeds: self.poller.feeds.take(),
-            store_status: self.poller.store_status,
-            ready: self.ready,
+            feeds: self.feeds,
+            store_status: self.store_status,
+            errors: self.errors,
+            is_ready: self.is_ready,
         };
         Handover { store, past: Some(Box::new(past)) }
     }
-}
 
-impl Poller {
-    /// Continues with what an earlier loop knew of the targets and feeds that are still there.
-    pub(crate) fn carry_on(&mut self, past: Option<Box<Past>>) {
-        let Some(past) = past else { return };
-        let Past { targets, throttles, feeds, store_status, ready } = *past;
+    /// Continues with what an earlier loop knew of the targets and feeds that are still configured.
+    pub(super) fn carry_on(&mut self, past: Past) {
+        let Past { mut targets, throttles, feeds, store_status, errors, is_ready } = past;
         let waits = throttles.is_some();
-        for (place, target) in self.targets.iter().enumerate() {
-            if let Some(known) = targets.get(&target.kept_as) {
-                self.planner.carry_on(TargetId::new(place), known.polls.clone(), waits);
+        for (index, state) in self.targets.iter_mut().enumerate() {
+            if let Some(known) = targets.remove(&state.target.store_key) {
+                self.planner.carry_on(TargetId::new(index), known.polls, waits);
+                state.last_outcome = known.last_outcome;
+                state.skipped_to = known.skipped_to;
+                state.is_stale = known.is_stale;
             }
         }
         if let Some(throttles) = throttles {
             self.planner.hold_on(throttles);
         }
         if let (Some(feeds), Some(before)) = (&mut self.feeds, feeds) {
-            feeds.carry_on(before, waits, &mut self.show);
+            feeds.carry_on(before, waits, &mut self.view);
         }
         self.store_status =
             StoreStatus { size_bytes: self.store_status.size_bytes, ..store_status };
-        self.past_targets = targets;
-        self.ready = ready;
+        self.errors = errors;
+        self.is_ready = is_ready;
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::FutureExt;
 
-use super::{Reported, Running};
+use super::{Completion, Engine};
 use crate::cxone::platform::{LivePage, UnavailableCodes};
 use crate::cxone::{AnyClient, ApiError, ErrorKind};
 use cxone_core::counts::SnapshotOptions;
@@ -140,47 +140,39 @@ impl LiveFeeds {
     }
 }
 
-impl Running {
-    /// Whether anything is to be asked for, by the plan or by a live feed.
-    pub(super) fn is_due(&self, now: Now) -> bool {
-        let live = self.poller.feeds.as_ref().and_then(|feeds| feeds.plan.wake_at());
-        self.poller
-            .planner
-            .wake_at(now.instant)
-            .into_iter()
-            .chain(live)
-            .any(|wake| wake <= now.instant)
-    }
-
+impl Engine {
     /// Makes the requests of the live feeds that are due.
-    pub(super) fn ask_live(&mut self, now: Now, cxone_utc: Timestamp) {
-        let (AnyClient::Platform(client), Some(feeds)) =
-            (&self.poller.client, &mut self.poller.feeds)
-        else {
+    pub(super) fn request_live(&mut self, now: Now, cxone_utc: Timestamp) {
+        let (AnyClient::Platform(client), Some(feeds)) = (&self.client, &mut self.feeds) else {
             return;
         };
         while let Some(ask) = feeds.plan.next(now.instant, cxone_utc) {
             let client = Arc::clone(client);
-            let asking = async move {
+            let request = async move {
                 let result = client.live(&ask).await;
-                Reported::Live(ask, result)
+                Completion::Live(ask, result)
             };
-            self.requests.push(asking.boxed());
+            self.requests.push(request.boxed());
         }
     }
 
     /// Takes an answer of a live feed in.
-    pub(super) fn live_told(&mut self, now: Now, ask: &Ask, result: Result<LivePage, ApiError>) {
-        let cxone_utc = self.poller.server_clock.read().now(now).unwrap_or(now.utc);
-        let Some(feeds) = &mut self.poller.feeds else { return };
+    pub(super) fn live_finished(
+        &mut self,
+        now: Now,
+        ask: &Ask,
+        result: Result<LivePage, ApiError>,
+    ) {
+        let cxone_utc = self.context.server_clock.read().now(now).unwrap_or(now.utc);
+        let Some(feeds) = &mut self.feeds else { return };
         let feed = match ask {
             Ask::States { .. } => Feed::AgentStates,
             Ask::Skills { .. } => Feed::SkillActivity,
         };
-        if let AnyClient::Platform(client) = &self.poller.client
+        if let AnyClient::Platform(client) = &self.client
             && let Some(codes) = client.known_codes()
         {
-            feeds.take_codes(codes, &mut self.poller.show);
+            feeds.take_codes(codes, &mut self.view);
         }
         let (trouble, message) = match result.map(|page| feeds.take(now, cxone_utc, page)) {
             Ok(Ok(false)) => return,
@@ -197,39 +189,38 @@ impl Running {
                 (Some(error.kind), error.to_string())
             }
         };
-        self.changed = true;
+        self.has_changes = true;
         let feed_name = feed.as_str();
         if let Some(kind) = trouble {
             let whom = Arc::from(format!("live feed {feed_name}"));
-            Arc::make_mut(&mut self.poller.errors).note(now.utc, &whom, kind.failure(), &message);
+            Arc::make_mut(&mut self.errors).note(now.utc, &whom, kind.failure(), &message);
         }
-        match (feeds.note(feed, trouble), trouble) {
-            (Some(before), Some(_)) if before == trouble => {
-                tracing::debug!(feed = feed_name, "{message}")
+        let before = feeds.note(feed, trouble);
+        let feed = feed_name;
+        match (before, trouble) {
+            (None, None) => tracing::info!(feed, "first live list read"),
+            (Some(None), None) => tracing::debug!(feed, "live list read"),
+            (Some(Some(_)), None) => tracing::info!(feed, "live feed recovered"),
+            (before, Some(_)) if before == Some(trouble) => {
+                tracing::debug!(feed, error = message, "live feed failed")
             }
             (_, Some(kind)) if kind.failure().is_some_and(Failure::is_of_credentials) => {
-                tracing::error!(feed = feed_name, "{message}")
+                tracing::error!(feed, error = message, "live feed failed")
             }
-            (_, Some(_)) => tracing::warn!(feed = feed_name, "{message}"),
-            (None, None) => tracing::info!(feed = feed_name, "first answer of the live feed read"),
-            (Some(Some(_)), None) => tracing::info!(feed = feed_name, "the live feed works again"),
-            (Some(None), None) => tracing::debug!(feed = feed_name, "live feed read"),
+            (_, Some(_)) => tracing::warn!(feed, error = message, "live feed failed"),
         }
     }
 
     /// A feed that turns stale changes what is shown, though nothing was read.
     pub(super) fn note_live_stale(&mut self, now: Now) {
-        let Some(feeds) = &mut self.poller.feeds else { return };
+        let Some(feeds) = &mut self.feeds else { return };
         let stale = |feed| feeds.plan.standing(feed, now.instant).stale;
         let (states, skills) = (stale(Feed::AgentStates), stale(Feed::SkillActivity));
         let news = [feeds.live.set_stale(states), feeds.skills.set_stale(skills)];
         for ((feed, is_news), stale) in Feed::ALL.into_iter().zip(news).zip([states, skills]) {
-            self.changed |= is_news;
+            self.has_changes |= is_news;
             if is_news && stale {
-                tracing::warn!(
-                    feed = feed.as_str(),
-                    "stale: no answer for too long, so what this live feed told is gone"
-                );
+                tracing::warn!(feed = feed.as_str(), "live feed stale: its gauges withdrawn");
             }
         }
     }

@@ -72,11 +72,7 @@ fn dashboards_show_the_same_with_either_api() {
             && of_platform.contains(" requests_per_minute=600"),
         "{of_platform}"
     );
-    assert_eq!(
-        of_platform.matches("first answer of the live feed read").count(),
-        2,
-        "{of_platform}"
-    );
+    assert_eq!(of_platform.matches("first live list read").count(), 2, "{of_platform}");
 }
 
 fn start_exporter(folder: &Path, config: &str, secret: &str) -> Running {

@@ -5,6 +5,7 @@ use cxone_core::plan::backoff::Random;
 use cxone_core::store::{MemoryStore, SharedRecords, Store};
 use cxone_exporter::app::{self, StartError};
 use cxone_exporter::config::{AgentIds, IdKey};
+use cxone_exporter::engine::Heartbeat;
 
 use crate::counted;
 use crate::world::{Plan, World, on};
@@ -95,6 +96,7 @@ async fn a_store_with_other_pseudonyms_is_not_mixed_with_new_ones() {
             &config,
             web,
             &world.clock,
+            Heartbeat::default(),
             world.direct.clone(),
             store,
             Random::from_seed(1),

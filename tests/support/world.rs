@@ -8,11 +8,12 @@ use std::time::Duration;
 use cxone_core::plan::backoff::Random;
 use cxone_core::store::{MemoryStore, SharedRecords, Store};
 use cxone_core::time::{Timestamp, Window};
+use cxone_exporter::app::reload::{self, Orders, Reloader, What};
 use cxone_exporter::app::{self, Exporter, Web};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
 use cxone_exporter::cxone::Transport;
-use cxone_exporter::reload::{self, Orders, Reloader, What};
+use cxone_exporter::engine::Heartbeat;
 use cxone_exporter::server::Pages;
 use cxone_simulator::{AgentProfile, ReportRows, Simulator, SimulatorOptions};
 use http::{Request, StatusCode};
@@ -442,14 +443,15 @@ fn start(
 ) -> Started {
     let web = Web { telemetry_path: "/metrics".to_owned(), max_requests: 1, reload: None };
     let random = || Random::from_seed(7);
-    let Exporter { poller, front } =
-        app::exporter(config, web, clock, direct.clone(), store, random()).unwrap();
-    let (pages, (orders, inbox)) = (Arc::clone(&front.pages), reload::orders());
+    let Exporter { engine, front } =
+        app::exporter(config, web, clock, Heartbeat::default(), direct.clone(), store, random())
+            .unwrap();
+    let (site, (orders, inbox)) = (Arc::clone(&front.pages), reload::orders());
     let (next, transport) = (Arc::clone(next), direct.clone());
     let read = Arc::new(move |_| {
         next.lock().unwrap().clone().map(|config| (config, transport.clone() as Arc<dyn Transport>))
     });
     let current = (config.clone(), direct.clone() as Arc<dyn Transport>);
     let reloader = Reloader { front, current, read, accept: Arc::new(|| {}), random };
-    (Box::pin(reloader.run(poller, inbox, CancellationToken::new())), pages, orders)
+    (Box::pin(reloader.run(engine, inbox, CancellationToken::new())), site, orders)
 }

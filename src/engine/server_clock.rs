@@ -6,13 +6,13 @@ use crate::cxone::Event;
 use cxone_core::plan::server_clock::{DateNoted, ServerClock};
 use cxone_core::time::{Now, Timestamp};
 
-/// CXone's clock as the client's answers tell it; shared with the client's observer.
+/// CXone's clock as estimated from its answers. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct SharedServerClock(Arc<Mutex<ServerClock>>);
 
 impl SharedServerClock {
-    /// Takes note of an answer with a date. Only answers that are a success count: what refuses or
-    /// breaks down may be a gateway with a clock of its own.
+    /// Observes the `Date` of an answer. Only successful answers count: an error may come from a
+    /// gateway with a clock of its own.
     pub fn client_event(&self, event: &Event) -> DateNoted {
         match event {
             Event::Exchange(exchange) if matches!(exchange.code, Some(200..=299 | 304)) => {
@@ -20,10 +20,7 @@ impl SharedServerClock {
                 let noted =
                     self.lock().observe(exchange.sent, exchange.answered, date, exchange.age);
                 if let Some(step) = noted.step_millis {
-                    tracing::warn!(
-                        step_seconds = step / 1000,
-                        "clock step: CXone's answers agree on another time than before"
-                    );
+                    tracing::warn!(step_seconds = step / 1000, "CXone's clock stepped");
                 }
                 noted
             }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Front, Refused};
+use super::{Front, Refused};
 use crate::config::Config;
 use crate::cxone::Transport;
-use crate::engine::{Handover, Poller};
+use crate::engine::{Engine, Handover};
 use crate::tasks::off_thread;
 use cxone_core::plan::backoff::Random;
 
@@ -78,14 +78,14 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Polls by `poller` until `stop` is cancelled, and carries out what comes into `inbox`.
+    /// Polls by `engine` until `stop` is cancelled, and carries out what comes into `inbox`.
     /// Returns earlier only when the loop cannot go on, which is logged.
-    pub async fn run(mut self, mut poller: Poller, mut inbox: Inbox, stop: CancellationToken) {
+    pub async fn run(mut self, mut engine: Engine, mut inbox: Inbox, stop: CancellationToken) {
         // Whether the configuration as it is on the disk is refused: new secrets do not mend that.
         let mut refused_file = false;
         loop {
             let pause = stop.child_token();
-            let mut polling = Box::pin(poller.run(pause.clone()));
+            let mut polling = Box::pin(engine.run(pause.clone()));
             let (what, taken, done) = tokio::select! {
                 _store = &mut polling => return,
                 news = self.next(&mut inbox, &mut refused_file) => news,
@@ -99,23 +99,26 @@ impl Reloader {
             }
             let (taken, built) = self.build(taken, handover).await;
             let config = &taken.0;
-            poller = match built {
-                Ok(poller) => {
+            engine = match built {
+                Ok(engine) => {
                     tracing::info!(api = %config.api.address(), targets = config.targets.len(), "the configuration was read again and counts from now on");
                     (self.accept)();
                     self.current = taken;
                     refused_file &= what != What::Everything;
                     if !refused_file {
-                        self.front.telemetry.config_loaded(self.front.clock.now().utc);
+                        self.front
+                            .context
+                            .telemetry
+                            .config_loaded(self.front.context.clock.now().utc);
                     }
                     let _told = done.send(Ok(()));
-                    poller
+                    engine
                 }
                 Err(refused) => {
                     refused_file |= what == What::Everything;
                     self.refuse(done, refused.error.to_string());
                     match self.build(self.current.clone(), refused.handover).await.1 {
-                        Ok(poller) => poller,
+                        Ok(engine) => engine,
                         Err(refused) => {
                             tracing::error!(
                                 "the configuration before cannot go on either: {}",
@@ -135,17 +138,23 @@ impl Reloader {
         &self,
         taken: Taken,
         handover: Handover,
-    ) -> (Taken, Result<Poller, Box<Refused>>) {
+    ) -> (Taken, Result<Engine, Box<Refused>>) {
         let (front, random) = (self.front.clone(), (self.random)());
         let mut building = std::pin::pin!(off_thread(move || {
-            let built = front.poller(&taken.0, Arc::clone(&taken.1), handover, random);
+            let built = front.engine(&taken.0, Arc::clone(&taken.1), handover, random);
             (taken, built.map_err(Box::new))
         }));
         loop {
-            let wake = self.front.clock.now().instant.plus(self.front.pulse.every);
+            let wake = self
+                .front
+                .context
+                .clock
+                .now()
+                .instant
+                .plus(self.front.context.heartbeat.max_interval());
             tokio::select! {
                 built = &mut building => return built,
-                () = self.front.clock.sleep_until(wake) => self.front.pulse.beat(),
+                () = self.front.context.clock.sleep_until(wake) => self.front.context.heartbeat.beat(),
             }
         }
     }
@@ -172,7 +181,7 @@ impl Reloader {
     }
 
     fn refuse(&self, done: oneshot::Sender<Result<(), String>>, why: String) {
-        self.front.telemetry.config_rejected(self.front.clock.now().utc);
+        self.front.context.telemetry.config_rejected(self.front.context.clock.now().utc);
         tracing::error!(
             "the configuration was read again and is wrong; the one before goes on: {}",
             why.trim_end()
