@@ -331,8 +331,10 @@ impl World {
         for (agent, observed) in self.observed() {
             let profile =
                 self.simulator.floor().agents().find(|profile| profile.id == agent).unwrap();
-            let truth =
-                self.simulator.actual_totals(Window { from: self.epoch(profile), to: observed });
+            let truth = self
+                .simulator
+                .floor()
+                .actual_totals(Window { from: self.epoch(profile), to: observed });
             for ((state, skill), told) in counted::counted(&self.last, Some(&agent)) {
                 let truth = truth.iter().find(|t| {
                     t.agent == agent && t.state == state && t.skill.unwrap_or("") == skill

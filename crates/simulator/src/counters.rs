@@ -1,63 +1,112 @@
-//! What was asked of the simulator, for tests and for the curious.
+//! What the simulator was asked so far.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use cxone_core::time::Timestamp;
 
-use super::endpoint::ApiEndpoint;
-use super::faults::RequestFault;
+use crate::faults::RequestFault;
 
-/// The span that the quota speaks of.
-pub(super) const MINUTE: Duration = Duration::from_secs(60);
+/// The span of the quota.
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
-/// How many of the newest submits, and of the newest calls, are kept with their times.
-const KEPT: usize = 100_000;
+/// How many of the newest submits, and of the newest calls, are kept.
+const MAX_RECORDS: usize = 100_000;
+
+/// An endpoint of one of the simulated APIs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ApiEndpoint {
+    /// `POST /oauth/token`.
+    Token,
+    /// `POST /api/v2/reports`.
+    Submit,
+    /// `GET /api/v2/reports/{id}`.
+    Poll,
+    /// `GET /.well-known/openid-configuration` and `GET /.well-known/cxone-configuration`.
+    Discovery,
+    /// `POST /auth/token` and `POST /authentication/v1/token/access-key`.
+    SignIn,
+    /// `GET …/agents/states`.
+    States,
+    /// `GET …/agents/state-history`.
+    History,
+    /// `GET …/agents/{id}/state-history` and its older name.
+    AgentHistory,
+    /// `GET …/unavailable-codes`.
+    Codes,
+    /// `GET …/skills/activity`.
+    Skills,
+    /// `GET …/agents` and `GET …/business-unit`.
+    Directory,
+    /// Anything else.
+    Other,
+}
+
+impl ApiEndpoint {
+    /// Whether it is a call of the platform API that needs a token.
+    #[must_use]
+    pub const fn is_platform_call(self) -> bool {
+        match self {
+            Self::States
+            | Self::History
+            | Self::AgentHistory
+            | Self::Codes
+            | Self::Skills
+            | Self::Directory => true,
+            Self::Token
+            | Self::Submit
+            | Self::Poll
+            | Self::Discovery
+            | Self::SignIn
+            | Self::Other => false,
+        }
+    }
+}
 
 /// One request to submit a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubmitRecord {
-    /// When it came.
+    /// When it arrived.
     pub at: Timestamp,
-    /// Whether a job was made; also when the answer that said so was lost on the way.
+    /// Whether a job was created, even if the answer was lost on the way.
     pub accepted: bool,
 }
 
-/// One call of the platform's API, tokens and discovery left out.
+/// One call of the platform API, tokens and discovery left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallRecord {
-    /// When it came.
+    /// When it arrived.
     pub at: Timestamp,
-    /// What it was addressed to.
+    /// Its endpoint.
     pub endpoint: ApiEndpoint,
 }
 
-/// What was asked so far.
+/// Requests and faults so far.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// The newest submits, 100,000 at most, the oldest first.
     pub submits: VecDeque<SubmitRecord>,
-    /// Submits that became a job.
+    /// Submits that were accepted.
     pub accepted: u64,
-    /// Submits that did not, whatever the reason.
+    /// Submits that were rejected, for any reason.
     pub rejected: u64,
-    /// Submits that were refused because the minute was full.
+    /// Submits that were rejected because the quota was used up.
     pub over_quota: u64,
-    /// The most submits that became a job in any 60 s.
+    /// The most submits that were accepted in any 60 s.
     pub max_accepted_per_minute: usize,
     /// The most submits, accepted or rejected, in any 60 s.
     pub max_submits_per_minute: usize,
-    /// Tokens that were handed out.
+    /// Tokens issued.
     pub tokens_issued: u64,
-    /// Requests by what they were addressed to.
+    /// Requests by endpoint.
     pub requests: BTreeMap<ApiEndpoint, u64>,
-    /// Faults that happened to requests and jobs.
+    /// Faults of requests and jobs.
     pub faults: BTreeMap<RequestFault, u64>,
-    /// The newest calls of the platform's API, 100,000 at most, the oldest first.
+    /// The newest calls of the platform API, 100,000 at most, the oldest first.
     pub calls: VecDeque<CallRecord>,
     /// The most of them in any 60 s.
     pub max_calls_per_minute: usize,
-    /// Calls of the platform's API that were refused because the minute was full.
+    /// Calls of the platform API that were rejected because the quota was used up.
     pub calls_over_quota: u64,
     last_minute: RollingMinute,
     accepted_in_last_minute: RollingMinute,
@@ -65,20 +114,20 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// How many requests were addressed to `endpoint`.
+    /// Requests to `endpoint`.
     #[must_use]
     pub fn requests_to(&self, endpoint: ApiEndpoint) -> u64 {
         self.requests.get(&endpoint).copied().unwrap_or(0)
     }
 
-    /// How often `fault` happened.
+    /// How often `fault` occurred.
     #[must_use]
     pub fn fault_count(&self, fault: RequestFault) -> u64 {
         self.faults.get(&fault).copied().unwrap_or(0)
     }
 
     /// How long until another job may be accepted; `None` when one may be now.
-    pub(super) fn wait_for_quota(
+    pub(crate) fn wait_for_quota(
         &mut self,
         now: Timestamp,
         jobs_per_minute: usize,
@@ -91,9 +140,9 @@ impl Counters {
         Some(accepted.front().map_or(MINUTE, |oldest| oldest.plus(MINUTE).since(now)))
     }
 
-    /// Takes note of a call of the platform's API: how many there were in the last 60 s, with it.
-    pub(super) fn called(&mut self, call: CallRecord) -> usize {
-        if self.calls.len() == KEPT {
+    /// Records a call of the platform API; returns the number of calls in the last 60 s.
+    pub(crate) fn called(&mut self, call: CallRecord) -> usize {
+        if self.calls.len() == MAX_RECORDS {
             self.calls.pop_front();
         }
         self.calls.push_back(call);
@@ -102,8 +151,8 @@ impl Counters {
         calls
     }
 
-    pub(super) fn submitted(&mut self, submit: SubmitRecord) {
-        if self.submits.len() == KEPT {
+    pub(crate) fn submitted(&mut self, submit: SubmitRecord) {
+        if self.submits.len() == MAX_RECORDS {
             self.submits.pop_front();
         }
         self.submits.push_back(submit);
@@ -119,12 +168,12 @@ impl Counters {
     }
 }
 
-/// Moments of the last 60 s: a moment is out when 60 s have passed.
+/// The moments of the last 60 s.
 #[derive(Clone, Debug, Default)]
 struct RollingMinute(VecDeque<Timestamp>);
 
 impl RollingMinute {
-    /// Adds `now` and tells how many there are.
+    /// Adds `now` and returns how many there are.
     fn add(&mut self, now: Timestamp) -> usize {
         self.forget_before(now);
         self.0.push_back(now);

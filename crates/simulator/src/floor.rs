@@ -1,6 +1,6 @@
 //! The agents of a seed and where they are when: a pure function of seed and time.
 
-mod day;
+mod shift;
 mod totals;
 mod visit;
 
@@ -9,56 +9,56 @@ use std::sync::Arc;
 
 use cxone_core::time::{Timestamp, Window};
 
-use super::random::{Random, hash};
+use crate::random::{RandomStream, hash};
 pub use totals::ActualTotals;
 pub use visit::{AgentState, Visit, VisitPosition};
 
-/// The skills that agents have one to three of.
-pub(super) const SKILLS: [&str; 4] = ["English Support", "German Support", "Sales", "Billing"];
+/// All skills; an agent has one to three of them.
+pub(crate) const SKILLS: [&str; 4] = ["English Support", "German Support", "Sales", "Billing"];
 
 /// How many teams the agents belong to.
-pub(super) const TEAMS: u32 = 4;
+pub(crate) const TEAMS: u32 = 4;
 
-/// What a floor follows from.
+/// What determines a floor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FloorOptions {
-    /// Everything that looks like chance follows from it.
+    /// All chance follows from it.
     pub seed: u64,
-    /// How many agents there are. From three on, somebody who forgets to end Wrap-up is at work at
-    /// any moment.
+    /// How many agents there are. From three on, one who forgets to end Wrap-up is at work at any
+    /// moment.
     pub agents: u32,
-    /// How many times faster than in life agents change state. Shifts keep their length.
+    /// How many times faster than real agents these change state. Shifts keep their length.
     pub pace: NonZeroU32,
 }
 
 impl Default for FloorOptions {
-    /// Thirty agents at the pace of life.
+    /// Thirty agents at the pace of real ones.
     fn default() -> Self {
         Self { seed: 1, agents: 30, pace: NonZeroU32::MIN }
     }
 }
 
-/// Who an agent is.
+/// An agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentProfile {
-    /// The place among the agents, from 0.
+    /// The index among the agents, from 0.
     pub index: u32,
     /// The internal id, `user-001` and so on.
     pub id: String,
-    /// The name that is shown, `Agent 001` and so on.
+    /// The display name, `Agent 001` and so on.
     pub name: String,
     /// The id of the team, `team-1` and so on.
     pub team: String,
-    /// The skills; never none.
+    /// The skills, at least one.
     pub skills: Vec<&'static str>,
-    /// In how many of a thousand calls the agent forgets to end Wrap-up. At 1000 pauses are spent
-    /// there as well.
+    /// In how many of a thousand calls the agent forgets to end Wrap-up. At 1000 the agent also
+    /// spends the breaks there.
     pub forgets_per_mille: u64,
-    /// Whether the agent is in the state Logout between shifts, or in none.
+    /// Whether the agent is in the state Logout between shifts, else in none.
     pub has_logout_state: bool,
 }
 
-/// The contact centre's floor.
+/// The contact centre.
 #[derive(Clone, Debug)]
 pub struct Floor {
     options: FloorOptions,
@@ -75,7 +75,7 @@ impl Floor {
         Self { options, agents }
     }
 
-    /// What it follows from.
+    /// What determines it.
     #[must_use]
     pub fn options(&self) -> FloorOptions {
         self.options
@@ -87,29 +87,24 @@ impl Floor {
     }
 
     /// The visits of the agent at `index` that touch `window`, sorted by start, with their true
-    /// starts and ends, in the future too; none when there is no such agent. Costs time in
-    /// proportion to the window, but at least a shift.
+    /// starts and ends, even future ones. The cost is proportional to the window, at least a shift.
     #[must_use]
     pub fn visits(&self, index: usize, window: Window) -> Vec<Visit> {
-        self.agents.get(index).map_or_else(Vec::new, |agent| {
-            day::visits(self.options, agent, window, agent.has_logout_state)
-        })
+        let Some(agent) = self.agents.get(index) else { return Vec::new() };
+        shift::visits(self.options, agent, window, agent.has_logout_state)
     }
 
-    /// The agent's stays that touch `window`, sorted by start, with their true starts and ends: as
-    /// [`Floor::visits`], but being in one state on several skills at once is one stay, on no
-    /// skill; and between shifts everybody is in Logout.
+    /// The same visits as the platform API reports them: ready on several skills is one visit on
+    /// no skill, and between shifts everybody is in Logout.
     #[must_use]
     pub fn platform_visits(&self, index: usize, window: Window) -> Vec<Visit> {
-        let mut stays = self
-            .agents
-            .get(index)
-            .map_or_else(Vec::new, |agent| day::visits(self.options, agent, window, true));
-        for stay in stays.iter_mut().filter(|stay| stay.state == AgentState::Ready) {
-            stay.skill = None;
+        let Some(agent) = self.agents.get(index) else { return Vec::new() };
+        let mut visits = shift::visits(self.options, agent, window, true);
+        for visit in visits.iter_mut().filter(|visit| visit.state == AgentState::Ready) {
+            visit.skill = None;
         }
-        stays.dedup_by_key(|stay| stay.position);
-        stays
+        visits.dedup_by_key(|visit| visit.position);
+        visits
     }
 
     /// Who is where at `moment`: the visits that began at or before it and end after it, by agent.
@@ -125,7 +120,7 @@ impl Floor {
 
 impl AgentProfile {
     fn new(seed: u64, index: u32) -> Self {
-        let mut random = Random::new(seed, &[hash(0, &[u64::from(index)]), 1]);
+        let mut random = RandomStream::new(seed, &[hash(0, &[u64::from(index)]), 1]);
         let mut skills = Vec::new();
         for _ in 0..random.pick(&[1, 1, 2, 2, 3]) {
             let skill = random.pick(&SKILLS);
@@ -134,7 +129,7 @@ impl AgentProfile {
             }
         }
         let forgets_per_mille = match index {
-            0..day::ROUND_THE_CLOCK => 1000,
+            0..shift::ROUND_THE_CLOCK => 1000,
             _ if index % 5 == 4 => 400,
             _ => 15,
         };

@@ -1,31 +1,54 @@
-//! A simulated contact centre with CXone's APIs in front of it, for trying things out and for
-//! tests.
+//! A simulated contact centre with CXone's APIs in front of it: to try the exporter without a
+//! tenant, and to test it against a tenant whose every agent and failure is known.
 //!
-//! [`Floor`] says who is where when, as a pure function of a seed and the time; [`Floor::truth`]
-//! adds it up. [`Simulator`] is the Reporting API and beside it the platform's API, which tell of
-//! the same floor: it enforces quota, token life and strict requests, and makes the [`Faults`] that
-//! it is asked for. It reads no clock and opens no socket: now is an argument, and an [`Answer`]
-//! says how it is to be delivered. It has its own idea of the API's bodies and knows nothing of the
-//! client.
+//! - [`Floor`] is the contact centre: who is in which state when, as a pure function of a seed and
+//!   the time. [`Floor::actual_totals`] adds it up, as the reference for exact counts.
+//! - [`Simulator`] is the tenant: it answers requests of the Reporting API and of the platform API,
+//!   both about the same floor. It enforces the quota, token lifetimes and strict requests.
+//! - [`Faults`] are what goes wrong on purpose: failing requests, late and revised rows, and valid
+//!   answers in unusual forms. Chance follows from the seed, so every run is the same.
+//!
+//! The crate opens no socket and reads no clock: the time of a request is an argument, and a
+//! [`SimulatedResponse`] says how it should be delivered. It has its own wire types and shares no
+//! code with the client, so a misreading of the API in one of them shows.
+//!
+//! ```
+//! use cxone_core::time::{Timestamp, Window};
+//! use cxone_simulator::{Faults, Simulator, SimulatorOptions};
+//!
+//! let faults: Faults = "throttle=0.1,late=0.5,late-by=2m".parse()?;
+//! let simulator = Simulator::new(SimulatorOptions { agents: 3, faults, ..Default::default() });
+//!
+//! let now = Timestamp::from_millis(1_698_393_600_000);
+//! let request = http::Request::get("/api/v2/reports/job-1").body(Default::default())?;
+//! let answer = simulator.handle(now, &request);
+//! assert_eq!(answer.response.status(), 401, "without a token nothing is reported");
+//!
+//! let day = Window { from: Timestamp::from_millis(now.millis() - 24 * 3_600_000), to: now };
+//! assert!(simulator.floor().actual_totals(day).iter().any(|total| total.state == "Wrap-up"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
-mod api;
 mod counters;
-mod dates;
-mod endpoint;
 mod faults;
 mod floor;
+mod named;
+mod oauth;
 mod platform;
 mod random;
-mod retelling;
-mod rows;
-mod wire;
+mod reported_visit;
+mod reports;
+mod response;
+mod rewrite;
+mod simulator;
 
-pub use api::{Delivery, SimulatedResponse, Simulator, SimulatorOptions};
-pub use counters::{CallRecord, Counters, SubmitRecord};
-pub use endpoint::ApiEndpoint;
+pub use counters::{ApiEndpoint, CallRecord, Counters, SubmitRecord};
 pub use faults::{Faults, FaultsError, Injection, Quirk, RequestFault, RowFault};
 pub use floor::{
     ActualTotals, AgentProfile, AgentState, Floor, FloorOptions, Visit, VisitPosition,
 };
-pub use platform::{HistoryRows, UnknownHistoryRows};
-pub use rows::{OpenEnd, ReportRows, UnknownReportRows};
+pub use named::UnknownName;
+pub use platform::HistoryRows;
+pub use reports::{OpenEnd, ReportRows};
+pub use response::{Delivery, SimulatedResponse};
+pub use simulator::{Simulator, SimulatorOptions};

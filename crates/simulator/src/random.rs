@@ -5,35 +5,35 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A stream of numbers (splitmix64).
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct RandomStream(u64);
 
-impl Random {
-    /// The stream of `seed` and what it is for.
-    pub(super) fn new(seed: u64, purpose: &[u64]) -> Self {
+impl RandomStream {
+    /// The stream of `seed` for `purpose`.
+    pub(crate) fn new(seed: u64, purpose: &[u64]) -> Self {
         Self(hash(seed, purpose))
     }
 
     /// The next number.
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GOLDEN);
         finish(self.0)
     }
 
-    /// The next number in `[low, high)`; `low` when there is none.
-    pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
+    /// The next number in `[low, high)`; `low` if that is empty.
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % high.saturating_sub(low).max(1)
     }
 
-    /// Whether a thing happens that happens `per_mille` times in a thousand.
-    pub(super) fn chance(&mut self, per_mille: u64) -> bool {
+    /// True `per_mille` times in a thousand.
+    pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
         self.next() % 1000 < per_mille
     }
 
     /// One of `choices`.
     ///
     /// # Panics
-    /// When there is nothing to choose from.
-    pub(super) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+    /// If there are no choices.
+    pub(crate) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         let count = u64::try_from(choices.len()).expect("a list's length fits 64 bits");
         let index = usize::try_from(self.between(0, count)).expect("below the list's length");
         choices[index]
@@ -41,21 +41,21 @@ impl Random {
 }
 
 /// A number that follows from `seed` and `parts`, in their order.
-pub(super) fn hash(seed: u64, parts: &[u64]) -> u64 {
+pub(crate) fn hash(seed: u64, parts: &[u64]) -> u64 {
     parts.iter().fold(finish(seed.wrapping_add(GOLDEN)), |hash, &part| {
         finish(hash.rotate_left(23) ^ finish(part.wrapping_add(GOLDEN)))
     })
 }
 
 /// A number that follows from `text` (FNV-1a).
-pub(super) fn hash_text(text: &str) -> u64 {
+pub(crate) fn hash_text(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-/// `number` as a share: in `[0, 1)`.
-pub(super) fn share(number: u64) -> f64 {
+/// `number` as a share in `[0, 1)`.
+pub(crate) fn share(number: u64) -> f64 {
     const STEPS: f64 = 9_007_199_254_740_992.0;
     (number >> 11) as f64 / STEPS
 }
@@ -74,20 +74,20 @@ mod tests {
     #[test]
     fn a_stream_follows_from_its_seed_and_purpose_alone() {
         let first: Vec<u64> = std::iter::repeat_with({
-            let mut random = Random::new(7, &[1, 2]);
+            let mut random = RandomStream::new(7, &[1, 2]);
             move || random.next()
         })
         .take(5)
         .collect();
-        let mut again = Random::new(7, &[1, 2]);
+        let mut again = RandomStream::new(7, &[1, 2]);
         assert!(first.iter().all(|&number| number == again.next()));
-        assert_ne!(first[0], Random::new(7, &[2, 1]).next());
-        assert_ne!(first[0], Random::new(8, &[1, 2]).next());
+        assert_ne!(first[0], RandomStream::new(7, &[2, 1]).next());
+        assert_ne!(first[0], RandomStream::new(8, &[1, 2]).next());
     }
 
     #[test]
     fn shares_are_spread_evenly_below_one() {
-        let mut random = Random::new(1, &[]);
+        let mut random = RandomStream::new(1, &[]);
         let shares: Vec<f64> = (0..10_000).map(|_| share(random.next())).collect();
         assert!(shares.iter().all(|share| (0.0..1.0).contains(share)));
         let below_a_tenth = shares.iter().filter(|&&share| share < 0.1).count();

@@ -25,7 +25,7 @@ fn all(floor: &Floor, window: Window) -> Vec<Visit> {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_floor_and_another_seed_another_one() {
+fn the_same_seed_gives_the_same_floor_and_another_seed_another() {
     let day = window(MORNING, MORNING + 24 * HOUR);
     assert_eq!(all(&floor(7, 12, 1), day), all(&floor(7, 12, 1), day));
     assert_ne!(all(&floor(7, 12, 1), day), all(&floor(8, 12, 1), day));
@@ -54,7 +54,7 @@ fn windows_compose() {
 }
 
 #[test]
-fn a_window_at_any_edge_of_a_visit_holds_what_touches_it() {
+fn a_window_at_any_edge_of_a_visit_contains_what_touches_it() {
     let floor = floor(5, 6, 1);
     let around = floor.visits(4, window(MORNING - 100 * HOUR, MORNING + 100 * HOUR));
     for visit in around.iter().filter(|visit| {
@@ -72,7 +72,7 @@ fn a_window_at_any_edge_of_a_visit_holds_what_touches_it() {
 }
 
 #[test]
-fn an_agents_days_have_no_holes_while_at_work_and_one_state_at_a_time() {
+fn an_agents_shifts_have_no_gaps_and_one_state_at_a_time() {
     let floor = floor(11, 20, 1);
     for agent in floor.agents() {
         let visits = floor.visits(agent.index as usize, window(MORNING, MORNING + 7 * 24 * HOUR));
@@ -103,7 +103,7 @@ fn no_two_visits_share_agent_state_skill_and_start() {
 }
 
 #[test]
-fn a_day_shows_every_shape_that_a_reader_must_cope_with() {
+fn a_day_has_every_shape_of_visit() {
     let visits = all(&floor(2, 30, 1), window(MORNING, MORNING + 24 * HOUR));
     let states: BTreeSet<_> = visits.iter().map(|visit| visit.state).collect();
     assert_eq!(states.len(), 9, "{states:?}");
@@ -128,7 +128,7 @@ fn a_day_shows_every_shape_that_a_reader_must_cope_with() {
 }
 
 #[test]
-fn somebody_is_stuck_in_wrap_up_at_the_pace_of_life() {
+fn somebody_is_stuck_in_wrap_up_at_the_pace_of_real_agents() {
     let day = window(MORNING, MORNING + 24 * HOUR);
     let is_stuck = |visit: &&Visit| {
         visit.state == AgentState::WrapUp && visit.end.since(visit.start) > Duration::from_mins(8)
@@ -141,7 +141,7 @@ fn somebody_is_stuck_in_wrap_up_at_the_pace_of_life() {
 }
 
 #[test]
-fn at_any_moment_somebody_is_past_a_minute_of_wrap_up_within_two_minutes() {
+fn somebody_exceeds_a_minute_of_wrap_up_at_least_every_two_minutes() {
     for (seed, agents, pace) in [(1, 3, 10), (2, 12, 5), (3, 30, 10)] {
         let floor = floor(seed, agents, pace);
         let (from, to) = (MORNING, MORNING + 8 * 24 * HOUR);
@@ -182,7 +182,7 @@ fn a_fast_floor_changes_within_seconds_at_any_hour() {
 }
 
 #[test]
-fn who_is_where_agrees_with_the_visits() {
+fn current_visits_agree_with_all_visits() {
     let floor = floor(4, 12, 1);
     let moment = at(MORNING + 123_456);
     let here = floor.at(moment);
@@ -195,58 +195,58 @@ fn who_is_where_agrees_with_the_visits() {
 }
 
 #[test]
-fn truth_is_the_naive_sum_of_the_visits() {
+fn actual_totals_are_the_naive_sums_of_the_visits() {
     let floor = floor(9, 8, 2);
-    let asked = window(MORNING + 1234, MORNING + 9 * HOUR + 77);
-    let truths = floor.actual_totals(asked);
-    // Every visit of the days around is looked at, one by one and without the floor's own idea of
+    let span = window(MORNING + 1234, MORNING + 9 * HOUR + 77);
+    let totals = floor.actual_totals(span);
+    // Every visit of the days around is compared, one by one and without the floor's own rule for
     // what touches a window.
     let around = all(&floor, window(MORNING - 120 * HOUR, MORNING + 120 * HOUR));
     let mut entries = 0;
     for agent in floor.agents() {
         let mut spent = 0;
-        for truth in truths.iter().filter(|truth| truth.agent == agent.id) {
+        for total in totals.iter().filter(|total| total.agent == agent.id) {
             let same = |visit: &&Visit| {
                 visit.agent.id == agent.id
-                    && visit.state.name() == truth.state
-                    && visit.skill == truth.skill
+                    && visit.state.name() == total.state
+                    && visit.skill == total.skill
             };
             let of_label: Vec<_> = around.iter().filter(same).collect();
             let began = of_label
                 .iter()
-                .filter(|visit| asked.from <= visit.start && visit.start < asked.to)
+                .filter(|visit| span.from <= visit.start && visit.start < span.to)
                 .count();
             let millis: i64 = of_label
                 .iter()
                 .map(|visit| {
-                    (visit.end.millis().min(asked.to.millis())
-                        - visit.start.millis().max(asked.from.millis()))
+                    (visit.end.millis().min(span.to.millis())
+                        - visit.start.millis().max(span.from.millis()))
                     .max(0)
                 })
                 .sum();
             assert_eq!(
-                (truth.entries, truth.millis),
+                (total.entries, total.millis),
                 (began as u64, millis.cast_unsigned()),
-                "{truth:?}"
+                "{total:?}"
             );
             entries += began;
-            spent += truth.millis;
+            spent += total.millis;
         }
-        assert!(spent > 0 || !agent.has_logout_state, "{} was somewhere", agent.id);
+        assert!(spent > 0 || !agent.has_logout_state, "{} had a state", agent.id);
     }
     assert_eq!(
         entries,
-        around.iter().filter(|visit| asked.contains(visit.start)).count(),
-        "nothing is left out"
+        around.iter().filter(|visit| span.contains(visit.start)).count(),
+        "nothing is missing"
     );
 }
 
 #[test]
-fn truths_of_neighbouring_windows_add_up() {
+fn actual_totals_of_adjacent_windows_add_up() {
     let floor = floor(9, 5, 1);
     let (a, b, c) = (MORNING, MORNING + 3 * HOUR + 5, MORNING + 20 * HOUR);
-    let sum = |truths: Vec<super::super::ActualTotals>| {
-        truths.iter().fold((0, 0), |sum, one| (sum.0 + one.entries, sum.1 + one.millis))
+    let sum = |totals: Vec<super::super::ActualTotals>| {
+        totals.iter().fold((0, 0), |sum, one| (sum.0 + one.entries, sum.1 + one.millis))
     };
     let (first, second) =
         (sum(floor.actual_totals(window(a, b))), sum(floor.actual_totals(window(b, c))));

@@ -1,37 +1,37 @@
-//! An agent's stay in one state.
+//! States, and visits to them.
 
 use std::sync::Arc;
 
 use cxone_core::time::{Timestamp, Window};
 
-use super::super::random::{hash, hash_text};
 use super::AgentProfile;
+use crate::random::{hash, hash_text};
 
-/// What an agent does.
+/// The state of an agent, in the terms of the Reporting API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AgentState {
     /// A shift begins.
     Login,
-    /// Waits for a call, on one or several skills.
+    /// Waits for a call on one or several skills.
     Ready,
-    /// Was called.
+    /// On an inbound call.
     InboundCall,
-    /// Calls.
+    /// On an outbound call.
     OutboundCall,
-    /// Writes up the last call.
+    /// After-call work.
     WrapUp,
-    /// A short pause.
+    /// A short break.
     Break,
-    /// The long pause.
+    /// The long break.
     Lunch,
-    /// Learns.
+    /// In a training.
     Training,
     /// A shift ended.
     Logout,
 }
 
 impl AgentState {
-    /// The name that the API tells.
+    /// Its name in the Reporting API.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl AgentState {
         }
     }
 
-    /// The id that the API tells.
+    /// Its id in the Reporting API.
     #[must_use]
     pub const fn id(self) -> &'static str {
         match self {
@@ -64,17 +64,18 @@ impl AgentState {
     }
 }
 
-/// Which of an agent's stays it is. To be in one state on several skills at once is one stay.
+/// The position of a visit in its agent's history. Visits to one state on several skills at once
+/// share theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VisitPosition {
-    /// The shift, or the rest after it: later ones have higher numbers.
+    /// The shift, or the time after it: later ones have higher numbers.
     pub session: i64,
-    /// The place within it, from 0.
+    /// The index within it, from 0.
     pub index: u32,
 }
 
-/// An agent's stay in one state, on one skill: `[start, end)`. Being ready on several skills at
-/// once is one visit a skill.
+/// An agent's time in one state on one skill: `[start, end)`. Being ready on several skills is one
+/// visit per skill.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visit {
     /// Who.
@@ -83,23 +84,23 @@ pub struct Visit {
     pub state: AgentState,
     /// On which skill.
     pub skill: Option<&'static str>,
-    /// The first millisecond of it.
+    /// Its first millisecond.
     pub start: Timestamp,
-    /// The first millisecond after it; the start, for a visit of no length.
+    /// The first millisecond after it; the start, if it has no length.
     pub end: Timestamp,
-    /// Which of the agent's stays it belongs to.
+    /// Where it is in the agent's history.
     pub position: VisitPosition,
 }
 
 impl Visit {
-    /// Whether a part of it lies in `window`, or its start when it has no length.
+    /// Whether a part of it lies in `window`, or its start if it has no length.
     #[must_use]
     pub fn touches(&self, window: Window) -> bool {
         self.start < window.to && (self.end > window.from || self.start >= window.from)
     }
 
-    /// A number that tells it from all other visits, for what follows from `seed`.
-    pub(in super::super) fn key(&self, seed: u64) -> u64 {
+    /// A number that identifies it, for what follows from `seed`.
+    pub(crate) fn key(&self, seed: u64) -> u64 {
         let skill = self.skill.map_or(0, hash_text);
         hash(
             seed,

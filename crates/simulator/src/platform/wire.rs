@@ -1,9 +1,9 @@
-//! The platform's rows, as the simulator writes them. What is `None` is told as `null`.
+//! The rows of the platform API, as the simulator writes them. `None` becomes `null`.
 
 use serde::Serialize;
 
-/// The fields of rows that say nothing about who was where when: a reader must do without them.
-pub(in super::super) const SPARE: [&str; 16] = [
+/// The fields of rows that a client must not rely on.
+pub(super) const OPTIONAL_FIELDS: [&str; 16] = [
     "agentStateName",
     "contactId",
     "emailAddress",
@@ -25,7 +25,7 @@ pub(in super::super) const SPARE: [&str; 16] = [
 /// An element of `agentStates`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(in super::super) struct LiveRow<'a> {
+pub(super) struct AgentStateRow<'a> {
     pub(super) agent_id: i64,
     pub(super) agent_state_id: i64,
     pub(super) agent_state_name: &'static str,
@@ -54,7 +54,7 @@ pub(in super::super) struct LiveRow<'a> {
 /// An element of `agentStateHistory`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(in super::super) struct PastRow {
+pub(super) struct HistoryRow {
     pub(super) state_index: u32,
     pub(super) start_date: String,
     pub(super) agent_id: i64,
@@ -68,7 +68,7 @@ pub(in super::super) struct PastRow {
     pub(super) media_type_name: Option<&'static str>,
     pub(super) out_state_id: Option<i64>,
     pub(super) out_state_description: Option<&'static str>,
-    pub(super) duration: Option<Length>,
+    pub(super) duration: Option<RowDuration>,
     pub(super) is_outbound: bool,
     pub(super) team_id: i64,
 }
@@ -76,17 +76,17 @@ pub(in super::super) struct PastRow {
 /// `duration` of a row.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(in super::super) enum Length {
-    /// In the form of ISO 8601.
+pub(super) enum RowDuration {
+    /// In ISO 8601.
     Iso(String),
     /// In seconds.
     Seconds(f64),
 }
 
 /// An element of `unavailableCodes`.
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(in super::super) struct Code {
+pub(super) struct UnavailableCode {
     pub(super) id: i64,
     pub(super) name: &'static str,
     pub(super) is_active: bool,
@@ -98,7 +98,7 @@ pub(in super::super) struct Code {
 /// An element of `skillActivity`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(in super::super) struct Activity {
+pub(super) struct SkillActivityRow {
     pub(super) server_time: String,
     pub(super) skill_id: Option<i64>,
     pub(super) skill_name: &'static str,
@@ -125,14 +125,14 @@ pub(in super::super) struct Activity {
 /// An element of `agents`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(in super::super) struct Person<'a> {
-    pub(in super::super) agent_id: i64,
-    pub(in super::super) user_id: &'a str,
-    pub(in super::super) user_name: String,
-    pub(in super::super) first_name: &'static str,
-    pub(in super::super) last_name: String,
-    pub(in super::super) email_address: String,
-    pub(in super::super) team_id: i64,
-    pub(in super::super) team_name: &'a str,
-    pub(in super::super) is_active: bool,
+pub(super) struct AgentRow<'a> {
+    pub(super) agent_id: i64,
+    pub(super) user_id: &'a str,
+    pub(super) user_name: String,
+    pub(super) first_name: &'static str,
+    pub(super) last_name: String,
+    pub(super) email_address: String,
+    pub(super) team_id: i64,
+    pub(super) team_name: &'a str,
+    pub(super) is_active: bool,
 }

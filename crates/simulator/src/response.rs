@@ -1,4 +1,4 @@
-//! Answers, and how they reach whoever asked, or do not.
+//! Answers, and how they are delivered.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,23 +6,23 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
+use serde_json::json;
 
 use cxone_core::time::Timestamp;
 
-use super::super::faults::{Faults, RequestFault};
-use super::super::wire::Refusal;
+use crate::faults::{Faults, RequestFault};
 
-/// The last second that an HTTP date can tell: the end of the year 9999.
+/// The last second that an HTTP date can express: the end of the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// An answer for the wire.
+/// The answer to one request, and how to deliver it.
 #[derive(Clone, Debug)]
 pub struct SimulatedResponse {
-    /// The whole answer; its `Content-Length` is that of the whole body.
+    /// The whole answer. Its `Content-Length` is that of the whole body.
     pub response: Response<Bytes>,
-    /// How long to wait before anything of it is sent.
+    /// How long to wait before sending anything.
     pub delay: Duration,
-    /// How much of it is sent.
+    /// How much to send.
     pub delivery: Delivery,
 }
 
@@ -31,34 +31,33 @@ pub struct SimulatedResponse {
 pub enum Delivery {
     /// All of it.
     Whole,
-    /// The head and this many bytes of the body, fewer than announced; then the connection is
-    /// closed.
+    /// The head and this many bytes of the body, fewer than announced; then the connection closes.
     CutAfter(usize),
-    /// Nothing: the connection is closed.
+    /// Nothing: the connection closes.
     Dropped,
 }
 
-/// An answer that knows nothing of delivery.
-pub(super) struct Reply {
+/// An answer of one of the APIs, before faults of its delivery.
+pub(crate) struct ApiReply {
     status: StatusCode,
     body: Vec<u8>,
     content_type: &'static str,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Reply {
-    pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Self {
+impl ApiReply {
+    pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Self {
         let body = serde_json::to_vec(body)
             .expect("the simulator's own bodies have string keys and finite numbers only");
         Self { status, body, content_type: "application/json", headers: Vec::new() }
     }
 
-    pub(super) fn refusal(status: StatusCode, error: &str, message: &str) -> Self {
-        Self::json(status, &Refusal { error, message })
+    /// An error of the Reporting API.
+    pub(crate) fn error(status: StatusCode, error: &str, message: &str) -> Self {
+        Self::json(status, &json!({"error": error, "message": message}))
     }
 
-    /// Without a body.
-    pub(super) fn empty(status: StatusCode) -> Self {
+    pub(crate) fn empty(status: StatusCode) -> Self {
         Self { status, body: Vec::new(), content_type: "", headers: Vec::new() }
     }
 
@@ -67,68 +66,63 @@ impl Reply {
         Self { status, body, content_type: "text/html", headers: Vec::new() }
     }
 
-    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 }
 
 /// 405, with the method that is allowed.
-pub(super) fn method_not_allowed(allowed: &'static str) -> Reply {
-    Reply::refusal(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "This path does not know that method.",
-    )
-    .with(ALLOW, HeaderValue::from_static(allowed))
+pub(crate) fn method_not_allowed(allowed: &'static str) -> ApiReply {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    ApiReply::error(status, "method_not_allowed", "This path does not support the method.")
+        .with(ALLOW, HeaderValue::from_static(allowed))
 }
 
 /// 401 of submit and poll.
-pub(super) fn unauthorized() -> Reply {
-    Reply::refusal(
-        StatusCode::UNAUTHORIZED,
-        "unauthorized",
-        "The token is missing, unknown, expired or revoked.",
-    )
-    .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+pub(crate) fn unauthorized() -> ApiReply {
+    let message = "The token is missing, unknown, expired or revoked.";
+    ApiReply::error(StatusCode::UNAUTHORIZED, "unauthorized", message)
+        .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
 /// 429.
-pub(super) fn throttled(retry_after: Option<HeaderValue>) -> Reply {
-    let reply = Reply::refusal(
-        StatusCode::TOO_MANY_REQUESTS,
-        "too_many_requests",
-        "Too many requests in a short period.",
-    );
-    retry_after.into_iter().fold(reply, |reply, value| reply.with(RETRY_AFTER, value))
+pub(crate) fn throttled(retry_after: Option<HeaderValue>) -> ApiReply {
+    let message = "Too many requests in a short period.";
+    let reply = ApiReply::error(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message);
+    match retry_after {
+        Some(value) => reply.with(RETRY_AFTER, value),
+        None => reply,
+    }
 }
 
-/// One of the four common server errors, as JSON or as a proxy would say it.
-pub(super) fn server_error(chance: u64) -> Reply {
+/// One of the four common server errors, in JSON or as a proxy writes it.
+pub(crate) fn server_error(chance: u64) -> ApiReply {
     let all = [
         StatusCode::INTERNAL_SERVER_ERROR,
         StatusCode::BAD_GATEWAY,
         StatusCode::SERVICE_UNAVAILABLE,
         StatusCode::GATEWAY_TIMEOUT,
     ];
-    let status = all[usize::from(chance.to_le_bytes()[0] % 4)];
-    if chance.to_le_bytes()[1].is_multiple_of(2) {
-        Reply::refusal(status, "server_error", "Something went wrong.")
+    let [first, second, ..] = chance.to_le_bytes();
+    let status = all[usize::from(first % 4)];
+    if second.is_multiple_of(2) {
+        ApiReply::error(status, "server_error", "Something went wrong.")
     } else {
-        Reply::html(status, status.canonical_reason().unwrap_or("Error"))
+        ApiReply::html(status, status.canonical_reason().unwrap_or("Error"))
     }
 }
 
 /// `span` in whole seconds, rounded up.
-pub(super) fn seconds(span: Duration) -> HeaderValue {
+pub(crate) fn seconds(span: Duration) -> HeaderValue {
     HeaderValue::from(span.as_secs() + u64::from(span.subsec_nanos() > 0))
 }
 
-/// `moment` as an HTTP date: the second that it lies in, or with `up` the first whole second not
-/// before it.
-pub(super) fn http_date(moment: Timestamp, up: bool) -> HeaderValue {
+/// `moment` as an HTTP date: the second that contains it, or with `round_up` the first whole second
+/// not before it.
+pub(crate) fn http_date(moment: Timestamp, round_up: bool) -> HeaderValue {
     let millis = u64::try_from(moment.millis()).unwrap_or(0);
-    let seconds = if up { millis.div_ceil(1000) } else { millis / 1000 };
+    let seconds = if round_up { millis.div_ceil(1000) } else { millis / 1000 };
     let text = httpdate::fmt_http_date(
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND)),
     );
@@ -136,18 +130,16 @@ pub(super) fn http_date(moment: Timestamp, up: bool) -> HeaderValue {
 }
 
 /// `reply` as it is sent at `now`, with what `fault` does to it on the way.
-pub(super) fn deliver(
+pub(crate) fn deliver(
     now: Timestamp,
-    reply: Reply,
+    mut reply: ApiReply,
     fault: Option<RequestFault>,
     faults: &Faults,
     chance: u64,
 ) -> SimulatedResponse {
-    let reply = if fault == Some(RequestFault::NotJson) {
-        Reply::html(StatusCode::OK, "Down for maintenance")
-    } else {
-        reply
-    };
+    if fault == Some(RequestFault::NotJson) {
+        reply = ApiReply::html(StatusCode::OK, "Down for maintenance");
+    }
     let length = reply.body.len();
     let mut response = Response::new(Bytes::from(reply.body));
     *response.status_mut() = reply.status;

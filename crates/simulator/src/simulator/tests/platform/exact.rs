@@ -1,34 +1,24 @@
-//! What the platform's API tells is the truth.
+//! The history of the platform API adds up to the actual totals.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::super::super::super::faults::{Quirk, RowFault};
-use super::super::super::super::floor::ActualTotals;
-use super::super::super::super::platform::HistoryRows;
 use super::super::*;
-use super::{all_pages, history};
+use super::{all_pages, history, time};
+use crate::faults::{Quirk, RowFault};
+use crate::floor::ActualTotals;
+use crate::platform::HistoryRows;
 
-/// Counts and milliseconds by agent, state and skill, as the rows of a history tell them, once
+/// Counts and milliseconds by agent, state and skill of the rows of a history, once
 /// each, in `window`.
-fn told(
+fn reported_sums(
     rows: &[Value],
     codes: &[i64],
     window: Window,
 ) -> BTreeMap<(String, String, Option<String>), (u64, u64)> {
     let mut seen = BTreeSet::new();
     let mut sums = BTreeMap::new();
-    let time = |value: &Value| {
-        Timestamp::from_millis(
-            value
-                .as_str()
-                .expect("a time")
-                .parse::<jiff::Timestamp>()
-                .expect("a time")
-                .as_millisecond(),
-        )
-    };
     for row in rows.iter().filter(|row| {
         seen.insert(format!("{} {} {}", row["agentId"], row["agentSessionId"], row["stateIndex"]))
     }) {
@@ -78,7 +68,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn what_the_pages_of_a_history_tell_is_the_truth(
+    fn the_pages_of_a_history_add_up_to_the_actual_totals(
         seed in 0_u64..1000,
         from in -200_000_000_i64..0,
         length in 1_i64..7_200_000,
@@ -96,11 +86,11 @@ proptest! {
         // A week later everything that began in the window has ended.
         let now = at(7 * 24 * 3_600_000);
         let (rows, _) = all_pages(&simulator, now, &history(window.from, window.to), "agentStateHistory");
-        let mut told = told(&rows, &[704], window);
+        let mut reported = reported_sums(&rows, &[704], window);
         if !touching {
-            told.values_mut().for_each(|sums| sums.1 = 0);
-            told.retain(|_, sums| *sums != (0, 0));
+            reported.values_mut().for_each(|sums| sums.1 = 0);
+            reported.retain(|_, sums| *sums != (0, 0));
         }
-        prop_assert_eq!(told, expected_sums(simulator.platform_totals(window), touching));
+        prop_assert_eq!(reported, expected_sums(simulator.floor().platform_totals(window), touching));
     }
 }

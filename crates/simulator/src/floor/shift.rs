@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use cxone_core::time::{Timestamp, Window};
 
-use super::super::random::Random;
 use super::{AgentProfile, AgentState, FloorOptions, Visit, VisitPosition};
+use crate::random::RandomStream;
 
-/// How many agents, the first ones, share the whole day between them and have no days off.
+/// The first agents share the whole day between them and have no days off.
 pub(super) const ROUND_THE_CLOCK: u32 = 3;
 
 const SECOND: i64 = 1000;
@@ -16,9 +16,9 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
 /// The most days from one shift of an agent to the next: two days off between them.
-const LONGEST_REST_DAYS: i64 = 3;
+const MAX_SHIFT_INTERVAL: i64 = 3;
 
-/// From log-in to log-out, in milliseconds since 1970.
+/// From login to logout, in milliseconds since 1970.
 #[derive(Clone, Copy)]
 struct Shift {
     login: i64,
@@ -35,7 +35,7 @@ pub(super) fn visits(
 ) -> Vec<Visit> {
     let (from, to) = (window.from.millis(), window.to.millis());
     let mut visits = Vec::new();
-    for day in from.div_euclid(DAY) - LONGEST_REST_DAYS - 1..=to.div_euclid(DAY) {
+    for day in from.div_euclid(DAY) - MAX_SHIFT_INTERVAL - 1..=to.div_euclid(DAY) {
         let Some(shift) = shift(options, agent, day) else { continue };
         if shift.login >= to {
             break;
@@ -47,7 +47,7 @@ pub(super) fn visits(
                     .filter(|visit| visit.touches(window)),
             );
         }
-        let rest = Visit {
+        let off_duty = Visit {
             agent: Arc::clone(agent),
             state: AgentState::Logout,
             skill: None,
@@ -59,8 +59,8 @@ pub(super) fn visits(
             }),
             position: VisitPosition { session: 2 * day + 1, index: 0 },
         };
-        if rest.touches(window) {
-            visits.push(rest);
+        if off_duty.touches(window) {
+            visits.push(off_duty);
         }
     }
     visits
@@ -84,22 +84,22 @@ fn shift(options: FloorOptions, agent: &AgentProfile, day: i64) -> Option<Shift>
     Some(Shift { login, logout })
 }
 
-/// When the agent comes back after the shift of `day`.
+/// The login after the shift of `day`.
 fn next_login(options: FloorOptions, agent: &AgentProfile, day: i64) -> i64 {
-    (day + 1..=day + LONGEST_REST_DAYS)
+    (day + 1..=day + MAX_SHIFT_INTERVAL)
         .find_map(|later| shift(options, agent, later))
         .expect("nobody has more than two days off in a row")
         .login
 }
 
-/// What is by chance on `day`, for `purpose`.
-fn stream(options: FloorOptions, agent: &AgentProfile, day: i64, purpose: u64) -> Random {
-    Random::new(options.seed, &[u64::from(agent.index), day.cast_unsigned(), purpose])
+/// The random numbers of `day` for `purpose`.
+fn stream(options: FloorOptions, agent: &AgentProfile, day: i64, purpose: u64) -> RandomStream {
+    RandomStream::new(options.seed, &[u64::from(agent.index), day.cast_unsigned(), purpose])
 }
 
-/// The visits from log-in up to log-out.
+/// The visits from login to logout.
 fn at_work(options: FloorOptions, agent: &Arc<AgentProfile>, day: i64, shift: Shift) -> Vec<Visit> {
-    let mut work = Work {
+    let mut work = ShiftBuilder {
         agent,
         random: stream(options, agent, day, 3),
         pace: u64::from(options.pace.get()),
@@ -109,43 +109,42 @@ fn at_work(options: FloorOptions, agent: &Arc<AgentProfile>, day: i64, shift: Sh
         visits: Vec::new(),
     };
     work.log_in();
-    let mut next_pause = work.pause_after(shift.login);
-    let mut pauses =
+    let mut next_break = work.break_after(shift.login);
+    let mut breaks =
         [AgentState::Break, AgentState::Lunch, AgentState::Break, AgentState::Training]
             .into_iter()
             .cycle();
     while work.at < shift.logout {
-        if work.at >= next_pause {
-            let pause = pauses.next().expect("a cycle has no end");
-            work.pause(pause);
-            next_pause = work.pause_after(work.at);
+        if work.at >= next_break {
+            let state = breaks.next().expect("a cycle has no end");
+            work.take_break(state);
+            next_break = work.break_after(work.at);
         }
         work.take_a_call();
     }
     work.visits
 }
 
-/// A shift as it is being lived.
-struct Work<'a> {
+/// A shift, visit by visit.
+struct ShiftBuilder<'a> {
     agent: &'a Arc<AgentProfile>,
-    random: Random,
+    random: RandomStream,
     pace: u64,
     at: i64,
     logout: i64,
-    /// Of the next stay.
+    /// Of the next visit.
     position: VisitPosition,
     visits: Vec<Visit>,
 }
 
-impl Work<'_> {
+impl ShiftBuilder<'_> {
     fn log_in(&mut self) {
         let length = if self.random.chance(700) { 0 } else { self.seconds(2, 9) };
-        self.stay(AgentState::Login, &[None], length);
+        self.visit(AgentState::Login, &[None], length);
     }
 
-    /// When the next pause is due. Who never ends Wrap-up in time spends the pauses there and takes
-    /// none.
-    fn pause_after(&mut self, moment: i64) -> i64 {
+    /// When the next break is due. An agent who never ends Wrap-up in time takes none.
+    fn break_after(&mut self, moment: i64) -> i64 {
         if self.agent.forgets_per_mille == 1000 {
             i64::MAX
         } else {
@@ -153,13 +152,13 @@ impl Work<'_> {
         }
     }
 
-    fn pause(&mut self, state: AgentState) {
+    fn take_break(&mut self, state: AgentState) {
         let length = if state == AgentState::Break {
             self.seconds(8 * 60, 16 * 60)
         } else {
             self.seconds(25 * 60, 40 * 60)
         };
-        self.stay(state, &[None], length);
+        self.visit(state, &[None], length);
     }
 
     /// Ready, a call, and what follows it.
@@ -167,10 +166,10 @@ impl Work<'_> {
         let forgetful = self.agent.forgets_per_mille == 1000;
         let skills: Vec<_> = self.agent.skills.iter().copied().map(Some).collect();
         let ready = if forgetful { self.seconds(5, 50) } else { self.seconds(5, 150) };
-        // Ready again without having been away: two visits to the same state, back to back.
+        // Ready twice in a row: two visits to the same state, back to back.
         let first = if self.random.chance(80) { ready / 2 } else { ready };
         for length in [first, ready - first].into_iter().filter(|&length| length > 0) {
-            self.stay(AgentState::Ready, &skills, length);
+            self.visit(AgentState::Ready, &skills, length);
         }
         let skill = self.random.pick(&skills);
         let call = if self.random.chance(850) {
@@ -179,25 +178,24 @@ impl Work<'_> {
             AgentState::OutboundCall
         };
         let length = if forgetful { self.seconds(30, 120) } else { self.seconds(45, 600) };
-        self.stay(call, &[skill], length);
+        self.visit(call, &[skill], length);
         if self.random.chance(self.agent.forgets_per_mille) {
-            // Two minutes of it keep their length at any pace, so that a limit of a minute is
-            // passed at any pace.
+            // Two minutes of it keep their length, so a limit of one minute is exceeded at any pace.
             let length = 2 * MINUTE + self.seconds(6 * 60, 20 * 60);
-            self.stay(AgentState::WrapUp, &[skill], length);
+            self.visit(AgentState::WrapUp, &[skill], length);
         } else if self.random.chance(930) {
             let length = self.seconds(8, 110);
-            self.stay(AgentState::WrapUp, &[skill], length);
+            self.visit(AgentState::WrapUp, &[skill], length);
         }
     }
 
-    /// From `low` to `high` seconds of life, in milliseconds at this pace.
+    /// Between `low` and `high` seconds of a real agent, in milliseconds at this pace.
     fn seconds(&mut self, low: u64, high: u64) -> i64 {
         millis(self.random.between(low * 1000, high * 1000) / self.pace).max(1)
     }
 
-    /// Stays in `state` for `length`, but not past the shift's end: one visit for each of `skills`.
-    fn stay(&mut self, state: AgentState, skills: &[Option<&'static str>], length: i64) {
+    /// Adds a visit for each of `skills` and moves on by `length`, but not past the shift's end.
+    fn visit(&mut self, state: AgentState, skills: &[Option<&'static str>], length: i64) {
         if self.at >= self.logout {
             return;
         }
@@ -218,7 +216,6 @@ impl Work<'_> {
     }
 }
 
-/// A span below a day, as signed arithmetic wants it.
 fn millis(span: u64) -> i64 {
     i64::try_from(span).expect("spans are far below 2^63 milliseconds")
 }

@@ -1,18 +1,18 @@
-//! Which call a path is, and what a query asks for.
+//! The calls of the platform API, and their parameters.
 
 use bytes::Bytes;
 use http::Request;
 
 use cxone_core::time::Timestamp;
 
-use super::super::super::endpoint::ApiEndpoint;
+use crate::counters::ApiEndpoint;
 
-/// The versions of the API that there are.
+/// The supported versions of the API.
 const VERSIONS: std::ops::RangeInclusive<u32> = 21..=35;
 
-/// A call of the platform's API.
+/// A call of the platform API.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) enum Call<'a> {
+pub(crate) enum PlatformRoute<'a> {
     OpenIdConfiguration,
     TenantConfiguration,
     Token,
@@ -28,10 +28,10 @@ pub(in super::super) enum Call<'a> {
     UnknownVersion,
 }
 
-impl<'a> Call<'a> {
-    /// The call at `path`, if it is one of the platform's. Below the base the case does not matter,
-    /// nor does a slash too many: clients write both.
-    pub(in super::super) fn at(path: &'a str) -> Option<Self> {
+impl<'a> PlatformRoute<'a> {
+    /// The call at `path`, if it is one of the platform API. Below the base, case and repeated
+    /// slashes do not matter: clients write all of them.
+    pub(crate) fn parse(path: &'a str) -> Option<Self> {
         match path {
             "/.well-known/openid-configuration" => return Some(Self::OpenIdConfiguration),
             "/.well-known/cxone-configuration" => return Some(Self::TenantConfiguration),
@@ -40,40 +40,28 @@ impl<'a> Call<'a> {
             _ => {}
         }
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        let is = |part: &str, name: &str| part.eq_ignore_ascii_case(name);
-        let [base, services, version, rest @ ..] = parts.as_slice() else { return None };
-        if !is(base, "incontactapi") || !is(services, "services") {
+        let lower: Vec<String> = parts.iter().map(|part| part.to_ascii_lowercase()).collect();
+        let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
+        let ["incontactapi", "services", version, call @ ..] = lower.as_slice() else {
             return None;
-        }
-        let number = version
-            .strip_prefix(['v', 'V'])
-            .and_then(|number| number.strip_suffix(".0"))
-            .and_then(|number| number.parse().ok());
-        if !number.is_some_and(|number| VERSIONS.contains(&number)) {
+        };
+        let number = version.strip_prefix('v').and_then(|number| number.strip_suffix(".0"));
+        if !number.and_then(|number| number.parse().ok()).is_some_and(|it| VERSIONS.contains(&it)) {
             return Some(Self::UnknownVersion);
         }
-        match rest {
-            [agents] if is(agents, "agents") => Some(Self::Agents),
-            [unit] if is(unit, "business-unit") => Some(Self::BusinessUnit),
-            [codes] if is(codes, "unavailable-codes") => Some(Self::Codes),
-            [skills, activity] if is(skills, "skills") && is(activity, "activity") => {
-                Some(Self::Skills)
-            }
-            [agents, states] if is(agents, "agents") && is(states, "states") => Some(Self::States),
-            [agents, history] if is(agents, "agents") && is(history, "state-history") => {
-                Some(Self::History)
-            }
-            [agents, id, history]
-                if is(agents, "agents")
-                    && (is(history, "state-history") || is(history, "statehistory")) =>
-            {
-                Some(Self::AgentHistory(id))
-            }
+        match call {
+            ["agents"] => Some(Self::Agents),
+            ["business-unit"] => Some(Self::BusinessUnit),
+            ["unavailable-codes"] => Some(Self::Codes),
+            ["skills", "activity"] => Some(Self::Skills),
+            ["agents", "states"] => Some(Self::States),
+            ["agents", "state-history"] => Some(Self::History),
+            ["agents", _, "state-history" | "statehistory"] => Some(Self::AgentHistory(parts[4])),
             _ => None,
         }
     }
 
-    pub(in super::super) fn endpoint(&self) -> ApiEndpoint {
+    pub(crate) fn endpoint(&self) -> ApiEndpoint {
         match self {
             Self::OpenIdConfiguration | Self::TenantConfiguration => ApiEndpoint::Discovery,
             Self::Token | Self::AccessKey => ApiEndpoint::SignIn,
@@ -88,20 +76,21 @@ impl<'a> Call<'a> {
     }
 }
 
-/// What a query says. Names are known in any case; unknown ones are left alone, as the API does.
+/// The query string of a call. Names are matched in any case, unknown ones are ignored, as CXone
+/// does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Query {
+pub(super) struct ListQuery {
     pub(super) start_date: Option<Timestamp>,
     pub(super) end_date: Option<Timestamp>,
     pub(super) updated_since: Option<Timestamp>,
     pub(super) skip: usize,
     pub(super) top: Option<usize>,
-    /// The fields that rows are to have; none: all.
+    /// The fields of the rows; empty: all.
     pub(super) fields: Vec<String>,
 }
 
-impl Query {
-    /// Reads the query of `request`; else what is wrong with it.
+impl ListQuery {
+    /// Reads the query string of `request`; the error says what is wrong with it.
     pub(super) fn read(request: &Request<Bytes>) -> Result<Self, String> {
         let mut query = Self::default();
         for (name, value) in
@@ -113,9 +102,10 @@ impl Query {
             let time = || {
                 let time: Result<jiff::Timestamp, _> = value.parse();
                 time.map(|time| Timestamp::from_millis(time.as_millisecond()))
-                    .map_err(|_| format!("{name} is no time."))
+                    .map_err(|_| format!("{name} is not a valid time."))
             };
-            let count = || value.parse::<usize>().map_err(|_| format!("{name} is no count."));
+            let count =
+                || value.parse::<usize>().map_err(|_| format!("{name} is not a valid number."));
             match name.to_ascii_lowercase().as_str() {
                 "startdate" => query.start_date = Some(time()?),
                 "enddate" => query.end_date = Some(time()?),
@@ -137,34 +127,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_are_known_in_any_case_and_with_slashes_too_many() {
+    fn routes_are_matched_in_any_case_and_with_repeated_slashes() {
         let base = "/incontactapi/services/v30.0";
-        for (path, call) in [
-            ("/inContactAPI/services/v21.0/agents/states", Some(Call::States)),
-            ("/incontactApi//services/v28.0/agents/states", Some(Call::States)),
-            (&format!("{base}/agents/state-history"), Some(Call::History)),
-            (&format!("{base}/agents/100001/state-history"), Some(Call::AgentHistory("100001"))),
-            (&format!("{base}/agents/100001/stateHistory"), Some(Call::AgentHistory("100001"))),
-            (&format!("{base}/unavailable-codes"), Some(Call::Codes)),
-            (&format!("{base}/skills/activity"), Some(Call::Skills)),
-            (&format!("{base}/agents"), Some(Call::Agents)),
+        for (path, route) in [
+            ("/inContactAPI/services/v21.0/agents/states", Some(PlatformRoute::States)),
+            ("/incontactApi//services/v28.0/agents/states", Some(PlatformRoute::States)),
+            (&format!("{base}/agents/state-history"), Some(PlatformRoute::History)),
+            (
+                &format!("{base}/agents/100001/state-history"),
+                Some(PlatformRoute::AgentHistory("100001")),
+            ),
+            (
+                &format!("{base}/agents/100001/stateHistory"),
+                Some(PlatformRoute::AgentHistory("100001")),
+            ),
+            (&format!("{base}/unavailable-codes"), Some(PlatformRoute::Codes)),
+            (&format!("{base}/skills/activity"), Some(PlatformRoute::Skills)),
+            (&format!("{base}/agents"), Some(PlatformRoute::Agents)),
             (&format!("{base}/nothing"), None),
-            ("/incontactapi/services/v20.0/agents/states", Some(Call::UnknownVersion)),
-            ("/incontactapi/services/v30/agents/states", Some(Call::UnknownVersion)),
+            ("/incontactapi/services/v20.0/agents/states", Some(PlatformRoute::UnknownVersion)),
+            ("/incontactapi/services/v30/agents/states", Some(PlatformRoute::UnknownVersion)),
             ("/api/v2/reports", None),
-            ("/auth/token", Some(Call::Token)),
+            ("/auth/token", Some(PlatformRoute::Token)),
             ("/Auth/Token", None),
         ] {
-            assert_eq!(Call::at(path), call, "{path}");
+            assert_eq!(PlatformRoute::parse(path), route, "{path}");
         }
     }
 
     #[test]
-    fn queries_are_read_strictly_but_for_names_that_nobody_knows() {
+    fn queries_are_parsed_strictly_except_for_unknown_names() {
         let read = |query: &str| {
-            Query::read(&Request::get(format!("/x?{query}")).body(Bytes::new()).expect("a request"))
+            ListQuery::read(
+                &Request::get(format!("/x?{query}")).body(Bytes::new()).expect("a request"),
+            )
         };
-        let query = read("startDate=2023-10-27T08:00:00Z&SKIP=7&top=3&fields=agentId,%20startDate&orderBy=x&updatedSince=").expect("right");
+        let query = read("startDate=2023-10-27T08:00:00Z&SKIP=7&top=3&fields=agentId,%20startDate&orderBy=x&updatedSince=").expect("valid");
         assert_eq!(query.start_date, Some(Timestamp::from_millis(1_698_393_600_000)));
         assert_eq!((query.skip, query.top, query.updated_since), (7, Some(3), None));
         assert_eq!(query.fields, ["agentId", "startDate"]);

@@ -33,7 +33,7 @@ fn a_report_goes_from_token_to_data() {
     assert_eq!(
         poll(&simulator, at(60_000), &token, &id).response.body(),
         first.response.body(),
-        "told as of the submit"
+        "a report is as of its submit"
     );
     let length = first.response.body().len().to_string();
     assert_eq!(header(&first, http::header::CONTENT_LENGTH), Some(length.as_str()));
@@ -66,7 +66,7 @@ fn data_comes_before_or_after_the_status() {
 }
 
 #[test]
-fn wrong_requests_for_a_token_get_none() {
+fn invalid_token_requests_get_no_token() {
     let simulator = simulator();
     let answer = simulator.handle(at(0), &token_request("guess"));
     assert_eq!((status(&answer), &body(&answer)["error"]), (401, &json!("invalid_client")));
@@ -91,7 +91,7 @@ fn wrong_requests_for_a_token_get_none() {
 }
 
 #[test]
-fn a_token_is_good_for_its_life_and_no_longer() {
+fn a_token_is_valid_for_its_lifetime_only() {
     let simulator = Simulator::new(SimulatorOptions { token_life: 20 * SECOND, ..small() });
     let token = token(&simulator, at(0));
     let id = submit(&simulator, at(0), &token);
@@ -140,7 +140,7 @@ fn no_rolling_minute_accepts_more_than_the_quota() {
 }
 
 #[test]
-fn a_submit_that_is_not_strict_is_unprocessable_and_costs_no_quota() {
+fn an_invalid_submit_is_unprocessable_and_uses_no_quota() {
     let simulator = Simulator::new(SimulatorOptions { report_jobs_per_minute: 1, ..small() });
     let token = token(&simulator, at(0));
     let changes = [
@@ -179,7 +179,7 @@ fn a_submit_that_is_not_strict_is_unprocessable_and_costs_no_quota() {
 }
 
 #[test]
-fn unknown_agents_and_mail_addresses_have_no_rows() {
+fn unknown_agents_and_email_addresses_have_no_rows() {
     let simulator = simulator();
     let token = token(&simulator, at(0));
     for id in ["user-999", "agent@example.com"] {
@@ -218,7 +218,7 @@ fn a_report_with_too_many_rows_fails() {
 }
 
 #[test]
-fn other_paths_and_methods_are_refused_in_json() {
+fn unknown_paths_and_methods_are_rejected_in_json() {
     let simulator = simulator();
     for (method, path, expected) in [
         ("GET", "/oauth/token", 405),
@@ -238,7 +238,7 @@ fn other_paths_and_methods_are_refused_in_json() {
 }
 
 #[test]
-fn the_status_url_can_lead_elsewhere() {
+fn the_status_url_can_have_another_origin() {
     let simulator = Simulator::new(SimulatorOptions {
         status_url_origin: Some("https://elsewhere.example".to_owned()),
         ..small()

@@ -5,7 +5,7 @@ fn inject(simulator: &Simulator, fault: RequestFault, endpoint: ApiEndpoint) {
 }
 
 #[test]
-fn throttled_answers_say_when_to_come_back_in_each_form_or_not_at_all() {
+fn throttled_answers_have_retry_after_in_each_form_or_none() {
     let simulator = simulator();
     let token = token(&simulator, at(0));
     let expected = [
@@ -79,7 +79,7 @@ fn a_cut_body_is_shorter_than_announced() {
 }
 
 #[test]
-fn a_submit_whose_answer_is_lost_has_cost_quota() {
+fn a_submit_with_a_lost_answer_uses_quota() {
     let simulator = simulator();
     let token = token(&simulator, at(0));
     for fault in [RequestFault::Drop, RequestFault::Cut, RequestFault::NotJson, RequestFault::Slow]
@@ -91,7 +91,7 @@ fn a_submit_whose_answer_is_lost_has_cost_quota() {
 }
 
 #[test]
-fn a_revoked_token_is_worth_nothing_and_a_new_one_is() {
+fn a_revoked_token_is_rejected_and_a_new_one_accepted() {
     let simulator = simulator();
     let old = token(&simulator, at(0));
     let id = submit(&simulator, at(0), &old);
@@ -134,7 +134,7 @@ fn jobs_fail_never_end_or_are_lost() {
 }
 
 #[test]
-fn a_status_that_nobody_knows_is_told_once() {
+fn an_unknown_status_is_reported_once() {
     let simulator = simulator();
     let token = token(&simulator, at(0));
     let id = submit(&simulator, at(0), &token);
@@ -144,7 +144,7 @@ fn a_status_that_nobody_knows_is_told_once() {
 }
 
 #[test]
-fn chance_brings_every_fault_and_truth_does_not_change() {
+fn chance_brings_every_fault_and_the_floor_does_not_change() {
     let many = Simulator::new(SimulatorOptions {
         faults: Faults::many(),
         report_jobs_per_minute: 1_000_000,
@@ -164,7 +164,7 @@ fn chance_brings_every_fault_and_truth_does_not_change() {
         assert!(many.counters().fault_count(fault) > 0, "{fault:?}");
     }
     let window = Window { from: at(0), to: at(3_600_000) };
-    assert_eq!(many.actual_totals(window), simulator().actual_totals(window));
+    assert_eq!(many.floor().actual_totals(window), simulator().floor().actual_totals(window));
     many.set_faults(Faults::default());
     assert_eq!(status(&many.handle(at(700_000), &token_request("simulated-secret"))), 200);
 }

@@ -1,7 +1,10 @@
 use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HOST, RETRY_AFTER};
 use serde_json::{Value, json};
 
+use cxone_core::time::Window;
+
 use super::*;
+use crate::Delivery;
 
 mod faults;
 mod platform;

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 
-use super::super::super::faults::Quirk;
 use super::*;
+use crate::faults::Quirk;
 
-mod truth;
+mod exact;
 
 const BASE: &str = "/incontactapi/services/v30.0";
 const PASSWORD: &str =
@@ -78,6 +78,11 @@ fn history(from: Timestamp, to: Timestamp) -> String {
     format!("agents/state-history?startDate={from}&endDate={to}")
 }
 
+fn time(value: &Value) -> Timestamp {
+    let time: jiff::Timestamp = value.as_str().expect("a time").parse().expect("a time");
+    Timestamp::from_millis(time.as_millisecond())
+}
+
 fn names(row: &Value) -> Vec<&str> {
     row.as_object().expect("an object").keys().map(String::as_str).collect()
 }
@@ -123,7 +128,7 @@ fn discovery_leads_from_the_issuer_to_token_tenant_and_api() {
 }
 
 #[test]
-fn the_client_may_stand_in_the_body_or_in_the_header_and_the_access_key_may_come_alone() {
+fn the_client_may_be_in_the_body_or_in_the_header_and_the_access_key_may_be_alone() {
     let simulator = simulator();
     let basic = format!("Basic {}", BASE64_STANDARD.encode("simulated-client:simulated-secret"));
     let in_header =
@@ -142,7 +147,7 @@ fn the_client_may_stand_in_the_body_or_in_the_header_and_the_access_key_may_come
 }
 
 #[test]
-fn wrong_keys_get_no_token_and_are_told_so_in_body_and_header() {
+fn wrong_keys_get_no_token_and_an_error_in_body_and_header() {
     let simulator = simulator();
     let wrong_basic =
         form().header(AUTHORIZATION, "Basic guess").body(Bytes::from(PASSWORD)).expect("a request");
@@ -174,10 +179,10 @@ fn wrong_keys_get_no_token_and_are_told_so_in_body_and_header() {
 }
 
 #[test]
-fn calls_want_a_token_of_their_own_api_that_is_still_good() {
+fn calls_need_a_valid_token_of_their_own_api() {
     let simulator = simulator();
     let reports = token(&simulator, at(0));
-    let good = platform_token(&simulator, at(0));
+    let valid = platform_token(&simulator, at(0));
     for call in [
         "agents/states",
         "agents/state-history",
@@ -192,25 +197,25 @@ fn calls_want_a_token_of_their_own_api_that_is_still_good() {
             assert!(header(&answer, STATUS_DESCRIPTION).is_some());
         }
         assert_ne!(
-            status(&simulator.handle(at(1_199_999), &call_request(&good, call))),
+            status(&simulator.handle(at(1_199_999), &call_request(&valid, call))),
             401,
             "{call}"
         );
         assert_eq!(
-            status(&simulator.handle(at(1_200_000), &call_request(&good, call))),
+            status(&simulator.handle(at(1_200_000), &call_request(&valid, call))),
             401,
             "{call}"
         );
     }
-    assert_eq!(status(&poll(&simulator, at(0), &good, "job-1")), 401);
+    assert_eq!(status(&poll(&simulator, at(0), &valid, "job-1")), 401);
     simulator.revoke_tokens();
-    assert_eq!(status(&simulator.handle(at(1), &call_request(&good, "agents"))), 401);
+    assert_eq!(status(&simulator.handle(at(1), &call_request(&valid, "agents"))), 401);
     let narrow = Simulator::new(SimulatorOptions { scope_granted: false, ..small() });
     assert_eq!(status(&call(&narrow, at(0), "agents/states")), 403);
 }
 
 #[test]
-fn a_live_row_says_who_is_where_since_when() {
+fn a_live_row_has_the_state_and_its_start() {
     let simulator = simulator();
     let answer = body(&call(&simulator, at(0), "agents/states"));
     assert_eq!(
@@ -224,28 +229,28 @@ fn a_live_row_says_who_is_where_since_when() {
     assert_eq!(names(&rows[0]), expected.split_whitespace().collect::<Vec<_>>());
     for (index, row) in rows.iter().enumerate() {
         let window = Window { from: at(0), to: at(1) };
-        let stay = simulator
+        let visit = simulator
             .floor()
             .platform_visits(index, window)
             .into_iter()
-            .find(|stay| stay.end > at(0))
-            .expect("everybody is somewhere");
-        assert_eq!(row["agentId"], json!(stay.agent.platform_id()));
+            .find(|visit| visit.end > at(0))
+            .expect("everybody has a state");
+        assert_eq!(row["agentId"], json!(visit.agent.platform_id()));
         assert_eq!(
             (&row["agentStateId"], &row["agentStateName"]),
-            (&json!(stay.state.platform_id()), &json!(stay.state.platform_name()))
+            (&json!(visit.state.platform_id()), &json!(visit.state.platform_name()))
         );
         assert_eq!(
             (&row["startDate"], &row["skillName"]),
-            (&json!(stay.start.to_string()), &json!(stay.skill))
+            (&json!(visit.start.to_string()), &json!(visit.skill))
         );
-        assert_eq!(row["isACW"], json!(stay.state.platform_label() == "Wrap-up"));
+        assert_eq!(row["isACW"], json!(visit.state.platform_label() == "Wrap-up"));
         assert!(row["sessionStartTime"].as_str() <= row["startDate"].as_str());
     }
 }
 
 #[test]
-fn since_a_moment_only_what_began_since_then_is_told() {
+fn updated_since_limits_states_to_those_that_began_since_then() {
     let simulator = Simulator::new(SimulatorOptions { agents: 40, ..small() });
     let rows = |path: &str| {
         body(&call(&simulator, at(0), path))["agentStates"].as_array().expect("rows").clone()
@@ -263,7 +268,7 @@ fn since_a_moment_only_what_began_since_then_is_told() {
 }
 
 #[test]
-fn a_historical_row_says_who_was_where_when_and_how_long() {
+fn a_history_row_has_the_state_its_start_and_its_duration() {
     let simulator = simulator();
     let answer = body(&call(&simulator, at(0), &history(at(-3_600_000), at(0))));
     let rows = answer["agentStateHistory"].as_array().expect("rows");
@@ -279,7 +284,7 @@ fn a_historical_row_says_who_was_where_when_and_how_long() {
         (&wrap_up["agentStateId"], &wrap_up["agentStateName"]),
         (&json!(2), &json!("Unavailable"))
     );
-    let ended = rows.iter().find(|row| row["duration"].is_string()).expect("somebody moved on");
+    let ended = rows.iter().find(|row| row["duration"].is_string()).expect("a visit ended");
     assert!(
         ended["duration"].as_str().is_some_and(|duration| duration.starts_with("PT")),
         "{ended}"
@@ -301,23 +306,16 @@ fn a_historical_row_says_who_was_where_when_and_how_long() {
 }
 
 #[test]
-fn history_since_a_moment_is_what_began_or_ended_since_then() {
+fn updated_since_limits_history_to_visits_that_began_or_ended_since_then() {
     let simulator = Simulator::new(SimulatorOptions { agents: 40, ..small() });
     let rows = |path: &str| {
         body(&call(&simulator, at(0), path))["agentStateHistory"].as_array().expect("rows").clone()
     };
     let all = rows(&history(at(-3_600_000), at(0)));
     let since = at(-600_000);
-    let told = rows(&format!("{}&updatedSince={since}", history(at(-3_600_000), at(0))));
+    let since_rows = rows(&format!("{}&updatedSince={since}", history(at(-3_600_000), at(0))));
     let changed = |row: &&Value| {
-        let start: Timestamp = Timestamp::from_millis(
-            row["startDate"]
-                .as_str()
-                .expect("a time")
-                .parse::<jiff::Timestamp>()
-                .expect("a time")
-                .as_millisecond(),
-        );
+        let start = time(&row["startDate"]);
         let length = row["duration"]
             .as_str()
             .map(|length| length.parse::<jiff::SignedDuration>().expect("ISO 8601"));
@@ -325,12 +323,12 @@ fn history_since_a_moment_is_what_began_or_ended_since_then() {
             length.map_or(0, |length| i64::try_from(length.as_millis()).expect("a length"));
         start.millis() + millis >= since.millis()
     };
-    assert_eq!(told, all.iter().filter(changed).cloned().collect::<Vec<_>>());
-    assert!(!told.is_empty() && told.len() < all.len());
+    assert_eq!(since_rows, all.iter().filter(changed).cloned().collect::<Vec<_>>());
+    assert!(!since_rows.is_empty() && since_rows.len() < all.len());
 }
 
 #[test]
-fn a_wrong_history_query_is_refused_in_the_header() {
+fn an_invalid_history_query_is_rejected_with_a_reason_in_the_header() {
     let simulator = simulator();
     for query in [
         "",
@@ -351,7 +349,7 @@ fn a_wrong_history_query_is_refused_in_the_header() {
 }
 
 #[test]
-fn codes_skills_and_agents_are_told() {
+fn codes_skills_and_agents_are_listed() {
     let simulator = Simulator::new(SimulatorOptions { agents: 40, ..small() });
     let codes = body(&call(&simulator, at(0), "unavailable-codes"))["unavailableCodes"].clone();
     let acw: Vec<_> = codes
@@ -387,7 +385,7 @@ fn codes_skills_and_agents_are_told() {
 }
 
 #[test]
-fn pages_follow_their_links_and_hold_no_more_rows_than_are_allowed() {
+fn pages_are_linked_and_have_no_more_rows_than_allowed() {
     let simulator = Simulator::new(SimulatorOptions { agents: 23, page_rows: 10, ..small() });
     let (all, pages) = all_pages(&simulator, at(0), "agents/states?top=100", "agentStates");
     assert_eq!((all.len(), pages), (23, 3));
@@ -407,8 +405,8 @@ fn pages_follow_their_links_and_hold_no_more_rows_than_are_allowed() {
 }
 
 #[test]
-fn each_quirk_tells_the_same_otherwise() {
-    let odd = |quirk| {
+fn each_quirk_has_its_effect() {
+    let with = |quirk| {
         Simulator::new(SimulatorOptions {
             faults: Faults::default().with_quirk(quirk, 1.0),
             ..small()
@@ -419,9 +417,9 @@ fn each_quirk_tells_the_same_otherwise() {
     let first = |simulator: &Simulator, call_: &str, list: &str| {
         body(&call(simulator, at(0), call_))[list][0].clone()
     };
-    let row = first(&odd(Quirk::Seconds), &hour, "agentStateHistory");
+    let row = first(&with(Quirk::Seconds), &hour, "agentStateHistory");
     assert!(row["duration"].is_f64() || row["duration"].is_null(), "{row}");
-    let row = first(&odd(Quirk::Strings), "agents/states", "agentStates");
+    let row = first(&with(Quirk::Strings), "agents/states", "agentStates");
     assert_eq!((&row["agentId"], &row["isActive"]), (&json!("100001"), &json!("True")));
     let rows = |simulator: &Simulator, path: &str, list: &str| {
         body(&call(simulator, at(0), path))[list].as_array().expect("rows").clone()
@@ -433,41 +431,47 @@ fn each_quirk_tells_the_same_otherwise() {
             .count()
     };
     assert!(
-        rows(&odd(Quirk::Missing), "agents/states", "agentStates")
+        rows(&with(Quirk::Missing), "agents/states", "agentStates")
             .iter()
             .all(|row| spare(row) == 0 && row["agentStateId"].is_u64())
     );
     assert!(
-        rows(&odd(Quirk::Nulls), "agents/states", "agentStates")
+        rows(&with(Quirk::Nulls), "agents/states", "agentStates")
             .iter()
             .all(|row| spare(row) == 3 && row["userName"].is_null())
     );
-    let (times, odd_times) = (
+    let (times, other_times) = (
         rows(&plain, &hour, "agentStateHistory"),
-        rows(&odd(Quirk::TimeFormat), &hour, "agentStateHistory"),
+        rows(&with(Quirk::TimeFormat), &hour, "agentStateHistory"),
     );
-    assert!(times.iter().zip(&odd_times).any(|(time, odd)| time["startDate"] != odd["startDate"]));
+    assert!(
+        times.iter().zip(&other_times).any(|(time, other)| time["startDate"] != other["startDate"])
+    );
     let nothing = format!("agents/states?updatedSince={}", at(1));
-    assert_eq!(status(&call(&odd(Quirk::NoContent), at(0), &nothing)), 204);
-    assert_eq!(status(&call(&odd(Quirk::NotModified), at(0), &nothing)), 304);
-    assert!([404, 405].contains(&status(&call(&odd(Quirk::NoAllHistory), at(0), &hour))));
+    assert_eq!(status(&call(&with(Quirk::NoContent), at(0), &nothing)), 204);
+    assert_eq!(status(&call(&with(Quirk::NotModified), at(0), &nothing)), 304);
+    assert!([404, 405].contains(&status(&call(&with(Quirk::NoAllHistory), at(0), &hour))));
     assert_eq!(
-        status(&call(&odd(Quirk::NoAllHistory), at(0), &hour.replace("agents/", "agents/100001/"))),
+        status(&call(
+            &with(Quirk::NoAllHistory),
+            at(0),
+            &hour.replace("agents/", "agents/100001/")
+        )),
         200
     );
     let open = |rows: &[Value]| rows.iter().filter(|row| row["duration"].is_null()).count();
     assert_eq!(open(&times), 4);
-    let untold = rows(&odd(Quirk::OpenOmitted), &hour, "agentStateHistory");
-    assert_eq!((open(&untold), untold.len()), (0, times.len() - 4));
-    let so_far = rows(&odd(Quirk::OpenSoFar), &hour, "agentStateHistory");
+    let omitted = rows(&with(Quirk::OpenOmitted), &hour, "agentStateHistory");
+    assert_eq!((open(&omitted), omitted.len()), (0, times.len() - 4));
+    let so_far = rows(&with(Quirk::OpenSoFar), &hour, "agentStateHistory");
     assert_eq!((open(&so_far), so_far.len()), (0, times.len()));
     for list in ["agents", "agents/states?top=9", hour.as_str()] {
-        assert_eq!(body(&call(&odd(Quirk::HiddenAgents), at(0), list))["totalRecords"], json!(0));
+        assert_eq!(body(&call(&with(Quirk::HiddenAgents), at(0), list))["totalRecords"], json!(0));
     }
 }
 
 #[test]
-fn keys_are_told_in_every_case() {
+fn keys_come_in_every_case() {
     let simulator = Simulator::new(SimulatorOptions {
         faults: Faults::default().with_quirk(Quirk::KeyCase, 1.0),
         ..small()
@@ -488,7 +492,7 @@ fn keys_are_told_in_every_case() {
 }
 
 #[test]
-fn too_many_calls_in_a_minute_are_throttled_without_a_word_on_when_to_come_back() {
+fn too_many_calls_in_a_minute_are_throttled_without_retry_after() {
     let simulator =
         Simulator::new(SimulatorOptions { calls_per_minute: NonZeroU32::new(3), ..small() });
     let token = platform_token(&simulator, at(0));
@@ -507,7 +511,7 @@ fn too_many_calls_in_a_minute_are_throttled_without_a_word_on_when_to_come_back(
 }
 
 #[test]
-fn general_faults_happen_to_calls_too() {
+fn request_faults_apply_to_calls_too() {
     let simulator = simulator();
     let token = platform_token(&simulator, at(0));
     for (fault, expected) in [(RequestFault::ThrottleBare, 429), (RequestFault::Revoke, 401)] {

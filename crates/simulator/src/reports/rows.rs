@@ -1,0 +1,272 @@
+//! The rows of a report: the visits of a window, in the form of this tenant, with the faults of
+//! single rows.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::{Value, json};
+
+use cxone_core::time::{Timestamp, Window};
+
+use super::wire::{DateTo, DocumentedRow, WireRow};
+use crate::faults::{Faults, Quirk, RowFault};
+use crate::floor::{AgentProfile, Floor};
+use crate::named::{UnknownName, named_enum};
+use crate::random::{RandomStream, hash};
+use crate::reported_visit::{ReportedVisit, reportable};
+use crate::rewrite::{KeyStyle, in_other_form, rewrite};
+
+named_enum! {
+    /// What a row of a report is.
+    pub enum ReportRows {
+        /// Every visit that touches the window, with its true start and end.
+        WholeIntervals => "intervals",
+        /// Every visit that touches the window, cut at the window's edges; one that has not ended
+        /// ends with the window.
+        CutIntervals => "cut-intervals",
+        /// The visits that begin in the window, with their ends.
+        Events => "events",
+        /// The visits that begin in the window, without their ends.
+        EventsWithoutEnd => "events-without-end",
+        /// One row for agent, state and skill, with the number of visits that began in the window.
+        Buckets => "buckets",
+    }
+}
+
+impl fmt::Display for ReportRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for ReportRows {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::from_name(&name.to_ascii_lowercase())
+            .ok_or_else(|| UnknownName::new("kind of rows", name, &Self::ALL.map(Self::name)))
+    }
+}
+
+/// How a row says that its visit has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenEnd {
+    /// It has no `dateTo`.
+    Absent,
+    /// Its `dateTo` is `null`.
+    Null,
+}
+
+/// Which agents a report is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AgentFilter {
+    /// One agent, by id.
+    User(String),
+    /// One team, by id.
+    Team(String),
+    All,
+}
+
+impl AgentFilter {
+    fn matches(&self, agent: &AgentProfile) -> bool {
+        match self {
+            Self::User(id) => agent.id == *id,
+            Self::Team(id) => agent.team == *id,
+            Self::All => true,
+        }
+    }
+}
+
+/// How this tenant writes its reports.
+pub(super) struct ReportWriter<'a> {
+    pub(super) floor: &'a Floor,
+    pub(super) rows: ReportRows,
+    pub(super) open_end: OpenEnd,
+    pub(super) faults: &'a Faults,
+    pub(super) max_rows: usize,
+}
+
+/// What one report is about. It says what was known at its submit.
+#[derive(Clone, Debug)]
+pub(super) struct ReportQuery {
+    pub(super) submitted_at: Timestamp,
+    pub(super) window: Window,
+    pub(super) filter: AgentFilter,
+    /// The job's number, for what is by chance.
+    pub(super) job: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooManyRows;
+
+impl<'a> ReportWriter<'a> {
+    /// The rows of the report, sorted by agent and start unless they are shuffled.
+    pub(super) fn write(&self, query: &ReportQuery) -> Result<Vec<WireRow<'a>>, TooManyRows> {
+        let mut rows = Vec::new();
+        for (index, agent) in self.floor.agents().enumerate() {
+            if !query.filter.matches(agent) {
+                continue;
+            }
+            let visits = self.visits(index, query);
+            if self.rows == ReportRows::Buckets {
+                self.push_buckets(&mut rows, agent, &visits, query);
+            } else {
+                for visit in visits {
+                    self.push(&mut rows, visit.key, self.row(agent, &visit, query.window));
+                }
+            }
+            if rows.len() > self.max_rows {
+                return Err(TooManyRows);
+            }
+        }
+        let seed = self.floor.options().seed;
+        if self.faults.row_fault(hash(seed, &[query.job]), RowFault::Shuffled).is_some() {
+            shuffle(&mut rows, &mut RandomStream::new(seed, &[query.job, 4]));
+        }
+        self.rewrite(query, &mut rows);
+        Ok(rows)
+    }
+
+    /// The visits of the agent at `index` that this kind of rows reports.
+    fn visits(&self, index: usize, query: &ReportQuery) -> Vec<ReportedVisit> {
+        let seed = self.floor.options().seed;
+        let window = query.window;
+        let known = reportable(window, query.submitted_at, self.faults);
+        let visits = self.floor.visits(index, known);
+        let reported = visits
+            .iter()
+            .filter_map(|visit| ReportedVisit::new(visit, query.submitted_at, seed, self.faults));
+        match self.rows {
+            ReportRows::WholeIntervals | ReportRows::CutIntervals => {
+                reported.filter(|visit| visit.touches(window)).collect()
+            }
+            ReportRows::Events | ReportRows::EventsWithoutEnd | ReportRows::Buckets => {
+                reported.filter(|visit| window.contains(visit.start)).collect()
+            }
+        }
+    }
+
+    fn row(
+        &self,
+        agent: &'a AgentProfile,
+        visit: &ReportedVisit,
+        window: Window,
+    ) -> DocumentedRow<'a> {
+        let (from, to) = match self.rows {
+            ReportRows::WholeIntervals | ReportRows::Events => (visit.start, visit.end),
+            ReportRows::EventsWithoutEnd => (visit.start, None),
+            ReportRows::CutIntervals => {
+                let end = visit.end.map_or(window.to, |end| end.min(window.to));
+                (visit.start.max(window.from), Some(end))
+            }
+            ReportRows::Buckets => (window.from, Some(window.to)),
+        };
+        DocumentedRow {
+            user_id: &agent.id,
+            user_name: &agent.name,
+            state_name: visit.state.name(),
+            state_id: visit.state.id(),
+            // A missing skill has two forms: some agents' rows have an empty one, the others' none.
+            skill_name: visit.skill.or((agent.index % 2 == 1).then_some("")),
+            count: 1,
+            date_from: from.to_string(),
+            date_to: match (to, self.open_end) {
+                (Some(to), _) => DateTo::At(to.to_string()),
+                (None, OpenEnd::Absent) => DateTo::Absent,
+                (None, OpenEnd::Null) => DateTo::Null,
+            },
+        }
+    }
+
+    fn push_buckets(
+        &self,
+        rows: &mut Vec<WireRow<'a>>,
+        agent: &'a AgentProfile,
+        visits: &[ReportedVisit],
+        query: &ReportQuery,
+    ) {
+        let mut buckets: BTreeMap<_, (u64, &ReportedVisit)> = BTreeMap::new();
+        for visit in visits {
+            buckets.entry((visit.state.name(), visit.skill)).or_insert((0, visit)).0 += 1;
+        }
+        for (count, first) in buckets.into_values() {
+            let row = DocumentedRow { count, ..self.row(agent, first, query.window) };
+            self.push(rows, hash(first.key, &[query.window.from.millis().cast_unsigned()]), row);
+        }
+    }
+
+    /// Adds `row`, perhaps twice, perhaps with an invalid one before it.
+    fn push(&self, rows: &mut Vec<WireRow<'a>>, key: u64, row: DocumentedRow<'a>) {
+        if let Some(number) = self.faults.row_fault(key, RowFault::Malformed) {
+            rows.push(WireRow::Other(malformed(number, &row)));
+        }
+        if let Some(number) = self.faults.quirk(key, Quirk::TimeFormat) {
+            return rows.push(WireRow::Other(with_other_times(&row, number)));
+        }
+        if self.faults.row_fault(key, RowFault::Repeated).is_some() {
+            rows.push(WireRow::Documented(row.clone()));
+        }
+        rows.push(WireRow::Documented(row));
+    }
+
+    /// Applies the quirks and faults of whole reports.
+    fn rewrite(&self, query: &ReportQuery, rows: &mut [WireRow<'_>]) {
+        let key = hash(self.floor.options().seed, &[query.job]);
+        let keys = self.faults.quirk(key, Quirk::KeyCase).map(KeyStyle::new);
+        let strings = self.faults.quirk(key, Quirk::Strings).is_some();
+        let unreadable = self.faults.row_fault(key, RowFault::Unreadable).is_some();
+        if keys.is_none() && !strings && !unreadable {
+            return;
+        }
+        for row in rows {
+            let mut value = json!(row);
+            if unreadable && value.is_object() {
+                value["dateFrom"] = json!("27/10/2023 08:00:00");
+            }
+            *row = WireRow::Other(rewrite(&value, keys, strings));
+        }
+    }
+}
+
+/// `row` with its times in another form.
+fn with_other_times(row: &DocumentedRow<'_>, number: u64) -> Value {
+    let mut value = json!(row);
+    value["dateFrom"] = json!(in_other_form(&row.date_from, number));
+    match &row.date_to {
+        DateTo::At(end) => value["dateTo"] = json!(in_other_form(end, number / 8)),
+        DateTo::Null | DateTo::Absent if number.is_multiple_of(2) => {
+            value["dateTo"] = json!("0001-01-01T00:00:00");
+        }
+        DateTo::Null | DateTo::Absent => {}
+    }
+    value
+}
+
+/// A row like `row` that is invalid in one of nine ways.
+fn malformed(number: u64, row: &DocumentedRow<'_>) -> Value {
+    let mut value = json!(row);
+    let (field, wrong) = match number % 9 {
+        0 => return Value::Null,
+        1 => return json!("a row"),
+        2 => ("userId", Value::Null),
+        3 => ("stateName", json!("")),
+        4 => ("dateFrom", json!(row.date_from.replace('-', "/"))),
+        5 => ("dateFrom", json!(row.date_from[..16])),
+        6 => ("dateTo", json!("1999-12-31T23:59:59.999Z")),
+        7 => ("count", json!(-1)),
+        _ => ("count", json!(1.5)),
+    };
+    value[field] = wrong;
+    value
+}
+
+fn shuffle(rows: &mut [WireRow<'_>], random: &mut RandomStream) {
+    for last in (1..rows.len()).rev() {
+        let other = random.between(0, u64::try_from(last).expect("an index fits 64 bits") + 1);
+        rows.swap(last, usize::try_from(other).expect("not above `last`"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

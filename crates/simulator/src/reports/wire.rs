@@ -1,0 +1,158 @@
+//! The Reporting API's bodies, as the simulator reads and writes them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use cxone_core::time::Timestamp;
+
+/// `d` is a digit, everything else stands for itself.
+const DATE_FORM: &[u8] = b"dddd-dd-ddTdd:dd:dd.dddZ";
+
+/// A date in the only form that the API accepts: `YYYY-MM-DDTHH:MM:SS.mmmZ`.
+pub(crate) fn parse_date(text: &str) -> Option<Timestamp> {
+    let fits = |(&byte, &form): (&u8, &u8)| {
+        if form == b'd' { byte.is_ascii_digit() } else { byte == form }
+    };
+    let has_form = text.len() == DATE_FORM.len() && text.as_bytes().iter().zip(DATE_FORM).all(fits);
+    // Milliseconds since 1970 cannot express a leap second.
+    if !has_form || &text[17..19] == "60" {
+        return None;
+    }
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Some(Timestamp::from_millis(time.as_millisecond()))
+}
+
+/// A submit.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ReportRequestBody {
+    pub(super) report_type: String,
+    pub(super) date_from: String,
+    pub(super) date_to: String,
+    pub(super) filter: FilterBody,
+    pub(super) group_by: Vec<String>,
+    pub(super) metrics: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FilterBody {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) id: Option<String>,
+}
+
+/// The answer to a submit.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SubmitBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<&'a str>,
+    pub(super) status: &'static str,
+    pub(super) status_url: &'a str,
+}
+
+/// The answer to a poll, its data last.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct JobBody<'a> {
+    pub(super) id: &'a str,
+    pub(super) status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error_message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) data: Option<&'a [WireRow<'a>]>,
+}
+
+/// The answer to a poll of a finished job, its data first.
+#[derive(Serialize)]
+pub(super) struct DataFirstBody<'a> {
+    pub(super) data: &'a [WireRow<'a>],
+    pub(super) id: &'a str,
+    pub(super) status: &'a str,
+}
+
+/// The answer to a poll of a finished job without a list of rows.
+#[derive(Serialize)]
+pub(super) struct MissingDataBody<'a> {
+    pub(super) id: &'a str,
+    pub(super) status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) data: Option<Value>,
+}
+
+/// An element of `data`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(super) enum WireRow<'a> {
+    Documented(DocumentedRow<'a>),
+    /// An invalid row, or a valid one in another form.
+    Other(Value),
+}
+
+/// A row as it is documented.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DocumentedRow<'a> {
+    pub(super) user_id: &'a str,
+    pub(super) user_name: &'a str,
+    pub(super) state_name: &'static str,
+    pub(super) state_id: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) skill_name: Option<&'static str>,
+    pub(super) count: u64,
+    pub(super) date_from: String,
+    #[serde(skip_serializing_if = "DateTo::is_absent")]
+    pub(super) date_to: DateTo,
+}
+
+/// `dateTo` of a row.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(super) enum DateTo {
+    At(String),
+    /// Not ended: `null`.
+    Null,
+    /// Not ended: no such field.
+    Absent,
+}
+
+impl DateTo {
+    fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_dates_with_three_digits_and_a_literal_z_are_accepted() {
+        assert_eq!(
+            parse_date("2023-10-27T08:00:00.007Z"),
+            Some(Timestamp::from_millis(1_698_393_600_007))
+        );
+        assert_eq!(
+            parse_date("2024-02-29T23:59:59.999Z").map(|time| time.to_string()).as_deref(),
+            Some("2024-02-29T23:59:59.999Z")
+        );
+        for wrong in [
+            "2023-10-27T08:00:00Z",
+            "2023-10-27T08:00:00.00Z",
+            "2023-10-27T08:00:00.0000Z",
+            "2023-10-27T08:00:00.000+00:00",
+            "2023-10-27T08:00:00.000",
+            "2023-10-27T08:00:00.000z",
+            "2023-10-27 08:00:00.000Z",
+            "2023-02-29T08:00:00.000Z",
+            "2023-10-27T24:00:00.000Z",
+            "2023-10-27T08:00:60.000Z",
+            "2023-1e-27T08:00:00.000Z",
+            "２023-10-27T08:00:00.00Z",
+            "",
+        ] {
+            assert_eq!(parse_date(wrong), None, "{wrong}");
+        }
+    }
+}
