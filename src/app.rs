@@ -16,7 +16,7 @@ use rules::{ledger_rules, live_feeds, planner_rules, quota_facts, quota_status, 
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::cxone::{Event, Observer, Transport};
+use crate::cxone::{ClientEvent, Observer, Transport};
 use crate::engine::{
     Engine, EngineContext, EngineParts, Handover, Heartbeat, PolledTarget, SharedServerClock,
 };
@@ -151,7 +151,7 @@ impl Front {
         let EngineContext { clock, telemetry, server_clock, .. } = self.context.clone();
         let observer: Observer = {
             let telemetry = Arc::clone(&telemetry);
-            Arc::new(move |event: &Event| {
+            Arc::new(move |event: &ClientEvent| {
                 telemetry.client_event(event);
                 telemetry.date_noted(server_clock.client_event(event));
             })

@@ -31,25 +31,25 @@ use secrecy::SecretString;
 use crate::clock::Clock;
 use cxone_core::plan::fetch::JobId;
 
-use self::http::client::{Call, Link};
+use self::http::client::{ApiCall, HttpClient};
 use self::http::redact::Redactor;
 use crate::base_url::BaseUrl;
 use reports::{Document, JOBS_PATH, Told};
-use scan::Fault;
+use scan::DocumentFault;
 use tokens::{Grant, Tokens};
 
-pub use self::http::client::{Event, Exchange, Observer};
-pub use self::http::proxy::{Proxies, Proxy, ProxyError, Way};
+pub use self::http::client::{ClientEvent, Exchange, Observer};
+pub use self::http::proxy::{Proxies, Proxy, ProxyError, ProxyRoute};
 pub use self::http::sockets::{HttpLimits, HttpTransport, Network};
 pub use self::http::transport::{Response, Transport, TransportError, TransportFault};
-pub use error::{ApiError, Endpoint, ErrorKind, SignsInWith};
+pub use error::{ApiEndpoint, ApiError, ErrorKind, SignsInWith};
 pub use platform::{Paging, PlatformClient, PlatformOptions};
-pub use reports::ReportRequest;
+pub use reports::HistoryRequest;
 pub use rows::{RowList, RowSink};
 
 /// What a client is made with.
 #[derive(Clone, Debug)]
-pub struct ClientOptions {
+pub struct ReportsOptions {
     /// Where CXone is.
     pub base_url: BaseUrl,
     /// The OAuth client's id.
@@ -57,14 +57,14 @@ pub struct ClientOptions {
     /// The OAuth client's secret.
     pub client_secret: SecretString,
     /// How much an answer may cost.
-    pub limits: Limits,
+    pub limits: ResponseLimits,
     /// What no message may show beside the secrets: ids of agents who are not to be told.
     pub hidden: Vec<SecretString>,
 }
 
 /// How large an answer may be, and how long it may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ResponseLimits {
     /// Bytes of the answer to a poll, decompressed: 1 GiB.
     pub max_report_bytes: u64,
     /// Rows of a report, those included that make no sense: 5,000,000.
@@ -77,7 +77,7 @@ pub struct Limits {
     pub max_answer_time: Duration,
 }
 
-impl Default for Limits {
+impl Default for ResponseLimits {
     fn default() -> Self {
         Self {
             max_report_bytes: 1024 * 1024 * 1024,
@@ -104,14 +104,14 @@ pub enum Poll<R> {
 
 /// A client of the dialect that is spoken.
 #[derive(Clone, Debug)]
-pub enum AnyClient {
+pub enum CxoneClient {
     /// Of the Reporting API.
-    Reports(Arc<Client>),
+    Reports(Arc<ReportsClient>),
     /// Of the platform's documented calls.
     Platform(Arc<PlatformClient>),
 }
 
-impl AnyClient {
+impl CxoneClient {
     /// Gets a token, unless there is one that will do: whether the credentials are right, and what
     /// CXone's clock says.
     ///
@@ -126,10 +126,10 @@ impl AnyClient {
 
     /// What its requests are for.
     #[must_use]
-    pub const fn endpoints(&self) -> &'static [Endpoint] {
+    pub const fn endpoints(&self) -> &'static [ApiEndpoint] {
         match self {
-            Self::Reports(_) => &Endpoint::OF_REPORTS,
-            Self::Platform(_) => &Endpoint::OF_PLATFORM,
+            Self::Reports(_) => &ApiEndpoint::OF_REPORTS,
+            Self::Platform(_) => &ApiEndpoint::OF_PLATFORM,
         }
     }
 
@@ -147,7 +147,7 @@ impl AnyClient {
     /// # Panics
     /// When the other API is spoken: a plan of jobs goes with it only.
     #[must_use]
-    pub fn of_reports(&self) -> Arc<Client> {
+    pub fn of_reports(&self) -> Arc<ReportsClient> {
         match self {
             Self::Reports(client) => Arc::clone(client),
             Self::Platform(_) => unreachable!("only the Reporting API has jobs"),
@@ -170,25 +170,25 @@ impl AnyClient {
 /// The client for one OAuth client of one tenant. Its calls may run side by side; they share one
 /// token.
 #[derive(Debug)]
-pub struct Client {
-    link: Link,
+pub struct ReportsClient {
+    http: HttpClient,
     base: BaseUrl,
     tokens: Tokens,
 }
 
-impl Client {
+impl ReportsClient {
     /// A client that speaks over `transport` and tells `observer` of every exchange.
     #[must_use]
     pub fn new(
         transport: Arc<dyn Transport>,
         clock: Clock,
-        options: ClientOptions,
+        options: ReportsOptions,
         observer: Observer,
     ) -> Self {
-        let ClientOptions { base_url, client_id, client_secret, limits, hidden } = options;
+        let ReportsOptions { base_url, client_id, client_secret, limits, hidden } = options;
         let redactor = Redactor::default().and(&client_secret);
         let redactor = hidden.iter().fold(redactor, Redactor::and_id);
-        let link = Link {
+        let http = HttpClient {
             transport,
             clock,
             limits,
@@ -202,7 +202,7 @@ impl Client {
             id: client_id,
             secret: client_secret,
         });
-        Self { link, base: base_url, tokens }
+        Self { http, base: base_url, tokens }
     }
 
     /// Gets a token, unless there is one that will do: whether the credentials are right, and what
@@ -211,7 +211,7 @@ impl Client {
     /// # Errors
     /// When none is to be had.
     pub async fn sign_in(&self) -> Result<(), ApiError> {
-        self.tokens.current(&self.link).await.map(drop)
+        self.tokens.current(&self.http).await.map(drop)
     }
 
     /// Gets a new token, though the one at hand may be good: the cheapest way to an answer, and to
@@ -220,18 +220,20 @@ impl Client {
     /// # Errors
     /// When none is to be had.
     pub async fn renew_token(&self) -> Result<(), ApiError> {
-        self.tokens.renew(&self.link).await.map(drop)
+        self.tokens.renew(&self.http).await.map(drop)
     }
 
     /// Submits a report job, once: it counts against the quota whatever comes of it, unless the
-    /// error's endpoint is [`Endpoint::Token`].
+    /// error's endpoint is [`ApiEndpoint::Token`].
     ///
     /// # Errors
     /// When no token was to be had, or the answer is no job id.
-    pub async fn submit(&self, request: &ReportRequest) -> Result<JobId, ApiError> {
-        let token = self.tokens.current(&self.link).await?;
-        let call =
-            self.link.call(Endpoint::Submit, self.link.limits.max_answer_time, Some(&token)).await;
+    pub async fn submit(&self, request: &HistoryRequest) -> Result<JobId, ApiError> {
+        let token = self.tokens.current(&self.http).await?;
+        let call = self
+            .http
+            .call(ApiEndpoint::Submit, self.http.limits.max_answer_time, Some(&token))
+            .await;
         let outcome = async {
             let message = call.post(
                 &self.base.join(JOBS_PATH),
@@ -243,12 +245,12 @@ impl Client {
             let body = call.text(answer).await?;
             reports::decode_submitted(&body).map_err(|fault| at_fault(&call, &fault))
         };
-        let outcome = self.tokens.mind(&token, outcome.await);
+        let outcome = self.tokens.forget_if_refused(&token, outcome.await);
         outcome.map_err(|error| {
             let shows_request =
                 matches!(error.kind, ErrorKind::Rejected | ErrorKind::UnexpectedStatus);
             if shows_request {
-                error.adding(&call.show(&format!("sent was {request}")))
+                error.adding(&call.redact(&format!("sent was {request}")))
             } else {
                 error
             }
@@ -263,30 +265,30 @@ impl Client {
     /// When no token was to be had, or the answer is none that tells of a job; nothing of it has
     /// been counted then.
     pub async fn poll<R: RowSink>(&self, job: &JobId) -> Result<Poll<R>, ApiError> {
-        let token = self.tokens.current(&self.link).await?;
+        let token = self.tokens.current(&self.http).await?;
         let call =
-            self.link.call(Endpoint::Poll, self.link.limits.max_report_time, Some(&token)).await;
+            self.http.call(ApiEndpoint::Poll, self.http.limits.max_report_time, Some(&token)).await;
         let outcome = async {
             let answer = call
                 .send(call.get(&self.base.join(&reports::job_path(job)), Some(&token))?)
                 .await?;
-            let mut document = Document::<R>::new(self.link.limits.max_rows);
+            let mut document = Document::<R>::new(self.http.limits.max_rows);
             let mut feed =
                 |piece: &[u8]| document.feed(piece).map_err(|fault| at_fault(&call, &fault));
-            call.body(answer, self.link.limits.max_report_bytes, &mut feed).await?;
+            call.body(answer, self.http.limits.max_report_bytes, &mut feed).await?;
             match document.finish().map_err(|fault| at_fault(&call, &fault))? {
                 Told::Pending => Ok(Poll::Pending),
                 Told::Running => Ok(Poll::Running),
                 Told::Completed(rows) => Ok(Poll::Completed(rows)),
                 Told::Failed(message) => {
-                    Ok(Poll::Failed(call.show(message.as_deref().unwrap_or("Unknown error"))))
+                    Ok(Poll::Failed(call.redact(message.as_deref().unwrap_or("Unknown error"))))
                 }
             }
         };
-        self.tokens.mind(&token, outcome.await)
+        self.tokens.forget_if_refused(&token, outcome.await)
     }
 }
 
-fn at_fault(call: &Call<'_>, fault: &Fault) -> ApiError {
+fn at_fault(call: &ApiCall<'_>, fault: &DocumentFault) -> ApiError {
     call.error(fault.kind, &format!("the answer {}", fault.detail))
 }

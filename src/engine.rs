@@ -28,7 +28,7 @@ pub use status::{PublishSnapshot, PublishStatus};
 
 use crate::clock::Clock;
 use crate::cxone::platform::{LivePage, Progress};
-use crate::cxone::{AnyClient, ApiError, Endpoint, Paging, Poll, ReportRequest};
+use crate::cxone::{ApiEndpoint, ApiError, CxoneClient, HistoryRequest, Paging, Poll};
 use crate::tasks::Offloaded;
 use crate::telemetry::Telemetry;
 use cxone_core::counts::{Ledger, Record, RecordKey, ReportOrigin, SnapshotOptions, TargetId};
@@ -101,7 +101,7 @@ pub struct EngineParts {
     /// What outlives the loop.
     pub context: EngineContext,
     /// The way to CXone.
-    pub client: AnyClient,
+    pub client: CxoneClient,
     /// What to request when.
     pub planner: Planner,
     /// The counts.
@@ -193,7 +193,7 @@ enum SignIn {
 /// The loop.
 pub struct Engine {
     context: EngineContext,
-    client: AnyClient,
+    client: CxoneClient,
     planner: Planner,
     feeds: Option<LiveFeeds>,
     targets: Vec<TargetState>,
@@ -367,7 +367,7 @@ impl Engine {
     /// all the time.
     fn check_clock(&mut self) {
         let is_doubted = self.planner.doubted_clock();
-        if let AnyClient::Reports(client) = &self.client
+        if let CxoneClient::Reports(client) = &self.client
             && is_doubted
             && !self.is_checking_clock
         {
@@ -399,7 +399,7 @@ impl Engine {
     fn send_submit(&mut self, planned: Now, id: TargetId, window: Window) {
         let target = &self.targets[id.index()].target;
         tracing::debug!(target = %target.name, %window, "report job submitted");
-        let request = ReportRequest { window, filter: target.filter.clone() };
+        let request = HistoryRequest { window, filter: target.filter.clone() };
         let client = self.client.of_reports();
         self.request(
             async move { Completion::Submitted(id, planned, client.submit(&request).await) },
@@ -447,7 +447,7 @@ impl Engine {
             Completion::Submitted(id, planned, result) => {
                 let is_accepted = result.is_ok();
                 // Without a token there was no submit.
-                if result.as_ref().is_err_and(|error| error.endpoint == Endpoint::Token) {
+                if result.as_ref().is_err_and(|error| error.endpoint == ApiEndpoint::Token) {
                     self.forget_submit(planned);
                 }
                 self.reply(now, id, result.map_or_else(Reply::from, Reply::Submitted));

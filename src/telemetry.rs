@@ -21,7 +21,7 @@ use process::{LogMessages, Process};
 use watched::Watched;
 
 use crate::build_info;
-use crate::cxone::{Endpoint, Event};
+use crate::cxone::{ApiEndpoint, ClientEvent};
 use crate::exposition::{EncodedMetrics, ExporterMetrics, families};
 use cxone_core::counts::RowCounts;
 use cxone_core::plan::fetch::Failure;
@@ -90,10 +90,10 @@ impl Telemetry {
     }
 
     /// Takes note of what happened in the client.
-    pub fn client_event(&self, event: &Event) {
+    pub fn client_event(&self, event: &ClientEvent) {
         let counts = self.counts.change();
         match event {
-            Event::Exchange(exchange) => {
+            ClientEvent::Exchange(exchange) => {
                 let code =
                     exchange.code.map_or_else(|| "error".to_owned(), |code| code.to_string());
                 counts.requests.of(with_code(exchange.endpoint, &code)).inc();
@@ -103,12 +103,12 @@ impl Telemetry {
                     counts.throttled.of(labels(exchange.endpoint)).inc();
                 }
             }
-            Event::TokenRefreshed { expires } => {
+            ClientEvent::TokenRefreshed { expires } => {
                 counts.token_refreshes.inc();
                 let mut known = counts.now_and_then.lock();
                 (known.token_expiry, known.token_refresh_failed) = (Some(*expires), false);
             }
-            Event::TokenRefreshFailed(_) => {
+            ClientEvent::TokenRefreshFailed(_) => {
                 counts.token_refresh_failures.inc();
                 counts.now_and_then.lock().token_refresh_failed = true;
             }
@@ -177,7 +177,7 @@ impl Telemetry {
         counts.store_up.set(0);
     }
 
-    /// Event time that no report will ever cover.
+    /// ClientEvent time that no report will ever cover.
     pub fn history_gap(&self, gap: Duration) {
         let counts = self.counts.change();
         counts.history_gap.inc_by(gap.as_secs_f64());
@@ -232,7 +232,7 @@ impl Telemetry {
     }
 
     /// These endpoints are called from now on.
-    pub fn add_endpoints(&self, endpoints: &[Endpoint]) {
+    pub fn add_endpoints(&self, endpoints: &[ApiEndpoint]) {
         let counts = self.counts.change();
         counts.begin_endpoints(endpoints);
     }
@@ -295,11 +295,11 @@ fn register_facts(registry: &mut Registry, started: Timestamp) {
     registry.register(families::BUILD_INFO.family_name(), families::BUILD_INFO.help, build);
 }
 
-fn labels(endpoint: Endpoint) -> Labels {
+fn labels(endpoint: ApiEndpoint) -> Labels {
     vec![("endpoint", endpoint.as_str().to_owned())]
 }
 
-fn with_code(endpoint: Endpoint, code: &str) -> Labels {
+fn with_code(endpoint: ApiEndpoint, code: &str) -> Labels {
     vec![("endpoint", endpoint.as_str().to_owned()), ("code", code.to_owned())]
 }
 
@@ -353,7 +353,7 @@ mod tests {
     fn only_endpoints_that_are_called_have_metrics_and_in_the_same_order_on_every_page() {
         let page = || {
             let telemetry = Telemetry::new(Timestamp::from_millis(0));
-            telemetry.add_endpoints(&Endpoint::OF_REPORTS);
+            telemetry.add_endpoints(&ApiEndpoint::OF_REPORTS);
             text(&telemetry.exporter_metrics())
         };
         let series = |page: &str| -> Vec<String> {

@@ -19,7 +19,7 @@ use cxone_core::report::{RawRow, Report};
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::{
-    Client, ClientOptions, Limits, Poll, Response, Transport, TransportError,
+    Poll, ReportsClient, ReportsOptions, Response, ResponseLimits, Transport, TransportError,
 };
 use cxone_exporter::exposition::{ExporterMetrics, render};
 use cxone_exporter::server::{PageSources, Pages, QuotaStatus, QuotaUnit, Readiness, StatusView};
@@ -85,17 +85,21 @@ fn reading(rows: usize) -> AllocationInfo {
         .start_paused(true)
         .build()
         .expect("a runtime");
-    let options = ClientOptions {
+    let options = ReportsOptions {
         base_url: "http://127.0.0.1:1".parse().expect("an address"),
         client_id: "c".to_owned(),
         client_secret: SecretString::from("s"),
-        limits: Limits::default(),
+        limits: ResponseLimits::default(),
         hidden: Vec::new(),
     };
     let job = JobId::parse("job").expect("an id");
     let client = runtime.block_on(async {
-        let client =
-            Client::new(Arc::new(Canned(report(rows))), Clock::system(), options, Arc::new(|_| {}));
+        let client = ReportsClient::new(
+            Arc::new(Canned(report(rows))),
+            Clock::system(),
+            options,
+            Arc::new(|_| {}),
+        );
         client.sign_in().await.expect("a token");
         client
     });

@@ -12,7 +12,7 @@ use cxone_core::plan::server_clock::DateFault;
 use cxone_core::report::RowRejection;
 use cxone_exporter::cli::parse_args;
 use cxone_exporter::config::{Config, ConfigText, KEYS, Overrides, TargetsNeeded};
-use cxone_exporter::cxone::Endpoint;
+use cxone_exporter::cxone::ApiEndpoint;
 use cxone_exporter::exposition::families::{ALL, FamilyKind};
 use cxone_simulator::{Faults, Quirk, ReportRows, RequestFault, RowFault};
 
@@ -254,7 +254,9 @@ fn what_a_runbook_cites_exists() {
     let flags: BTreeSet<&str> =
         rows(configuration, "| flag |").into_iter().map(|row| row[0]).collect();
     let mut words: BTreeSet<&str> = rows(METRICS, "| reason |").iter().map(|row| row[0]).collect();
-    words.extend(Endpoint::OF_REPORTS.iter().chain(&Endpoint::OF_PLATFORM).map(|it| it.as_str()));
+    words.extend(
+        ApiEndpoint::OF_REPORTS.iter().chain(&ApiEndpoint::OF_PLATFORM).map(|it| it.as_str()),
+    );
     words.extend(Feed::ALL.iter().map(|feed| feed.as_str()));
     words.extend(ALL.iter().flat_map(|family| family.labels));
     words.extend(["serve", "demo", "history", "check", "simulate", "erase"]);

@@ -24,8 +24,8 @@ use cxone_exporter::base_url::BaseUrl;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::platform::Credentials;
 use cxone_exporter::cxone::{
-    ApiError, Client, ClientOptions, HttpLimits, HttpTransport, Limits, Network, Paging,
-    PlatformClient, PlatformOptions, Poll, ReportRequest,
+    ApiError, HistoryRequest, HttpLimits, HttpTransport, Network, Paging, PlatformClient,
+    PlatformOptions, Poll, ReportsClient, ReportsOptions, ResponseLimits,
 };
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -38,7 +38,7 @@ const MOST_MEMORY: usize = 160 << 20;
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, MOST_MEMORY);
 
-const LIMITS: Limits = Limits {
+const LIMITS: ResponseLimits = ResponseLimits {
     max_report_bytes: 24 << 20,
     max_rows: 10_000,
     max_answer_bytes: 1 << 20,
@@ -230,7 +230,7 @@ fn history(client: &PlatformClient, agent: Option<&str>) -> Paging<Report> {
     let to = Timestamp::from_millis(1_698_393_600_000);
     let (kind, id) = agent.map_or(("all", ""), |id| ("user", id));
     let filter = ReportFilter { kind: kind.to_owned(), id: id.to_owned() };
-    client.history(ReportRequest {
+    client.history(HistoryRequest {
         window: Window { from: to.minus(Duration::from_secs(1800)), to },
         filter,
     })
@@ -248,14 +248,14 @@ fn ask(dialect: Dialect, server: &Hostile) -> Result<(usize, u64), ApiError> {
             Dialect::Reports => {
                 let (base_url, transport) = transport(server);
                 let (client_secret, hidden) = (SecretString::from(SECRET), Vec::new());
-                let options = ClientOptions {
+                let options = ReportsOptions {
                     base_url,
                     client_id: "client".to_owned(),
                     client_secret,
                     limits: LIMITS,
                     hidden,
                 };
-                let client = Client::new(transport, clock(), options, Arc::new(|_| {}));
+                let client = ReportsClient::new(transport, clock(), options, Arc::new(|_| {}));
                 match client.poll(&JobId::parse("job").unwrap()).await? {
                     Poll::Completed(report) => report,
                     other @ (Poll::Pending | Poll::Running | Poll::Failed(_)) => {

@@ -10,7 +10,8 @@ use cxone_core::plan::fetch::JobId;
 use cxone_core::report::Report;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::{
-    Client, ClientOptions, Limits, Poll, Response, Transport, TransportError, TransportFault,
+    Poll, ReportsClient, ReportsOptions, Response, ResponseLimits, Transport, TransportError,
+    TransportFault,
 };
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -165,22 +166,25 @@ pub(super) fn memory(path: &str) -> Outcome {
     Ok(())
 }
 
-fn client(source: Source) -> Result<(Client, tokio::runtime::Runtime), Box<dyn std::error::Error>> {
-    let options = ClientOptions {
+fn client(
+    source: Source,
+) -> Result<(ReportsClient, tokio::runtime::Runtime), Box<dyn std::error::Error>> {
+    let options = ReportsOptions {
         base_url: "http://127.0.0.1:1".parse()?,
         client_id: "bench".to_owned(),
         client_secret: SecretString::from("bench"),
-        limits: Limits::default(),
+        limits: ResponseLimits::default(),
         hidden: Vec::new(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let within = runtime.enter();
-    let client = Client::new(Arc::new(Canned(source)), Clock::system(), options, Arc::new(|_| {}));
+    let client =
+        ReportsClient::new(Arc::new(Canned(source)), Clock::system(), options, Arc::new(|_| {}));
     drop(within);
     Ok((client, runtime))
 }
 
-async fn read_report(client: &Client) -> Result<Report, Box<dyn std::error::Error>> {
+async fn read_report(client: &ReportsClient) -> Result<Report, Box<dyn std::error::Error>> {
     let job = JobId::parse("job").ok_or("a job id")?;
     match client.poll::<Report>(&job).await? {
         Poll::Completed(report) => Ok(report),

@@ -10,7 +10,7 @@ use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::platform::Credentials;
 use cxone_exporter::cxone::{
-    ApiError, Limits, Paging, PlatformClient, PlatformOptions, ReportRequest, RowList,
+    ApiError, HistoryRequest, Paging, PlatformClient, PlatformOptions, ResponseLimits, RowList,
 };
 use secrecy::SecretString;
 
@@ -54,7 +54,7 @@ fn ask(call: Call, body: &[u8], piece: usize) -> Result<String, ApiError> {
         access_key_id: "KEY".to_owned(),
         access_key_secret: SecretString::from(SECRET),
         credentials: Credentials::AccessKey(address()),
-        limits: Limits::default(),
+        limits: ResponseLimits::default(),
         hidden: Vec::new(),
         requests_per_minute: NonZeroU32::new(60_000).expect("some"),
     };
@@ -84,7 +84,7 @@ async fn history(client: &PlatformClient, kind: &str) -> Result<String, ApiError
     let window =
         Window { from: Timestamp::from_millis(EIGHT - 600_000), to: Timestamp::from_millis(EIGHT) };
     let filter = ReportFilter { kind: kind.to_owned(), id: "7".to_owned() };
-    let mut paging: Paging<RowList> = client.history(ReportRequest { window, filter });
+    let mut paging: Paging<RowList> = client.history(HistoryRequest { window, filter });
     let progress = client.page(&mut paging).await?;
     let count = paging.count();
     let list = paging.into_rows();

@@ -12,7 +12,9 @@ use cxone_core::plan::fetch::JobId;
 use cxone_core::report::Report;
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
-use cxone_exporter::cxone::{ApiError, Client, ClientOptions, Limits, Poll, RowList, RowSink};
+use cxone_exporter::cxone::{
+    ApiError, Poll, ReportsClient, ReportsOptions, ResponseLimits, RowList, RowSink,
+};
 use secrecy::SecretString;
 
 use super::is_json;
@@ -56,17 +58,17 @@ pub(crate) fn check(data: &[u8]) {
 }
 
 fn poll<R: RowSink>(body: &[u8], piece: usize) -> Result<Poll<R>, ApiError> {
-    let options = ClientOptions {
+    let options = ReportsOptions {
         base_url: "https://acme.niceincontact.com".parse().expect("an address"),
         client_id: "client".to_owned(),
         client_secret: SecretString::from(SECRET),
-        limits: Limits::default(),
+        limits: ResponseLimits::default(),
         hidden: Vec::new(),
     };
     play(async {
         let clock = Clock::starting_at(Timestamp::from_millis(EIGHT));
         let transport = Played::new(piece, [(200, TOKEN.to_vec()), (200, body.to_vec())]);
-        let client = Client::new(transport, clock, options, Arc::new(|_| {}));
+        let client = ReportsClient::new(transport, clock, options, Arc::new(|_| {}));
         client.poll(&JobId::parse("job").expect("an id")).await
     })
 }

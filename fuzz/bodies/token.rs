@@ -10,7 +10,8 @@ use cxone_core::time::Timestamp;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::platform::Credentials;
 use cxone_exporter::cxone::{
-    ApiError, Client, ClientOptions, Limits, PlatformClient, PlatformOptions, Poll, RowList,
+    ApiError, PlatformClient, PlatformOptions, Poll, ReportsClient, ReportsOptions, ResponseLimits,
+    RowList,
 };
 use http::Request;
 use secrecy::SecretString;
@@ -37,11 +38,11 @@ pub(crate) fn check(data: &[u8]) {
 }
 
 fn reports(status: u16, answer: &[u8]) {
-    let options = ClientOptions {
+    let options = ReportsOptions {
         base_url: CONFIGURED.parse().expect("an address"),
         client_id: "client".to_owned(),
         client_secret: SecretString::from(SECRET),
-        limits: Limits::default(),
+        limits: ResponseLimits::default(),
         hidden: Vec::new(),
     };
     let played = Played::new(
@@ -50,7 +51,7 @@ fn reports(status: u16, answer: &[u8]) {
     );
     let outcome = play(async {
         let clock = Clock::starting_at(Timestamp::from_millis(EIGHT));
-        let client = Client::new(played.clone(), clock, options, Arc::new(|_| {}));
+        let client = ReportsClient::new(played.clone(), clock, options, Arc::new(|_| {}));
         client.poll::<RowList>(&JobId::parse("job").expect("an id")).await
     });
     let requests = played.requests();
@@ -84,7 +85,7 @@ fn platform(issuer: &str, with_client: bool, status: u16, answers: &[&[u8]]) {
         access_key_id: "KEY".to_owned(),
         access_key_secret: SecretString::from(SECRET),
         credentials,
-        limits: Limits::default(),
+        limits: ResponseLimits::default(),
         hidden: Vec::new(),
         requests_per_minute: NonZeroU32::new(60_000).expect("some"),
     };

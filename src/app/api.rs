@@ -9,8 +9,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Dialect, PlatformApi};
 use crate::cxone::platform::Credentials;
 use crate::cxone::{
-    AnyClient, Client, ClientOptions, HttpLimits, HttpTransport, Limits, Network, Observer,
-    PlatformClient, PlatformOptions, Proxies, ProxyError, Transport, TransportError,
+    CxoneClient, HttpLimits, HttpTransport, Network, Observer, PlatformClient, PlatformOptions,
+    Proxies, ProxyError, ReportsClient, ReportsOptions, ResponseLimits, Transport, TransportError,
 };
 use cxone_core::plan::fetch::JobTiming;
 
@@ -59,8 +59,8 @@ pub fn client(
     transport: Arc<dyn Transport>,
     clock: Clock,
     observer: Observer,
-) -> AnyClient {
-    let limits = Limits::default();
+) -> CxoneClient {
+    let limits = ResponseLimits::default();
     let hidden =
         config.metrics.agent_ids.hidden(config.targets.iter().map(|target| &target.filter));
     let hidden: Vec<SecretString> =
@@ -68,18 +68,20 @@ pub fn client(
     match &config.api.dialect {
         Dialect::Reports(api) => {
             let (client_id, client_secret) = (api.client.id.clone(), api.client.secret.clone());
-            let options = ClientOptions {
+            let options = ReportsOptions {
                 base_url: api.base_url.clone(),
                 client_id,
                 client_secret,
                 limits,
                 hidden,
             };
-            AnyClient::Reports(Arc::new(Client::new(transport, clock, options, observer)))
+            CxoneClient::Reports(Arc::new(ReportsClient::new(transport, clock, options, observer)))
         }
         Dialect::Platform(api) => {
             let options = platform_options(api, config.quota.requests_per_minute, limits, hidden);
-            AnyClient::Platform(Arc::new(PlatformClient::new(transport, clock, options, observer)))
+            CxoneClient::Platform(Arc::new(PlatformClient::new(
+                transport, clock, options, observer,
+            )))
         }
     }
 }
@@ -87,7 +89,7 @@ pub fn client(
 fn platform_options(
     api: &PlatformApi,
     requests_per_minute: u32,
-    limits: Limits,
+    limits: ResponseLimits,
     hidden: Vec<SecretString>,
 ) -> PlatformOptions {
     let credentials = match &api.client {

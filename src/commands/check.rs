@@ -11,7 +11,7 @@ use crate::cli::CheckArgs;
 use crate::clock::Clock;
 use crate::config::web::read_file;
 use crate::config::{Api, Config, ConfigErrors, Dialect, Seen, TargetsNeeded, show_duration};
-use crate::cxone::{AnyClient, ErrorKind, Proxies, ReportRequest, RowList, Way};
+use crate::cxone::{CxoneClient, ErrorKind, HistoryRequest, Proxies, ProxyRoute, RowList};
 use cxone_core::counts::RowKind;
 use cxone_core::hidden::visible;
 use cxone_core::plan::fetch::Failure;
@@ -58,8 +58,8 @@ pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
     let client = app::client(&config, app::connect(&config)?, clock.clone(), Arc::new(|_| {}));
     sign_in(&client).await?;
     let now = match &client {
-        AnyClient::Platform(client) => check_platform::look_around(client).await?,
-        AnyClient::Reports(_) => check_platform::Live::default(),
+        CxoneClient::Platform(client) => check_platform::look_around(client).await?,
+        CxoneClient::Reports(_) => check_platform::Live::default(),
     };
     report(&client, &config, &clock, &now).await
 }
@@ -132,12 +132,12 @@ fn proxy_texts(api: &Api, proxies: &Proxies) -> Vec<String> {
     let mut texts = Vec::new();
     for address in api.addresses() {
         let host = address.origin();
-        let text = match proxies.way(address.url()) {
-            Way::By(proxy) => {
+        let text = match proxies.route(address.url()) {
+            ProxyRoute::Via(proxy) => {
                 format!("ok      proxy: {host} by way of {proxy} ({})", proxy.variable())
             }
-            Way::Excepted(why) => format!("ok      proxy: none for {host}, since {why}"),
-            Way::Direct => continue,
+            ProxyRoute::Exempt(why) => format!("ok      proxy: none for {host}, since {why}"),
+            ProxyRoute::Direct => continue,
         };
         if !texts.contains(&text) {
             texts.push(text);
@@ -146,7 +146,7 @@ fn proxy_texts(api: &Api, proxies: &Proxies) -> Vec<String> {
     texts
 }
 
-async fn sign_in(client: &AnyClient) -> Result<(), CommandError> {
+async fn sign_in(client: &CxoneClient) -> Result<(), CommandError> {
     match client.sign_in().await {
         Ok(()) => {
             say("ok      credentials: CXone gave a token");
@@ -179,7 +179,7 @@ async fn sign_in(client: &AnyClient) -> Result<(), CommandError> {
 }
 
 async fn report(
-    client: &AnyClient,
+    client: &CxoneClient,
     config: &Config,
     clock: &Clock,
     now: &check_platform::Live,
@@ -187,7 +187,7 @@ async fn report(
     let Some(target) = config.targets.first() else { return Ok(()) };
     let to = clock.now().utc;
     let window = Window { from: to.minus(config.poll.lookback), to };
-    let request = ReportRequest { window, filter: target.filter.clone() };
+    let request = HistoryRequest { window, filter: target.filter.clone() };
     let mut throttled = 0;
     let fetched = fetch::<RowList>(client, config, clock, &request, |step| {
         if let Progress::Throttled(wait) = step {
@@ -209,7 +209,7 @@ async fn report(
                 }
                 return Err(CommandError::Told);
             }
-            if matches!(client, AnyClient::Platform(_)) {
+            if matches!(client, CxoneClient::Platform(_)) {
                 list.leave_out_repeats();
             }
             if throttled > 0 {
@@ -218,7 +218,7 @@ async fn report(
                 );
             }
             told_rows(config, &target.name, &list, window)?;
-            if matches!(client, AnyClient::Platform(_)) {
+            if matches!(client, CxoneClient::Platform(_)) {
                 check_platform::told_history(&list, window, target.filter.kind == "all", now);
             }
             Ok(())

@@ -13,7 +13,7 @@ use crate::app;
 use crate::cli::{HistoryArgs, HistoryFormat, TargetArgs};
 use crate::clock::Clock;
 use crate::config::{TargetsNeeded, show_duration};
-use crate::cxone::{AnyClient, ReportRequest, RowList};
+use crate::cxone::{CxoneClient, HistoryRequest, RowList};
 use crate::logging;
 use cxone_core::hidden::{visible, visible_json};
 use cxone_core::report::{RawRow, ReportFilter};
@@ -44,7 +44,7 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
     let client = app::client(&config, app::connect(&config)?, clock.clone(), Arc::new(|_| {}));
     let to = clock.now().utc;
     let window = Window { from: to.minus(args.last), to };
-    let request = ReportRequest {
+    let request = HistoryRequest {
         window,
         filter: ReportFilter { kind: "user".to_owned(), id: args.user.clone() },
     };
@@ -56,7 +56,7 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
     });
     let mut list = told.await.map_err(|trouble| CommandError::Failed(trouble.message))?;
     let accepted = u64::try_from(list.rows.len()).unwrap_or(u64::MAX);
-    if matches!(client, AnyClient::Platform(_)) {
+    if matches!(client, CxoneClient::Platform(_)) {
         list.leave_out_repeats();
     }
     let rejected = list.oddities.all_rejected();

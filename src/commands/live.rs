@@ -7,7 +7,7 @@ use crate::app::timing;
 use crate::clock::Clock;
 use crate::config::{Config, Dialect};
 use crate::cxone::platform;
-use crate::cxone::{AnyClient, Paging, Poll, ReportRequest, RowSink};
+use crate::cxone::{CxoneClient, HistoryRequest, Paging, Poll, RowSink};
 use cxone_core::plan::fetch::{Failure, Fetch, Outcome, Reply, Step, Trouble, throttle_backoff};
 
 /// How often a job that CXone answers with 429 is submitted again.
@@ -30,17 +30,17 @@ pub(super) enum Progress<'a> {
 /// # Errors
 /// When the job comes to nothing, or CXone keeps refusing to take it.
 pub(super) async fn fetch<R: RowSink>(
-    client: &AnyClient,
+    client: &CxoneClient,
     config: &Config,
     clock: &Clock,
-    request: &ReportRequest,
+    request: &HistoryRequest,
     mut tell: impl FnMut(Progress<'_>),
 ) -> Result<R, Trouble> {
     let mut random = random();
     let mut throttles = throttle_backoff();
     let mut fetch = match client {
-        AnyClient::Reports(_) => Fetch::new(timing(config)),
-        AnyClient::Platform(_) => Fetch::paged(timing(config), clock.now().instant),
+        CxoneClient::Reports(_) => Fetch::new(timing(config)),
+        CxoneClient::Platform(_) => Fetch::paged(timing(config), clock.now().instant),
     };
     let mut paging: Option<Paging<R>> = None;
     let mut submits = 0;

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Cli, Command, EXIT_CONFIG, EXIT_FAILURE};
 use crate::config::{Config, ConfigErrors, Dialect};
-use crate::cxone::Way;
+use crate::cxone::ProxyRoute;
 use crate::tasks::{Hangups, Signals};
 use crate::{app, build_info, logging, tasks};
 use cxone_core::plan::backoff::Random;
@@ -167,9 +167,9 @@ fn warn(warnings: &[String]) {
 fn announce(config: &Config) {
     let (api, targets) = (config.api.address(), config.targets.len());
     let proxies = app::proxies().unwrap_or_default();
-    let proxy = match proxies.way(api.url()) {
-        Way::By(proxy) => Some(proxy.to_string()),
-        Way::Excepted(_) | Way::Direct => None,
+    let proxy = match proxies.route(api.url()) {
+        ProxyRoute::Via(proxy) => Some(proxy.to_string()),
+        ProxyRoute::Exempt(_) | ProxyRoute::Direct => None,
     };
     match config.api.dialect {
         Dialect::Reports(_) => tracing::info!(

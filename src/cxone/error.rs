@@ -13,7 +13,7 @@ use cxone_core::plan::fetch::{Failure, Reply, Trouble};
 
 /// What a request was for: the label `endpoint`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Endpoint {
+pub enum ApiEndpoint {
     /// A token is asked for.
     Token,
     /// A report job is submitted.
@@ -32,7 +32,7 @@ pub enum Endpoint {
     Activity,
 }
 
-impl Endpoint {
+impl ApiEndpoint {
     /// Those of the Reporting API.
     pub const OF_REPORTS: [Self; 3] = [Self::Token, Self::Submit, Self::Poll];
 
@@ -137,17 +137,17 @@ impl ErrorKind {
     }
 
     /// What an answer with a status that is no success means.
-    pub(crate) fn of_status(endpoint: Endpoint, status: StatusCode) -> Self {
+    pub(crate) fn of_status(endpoint: ApiEndpoint, status: StatusCode) -> Self {
         match (status.as_u16(), endpoint) {
             (429, _) => Self::Throttled,
             (408 | 425 | 500.., _) => Self::Server,
             (300..=399, _) => Self::Redirected,
-            (401, Endpoint::Token) => Self::Credentials,
+            (401, ApiEndpoint::Token) => Self::Credentials,
             (401, _) => Self::Unauthorized,
-            (403, Endpoint::Token) => Self::TokenForbidden,
+            (403, ApiEndpoint::Token) => Self::TokenForbidden,
             (403, _) => Self::Forbidden,
-            (404 | 410, Endpoint::Poll) => Self::Lost,
-            (_, Endpoint::Token) => Self::Token,
+            (404 | 410, ApiEndpoint::Poll) => Self::Lost,
+            (_, ApiEndpoint::Token) => Self::Token,
             (422, _) => Self::Rejected,
             (_, _) => Self::UnexpectedStatus,
         }
@@ -170,9 +170,9 @@ pub enum SignsInWith {
 pub struct ApiError {
     /// What went wrong.
     pub kind: ErrorKind,
-    /// What the request was for; [`Endpoint::Token`] also when a submit or a poll failed for want
+    /// What the request was for; [`ApiEndpoint::Token`] also when a submit or a poll failed for want
     /// of a token.
-    pub endpoint: Endpoint,
+    pub endpoint: ApiEndpoint,
     /// The status of the answer; `None` when there was none.
     pub status: Option<StatusCode>,
     /// How long the server asks to be left alone, at most an hour; for a token that is not to be
@@ -187,7 +187,7 @@ pub struct ApiError {
 
 impl ApiError {
     /// An error of `endpoint`; `detail` tells what happened and has been cleaned.
-    pub(crate) fn new(kind: ErrorKind, endpoint: Endpoint, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: ErrorKind, endpoint: ApiEndpoint, detail: impl Into<String>) -> Self {
         let signs_in_with = if endpoint.is_platform() {
             SignsInWith::AccessKeyAndClient
         } else {
@@ -218,7 +218,7 @@ impl ApiError {
 
     /// An answer with a status that is no success; `said` is the cleaned beginning of its body.
     pub(crate) fn refused(
-        endpoint: Endpoint,
+        endpoint: ApiEndpoint,
         status: StatusCode,
         retry_after: Option<Duration>,
         said: &str,
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn every_status_has_the_meaning_of_the_table() {
-        use Endpoint::{Poll, Submit, Token};
+        use ApiEndpoint::{Poll, Submit, Token};
         use ErrorKind as Kind;
         let table = [
             (401, Token, Kind::Credentials),
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn an_error_tells_what_happened_and_what_to_do() {
         let wait = Some(Duration::from_millis(1500));
-        let error = ApiError::refused(Endpoint::Poll, StatusCode::FORBIDDEN, wait, "no scope.");
+        let error = ApiError::refused(ApiEndpoint::Poll, StatusCode::FORBIDDEN, wait, "no scope.");
         assert_eq!(
             error.to_string(),
             "asking for a report: CXone answered 403 Forbidden and said: no scope. Look at Admin > Security > OAuth \

@@ -27,13 +27,13 @@ use std::time::Duration;
 use http::StatusCode;
 use secrecy::SecretString;
 
-use super::error::{ApiError, Endpoint, ErrorKind, SignsInWith};
+use super::error::{ApiEndpoint, ApiError, ErrorKind, SignsInWith};
 use super::http::budget::Budget;
-use super::http::client::{Link, Observer};
+use super::http::client::{HttpClient, Observer};
 use super::http::redact::Redactor;
 use super::http::transport::Transport;
 use super::tokens::{Grant, Tokens};
-use super::{Limits, ReportRequest, RowSink, at_fault};
+use super::{HistoryRequest, ResponseLimits, RowSink, at_fault};
 use crate::base_url::BaseUrl;
 use crate::clock::Clock;
 use cxone_core::time::{Monotonic, Timestamp, Window};
@@ -42,13 +42,13 @@ pub use codes::{UnavailableCode, UnavailableCodes};
 pub use list::{Element, Envelope};
 pub use live::LivePage;
 pub use paging::Paging;
-pub(crate) use sign_in::SignIn;
+pub(crate) use sign_in::PlatformSignIn;
 
-use hosts::Hosts;
+use hosts::AllowedHosts;
 use known_codes::KnownCodes;
 use list::ListReader;
-use paging::{Calls, Next, Roster};
-use sign_in::{Found, Way};
+use paging::{HistoryCalls, NextRequest, Roster};
+use sign_in::{Discovered, GrantType};
 
 /// How long a call that is not there is not tried again.
 const CALLS_LIFE: Duration = Duration::from_secs(3600);
@@ -74,7 +74,7 @@ pub struct PlatformOptions {
     /// How a token is asked for.
     pub credentials: Credentials,
     /// How much an answer may cost.
-    pub limits: Limits,
+    pub limits: ResponseLimits,
     /// What no message may show beside the secrets: ids of agents who are not to be told.
     pub hidden: Vec<SecretString>,
     /// How many requests any 60 s may hold, those for tokens included.
@@ -99,7 +99,7 @@ pub enum Credentials {
 /// one token and one budget.
 #[derive(Debug)]
 pub struct PlatformClient {
-    link: Link,
+    http: HttpClient,
     tokens: Tokens,
     codes: KnownCodes,
     calls: Mutex<KnownCalls>,
@@ -110,7 +110,7 @@ pub struct PlatformClient {
 /// Which calls for the history the tenant has, and until when that is believed.
 #[derive(Debug, Default)]
 struct KnownCalls {
-    calls: Calls,
+    calls: HistoryCalls,
     until: Monotonic,
 }
 
@@ -146,32 +146,34 @@ impl PlatformClient {
         let redactor = Redactor::default().and(&access_key_secret);
         let mut redactor = hidden.iter().fold(redactor, Redactor::and_id);
         let mut configured: Vec<&BaseUrl> = std::iter::once(&issuer).chain(&base_url).collect();
-        let (signs_in_with, way) = match &credentials {
+        let (signs_in_with, grant_type) = match &credentials {
             Credentials::Client { id, secret } => {
                 redactor = redactor.and(secret);
-                let way = Way::Password { client_id: id.clone(), client_secret: secret.clone() };
-                (SignsInWith::AccessKeyAndClient, way)
+                let grant_type =
+                    GrantType::Password { client_id: id.clone(), client_secret: secret.clone() };
+                (SignsInWith::AccessKeyAndClient, grant_type)
             }
             Credentials::AccessKey(base) => {
                 configured.push(base);
-                (SignsInWith::AccessKey, Way::AccessKey(base.clone()))
+                (SignsInWith::AccessKey, GrantType::AccessKey(base.clone()))
             }
         };
-        let hosts = Hosts::new(configured);
+        let hosts = AllowedHosts::new(configured);
         let budget = Some(Budget::new(requests_per_minute, clock.clone()));
-        let sign_in = SignIn {
+        let sign_in = PlatformSignIn {
             hosts,
             issuer,
             base_url,
             version,
             key_id: access_key_id,
             key_secret: access_key_secret,
-            way,
-            found: Mutex::new(Found::default()),
+            grant_type,
+            found: Mutex::new(Discovered::default()),
         };
-        let link = Link { transport, clock, limits, observer, redactor, budget, signs_in_with };
+        let http =
+            HttpClient { transport, clock, limits, observer, redactor, budget, signs_in_with };
         Self {
-            link,
+            http,
             tokens: Tokens::new(Grant::Platform(Box::new(sign_in))),
             codes: KnownCodes::default(),
             calls: Mutex::default(),
@@ -184,7 +186,7 @@ impl PlatformClient {
     /// # Errors
     /// When there is no token to be had, or the API's address is not told or not allowed.
     pub async fn sign_in(&self) -> Result<(), ApiError> {
-        self.tokens.current(&self.link).await.map(drop)
+        self.tokens.current(&self.http).await.map(drop)
     }
 
     /// Where the tenant's API is, once it is known.
@@ -199,13 +201,13 @@ impl PlatformClient {
     /// The time that requests have waited for the budget so far.
     #[must_use]
     pub fn budget_wait(&self) -> Duration {
-        self.link.budget.as_ref().map_or(Duration::ZERO, Budget::waited)
+        self.http.budget.as_ref().map_or(Duration::ZERO, Budget::waited)
     }
 
     /// How many requests of the budget there were in the last minute.
     #[must_use]
     pub fn budget_used(&self) -> usize {
-        self.link.budget.as_ref().map_or(0, Budget::used)
+        self.http.budget.as_ref().map_or(0, Budget::used)
     }
 
     /// One GET below the API's base, once, when the budget has a turn for it. Every element of the
@@ -217,16 +219,17 @@ impl PlatformClient {
     /// When no token was to be had, or the answer is another one.
     pub async fn list(
         &self,
-        endpoint: Endpoint,
+        endpoint: ApiEndpoint,
         path: &str,
         query: &[(&str, &str)],
         list: &'static str,
         element: impl FnMut(Element<'_>) + Send,
     ) -> Result<Envelope, ApiError> {
-        let place = self.link.place(endpoint).await;
-        let token = self.tokens.current(&self.link).await?;
-        let limits = self.link.limits;
-        let call = self.link.call_from(place, endpoint, limits.max_report_time, Some(&token)).await;
+        let ticket = self.http.queue(endpoint).await;
+        let token = self.tokens.current(&self.http).await?;
+        let limits = self.http.limits;
+        let call =
+            self.http.call_from(ticket, endpoint, limits.max_report_time, Some(&token)).await;
         let outcome = async {
             let api = self.api().expect("a token comes with the API's address");
             let mut url = format!("{api}{path}");
@@ -257,16 +260,16 @@ impl PlatformClient {
             reader.finish().map_err(|fault| at_fault(&call, &fault))
         };
         let outcome = outcome.await;
-        self.tokens.mind(&token, outcome)
+        self.tokens.forget_if_refused(&token, outcome)
     }
 
     /// Begins to read what `request` asks for: all agents, or the one agent of a filter of type
     /// `user`.
     #[must_use]
-    pub fn history<R: RowSink>(&self, request: ReportRequest) -> Paging<R> {
+    pub fn history<R: RowSink>(&self, request: HistoryRequest) -> Paging<R> {
         let known = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        let believed = self.link.clock.now().instant < known.until;
-        Paging::new(request, if believed { known.calls } else { Calls::default() })
+        let believed = self.http.clock.now().instant < known.until;
+        Paging::new(request, if believed { known.calls } else { HistoryCalls::default() })
     }
 
     /// Agents that are to be asked for, where each is asked for alone, though they may be listed no
@@ -287,13 +290,13 @@ impl PlatformClient {
     /// then.
     pub async fn page<R: RowSink>(&self, paging: &mut Paging<R>) -> Result<Progress, ApiError> {
         match paging.next() {
-            Next::Nothing => return Ok(Progress::Done),
-            Next::Agents { skip } => self.agents_page(paging, skip).await?,
-            Next::History { path, query, agent } => {
+            NextRequest::Nothing => return Ok(Progress::Done),
+            NextRequest::Agents { skip } => self.agents_page(paging, skip).await?,
+            NextRequest::History { path, query, agent } => {
                 self.history_page(paging, &path, &query, agent.as_deref()).await?
             }
         }
-        Ok(if paging.next() == Next::Nothing { Progress::Done } else { Progress::More })
+        Ok(if paging.next() == NextRequest::Nothing { Progress::Done } else { Progress::More })
     }
 
     async fn history_page<R: RowSink>(
@@ -308,7 +311,7 @@ impl PlatformClient {
             query.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut rows = R::default();
         let (mut newest, mut unknown) = (None, BTreeSet::new());
-        let told = self.list(Endpoint::History, path, &query, history::LIST, |row| {
+        let told = self.list(ApiEndpoint::History, path, &query, history::LIST, |row| {
             unknown.extend(row.as_ref().and_then(|row| history::unknown_code(row, &codes)));
             match history::read(&row, agent, &codes) {
                 Ok(row) => {
@@ -343,7 +346,7 @@ impl PlatformClient {
         if self.seek_codes(unknown) {
             return Ok(());
         }
-        self.not_too_many(Endpoint::History, paging.count.saturating_add(page.rows))?;
+        self.not_too_many(ApiEndpoint::History, paging.count.saturating_add(page.rows))?;
         paging.page(&page)?;
         paging.rows.append(rows);
         self.note_calls(paging.calls());
@@ -361,7 +364,7 @@ impl PlatformClient {
         skip: u64,
     ) -> Result<(), ApiError> {
         let (page, ids) = self.list_agents(skip).await?;
-        self.not_too_many(Endpoint::States, skip.saturating_add(page.rows))?;
+        self.not_too_many(ApiEndpoint::States, skip.saturating_add(page.rows))?;
         paging.agents(&page, ids, &mut self.roster())
     }
 
@@ -370,7 +373,7 @@ impl PlatformClient {
         let skip = skip.to_string();
         let mut ids = Vec::new();
         let query = [("fields", "agentId"), ("skip", skip.as_str())];
-        let page = self.list(Endpoint::States, STATES_PATH, &query, STATES_LIST, |row| {
+        let page = self.list(ApiEndpoint::States, STATES_PATH, &query, STATES_LIST, |row| {
             ids.extend(
                 row.and_then(|row| row.text("agentId").map(|id| id.trim().to_owned()))
                     .filter(|id| !id.is_empty()),
@@ -382,8 +385,8 @@ impl PlatformClient {
 
     /// # Errors
     /// When so many rows, over all pages, are more than the limit.
-    fn not_too_many(&self, endpoint: Endpoint, rows: u64) -> Result<(), ApiError> {
-        let most = self.link.limits.max_rows;
+    fn not_too_many(&self, endpoint: ApiEndpoint, rows: u64) -> Result<(), ApiError> {
+        let most = self.http.limits.max_rows;
         if rows <= most {
             return Ok(());
         }
@@ -399,8 +402,8 @@ impl PlatformClient {
         self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note_calls(&self, calls: Calls) {
-        let now = self.link.clock.now().instant;
+    fn note_calls(&self, calls: HistoryCalls) {
+        let now = self.http.clock.now().instant;
         let mut known = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         if known.calls != calls || now >= known.until {
             *known = KnownCalls { calls, until: now.plus(CALLS_LIFE) };

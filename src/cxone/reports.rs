@@ -16,7 +16,7 @@ use cxone_core::report::ReportFilter;
 use cxone_core::time::Window;
 
 use super::json;
-use super::scan::Fault;
+use super::scan::DocumentFault;
 use crate::base_url::path_segment;
 
 pub(crate) use document::{Document, Told};
@@ -29,7 +29,7 @@ pub(crate) const JOBS_PATH: &str = "/api/v2/reports";
 
 /// What a report job is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ReportRequest {
+pub struct HistoryRequest {
     /// The span of time.
     pub window: Window,
     /// The agents.
@@ -37,7 +37,7 @@ pub struct ReportRequest {
 }
 
 /// The dates and the filter as they are sent.
-impl fmt::Display for ReportRequest {
+impl fmt::Display for HistoryRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { window, filter } = self;
         write!(
@@ -54,10 +54,10 @@ pub(crate) fn job_path(job: &JobId) -> String {
 }
 
 /// The body of a submit.
-pub(crate) fn encode(request: &ReportRequest) -> Vec<u8> {
+pub(crate) fn encode(request: &HistoryRequest) -> Vec<u8> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Body<'a> {
+    struct SubmitBody<'a> {
         report_type: &'a str,
         date_from: String,
         date_to: String,
@@ -70,7 +70,7 @@ pub(crate) fn encode(request: &ReportRequest) -> Vec<u8> {
         r#type: &'a str,
         id: &'a str,
     }
-    let body = Body {
+    let body = SubmitBody {
         report_type: "agent-state-history",
         date_from: request.window.from.to_string(),
         date_to: request.window.to.to_string(),
@@ -83,12 +83,13 @@ pub(crate) fn encode(request: &ReportRequest) -> Vec<u8> {
 
 /// The job's id in the answer to a submit. Its `statusUrl` is not looked at: where a job is asked
 /// for follows from its id.
-pub(crate) fn decode_submitted(body: &str) -> Result<JobId, Fault> {
-    let members = json::members(body).ok_or_else(|| Fault::malformed("is no JSON object"))?;
+pub(crate) fn decode_submitted(body: &str) -> Result<JobId, DocumentFault> {
+    let members =
+        json::members(body).ok_or_else(|| DocumentFault::malformed("is no JSON object"))?;
     let id = members.get("id").or_else(|| {
         members.iter().find(|(name, _)| name.eq_ignore_ascii_case("id")).map(|(_, raw)| raw)
     });
     let id = id.and_then(|raw| json::string_or_number(raw.get()));
-    let id = id.filter(|id| !id.is_empty()).ok_or_else(|| Fault::malformed("has no id"))?;
-    JobId::parse(&id).ok_or_else(|| Fault::malformed("has an id that can be none"))
+    let id = id.filter(|id| !id.is_empty()).ok_or_else(|| DocumentFault::malformed("has no id"))?;
+    JobId::parse(&id).ok_or_else(|| DocumentFault::malformed("has an id that can be none"))
 }

@@ -12,13 +12,13 @@ pub(crate) const MAX_ITEM_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why a report cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct DocumentFault {
     pub(crate) kind: ErrorKind,
     /// What was found; may repeat what the server wrote, so it has to be cleaned.
     pub(crate) detail: String,
 }
 
-impl Fault {
+impl DocumentFault {
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Malformed, detail: detail.into() }
     }
@@ -30,14 +30,14 @@ impl Fault {
 
 /// What was found.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Piece<'a> {
+pub(crate) enum DocumentPart<'a> {
     /// A member other than the list of rows: its name, and its value as written.
     Member(&'a str, &'a [u8]),
     /// The list of rows begins.
     DataBegins,
     /// What begins with an element of it that is an object, as far as it has arrived. Whoever reads
     /// the element whole says how many bytes it has, and it is not told again; whoever does not, or
-    /// finds fault with it, is told as [`Piece::Element`] where it ends.
+    /// finds fault with it, is told as [`DocumentPart::Element`] where it ends.
     Ahead(&'a str, &'a mut usize),
     /// An element of it, as written.
     Element(&'a [u8]),
@@ -45,7 +45,7 @@ pub(crate) enum Piece<'a> {
 
 /// Where in the document the next byte belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Position {
     /// Before the object; so much of a byte order mark has been seen.
     Before(usize),
     KeyOrEnd,
@@ -57,12 +57,12 @@ enum Place {
     Element,
     ElementCommaOrEnd,
     /// In a name, a member's value or an element of the list.
-    In(Item),
+    In(OpenItem),
     Done,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Item {
+enum OpenItem {
     Key,
     Value,
     Element,
@@ -81,7 +81,7 @@ enum Extent {
 pub(crate) struct Scanner {
     /// The name of the list of rows, in any case.
     list: &'static str,
-    place: Place,
+    position: Position,
     extent: Extent,
     /// The beginning of an item whose end has not arrived yet.
     carry: Vec<u8>,
@@ -93,7 +93,7 @@ impl Scanner {
     pub(crate) fn new(list: &'static str) -> Self {
         Self {
             list,
-            place: Place::Before(0),
+            position: Position::Before(0),
             extent: Extent::Word,
             carry: Vec::new(),
             key: String::new(),
@@ -101,18 +101,18 @@ impl Scanner {
     }
 
     /// Takes in the next piece of the document; every whole item in it goes to `found`.
-    pub(crate) fn feed<F>(&mut self, mut input: &[u8], found: &mut F) -> Result<(), Fault>
+    pub(crate) fn feed<F>(&mut self, mut input: &[u8], found: &mut F) -> Result<(), DocumentFault>
     where
-        F: FnMut(Piece<'_>) -> Result<(), Fault>,
+        F: FnMut(DocumentPart<'_>) -> Result<(), DocumentFault>,
     {
         let (all, text) = (input.len(), valid_beginning(input));
         while let Some(&byte) = input.first() {
-            if let Place::In(item) = self.place {
+            if let Position::In(item) = self.position {
                 input = self.within(item, input, found)?;
-            } else if let (b'{', Place::ElementOrEnd | Place::Element) = (byte, self.place)
+            } else if let (b'{', Position::ElementOrEnd | Position::Element) = (byte, self.position)
                 && let Some(read) = ahead(text.get(all - input.len()..), found)?
             {
-                self.place = Place::ElementCommaOrEnd;
+                self.position = Position::ElementCommaOrEnd;
                 input = &input[read..];
             } else if self.is_space(byte) || self.between(byte, found)? {
                 input = &input[1..];
@@ -123,66 +123,69 @@ impl Scanner {
 
     /// Whether anything but space has arrived.
     pub(crate) fn has_begun(&self) -> bool {
-        !matches!(self.place, Place::Before(_))
+        !matches!(self.position, Position::Before(_))
     }
 
     /// Whether the object has ended.
     pub(crate) fn is_done(&self) -> bool {
-        self.place == Place::Done
+        self.position == Position::Done
     }
 
     /// Whether `byte` means nothing where it stands. Before the object it ends the place of a byte
     /// order mark.
     const fn is_space(&self, byte: u8) -> bool {
-        matches!(byte, b' ' | b'\t' | b'\n' | b'\r') && !matches!(self.place, Place::Before(_))
+        matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+            && !matches!(self.position, Position::Before(_))
     }
 
     /// Decides what `byte`, which is outside of all items, begins or ends; false when it is the
     /// first one of an item.
-    fn between<F>(&mut self, byte: u8, found: &mut F) -> Result<bool, Fault>
+    fn between<F>(&mut self, byte: u8, found: &mut F) -> Result<bool, DocumentFault>
     where
-        F: FnMut(Piece<'_>) -> Result<(), Fault>,
+        F: FnMut(DocumentPart<'_>) -> Result<(), DocumentFault>,
     {
-        self.place = match (self.place, byte) {
-            (Place::Before(seen), _) if BYTE_ORDER_MARK.get(seen) == Some(&byte) => {
-                Place::Before(seen + 1)
+        self.position = match (self.position, byte) {
+            (Position::Before(seen), _) if BYTE_ORDER_MARK.get(seen) == Some(&byte) => {
+                Position::Before(seen + 1)
             }
-            (Place::Before(0 | 3), b'{') => Place::KeyOrEnd,
-            (Place::Before(0 | 3), b' ' | b'\t' | b'\n' | b'\r') => Place::Before(3),
-            (Place::KeyOrEnd | Place::Key, b'"') => return self.enter(Item::Key, byte),
-            (Place::Colon, b':') => Place::Value,
-            (Place::Value, b'[') if self.key.eq_ignore_ascii_case(self.list) => {
-                found(Piece::DataBegins)?;
-                Place::ElementOrEnd
+            (Position::Before(0 | 3), b'{') => Position::KeyOrEnd,
+            (Position::Before(0 | 3), b' ' | b'\t' | b'\n' | b'\r') => Position::Before(3),
+            (Position::KeyOrEnd | Position::Key, b'"') => return self.enter(OpenItem::Key, byte),
+            (Position::Colon, b':') => Position::Value,
+            (Position::Value, b'[') if self.key.eq_ignore_ascii_case(self.list) => {
+                found(DocumentPart::DataBegins)?;
+                Position::ElementOrEnd
             }
-            (Place::Value, _) => return self.enter(Item::Value, byte),
-            (Place::KeyOrEnd | Place::CommaOrEnd, b'}') => Place::Done,
-            (Place::CommaOrEnd, b',') => Place::Key,
-            (Place::ElementOrEnd | Place::ElementCommaOrEnd, b']') => Place::CommaOrEnd,
-            (Place::ElementOrEnd | Place::Element, _) => return self.enter(Item::Element, byte),
-            (Place::ElementCommaOrEnd, b',') => Place::Element,
-            (Place::Before(_), _) => return Err(Fault::malformed("is no JSON object")),
-            (Place::Done, _) => return Err(Fault::malformed("goes on after its end")),
+            (Position::Value, _) => return self.enter(OpenItem::Value, byte),
+            (Position::KeyOrEnd | Position::CommaOrEnd, b'}') => Position::Done,
+            (Position::CommaOrEnd, b',') => Position::Key,
+            (Position::ElementOrEnd | Position::ElementCommaOrEnd, b']') => Position::CommaOrEnd,
+            (Position::ElementOrEnd | Position::Element, _) => {
+                return self.enter(OpenItem::Element, byte);
+            }
+            (Position::ElementCommaOrEnd, b',') => Position::Element,
+            (Position::Before(_), _) => return Err(DocumentFault::malformed("is no JSON object")),
+            (Position::Done, _) => return Err(DocumentFault::malformed("goes on after its end")),
             (
-                Place::KeyOrEnd
-                | Place::Key
-                | Place::Colon
-                | Place::CommaOrEnd
-                | Place::ElementCommaOrEnd
-                | Place::In(_),
+                Position::KeyOrEnd
+                | Position::Key
+                | Position::Colon
+                | Position::CommaOrEnd
+                | Position::ElementCommaOrEnd
+                | Position::In(_),
                 _,
             ) => {
-                return Err(Fault::malformed("is no JSON"));
+                return Err(DocumentFault::malformed("is no JSON"));
             }
         };
         Ok(true)
     }
 
-    fn enter(&mut self, item: Item, byte: u8) -> Result<bool, Fault> {
+    fn enter(&mut self, item: OpenItem, byte: u8) -> Result<bool, DocumentFault> {
         if matches!(byte, b',' | b':' | b']' | b'}') {
-            return Err(Fault::malformed("is no JSON"));
+            return Err(DocumentFault::malformed("is no JSON"));
         }
-        self.place = Place::In(item);
+        self.position = Position::In(item);
         self.extent = if matches!(byte, b'"' | b'[' | b'{') {
             Extent::Nested { depth: 0, quoted: false, escaped: false }
         } else {
@@ -194,17 +197,17 @@ impl Scanner {
     /// Reads on in an item, and tells it when it is whole; what is left of the input comes back.
     fn within<'a, F>(
         &mut self,
-        item: Item,
+        item: OpenItem,
         input: &'a [u8],
         found: &mut F,
-    ) -> Result<&'a [u8], Fault>
+    ) -> Result<&'a [u8], DocumentFault>
     where
-        F: FnMut(Piece<'_>) -> Result<(), Fault>,
+        F: FnMut(DocumentPart<'_>) -> Result<(), DocumentFault>,
     {
         let end = self.end_of_item(input);
         let (here, rest) = input.split_at(end.unwrap_or(input.len()));
         if self.carry.len() + here.len() > MAX_ITEM_BYTES {
-            return Err(Fault::too_large(format!(
+            return Err(DocumentFault::too_large(format!(
                 "has a row or member of more than {MAX_ITEM_BYTES} bytes"
             )));
         }
@@ -218,24 +221,25 @@ impl Scanner {
             self.carry.extend_from_slice(here);
             &self.carry
         };
-        self.place = match item {
-            Item::Key => {
+        self.position = match item {
+            OpenItem::Key => {
                 let text = std::str::from_utf8(whole).ok();
                 let checked =
                     text.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
-                let name =
-                    checked.and_then(json::string).ok_or_else(|| Fault::malformed("is no JSON"))?;
+                let name = checked
+                    .and_then(json::string)
+                    .ok_or_else(|| DocumentFault::malformed("is no JSON"))?;
                 self.key.clear();
                 self.key.push_str(&name);
-                Place::Colon
+                Position::Colon
             }
-            Item::Value => {
-                found(Piece::Member(&self.key, whole))?;
-                Place::CommaOrEnd
+            OpenItem::Value => {
+                found(DocumentPart::Member(&self.key, whole))?;
+                Position::CommaOrEnd
             }
-            Item::Element => {
-                found(Piece::Element(whole))?;
-                Place::ElementCommaOrEnd
+            OpenItem::Element => {
+                found(DocumentPart::Element(whole))?;
+                Position::ElementCommaOrEnd
             }
         };
         self.carry.clear();
@@ -283,14 +287,14 @@ fn valid_beginning(input: &[u8]) -> &str {
 }
 
 /// How many bytes the element has that `text` begins with, if whoever is told reads it whole.
-fn ahead<F>(text: Option<&str>, found: &mut F) -> Result<Option<usize>, Fault>
+fn ahead<F>(text: Option<&str>, found: &mut F) -> Result<Option<usize>, DocumentFault>
 where
-    F: FnMut(Piece<'_>) -> Result<(), Fault>,
+    F: FnMut(DocumentPart<'_>) -> Result<(), DocumentFault>,
 {
     let mut read = 0;
     // An element in what is longer might be longer than is allowed.
     if let Some(text) = text.filter(|text| text.len() <= MAX_ITEM_BYTES) {
-        found(Piece::Ahead(text, &mut read))?;
+        found(DocumentPart::Ahead(text, &mut read))?;
     }
     Ok((read > 0).then_some(read))
 }
@@ -299,23 +303,23 @@ where
 mod tests {
     use super::*;
 
-    fn pieces(document: &str, size: usize) -> Result<Vec<String>, Fault> {
+    fn pieces(document: &str, size: usize) -> Result<Vec<String>, DocumentFault> {
         let mut scanner = Scanner::new("data");
         let mut pieces = Vec::new();
         for chunk in document.as_bytes().chunks(size) {
             scanner.feed(chunk, &mut |piece| {
                 pieces.push(match piece {
-                    Piece::Ahead(..) => return Ok(()),
-                    Piece::Member(name, value) => {
+                    DocumentPart::Ahead(..) => return Ok(()),
+                    DocumentPart::Member(name, value) => {
                         format!("{name}={}", String::from_utf8_lossy(value))
                     }
-                    Piece::DataBegins => "data".to_owned(),
-                    Piece::Element(text) => format!("- {}", String::from_utf8_lossy(text)),
+                    DocumentPart::DataBegins => "data".to_owned(),
+                    DocumentPart::Element(text) => format!("- {}", String::from_utf8_lossy(text)),
                 });
                 Ok(())
             })?;
         }
-        if scanner.is_done() { Ok(pieces) } else { Err(Fault::malformed("ended early")) }
+        if scanner.is_done() { Ok(pieces) } else { Err(DocumentFault::malformed("ended early")) }
     }
 
     #[test]

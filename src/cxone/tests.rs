@@ -24,8 +24,8 @@ use cxone_core::report::ReportFilter;
 use cxone_core::time::{Timestamp, Window};
 
 use super::{
-    Client, ClientOptions, Event, Limits, Observer, ReportRequest, Response, Transport,
-    TransportError, TransportFault,
+    ClientEvent, HistoryRequest, Observer, ReportsClient, ReportsOptions, Response, ResponseLimits,
+    Transport, TransportError, TransportFault,
 };
 
 pub(super) const EIGHT: Timestamp = Timestamp::from_millis(1_698_393_600_000);
@@ -33,7 +33,7 @@ pub(super) const SECRET: &str = "s3cret/with+odd chars";
 pub(super) const TOKEN: &str = "tok-1";
 
 /// What the script says to one request.
-pub(super) struct Answer {
+pub(super) struct ScriptedAnswer {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<Result<Bytes, TransportError>>,
@@ -44,7 +44,7 @@ pub(super) struct Answer {
     no_head: Option<TransportError>,
 }
 
-impl Answer {
+impl ScriptedAnswer {
     pub(super) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let body = vec![Ok(Bytes::from(body.into()))];
         Self {
@@ -108,12 +108,12 @@ impl Answer {
 /// Gives the answers of its script in their order, and keeps the requests.
 #[derive(Default)]
 pub(super) struct Script {
-    answers: Mutex<VecDeque<Answer>>,
+    answers: Mutex<VecDeque<ScriptedAnswer>>,
     requests: Mutex<Vec<Request<Bytes>>>,
 }
 
 impl Script {
-    pub(super) fn next(&self, answer: Answer) {
+    pub(super) fn next(&self, answer: ScriptedAnswer) {
         self.answers.lock().unwrap().push_back(answer);
     }
 
@@ -156,17 +156,17 @@ impl Transport for Script {
 
 /// A client, its script, and what it told.
 pub(super) struct Stage {
-    pub(super) client: Client,
+    pub(super) client: ReportsClient,
     pub(super) script: Arc<Script>,
-    pub(super) events: Arc<Mutex<Vec<Event>>>,
+    pub(super) events: Arc<Mutex<Vec<ClientEvent>>>,
 }
 
 impl Stage {
-    pub(super) fn with(limits: Limits) -> Self {
+    pub(super) fn with(limits: ResponseLimits) -> Self {
         let (script, events) = (Arc::new(Script::default()), Arc::new(Mutex::new(Vec::new())));
         let told = Arc::clone(&events);
         let observer: Observer = Arc::new(move |event| told.lock().unwrap().push(event.clone()));
-        let options = ClientOptions {
+        let options = ReportsOptions {
             base_url: "http://cxone.test/eu".parse().unwrap(),
             client_id: "my-client".to_owned(),
             client_secret: SecretString::from(SECRET),
@@ -174,14 +174,14 @@ impl Stage {
             hidden: vec![SecretString::from(HIDDEN)],
         };
         let transport: Arc<dyn Transport> = script.clone();
-        let client = Client::new(transport, Clock::starting_at(EIGHT), options, observer);
+        let client = ReportsClient::new(transport, Clock::starting_at(EIGHT), options, observer);
         Self { client, script, events }
     }
 
     /// A client whose script begins with a token.
     pub(super) fn logged_in() -> Self {
-        let stage = Self::with(Limits::default());
-        stage.script.next(Answer::token(TOKEN, 1200));
+        let stage = Self::with(ResponseLimits::default());
+        stage.script.next(ScriptedAnswer::token(TOKEN, 1200));
         stage
     }
 }
@@ -189,9 +189,9 @@ impl Stage {
 /// The id of an agent who is not to be told.
 pub(super) const HIDDEN: &str = "user-hidden-7";
 
-pub(super) fn request() -> ReportRequest {
+pub(super) fn request() -> HistoryRequest {
     let window = Window { from: EIGHT.minus(Duration::from_secs(86_400)), to: EIGHT };
-    ReportRequest {
+    HistoryRequest {
         window,
         filter: ReportFilter { kind: "user".to_owned(), id: "user-abc-123".to_owned() },
     }
@@ -207,8 +207,8 @@ async fn calls_can_run_on_any_thread() {
         value
     }
     let stage = Stage::logged_in();
-    stage.script.next(Answer::ok(r#"{"id":"j"}"#));
-    stage.script.next(Answer::ok(r#"{"status":"RUNNING"}"#));
+    stage.script.next(ScriptedAnswer::ok(r#"{"id":"j"}"#));
+    stage.script.next(ScriptedAnswer::ok(r#"{"status":"RUNNING"}"#));
     let (request, job) = (request(), job());
     assert!(on_any_thread(stage.client.submit(&request)).await.is_ok());
     assert!(on_any_thread(stage.client.poll::<cxone_core::report::Report>(&job)).await.is_ok());

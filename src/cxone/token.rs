@@ -85,19 +85,19 @@ pub(crate) enum Decision {
 /// The token at hand, and how the last attempts to get one went.
 #[derive(Debug, Default)]
 pub(crate) struct TokenState {
-    current: Option<Current>,
-    failure: Option<Failure>,
+    current: Option<CurrentToken>,
+    failure: Option<FailedRenewal>,
 }
 
 #[derive(Debug)]
-struct Current {
+struct CurrentToken {
     token: Arc<Token>,
     renew: Monotonic,
     expires: Monotonic,
 }
 
 #[derive(Debug)]
-struct Failure {
+struct FailedRenewal {
     error: ApiError,
     attempts: u32,
     until: Monotonic,
@@ -125,7 +125,7 @@ impl TokenState {
     pub(crate) fn grant(&mut self, token: Token, asked: Monotonic, life: Duration) -> Arc<Token> {
         let renew = if life <= 2 * MARGIN { life / 2 } else { life.saturating_sub(MARGIN) };
         let token = Arc::new(token);
-        self.current = Some(Current {
+        self.current = Some(CurrentToken {
             token: Arc::clone(&token),
             renew: asked.plus(renew),
             expires: asked.plus(life),
@@ -141,7 +141,7 @@ impl TokenState {
         let wait = error
             .retry_after
             .map_or_else(|| backoff(error.kind, attempts), |asked| asked.max(FIRST_WAIT));
-        self.failure = Some(Failure { error, attempts, until: now.plus(wait) });
+        self.failure = Some(FailedRenewal { error, attempts, until: now.plus(wait) });
     }
 
     /// `refused` was refused; it is forgotten, unless it has been replaced by now.
@@ -179,7 +179,7 @@ mod tests {
     use assert_matches::assert_matches;
 
     use super::*;
-    use crate::cxone::error::Endpoint;
+    use crate::cxone::error::ApiEndpoint;
 
     fn at(seconds: u64) -> Monotonic {
         Monotonic::from_elapsed(Duration::from_secs(seconds))
@@ -192,7 +192,7 @@ mod tests {
     }
 
     fn error(kind: ErrorKind) -> ApiError {
-        ApiError::new(kind, Endpoint::Token, "no")
+        ApiError::new(kind, ApiEndpoint::Token, "no")
     }
 
     #[test]

@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::error::{ApiError, Endpoint, ErrorKind};
-use super::http::client::{Call, Event, Link};
+use super::error::{ApiEndpoint, ApiError, ErrorKind};
+use super::http::client::{ApiCall, ClientEvent, HttpClient};
 use super::json;
-use super::platform::SignIn;
+use super::platform::PlatformSignIn;
 use super::reports::TOKEN_PATH;
 use super::token::{Decision, Token, TokenState, life};
 use crate::base_url::BaseUrl;
@@ -23,7 +23,7 @@ pub(crate) enum Grant {
     /// By the client credentials of an OAuth client.
     Client { base: BaseUrl, id: String, secret: SecretString },
     /// As the platform wants it.
-    Platform(Box<SignIn>),
+    Platform(Box<PlatformSignIn>),
 }
 
 /// The credentials and the token that they got.
@@ -44,8 +44,8 @@ impl Tokens {
     ///
     /// # Errors
     /// When there is none to be had; within the wait that follows, at once and without a request.
-    pub(crate) async fn current(&self, link: &Link) -> Result<Arc<Token>, ApiError> {
-        let spare = match self.decide(link) {
+    pub(crate) async fn current(&self, http: &HttpClient) -> Result<Arc<Token>, ApiError> {
+        let spare = match self.decide(http) {
             Decision::Use(token) => return Ok(token),
             Decision::Refuse(error) => return Err(error),
             Decision::Refresh(spare) => spare,
@@ -56,10 +56,10 @@ impl Tokens {
             (Err(_), None) => self.flight.lock().await,
         };
         // Whoever asked before may have got one by now, or have failed.
-        match self.decide(link) {
+        match self.decide(http) {
             Decision::Use(token) => Ok(token),
             Decision::Refuse(error) => Err(error),
-            Decision::Refresh(old) => self.refresh(link, old.as_deref()).await,
+            Decision::Refresh(old) => self.refresh(http, old.as_deref()).await,
         }
     }
 
@@ -67,14 +67,14 @@ impl Tokens {
     ///
     /// # Errors
     /// When there is none to be had.
-    pub(crate) async fn renew(&self, link: &Link) -> Result<Arc<Token>, ApiError> {
+    pub(crate) async fn renew(&self, http: &HttpClient) -> Result<Arc<Token>, ApiError> {
         let _flight = self.flight.lock().await;
-        match self.decide(link) {
+        match self.decide(http) {
             Decision::Refuse(error) => Err(error),
             Decision::Use(old) | Decision::Refresh(Some(old)) => {
-                self.refresh(link, Some(&old)).await
+                self.refresh(http, Some(&old)).await
             }
-            Decision::Refresh(None) => self.refresh(link, None).await,
+            Decision::Refresh(None) => self.refresh(http, None).await,
         }
     }
 
@@ -85,7 +85,7 @@ impl Tokens {
 
     /// Drops a token that was refused. One that was forbidden too: rights that were mended since
     /// come with a new token only.
-    pub(crate) fn mind<T>(
+    pub(crate) fn forget_if_refused<T>(
         &self,
         token: &Arc<Token>,
         outcome: Result<T, ApiError>,
@@ -103,8 +103,8 @@ impl Tokens {
         &self.grant
     }
 
-    fn decide(&self, link: &Link) -> Decision {
-        self.state().decide(link.clock.now().instant)
+    fn decide(&self, http: &HttpClient) -> Decision {
+        self.state().decide(http.clock.now().instant)
     }
 
     fn state(&self) -> MutexGuard<'_, TokenState> {
@@ -112,18 +112,22 @@ impl Tokens {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn refresh(&self, link: &Link, old: Option<&Token>) -> Result<Arc<Token>, ApiError> {
-        let asked = link.clock.now();
-        match self.ask(link, old).await {
+    async fn refresh(
+        &self,
+        http: &HttpClient,
+        old: Option<&Token>,
+    ) -> Result<Arc<Token>, ApiError> {
+        let asked = http.clock.now();
+        match self.ask(http, old).await {
             Ok((token, life)) => {
                 let token = self.state().grant(token, asked.instant, life);
-                link.tell(&Event::TokenRefreshed { expires: asked.utc.plus(life) });
+                http.notify(&ClientEvent::TokenRefreshed { expires: asked.utc.plus(life) });
                 Ok(token)
             }
             Err(error) => {
-                link.tell(&Event::TokenRefreshFailed(error.kind));
-                self.state().fail(error.clone(), link.clock.now().instant);
-                match self.decide(link) {
+                http.notify(&ClientEvent::TokenRefreshFailed(error.kind));
+                self.state().fail(error.clone(), http.clock.now().instant);
+                match self.decide(http) {
                     Decision::Use(spare) | Decision::Refresh(Some(spare)) => Ok(spare),
                     Decision::Refuse(error) => Err(error),
                     Decision::Refresh(None) => Err(error),
@@ -132,12 +136,16 @@ impl Tokens {
         }
     }
 
-    async fn ask(&self, link: &Link, old: Option<&Token>) -> Result<(Token, Duration), ApiError> {
+    async fn ask(
+        &self,
+        http: &HttpClient,
+        old: Option<&Token>,
+    ) -> Result<(Token, Duration), ApiError> {
         let (base, id, secret) = match &self.grant {
             Grant::Client { base, id, secret } => (base, id, secret),
-            Grant::Platform(sign_in) => return sign_in.ask(link, old).await,
+            Grant::Platform(sign_in) => return sign_in.ask(http, old).await,
         };
-        let call = link.call(Endpoint::Token, link.limits.max_answer_time, old).await;
+        let call = http.call(ApiEndpoint::Token, http.limits.max_answer_time, old).await;
         let form = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
             .append_pair("client_id", id)
@@ -157,7 +165,7 @@ impl fmt::Debug for Tokens {
 }
 
 /// The token in an answer, none of which is ever shown.
-fn decode(call: &Call<'_>, body: &str) -> Result<(Token, Duration), ApiError> {
+fn decode(call: &ApiCall<'_>, body: &str) -> Result<(Token, Duration), ApiError> {
     let malformed = |what: &str| call.own_error(ErrorKind::Malformed, what);
     let members = json::members(body).ok_or_else(|| malformed("the answer is no JSON object"))?;
     let text = members.get("access_token").and_then(|raw| json::string(raw.get()));

@@ -8,7 +8,7 @@ use futures_util::future::FutureExt;
 
 use super::{Completion, Engine};
 use crate::cxone::platform::{LivePage, UnavailableCodes};
-use crate::cxone::{AnyClient, ApiError, ErrorKind};
+use crate::cxone::{ApiError, CxoneClient, ErrorKind};
 use cxone_core::counts::SnapshotOptions;
 use cxone_core::live::{
     Ask, CodeTimeout, Feed, ListFault, Live, LivePlan, Skills, Told, tenant_limits,
@@ -143,7 +143,7 @@ impl LiveFeeds {
 impl Engine {
     /// Makes the requests of the live feeds that are due.
     pub(super) fn request_live(&mut self, now: Now, cxone_utc: Timestamp) {
-        let (AnyClient::Platform(client), Some(feeds)) = (&self.client, &mut self.feeds) else {
+        let (CxoneClient::Platform(client), Some(feeds)) = (&self.client, &mut self.feeds) else {
             return;
         };
         while let Some(ask) = feeds.plan.next(now.instant, cxone_utc) {
@@ -169,7 +169,7 @@ impl Engine {
             Ask::States { .. } => Feed::AgentStates,
             Ask::Skills { .. } => Feed::SkillActivity,
         };
-        if let AnyClient::Platform(client) = &self.client
+        if let CxoneClient::Platform(client) = &self.client
             && let Some(codes) = client.known_codes()
         {
             feeds.take_codes(codes, &mut self.view);

@@ -2,7 +2,7 @@
 
 use super::{Completion, Engine, MINUTE};
 use crate::cxone::platform::Progress;
-use crate::cxone::{ApiError, Paging, ReportRequest};
+use crate::cxone::{ApiError, HistoryRequest, Paging};
 use cxone_core::counts::TargetId;
 use cxone_core::plan::fetch::Reply;
 use cxone_core::report::Report;
@@ -20,7 +20,7 @@ impl Engine {
             self.context.telemetry.job_submitted();
             self.submits.retain(|(submit, _)| now.instant.since(*submit) <= MINUTE);
             self.submits.push_back((now.instant, now.utc));
-            Box::new(client.history(ReportRequest { window, filter: target.filter.clone() }))
+            Box::new(client.history(HistoryRequest { window, filter: target.filter.clone() }))
         });
         // Only CXone's own ids can be asked for; the others come back with the list.
         let is_first_list = paging.is_listing() && !self.has_remembered_agents;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::cxone::Event;
+use crate::cxone::ClientEvent;
 use cxone_core::plan::server_clock::{DateNoted, ServerClock};
 use cxone_core::time::{Now, Timestamp};
 
@@ -13,9 +13,9 @@ pub struct SharedServerClock(Arc<Mutex<ServerClock>>);
 impl SharedServerClock {
     /// Observes the `Date` of an answer. Only successful answers count: an error may come from a
     /// gateway with a clock of its own.
-    pub fn client_event(&self, event: &Event) -> DateNoted {
+    pub fn client_event(&self, event: &ClientEvent) -> DateNoted {
         match event {
-            Event::Exchange(exchange) if matches!(exchange.code, Some(200..=299 | 304)) => {
+            ClientEvent::Exchange(exchange) if matches!(exchange.code, Some(200..=299 | 304)) => {
                 let Some(date) = exchange.date else { return DateNoted::default() };
                 let noted =
                     self.lock().observe(exchange.sent, exchange.answered, date, exchange.age);
@@ -24,9 +24,9 @@ impl SharedServerClock {
                 }
                 noted
             }
-            Event::Exchange(_) | Event::TokenRefreshed { .. } | Event::TokenRefreshFailed(_) => {
-                DateNoted::default()
-            }
+            ClientEvent::Exchange(_)
+            | ClientEvent::TokenRefreshed { .. }
+            | ClientEvent::TokenRefreshFailed(_) => DateNoted::default(),
         }
     }
 

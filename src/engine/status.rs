@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::FutureExt;
 
 use super::{Engine, MINUTE};
-use crate::cxone::AnyClient;
+use crate::cxone::CxoneClient;
 use crate::tasks::{in_place, off_thread};
 use cxone_core::counts::{TargetHealth, TargetId};
 use cxone_core::live::Feed;
@@ -62,12 +62,12 @@ impl Engine {
 
     pub(super) fn publish_status(&self, now: Now) {
         let used = match &self.client {
-            AnyClient::Reports(_) => self
+            CxoneClient::Reports(_) => self
                 .submits
                 .iter()
                 .filter(|(submit, _)| now.instant.since(*submit) <= MINUTE)
                 .count(),
-            AnyClient::Platform(client) => client.budget_used(),
+            CxoneClient::Platform(client) => client.budget_used(),
         };
         let clock = self.context.server_clock.read();
         (self.context.publish_status)(Status {

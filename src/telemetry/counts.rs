@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use super::by_labels::ByLabels;
 use super::self_status::{NowAndThen, Shared};
 use super::{labels, register, with_code};
-use crate::cxone::Endpoint;
+use crate::cxone::ApiEndpoint;
 use crate::exposition::families;
 use cxone_core::plan::fetch::Failure;
 use cxone_core::plan::server_clock::DateFault;
@@ -179,7 +179,7 @@ impl Counts {
     }
 
     /// Has the metrics of these endpoints begin at 0, unless they are there already.
-    pub(super) fn begin_endpoints(&self, endpoints: &[Endpoint]) {
+    pub(super) fn begin_endpoints(&self, endpoints: &[ApiEndpoint]) {
         for endpoint in endpoints {
             let _created = self.throttled.of(labels(*endpoint));
             let _created = self.request_duration.of(labels(*endpoint));

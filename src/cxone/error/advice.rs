@@ -1,6 +1,6 @@
 //! What to do about an error: for each cause what fits it, in the words of the API in use.
 
-use super::{ApiError, Endpoint, ErrorKind, SignsInWith};
+use super::{ApiEndpoint, ApiError, ErrorKind, SignsInWith};
 use crate::cxone::http::transport::TransportFault;
 
 /// What to do about `error`.
@@ -18,7 +18,7 @@ pub(crate) fn of(error: &ApiError) -> &'static str {
             | ErrorKind::Rejected
             | ErrorKind::UnexpectedStatus
             | ErrorKind::Redirected,
-            Endpoint::Discovery,
+            ApiEndpoint::Discovery,
         ) => {
             "Check api.issuer; or write the API's address as api.base_url, so that it need not be discovered."
         }
@@ -39,15 +39,16 @@ pub(crate) fn of(error: &ApiError) -> &'static str {
         }
         (ErrorKind::Throttled, endpoint) => of_throttling(endpoint, is_platform),
         (ErrorKind::Server, _) => "This is a fault at CXone, and as a rule a passing one.",
-        (ErrorKind::Redirected, Endpoint::Token) if is_platform => {
+        (ErrorKind::Redirected, ApiEndpoint::Token) if is_platform => {
             "Redirects are never followed, so that the credentials go nowhere else: check api.issuer and api.area."
         }
         (ErrorKind::Redirected, _) => {
             "Redirects are never followed, so that the token goes nowhere else: check api.base_url."
         }
-        (ErrorKind::Malformed, Endpoint::Token | Endpoint::Submit | Endpoint::Discovery)
-            if error.fault.is_none() =>
-        {
+        (
+            ErrorKind::Malformed,
+            ApiEndpoint::Token | ApiEndpoint::Submit | ApiEndpoint::Discovery,
+        ) if error.fault.is_none() => {
             if is_platform {
                 "Nothing of this answer was used. If it lasts, something else than CXone answers there: check api.issuer, api.area and \
                  api.base_url."
@@ -56,7 +57,7 @@ pub(crate) fn of(error: &ApiError) -> &'static str {
             }
         }
         (ErrorKind::Malformed, _) => "Nothing of this answer was used.",
-        (ErrorKind::TooLarge, Endpoint::Poll | Endpoint::History) => {
+        (ErrorKind::TooLarge, ApiEndpoint::Poll | ApiEndpoint::History) => {
             "Nothing of this answer was used; a shorter window or smaller targets make smaller reports."
         }
         (ErrorKind::TooLarge, _) => {
@@ -112,19 +113,19 @@ fn of_token(error: &ApiError, status: Option<u16>) -> &'static str {
     }
 }
 
-fn of_rejection(endpoint: Endpoint, is_platform: bool, status: Option<u16>) -> &'static str {
+fn of_rejection(endpoint: ApiEndpoint, is_platform: bool, status: Option<u16>) -> &'static str {
     match (endpoint, is_platform, status) {
-        (Endpoint::Submit, _, Some(404 | 405 | 410)) => {
+        (ApiEndpoint::Submit, _, Some(404 | 405 | 410)) => {
             "Reports are not asked for at this address: check api.base_url or api.tenant, and whether the tenant has the Reporting module."
         }
-        (Endpoint::Submit, _, _) => {
+        (ApiEndpoint::Submit, _, _) => {
             "CXone's answer says what it does not accept: the dates, which may reach further back than it can tell (poll.lookback), or the \
              filter, of which the API's documentation shows the type `user` only."
         }
         (_, true, Some(404 | 405 | 410)) => {
             "There is no such call at this address: check api.version and api.base_url, and the agent's id where one is in the call."
         }
-        (Endpoint::History, true, _) => {
+        (ApiEndpoint::History, true, _) => {
             "CXone's answer says what it does not accept: the dates, which may reach further back than it can tell (poll.lookback), or the \
              agent's id."
         }
@@ -135,15 +136,15 @@ fn of_rejection(endpoint: Endpoint, is_platform: bool, status: Option<u16>) -> &
     }
 }
 
-const fn of_throttling(endpoint: Endpoint, is_platform: bool) -> &'static str {
+const fn of_throttling(endpoint: ApiEndpoint, is_platform: bool) -> &'static str {
     match (endpoint, is_platform) {
         (_, true) => {
             "Other programs of the tenant may count, too; quota.requests_per_minute says how many requests the exporter makes."
         }
-        (Endpoint::Submit, false) => {
+        (ApiEndpoint::Submit, false) => {
             "CXone allows 10 report jobs a minute for each OAuth client; other programs that use the client count too."
         }
-        (Endpoint::Poll, false) => {
+        (ApiEndpoint::Poll, false) => {
             "Other programs that use the OAuth client count too; a longer jobs.poll_every makes fewer requests."
         }
         (_, false) => "Other programs that use the OAuth client count too.",
@@ -224,7 +225,7 @@ mod tests {
     const KEY: SignsInWith = SignsInWith::AccessKey;
     const BOTH: SignsInWith = SignsInWith::AccessKeyAndClient;
 
-    fn refused(with: SignsInWith, endpoint: Endpoint, code: u16) -> &'static str {
+    fn refused(with: SignsInWith, endpoint: ApiEndpoint, code: u16) -> &'static str {
         let status = StatusCode::from_u16(code).unwrap();
         of(&ApiError::refused(endpoint, status, None, "").with(with))
     }
@@ -242,8 +243,8 @@ mod tests {
     ];
 
     fn every(with: SignsInWith) -> Vec<(String, &'static str)> {
-        let endpoints: &[Endpoint] =
-            if with == OAUTH { &Endpoint::OF_REPORTS } else { &Endpoint::OF_PLATFORM };
+        let endpoints: &[ApiEndpoint] =
+            if with == OAUTH { &ApiEndpoint::OF_REPORTS } else { &ApiEndpoint::OF_PLATFORM };
         let mut all = Vec::new();
         for endpoint in endpoints {
             for code in [301, 400, 401, 403, 404, 405, 409, 410, 418, 422, 429, 500, 503] {
@@ -301,30 +302,30 @@ mod tests {
                 assert_eq!(advice.contains("secret_file"), may_be_wrong, "{cause}: {advice}");
             }
         }
-        assert!(refused(OAUTH, Endpoint::Token, 401).contains("make a new one"));
-        assert!(refused(OAUTH, Endpoint::Token, 401).contains("(or CXONE_CLIENT_SECRET)"));
-        assert!(refused(KEY, Endpoint::Token, 401).contains("api.access_key_secret_file"));
-        assert!(refused(BOTH, Endpoint::Token, 401).contains("api.client_id"));
+        assert!(refused(OAUTH, ApiEndpoint::Token, 401).contains("make a new one"));
+        assert!(refused(OAUTH, ApiEndpoint::Token, 401).contains("(or CXONE_CLIENT_SECRET)"));
+        assert!(refused(KEY, ApiEndpoint::Token, 401).contains("api.access_key_secret_file"));
+        assert!(refused(BOTH, ApiEndpoint::Token, 401).contains("api.client_id"));
     }
 
     #[test]
     fn an_address_is_spoken_of_where_nothing_is_found_and_dates_where_they_may_be_refused() {
         for (with, endpoint, code, words) in [
-            (OAUTH, Endpoint::Token, 404, "api.base_url or api.tenant"),
-            (KEY, Endpoint::Token, 404, "api.area"),
-            (BOTH, Endpoint::Token, 405, "api.issuer"),
-            (OAUTH, Endpoint::Submit, 404, "Reporting module"),
-            (OAUTH, Endpoint::Submit, 422, "poll.lookback"),
-            (OAUTH, Endpoint::Submit, 400, "poll.lookback"),
-            (OAUTH, Endpoint::Poll, 404, "submitted again"),
-            (BOTH, Endpoint::History, 404, "api.version"),
-            (BOTH, Endpoint::History, 400, "poll.lookback"),
-            (KEY, Endpoint::States, 404, "api.version"),
-            (KEY, Endpoint::States, 400, "CXone's answer says"),
-            (KEY, Endpoint::Discovery, 401, "api.issuer"),
-            (KEY, Endpoint::Discovery, 404, "api.issuer"),
-            (OAUTH, Endpoint::Submit, 429, "10 report jobs"),
-            (OAUTH, Endpoint::Poll, 429, "jobs.poll_every"),
+            (OAUTH, ApiEndpoint::Token, 404, "api.base_url or api.tenant"),
+            (KEY, ApiEndpoint::Token, 404, "api.area"),
+            (BOTH, ApiEndpoint::Token, 405, "api.issuer"),
+            (OAUTH, ApiEndpoint::Submit, 404, "Reporting module"),
+            (OAUTH, ApiEndpoint::Submit, 422, "poll.lookback"),
+            (OAUTH, ApiEndpoint::Submit, 400, "poll.lookback"),
+            (OAUTH, ApiEndpoint::Poll, 404, "submitted again"),
+            (BOTH, ApiEndpoint::History, 404, "api.version"),
+            (BOTH, ApiEndpoint::History, 400, "poll.lookback"),
+            (KEY, ApiEndpoint::States, 404, "api.version"),
+            (KEY, ApiEndpoint::States, 400, "CXone's answer says"),
+            (KEY, ApiEndpoint::Discovery, 401, "api.issuer"),
+            (KEY, ApiEndpoint::Discovery, 404, "api.issuer"),
+            (OAUTH, ApiEndpoint::Submit, 429, "10 report jobs"),
+            (OAUTH, ApiEndpoint::Poll, 429, "jobs.poll_every"),
         ] {
             let advice = refused(with, endpoint, code);
             assert!(advice.contains(words), "{endpoint:?} {code}: {advice}");

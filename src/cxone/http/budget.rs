@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex as Queue, MutexGuard as First};
 
 use crate::clock::Clock;
-use crate::cxone::error::Endpoint;
+use crate::cxone::error::ApiEndpoint;
 use cxone_core::plan::quota::Quota;
 use cxone_core::time::Monotonic;
 
@@ -20,7 +20,7 @@ use cxone_core::time::Monotonic;
 /// up neither the token nor the live states, nor these the histories.
 pub(crate) struct Budget {
     clock: Clock,
-    state: Mutex<State>,
+    state: Mutex<BudgetState>,
     lanes: [Queue<()>; LANES],
     /// The queue of those who are first in their lanes.
     gate: Queue<()>,
@@ -30,22 +30,22 @@ const LANES: usize = 4;
 
 /// The lane of requests to `endpoint`. Who waits for a turn may need a token or the codes first:
 /// these have lanes of their own.
-const fn lane(endpoint: Endpoint) -> usize {
+const fn lane(endpoint: ApiEndpoint) -> usize {
     match endpoint {
-        Endpoint::Token | Endpoint::Discovery => 0,
-        Endpoint::Codes => 1,
-        Endpoint::History | Endpoint::Submit | Endpoint::Poll => 2,
-        Endpoint::States | Endpoint::Activity => 3,
+        ApiEndpoint::Token | ApiEndpoint::Discovery => 0,
+        ApiEndpoint::Codes => 1,
+        ApiEndpoint::History | ApiEndpoint::Submit | ApiEndpoint::Poll => 2,
+        ApiEndpoint::States | ApiEndpoint::Activity => 3,
     }
 }
 
 /// The first place in a lane.
-pub(crate) struct Place<'a> {
+pub(crate) struct LaneTicket<'a> {
     came: Monotonic,
     _first: First<'a, ()>,
 }
 
-struct State {
+struct BudgetState {
     quota: Quota,
     waited: Duration,
 }
@@ -60,7 +60,7 @@ impl Budget {
     pub(crate) fn new(requests_per_minute: NonZeroU32, clock: Clock) -> Self {
         let mut quota = Quota::new(requests_per_minute);
         quota.remember(clock.now().instant, &[Duration::ZERO]);
-        let state = Mutex::new(State { quota, waited: Duration::ZERO });
+        let state = Mutex::new(BudgetState { quota, waited: Duration::ZERO });
         Self {
             clock,
             state,
@@ -70,13 +70,13 @@ impl Budget {
     }
 
     /// Waits until no other request of the same lane is before this one.
-    pub(crate) async fn place(&self, endpoint: Endpoint) -> Place<'_> {
+    pub(crate) async fn queue(&self, endpoint: ApiEndpoint) -> LaneTicket<'_> {
         let came = self.clock.now().instant;
-        Place { came, _first: self.lanes[lane(endpoint)].lock().await }
+        LaneTicket { came, _first: self.lanes[lane(endpoint)].lock().await }
     }
 
     /// Waits until the request that has this place may be made.
-    pub(crate) async fn turn(&self, place: Place<'_>) -> Turn<'_> {
+    pub(crate) async fn turn(&self, ticket: LaneTicket<'_>) -> Turn<'_> {
         let _first = self.gate.lock().await;
         loop {
             let now = self.clock.now().instant;
@@ -84,7 +84,7 @@ impl Budget {
                 let mut state = self.state();
                 match state.quota.take(now) {
                     Ok(()) => {
-                        state.waited += now.since(place.came);
+                        state.waited += now.since(ticket.came);
                         return Turn(self);
                     }
                     Err(again) => again,
@@ -105,7 +105,7 @@ impl Budget {
         self.state().quota.used(now)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BudgetState> {
         // Nothing can panic halfway through a change of it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -139,14 +139,14 @@ mod tests {
         Clock::starting_at(Timestamp::from_millis(0))
     }
 
-    async fn turn(budget: &Budget, endpoint: Endpoint) -> Turn<'_> {
-        budget.turn(budget.place(endpoint).await).await
+    async fn turn(budget: &Budget, endpoint: ApiEndpoint) -> Turn<'_> {
+        budget.turn(budget.queue(endpoint).await).await
     }
 
     #[track_caller]
     fn assert_within(sent: &[Monotonic], limit: usize) {
-        for (place, first) in sent.iter().enumerate() {
-            let within = sent[place..]
+        for (ticket, first) in sent.iter().enumerate() {
+            let within = sent[ticket..]
                 .iter()
                 .filter(|later| later.since(*first) <= Duration::from_secs(60))
                 .count();
@@ -160,7 +160,7 @@ mod tests {
         let budget = budget(6, &clock);
         let mut sent = Vec::new();
         for _ in 0..30 {
-            let _turn = turn(&budget, Endpoint::History).await;
+            let _turn = turn(&budget, ApiEndpoint::History).await;
             sent.push(clock.now().instant);
         }
         assert_within(&sent, 6);
@@ -175,7 +175,7 @@ mod tests {
             for round in 0..60 {
                 let budget = budget(limit, &clock);
                 for _ in 0..=round % 4 {
-                    drop(turn(&budget, Endpoint::Token).await);
+                    drop(turn(&budget, ApiEndpoint::Token).await);
                     sent.push(clock.now().instant);
                 }
             }
@@ -186,10 +186,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_turn_that_is_given_up_is_free_for_others_after_a_minute() {
         let budget = budget(1, &start());
-        drop(turn(&budget, Endpoint::History).await);
+        drop(turn(&budget, ApiEndpoint::History).await);
         let first = budget.waited();
         assert_eq!(budget.used(), 1);
-        drop(turn(&budget, Endpoint::History).await);
+        drop(turn(&budget, ApiEndpoint::History).await);
         let waited = budget.waited() - first;
         assert!(
             waited >= Duration::from_secs(60) && waited < Duration::from_secs(63),
@@ -201,20 +201,20 @@ mod tests {
     async fn many_requests_of_one_kind_hold_up_no_other_kind_and_each_has_its_turn_in_order() {
         let (clock, sent) = (start(), Mutex::new(Vec::new()));
         let budget = budget(60, &clock);
-        let ask = async |endpoint: Endpoint, number: usize| {
+        let ask = async |endpoint: ApiEndpoint, number: usize| {
             let _turn = turn(&budget, endpoint).await;
             sent.lock().unwrap().push((endpoint, number));
         };
-        let histories = (0..300).map(|number| ask(Endpoint::History, number).boxed_local());
+        let histories = (0..300).map(|number| ask(ApiEndpoint::History, number).boxed_local());
         let live = async {
             for number in 0..50 {
-                ask(Endpoint::States, number).await;
+                ask(ApiEndpoint::States, number).await;
             }
         };
         let token = async {
             clock.sleep_until(clock.now().instant.plus(Duration::from_secs(30))).await;
             let came = clock.now().instant;
-            ask(Endpoint::Token, 0).await;
+            ask(ApiEndpoint::Token, 0).await;
             assert!(clock.now().instant.since(came) < Duration::from_secs(4));
         };
         join_all(histories.chain([live.boxed_local(), token.boxed_local()])).await;
@@ -222,17 +222,17 @@ mod tests {
         let of = |endpoint| {
             sent.iter().filter(move |(kind, _)| *kind == endpoint).map(|(_, number)| *number)
         };
-        assert!(of(Endpoint::History).eq(0..300), "in the order in which they came");
-        let last_live = sent.iter().rposition(|(kind, _)| *kind == Endpoint::States).unwrap();
+        assert!(of(ApiEndpoint::History).eq(0..300), "in the order in which they came");
+        let last_live = sent.iter().rposition(|(kind, _)| *kind == ApiEndpoint::States).unwrap();
         assert!((98..=104).contains(&last_live), "by turns with the histories: {last_live}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_gives_up_a_place_leaves_it_to_the_next() {
         let budget = budget(60, &start());
-        let gone = budget.place(Endpoint::History).await;
-        assert!(budget.place(Endpoint::History).now_or_never().is_none());
+        let gone = budget.queue(ApiEndpoint::History).await;
+        assert!(budget.queue(ApiEndpoint::History).now_or_never().is_none());
         drop(gone);
-        drop(turn(&budget, Endpoint::History).await);
+        drop(turn(&budget, ApiEndpoint::History).await);
     }
 }

@@ -14,12 +14,12 @@ use http::{Request, StatusCode};
 use crate::clock::Clock;
 use cxone_core::time::{Monotonic, Now, Timestamp};
 
-use super::budget::{Budget, Place, Turn};
+use super::budget::{Budget, LaneTicket, Turn};
 use super::redact::Redactor;
 use super::retry_after::{age, date, retry_after};
 use super::transport::{Response, Transport, TransportError, TransportFault};
-use crate::cxone::Limits;
-use crate::cxone::error::{ApiError, Endpoint, ErrorKind, SignsInWith};
+use crate::cxone::ResponseLimits;
+use crate::cxone::error::{ApiEndpoint, ApiError, ErrorKind, SignsInWith};
 use crate::cxone::json::BYTE_ORDER_MARK;
 use crate::cxone::token::Token;
 
@@ -37,7 +37,7 @@ const STEP_BYTES: usize = 64 * 1024;
 
 /// Something that happened in the client, for telemetry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum ClientEvent {
     /// A request was answered, or is known not to be.
     Exchange(Exchange),
     /// A token was got.
@@ -53,7 +53,7 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchange {
     /// What the request was for.
-    pub endpoint: Endpoint,
+    pub endpoint: ApiEndpoint,
     /// The status of the answer; `None` when there was none.
     pub code: Option<u16>,
     /// When the request was sent.
@@ -66,15 +66,15 @@ pub struct Exchange {
     pub age: Duration,
 }
 
-/// Who is told of [`Event`]s. It is called between a request and what follows from it, so it must
+/// Who is told of [`ClientEvent`]s. It is called between a request and what follows from it, so it must
 /// not wait.
-pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
+pub type Observer = Arc<dyn Fn(&ClientEvent) + Send + Sync>;
 
 /// The way to CXone, and all that is needed to use it.
-pub(crate) struct Link {
+pub(crate) struct HttpClient {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) clock: Clock,
-    pub(crate) limits: Limits,
+    pub(crate) limits: ResponseLimits,
     pub(crate) observer: Observer,
     /// Hides the client secret; what else has to be hidden is added for each exchange.
     pub(crate) redactor: Redactor,
@@ -85,23 +85,23 @@ pub(crate) struct Link {
 }
 
 /// A request under way.
-pub(crate) struct Call<'a> {
-    link: &'a Link,
-    endpoint: Endpoint,
+pub(crate) struct ApiCall<'a> {
+    http: &'a HttpClient,
+    endpoint: ApiEndpoint,
     deadline: Monotonic,
     redactor: Redactor,
     /// Host and port of the request that was sent.
-    place: OnceLock<String>,
+    authority: OnceLock<String>,
     /// Given back when the answer has been read, or is not waited for any longer.
     _turn: Option<Turn<'a>>,
 }
 
-impl Link {
+impl HttpClient {
     /// A place for a call to `endpoint`, where calls stand in a queue: what a call needs is got
     /// when it is its turn soon, and not when it would be of no use any longer.
-    pub(crate) async fn place(&self, endpoint: Endpoint) -> Option<Place<'_>> {
+    pub(crate) async fn queue(&self, endpoint: ApiEndpoint) -> Option<LaneTicket<'_>> {
         match &self.budget {
-            Some(budget) => Some(budget.place(endpoint).await),
+            Some(budget) => Some(budget.queue(endpoint).await),
             None => None,
         }
     }
@@ -109,51 +109,51 @@ impl Link {
     /// A call that may take `limit` from when it has its turn, and whose answer may echo `token`.
     pub(crate) async fn call(
         &self,
-        endpoint: Endpoint,
+        endpoint: ApiEndpoint,
         limit: Duration,
         token: Option<&Token>,
-    ) -> Call<'_> {
-        let place = self.place(endpoint).await;
-        self.call_from(place, endpoint, limit, token).await
+    ) -> ApiCall<'_> {
+        let ticket = self.queue(endpoint).await;
+        self.call_from(ticket, endpoint, limit, token).await
     }
 
     /// The same for who has a place in the queue.
     pub(crate) async fn call_from(
         &self,
-        place: Option<Place<'_>>,
-        endpoint: Endpoint,
+        ticket: Option<LaneTicket<'_>>,
+        endpoint: ApiEndpoint,
         limit: Duration,
         token: Option<&Token>,
-    ) -> Call<'_> {
-        let turn = match (&self.budget, place) {
-            (Some(budget), Some(place)) => Some(budget.turn(place).await),
+    ) -> ApiCall<'_> {
+        let turn = match (&self.budget, ticket) {
+            (Some(budget), Some(ticket)) => Some(budget.turn(ticket).await),
             (Some(_) | None, _) => None,
         };
         let redactor = token
             .into_iter()
             .fold(self.redactor.clone(), |redactor, token| redactor.and(&token.text));
-        Call {
-            link: self,
+        ApiCall {
+            http: self,
             endpoint,
             deadline: self.clock.now().instant.plus(limit),
             redactor,
-            place: OnceLock::new(),
+            authority: OnceLock::new(),
             _turn: turn,
         }
     }
 
-    pub(crate) fn tell(&self, event: &Event) {
+    pub(crate) fn notify(&self, event: &ClientEvent) {
         (self.observer)(event);
     }
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("HttpClient").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
-impl Call<'_> {
+impl ApiCall<'_> {
     /// A request for what stands at `url`.
     pub(crate) fn get(&self, url: &str, token: Option<&Token>) -> Result<Request<Bytes>, ApiError> {
         self.request(Request::get(url), token, Bytes::new())
@@ -198,18 +198,18 @@ impl Call<'_> {
         request: Request<Bytes>,
         wanted: impl FnOnce(&StatusCode) -> bool,
     ) -> Result<Response, ApiError> {
-        let place = self.place.get_or_init(|| place(request.uri()));
-        let sent = self.link.clock.now();
-        let answer = match self.within(self.deadline, self.link.transport.send(request)).await {
+        let authority = self.authority.get_or_init(|| authority(request.uri()));
+        let sent = self.http.clock.now();
+        let answer = match self.within(self.deadline, self.http.transport.send(request)).await {
             Some(answer) => answer,
             None => Err(TransportError::new(
                 TransportFault::Timeout,
                 "it took longer than the time limit",
             )),
         };
-        let answered = self.link.clock.now();
+        let answered = self.http.clock.now();
         let head = answer.as_ref().ok();
-        self.link.tell(&Event::Exchange(Exchange {
+        self.http.notify(&ClientEvent::Exchange(Exchange {
             endpoint: self.endpoint,
             code: head.map(|answer| answer.status.as_u16()),
             sent,
@@ -218,7 +218,7 @@ impl Call<'_> {
             age: head.map_or(Duration::ZERO, |answer| age(&answer.headers)),
         }));
         let answer = answer.map_err(|error| {
-            let detail = format!("no answer from {place}: {error}");
+            let detail = format!("no answer from {authority}: {error}");
             self.error(ErrorKind::Unreachable, &detail).by(error.fault)
         })?;
         if wanted(&answer.status) { Ok(answer) } else { Err(self.refusal(answer, answered).await) }
@@ -227,7 +227,7 @@ impl Call<'_> {
     /// The whole body, up to the limit for small answers.
     pub(crate) async fn text(&self, answer: Response) -> Result<String, ApiError> {
         let mut text = Vec::new();
-        let limit = self.link.limits.max_answer_bytes;
+        let limit = self.http.limits.max_answer_bytes;
         self.body(answer, limit, &mut |piece| {
             text.extend_from_slice(piece);
             Ok(())
@@ -276,7 +276,7 @@ impl Call<'_> {
 
     /// An error of this call; `detail` is cleaned here.
     pub(crate) fn error(&self, kind: ErrorKind, detail: &str) -> ApiError {
-        ApiError::new(kind, self.endpoint, self.show(detail)).with(self.link.signs_in_with)
+        ApiError::new(kind, self.endpoint, self.redact(detail)).with(self.http.signs_in_with)
     }
 
     /// An error of this call in our own words, which hold nothing of an answer and are shown as
@@ -286,8 +286,8 @@ impl Call<'_> {
     }
 
     /// `text` as a message may show it.
-    pub(crate) fn show(&self, text: &str) -> String {
-        self.redactor.show(text)
+    pub(crate) fn redact(&self, text: &str) -> String {
+        self.redactor.redact(text)
     }
 
     fn slow(&self) -> ApiError {
@@ -312,10 +312,10 @@ impl Call<'_> {
             | TransportFault::ProxyLogin
             | TransportFault::ProxyRefused => ErrorKind::Malformed,
         };
-        let place = self.place.get().map_or("", String::as_str);
+        let authority = self.authority.get().map_or("", String::as_str);
         let is_coded = error.fault == TransportFault::Coding;
         let what = if is_coded { "cannot be read" } else { "broke off" };
-        self.error(kind, &format!("the answer from {place} {what}: {error}")).by(error.fault)
+        self.error(kind, &format!("the answer from {authority} {what}: {error}")).by(error.fault)
     }
 
     async fn refusal(&self, answer: Response, answered: Now) -> ApiError {
@@ -334,23 +334,23 @@ impl Call<'_> {
             answer.headers.get(LOCATION).and_then(|to| to.to_str().ok()).map(str::to_owned);
         let (body, cut) = self.beginning(answer).await;
         let error =
-            ApiError::refused(self.endpoint, status, wait, &self.redactor.show_bytes(&body, cut))
-                .with(self.link.signs_in_with);
+            ApiError::refused(self.endpoint, status, wait, &self.redactor.redact_bytes(&body, cut))
+                .with(self.http.signs_in_with);
         let error = match ignored {
             Some(asked) if waits => error.adding(
-                &self.show(&format!("its Retry-After makes no sense and is ignored: {asked}")),
+                &self.redact(&format!("its Retry-After makes no sense and is ignored: {asked}")),
             ),
             Some(_) | None => error,
         };
         let error = match described {
             Some(text) if !text.trim().is_empty() => {
-                error.adding(&self.show(&format!("icStatusDescription: {text}")))
+                error.adding(&self.redact(&format!("icStatusDescription: {text}")))
             }
             Some(_) | None => error,
         };
         match location {
             Some(to) if status.is_redirection() => {
-                error.adding(&self.show(&format!("it redirects to {to}")))
+                error.adding(&self.redact(&format!("it redirects to {to}")))
             }
             Some(_) | None => error,
         }
@@ -359,7 +359,7 @@ impl Call<'_> {
     /// The first bytes of a body, and whether there are more; a body that breaks off is as good as
     /// its beginning.
     async fn beginning(&self, answer: Response) -> (Vec<u8>, bool) {
-        let deadline = self.deadline.min(self.link.clock.now().instant.plus(REFUSAL_TIME));
+        let deadline = self.deadline.min(self.http.clock.now().instant.plus(REFUSAL_TIME));
         let mut pieces = answer.body;
         let mut body = Vec::new();
         while body.len() <= REFUSAL_BYTES {
@@ -380,13 +380,13 @@ impl Call<'_> {
         tokio::select! {
             biased;
             value = future => Some(value),
-            () = self.link.clock.sleep_until(deadline) => None,
+            () = self.http.clock.sleep_until(deadline) => None,
         }
     }
 }
 
 /// The host and the port that a request goes to.
-fn place(uri: &http::Uri) -> String {
+fn authority(uri: &http::Uri) -> String {
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
     format!("{}:{port}", uri.host().unwrap_or_default())
 }

@@ -9,16 +9,16 @@ use crate::base_url::is_loopback;
 
 /// The variables that name a proxy for `https`, the first that is set counts. Plain `http` never
 /// goes through one, so that no proxy reads a secret.
-const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+const PROXY_VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
 /// The variables that name the hosts which are reached without one.
-const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
+const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// The proxy of the environment, and where it is not used.
 #[derive(Clone, Default)]
 pub struct Proxies {
     proxy: Option<Proxy>,
-    exceptions: Vec<Exception>,
+    exempt: Vec<NoProxyEntry>,
 }
 
 /// A proxy, and the variable that names it.
@@ -30,11 +30,11 @@ pub struct Proxy {
 
 /// How a host is reached.
 #[derive(Clone, Copy, Debug)]
-pub enum Way<'a> {
+pub enum ProxyRoute<'a> {
     /// By way of a proxy.
-    By(&'a Proxy),
+    Via(&'a Proxy),
     /// Directly, although there is a proxy: why.
-    Excepted(&'static str),
+    Exempt(&'static str),
     /// Directly: there is no proxy.
     Direct,
 }
@@ -57,36 +57,36 @@ impl Proxies {
         let value = |name: &&str| {
             variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
         };
-        let proxy = PROXIES
+        let proxy = PROXY_VARIABLES
             .into_iter()
             .find_map(|name| Some((name, value(&name)?)))
             .map(|(name, value)| Proxy::parse(name, &value))
             .transpose()?;
-        let exceptions = EXCEPTIONS.iter().find_map(value).unwrap_or_default();
-        let exceptions = exceptions
+        let exempt = NO_PROXY.iter().find_map(value).unwrap_or_default();
+        let exempt = exempt
             .split([',', ' ', '\t'])
             .filter(|entry| !entry.is_empty())
-            .filter_map(Exception::parse)
+            .filter_map(NoProxyEntry::parse)
             .collect();
-        Ok(Self { proxy, exceptions })
+        Ok(Self { proxy, exempt })
     }
 
     /// How the host of `url` is reached. This machine itself never needs a proxy.
     #[must_use]
-    pub fn way(&self, url: &Url) -> Way<'_> {
+    pub fn route(&self, url: &Url) -> ProxyRoute<'_> {
         let (Some(proxy), Some(host), Some(port)) =
             (&self.proxy, url.host(), url.port_or_known_default())
         else {
-            return Way::Direct;
+            return ProxyRoute::Direct;
         };
         if url.scheme() != "https" {
-            Way::Excepted("plain http goes through no proxy")
+            ProxyRoute::Exempt("plain http goes through no proxy")
         } else if is_loopback(&host) {
-            Way::Excepted("it is this machine")
-        } else if self.exceptions.iter().any(|exception| exception.covers(&host, port)) {
-            Way::Excepted("NO_PROXY names it")
+            ProxyRoute::Exempt("it is this machine")
+        } else if self.exempt.iter().any(|entry| entry.covers(&host, port)) {
+            ProxyRoute::Exempt("NO_PROXY names it")
         } else {
-            Way::By(proxy)
+            ProxyRoute::Via(proxy)
         }
     }
 }
@@ -126,7 +126,7 @@ impl Proxy {
 /// Its address, without name and password.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.url.scheme(), Place(&self.url))
+        write!(f, "{}://{}", self.url.scheme(), HostAndPort(&self.url))
     }
 }
 
@@ -143,9 +143,9 @@ impl fmt::Debug for Proxies {
 }
 
 /// Host and port of a URL, the port always.
-pub(crate) struct Place<'a>(pub(crate) &'a Url);
+pub(crate) struct HostAndPort<'a>(pub(crate) &'a Url);
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for HostAndPort<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.host_str().unwrap_or_default())?;
         self.0.port_or_known_default().map_or(Ok(()), |port| write!(f, ":{port}"))
@@ -154,14 +154,14 @@ impl fmt::Display for Place<'_> {
 
 /// One entry of `NO_PROXY`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Exception {
-    hosts: Hosts,
+struct NoProxyEntry {
+    hosts: ExemptHosts,
     /// With one, only this port.
     port: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Hosts {
+enum ExemptHosts {
     All,
     /// The first so many bits of an address.
     Net(IpAddr, u32),
@@ -169,22 +169,22 @@ enum Hosts {
     Domain(String, bool),
 }
 
-impl Exception {
+impl NoProxyEntry {
     /// What `text` excepts: `*`, an address or a network (`10.0.0.0/8`), a name (with all below it)
     /// or `*.name` (only what is below it), each with `:PORT` or without. Nothing else excepts
     /// anything.
     fn parse(text: &str) -> Option<Self> {
         let all_ports = |hosts| Some(Self { hosts, port: None });
         if text == "*" {
-            return all_ports(Hosts::All);
+            return all_ports(ExemptHosts::All);
         }
         if let Some((address, bits)) = text.split_once('/') {
             let address: IpAddr = address.parse().ok()?;
             let bits = bits.parse().ok().filter(|bits| *bits <= width(address))?;
-            return all_ports(Hosts::Net(address, bits));
+            return all_ports(ExemptHosts::Net(address, bits));
         }
         if let Ok(address) = text.parse::<IpAddr>() {
-            return all_ports(Hosts::Net(address, width(address)));
+            return all_ports(ExemptHosts::Net(address, width(address)));
         }
         let (name, port) = match text.rsplit_once(':') {
             Some((name, port)) => (name, Some(port.parse().ok()?)),
@@ -192,23 +192,28 @@ impl Exception {
         };
         let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
         if let Ok(address) = bare.parse::<IpAddr>() {
-            return Some(Self { hosts: Hosts::Net(address, width(address)), port });
+            return Some(Self { hosts: ExemptHosts::Net(address, width(address)), port });
         }
         let (below, itself) = match name.strip_prefix("*.") {
             Some(below) => (below, false),
             None => (name.strip_prefix('.').unwrap_or(name), true),
         };
         let domain = below.trim_end_matches('.').to_ascii_lowercase();
-        let hosts = if domain == "*" { Hosts::All } else { Hosts::Domain(domain, itself) };
+        let hosts =
+            if domain == "*" { ExemptHosts::All } else { ExemptHosts::Domain(domain, itself) };
         (!below.is_empty()).then_some(Self { hosts, port })
     }
 
     fn covers(&self, host: &Host<&str>, port: u16) -> bool {
         let hosts = match (&self.hosts, host) {
-            (Hosts::All, _) => true,
-            (Hosts::Net(net, bits), Host::Ipv4(address)) => within(*net, *bits, (*address).into()),
-            (Hosts::Net(net, bits), Host::Ipv6(address)) => within(*net, *bits, (*address).into()),
-            (Hosts::Domain(domain, itself), Host::Domain(name)) => {
+            (ExemptHosts::All, _) => true,
+            (ExemptHosts::Net(net, bits), Host::Ipv4(address)) => {
+                within(*net, *bits, (*address).into())
+            }
+            (ExemptHosts::Net(net, bits), Host::Ipv6(address)) => {
+                within(*net, *bits, (*address).into())
+            }
+            (ExemptHosts::Domain(domain, itself), Host::Domain(name)) => {
                 // A URL's host is in small letters already.
                 match name.trim_end_matches('.').strip_suffix(domain.as_str()) {
                     Some("") => *itself,
@@ -216,8 +221,8 @@ impl Exception {
                     None => false,
                 }
             }
-            (Hosts::Net(..), Host::Domain(_))
-            | (Hosts::Domain(..), Host::Ipv4(_) | Host::Ipv6(_)) => false,
+            (ExemptHosts::Net(..), Host::Domain(_))
+            | (ExemptHosts::Domain(..), Host::Ipv4(_) | Host::Ipv6(_)) => false,
         };
         hosts && self.port.is_none_or(|wanted| wanted == port)
     }
@@ -252,7 +257,7 @@ mod tests {
     fn by_proxy(no_proxy: &str, url: &str) -> bool {
         let proxies =
             proxies(&[("HTTPS_PROXY", "http://proxy.test:3128"), ("NO_PROXY", no_proxy)]).unwrap();
-        matches!(proxies.way(&url.parse().unwrap()), Way::By(_))
+        matches!(proxies.route(&url.parse().unwrap()), ProxyRoute::Via(_))
     }
 
     #[test]
@@ -264,14 +269,14 @@ mod tests {
             ("ALL_PROXY", "http://other.test"),
         ])
         .unwrap();
-        assert_matches!(found.way(&url), Way::By(proxy) => {
+        assert_matches!(found.route(&url), ProxyRoute::Via(proxy) => {
             assert_eq!((proxy.to_string().as_str(), proxy.variable()), ("http://proxy.test:3128", "https_proxy"));
             assert!(proxy.has_login());
         });
         assert!(!format!("{found:?}").contains("pass"), "{found:?}");
-        assert_matches!(proxies(&[]).unwrap().way(&url), Way::Direct);
+        assert_matches!(proxies(&[]).unwrap().route(&url), ProxyRoute::Direct);
         let found = proxies(&[("ALL_PROXY", "https://[::1]")]).unwrap();
-        assert_matches!(found.way(&url), Way::By(proxy) => {
+        assert_matches!(found.route(&url), ProxyRoute::Via(proxy) => {
             assert_eq!(proxy.to_string(), "https://[::1]:443");
             assert!(!proxy.has_login());
         });

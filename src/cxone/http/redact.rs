@@ -31,12 +31,12 @@ pub(crate) struct Redactor {
 #[derive(Clone)]
 struct Needle {
     text: SecretString,
-    place: Place,
+    place: Match,
 }
 
 /// Where a needle is looked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Match {
     Anywhere,
     /// Not next to a letter or digit.
     Word,
@@ -48,16 +48,16 @@ impl Redactor {
     /// With one more secret.
     pub(crate) fn and(self, secret: &SecretString) -> Self {
         let is_short = secret.expose_secret().len() < SHORT;
-        self.with(secret, if is_short { Place::Word } else { Place::Anywhere })
+        self.with(secret, if is_short { Match::Word } else { Match::Anywhere })
     }
 
     /// With one more id of an agent.
     pub(crate) fn and_id(self, id: &SecretString) -> Self {
-        self.with(id, Place::Id)
+        self.with(id, Match::Id)
     }
 
     /// With one more needle: itself, form-encoded, percent-encoded and escaped as in JSON.
-    fn with(mut self, secret: &SecretString, place: Place) -> Self {
+    fn with(mut self, secret: &SecretString, place: Match) -> Self {
         let plain = secret.expose_secret();
         if plain.is_empty() {
             return self;
@@ -77,12 +77,12 @@ impl Redactor {
     }
 
     /// `text`, which is whole, for a message.
-    pub(crate) fn show(&self, text: &str) -> String {
+    pub(crate) fn redact(&self, text: &str) -> String {
         clean(&self.hide(text), SHOWN_CHARS)
     }
 
     /// The beginning of an answer, for a message; `cut` tells that the answer went on.
-    pub(crate) fn show_bytes(&self, body: &[u8], cut: bool) -> String {
+    pub(crate) fn redact_bytes(&self, body: &[u8], cut: bool) -> String {
         let mut text = self.hide(&String::from_utf8_lossy(body));
         if cut {
             // The end may be the first half of a secret, which is not found as one.
@@ -126,8 +126,8 @@ impl Needle {
         };
         std::iter::from_fn(next).filter(|range| {
             let (before, after) = (&text[..range.start], &text[range.end..]);
-            let is_id = self.place == Place::Id;
-            self.place == Place::Anywhere
+            let is_id = self.place == Match::Id;
+            self.place == Match::Anywhere
                 || !goes_on(self.text(), after.chars(), is_id)
                     && (ends_in_escape(before)
                         || !goes_on_backwards(self.text(), before.chars().rev(), is_id))
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_hidden_in_every_form_that_an_answer_may_echo() {
-        let shown = redactor("s3 cr/et\"+").show(
+        let shown = redactor("s3 cr/et\"+").redact(
             r#"s3 cr/et"+ | s3+cr%2Fet%22%2B | s3%20cr%2Fet%22%2B | s3 cr/et\"+ | s3 cr\/et\"+"#,
         );
         assert_eq!(shown, "*** | *** | *** | *** | ***");
@@ -229,9 +229,12 @@ mod tests {
     #[test]
     fn the_first_half_of_a_secret_at_the_end_of_a_cut_answer_is_not_shown() {
         let redactor = redactor("abcdefghij");
-        assert_eq!(redactor.show_bytes(b"wrong: abcdefghij and abcdefghi", true), "wrong: *** and");
-        assert_eq!(redactor.show_bytes(b"wrong: abcdefghij", false), "wrong: ***");
-        assert_eq!(redactor.show_bytes(b"ab", true), "");
+        assert_eq!(
+            redactor.redact_bytes(b"wrong: abcdefghij and abcdefghi", true),
+            "wrong: *** and"
+        );
+        assert_eq!(redactor.redact_bytes(b"wrong: abcdefghij", false), "wrong: ***");
+        assert_eq!(redactor.redact_bytes(b"ab", true), "");
     }
 
     #[test]
@@ -250,7 +253,7 @@ mod tests {
 
     #[test]
     fn nothing_is_hidden_where_there_is_no_secret() {
-        assert_eq!(redactor("").show("invalid_client"), "invalid_client");
+        assert_eq!(redactor("").redact("invalid_client"), "invalid_client");
     }
 
     #[test]
@@ -267,7 +270,7 @@ mod tests {
         for id in ["0", "2", "06", "11", "2026", "42", "395", "user", "s"] {
             let text = "from 2026-11-22T06:42:42.395Z to 2026-11-22T07:11:06.020+02:00: 12.06 \
                         users, user-2, 3_42, x2026y";
-            assert_eq!(id_redactor(id).show(text), text, "{id}");
+            assert_eq!(id_redactor(id).redact(text), text, "{id}");
         }
         for (text, expected) in [
             ("agent 11.", "agent ***."),
@@ -280,21 +283,21 @@ mod tests {
             ("{\"id\":11,\"at\":\"11:11\"}", "{\"id\":***,\"at\":\"11:11\"}"),
             ("11", "***"),
         ] {
-            assert_eq!(id_redactor("11").show(text), expected);
+            assert_eq!(id_redactor("11").redact(text), expected);
         }
         assert_eq!(
-            id_redactor("user-1").show("user-1, user-10, user-1-a"),
+            id_redactor("user-1").redact("user-1, user-10, user-1-a"),
             "***, user-10, user-1-a"
         );
     }
 
     #[test]
     fn a_short_secret_is_hidden_as_a_word_and_a_long_one_wherever_it_is() {
-        let shown = redactor("wrong").show("wrong, wrongly, x-wrong:wrong=wrong&");
+        let shown = redactor("wrong").redact("wrong, wrongly, x-wrong:wrong=wrong&");
         assert_eq!(shown, "***, wrongly, x-***:***=***&");
-        assert_eq!(redactor("longsecret").show("xlongsecrety"), "x***y");
+        assert_eq!(redactor("longsecret").redact("xlongsecrety"), "x***y");
         let both = redactor("abcdefgh").and(&SecretString::from("efghijkl".to_owned()));
-        assert_eq!(both.show("1 abcdefghijkl 2"), "1 *** 2");
+        assert_eq!(both.redact("1 abcdefghijkl 2"), "1 *** 2");
     }
 
     proptest::proptest! {

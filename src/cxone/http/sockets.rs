@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::connection::{fault, impossible, late};
 use super::decoding::{Pieces, decoded};
-use super::proxy::{Proxies, Way};
+use super::proxy::{Proxies, ProxyRoute};
 use super::transport::{Response, Transport, TransportError};
 use crate::base_url::BaseUrl;
 
@@ -134,9 +134,9 @@ impl HttpTransport {
                 .pool_max_idle_per_host(most_idle)
                 // The library's own idea of the environment knows no ports in NO_PROXY.
                 .no_proxy()
-                .proxy(reqwest::Proxy::custom(move |url| match choose.way(url) {
-                    Way::By(proxy) => Some(proxy.url().clone()),
-                    Way::Excepted(_) | Way::Direct => None,
+                .proxy(reqwest::Proxy::custom(move |url| match choose.route(url) {
+                    ProxyRoute::Via(proxy) => Some(proxy.url().clone()),
+                    ProxyRoute::Exempt(_) | ProxyRoute::Direct => None,
                 }))
         };
         let client = |most_idle: usize| {
@@ -158,9 +158,9 @@ impl HttpTransport {
 
     async fn exchange(&self, request: Request<Bytes>) -> Result<Response, TransportError> {
         let request = reqwest::Request::try_from(request).map_err(|error| fault(&error, None))?;
-        let by = match self.proxies.way(request.url()) {
-            Way::By(proxy) => Some(proxy),
-            Way::Excepted(_) | Way::Direct => None,
+        let by = match self.proxies.route(request.url()) {
+            ProxyRoute::Via(proxy) => Some(proxy),
+            ProxyRoute::Exempt(_) | ProxyRoute::Direct => None,
         };
         let client = if request.method().is_safe() { &self.client } else { &self.fresh };
         let answer = tokio::time::timeout(self.limits.head, client.execute(request)).await;

@@ -76,7 +76,7 @@ impl UnavailableCodes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cxone::platform::object::Object;
+    use crate::cxone::platform::object::JsonObject;
 
     #[test]
     fn codes_are_read_whatever_form_their_fields_have() {
@@ -88,7 +88,7 @@ mod tests {
             r#"{"name":"nobody"}"#,
             "7",
         ] {
-            codes.take(Object::parse(row).unwrap());
+            codes.take(JsonObject::parse(row).unwrap());
         }
         assert_eq!(
             codes.iter().map(|(id, code)| (id, code.name.as_str())).collect::<Vec<_>>(),

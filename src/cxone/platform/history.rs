@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::codes::UnavailableCodes;
 use super::list::Element;
-use super::object::{Object, timestamp};
+use super::object::{JsonObject, timestamp};
 use cxone_core::counts::WRAP_UP;
 use cxone_core::live::UNAVAILABLE;
 use cxone_core::report::{RawRow, RowRejection};
@@ -62,7 +62,7 @@ pub(crate) fn read<'a>(
 
 /// The state that a row tells, live or of the history: Wrap-up by the row's own word or by its
 /// code's, `Unavailable` for every other code of that state, else the name as CXone tells it.
-pub fn state_name<'a>(row: &Object<'a>, codes: &UnavailableCodes) -> Option<Cow<'a, str>> {
+pub fn state_name<'a>(row: &JsonObject<'a>, codes: &UnavailableCodes) -> Option<Cow<'a, str>> {
     let id = row.whole("agentStateId");
     let name = row.text("agentStateName").filter(|name| !name.trim().is_empty());
     let code = code_of(row);
@@ -81,7 +81,7 @@ pub fn state_name<'a>(row: &Object<'a>, codes: &UnavailableCodes) -> Option<Cow<
     name.or_else(by_id)
 }
 
-fn code_of(row: &Object<'_>) -> Option<String> {
+fn code_of(row: &JsonObject<'_>) -> Option<String> {
     row.text("outStateId").map(|code| code.trim().to_owned())
 }
 
@@ -95,7 +95,7 @@ fn is_unavailable(id: Option<i64>, name: Option<&str>, code: Option<&str>) -> bo
 
 /// The code that a row names, if the state depends on it and it is none of `codes`: it may have been
 /// made since they were read. Those of the system, which are 0 and less, are in no list.
-pub(crate) fn unknown_code(row: &Object<'_>, codes: &UnavailableCodes) -> Option<String> {
+pub(crate) fn unknown_code(row: &JsonObject<'_>, codes: &UnavailableCodes) -> Option<String> {
     let code = code_of(row).filter(|code| codes.find(code).is_none())?;
     let is_of_system = code.parse::<i64>().is_ok_and(|number| number <= 0);
     let name = row.text("agentStateName").filter(|name| !name.trim().is_empty());
@@ -105,13 +105,13 @@ pub(crate) fn unknown_code(row: &Object<'_>, codes: &UnavailableCodes) -> Option
 }
 
 /// The member `name`, or the member `id` where that tells no name; an id that is 0 or less is none.
-pub(crate) fn name_or_id<'a>(row: &Object<'a>, name: &str, id: &str) -> Option<Cow<'a, str>> {
+pub(crate) fn name_or_id<'a>(row: &JsonObject<'a>, name: &str, id: &str) -> Option<Cow<'a, str>> {
     row.text(name).filter(|name| !name.trim().is_empty()).or_else(|| {
         trimmed(row, id).filter(|id| !id.parse::<f64>().is_ok_and(|number| number <= 0.0))
     })
 }
 
-fn trimmed<'a>(row: &Object<'a>, name: &str) -> Option<Cow<'a, str>> {
+fn trimmed<'a>(row: &JsonObject<'a>, name: &str) -> Option<Cow<'a, str>> {
     let text = row.text(name)?;
     let inner = text.trim();
     if inner.is_empty() {
@@ -133,13 +133,13 @@ mod tests {
             r#"{"id":11,"name":"After call","isACW":true}"#,
             r#"{"id":12,"name":"Break","isACW":false}"#,
         ] {
-            codes.take(Object::parse(row).unwrap());
+            codes.take(JsonObject::parse(row).unwrap());
         }
         codes
     }
 
     fn told(row: &str) -> Result<(String, String, String, i64, Option<i64>), RowRejection> {
-        let element = Object::parse(row).unwrap();
+        let element = JsonObject::parse(row).unwrap();
         let row = read(&element, None, &codes())?;
         let (agent, state, skill) =
             (row.user_id.into_owned(), row.state_name.into_owned(), row.skill_name.into_owned());
@@ -190,7 +190,7 @@ mod tests {
     fn only_a_code_of_the_tenant_that_makes_a_difference_is_asked_for() {
         let unknown = |members: &str| {
             let text = format!("{{{members}}}");
-            unknown_code(&Object::parse(&text).unwrap().unwrap(), &codes())
+            unknown_code(&JsonObject::parse(&text).unwrap().unwrap(), &codes())
         };
         for members in [
             r#""agentStateId":2,"outStateId":13"#,
@@ -301,7 +301,7 @@ mod tests {
             Err(RowRejection::BadTime)
         );
         let nameless =
-            Object::parse(r#"{"startDate":"2023-10-27T08:00:00Z","agentStateId":1}"#).unwrap();
+            JsonObject::parse(r#"{"startDate":"2023-10-27T08:00:00Z","agentStateId":1}"#).unwrap();
         assert_eq!(
             read(&nameless, Some("7"), &codes()).map(|row| row.user_id),
             Ok(Cow::Borrowed("7"))

@@ -4,11 +4,11 @@ use crate::base_url::BaseUrl;
 
 /// The addresses that were configured, whose origins are allowed whatever they are.
 #[derive(Clone, Debug)]
-pub(crate) struct Hosts {
+pub(crate) struct AllowedHosts {
     configured: Vec<BaseUrl>,
 }
 
-impl Hosts {
+impl AllowedHosts {
     pub(crate) fn new<'a>(configured: impl IntoIterator<Item = &'a BaseUrl>) -> Self {
         Self { configured: configured.into_iter().cloned().collect() }
     }
@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn a_discovered_address_is_one_of_cxones_or_has_a_configured_origin() {
         let issuer: BaseUrl = "http://127.0.0.1:8080/sim".parse().unwrap();
-        let hosts = Hosts::new([&issuer]);
+        let hosts = AllowedHosts::new([&issuer]);
         for text in [
             "https://api-na1.niceincontact.com",
             "https://na1.nice-incontact.com/",

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::codes::{self, UnavailableCodes};
-use super::{ApiError, Endpoint, PlatformClient};
+use super::{ApiEndpoint, ApiError, PlatformClient};
 use cxone_core::time::Monotonic;
 
 /// How long unavailable codes are good for: an administrator rarely changes them.
@@ -23,13 +23,13 @@ const MOST_SOUGHT: usize = 1_000;
 /// The unavailable codes as far as they are known.
 #[derive(Debug, Default)]
 pub(crate) struct KnownCodes {
-    state: Mutex<State>,
+    state: Mutex<CodesState>,
     /// Held by the one who asks for them.
     flight: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CodesState {
     codes: Option<Arc<UnavailableCodes>>,
     /// When they are asked for again.
     renew: Monotonic,
@@ -53,7 +53,7 @@ impl KnownCodes {
         self.state().failed.as_ref().filter(|(at, _)| *at >= came).map(|(_, error)| error.clone())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CodesState> {
         // Nothing can panic halfway through a change of it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -66,14 +66,14 @@ impl PlatformClient {
     /// # Errors
     /// When there are none at hand, and none to be had.
     pub async fn codes(&self) -> Result<Arc<UnavailableCodes>, ApiError> {
-        let came = self.link.clock.now().instant;
+        let came = self.http.clock.now().instant;
         let (fresh, _) = self.codes.at_hand(came);
         if let Some(codes) = fresh {
             return Ok(codes);
         }
         let _flight = self.codes.flight.lock().await;
         // Whoever asked before may have got them by now, or have failed.
-        let now = self.link.clock.now().instant;
+        let now = self.http.clock.now().instant;
         let old = match self.codes.at_hand(now) {
             (Some(codes), _) => return Ok(codes),
             (None, old) => old,
@@ -88,7 +88,7 @@ impl PlatformClient {
                 (old, CODES_RETRY)
             }
             (Err(error), None) => {
-                self.codes.state().failed = Some((self.link.clock.now().instant, error.clone()));
+                self.codes.state().failed = Some((self.http.clock.now().instant, error.clone()));
                 return Err(error);
             }
         };
@@ -109,7 +109,7 @@ impl PlatformClient {
             // No page size is documented for this call, and no `skip`: the first request has none.
             let query: &[(&str, &str)] = if received == 0 { &[] } else { &[("skip", &skip)] };
             let page = self
-                .list(Endpoint::Codes, codes::PATH, query, codes::LIST, |row| codes.take(row))
+                .list(ApiEndpoint::Codes, codes::PATH, query, codes::LIST, |row| codes.take(row))
                 .await?;
             received += page.rows;
             let more =
@@ -124,7 +124,7 @@ impl PlatformClient {
     /// whoever needs them next: not so soon for those that were not found the last time, and never
     /// more than every few seconds.
     pub(crate) fn seek_codes(&self, unknown: BTreeSet<String>) -> bool {
-        let now = self.link.clock.now().instant;
+        let now = self.http.clock.now().instant;
         let mut state = self.codes.state();
         if unknown.is_empty() || state.codes.is_none() {
             return false;
@@ -153,7 +153,7 @@ impl PlatformClient {
 
     /// The same, asked for where there are none; not again for a while where that was in vain.
     pub(crate) async fn codes_if_any(&self) -> Option<Arc<UnavailableCodes>> {
-        let now = self.link.clock.now().instant;
+        let now = self.http.clock.now().instant;
         {
             let mut known = self.codes.state();
             if known.codes.is_some() || now < known.renew {

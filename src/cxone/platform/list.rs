@@ -2,9 +2,9 @@
 
 use serde::de::IgnoredAny;
 
-use super::object::Object;
+use super::object::JsonObject;
 use crate::cxone::error::ErrorKind;
-use crate::cxone::scan::{Fault, Piece, Scanner};
+use crate::cxone::scan::{DocumentFault, DocumentPart, Scanner};
 use cxone_core::time::Timestamp;
 
 /// What an answer tells beside its rows.
@@ -28,7 +28,7 @@ pub struct Envelope {
 }
 
 /// A row as it is in the list: an object, or something that is none.
-pub type Element<'a> = Option<Object<'a>>;
+pub type Element<'a> = Option<JsonObject<'a>>;
 
 /// An answer as far as it has arrived.
 pub(crate) struct ListReader<F> {
@@ -66,15 +66,15 @@ impl<F: FnMut(Element<'_>) + Send> ListReader<F> {
     }
 
     /// Takes in the next piece.
-    pub(crate) fn feed(&mut self, input: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn feed(&mut self, input: &[u8]) -> Result<(), DocumentFault> {
         let Self { scanner, list, listed, instead, others, envelope, max_rows, element } = self;
         scanner.feed(input, &mut |piece| match piece {
-            Piece::DataBegins => {
+            DocumentPart::DataBegins => {
                 *listed = true;
                 Ok(())
             }
-            Piece::Ahead(..) => Ok(()),
-            Piece::Member(name, value) => {
+            DocumentPart::Ahead(..) => Ok(()),
+            DocumentPart::Member(name, value) => {
                 let value = String::from_utf8_lossy(value);
                 if name.eq_ignore_ascii_case(list) {
                     *instead = Some(kind_of(&value).to_owned());
@@ -83,10 +83,10 @@ impl<F: FnMut(Element<'_>) + Send> ListReader<F> {
                 }
                 member(envelope, name, &value)
             }
-            Piece::Element(value) => {
+            DocumentPart::Element(value) => {
                 envelope.rows += 1;
                 if envelope.rows > *max_rows {
-                    return Err(Fault {
+                    return Err(DocumentFault {
                         kind: ErrorKind::TooLarge,
                         detail: format!("has more than {max_rows} rows"),
                     });
@@ -95,8 +95,8 @@ impl<F: FnMut(Element<'_>) + Send> ListReader<F> {
                     (hash ^ u64::from(*byte)).wrapping_mul(FNV)
                 });
                 let value = String::from_utf8_lossy(value);
-                let row = Object::parse(&value).map_err(|_| {
-                    Fault::malformed(format!("is no JSON in row {}", envelope.rows))
+                let row = JsonObject::parse(&value).map_err(|_| {
+                    DocumentFault::malformed(format!("is no JSON in row {}", envelope.rows))
                 })?;
                 element(row);
                 Ok(())
@@ -107,24 +107,25 @@ impl<F: FnMut(Element<'_>) + Send> ListReader<F> {
     /// What stood beside the rows, now that all of it has arrived. An answer without the list is
     /// an empty one only where it says that there are no rows: an error that is told with 200 must
     /// not look as if nothing had happened.
-    pub(crate) fn finish(self) -> Result<Envelope, Fault> {
+    pub(crate) fn finish(self) -> Result<Envelope, DocumentFault> {
         if !self.scanner.has_begun() {
-            return Err(Fault::malformed("is empty, where a list was expected"));
+            return Err(DocumentFault::malformed("is empty, where a list was expected"));
         }
         if !self.scanner.is_done() {
-            return Err(Fault::malformed("ends early, or is no JSON"));
+            return Err(DocumentFault::malformed("ends early, or is no JSON"));
         }
         let says_none = self.envelope.total == Some(0);
         match self.instead.as_deref() {
             _ if self.listed => Ok(self.envelope),
             None | Some("null") if says_none => Ok(self.envelope),
-            Some(what) => {
-                Err(Fault::malformed(format!("has `{}`, but it is {what} and no list", self.list)))
-            }
+            Some(what) => Err(DocumentFault::malformed(format!(
+                "has `{}`, but it is {what} and no list",
+                self.list
+            ))),
             None if self.others.is_empty() => {
-                Err(Fault::malformed(format!("is an object without `{}`", self.list)))
+                Err(DocumentFault::malformed(format!("is an object without `{}`", self.list)))
             }
-            None => Err(Fault::malformed(format!(
+            None => Err(DocumentFault::malformed(format!(
                 "has no list `{}`, but only: {}",
                 self.list,
                 self.others.join(", ")
@@ -147,10 +148,11 @@ fn kind_of(value: &str) -> &'static str {
 /// The factor of the hash FNV-1a.
 const FNV: u64 = 0x0100_0000_01b3;
 
-fn member(envelope: &mut Envelope, name: &str, value: &str) -> Result<(), Fault> {
-    serde_json::from_str::<IgnoredAny>(value).map_err(|_| Fault::malformed("is no JSON"))?;
+fn member(envelope: &mut Envelope, name: &str, value: &str) -> Result<(), DocumentFault> {
+    serde_json::from_str::<IgnoredAny>(value)
+        .map_err(|_| DocumentFault::malformed("is no JSON"))?;
     let alone = format!(r#"{{"it":{value}}}"#);
-    let Ok(Some(object)) = Object::parse(&alone) else { return Ok(()) };
+    let Ok(Some(object)) = JsonObject::parse(&alone) else { return Ok(()) };
     if name.eq_ignore_ascii_case("totalRecords") {
         envelope.total = object.whole("it").and_then(|total| u64::try_from(total).ok());
     } else if name.eq_ignore_ascii_case("_links") || name.eq_ignore_ascii_case("links") {
@@ -166,7 +168,7 @@ fn member(envelope: &mut Envelope, name: &str, value: &str) -> Result<(), Fault>
 mod tests {
     use super::*;
 
-    fn read(document: &str, size: usize) -> Result<(Envelope, Vec<String>), Fault> {
+    fn read(document: &str, size: usize) -> Result<(Envelope, Vec<String>), DocumentFault> {
         let mut rows = Vec::new();
         let mut reader = ListReader::new("agentStateHistory", 3, |row: Element<'_>| {
             rows.push(row.map_or_else(

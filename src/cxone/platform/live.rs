@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::codes::UnavailableCodes;
 use super::history::{UNAVAILABLE_ID, name_or_id, state_name, unknown_code};
 use super::list::{Element, Envelope};
-use super::object::Object;
+use super::object::JsonObject;
 use super::paging::is_last;
-use super::{ApiError, Endpoint, PlatformClient};
+use super::{ApiEndpoint, ApiError, PlatformClient};
 use cxone_core::counts::WRAP_UP;
 use cxone_core::live::{Activity, Ask, LiveRow, Page, SkillRow, UNAVAILABLE};
 
@@ -50,7 +50,7 @@ impl PlatformClient {
                     rows.extend(row.and_then(|row| agent(&row, &codes)));
                 };
                 let envelope =
-                    self.list(Endpoint::States, STATES_PATH, &query, STATES, take).await?;
+                    self.list(ApiEndpoint::States, STATES_PATH, &query, STATES, take).await?;
                 // Whoever needs them next reads them.
                 self.seek_codes(unknown);
                 Ok(LivePage::States(page(envelope, rows)))
@@ -62,7 +62,7 @@ impl PlatformClient {
                 let mut rows = Vec::new();
                 let take = |row: Element<'_>| rows.extend(row.and_then(|row| skill(&row)));
                 let envelope =
-                    self.list(Endpoint::Activity, SKILLS_PATH, &query, SKILLS, take).await?;
+                    self.list(ApiEndpoint::Activity, SKILLS_PATH, &query, SKILLS, take).await?;
                 Ok(LivePage::Skills(page(envelope, rows)))
             }
         }
@@ -83,10 +83,11 @@ impl PlatformClient {
                     row.and_then(|row| agent(&row, &codes)).map(|row| (row.agent.clone(), row)),
                 );
             };
-            let envelope =
-                self.list(Endpoint::States, STATES_PATH, &[("skip", &*skip)], STATES, rows).await?;
+            let envelope = self
+                .list(ApiEndpoint::States, STATES_PATH, &[("skip", &*skip)], STATES, rows)
+                .await?;
             received += envelope.rows;
-            self.not_too_many(Endpoint::States, received)?;
+            self.not_too_many(ApiEndpoint::States, received)?;
             // A list that tells nothing new is over for whoever only looks at it.
             if is_last(&envelope, received) || agents.len() == before {
                 return Ok(agents);
@@ -107,7 +108,7 @@ fn page<R>(envelope: Envelope, rows: Vec<R>) -> Page<R> {
 }
 
 /// An agent; `None` when it has no id or is in no state that has a name.
-fn agent(row: &Object<'_>, codes: &UnavailableCodes) -> Option<LiveRow> {
+fn agent(row: &JsonObject<'_>, codes: &UnavailableCodes) -> Option<LiveRow> {
     let agent = text(row, "agentId").filter(|agent| !agent.is_empty())?;
     let state = state_name(row, codes)?.into_owned();
     let is_unavailable = state == UNAVAILABLE
@@ -132,14 +133,14 @@ fn agent(row: &Object<'_>, codes: &UnavailableCodes) -> Option<LiveRow> {
     })
 }
 
-fn display_name(row: &Object<'_>) -> String {
+fn display_name(row: &JsonObject<'_>) -> String {
     let parts = ["firstName", "lastName"].map(|name| text(row, name).unwrap_or_default());
     let name = parts.join(" ").trim().to_owned();
     if name.is_empty() { text(row, "userName").unwrap_or_default() } else { name }
 }
 
 /// A skill; `None` when it has neither name nor id.
-fn skill(row: &Object<'_>) -> Option<SkillRow> {
+fn skill(row: &JsonObject<'_>) -> Option<SkillRow> {
     let skill = named(row, "skillName", "skillId")?;
     let count = |name: &str| row.whole(name).and_then(|count| u64::try_from(count).ok());
     let agents = Activity::ALL.map(|activity| {
@@ -167,7 +168,7 @@ fn skill(row: &Object<'_>) -> Option<SkillRow> {
 }
 
 /// A percentage as thousandths; `None` where it is none from 0 to 100.
-fn thousandths(row: &Object<'_>, name: &str) -> Option<u64> {
+fn thousandths(row: &JsonObject<'_>, name: &str) -> Option<u64> {
     let text = row.text(name)?;
     let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -178,11 +179,11 @@ fn thousandths(row: &Object<'_>, name: &str) -> Option<u64> {
     Some(whole.checked_mul(10)? + tenths).filter(|thousandths| *thousandths <= 1_000)
 }
 
-fn named(row: &Object<'_>, name: &str, id: &str) -> Option<String> {
+fn named(row: &JsonObject<'_>, name: &str, id: &str) -> Option<String> {
     name_or_id(row, name, id).map(|text| text.trim().to_owned())
 }
 
-fn text(row: &Object<'_>, name: &str) -> Option<String> {
+fn text(row: &JsonObject<'_>, name: &str) -> Option<String> {
     row.text(name).map(|text| match text {
         Cow::Borrowed(text) => text.trim().to_owned(),
         Cow::Owned(text) => text.trim().to_owned(),
@@ -200,13 +201,13 @@ mod tests {
             r#"{"id":11,"name":"After call","isACW":true}"#,
             r#"{"id":12,"name":"Lunch","isACW":false}"#,
         ] {
-            codes.take(Object::parse(row).unwrap());
+            codes.take(JsonObject::parse(row).unwrap());
         }
         codes
     }
 
     fn read(row: &str) -> Option<LiveRow> {
-        Object::parse(row).unwrap().and_then(|row| agent(&row, &codes()))
+        JsonObject::parse(row).unwrap().and_then(|row| agent(&row, &codes()))
     }
 
     #[test]
@@ -253,7 +254,7 @@ mod tests {
             (Some("77"), "7", "3")
         );
         let skill = |row: &str| {
-            Object::parse(row).unwrap().and_then(|row| skill(&row)).map(|row| row.skill)
+            JsonObject::parse(row).unwrap().and_then(|row| skill(&row)).map(|row| row.skill)
         };
         assert_eq!(skill(r#"{"skillId":7,"skillName":" "}"#).as_deref(), Some("7"));
         assert_eq!(skill(r#"{"skillId":0}"#), None);
@@ -321,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_skill_is_read_with_what_it_tells_and_nothing_else() {
-        let read = |row: &str| Object::parse(row).unwrap().and_then(|row| skill(&row));
+        let read = |row: &str| JsonObject::parse(row).unwrap().and_then(|row| skill(&row));
         let row = read(
             r#"{"skillId":7,"skillName":"Sales","agentsACW":1,"AgentsAvailable":"2","agentsIdle":null,"agentsLoggedIn":5,"agentsUnavailable":-1,
             "agentsWorking":"many","queueCount":"3","earliestQueueTime":"2023-10-27T08:00:00.1234567Z","inSLA":8,"outSLA":2.0,
@@ -354,7 +355,7 @@ mod tests {
     fn percentages_are_taken_to_the_tenth() {
         let of = |level: &str| {
             thousandths(
-                &Object::parse(&format!(r#"{{"level":{level}}}"#)).unwrap().unwrap(),
+                &JsonObject::parse(&format!(r#"{{"level":{level}}}"#)).unwrap().unwrap(),
                 "level",
             )
         };

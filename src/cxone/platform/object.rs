@@ -23,15 +23,15 @@ const LONGEST: Nanos = 100 * 366 * 86_400 * SECOND;
 
 /// The members of a JSON object as written.
 #[derive(Debug)]
-pub struct Object<'a> {
+pub struct JsonObject<'a> {
     members: Vec<(Cow<'a, [u8]>, &'a RawValue)>,
 }
 
 /// A member whose value makes no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Senseless;
+pub struct InvalidValue;
 
-impl<'a> Object<'a> {
+impl<'a> JsonObject<'a> {
     /// The object `text`; `None` when it is JSON, but no object.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl<'a> Object<'a> {
 
     /// The object that the member is; `None` where it is missing or something else.
     #[must_use]
-    pub fn object(&self, name: &str) -> Option<Object<'a>> {
+    pub fn object(&self, name: &str) -> Option<JsonObject<'a>> {
         Self::parse(self.raw(name)?).ok().flatten()
     }
 
@@ -102,14 +102,14 @@ impl<'a> Object<'a> {
     ///
     /// # Errors
     /// When it is there, and no time, or one that stands for none ([`Timestamp::is_plausible`]).
-    pub fn time(&self, name: &str) -> Result<Option<Timestamp>, Senseless> {
+    pub fn time(&self, name: &str) -> Result<Option<Timestamp>, InvalidValue> {
         Ok(self.nanos(name)?.map(timestamp))
     }
 
-    /// [`Object::time`] to the nanosecond.
-    pub(crate) fn nanos(&self, name: &str) -> Result<Option<Nanos>, Senseless> {
+    /// [`JsonObject::time`] to the nanosecond.
+    pub(crate) fn nanos(&self, name: &str) -> Result<Option<Nanos>, InvalidValue> {
         let read = |text: Cow<'_, str>| {
-            time(text.trim()).filter(|nanos| timestamp(*nanos).is_plausible()).ok_or(Senseless)
+            time(text.trim()).filter(|nanos| timestamp(*nanos).is_plausible()).ok_or(InvalidValue)
         };
         self.text(name).map(read).transpose()
     }
@@ -119,8 +119,8 @@ impl<'a> Object<'a> {
     ///
     /// # Errors
     /// When it is there, and no span.
-    pub(crate) fn span(&self, name: &str) -> Result<Option<Nanos>, Senseless> {
-        self.text(name).map(|text| span(text.trim()).ok_or(Senseless)).transpose()
+    pub(crate) fn span(&self, name: &str) -> Result<Option<Nanos>, InvalidValue> {
+        self.text(name).map(|text| span(text.trim()).ok_or(InvalidValue)).transpose()
     }
 }
 
@@ -224,27 +224,27 @@ fn seconds(text: &str) -> Option<Nanos> {
     Some(whole * SECOND + kept.parse::<Nanos>().ok()?)
 }
 
-impl<'de> Deserialize<'de> for Object<'de> {
+impl<'de> Deserialize<'de> for JsonObject<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor)
+        deserializer.deserialize_map(JsonObjectVisitor)
     }
 }
 
-struct ObjectVisitor;
+struct JsonObjectVisitor;
 
-impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = Object<'de>;
+impl<'de> Visitor<'de> for JsonObjectVisitor {
+    type Value = JsonObject<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonObject<'de>, A::Error> {
         let mut members = Vec::with_capacity(24);
         while let Some(key) = map.next_key_seed(KeySeed)? {
             members.push((key, map.next_value()?));
         }
-        Ok(Object { members })
+        Ok(JsonObject { members })
     }
 }
 
@@ -281,8 +281,8 @@ mod tests {
 
     use super::*;
 
-    fn object(text: &str) -> Object<'_> {
-        Object::parse(text).unwrap().unwrap()
+    fn object(text: &str) -> JsonObject<'_> {
+        JsonObject::parse(text).unwrap().unwrap()
     }
 
     #[test]
@@ -301,12 +301,12 @@ mod tests {
     #[test]
     fn what_is_no_object_is_none_and_what_is_no_json_an_error() {
         for text in ["[]", "7", "null", "\"{}\""] {
-            assert!(Object::parse(text).unwrap().is_none(), "{text}");
+            assert!(JsonObject::parse(text).unwrap().is_none(), "{text}");
         }
         for text in ["", "{", "{\"a\":}", "{a:1}", "nul", "{}x"] {
-            assert!(Object::parse(text).is_err(), "{text}");
+            assert!(JsonObject::parse(text).is_err(), "{text}");
         }
-        assert!(Object::parse(r#"{"cut \ud83c":1,"a":"\ud83c"}"#).unwrap().is_some());
+        assert!(JsonObject::parse(r#"{"cut \ud83c":1,"a":"\ud83c"}"#).unwrap().is_some());
     }
 
     #[test]
@@ -355,7 +355,7 @@ mod tests {
             "\"é.\"",
         ] {
             let text = format!(r#"{{"t":{text}}}"#);
-            assert_eq!(object(&text).time("t"), Err(Senseless), "{text}");
+            assert_eq!(object(&text).time("t"), Err(InvalidValue), "{text}");
         }
         assert_eq!(object(r#"{"t":null}"#).time("t"), Ok(None));
     }
@@ -398,7 +398,7 @@ mod tests {
             "\"PTS\"",
         ] {
             let text = format!(r#"{{"d":{text}}}"#);
-            assert_eq!(object(&text).span("d"), Err(Senseless), "{text}");
+            assert_eq!(object(&text).span("d"), Err(InvalidValue), "{text}");
         }
         for text in ["null", "\"\"", "[]", "{}"] {
             let text = format!(r#"{{"d":{text}}}"#);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::list::Envelope;
 use crate::base_url::path_segment;
-use crate::cxone::error::{ApiError, Endpoint, ErrorKind};
-use crate::cxone::reports::ReportRequest;
+use crate::cxone::error::{ApiEndpoint, ApiError, ErrorKind};
+use crate::cxone::reports::HistoryRequest;
 use crate::cxone::rows::RowSink;
 use cxone_core::time::{Timestamp, Window};
 
@@ -38,7 +38,7 @@ const MOST_REPEATS: u8 = 3;
 
 /// Which calls for the history the tenant has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Calls {
+pub(crate) enum HistoryCalls {
     /// One for all agents.
     #[default]
     AllAgents,
@@ -50,20 +50,20 @@ pub(crate) enum Calls {
 
 /// What is read at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Stage {
+enum PagingStage {
     /// The history of all agents.
     All(Cursor),
     /// The ids of the agents whose histories come next.
-    Listing(Listing),
+    Listing(AgentListing),
     /// One agent's history after the other.
-    Each { agents: Vec<Wanted>, place: usize, cursor: Cursor },
+    Each { agents: Vec<DueAgent>, index: usize, cursor: Cursor },
     /// Everything has been read.
     Over,
 }
 
 /// The list of agents, as far as it has been read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Listing {
+struct AgentListing {
     ids: Vec<String>,
     skip: u64,
     /// How many ids there were, those included that came twice.
@@ -74,7 +74,7 @@ struct Listing {
 
 /// An agent whose history is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Wanted {
+struct DueAgent {
     id: String,
     /// Where that begins: before the window, if it could not be read before.
     from: Timestamp,
@@ -82,10 +82,10 @@ struct Wanted {
 
 /// The agents that were listed, or told of, in the last day.
 #[derive(Debug, Default)]
-pub(crate) struct Roster(BTreeMap<String, Known>);
+pub(crate) struct Roster(BTreeMap<String, KnownAgent>);
 
 #[derive(Debug)]
-struct Known {
+struct KnownAgent {
     /// When it was last listed, or last changed its state.
     seen: Timestamp,
     /// From when on its history could not be read.
@@ -104,9 +104,9 @@ struct Cursor {
 /// A window of the history of some agents, as far as it has been read.
 #[derive(Debug)]
 pub struct Paging<R> {
-    request: ReportRequest,
-    calls: Calls,
-    stage: Stage,
+    request: HistoryRequest,
+    calls: HistoryCalls,
+    stage: PagingStage,
     /// Where each agent is asked for: those whose histories were read.
     answered: Option<Vec<String>>,
     /// The rows of the pages that were read whole.
@@ -116,7 +116,7 @@ pub struct Paging<R> {
 
 /// The next request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum NextRequest {
     /// A page of histories.
     History { path: String, query: Vec<(&'static str, String)>, agent: Option<String> },
     /// A page of the list of agents.
@@ -126,15 +126,15 @@ pub(crate) enum Next {
 }
 
 impl<R: Default> Paging<R> {
-    pub(crate) fn new(request: ReportRequest, calls: Calls) -> Self {
+    pub(crate) fn new(request: HistoryRequest, calls: HistoryCalls) -> Self {
         let window = request.window;
         let stage = if request.filter.kind == USER {
-            let agents = vec![Wanted { id: request.filter.id.clone(), from: window.from }];
-            Stage::Each { agents, place: 0, cursor: Cursor::first(window, LONGEST_FOR_ONE) }
-        } else if calls == Calls::AllAgents {
-            Stage::All(Cursor::first(window, LONGEST_FOR_ALL))
+            let agents = vec![DueAgent { id: request.filter.id.clone(), from: window.from }];
+            PagingStage::Each { agents, index: 0, cursor: Cursor::first(window, LONGEST_FOR_ONE) }
+        } else if calls == HistoryCalls::AllAgents {
+            PagingStage::All(Cursor::first(window, LONGEST_FOR_ALL))
         } else {
-            Stage::Listing(Listing::default())
+            PagingStage::Listing(AgentListing::default())
         };
         Self { request, calls, stage, answered: None, rows: R::default(), count: 0 }
     }
@@ -142,14 +142,14 @@ impl<R: Default> Paging<R> {
     /// Whether the list of agents comes next.
     #[must_use]
     pub fn is_listing(&self) -> bool {
-        matches!(self.stage, Stage::Listing(_))
+        matches!(self.stage, PagingStage::Listing(_))
     }
 
     /// The span that the next page of a history is of.
     pub(crate) fn asked_about(&self) -> Window {
         match &self.stage {
-            Stage::All(cursor) | Stage::Each { cursor, .. } => cursor.slice,
-            Stage::Listing(_) | Stage::Over => self.request.window,
+            PagingStage::All(cursor) | PagingStage::Each { cursor, .. } => cursor.slice,
+            PagingStage::Listing(_) | PagingStage::Over => self.request.window,
         }
     }
 
@@ -165,30 +165,30 @@ impl<R: Default> Paging<R> {
     }
 
     /// Which calls are made.
-    pub(crate) fn calls(&self) -> Calls {
+    pub(crate) fn calls(&self) -> HistoryCalls {
         self.calls
     }
 
     /// The request that comes next.
-    pub(crate) fn next(&self) -> Next {
+    pub(crate) fn next(&self) -> NextRequest {
         match &self.stage {
-            Stage::All(cursor) => Next::History {
+            PagingStage::All(cursor) => NextRequest::History {
                 path: "/agents/state-history".to_owned(),
                 query: cursor.query(),
                 agent: None,
             },
-            Stage::Listing(listing) => Next::Agents { skip: listing.skip },
-            Stage::Each { agents, place, cursor } => {
-                let call = if self.calls == Calls::EachAgentOld {
+            PagingStage::Listing(listing) => NextRequest::Agents { skip: listing.skip },
+            PagingStage::Each { agents, index, cursor } => {
+                let call = if self.calls == HistoryCalls::EachAgentOld {
                     "statehistory"
                 } else {
                     "state-history"
                 };
-                let id = &agents[*place].id;
+                let id = &agents[*index].id;
                 let path = format!("/agents/{}/{call}", path_segment(id));
-                Next::History { path, query: cursor.query(), agent: Some(id.clone()) }
+                NextRequest::History { path, query: cursor.query(), agent: Some(id.clone()) }
             }
-            Stage::Over => Next::Nothing,
+            PagingStage::Over => NextRequest::Nothing,
         }
     }
 
@@ -199,20 +199,20 @@ impl<R: Default> Paging<R> {
     pub(crate) fn page(&mut self, page: &Envelope) -> Result<(), ApiError> {
         let window = self.request.window;
         match &mut self.stage {
-            Stage::All(cursor) => {
+            PagingStage::All(cursor) => {
                 if !cursor.go_on(page, window, LONGEST_FOR_ALL)? {
-                    self.stage = Stage::Over;
+                    self.stage = PagingStage::Over;
                 }
             }
-            Stage::Each { agents, place, cursor } => {
-                let window = Window { from: agents[*place].from, ..window };
+            PagingStage::Each { agents, index, cursor } => {
+                let window = Window { from: agents[*index].from, ..window };
                 if !cursor.go_on(page, window, LONGEST_FOR_ONE)? {
-                    let id = agents[*place].id.clone();
+                    let id = agents[*index].id.clone();
                     self.answered.iter_mut().for_each(|answered| answered.push(id.clone()));
                     self.next_agent();
                 }
             }
-            Stage::Listing(_) | Stage::Over => {}
+            PagingStage::Listing(_) | PagingStage::Over => {}
         }
         self.count += page.rows;
         Ok(())
@@ -230,7 +230,7 @@ impl<R: Default> Paging<R> {
         roster: &mut Roster,
     ) -> Result<(), ApiError> {
         let window = self.request.window;
-        let Stage::Listing(listing) = &mut self.stage else { return Ok(()) };
+        let PagingStage::Listing(listing) = &mut self.stage else { return Ok(()) };
         if !listing.take(page, told)? {
             return Ok(());
         }
@@ -239,10 +239,10 @@ impl<R: Default> Paging<R> {
         let agents = roster.wanted(window);
         self.answered = Some(Vec::new());
         self.stage = match agents.first() {
-            None => Stage::Over,
+            None => PagingStage::Over,
             Some(first) => {
                 let cursor = Cursor::first(Window { from: first.from, ..window }, LONGEST_FOR_ONE);
-                Stage::Each { agents, place: 0, cursor }
+                PagingStage::Each { agents, index: 0, cursor }
             }
         };
         Ok(())
@@ -250,7 +250,7 @@ impl<R: Default> Paging<R> {
 
     /// What was read of whom, for the next window.
     pub(crate) fn note_answers(&self, roster: &mut Roster) {
-        if let (Stage::Over, Some(answered)) = (&self.stage, &self.answered) {
+        if let (PagingStage::Over, Some(answered)) = (&self.stage, &self.answered) {
             roster.answered(answered, self.request.window);
         }
     }
@@ -259,40 +259,39 @@ impl<R: Default> Paging<R> {
     /// ask for.
     pub(crate) fn missing(&mut self) -> bool {
         match (&self.stage, self.calls) {
-            (Stage::All(_), _) => {
-                self.calls = Calls::EachAgent;
-                self.stage = Stage::Listing(Listing::default());
+            (PagingStage::All(_), _) => {
+                self.calls = HistoryCalls::EachAgent;
+                self.stage = PagingStage::Listing(AgentListing::default());
                 true
             }
-            (Stage::Each { .. }, Calls::AllAgents | Calls::EachAgent) => {
-                self.calls = Calls::EachAgentOld;
+            (PagingStage::Each { .. }, HistoryCalls::AllAgents | HistoryCalls::EachAgent) => {
+                self.calls = HistoryCalls::EachAgentOld;
                 true
             }
             // It may be this agent that is not there, and not the call; but if none is there, it is
             // the call.
-            (Stage::Each { agents, place, .. }, Calls::EachAgentOld)
-                if *place + 1 < agents.len()
+            (PagingStage::Each { agents, index, .. }, HistoryCalls::EachAgentOld)
+                if *index + 1 < agents.len()
                     || self.answered.as_ref().is_some_and(|answered| !answered.is_empty()) =>
             {
-                self.calls = Calls::EachAgent;
+                self.calls = HistoryCalls::EachAgent;
                 self.next_agent();
                 true
             }
-            (Stage::Each { .. }, Calls::EachAgentOld) | (Stage::Listing(_) | Stage::Over, _) => {
-                false
-            }
+            (PagingStage::Each { .. }, HistoryCalls::EachAgentOld)
+            | (PagingStage::Listing(_) | PagingStage::Over, _) => false,
         }
     }
 
     fn next_agent(&mut self) {
-        let Stage::Each { agents, place, cursor } = &mut self.stage else { return };
-        *place += 1;
-        match agents.get(*place) {
-            Some(Wanted { from, .. }) => {
+        let PagingStage::Each { agents, index, cursor } = &mut self.stage else { return };
+        *index += 1;
+        match agents.get(*index) {
+            Some(DueAgent { from, .. }) => {
                 let window = Window { from: *from, ..self.request.window };
                 *cursor = Cursor::first(window, LONGEST_FOR_ONE);
             }
-            None => self.stage = Stage::Over,
+            None => self.stage = PagingStage::Over,
         }
     }
 }
@@ -309,12 +308,12 @@ impl<R: RowSink> Paging<R> {
     }
 }
 
-impl Listing {
+impl AgentListing {
     /// Takes a page in; whether it is the last one. A page that came before is no end: who comes
-    /// meanwhile moves the others behind the place that is read.
+    /// meanwhile moves the others behind the page that is read.
     fn take(&mut self, page: &Envelope, told: Vec<String>) -> Result<bool, ApiError> {
         let malformed =
-            |detail: String| ApiError::new(ErrorKind::Malformed, Endpoint::States, detail);
+            |detail: String| ApiError::new(ErrorKind::Malformed, ApiEndpoint::States, detail);
         let is_repeated = page.rows > 0 && self.before == Some(page.fingerprint);
         self.repeats = if is_repeated { self.repeats.saturating_add(1) } else { 0 };
         self.before = Some(page.fingerprint);
@@ -348,7 +347,7 @@ impl Roster {
         agents: impl IntoIterator<Item = (String, Timestamp, Option<Timestamp>)>,
     ) {
         for (id, seen, owed) in agents {
-            self.0.entry(id).or_insert(Known { seen, owed });
+            self.0.entry(id).or_insert(KnownAgent { seen, owed });
         }
     }
 
@@ -357,7 +356,7 @@ impl Roster {
     fn list(&mut self, ids: Vec<String>, now: Timestamp) {
         let owed = (!self.0.is_empty()).then(|| now.minus(GONE_AFTER));
         for id in ids {
-            let known = self.0.entry(id).or_insert(Known { seen: now, owed });
+            let known = self.0.entry(id).or_insert(KnownAgent { seen: now, owed });
             known.seen = known.seen.max(now);
         }
     }
@@ -370,9 +369,9 @@ impl Roster {
     }
 
     /// Who is asked for about `window`. Those who were seen too long ago are forgotten.
-    fn wanted(&mut self, window: Window) -> Vec<Wanted> {
+    fn wanted(&mut self, window: Window) -> Vec<DueAgent> {
         self.0.retain(|_, known| window.to.since(known.seen) <= GONE_AFTER);
-        let wanted = self.0.iter().map(|(id, known)| Wanted {
+        let wanted = self.0.iter().map(|(id, known)| DueAgent {
             id: id.clone(),
             from: known.owed.map_or(window.from, |owed| owed.min(window.from)),
         });
@@ -418,7 +417,7 @@ impl Cursor {
         if !is_last(page, received) {
             if self.before == Some(page.fingerprint) {
                 let detail = "every page of the history has the same rows, as if `skip` meant nothing: what is missing cannot be known";
-                return Err(ApiError::new(ErrorKind::Malformed, Endpoint::History, detail));
+                return Err(ApiError::new(ErrorKind::Malformed, ApiEndpoint::History, detail));
             }
             (self.skip, self.before) = (received, Some(page.fingerprint));
             return Ok(true);
@@ -452,12 +451,12 @@ mod tests {
     use cxone_core::report::ReportFilter;
     use cxone_core::time::Timestamp;
 
-    fn paging(hours: u64, user: Option<&str>, calls: Calls) -> Paging<RowList> {
+    fn paging(hours: u64, user: Option<&str>, calls: HistoryCalls) -> Paging<RowList> {
         let from = Timestamp::from_millis(1_698_393_600_000);
         let window = Window { from, to: from.plus(Duration::from_secs(3600 * hours)) };
         let (kind, id) = user.map_or(("all", ""), |id| (USER, id));
         Paging::new(
-            ReportRequest {
+            HistoryRequest {
                 window,
                 filter: ReportFilter { kind: kind.to_owned(), id: id.to_owned() },
             },
@@ -468,11 +467,11 @@ mod tests {
     /// Path, start and skip of the next request.
     fn next(paging: &Paging<RowList>) -> String {
         match paging.next() {
-            Next::History { path, query, .. } => {
+            NextRequest::History { path, query, .. } => {
                 format!("{path} {} {}", &query[0].1[11..19], query[3].1)
             }
-            Next::Agents { skip } => format!("agents {skip}"),
-            Next::Nothing => "over".to_owned(),
+            NextRequest::Agents { skip } => format!("agents {skip}"),
+            NextRequest::Nothing => "over".to_owned(),
         }
     }
 
@@ -492,7 +491,7 @@ mod tests {
 
     #[test]
     fn a_window_is_read_in_slices_and_each_by_the_rows_that_came() {
-        let mut paging = paging(2, None, Calls::AllAgents);
+        let mut paging = paging(2, None, HistoryCalls::AllAgents);
         for (told, after) in [
             (page(7, None, None), "/agents/state-history 08:00:00 7"),
             (page(3, None, None), "/agents/state-history 08:00:00 10"),
@@ -509,7 +508,7 @@ mod tests {
 
     #[test]
     fn pages_that_repeat_themselves_are_no_answer() {
-        let mut paging = paging(1, None, Calls::AllAgents);
+        let mut paging = paging(1, None, HistoryCalls::AllAgents);
         assert!(paging.page(&page(7, Some(true), None)).is_ok());
         for _ in 0..2 {
             assert_eq!(
@@ -526,7 +525,7 @@ mod tests {
 
     #[test]
     fn where_the_call_for_all_agents_is_missing_each_is_asked_for() {
-        let mut paging = paging(30, None, Calls::AllAgents);
+        let mut paging = paging(30, None, HistoryCalls::AllAgents);
         assert!(paging.missing());
         assert_eq!(next(&paging), "agents 0");
         let mut roster = Roster::default();
@@ -549,7 +548,7 @@ mod tests {
 
     #[test]
     fn one_agent_that_is_not_there_is_told() {
-        let mut paging = paging(1, Some("7"), Calls::AllAgents);
+        let mut paging = paging(1, Some("7"), HistoryCalls::AllAgents);
         assert_eq!(next(&paging), "/agents/7/state-history 08:00:00 0");
         assert!(paging.missing());
         assert_eq!(next(&paging), "/agents/7/statehistory 08:00:00 0");
@@ -558,7 +557,7 @@ mod tests {
 
     #[test]
     fn a_list_of_agents_is_read_on_where_a_page_comes_again_and_fails_where_all_are_the_same() {
-        let mut paging = paging(1, None, Calls::EachAgent);
+        let mut paging = paging(1, None, HistoryCalls::EachAgent);
         let mut roster = Roster::default();
         let seven = || vec!["7".to_owned()];
         for _ in 0..3 {
@@ -568,24 +567,24 @@ mod tests {
         let told = vec!["8".to_owned(), "9".to_owned()];
         paging.agents(&page(2, Some(false), None), told, &mut roster).unwrap();
         assert_eq!(next(&paging), "/agents/7/state-history 08:00:00 0");
-        let Stage::Each { agents, .. } = &paging.stage else { panic!("{:?}", paging.stage) };
+        let PagingStage::Each { agents, .. } = &paging.stage else { panic!("{:?}", paging.stage) };
         assert_eq!(agents.len(), 3);
 
-        let mut endless = super::tests::paging(1, None, Calls::EachAgent);
+        let mut endless = super::tests::paging(1, None, HistoryCalls::EachAgent);
         for _ in 0..3 {
             endless.agents(&page(1, Some(true), None), seven(), &mut roster).unwrap();
         }
         let error = endless.agents(&page(1, Some(true), None), seven(), &mut roster).unwrap_err();
-        assert_eq!((error.kind, error.endpoint), (ErrorKind::Malformed, Endpoint::States));
+        assert_eq!((error.kind, error.endpoint), (ErrorKind::Malformed, ApiEndpoint::States));
     }
 
     #[test]
     fn a_list_of_agents_without_an_id_is_no_empty_one() {
         let mut roster = Roster::default();
-        let mut nobody = paging(1, None, Calls::EachAgent);
+        let mut nobody = paging(1, None, HistoryCalls::EachAgent);
         nobody.agents(&NOTHING, Vec::new(), &mut roster).unwrap();
         assert_eq!(next(&nobody), "over");
-        let mut odd = paging(1, None, Calls::EachAgent);
+        let mut odd = paging(1, None, HistoryCalls::EachAgent);
         let error = odd.agents(&page(2, Some(false), None), Vec::new(), &mut roster).unwrap_err();
         assert!(error.to_string().contains("2 rows"), "{error}");
     }
@@ -593,7 +592,7 @@ mod tests {
     /// Lists `ids` to a window of an hour that begins so many hours after the first one, and answers
     /// for those who are not `missing`. Who was asked for, from when on.
     fn read(roster: &mut Roster, hour: u64, ids: &[&str], missing: &[&str]) -> Vec<String> {
-        let mut paging = paging(1, None, Calls::EachAgent);
+        let mut paging = paging(1, None, HistoryCalls::EachAgent);
         let later = Duration::from_secs(3600 * hour);
         let window = &mut paging.request.window;
         *window = Window { from: window.from.plus(later), to: window.to.plus(later) };
@@ -601,9 +600,9 @@ mod tests {
         let listed = Envelope { rows: told.len() as u64, ..page(0, Some(false), None) };
         paging.agents(&listed, told, roster).unwrap();
         let mut asked = Vec::new();
-        while let Next::History { agent: Some(agent), query, .. } = paging.next() {
+        while let NextRequest::History { agent: Some(agent), query, .. } = paging.next() {
             if missing.contains(&agent.as_str()) {
-                if paging.calls == Calls::EachAgent {
+                if paging.calls == HistoryCalls::EachAgent {
                     assert!(paging.missing());
                 }
                 asked.push(format!("{agent} missing"));

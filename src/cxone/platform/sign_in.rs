@@ -11,11 +11,11 @@ use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-use super::hosts::Hosts;
-use super::object::Object;
+use super::hosts::AllowedHosts;
+use super::object::JsonObject;
 use crate::base_url::BaseUrl;
-use crate::cxone::error::{ApiError, Endpoint, ErrorKind};
-use crate::cxone::http::client::{Call, Link};
+use crate::cxone::error::{ApiEndpoint, ApiError, ErrorKind};
+use crate::cxone::http::client::{ApiCall, HttpClient};
 use crate::cxone::token::{Token, life};
 use crate::cxone::tokens::FORM;
 
@@ -33,19 +33,19 @@ const TENANT_PATH: &str = "/.well-known/cxone-configuration";
 const ACCESS_KEY_PATH: &str = "/authentication/v1/token/access-key";
 
 /// What tokens are got with.
-pub(crate) struct SignIn {
+pub(crate) struct PlatformSignIn {
     pub(crate) issuer: BaseUrl,
     pub(crate) base_url: Option<BaseUrl>,
     pub(crate) version: u16,
     pub(crate) key_id: String,
     pub(crate) key_secret: SecretString,
-    pub(crate) way: Way,
-    pub(crate) hosts: Hosts,
-    pub(crate) found: Mutex<Found>,
+    pub(crate) grant_type: GrantType,
+    pub(crate) hosts: AllowedHosts,
+    pub(crate) found: Mutex<Discovered>,
 }
 
 /// Which call a token comes from.
-pub(crate) enum Way {
+pub(crate) enum GrantType {
     /// The password grant, with an OAuth client.
     Password { client_id: String, client_secret: SecretString },
     /// The call that takes an access key alone, below this base.
@@ -54,20 +54,20 @@ pub(crate) enum Way {
 
 /// What was discovered. It is kept: a tenant that moves makes a restart necessary.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct Discovered {
     token_url: Option<String>,
     /// What the calls' paths follow.
     api: Option<String>,
 }
 
 /// What a sign-in answer says beside the token.
-struct Granted {
+struct SignInResponse {
     token: Token,
     life: Duration,
     tenant: Option<String>,
 }
 
-impl SignIn {
+impl PlatformSignIn {
     /// What the calls' paths follow, once there was a token.
     pub(crate) fn api(&self) -> Option<String> {
         self.found().api
@@ -76,19 +76,19 @@ impl SignIn {
     /// Gets a token, and finds the tenant's API with it.
     pub(crate) async fn ask(
         &self,
-        link: &Link,
+        http: &HttpClient,
         old: Option<&Token>,
     ) -> Result<(Token, Duration), ApiError> {
-        let granted = match &self.way {
-            Way::Password { client_id, client_secret } => {
-                self.by_password(link, old, client_id, client_secret).await?
+        let granted = match &self.grant_type {
+            GrantType::Password { client_id, client_secret } => {
+                self.by_password(http, old, client_id, client_secret).await?
             }
-            Way::AccessKey(base) => self.by_access_key(link, old, base).await?,
+            GrantType::AccessKey(base) => self.by_access_key(http, old, base).await?,
         };
         if self.found().api.is_none() {
             let base = match &self.base_url {
                 Some(base) => base.clone(),
-                None => self.find_api(link, granted.tenant.as_deref()).await?,
+                None => self.find_api(http, granted.tenant.as_deref()).await?,
             };
             let api = base.join(&format!("/incontactapi/services/v{}.0", self.version));
             self.note(|found| found.api = Some(api));
@@ -98,14 +98,14 @@ impl SignIn {
 
     async fn by_password(
         &self,
-        link: &Link,
+        http: &HttpClient,
         old: Option<&Token>,
         client_id: &str,
         client_secret: &SecretString,
-    ) -> Result<Granted, ApiError> {
+    ) -> Result<SignInResponse, ApiError> {
         let url = match self.found().token_url {
             Some(url) => url,
-            None => self.find_token_url(link).await?,
+            None => self.find_token_url(http).await?,
         };
         let form = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "password")
@@ -114,47 +114,47 @@ impl SignIn {
             .append_pair("client_id", client_id)
             .append_pair("client_secret", client_secret.expose_secret())
             .finish();
-        self.token(link, old, &url, FORM, Bytes::from(form)).await
+        self.token(http, old, &url, FORM, Bytes::from(form)).await
     }
 
     async fn by_access_key(
         &self,
-        link: &Link,
+        http: &HttpClient,
         old: Option<&Token>,
         base: &BaseUrl,
-    ) -> Result<Granted, ApiError> {
+    ) -> Result<SignInResponse, ApiError> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
-        struct Body<'a> {
+        struct AccessKeyBody<'a> {
             access_key_id: &'a str,
             access_key_secret: &'a str,
         }
-        let body = Body {
+        let body = AccessKeyBody {
             access_key_id: &self.key_id,
             access_key_secret: self.key_secret.expose_secret(),
         };
         let body = serde_json::to_vec(&body).expect("strings are JSON");
-        self.token(link, old, &base.join(ACCESS_KEY_PATH), "application/json", Bytes::from(body))
+        self.token(http, old, &base.join(ACCESS_KEY_PATH), "application/json", Bytes::from(body))
             .await
     }
 
     async fn token(
         &self,
-        link: &Link,
+        http: &HttpClient,
         old: Option<&Token>,
         url: &str,
         media: &'static str,
         body: Bytes,
-    ) -> Result<Granted, ApiError> {
-        let call = link.call(Endpoint::Token, link.limits.max_answer_time, old).await;
+    ) -> Result<SignInResponse, ApiError> {
+        let call = http.call(ApiEndpoint::Token, http.limits.max_answer_time, old).await;
         let answer = call.send(call.post(url, media, None, body)?).await?;
         let body = SecretString::from(call.text(answer).await?);
         decode(&call, body.expose_secret())
     }
 
     /// Where tokens come from, by the issuer's own word.
-    async fn find_token_url(&self, link: &Link) -> Result<String, ApiError> {
-        let url = match self.document(link, &self.issuer.join(OPENID_PATH), "token_endpoint").await
+    async fn find_token_url(&self, http: &HttpClient) -> Result<String, ApiError> {
+        let url = match self.document(http, &self.issuer.join(OPENID_PATH), "token_endpoint").await
         {
             Ok(url) => url.to_string(),
             Err(error) if error.status == Some(StatusCode::NOT_FOUND) => {
@@ -167,23 +167,28 @@ impl SignIn {
     }
 
     /// Where the tenant's API is, by the issuer's word.
-    async fn find_api(&self, link: &Link, tenant: Option<&str>) -> Result<BaseUrl, ApiError> {
+    async fn find_api(&self, http: &HttpClient, tenant: Option<&str>) -> Result<BaseUrl, ApiError> {
         let Some(tenant) = tenant else {
-            let call = link.call(Endpoint::Discovery, link.limits.max_answer_time, None).await;
+            let call = http.call(ApiEndpoint::Discovery, http.limits.max_answer_time, None).await;
             let detail = "the token does not tell its tenant, so that the API's address cannot be found: write it as api.base_url";
             return Err(call.error(ErrorKind::Malformed, detail));
         };
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("tenantId", tenant)
             .finish();
-        self.document(link, &self.issuer.join(&format!("{TENANT_PATH}?{query}")), "api_endpoint")
+        self.document(http, &self.issuer.join(&format!("{TENANT_PATH}?{query}")), "api_endpoint")
             .await
     }
 
     /// The allowed address that the member `name` of the document at `url` is. No credentials are
     /// needed for it.
-    async fn document(&self, link: &Link, url: &str, name: &str) -> Result<BaseUrl, ApiError> {
-        let call = link.call(Endpoint::Discovery, link.limits.max_answer_time, None).await;
+    async fn document(
+        &self,
+        http: &HttpClient,
+        url: &str,
+        name: &str,
+    ) -> Result<BaseUrl, ApiError> {
+        let call = http.call(ApiEndpoint::Discovery, http.limits.max_answer_time, None).await;
         let answer = call.send(call.get(url, None)?).await?;
         let body = call.text(answer).await?;
         let malformed = |what: String| call.error(ErrorKind::Malformed, &what);
@@ -195,18 +200,18 @@ impl SignIn {
             .map_err(|why| malformed(format!("the {name} in the answer {why}")))
     }
 
-    fn found(&self) -> Found {
+    fn found(&self) -> Discovered {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, change: impl FnOnce(&mut Found)) {
+    fn note(&self, change: impl FnOnce(&mut Discovered)) {
         change(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-impl fmt::Debug for SignIn {
+impl fmt::Debug for PlatformSignIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignIn")
+        f.debug_struct("PlatformSignIn")
             .field("issuer", &self.issuer)
             .field("found", &self.found())
             .finish_non_exhaustive()
@@ -214,15 +219,15 @@ impl fmt::Debug for SignIn {
 }
 
 /// The object that an answer is, or what the answer is instead.
-fn object(body: &str) -> Result<Object<'_>, &'static str> {
+fn object(body: &str) -> Result<JsonObject<'_>, &'static str> {
     if body.trim().is_empty() {
         return Err("the answer is empty");
     }
-    Object::parse(body).ok().flatten().ok_or("the answer is no JSON object")
+    JsonObject::parse(body).ok().flatten().ok_or("the answer is no JSON object")
 }
 
 /// The token in an answer, none of which is ever shown.
-fn decode(call: &Call<'_>, body: &str) -> Result<Granted, ApiError> {
+fn decode(call: &ApiCall<'_>, body: &str) -> Result<SignInResponse, ApiError> {
     let malformed = |what: &str| call.own_error(ErrorKind::Malformed, what);
     let object = object(body).map_err(malformed)?;
     let text = object.text("access_token").or_else(|| object.text("accessToken"));
@@ -233,7 +238,7 @@ fn decode(call: &Call<'_>, body: &str) -> Result<Granted, ApiError> {
     let id_token = object.text("id_token").or_else(|| object.text("idToken"));
     let tenant = id_token.as_deref().and_then(tenant_of).or_else(|| tenant_of(&text));
     let life = life(object.raw("expires_in").or_else(|| object.raw("expiresIn")));
-    Ok(Granted { token, life, tenant })
+    Ok(SignInResponse { token, life, tenant })
 }
 
 /// The tenant that a JWT names. It is only read, not verified: it came from the issuer, and says no
@@ -242,7 +247,7 @@ fn tenant_of(jwt: &str) -> Option<String> {
     let payload = jwt.split('.').nth(1)?;
     let payload =
         String::from_utf8(URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?).ok()?;
-    let claims = Object::parse(&payload).ok().flatten()?;
+    let claims = JsonObject::parse(&payload).ok().flatten()?;
     claims.text("tenantId").filter(|tenant| tenant.len() <= 256).map(std::borrow::Cow::into_owned)
 }
 

@@ -10,7 +10,7 @@ use crate::cxone::rows::RowSink;
 use cxone_core::report::RejectedRow;
 
 use super::row::{self, Understood};
-use crate::cxone::scan::{Fault, Piece, Scanner};
+use crate::cxone::scan::{DocumentFault, DocumentPart, Scanner};
 
 /// What a poll told, nothing of it cleaned yet.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,13 +26,13 @@ pub(crate) enum Told<R> {
 pub(crate) struct Document<R> {
     scanner: Scanner,
     has_begun: bool,
-    content: Content<R>,
+    content: PollContent<R>,
 }
 
 /// What the member `data` is. That it is missing or null is no list without rows: such a list says
 /// that nothing happened, and what is not there says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Data {
+enum DataMember {
     #[default]
     Missing,
     List,
@@ -41,10 +41,10 @@ enum Data {
 }
 
 #[derive(Debug, Default)]
-struct Content<R> {
+struct PollContent<R> {
     status: Option<String>,
     error_message: Option<String>,
-    data: Data,
+    data: DataMember,
     rows: R,
     row_count: u64,
     max_rows: u64,
@@ -53,12 +53,12 @@ struct Content<R> {
 impl<R: RowSink> Document<R> {
     /// An answer of which nothing has arrived; it may have `max_rows` rows, rejected ones included.
     pub(crate) fn new(max_rows: u64) -> Self {
-        let content = Content { max_rows, ..Content::default() };
+        let content = PollContent { max_rows, ..PollContent::default() };
         Self { scanner: Scanner::new("data"), has_begun: false, content }
     }
 
     /// Takes in the next piece.
-    pub(crate) fn feed(&mut self, input: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn feed(&mut self, input: &[u8]) -> Result<(), DocumentFault> {
         self.has_begun |= !input.is_empty();
         let content = &mut self.content;
         self.scanner.feed(input, &mut |piece| content.take(piece))
@@ -66,12 +66,12 @@ impl<R: RowSink> Document<R> {
 
     /// What the answer told, now that all of it has arrived. Rows are told of a `COMPLETED` job
     /// only.
-    pub(crate) fn finish(self) -> Result<Told<R>, Fault> {
+    pub(crate) fn finish(self) -> Result<Told<R>, DocumentFault> {
         if !self.has_begun {
-            return Err(Fault::malformed("is empty"));
+            return Err(DocumentFault::malformed("is empty"));
         }
         if !self.scanner.is_done() {
-            return Err(Fault::malformed("ends early, or is no JSON"));
+            return Err(DocumentFault::malformed("ends early, or is no JSON"));
         }
         // In any case, as names are.
         let status = self.content.status.as_deref().map(str::trim);
@@ -80,27 +80,27 @@ impl<R: RowSink> Document<R> {
             Some("RUNNING") => Ok(Told::Running),
             Some("FAILED") => Ok(Told::Failed(self.content.error_message)),
             Some("COMPLETED") => match self.content.data {
-                Data::List => Ok(Told::Completed(self.content.rows)),
-                Data::Missing => Err(Fault::malformed(
+                DataMember::List => Ok(Told::Completed(self.content.rows)),
+                DataMember::Missing => Err(DocumentFault::malformed(
                     "is COMPLETED and has no `data`; no rows would be an empty list",
                 )),
-                Data::Odd(what) => Err(Fault::malformed(format!(
+                DataMember::Odd(what) => Err(DocumentFault::malformed(format!(
                     "is COMPLETED and its `data` is {what}, which is no list of rows"
                 ))),
             },
-            Some(_) => Err(Fault::malformed(format!(
+            Some(_) => Err(DocumentFault::malformed(format!(
                 "has an unknown status: {}",
                 status.unwrap_or_default()
             ))),
-            None => Err(Fault::malformed("has no status")),
+            None => Err(DocumentFault::malformed("has no status")),
         }
     }
 }
 
-impl<R: RowSink> Content<R> {
-    fn take(&mut self, piece: Piece<'_>) -> Result<(), Fault> {
+impl<R: RowSink> PollContent<R> {
+    fn take(&mut self, piece: DocumentPart<'_>) -> Result<(), DocumentFault> {
         match piece {
-            Piece::Ahead(text, read) => {
+            DocumentPart::Ahead(text, read) => {
                 if let Some((row, bytes)) = row::read_beginning(text) {
                     self.count()?;
                     self.row(row);
@@ -108,15 +108,15 @@ impl<R: RowSink> Content<R> {
                 }
                 Ok(())
             }
-            Piece::Element(element) => self.element(element),
-            Piece::DataBegins => {
-                self.restart(Data::List);
+            DocumentPart::Element(element) => self.element(element),
+            DocumentPart::DataBegins => {
+                self.restart(DataMember::List);
                 Ok(())
             }
-            Piece::Member(name, value) => {
+            DocumentPart::Member(name, value) => {
                 let value = String::from_utf8_lossy(value);
                 serde_json::from_str::<IgnoredAny>(&value)
-                    .map_err(|_| Fault::malformed("is no JSON"))?;
+                    .map_err(|_| DocumentFault::malformed("is no JSON"))?;
                 // In any case, as the names of a row's members are.
                 let is = |known: &str| name.eq_ignore_ascii_case(known);
                 if is("status") {
@@ -124,7 +124,7 @@ impl<R: RowSink> Content<R> {
                 } else if is("errorMessage") {
                     self.error_message = told(&value).map(Cow::into_owned);
                 } else if is("data") {
-                    self.restart(Data::Odd(json::kind(&value)));
+                    self.restart(DataMember::Odd(json::kind(&value)));
                 }
                 Ok(())
             }
@@ -132,16 +132,16 @@ impl<R: RowSink> Content<R> {
     }
 
     /// Of several members `data` the last one counts.
-    fn restart(&mut self, data: Data) {
+    fn restart(&mut self, data: DataMember) {
         self.rows = R::default();
         self.row_count = 0;
         self.data = data;
     }
 
-    fn count(&mut self) -> Result<(), Fault> {
+    fn count(&mut self) -> Result<(), DocumentFault> {
         self.row_count += 1;
         if self.row_count > self.max_rows {
-            return Err(Fault {
+            return Err(DocumentFault {
                 kind: ErrorKind::TooLarge,
                 detail: format!("has more than {} rows", self.max_rows),
             });
@@ -149,13 +149,14 @@ impl<R: RowSink> Content<R> {
         Ok(())
     }
 
-    fn element(&mut self, element: &[u8]) -> Result<(), Fault> {
+    fn element(&mut self, element: &[u8]) -> Result<(), DocumentFault> {
         self.count()?;
         // Looked at as a whole first: that is several times as fast as piece by piece.
         let element = std::str::from_utf8(element)
             .map_or_else(|_| String::from_utf8_lossy(element), Cow::Borrowed);
-        let row = row::read(&element)
-            .map_err(|_| Fault::malformed(format!("is no JSON in row {}", self.row_count)))?;
+        let row = row::read(&element).map_err(|_| {
+            DocumentFault::malformed(format!("is no JSON in row {}", self.row_count))
+        })?;
         self.row(row);
         Ok(())
     }

@@ -20,7 +20,7 @@ pub(crate) type Understood<'a> = (RawRow<'a>, LenientForms);
 /// The members of an element that are known, as written; the last one of those with the same name.
 /// One whose name is in another case stands in only where there is none as documented.
 #[derive(Default)]
-struct Fields<'a> {
+struct RowFields<'a> {
     user_id: Option<&'a RawValue>,
     user_name: Option<&'a RawValue>,
     state_name: Option<&'a RawValue>,
@@ -44,7 +44,7 @@ pub(crate) fn read(
         let value = Some(json::kind(element));
         return Ok(Err(RejectedRow { reason: RowRejection::NotAnObject, field: "the row", value }));
     }
-    Ok(serde_json::from_str::<Fields<'_>>(element)?.row())
+    Ok(serde_json::from_str::<RowFields<'_>>(element)?.row())
 }
 
 /// Reads the object that `text` begins with, and tells how many bytes it has; `None` when it is not
@@ -52,18 +52,18 @@ pub(crate) fn read(
 pub(crate) fn read_beginning(
     text: &str,
 ) -> Option<(Result<Understood<'_>, RejectedRow<'_>>, usize)> {
-    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Fields<'_>>();
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<RowFields<'_>>();
     let fields = values.next()?.ok()?;
     Some((fields.row(), values.byte_offset()))
 }
 
-impl<'de> Deserialize<'de> for Fields<'de> {
+impl<'de> Deserialize<'de> for RowFields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
+        deserializer.deserialize_map(RowFieldsVisitor)
     }
 }
 
-impl<'a> Fields<'a> {
+impl<'a> RowFields<'a> {
     fn row(&self) -> Result<Understood<'a>, RejectedRow<'a>> {
         let rejected = |reason, field, raw: Option<&'a RawValue>| RejectedRow {
             reason,
@@ -171,17 +171,17 @@ fn whole_number(raw: &str) -> Option<u32> {
     if number == 0.0 { Some(0) } else { number.to_string().parse().ok() }
 }
 
-struct FieldsVisitor;
+struct RowFieldsVisitor;
 
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
+impl<'de> Visitor<'de> for RowFieldsVisitor {
+    type Value = RowFields<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a row")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Fields::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RowFields<'de>, A::Error> {
+        let mut fields = RowFields::default();
         while let Some((name, is_exact)) = map.next_key_seed(NameSeed)? {
             let field = match name {
                 Member::UserId => &mut fields.user_id,

@@ -5,16 +5,16 @@ use std::time::Duration;
 use assert_matches::assert_matches;
 
 use super::*;
-use crate::cxone::{Endpoint, ErrorKind, Poll, RowList};
+use crate::cxone::{ApiEndpoint, ErrorKind, Poll, RowList};
 use cxone_core::report::Report;
 
-async fn submitted(answer: Answer) -> Result<JobId, crate::cxone::ApiError> {
+async fn submitted(answer: ScriptedAnswer) -> Result<JobId, crate::cxone::ApiError> {
     let stage = Stage::logged_in();
     stage.script.next(answer);
     stage.client.submit(&request()).await
 }
 
-async fn polled(answer: Answer) -> Result<Poll<RowList>, crate::cxone::ApiError> {
+async fn polled(answer: ScriptedAnswer) -> Result<Poll<RowList>, crate::cxone::ApiError> {
     let stage = Stage::logged_in();
     stage.script.next(answer);
     stage.client.poll(&job()).await
@@ -23,10 +23,11 @@ async fn polled(answer: Answer) -> Result<Poll<RowList>, crate::cxone::ApiError>
 #[tokio::test(start_paused = true)]
 async fn a_job_is_submitted_as_the_table_says_and_asked_for_by_its_id() {
     let stage = Stage::logged_in();
-    stage
-        .script
-        .next(Answer::new(202, r#"{"id":"job/1","statusUrl":"https://elsewhere.test/steal"}"#));
-    stage.script.next(Answer::ok(r#"{"status":"PENDING"}"#));
+    stage.script.next(ScriptedAnswer::new(
+        202,
+        r#"{"id":"job/1","statusUrl":"https://elsewhere.test/steal"}"#,
+    ));
+    stage.script.next(ScriptedAnswer::ok(r#"{"status":"PENDING"}"#));
     let job = stage.client.submit(&request()).await.unwrap();
     assert_eq!(
         stage.client.poll::<Report>(&job).await.map(|poll| matches!(poll, Poll::Pending)),
@@ -73,22 +74,22 @@ async fn a_submit_without_a_usable_id_is_malformed() {
         &long,
     ] {
         assert_eq!(
-            submitted(Answer::ok(body)).await.unwrap_err().kind,
+            submitted(ScriptedAnswer::ok(body)).await.unwrap_err().kind,
             ErrorKind::Malformed,
             "{body}"
         );
     }
-    assert_eq!(submitted(Answer::ok("\u{feff}{\"id\":7}")).await.unwrap().as_str(), "7");
-    assert_eq!(submitted(Answer::ok(r#"{"Id":"j-7"}"#)).await.unwrap().as_str(), "j-7");
+    assert_eq!(submitted(ScriptedAnswer::ok("\u{feff}{\"id\":7}")).await.unwrap().as_str(), "7");
+    assert_eq!(submitted(ScriptedAnswer::ok(r#"{"Id":"j-7"}"#)).await.unwrap().as_str(), "j-7");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_expired_is_dropped_and_the_next_request_gets_another() {
     for polls in [false, true] {
         let stage = Stage::logged_in();
-        stage.script.next(Answer::new(401, "token expired"));
-        stage.script.next(Answer::token("tok-2", 1200));
-        stage.script.next(Answer::ok(r#"{"id":"j","status":"RUNNING"}"#));
+        stage.script.next(ScriptedAnswer::new(401, "token expired"));
+        stage.script.next(ScriptedAnswer::token("tok-2", 1200));
+        stage.script.next(ScriptedAnswer::ok(r#"{"id":"j","status":"RUNNING"}"#));
         let error = if polls {
             stage.client.poll::<RowList>(&job()).await.map(drop).unwrap_err()
         } else {
@@ -103,11 +104,11 @@ async fn a_token_that_expired_is_dropped_and_the_next_request_gets_another() {
 #[tokio::test(start_paused = true)]
 async fn what_is_forbidden_says_where_to_look_and_the_mended_client_gets_a_new_token() {
     let stage = Stage::logged_in();
-    stage.script.next(Answer::new(403, r#"{"message":"insufficient scope"}"#));
-    stage.script.next(Answer::token("tok-2", 1200));
-    stage.script.next(Answer::ok(r#"{"id":"j"}"#));
+    stage.script.next(ScriptedAnswer::new(403, r#"{"message":"insufficient scope"}"#));
+    stage.script.next(ScriptedAnswer::token("tok-2", 1200));
+    stage.script.next(ScriptedAnswer::ok(r#"{"id":"j"}"#));
     let error = stage.client.submit(&request()).await.unwrap_err();
-    assert_eq!((error.kind, error.endpoint), (ErrorKind::Forbidden, Endpoint::Submit));
+    assert_eq!((error.kind, error.endpoint), (ErrorKind::Forbidden, ApiEndpoint::Submit));
     let told = error.to_string();
     for words in [
         "insufficient scope",
@@ -124,13 +125,17 @@ async fn what_is_forbidden_says_where_to_look_and_the_mended_client_gets_a_new_t
 
 #[tokio::test(start_paused = true)]
 async fn a_job_that_is_gone_is_lost() {
-    assert_eq!(polled(Answer::new(404, "no such job")).await.unwrap_err().kind, ErrorKind::Lost);
+    assert_eq!(
+        polled(ScriptedAnswer::new(404, "no such job")).await.unwrap_err().kind,
+        ErrorKind::Lost
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_rejected_submit_shows_the_dates_and_the_filter() {
-    let error =
-        submitted(Answer::new(422, r#"{"error":"dateFrom is invalid"}"#)).await.unwrap_err();
+    let error = submitted(ScriptedAnswer::new(422, r#"{"error":"dateFrom is invalid"}"#))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Rejected);
     assert_eq!(
         error.to_string(),
@@ -156,7 +161,7 @@ async fn throttling_tells_how_long_to_wait_in_both_forms() {
         ),
     ] {
         let answer = || {
-            headers.iter().fold(Answer::new(429, "slow down"), |answer, (name, value)| {
+            headers.iter().fold(ScriptedAnswer::new(429, "slow down"), |answer, (name, value)| {
                 answer.header(name, value)
             })
         };
@@ -173,8 +178,8 @@ async fn throttling_tells_how_long_to_wait_in_both_forms() {
 async fn a_wait_that_cannot_be_meant_is_ignored_at_every_endpoint_and_told() {
     for status in [429, 503] {
         for asked in ["1698393660", "5000", "soon"] {
-            let answer = || Answer::new(status, "busy").header("retry-after", asked);
-            let stage = Stage::with(Limits::default());
+            let answer = || ScriptedAnswer::new(status, "busy").header("retry-after", asked);
+            let stage = Stage::with(ResponseLimits::default());
             stage.script.next(answer());
             let token = stage.client.sign_in().await.unwrap_err();
             for error in
@@ -195,28 +200,35 @@ async fn a_wait_that_cannot_be_meant_is_ignored_at_every_endpoint_and_told() {
 async fn passing_faults_are_told_apart_from_refusals() {
     for code in [500, 502, 503, 504, 408] {
         assert_eq!(
-            polled(Answer::new(code, "<html>bad gateway</html>")).await.unwrap_err().kind,
+            polled(ScriptedAnswer::new(code, "<html>bad gateway</html>")).await.unwrap_err().kind,
             ErrorKind::Server
         );
     }
     for fault in [TransportFault::Connect, TransportFault::Timeout, TransportFault::Cut] {
-        assert_eq!(submitted(Answer::none(fault)).await.unwrap_err().kind, ErrorKind::Unreachable);
+        assert_eq!(
+            submitted(ScriptedAnswer::none(fault)).await.unwrap_err().kind,
+            ErrorKind::Unreachable
+        );
     }
-    let cut =
-        polled(Answer::ok(r#"{"status":"#).then_breaks(TransportFault::Cut)).await.unwrap_err();
+    let cut = polled(ScriptedAnswer::ok(r#"{"status":"#).then_breaks(TransportFault::Cut))
+        .await
+        .unwrap_err();
     assert_eq!(cut.kind, ErrorKind::Malformed);
-    let stalled =
-        polled(Answer::ok(r#"{"status":"#).then_breaks(TransportFault::Timeout)).await.unwrap_err();
+    let stalled = polled(ScriptedAnswer::ok(r#"{"status":"#).then_breaks(TransportFault::Timeout))
+        .await
+        .unwrap_err();
     assert_eq!(stalled.kind, ErrorKind::Unreachable);
-    assert_eq!(polled(Answer::ok("<html>")).await.unwrap_err().kind, ErrorKind::Malformed);
-    assert_eq!(polled(Answer::new(204, "")).await.unwrap_err().kind, ErrorKind::Malformed);
+    assert_eq!(polled(ScriptedAnswer::ok("<html>")).await.unwrap_err().kind, ErrorKind::Malformed);
+    assert_eq!(polled(ScriptedAnswer::new(204, "")).await.unwrap_err().kind, ErrorKind::Malformed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_redirect_is_told_and_not_followed() {
     for code in [301, 302, 303, 307, 308] {
         let stage = Stage::logged_in();
-        stage.script.next(Answer::new(code, "").header("location", "https://elsewhere.test/login"));
+        stage
+            .script
+            .next(ScriptedAnswer::new(code, "").header("location", "https://elsewhere.test/login"));
         let error = stage.client.submit(&request()).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Redirected);
         assert!(error.to_string().contains("https://elsewhere.test/login"), "{error}");
@@ -226,19 +238,23 @@ async fn a_redirect_is_told_and_not_followed() {
 
 #[tokio::test(start_paused = true)]
 async fn every_status_of_a_job_is_known_and_any_other_is_named() {
-    assert_matches!(polled(Answer::ok(r#"{"status":"PENDING"}"#)).await, Ok(Poll::Pending));
+    assert_matches!(polled(ScriptedAnswer::ok(r#"{"status":"PENDING"}"#)).await, Ok(Poll::Pending));
     assert_matches!(
-        polled(Answer::ok(r#"{"status":"RUNNING","data":null}"#)).await,
+        polled(ScriptedAnswer::ok(r#"{"status":"RUNNING","data":null}"#)).await,
         Ok(Poll::Running)
     );
-    assert_matches!(polled(Answer::ok(r#"{"status":"Pending"}"#)).await, Ok(Poll::Pending));
-    assert_matches!(polled(Answer::ok(r#"{"status":"running "}"#)).await, Ok(Poll::Running));
+    assert_matches!(polled(ScriptedAnswer::ok(r#"{"status":"Pending"}"#)).await, Ok(Poll::Pending));
     assert_matches!(
-        polled(Answer::ok(r#"{"status":"completed","data":[]}"#)).await,
+        polled(ScriptedAnswer::ok(r#"{"status":"running "}"#)).await,
+        Ok(Poll::Running)
+    );
+    assert_matches!(
+        polled(ScriptedAnswer::ok(r#"{"status":"completed","data":[]}"#)).await,
         Ok(Poll::Completed(_))
     );
-    assert_matches!(polled(Answer::ok(r#"{"status":"FAILED"}"#)).await, Ok(Poll::Failed(message)) if message == "Unknown error");
-    let failed = Answer::ok(r#"{"status":"FAILED","errorMessage":"out of\u001b[31m\nmemory"}"#);
+    assert_matches!(polled(ScriptedAnswer::ok(r#"{"status":"FAILED"}"#)).await, Ok(Poll::Failed(message)) if message == "Unknown error");
+    let failed =
+        ScriptedAnswer::ok(r#"{"status":"FAILED","errorMessage":"out of\u001b[31m\nmemory"}"#);
     assert_matches!(polled(failed).await, Ok(Poll::Failed(message)) if message == "out of [31m memory");
     for (body, words) in [
         (r#"{"status":"EXPLODED\n"}"#, "unknown status: EXPLODED."),
@@ -247,7 +263,7 @@ async fn every_status_of_a_job_is_known_and_any_other_is_named() {
         (r#"{"status":null}"#, "no status."),
         ("{}", "no status."),
     ] {
-        let error = polled(Answer::ok(body)).await.unwrap_err();
+        let error = polled(ScriptedAnswer::ok(body)).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Malformed);
         assert!(error.to_string().contains(words), "{error}");
     }
@@ -256,19 +272,21 @@ async fn every_status_of_a_job_is_known_and_any_other_is_named() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_never_ends_is_given_up() {
     let clock = Clock::starting_at(EIGHT);
-    let error =
-        polled(Answer::ok(r#"{"status":"COMPLETED","data":["#).then_hangs()).await.unwrap_err();
+    let error = polled(ScriptedAnswer::ok(r#"{"status":"COMPLETED","data":["#).then_hangs())
+        .await
+        .unwrap_err();
     assert_eq!(
         (error.kind, clock.now().instant.elapsed().as_secs()),
         (ErrorKind::Unreachable, 600)
     );
-    let error = submitted(Answer::ok("").after(Duration::from_secs(3600))).await.unwrap_err();
+    let error =
+        submitted(ScriptedAnswer::ok("").after(Duration::from_secs(3600))).await.unwrap_err();
     assert_eq!(
         (error.kind, clock.now().instant.elapsed().as_secs()),
         (ErrorKind::Unreachable, 660)
     );
     // The status of a refusal is enough; its body is not waited for.
-    let error = submitted(Answer::new(422, "bad").then_hangs()).await.unwrap_err();
+    let error = submitted(ScriptedAnswer::new(422, "bad").then_hangs()).await.unwrap_err();
     assert_eq!((error.kind, clock.now().instant.elapsed().as_secs()), (ErrorKind::Rejected, 665));
 }
 
@@ -276,14 +294,16 @@ async fn an_answer_that_never_ends_is_given_up() {
 async fn every_exchange_is_told_with_its_times_and_the_servers_date() {
     let stage = Stage::logged_in();
     let date = "Fri, 27 Oct 2023 08:00:09 GMT";
-    stage.script.next(Answer::new(429, "").header("date", date).after(Duration::from_secs(3)));
-    stage.script.next(Answer::none(TransportFault::Connect));
+    stage
+        .script
+        .next(ScriptedAnswer::new(429, "").header("date", date).after(Duration::from_secs(3)));
+    stage.script.next(ScriptedAnswer::none(TransportFault::Connect));
     stage.client.submit(&request()).await.unwrap_err();
     stage.client.poll::<RowList>(&job()).await.unwrap_err();
     let events = stage.events.lock().unwrap().clone();
     let exchanges: Vec<_> = events
         .iter()
-        .filter_map(|event| if let Event::Exchange(told) = event { Some(told) } else { None })
+        .filter_map(|event| if let ClientEvent::Exchange(told) = event { Some(told) } else { None })
         .collect();
     assert_eq!(
         exchanges.iter().map(|told| told.endpoint.as_str()).collect::<Vec<_>>(),
@@ -296,5 +316,8 @@ async fn every_exchange_is_told_with_its_times_and_the_servers_date() {
     let submit = exchanges[1];
     assert_eq!((submit.sent.utc, submit.answered.utc), (EIGHT, EIGHT.plus(Duration::from_secs(3))));
     assert_eq!(submit.date, Some(EIGHT.plus(Duration::from_secs(9))));
-    assert_eq!(events[1], Event::TokenRefreshed { expires: EIGHT.plus(Duration::from_secs(1200)) });
+    assert_eq!(
+        events[1],
+        ClientEvent::TokenRefreshed { expires: EIGHT.plus(Duration::from_secs(1200)) }
+    );
 }

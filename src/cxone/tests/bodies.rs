@@ -9,9 +9,12 @@ use cxone_core::report::{Report, RowRejection};
 
 const ROW: &str = r#"{"userId":"u","userName":"Ann","stateName":"Ready","count":2,"dateFrom":"2023-10-27T07:00:00.000Z"}"#;
 
-async fn polled(limits: Limits, answer: Answer) -> Result<Poll<RowList>, crate::cxone::ApiError> {
+async fn polled(
+    limits: ResponseLimits,
+    answer: ScriptedAnswer,
+) -> Result<Poll<RowList>, crate::cxone::ApiError> {
     let stage = Stage::with(limits);
-    stage.script.next(Answer::token(TOKEN, 1200));
+    stage.script.next(ScriptedAnswer::token(TOKEN, 1200));
     stage.script.next(answer);
     stage.client.poll(&job()).await
 }
@@ -19,21 +22,27 @@ async fn polled(limits: Limits, answer: Answer) -> Result<Poll<RowList>, crate::
 #[tokio::test(start_paused = true)]
 async fn a_report_cut_at_any_byte_is_never_taken_for_a_whole_one() {
     let body = format!(r#"{{"id":"j","data":[{ROW},7,{ROW}],"status":"COMPLETED","more":[1,2]}}"#);
-    assert_matches!(polled(Limits::default(), Answer::ok(body.as_str())).await, Ok(Poll::Completed(list)) => {
+    assert_matches!(polled(ResponseLimits::default(), ScriptedAnswer::ok(body.as_str())).await, Ok(Poll::Completed(list)) => {
         assert_eq!((list.rows.len(), list.oddities.rejected(RowRejection::NotAnObject)), (2, 1));
     });
     for end in 0..body.len() {
         let part = &body.as_bytes()[..end];
-        let error = polled(Limits::default(), Answer::ok(part)).await.unwrap_err();
+        let error = polled(ResponseLimits::default(), ScriptedAnswer::ok(part)).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Malformed, "cut at {end}");
-        let error = polled(Limits::default(), Answer::ok(part).then_breaks(TransportFault::Cut))
-            .await
-            .unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Malformed, "broken at {end}");
-    }
-    let error = polled(Limits::default(), Answer::ok(body).then_breaks(TransportFault::Cut))
+        let error = polled(
+            ResponseLimits::default(),
+            ScriptedAnswer::ok(part).then_breaks(TransportFault::Cut),
+        )
         .await
         .unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Malformed, "broken at {end}");
+    }
+    let error = polled(
+        ResponseLimits::default(),
+        ScriptedAnswer::ok(body).then_breaks(TransportFault::Cut),
+    )
+    .await
+    .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Malformed, "broken after the last byte");
 }
 
@@ -41,7 +50,9 @@ async fn a_report_cut_at_any_byte_is_never_taken_for_a_whole_one() {
 async fn bad_rows_are_counted_and_the_rest_counts() {
     let stage = Stage::logged_in();
     let odd = r#"{"userId":"u","stateName":"s","dateFrom":"27/10/2023"},{"userId":{}},null,{"userId":"u","stateName":[]}"#;
-    stage.script.next(Answer::ok(format!(r#"{{"data":[{odd},{ROW}],"status":"COMPLETED"}}"#)));
+    stage
+        .script
+        .next(ScriptedAnswer::ok(format!(r#"{{"data":[{odd},{ROW}],"status":"COMPLETED"}}"#)));
     assert_matches!(stage.client.poll::<Report>(&job()).await, Ok(Poll::Completed(report)) => {
         assert_eq!(report.rows().len(), 1);
         let rejected = [RowRejection::BadTime, RowRejection::NoAgent, RowRejection::NotAnObject, RowRejection::NoState];
@@ -56,8 +67,8 @@ async fn size_and_number_of_rows_are_limited() {
     for (max_report_bytes, max_rows, fits) in
         [(size, 2, true), (size - 1, 2, false), (size, 1, false)]
     {
-        let limits = Limits { max_report_bytes, max_rows, ..Limits::default() };
-        let outcome = polled(limits, Answer::ok(body.as_str())).await;
+        let limits = ResponseLimits { max_report_bytes, max_rows, ..ResponseLimits::default() };
+        let outcome = polled(limits, ScriptedAnswer::ok(body.as_str())).await;
         assert_eq!(
             outcome.map_err(|error| error.kind).map(drop),
             if fits { Ok(()) } else { Err(ErrorKind::TooLarge) }
@@ -84,8 +95,8 @@ async fn hostile_documents_are_errors_or_rejections_and_never_more() {
     ] {
         let shown = &data[..data.len().min(40)];
         let outcome = polled(
-            Limits::default(),
-            Answer::ok(format!(r#"{{"status":"COMPLETED","data":{data}}}"#)),
+            ResponseLimits::default(),
+            ScriptedAnswer::ok(format!(r#"{{"status":"COMPLETED","data":{data}}}"#)),
         )
         .await;
         match kind {
@@ -96,8 +107,10 @@ async fn hostile_documents_are_errors_or_rejections_and_never_more() {
         }
     }
     let outcome = polled(
-        Limits::default(),
-        Answer::ok(b"{\"status\":\"COMPLETED\",\"data\":[\"\xff\xfe\"],\"\xff\":1}".as_slice()),
+        ResponseLimits::default(),
+        ScriptedAnswer::ok(
+            b"{\"status\":\"COMPLETED\",\"data\":[\"\xff\xfe\"],\"\xff\":1}".as_slice(),
+        ),
     )
     .await;
     assert_eq!(outcome.unwrap_err().kind, ErrorKind::Malformed);
@@ -108,11 +121,11 @@ async fn of_members_with_one_name_the_last_one_counts() {
     let body = format!(
         r#"{{"status":"RUNNING","data":[{ROW},{ROW},{ROW}],"data":[1,{ROW}],"status":"COMPLETED"}}"#
     );
-    assert_matches!(polled(Limits { max_rows: 3, ..Limits::default() }, Answer::ok(body)).await, Ok(Poll::Completed(list)) => {
+    assert_matches!(polled(ResponseLimits { max_rows: 3, ..ResponseLimits::default() }, ScriptedAnswer::ok(body)).await, Ok(Poll::Completed(list)) => {
         assert_eq!((list.rows.len(), list.oddities.all_rejected()), (1, 1));
     });
     let body = format!(r#"{{"status":"COMPLETED","data":[{ROW}],"data":null}}"#);
-    let error = polled(Limits::default(), Answer::ok(body)).await.unwrap_err();
+    let error = polled(ResponseLimits::default(), ScriptedAnswer::ok(body)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Malformed);
 }
 
@@ -130,14 +143,17 @@ async fn a_completed_job_without_a_list_of_rows_is_no_empty_report() {
         (r#","data":false"#, "`data` is a boolean"),
     ] {
         let body = format!(r#"{{"id":"j","status":"COMPLETED"{members}}}"#);
-        let error = polled(Limits::default(), Answer::ok(body)).await.unwrap_err();
+        let error = polled(ResponseLimits::default(), ScriptedAnswer::ok(body)).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Malformed, "{members}");
         assert!(error.to_string().contains(words), "{error}");
     }
-    let error = polled(Limits::default(), Answer::ok("")).await.unwrap_err();
+    let error = polled(ResponseLimits::default(), ScriptedAnswer::ok("")).await.unwrap_err();
     assert!(error.to_string().contains("the answer is empty"), "{error}");
-    let empty = Answer::ok(r#"{"status":"COMPLETED","data":[]}"#);
-    assert_eq!(polled(Limits::default(), empty).await, Ok(Poll::Completed(RowList::default())));
+    let empty = ScriptedAnswer::ok(r#"{"status":"COMPLETED","data":[]}"#);
+    assert_eq!(
+        polled(ResponseLimits::default(), empty).await,
+        Ok(Poll::Completed(RowList::default()))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,7 +161,7 @@ async fn rows_that_differ_where_it_cannot_be_misunderstood_count() {
     let body = r#"{"Status":"COMPLETED","Data":[
         {"UserId":"u","StateName":"Ready","DateFrom":"2023-10-27T08:00:00+00:00","DateTo":"0001-01-01T00:00:00"},
         {"userId":"u","stateName":"Ready","dateFrom":"2023-10-27T08:00:00","count":"2"}]}"#;
-    let poll = polled(Limits::default(), Answer::ok(body)).await;
+    let poll = polled(ResponseLimits::default(), ScriptedAnswer::ok(body)).await;
     let Ok(Poll::Completed(list)) = poll else { panic!("{poll:?}") };
     let told: Vec<_> = list.rows.iter().map(|row| (row.from, row.to, row.count)).collect();
     assert_eq!(told, [(EIGHT, None, 1), (EIGHT, None, 2)]);
@@ -178,15 +194,15 @@ async fn a_slow_body_is_read_in_virtual_time() {
         }
     }
     let body = format!(r#"{{"status":"COMPLETED","data":[{}]}}"#, vec![ROW; 100].join(","));
-    let options = ClientOptions {
+    let options = ReportsOptions {
         base_url: "http://cxone.test".parse().unwrap(),
         client_id: String::new(),
         client_secret: SecretString::default(),
-        limits: Limits::default(),
+        limits: ResponseLimits::default(),
         hidden: Vec::new(),
     };
     let seconds = u64::try_from(body.len() / 100).unwrap();
-    let client = Client::new(
+    let client = ReportsClient::new(
         Arc::new(Slow(body.into_bytes())),
         Clock::starting_at(EIGHT),
         options,

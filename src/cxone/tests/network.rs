@@ -124,17 +124,17 @@ fn network(authority: Option<&Authority>, proxy: &str, no_proxy: &str) -> Networ
     }
 }
 
-fn client(base: &str, network: &Network) -> Client {
+fn client(base: &str, network: &Network) -> ReportsClient {
     let base: BaseUrl = base.parse().unwrap();
     let transport = HttpTransport::new(&base, network, HttpLimits::default()).unwrap();
-    let options = ClientOptions {
+    let options = ReportsOptions {
         base_url: base,
         client_id: "my-client".to_owned(),
         client_secret: SecretString::from(SECRET),
-        limits: Limits::default(),
+        limits: ResponseLimits::default(),
         hidden: Vec::new(),
     };
-    Client::new(Arc::new(transport), Clock::system(), options, Arc::new(|_| ()))
+    ReportsClient::new(Arc::new(transport), Clock::system(), options, Arc::new(|_| ()))
 }
 
 /// Asks for a token at `base`.

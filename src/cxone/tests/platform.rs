@@ -6,7 +6,7 @@ use assert_matches::assert_matches;
 
 use super::*;
 use crate::cxone::platform::{Credentials, Progress};
-use crate::cxone::{Endpoint, ErrorKind, Paging, PlatformClient, PlatformOptions, RowList};
+use crate::cxone::{ApiEndpoint, ErrorKind, Paging, PlatformClient, PlatformOptions, RowList};
 
 const KEY_SECRET: &str = "key/s3cret=";
 
@@ -28,7 +28,7 @@ impl Platform {
             access_key_id: "KEY".to_owned(),
             access_key_secret: SecretString::from(KEY_SECRET),
             credentials,
-            limits: Limits::default(),
+            limits: ResponseLimits::default(),
             hidden: Vec::new(),
             requests_per_minute: NonZeroU32::new(6000).unwrap(),
         };
@@ -50,7 +50,7 @@ impl Platform {
         let platform = Self::new();
         platform.script.next(endpoint("https://cxone.niceincontact.com/auth/token"));
         platform.script.next(granted());
-        platform.script.next(Answer::ok(
+        platform.script.next(ScriptedAnswer::ok(
             r#"{"API_Endpoint":"https://api-na1.niceincontact.com/","area":"na1"}"#,
         ));
         platform
@@ -66,19 +66,19 @@ fn oauth() -> Credentials {
     Credentials::Client { id: "my-client".to_owned(), secret: SecretString::from(SECRET) }
 }
 
-fn endpoint(url: &str) -> Answer {
-    Answer::ok(format!(r#"{{"issuer":"x","token_endpoint":"{url}"}}"#))
+fn endpoint(url: &str) -> ScriptedAnswer {
+    ScriptedAnswer::ok(format!(r#"{{"issuer":"x","token_endpoint":"{url}"}}"#))
 }
 
-fn granted() -> Answer {
-    Answer::ok(format!(
+fn granted() -> ScriptedAnswer {
+    ScriptedAnswer::ok(format!(
         r#"{{"access_token":"{TOKEN}","expires_in":"3600","id_token":"{ID_TOKEN}","refresh_token":"r"}}"#
     ))
 }
 
-fn agents() -> ReportRequest {
+fn agents() -> HistoryRequest {
     let window = Window { from: EIGHT.minus(Duration::from_secs(600)), to: EIGHT };
-    ReportRequest { window, filter: ReportFilter { kind: "all".to_owned(), id: String::new() } }
+    HistoryRequest { window, filter: ReportFilter { kind: "all".to_owned(), id: String::new() } }
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +112,9 @@ async fn an_access_key_alone_gets_a_token_of_its_area() {
         Some("https://api-na1.niceincontact.com"),
         credentials,
     );
-    platform.script.next(Answer::ok(format!(r#"{{"access_token":"{TOKEN}","expires_in":3600}}"#)));
+    platform
+        .script
+        .next(ScriptedAnswer::ok(format!(r#"{{"access_token":"{TOKEN}","expires_in":3600}}"#)));
     platform.client.sign_in().await.unwrap();
     assert_eq!(
         platform.script.requests(),
@@ -134,14 +136,14 @@ async fn credentials_and_tokens_go_to_no_other_host_whatever_is_discovered() {
         let platform = Platform::new();
         platform.script.next(endpoint(url));
         let error = platform.client.sign_in().await.unwrap_err();
-        assert_eq!((error.kind, error.endpoint), (ErrorKind::Malformed, Endpoint::Discovery));
+        assert_eq!((error.kind, error.endpoint), (ErrorKind::Malformed, ApiEndpoint::Discovery));
         assert!(error.to_string().contains(url), "{error}");
         assert_eq!(platform.script.requests().len(), 1, "{url}");
     }
     let platform = Platform::new();
     platform.script.next(endpoint("https://cxone.niceincontact.com/auth/token"));
     platform.script.next(granted());
-    platform.script.next(Answer::ok(r#"{"api_endpoint":"https://evil.example"}"#));
+    platform.script.next(ScriptedAnswer::ok(r#"{"api_endpoint":"https://evil.example"}"#));
     let error = platform.client.sign_in().await.unwrap_err();
     assert!(error.to_string().contains("none of CXone's hosts"), "{error}");
     assert!(platform.script.requests().iter().all(|request| !request.contains("evil")));
@@ -151,7 +153,7 @@ async fn credentials_and_tokens_go_to_no_other_host_whatever_is_discovered() {
 async fn every_step_of_the_discovery_can_be_replaced() {
     let platform =
         Platform::with("http://127.0.0.1:8080", Some("http://127.0.0.1:8080/x"), oauth());
-    platform.script.next(Answer::new(404, "no such document"));
+    platform.script.next(ScriptedAnswer::new(404, "no such document"));
     platform.script.next(granted());
     platform.client.sign_in().await.unwrap();
     assert_eq!(platform.script.requests()[1], "POST http://127.0.0.1:8080/auth/token");
@@ -161,7 +163,7 @@ async fn every_step_of_the_discovery_can_be_replaced() {
     );
     let nameless = Platform::new();
     nameless.script.next(endpoint("https://cxone.niceincontact.com/auth/token"));
-    nameless.script.next(Answer::token(TOKEN, 3600));
+    nameless.script.next(ScriptedAnswer::token(TOKEN, 3600));
     let error = nameless.client.sign_in().await.unwrap_err();
     assert!(error.to_string().contains("api.base_url"), "{error}");
 }
@@ -171,9 +173,9 @@ async fn no_secret_is_in_a_message_and_the_status_description_is() {
     let platform = Platform::new();
     platform.script.next(endpoint("https://cxone.niceincontact.com/auth/token"));
     let said = format!("{KEY_SECRET} {SECRET} wrong");
-    platform
-        .script
-        .next(Answer::new(401, said).header("icStatusDescription", "Key key/s3cret= is inactive"));
+    platform.script.next(
+        ScriptedAnswer::new(401, said).header("icStatusDescription", "Key key/s3cret= is inactive"),
+    );
     let error = platform.client.sign_in().await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Credentials);
     let text = format!("{error} {error:?} {:?}", platform.client);
@@ -187,12 +189,12 @@ async fn no_secret_is_in_a_message_and_the_status_description_is() {
 #[tokio::test(start_paused = true)]
 async fn the_history_is_read_page_by_page_and_its_links_are_not_followed() {
     let platform = Platform::signed_in();
-    platform.script.next(Answer::ok(r#"{"unavailableCodes":[{"id":11,"isACW":true}]}"#));
-    platform.script.next(Answer::ok(
+    platform.script.next(ScriptedAnswer::ok(r#"{"unavailableCodes":[{"id":11,"isACW":true}]}"#));
+    platform.script.next(ScriptedAnswer::ok(
         r#"{"_links":{"next":"https://evil.example/2"},"agentStateHistory":[
             {"agentId":7,"agentStateId":2,"outStateId":11,"startDate":"2023-10-27T07:55:00Z","duration":"PT1M"}, 7]}"#,
     ));
-    platform.script.next(Answer::new(204, ""));
+    platform.script.next(ScriptedAnswer::new(204, ""));
     let mut paging: Paging<RowList> = platform.client.history(agents());
     platform.all(&mut paging).await.unwrap();
     let list = paging.into_rows();
@@ -220,18 +222,18 @@ async fn a_page_that_breaks_off_counts_for_nothing_and_comes_again() {
         )
     };
     let platform = Platform::signed_in();
-    platform.script.next(Answer::ok(r#"{"unavailableCodes":[]}"#));
-    platform.script.next(Answer::ok(format!(
+    platform.script.next(ScriptedAnswer::ok(r#"{"unavailableCodes":[]}"#));
+    platform.script.next(ScriptedAnswer::ok(format!(
         r#"{{"_links":{{"next":"x"}},"agentStateHistory":[{}]}}"#,
         row(1)
     )));
-    platform.script.next(Answer::ok(format!(r#"{{"agentStateHistory":[{}"#, row(2))));
+    platform.script.next(ScriptedAnswer::ok(format!(r#"{{"agentStateHistory":[{}"#, row(2))));
     let mut paging: Paging<RowList> = platform.client.history(agents());
     assert_matches!(platform.client.page(&mut paging).await, Ok(Progress::More));
     assert_eq!(platform.client.page(&mut paging).await.unwrap_err().kind, ErrorKind::Malformed);
     platform
         .script
-        .next(Answer::ok(format!(r#"{{"_links":{{}},"agentStateHistory":[{}]}}"#, row(3))));
+        .next(ScriptedAnswer::ok(format!(r#"{{"_links":{{}},"agentStateHistory":[{}]}}"#, row(3))));
     assert_matches!(platform.client.page(&mut paging).await, Ok(Progress::Done));
     let ids: Vec<String> =
         paging.into_rows().rows.iter().map(|row| row.user_id.to_string()).collect();
@@ -243,15 +245,16 @@ async fn codes_are_read_as_far_as_answers_tell_of_more_and_no_further() {
     let code = |id: u32| format!(r#"{{"id":{id},"isACW":true}}"#);
     for (second, known) in [(code(12), true), (code(11), false), (String::new(), false)] {
         let platform = Platform::signed_in();
-        platform
-            .script
-            .next(Answer::ok(format!(r#"{{"totalRecords":2,"unavailableCodes":[{}]}}"#, code(11))));
-        platform.script.next(Answer::ok(format!(
+        platform.script.next(ScriptedAnswer::ok(format!(
+            r#"{{"totalRecords":2,"unavailableCodes":[{}]}}"#,
+            code(11)
+        )));
+        platform.script.next(ScriptedAnswer::ok(format!(
             r#"{{"_links":{{"next":"x"}},"unavailableCodes":[{second}]}}"#
         )));
-        platform
-            .script
-            .next(Answer::ok(format!(r#"{{"totalRecords":2,"unavailableCodes":[{second}]}}"#)));
+        platform.script.next(ScriptedAnswer::ok(format!(
+            r#"{{"totalRecords":2,"unavailableCodes":[{second}]}}"#
+        )));
         let codes = platform.client.codes().await.unwrap();
         assert_eq!((codes.is_acw("11"), codes.is_acw("12")), (true, known), "{second}");
         let requests = platform.script.requests();
@@ -266,9 +269,10 @@ async fn codes_are_read_as_far_as_answers_tell_of_more_and_no_further() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_needs_the_codes_at_once_waits_for_one_answer_or_one_failure() {
-    for (answer, works) in
-        [(Answer::ok(r#"{"unavailableCodes":[{"id":11}]}"#), true), (Answer::new(500, ""), false)]
-    {
+    for (answer, works) in [
+        (ScriptedAnswer::ok(r#"{"unavailableCodes":[{"id":11}]}"#), true),
+        (ScriptedAnswer::new(500, ""), false),
+    ] {
         let platform = Platform::signed_in();
         platform.script.next(answer);
         let all = futures_util::future::join_all((0..50).map(|_| platform.client.codes())).await;
@@ -280,13 +284,13 @@ async fn whoever_needs_the_codes_at_once_waits_for_one_answer_or_one_failure() {
 #[tokio::test(start_paused = true)]
 async fn codes_serve_an_hour_and_old_ones_while_no_new_ones_are_to_be_had() {
     let platform = Platform::signed_in();
-    platform.script.next(Answer::ok(r#"{"unavailableCodes":[{"id":11,"isACW":true}]}"#));
+    platform.script.next(ScriptedAnswer::ok(r#"{"unavailableCodes":[{"id":11,"isACW":true}]}"#));
     assert!(platform.client.codes().await.unwrap().is_acw("11"));
     tokio::time::sleep(Duration::from_secs(3300)).await;
     assert!(platform.client.codes().await.unwrap().is_acw("11"));
     tokio::time::sleep(Duration::from_secs(301)).await;
     platform.script.next(granted());
-    platform.script.next(Answer::new(500, ""));
+    platform.script.next(ScriptedAnswer::new(500, ""));
     assert!(platform.client.codes().await.unwrap().is_acw("11"));
     let asked = |end: &str| {
         platform.script.requests().iter().filter(|request| request.contains(end)).count()

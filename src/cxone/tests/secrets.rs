@@ -27,18 +27,19 @@ fn echo(token: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_echoes_a_secret_is_shown_without_it() {
     for code in [400, 401, 403, 422, 429, 500, 302] {
-        let stage = Stage::with(Limits::default());
+        let stage = Stage::with(ResponseLimits::default());
         stage.script.next(
-            Answer::new(code, echo("")).header("location", &format!("https://x.test/?{SECRET}")),
+            ScriptedAnswer::new(code, echo(""))
+                .header("location", &format!("https://x.test/?{SECRET}")),
         );
         let error = stage.client.submit(&request()).await.unwrap_err();
         assert_silent(&told(&error));
         assert!(told(&error).contains("wrong: client_secret=***"), "{error}");
         for polls in [false, true] {
-            let stage = Stage::with(Limits::default());
-            stage.script.next(Answer::token(LONG_TOKEN, 1200));
+            let stage = Stage::with(ResponseLimits::default());
+            stage.script.next(ScriptedAnswer::token(LONG_TOKEN, 1200));
             stage.script.next(
-                Answer::new(code, echo(LONG_TOKEN))
+                ScriptedAnswer::new(code, echo(LONG_TOKEN))
                     .header("location", &format!("https://x.test/?{LONG_TOKEN}&{SECRET}")),
             );
             let error = if polls {
@@ -54,9 +55,9 @@ async fn an_answer_that_echoes_a_secret_is_shown_without_it() {
 #[tokio::test(start_paused = true)]
 async fn what_a_job_says_of_itself_is_shown_without_secrets() {
     for (field, status) in [("errorMessage", "FAILED"), ("note", LONG_TOKEN)] {
-        let stage = Stage::with(Limits::default());
-        stage.script.next(Answer::token(LONG_TOKEN, 1200));
-        stage.script.next(Answer::ok(format!(
+        let stage = Stage::with(ResponseLimits::default());
+        stage.script.next(ScriptedAnswer::token(LONG_TOKEN, 1200));
+        stage.script.next(ScriptedAnswer::ok(format!(
             r#"{{"status":"{status}","{field}":"{LONG_TOKEN} {SECRET}"}}"#
         )));
         match stage.client.poll::<RowList>(&job()).await {
@@ -75,23 +76,23 @@ async fn a_broken_token_answer_is_not_shown_at_all() {
         format!(r#"{{"access_token":"{LONG_TOKEN} "}}"#),
         format!(r#""{LONG_TOKEN}""#),
     ] {
-        let stage = Stage::with(Limits::default());
-        stage.script.next(Answer::ok(body));
+        let stage = Stage::with(ResponseLimits::default());
+        stage.script.next(ScriptedAnswer::ok(body));
         assert_silent(&told(&stage.client.submit(&request()).await.unwrap_err()));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn debug_tells_no_secret() {
-    let stage = Stage::with(Limits::default());
-    stage.script.next(Answer::token(LONG_TOKEN, 1200));
-    stage.script.next(Answer::ok(r#"{"id":"j"}"#));
+    let stage = Stage::with(ResponseLimits::default());
+    stage.script.next(ScriptedAnswer::token(LONG_TOKEN, 1200));
+    stage.script.next(ScriptedAnswer::ok(r#"{"id":"j"}"#));
     stage.client.submit(&request()).await.unwrap();
-    let options = ClientOptions {
+    let options = ReportsOptions {
         base_url: "http://cxone.test".parse().unwrap(),
         client_id: "my-client".to_owned(),
         client_secret: SecretString::from(SECRET),
-        limits: Limits::default(),
+        limits: ResponseLimits::default(),
         hidden: Vec::new(),
     };
     assert_silent(&format!("{:?} {options:?} {:?}", stage.client, stage.events.lock().unwrap()));
@@ -103,8 +104,8 @@ async fn debug_tells_no_secret() {
 #[tokio::test(start_paused = true)]
 async fn an_agent_who_is_not_to_be_told_is_in_no_message() {
     let stage = Stage::logged_in();
-    stage.script.next(Answer::new(422, format!("no such user {HIDDEN}")));
-    let asked = ReportRequest {
+    stage.script.next(ScriptedAnswer::new(422, format!("no such user {HIDDEN}")));
+    let asked = HistoryRequest {
         filter: ReportFilter { kind: "user".to_owned(), id: HIDDEN.to_owned() },
         ..request()
     };
@@ -119,8 +120,8 @@ async fn an_agent_who_is_not_to_be_told_is_in_no_message() {
 
 #[tokio::test(start_paused = true)]
 async fn the_shown_piece_of_an_answer_is_short_and_on_one_line() {
-    let stage = Stage::with(Limits::default());
-    stage.script.next(Answer::new(400, "line\r\n\u{1b}[2J\u{7}".repeat(10_000)));
+    let stage = Stage::with(ResponseLimits::default());
+    stage.script.next(ScriptedAnswer::new(400, "line\r\n\u{1b}[2J\u{7}".repeat(10_000)));
     let error = stage.client.submit(&request()).await.unwrap_err().to_string();
     assert!(error.len() < 600 && !error.contains(char::is_control), "{error:?}");
 }

@@ -78,23 +78,23 @@ fn limits() -> HttpLimits {
     }
 }
 
-fn client_of(base: &str) -> Client {
+fn client_of(base: &str) -> ReportsClient {
     let base: BaseUrl = base.parse().unwrap();
     let transport = HttpTransport::new(&base, &Network::default(), limits()).unwrap();
-    let options = ClientOptions {
+    let options = ReportsOptions {
         base_url: base,
         client_id: "my-client".to_owned(),
         client_secret: SecretString::from(SECRET),
-        limits: Limits::default(),
+        limits: ResponseLimits::default(),
         hidden: Vec::new(),
     };
-    Client::new(Arc::new(transport), Clock::system(), options, Arc::new(|_| ()))
+    ReportsClient::new(Arc::new(transport), Clock::system(), options, Arc::new(|_| ()))
 }
 
 /// Runs `test` with a client of a server that gives `answers`.
 async fn with_server<T, F: Future<Output = T>>(
     answers: Vec<Vec<u8>>,
-    test: impl FnOnce(Client) -> F,
+    test: impl FnOnce(ReportsClient) -> F,
 ) -> (T, Vec<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = client_of(&format!("http://{}/eu/", listener.local_addr().unwrap()));

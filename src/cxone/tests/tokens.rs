@@ -6,16 +6,16 @@ use assert_matches::assert_matches;
 use futures_util::future::join_all;
 
 use super::*;
-use crate::cxone::{Endpoint, ErrorKind, Poll, RowList};
+use crate::cxone::{ApiEndpoint, ErrorKind, Poll, RowList};
 
-fn running() -> Answer {
-    Answer::ok(r#"{"status":"RUNNING"}"#)
+fn running() -> ScriptedAnswer {
+    ScriptedAnswer::ok(r#"{"status":"RUNNING"}"#)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hundred_callers_share_one_token_request() {
-    let stage = Stage::with(Limits::default());
-    stage.script.next(Answer::token(TOKEN, 1200).after(Duration::from_secs(2)));
+    let stage = Stage::with(ResponseLimits::default());
+    stage.script.next(ScriptedAnswer::token(TOKEN, 1200).after(Duration::from_secs(2)));
     (0..100).for_each(|_| stage.script.next(running()));
     let job = job();
     let polls = join_all((0..100).map(|_| stage.client.poll::<RowList>(&job))).await;
@@ -25,12 +25,12 @@ async fn a_hundred_callers_share_one_token_request() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hundred_callers_share_one_failure() {
-    let stage = Stage::with(Limits::default());
-    stage.script.next(Answer::new(401, "bad client").after(Duration::from_secs(2)));
+    let stage = Stage::with(ResponseLimits::default());
+    stage.script.next(ScriptedAnswer::new(401, "bad client").after(Duration::from_secs(2)));
     let job = job();
     let polls = join_all((0..100).map(|_| stage.client.poll::<RowList>(&job))).await;
     for error in polls.into_iter().map(Result::unwrap_err) {
-        assert_eq!((error.kind, error.endpoint), (ErrorKind::Credentials, Endpoint::Token));
+        assert_eq!((error.kind, error.endpoint), (ErrorKind::Credentials, ApiEndpoint::Token));
         assert_eq!(error.retry_after, Some(Duration::from_secs(1)));
     }
     assert_eq!(stage.script.requests().len(), 1);
@@ -38,9 +38,9 @@ async fn a_hundred_callers_share_one_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_gives_up_leaves_the_asking_to_the_next() {
-    let stage = Stage::with(Limits::default());
-    stage.script.next(Answer::token("never seen", 1200).after(Duration::from_secs(30)));
-    stage.script.next(Answer::token(TOKEN, 1200));
+    let stage = Stage::with(ResponseLimits::default());
+    stage.script.next(ScriptedAnswer::token("never seen", 1200).after(Duration::from_secs(30)));
+    stage.script.next(ScriptedAnswer::token(TOKEN, 1200));
     stage.script.next(running());
     let (first, second) = (job(), job());
     let gives_up =
@@ -57,9 +57,9 @@ async fn a_caller_that_gives_up_leaves_the_asking_to_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn wrong_credentials_are_not_hammered() {
-    let stage = Stage::with(Limits::default());
+    let stage = Stage::with(ResponseLimits::default());
     for _ in 0..12 {
-        stage.script.next(Answer::new(401, "invalid_client"));
+        stage.script.next(ScriptedAnswer::new(401, "invalid_client"));
     }
     let clock = Clock::starting_at(EIGHT);
     let mut asked = Vec::new();
@@ -79,7 +79,7 @@ async fn wrong_credentials_are_not_hammered() {
         .lock()
         .unwrap()
         .iter()
-        .filter(|event| matches!(event, Event::TokenRefreshFailed(_)))
+        .filter(|event| matches!(event, ClientEvent::TokenRefreshFailed(_)))
         .count();
     assert_eq!(failures, 12);
 }
@@ -87,30 +87,30 @@ async fn wrong_credentials_are_not_hammered() {
 #[tokio::test(start_paused = true)]
 async fn refusals_of_a_token_are_told_by_their_cause() {
     for (answer, kind, words) in [
-        (Answer::new(403, "disabled"), ErrorKind::TokenForbidden, "OAuth Clients"),
+        (ScriptedAnswer::new(403, "disabled"), ErrorKind::TokenForbidden, "OAuth Clients"),
         (
-            Answer::new(400, r#"{"error":"invalid_grant"}"#),
+            ScriptedAnswer::new(400, r#"{"error":"invalid_grant"}"#),
             ErrorKind::Token,
             "400 Bad Request and said: {\"error\":\"invalid_grant\"}",
         ),
-        (Answer::new(429, ""), ErrorKind::Throttled, "429 Too Many Requests"),
-        (Answer::new(404, ""), ErrorKind::Token, "check api.base_url or api.tenant"),
-        (Answer::new(502, ""), ErrorKind::Server, "502 Bad Gateway"),
-        (Answer::none(TransportFault::Cut), ErrorKind::Unreachable, "it broke"),
-        (Answer::ok("hello"), ErrorKind::Malformed, "no JSON object"),
-        (Answer::ok("{}"), ErrorKind::Malformed, "no access_token"),
-        (Answer::ok(r#"{"access_token":""}"#), ErrorKind::Malformed, "empty"),
+        (ScriptedAnswer::new(429, ""), ErrorKind::Throttled, "429 Too Many Requests"),
+        (ScriptedAnswer::new(404, ""), ErrorKind::Token, "check api.base_url or api.tenant"),
+        (ScriptedAnswer::new(502, ""), ErrorKind::Server, "502 Bad Gateway"),
+        (ScriptedAnswer::none(TransportFault::Cut), ErrorKind::Unreachable, "it broke"),
+        (ScriptedAnswer::ok("hello"), ErrorKind::Malformed, "no JSON object"),
+        (ScriptedAnswer::ok("{}"), ErrorKind::Malformed, "no access_token"),
+        (ScriptedAnswer::ok(r#"{"access_token":""}"#), ErrorKind::Malformed, "empty"),
         (
-            Answer::ok(r#"{"access_token":"a\nb"}"#),
+            ScriptedAnswer::ok(r#"{"access_token":"a\nb"}"#),
             ErrorKind::Malformed,
             "cannot stand in a header",
         ),
-        (Answer::ok(" ".repeat(2_000_000)), ErrorKind::TooLarge, "more than 1048576 bytes"),
+        (ScriptedAnswer::ok(" ".repeat(2_000_000)), ErrorKind::TooLarge, "more than 1048576 bytes"),
     ] {
-        let stage = Stage::with(Limits::default());
+        let stage = Stage::with(ResponseLimits::default());
         stage.script.next(answer);
         let error = stage.client.submit(&request()).await.unwrap_err();
-        assert_eq!((error.kind, error.endpoint), (kind, Endpoint::Token));
+        assert_eq!((error.kind, error.endpoint), (kind, ApiEndpoint::Token));
         assert!(error.to_string().contains(words), "{error}");
     }
 }
@@ -118,11 +118,11 @@ async fn refusals_of_a_token_are_told_by_their_cause() {
 #[tokio::test(start_paused = true)]
 async fn how_long_no_token_is_asked_for_is_in_the_error_and_not_in_its_words() {
     for (answer, seconds) in [
-        (Answer::new(429, ""), 5),
-        (Answer::new(429, "").header("retry-after", "77"), 77),
-        (Answer::new(502, ""), 1),
+        (ScriptedAnswer::new(429, ""), 5),
+        (ScriptedAnswer::new(429, "").header("retry-after", "77"), 77),
+        (ScriptedAnswer::new(502, ""), 1),
     ] {
-        let stage = Stage::with(Limits::default());
+        let stage = Stage::with(ResponseLimits::default());
         stage.script.next(answer);
         let error = stage.client.submit(&request()).await.unwrap_err();
         assert_eq!(error.retry_after, Some(Duration::from_secs(seconds)));
@@ -132,9 +132,9 @@ async fn how_long_no_token_is_asked_for_is_in_the_error_and_not_in_its_words() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_of_twenty_seconds_never_expires_in_use() {
-    let stage = Stage::with(Limits::default());
+    let stage = Stage::with(ResponseLimits::default());
     for round in 0..6 {
-        stage.script.next(Answer::token(&format!("tok-{round}"), 20));
+        stage.script.next(ScriptedAnswer::token(&format!("tok-{round}"), 20));
         (0..5).for_each(|_| stage.script.next(running()));
     }
     for _ in 0..30 {
@@ -150,7 +150,7 @@ async fn the_old_token_serves_while_the_new_one_is_late_or_not_to_be_had() {
     stage.script.next(running());
     stage.client.poll::<RowList>(&job()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1145)).await;
-    stage.script.next(Answer::new(503, "").after(Duration::from_secs(9)));
+    stage.script.next(ScriptedAnswer::new(503, "").after(Duration::from_secs(9)));
     (0..3).for_each(|_| stage.script.next(running()));
     let job = job();
     let polls = join_all((0..3).map(|_| stage.client.poll::<RowList>(&job))).await;
