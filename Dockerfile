@@ -1,17 +1,17 @@
 FROM docker.io/library/rust:1.95-bookworm AS build
 WORKDIR /src
-# One file that needs nothing of the system it runs on.
+# A single static binary.
 ENV RUSTFLAGS="-C target-feature=+crt-static"
-# A target that is named keeps these flags from build scripts and procedural macros, which cannot be static.
+# Naming the target keeps these flags away from build scripts and procedural macros, which cannot be static.
 RUN rustc --print host-tuple > /target-name
-# The dependencies alone first: they change less often than our own code, and stay in the cache.
+# Build the dependencies first: they change less often than our own code, so the layer stays cached.
 COPY Cargo.toml Cargo.lock ./
-# Cargo.toml names files in here, and cargo builds nothing without them.
+# Cargo.toml names files in these folders, and cargo does not build without them.
 COPY benches benches
 COPY crates crates
 RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
     && cargo build --release --locked --target "$(cat /target-name)"
-# Where the sources come from is not in them: `--build-arg REVISION=$(git rev-parse HEAD)`.
+# The build context has no git history: `--build-arg REVISION=$(git rev-parse HEAD)`.
 ARG REVISION=unknown
 ARG BRANCH=unknown
 ENV CXONE_EXPORTER_REVISION=$REVISION CXONE_EXPORTER_BRANCH=$BRANCH
@@ -32,12 +32,12 @@ LABEL org.opencontainers.image.title="cxone-exporter" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
       org.opencontainers.image.authors="The cxone-exporter developers"
 COPY --from=build /image /
-# A volume begins as this folder: empty, and the exporter's own. Agents' ids are in what it keeps there, so nobody else may read it.
+# A new volume copies this folder and its owner. The store contains agents' ids, so nobody else may read it.
 COPY --from=build --chown=65532:65532 /volumes /
 VOLUME /data
 USER 65532:65532
 EXPOSE 10962
-# There is no shell and no curl in here: the binary asks itself.
+# The image has no shell and no curl, so the binary checks itself.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/cxone-exporter", "check", "--healthy"]
 ENTRYPOINT ["/cxone-exporter"]
 CMD ["serve", "--storage.path=/data"]

@@ -1,5 +1,5 @@
-# For the other scripts, which source it in the repository's root: gets the programs that they need and changes nothing on this machine
-# but target/. Debian's packages are downloaded with lists of their own and unpacked, never installed; that needs no root.
+# Sourced by the other scripts, in the repository's root: provides the programs that they need, and changes only target/. Debian packages are
+# downloaded with package lists of our own and unpacked, never installed, so no root is needed.
 # shellcheck shell=bash
 tools=$PWD/target/test-tools
 
@@ -11,7 +11,7 @@ missing() {
     return 1
 }
 
-# need PROGRAM…: says which of them are missing, and how to get them.
+# need PROGRAM…: fails if any of them is missing, and prints how to install it.
 need() {
     local program status=0
     for program in "$@"; do
@@ -31,7 +31,7 @@ need() {
 
 need_root() {
     [ "$(id -u)" = 0 ] || {
-        echo "$1 needs root. It mounts in a namespace of its own, and changes nothing but target/." >&2
+        echo "$1 needs root. It mounts only in a namespace of its own, and changes only target/." >&2
         return 1
     }
 }
@@ -43,13 +43,13 @@ own_apt() {
         -o APT::Sandbox::User= -o Debug::NoLocking=true --no-install-recommends --yes "$@"
 }
 
-# unpack FOLDER PACKAGE…: has the packages, and those of their dependencies that are not installed here, in $tools/FOLDER.
+# unpack FOLDER PACKAGE…: unpacks the packages, and their dependencies that are not installed, into $tools/FOLDER.
 unpack() {
     local folder=$tools/$1 package
     shift
     [ "$(cat "$folder/.packages" 2>/dev/null)" != "$*" ] || return 0
     rm -rf "$folder" "$tools/apt/cache/archives"
-    # Lists grow old, and then name packages that are no longer there.
+    # Old lists name packages that no longer exist.
     own_apt install --download-only "$@" || { own_apt update && own_apt install --download-only "$@"; }
     mkdir -p "$folder/etc" "$folder/usr/bin" "$folder/usr/sbin" "$folder/usr/lib" "$folder/usr/lib64" "$folder/var"
     ln -s usr/bin usr/sbin usr/lib usr/lib64 "$folder"
@@ -60,7 +60,7 @@ unpack() {
     echo "$*" > "$folder/.packages"
 }
 
-# python_with REQUIREMENTS: makes a virtual environment with the packages that the file names, and puts it into `python`.
+# python_with REQUIREMENTS: creates a virtual environment with the packages of the file, and sets `python` to its interpreter.
 python_with() {
     local folder
     folder=$tools/python-$(basename "$(dirname "$1")")
@@ -79,16 +79,16 @@ python_with() {
     cp "$1" "$folder/requirements.txt"
 }
 
-# cargo_tool NAME: builds a Rust program, if it is missing.
+# cargo_tool NAME: builds a Rust program if it is missing.
 cargo_tool() {
     PATH=$PATH:$tools/bin
     ! missing "$1" || cargo install "$1" --locked --root "$tools"
 }
 
-# as_if_installed FOLDER COMMAND…: runs it as root where the packages of `unpack FOLDER` seem to be installed. The file systems for
-# that are mounted in a namespace of its own: what is written to /usr, /etc, /var, /run and /dev/shm goes with it.
+# as_if_installed FOLDER COMMAND…: runs the command as root with the packages of `unpack FOLDER` overlaid on /usr, /etc, /var and /run. The
+# mounts are in a namespace of their own: changes there and in /dev/shm are discarded with it.
 as_if_installed() {
-    # Paths are relative, since this repository may itself be in a place that is mounted over.
+    # Paths are relative, since the repository itself may be below one of the mount points.
     # shellcheck disable=SC2016
     AS_IF_INSTALLED=$1 unshare --mount --fork --kill-child bash -euc '
         here=$PWD

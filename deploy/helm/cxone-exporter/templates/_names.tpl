@@ -10,7 +10,7 @@ app.kubernetes.io/name: {{ .Values.nameOverride | default .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- /* What Helm's own labels say comes last, so that no label is there twice. */}}
+{{- /* Our own labels take precedence over commonLabels, so that none is duplicated. */}}
 {{- define "cxone.labels" -}}
 {{- $own := fromYaml (include "cxone.selector" .) }}
 {{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion }}
@@ -19,7 +19,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- merge $own .Values.commonLabels | toYaml }}
 {{- end }}
 
-{{- /* No part of it is the selector's: neither the Service nor the disruption budget may take the test for the exporter. */}}
+{{- /* Differs from the selector, so that neither the Service nor the disruption budget matches the test pod. */}}
 {{- define "cxone.testSelector" -}}
 app.kubernetes.io/name: {{ .Values.nameOverride | default .Chart.Name }}-test
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -62,7 +62,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- end }}
 
-{{- /* What the exporter and its test have alike. */}}
+{{- /* Shared by the exporter and its test. */}}
 {{- define "cxone.pod" -}}
 serviceAccountName: {{ include "cxone.serviceAccount" . }}
 automountServiceAccountToken: false
