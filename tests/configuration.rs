@@ -223,11 +223,11 @@ fn the_documented_web_configuration_is_valid_apart_from_missing_files() {
     let (_, rest) = document.split_once("```yaml\n").expect("the example is there");
     let (text, _) = rest.split_once("```").expect("it ends");
     let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
-    let told = WebConfig::parse(ConfigText { name: "web.yml", text }, none)
+    let errors = WebConfig::parse(ConfigText { name: "web.yml", text }, none)
         .expect_err("there are no files")
         .to_string();
     let mistakes: Vec<&str> =
-        told.lines().filter(|line| !line.contains("cannot be read")).collect();
+        errors.lines().filter(|line| !line.contains("cannot be read")).collect();
     assert_eq!(mistakes, Vec::<&str>::new());
-    assert_eq!(told.lines().count(), 3, "{told}");
+    assert_eq!(errors.lines().count(), 3, "{errors}");
 }

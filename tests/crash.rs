@@ -19,11 +19,11 @@ mod chance;
 #[allow(dead_code, reason = "pages of virtual runs are looked at more closely")]
 #[path = "support/counted.rs"]
 mod counted;
+#[path = "support/platform_totals.rs"]
+mod platform_totals;
 #[allow(dead_code, reason = "what ends by itself, and signals, are for other tests")]
 #[path = "support/process.rs"]
 mod process;
-#[path = "support/stays.rs"]
-mod stays;
 #[path = "support/strict.rs"]
 mod strict;
 
@@ -222,7 +222,7 @@ fn until(is_so: impl Fn() -> bool) {
 }
 
 fn page(exporter: &Running) -> Page {
-    let address = exporter.told(" address=");
+    let address = exporter.output_after(" address=");
     parse(&get(&address, "/metrics", OPENMETRICS).text(), Dialect::OpenMetrics).unwrap()
 }
 
@@ -256,21 +256,21 @@ fn assert_exact(spoken: Spoken, simulator: &Simulator, page: &Page) -> u64 {
     let epoch = |place: usize| target("epoch", spoken.targets()[place]);
     let mut over_all = Sums::new();
     for (agent, observed) in counted::observed(page) {
-        let (window, truth) = match spoken {
+        let (window, actual) = match spoken {
             Spoken::Reports => {
                 let from = if agent == "user-001" { epoch(0).min(epoch(1)) } else { epoch(0) };
                 let window = Window { from, to: observed };
-                (window, counted::happened(simulator.floor(), &agent, &[window], true))
+                (window, counted::actual(simulator.floor(), &agent, &[window], true))
             }
             // Agents are observed by the live feed, too, which counts nothing.
             Spoken::Platform => {
                 let window =
                     Window { from: epoch(0), to: target("watermark", spoken.targets()[0]) };
-                (window, stays::happened(simulator.floor(), &agent, window))
+                (window, platform_totals::actual(simulator.floor(), &agent, window))
             }
         };
-        assert_eq!(counted::counted(page, Some(&agent)), truth, "{agent} in {window}");
-        counted::add(&mut over_all, &truth);
+        assert_eq!(counted::counted(page, Some(&agent)), actual, "{agent} in {window}");
+        counted::add(&mut over_all, &actual);
     }
     assert_eq!(counted::counted(page, None), over_all, "over all agents");
     over_all.values().map(|sums| sums.0).sum()

@@ -216,10 +216,10 @@ fn an_empty_snapshot_gives_a_valid_page_without_empty_families() {
     for (format, dialect) in FORMATS {
         let page =
             strict::parse(&plain(rendered.page(format, &"# EOF\n".into())), dialect).unwrap();
-        let mut told: Vec<_> = page.families.keys().map(String::as_str).collect();
-        told.sort_unstable();
+        let mut names: Vec<_> = page.families.keys().map(String::as_str).collect();
+        names.sort_unstable();
         assert_eq!(
-            told,
+            names,
             [
                 "cxone_agents_seen",
                 "cxone_exporter_series",
@@ -341,7 +341,7 @@ fn the_strict_parser_finds_errors() {
 }
 
 fn hostile() -> impl Strategy<Value = String> {
-    let piece = prop_oneof![
+    let chunk = prop_oneof![
         Just("\"".to_owned()),
         Just("\\".to_owned()),
         Just("\n".to_owned()),
@@ -353,8 +353,8 @@ fn hostile() -> impl Strategy<Value = String> {
         any::<String>(),
     ];
     prop_oneof![
-        9 => prop::collection::vec(piece.clone(), 0..8).prop_map(|pieces| pieces.concat()),
-        1 => piece.prop_map(|piece| piece.repeat(1 + 10_000 / piece.chars().count().max(1))),
+        9 => prop::collection::vec(chunk.clone(), 0..8).prop_map(|chunks| chunks.concat()),
+        1 => chunk.prop_map(|chunk| chunk.repeat(1 + 10_000 / chunk.chars().count().max(1))),
     ]
 }
 

@@ -104,10 +104,10 @@ impl Hostile {
 
     /// It gives a token to everyone, and answers every other request with what `told` makes of its
     /// head.
-    fn telling(told: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+    fn answering(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         let token = token();
         Self::choosing(Box::new(move |head, to| {
-            if asks_token(head) { token(to) } else { to.write_all(told(head).as_bytes()) }
+            if asks_token(head) { token(to) } else { to.write_all(answer(head).as_bytes()) }
         }))
     }
 
@@ -151,10 +151,10 @@ fn spawn(run: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
 fn head(connection: &mut TcpStream) -> String {
     connection.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut text = Vec::new();
-    let mut piece = [0; 4096];
+    let mut chunk = [0; 4096];
     while !text.windows(4).any(|end| end == b"\r\n\r\n") {
-        match connection.read(&mut piece) {
-            Ok(size) if size > 0 => text.extend_from_slice(&piece[..size]),
+        match connection.read(&mut chunk) {
+            Ok(size) if size > 0 => text.extend_from_slice(&chunk[..size]),
             Ok(_) | Err(_) => break,
         }
     }
@@ -176,24 +176,24 @@ fn token() -> Answer {
 fn endless(
     head: &'static str,
     begin: &'static str,
-    piece: impl Fn(u64) -> String + Send + Sync + 'static,
+    chunk: impl Fn(u64) -> String + Send + Sync + 'static,
 ) -> Answer {
     Box::new(move |to| {
         to.write_all(head.as_bytes())?;
         to.write_all(begin.as_bytes())?;
-        (0..).try_for_each(|place| to.write_all(piece(place).as_bytes()))
+        (0..).try_for_each(|place| to.write_all(chunk(place).as_bytes()))
     })
 }
 
 /// The same, compressed as it goes.
-fn bomb(head: &'static str, begin: &'static str, piece: &'static str) -> Answer {
+fn bomb(head: &'static str, begin: &'static str, chunk: &'static str) -> Answer {
     Box::new(move |to| {
         to.write_all(head.as_bytes())?;
         let mut packed = GzEncoder::new(to, Compression::fast());
         packed.write_all(begin.as_bytes())?;
-        let piece = piece.repeat((1 << 20) / piece.len());
+        let chunk = chunk.repeat((1 << 20) / chunk.len());
         loop {
-            packed.write_all(piece.as_bytes())?;
+            packed.write_all(chunk.as_bytes())?;
         }
     })
 }
@@ -280,11 +280,11 @@ fn ask(dialect: Dialect, server: &Hostile) -> Result<(usize, u64), ApiError> {
 
 #[track_caller]
 fn assert_well_described(error: &ApiError) {
-    let told = error.to_string();
+    let message = error.to_string();
     assert!(
-        told.len() < 3_000 && !told.contains(SECRET) && !told.contains(TOKEN),
-        "{} bytes: {told}",
-        told.len()
+        message.len() < 3_000 && !message.contains(SECRET) && !message.contains(TOKEN),
+        "{} bytes: {message}",
+        message.len()
     );
 }
 

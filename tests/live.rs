@@ -37,7 +37,7 @@ const BASE: &str = "/incontactapi/services/v30.0";
 
 /// What the hand-made CXone answers, and what it was asked.
 #[derive(Default)]
-struct Told {
+struct LiveAnswers {
     /// Rows of the live list, all of them, as pages.
     all: Vec<Vec<String>>,
     /// What each request for changes is answered with, one after the other; then with 204.
@@ -59,12 +59,12 @@ struct Told {
 
 struct Cxone {
     clock: Clock,
-    told: Mutex<Told>,
+    answers: Mutex<LiveAnswers>,
 }
 
 impl Cxone {
-    fn told<T>(&self, change: impl FnOnce(&mut Told) -> T) -> T {
-        change(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    fn change_answers<T>(&self, change: impl FnOnce(&mut LiveAnswers) -> T) -> T {
+        change(&mut self.answers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn answer(&self, request: &Request<Bytes>) -> (u16, String) {
@@ -75,32 +75,32 @@ impl Cxone {
         let path =
             request.uri().path().strip_prefix(BASE).expect("below the API's base").to_owned();
         let query = request.uri().query().unwrap_or_default().to_owned();
-        self.told(|told| {
-            told.queries.push((now.instant.elapsed(), format!("{path}?{query}")));
-            if let Some(instead) = &told.instead {
+        self.change_answers(|answers| {
+            answers.queries.push((now.instant.elapsed(), format!("{path}?{query}")));
+            if let Some(instead) = &answers.instead {
                 return (200, instead.clone());
             }
             match path.as_str() {
                 "/unavailable-codes" => {
-                    let more = &told.more_codes;
+                    let more = &answers.more_codes;
                     let codes = format!(r#"{{"unavailableCodes":[{{"id":11,"name":"After call","isActive":true,"isACW":true,"agentTimeout":30}},
                         {{"id":12,"name":"Lunch","isActive":true,"isACW":false,"agentTimeout":"60"}},
                         {{"id":13,"name":"Old","isActive":false,"isACW":false,"agentTimeout":1}}{more}]}}"#);
                     (200, codes)
                 }
-                "/agents/state-history" if told.history_fails => (500, String::new()),
+                "/agents/state-history" if answers.history_fails => (500, String::new()),
                 "/agents/state-history" if query.contains("skip=") && !query.contains("skip=0") => (204, String::new()),
-                "/agents/state-history" => (200, format!(r#"{{"agentStateHistory":[{}]}}"#, told.history.join(","))),
-                _ if told.fails.is_some() => (told.fails.unwrap_or(500), "oh".to_owned()),
-                "/skills/activity" => (200, format!(r#"{{"skillActivity":[{}]}}"#, told.skills.join(","))),
-                "/agents/states" => states(told, &query, now.utc),
+                "/agents/state-history" => (200, format!(r#"{{"agentStateHistory":[{}]}}"#, answers.history.join(","))),
+                _ if answers.fails.is_some() => (answers.fails.unwrap_or(500), "oh".to_owned()),
+                "/skills/activity" => (200, format!(r#"{{"skillActivity":[{}]}}"#, answers.skills.join(","))),
+                "/agents/states" => states(answers, &query, now.utc),
                 other => panic!("{other}"),
             }
         })
     }
 }
 
-fn states(told: &mut Told, query: &str, now: Timestamp) -> (u16, String) {
+fn states(answers: &mut LiveAnswers, query: &str, now: Timestamp) -> (u16, String) {
     let document = |rows: &[String], next: bool| {
         let next = if next { r#""next":"http://127.0.0.1:1/elsewhere""# } else { r#""next":null"# };
         format!(
@@ -109,9 +109,9 @@ fn states(told: &mut Told, query: &str, now: Timestamp) -> (u16, String) {
         )
     };
     if query.contains("updatedSince") {
-        let (status, rows) = told.changes.pop_front().unwrap_or((204, Vec::new()));
-        let is_linked = std::mem::take(&mut told.linked);
-        told.linked = is_linked.saturating_sub(1);
+        let (status, rows) = answers.changes.pop_front().unwrap_or((204, Vec::new()));
+        let is_linked = std::mem::take(&mut answers.linked);
+        answers.linked = is_linked.saturating_sub(1);
         return (
             status,
             if status == 200 { document(&rows, is_linked > 0) } else { String::new() },
@@ -119,9 +119,9 @@ fn states(told: &mut Told, query: &str, now: Timestamp) -> (u16, String) {
     }
     let skip: usize = query.strip_prefix("skip=").map_or(0, |skip| skip.parse().expect("a number"));
     let mut before = 0;
-    for (place, page) in told.all.iter().enumerate() {
+    for (place, page) in answers.all.iter().enumerate() {
         if before == skip {
-            return (200, document(page, place + 1 < told.all.len()));
+            return (200, document(page, place + 1 < answers.all.len()));
         }
         before += page.len();
     }
@@ -155,9 +155,9 @@ struct World {
 type Page = BTreeMap<String, String>;
 
 impl World {
-    fn new(more: &str, told: Told) -> Self {
+    fn new(more: &str, answers: LiveAnswers) -> Self {
         let clock = Clock::starting_at(START);
-        let cxone = Arc::new(Cxone { clock: clock.clone(), told: Mutex::new(told) });
+        let cxone = Arc::new(Cxone { clock: clock.clone(), answers: Mutex::new(answers) });
         let text = format!(
             "api: {{dialect: platform, issuer: \"http://127.0.0.1:1\", base_url: \"http://127.0.0.1:1\", access_key_id: k, \
              access_key_secret_file: key}}\nmetrics: {{agent_info: true}}\n{more}"
@@ -211,8 +211,8 @@ impl World {
     }
 
     fn queries(&self, of: &str) -> Vec<(Duration, String)> {
-        self.cxone.told(|told| {
-            told.queries.iter().filter(|(_, query)| query.starts_with(of)).cloned().collect()
+        self.cxone.change_answers(|answers| {
+            answers.queries.iter().filter(|(_, query)| query.starts_with(of)).cloned().collect()
         })
     }
 }
@@ -262,8 +262,10 @@ async fn live_states_give_the_current_states_and_history_the_counters() {
     let lunch =
         agent(3, r#""agentStateId":2,"outStateId":12,"outStateDescription":"Lunch""#, -3_000);
     let all = vec![vec![available(1, -60), wrap_up], vec![lunch]];
-    let mut world =
-        World::new(HOUR, Told { all, history: vec![visit(1, 1, -60, None)], ..Told::default() });
+    let mut world = World::new(
+        HOUR,
+        LiveAnswers { all, history: vec![visit(1, 1, -60, None)], ..LiveAnswers::default() },
+    );
     world.run_for(10).await;
     let page = world.page().await;
     is(&page, "cxone_agents{state=Available}", Some("1"));
@@ -287,7 +289,9 @@ async fn live_states_give_the_current_states_and_history_the_counters() {
 
     let inbound =
         agent(1, r#""agentStateId":3,"agentStateName":"InboundContact","skillName":"Sales""#, 12);
-    world.cxone.told(|told| told.changes.extend([(304, vec![]), (200, vec![inbound])]));
+    world
+        .cxone
+        .change_answers(|answers| answers.changes.extend([(304, vec![]), (200, vec![inbound])]));
     world.run_for(40).await;
     let page = world.page().await;
     is(&page, "cxone_agents{state=Available}", Some("0"));
@@ -306,7 +310,9 @@ async fn live_states_give_the_current_states_and_history_the_counters() {
         "the history has not told it"
     );
 
-    world.cxone.told(|told| told.history = vec![visit(1, 1, -60, Some(72)), visit(1, 3, 12, None)]);
+    world.cxone.change_answers(|answers| {
+        answers.history = vec![visit(1, 1, -60, Some(72)), visit(1, 3, 12, None)]
+    });
     world.run_for(60).await;
     let page = world.page().await;
     is(&page, "cxone_agent_state_entries_total{agent=1,skill=,state=InboundContact}", Some("1"));
@@ -324,9 +330,9 @@ async fn live_states_give_the_current_states_and_history_the_counters() {
 #[tokio::test(start_paused = true)]
 async fn the_full_list_is_read_in_pages_at_startup_and_every_five_minutes_and_changes_in_between() {
     let all = vec![vec![available(1, -60)], vec![available(2, -60)], vec![available(3, -60)]];
-    let mut world = World::new(HOUR, Told { all, ..Told::default() });
+    let mut world = World::new(HOUR, LiveAnswers { all, ..LiveAnswers::default() });
     world.run_for(280).await;
-    world.cxone.told(|told| told.all.truncate(2));
+    world.cxone.change_answers(|answers| answers.all.truncate(2));
     is(&world.page().await, "cxone_agents{state=Available}", Some("3"));
     world.run_for(100).await;
     is(&world.page().await, "cxone_agents{state=Available}", Some("2"));
@@ -351,8 +357,9 @@ async fn the_full_list_is_read_in_pages_at_startup_and_every_five_minutes_and_ch
 async fn a_failing_feed_freezes_then_withdraws_its_states_and_shows_nobody_as_stuck() {
     let wrap_up = agent(1, r#""agentStateId":2,"isACW":true"#, -5);
     let skills = vec![r#"{"skillName":"Sales","queueCount":3,"agentsACW":1,"serviceLevel":85,"serviceLevelGoal":"90.0"}"#.to_owned()];
-    let told = Told { all: vec![vec![wrap_up.clone()]], skills, ..Told::default() };
-    let mut world = World::new("states: {limits: {Wrap-up: 1m}}\n", told);
+    let answers =
+        LiveAnswers { all: vec![vec![wrap_up.clone()]], skills, ..LiveAnswers::default() };
+    let mut world = World::new("states: {limits: {Wrap-up: 1m}}\n", answers);
     world.run_for(20).await;
     let page = world.page().await;
     is(&page, "cxone_agents_over_limit{state=Wrap-up}", Some("0"));
@@ -361,7 +368,7 @@ async fn a_failing_feed_freezes_then_withdraws_its_states_and_shows_nobody_as_st
     is(&page, "cxone_skill_activity_agents{activity=acw,skill=Sales}", Some("1"));
     let observed = time(&page, "cxone_agent_observed_timestamp_seconds{agent=1}");
     for status in [500, 403, 429] {
-        world.cxone.told(|told| told.fails = Some(status));
+        world.cxone.change_answers(|answers| answers.fails = Some(status));
         world.run_for(240).await;
         let page = world.page().await;
         assert_eq!(
@@ -385,7 +392,7 @@ async fn a_failing_feed_freezes_then_withdraws_its_states_and_shows_nobody_as_st
     }
     is(&page, "cxone_agents{state=Wrap-up}", Some("0"));
     is(&page, "cxone_agents_seen{}", Some("1"));
-    world.cxone.told(|told| told.fails = None);
+    world.cxone.change_answers(|answers| answers.fails = None);
     world.run_for(500).await;
     let page = world.page().await;
     is(&page, "cxone_agents_over_limit{state=Wrap-up}", Some("1"));
@@ -395,14 +402,22 @@ async fn a_failing_feed_freezes_then_withdraws_its_states_and_shows_nobody_as_st
 
 #[tokio::test(start_paused = true)]
 async fn the_live_feeds_work_without_the_history_and_the_history_without_them() {
-    let told = Told { all: vec![vec![available(1, -60)]], history_fails: true, ..Told::default() };
-    let mut world = World::new(HOUR, told);
+    let answers = LiveAnswers {
+        all: vec![vec![available(1, -60)]],
+        history_fails: true,
+        ..LiveAnswers::default()
+    };
+    let mut world = World::new(HOUR, answers);
     world.run_for(60).await;
     let page = world.page().await;
     is(&page, "cxone_agents{state=Available}", Some("1"));
     is(&page, "cxone_up{}", Some("0"));
-    let told = Told { fails: Some(403), history: vec![visit(1, 1, -60, None)], ..Told::default() };
-    let mut world = World::new(HOUR, told);
+    let answers = LiveAnswers {
+        fails: Some(403),
+        history: vec![visit(1, 1, -60, None)],
+        ..LiveAnswers::default()
+    };
+    let mut world = World::new(HOUR, answers);
     world.run_for(90).await;
     let page = world.page().await;
     is(&page, "cxone_agents{state=Available}", Some("1"));
@@ -421,8 +436,10 @@ async fn the_tenants_timeouts_are_the_limits_unless_configured() {
         ("states: {limits: {}}\n", "1800"),
         ("states: {limits: {Ready: 1m}}\n", "1800"),
     ] {
-        let mut world =
-            World::new(more, Told { all: vec![vec![lunch.clone()]], ..Told::default() });
+        let mut world = World::new(
+            more,
+            LiveAnswers { all: vec![vec![lunch.clone()]], ..LiveAnswers::default() },
+        );
         world.run_for(40).await;
         let page = world.page().await;
         is(&page, "cxone_state_duration_limit_seconds{state=Wrap-up}", Some(wrap_up));
@@ -443,12 +460,14 @@ const NEW_CODE: &str = r#",{"id":14,"name":"Notes","isActive":true,"isACW":true}
 
 #[tokio::test(start_paused = true)]
 async fn a_code_created_later_is_classified_from_its_first_row_on() {
-    let mut world =
-        World::new(HOUR, Told { history: vec![visit(1, 1, -60, None)], ..Told::default() });
+    let mut world = World::new(
+        HOUR,
+        LiveAnswers { history: vec![visit(1, 1, -60, None)], ..LiveAnswers::default() },
+    );
     world.run_for(90).await;
-    world.cxone.told(|told| {
-        told.more_codes = NEW_CODE.to_owned();
-        told.history =
+    world.cxone.change_answers(|answers| {
+        answers.more_codes = NEW_CODE.to_owned();
+        answers.history =
             vec![visit(1, 1, -60, Some(160)), unavailable_for(14, 100), visit(1, 1, 110, None)];
     });
     world.run_for(120).await;
@@ -463,15 +482,17 @@ async fn a_code_created_later_is_classified_from_its_first_row_on() {
 async fn an_unknown_code_is_queried_periodically_and_corrected_once_it_exists() {
     let history =
         vec![visit(1, 1, -60, Some(160)), unavailable_for(14, 100), visit(1, 1, 110, None)];
-    let mut world =
-        World::new(HOUR, Told { history: vec![visit(1, 1, -60, None)], ..Told::default() });
+    let mut world = World::new(
+        HOUR,
+        LiveAnswers { history: vec![visit(1, 1, -60, None)], ..LiveAnswers::default() },
+    );
     world.run_for(90).await;
-    world.cxone.told(|told| told.history = history);
+    world.cxone.change_answers(|answers| answers.history = history);
     world.run_for(240).await;
     let page = world.page().await;
     is(&page, "cxone_agent_state_entries_total{agent=1,skill=,state=Unavailable}", Some("1"));
     assert_eq!(world.queries("/unavailable-codes").len(), 2, "not again with each page");
-    world.cxone.told(|told| told.more_codes = NEW_CODE.to_owned());
+    world.cxone.change_answers(|answers| answers.more_codes = NEW_CODE.to_owned());
     world.run_for(360).await;
     let page = world.page().await;
     is(&page, "cxone_agent_state_entries_total{agent=1,skill=,state=Wrap-up}", Some("1"));
@@ -483,14 +504,14 @@ async fn an_unknown_code_is_queried_periodically_and_corrected_once_it_exists() 
 async fn changes_are_read_to_the_end_despite_a_repeated_page() {
     let ids = 1..=8;
     let all = vec![ids.clone().map(|id| available(id, -60)).collect()];
-    let mut world = World::new(HOUR, Told { all, ..Told::default() });
+    let mut world = World::new(HOUR, LiveAnswers { all, ..LiveAnswers::default() });
     world.run_for(30).await;
     let inbound = |id: u32| agent(id, r#""agentStateId":3,"agentStateName":"InboundContact""#, 30);
     let page = |ids: [u32; 4]| (200, ids.map(inbound).to_vec());
-    world.cxone.told(|told| {
+    world.cxone.change_answers(|answers| {
         // While they are read, four agents change and come before the others.
-        told.changes = [page([1, 2, 3, 4]), page([1, 2, 3, 4]), page([5, 6, 7, 8])].into();
-        told.linked = 2;
+        answers.changes = [page([1, 2, 3, 4]), page([1, 2, 3, 4]), page([5, 6, 7, 8])].into();
+        answers.linked = 2;
     });
     world.run_for(25).await;
     is(&world.page().await, "cxone_agents{state=InboundContact}", Some("8"));
@@ -512,18 +533,18 @@ async fn an_error_with_status_200_is_not_an_empty_list() {
         r#"{"agentStateHistory":{},"agentStates":{},"skillActivity":{}}"#,
         r#"{"agentStates":[{"error":"not now"}],"agentStateHistory":"","skillActivity":[7]}"#,
     ] {
-        let told = Told {
+        let answers = LiveAnswers {
             all: vec![vec![available(1, -60)]],
             history: vec![visit(1, 1, -60, None)],
             skills: vec![r#"{"skillName":"Sales","queueCount":3}"#.to_owned()],
-            ..Told::default()
+            ..LiveAnswers::default()
         };
-        let mut world = World::new(HOUR, told);
+        let mut world = World::new(HOUR, answers);
         world.run_for(60).await;
         let before = world.page().await;
         is(&before, "cxone_up{}", Some("1"));
         is(&before, "cxone_skill_queue_contacts{skill=Sales}", Some("3"));
-        world.cxone.told(|told| told.instead = Some(instead.to_owned()));
+        world.cxone.change_answers(|answers| answers.instead = Some(instead.to_owned()));
         world.run_for(400).await;
         let page = world.page().await;
         is(&page, "cxone_up{}", Some("0"));
@@ -538,7 +559,7 @@ async fn an_error_with_status_200_is_not_an_empty_list() {
         is(&page, "cxone_live_up{feed=agent_states}", Some("0"));
         is(&page, "cxone_live_up{feed=skill_activity}", Some("0"));
         is(&page, "cxone_skill_queue_contacts{skill=Sales}", Some("3"));
-        world.cxone.told(|told| told.instead = None);
+        world.cxone.change_answers(|answers| answers.instead = None);
         world.run_for(400).await;
         let page = world.page().await;
         is(&page, "cxone_up{}", Some("1"));
@@ -548,9 +569,9 @@ async fn an_error_with_status_200_is_not_an_empty_list() {
 
 #[tokio::test(start_paused = true)]
 async fn live_requests_stay_within_the_budget() {
-    let told = Told { all: vec![vec![available(1, -60)]], ..Told::default() };
+    let answers = LiveAnswers { all: vec![vec![available(1, -60)]], ..LiveAnswers::default() };
     let mut world =
-        World::new("poll: {live_interval: 1s}\nquota: {requests_per_minute: 12}\n", told);
+        World::new("poll: {live_interval: 1s}\nquota: {requests_per_minute: 12}\n", answers);
     world.run_for(600).await;
     let asked = world.queries("/");
     for (place, (first, _)) in asked.iter().enumerate() {

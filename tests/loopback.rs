@@ -30,7 +30,7 @@ fn simulate(more: &[&str]) -> (Running, String) {
     let args =
         ["simulate", "--web.listen-address=127.0.0.1:0", "--client-secret", SECRET, "--quota=600"];
     let simulator = Running::start(&mut command(&[&args, more].concat()));
-    let address = simulator.told("address:       ");
+    let address = simulator.output_after("address:       ");
     (simulator, address)
 }
 
@@ -57,7 +57,7 @@ fn serve(api: &str, more: &[&str]) -> (Running, String, TempDir) {
         &storage,
     ];
     let exporter = Running::start(&mut client(&[&args, more].concat(), api));
-    let address = exporter.told(" address=");
+    let address = exporter.output_after(" address=");
     (exporter, address, store)
 }
 
@@ -435,7 +435,7 @@ fn demo_shows_agents_within_seconds() {
         "--web.listen-address=127.0.0.1:0",
         "--simulate.listen-address=127.0.0.1:0",
     ]));
-    let address = demo.told("status page: http://").trim_end_matches('/').to_owned();
+    let address = demo.output_after("status page: http://").trim_end_matches('/').to_owned();
     let agents = || {
         value(
             &parse(&get(&address, "/metrics", OPENMETRICS).text(), Dialect::OpenMetrics).unwrap(),

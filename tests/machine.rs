@@ -55,11 +55,11 @@ fn simulated(folder: &Path, more: &[&str]) -> (Running, Running, String) {
     ]));
     let mut serve = serve(folder, more);
     serve
-        .env("CXONE_BASE_URL", simulator.told("address:       "))
+        .env("CXONE_BASE_URL", simulator.output_after("address:       "))
         .env("CXONE_CLIENT_ID", "simulated-client")
         .env("CXONE_CLIENT_SECRET", "simulated-secret");
     let exporter = Running::start(&mut serve);
-    let address = exporter.told(" address=");
+    let address = exporter.output_after(" address=");
     (simulator, exporter, address)
 }
 

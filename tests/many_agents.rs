@@ -132,8 +132,8 @@ impl Cxone {
             });
             rows.collect::<String>()
         });
-        let pieces = std::iter::once(head).chain(rows).chain(std::iter::once("]}".to_owned()));
-        response(stream::iter(pieces.map(|piece| Ok(Bytes::from(piece)))).boxed())
+        let chunks = std::iter::once(head).chain(rows).chain(std::iter::once("]}".to_owned()));
+        response(stream::iter(chunks.map(|chunk| Ok(Bytes::from(chunk)))).boxed())
     }
 
     fn history(&self, query: &str) -> Response {
@@ -257,14 +257,14 @@ async fn many_agents_are_read_page_by_page_within_bounded_memory_and_every_count
     let bytes = pages.answer(&request).into_body().collect().await.unwrap().to_bytes();
     let page = std::str::from_utf8(&bytes).unwrap();
     let (epoch, watermark) = (time(page, "epoch"), time(page, "watermark"));
-    let happened = entries(agents, epoch, watermark);
-    let (told, series) = family(page, "cxone_agent_state_entries_total");
-    assert_eq!(format!("{told}"), happened.to_string(), "entries from {epoch} to {watermark}");
-    assert_eq!(format!("{}", family(page, "cxone_state_entries_total").0), happened.to_string());
+    let actual = entries(agents, epoch, watermark);
+    let (reported, series) = family(page, "cxone_agent_state_entries_total");
+    assert_eq!(format!("{reported}"), actual.to_string(), "entries from {epoch} to {watermark}");
+    assert_eq!(format!("{}", family(page, "cxone_state_entries_total").0), actual.to_string());
     assert_eq!(format!("{}", family(page, "cxone_agents").0), agents.to_string());
     assert!(
-        happened > 9 * agents && i64::try_from(series).unwrap() == 9 * agents,
-        "{happened} entries, {series} series"
+        actual > 9 * agents && i64::try_from(series).unwrap() == 9 * agents,
+        "{actual} entries, {series} series"
     );
     let agents = usize::try_from(agents).unwrap();
     println!(

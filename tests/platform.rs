@@ -140,12 +140,11 @@ impl World {
         let (mut over_all, mut once) = (Sums::new(), Once::new());
         for (agent, observed) in &observed {
             let window = Window { from: epoch, to: *observed };
-            let truth =
-                as_reported(&counted::happened(self.tenant.floor(), agent, &[window], true));
-            assert_eq!(counted::counted(&self.last, Some(agent)), truth, "{agent} in {window}");
-            counted::add(&mut over_all, &truth);
+            let actual = as_reported(&counted::actual(self.tenant.floor(), agent, &[window], true));
+            assert_eq!(counted::counted(&self.last, Some(agent)), actual, "{agent} in {window}");
+            counted::add(&mut over_all, &actual);
             let of_agent =
-                once_as_reported(&counted::happened_once(self.tenant.floor(), agent, window));
+                once_as_reported(&counted::actual_once(self.tenant.floor(), agent, window));
             assert_eq!(counted::counted_once(&self.last, Some(agent)), of_agent, "{agent}");
             counted::add_once(&mut once, &of_agent);
         }
@@ -162,21 +161,21 @@ impl World {
 }
 
 /// What really happened, with the states' names as this API tells them.
-fn as_reported(truth: &Sums) -> Sums {
-    let mut told = Sums::new();
-    for ((state, skill), sums) in truth {
-        counted::add(&mut told, &Sums::from([((reported_name(state), skill.clone()), *sums)]));
+fn as_reported(actual: &Sums) -> Sums {
+    let mut reported = Sums::new();
+    for ((state, skill), sums) in actual {
+        counted::add(&mut reported, &Sums::from([((reported_name(state), skill.clone()), *sums)]));
     }
-    told
+    reported
 }
 
 /// The same for times whatever the skills.
-fn once_as_reported(truth: &Once) -> Once {
-    let mut told = Once::new();
-    for (state, millis) in truth {
-        counted::add_once(&mut told, &Once::from([(reported_name(state), *millis)]));
+fn once_as_reported(actual: &Once) -> Once {
+    let mut reported = Once::new();
+    for (state, millis) in actual {
+        counted::add_once(&mut reported, &Once::from([(reported_name(state), *millis)]));
     }
-    told
+    reported
 }
 
 fn reported_name(state: &str) -> String {

@@ -8,11 +8,11 @@ mod counted;
 #[allow(dead_code, reason = "report jobs are looked at elsewhere")]
 #[path = "support/direct.rs"]
 mod direct;
+#[path = "support/platform_totals.rs"]
+mod platform_totals;
 #[allow(dead_code, reason = "the Reporting API's restarts use more of it")]
 #[path = "support/restarts.rs"]
 mod restarts;
-#[path = "support/stays.rs"]
-mod stays;
 #[path = "support/strict.rs"]
 mod strict;
 #[allow(dead_code, reason = "the Reporting API's tests use more of it")]
@@ -73,8 +73,12 @@ fn epoch(world: &World) -> Timestamp {
 }
 
 /// Entries and milliseconds of one agent in [epoch, observed).
-fn happened(world: &World, agent: &str, observed: Timestamp) -> Sums {
-    stays::happened(world.simulator.floor(), agent, Window { from: epoch(world), to: observed })
+fn actual(world: &World, agent: &str, observed: Timestamp) -> Sums {
+    platform_totals::actual(
+        world.simulator.floor(),
+        agent,
+        Window { from: epoch(world), to: observed },
+    )
 }
 
 /// Up to when the history is counted: agents are observed later than that, by the live feed.
@@ -88,11 +92,11 @@ fn assert_exact(world: &World, agents: usize) -> u64 {
     assert_eq!(observed.len(), agents);
     let mut over_all = Sums::new();
     for agent in observed.into_keys() {
-        let truth = happened(world, &agent, known);
-        assert_eq!(counted::counted(&world.last, Some(&agent)), truth, "{agent} up to {known}");
-        let once = whatever_the_skills(&truth);
+        let actual = actual(world, &agent, known);
+        assert_eq!(counted::counted(&world.last, Some(&agent)), actual, "{agent} up to {known}");
+        let once = whatever_the_skills(&actual);
         assert_eq!(counted::counted_once(&world.last, Some(&agent)), once, "{agent}");
-        counted::add(&mut over_all, &truth);
+        counted::add(&mut over_all, &actual);
     }
     assert_eq!(counted::counted(&world.last, None), over_all, "over all agents");
     let once = whatever_the_skills(&over_all);
@@ -112,12 +116,12 @@ fn whatever_the_skills(sums: &Sums) -> Once {
 /// No counter is above what really happened.
 fn assert_not_too_high(world: &World) {
     for agent in world.observed().into_keys() {
-        let truth = happened(world, &agent, counted_up_to(world));
-        for (label, told) in counted::counted(&world.last, Some(&agent)) {
-            let most = truth.get(&label).copied().unwrap_or_default();
+        let actual = actual(world, &agent, counted_up_to(world));
+        for (label, reported) in counted::counted(&world.last, Some(&agent)) {
+            let most = actual.get(&label).copied().unwrap_or_default();
             assert!(
-                told.0 <= most.0 && told.1 <= most.1,
-                "{agent} {label:?}: {told:?} but at most {most:?}"
+                reported.0 <= most.0 && reported.1 <= most.1,
+                "{agent} {label:?}: {reported:?} but at most {most:?}"
             );
         }
     }
@@ -241,13 +245,13 @@ async fn a_visit_reported_only_after_its_end_counts_if_it_is_no_longer_than_the_
             sums.retain(|(state, _), _| state != "LoggedOut");
             sums
         };
-        let truth = short(happened(&world, &agent, known));
+        let actual = short(actual(&world, &agent, known));
         assert_eq!(
             short(counted::counted(&world.last, Some(&agent))),
-            truth,
+            actual,
             "{agent} up to {known}"
         );
-        compared += truth.len();
+        compared += actual.len();
     }
     assert!(compared > 10);
 }

@@ -181,12 +181,12 @@ fn compare_with_the_floor(scrape: &Scrape, floor: &Floor) -> Result<(), String> 
         }
     }
     same("cxone_agents_seen", scrape.only("cxone_agents_seen")?, seen)?;
-    let told: BTreeMap<String, f64> = scrape
+    let reported: BTreeMap<String, f64> = scrape
         .family("cxone_agents")
         .filter(|(_, agents)| *agents != 0.0)
         .map(|(labels, agents)| (labels["state"].clone(), agents))
         .collect();
-    same("cxone_agents", told, now)
+    same("cxone_agents", reported, now)
 }
 
 /// One agent's counters for [epoch, observed).
@@ -196,7 +196,7 @@ fn compare_counters(
     agent: &str,
     window: Window,
 ) -> Result<(), String> {
-    let told = |name: &str, scale: f64| -> BTreeMap<(String, String), i64> {
+    let reported = |name: &str, scale: f64| -> BTreeMap<(String, String), i64> {
         let own =
             scrape.family(name).filter(|(labels, value)| labels["agent"] == agent && *value != 0.0);
         own.map(|(labels, value)| {
@@ -205,21 +205,21 @@ fn compare_counters(
         .collect()
     };
     let (mut entries, mut spent) = (BTreeMap::new(), BTreeMap::new());
-    for truth in floor.actual_totals(window).into_iter().filter(|truth| truth.agent == agent) {
-        let label = (truth.state.to_owned(), truth.skill.unwrap_or_default().to_owned());
-        entries.insert(label.clone(), i64::try_from(truth.entries).expect("few"));
-        spent.insert(label, i64::try_from(truth.millis).expect("few"));
+    for actual in floor.actual_totals(window).into_iter().filter(|actual| actual.agent == agent) {
+        let label = (actual.state.to_owned(), actual.skill.unwrap_or_default().to_owned());
+        entries.insert(label.clone(), i64::try_from(actual.entries).expect("few"));
+        spent.insert(label, i64::try_from(actual.millis).expect("few"));
     }
     entries.retain(|_, entries| *entries != 0);
     spent.retain(|_, millis| *millis != 0);
     same(
         &format!("entries of {agent} in {window}"),
-        told("cxone_agent_state_entries_total", 1.0),
+        reported("cxone_agent_state_entries_total", 1.0),
         entries,
     )?;
     same(
         &format!("milliseconds of {agent} in {window}"),
-        told("cxone_agent_state_seconds_total", 1000.0),
+        reported("cxone_agent_state_seconds_total", 1000.0),
         spent,
     )
 }
@@ -395,6 +395,10 @@ fn count(number: usize) -> f64 {
     f64::from(u32::try_from(number).expect("few"))
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, told: T, truth: T) -> Result<(), String> {
-    if told == truth { Ok(()) } else { Err(format!("{what}: told {told:?}, true {truth:?}")) }
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, reported: T, actual: T) -> Result<(), String> {
+    if reported == actual {
+        Ok(())
+    } else {
+        Err(format!("{what}: reported {reported:?}, actual {actual:?}"))
+    }
 }

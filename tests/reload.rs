@@ -34,7 +34,7 @@ fn serve(folder: &Path, more: &[&str]) -> (Running, String) {
     let storage = format!("--storage.path={}", folder.join("data").display());
     let args = ["serve", "--web.listen-address=127.0.0.1:0", &config, &storage];
     let exporter = Running::start(&mut command(&[&args, more].concat()));
-    let address = exporter.told(" address=");
+    let address = exporter.output_after(" address=");
     (exporter, address)
 }
 
@@ -71,7 +71,7 @@ fn a_signal_a_request_and_a_new_secret_take_effect_without_a_restart() {
         "--quota=600",
         "--job-time=100ms",
     ]));
-    let api = simulator.told("address:       ");
+    let api = simulator.output_after("address:       ");
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("secret"), "wrong").unwrap();
     write_config(folder.path(), &api, "targets: [{user: user-001}]");

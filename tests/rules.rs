@@ -106,8 +106,8 @@ fn alertmanager_accepts_routes_and_inhibitions() {
 fn every_alert_has_a_firing_and_a_silent_test() {
     let (mut fires, mut silent) = (BTreeSet::new(), BTreeSet::new());
     for file in test_files() {
-        let told = yaml(&file);
-        for check in list(&told, "tests").iter().flat_map(|test| list(test, "alert_rule_test")) {
+        let tests = yaml(&file);
+        for check in list(&tests, "tests").iter().flat_map(|test| list(test, "alert_rule_test")) {
             let list = if list(check, "exp_alerts").is_empty() { &mut silent } else { &mut fires };
             list.insert(text(check, "alertname").to_owned());
         }
@@ -159,7 +159,7 @@ fn the_documented_alerts_match_the_rules() {
             .map(|cell| cell.trim().to_owned())
             .collect::<Vec<_>>()
     };
-    let told: BTreeSet<Vec<String>> =
+    let documented: BTreeSet<Vec<String>> =
         page.lines().filter(|line| line.starts_with("| [CXone")).map(cells).collect();
     let real = alerts().into_iter().map(|(name, alert)| {
         let labels = &alert["labels"];
@@ -169,7 +169,7 @@ fn the_documented_alerts_match_the_rules() {
             text(labels, "severity").to_owned(),
         ]
     });
-    assert_eq!(told, real.collect());
+    assert_eq!(documented, real.collect());
 }
 
 #[test]

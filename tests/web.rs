@@ -8,8 +8,8 @@
     reason = "in a test, a panic is the way to say it"
 )]
 
-#[path = "support/papers.rs"]
-mod papers;
+#[path = "support/certificates.rs"]
+mod certificates;
 #[allow(dead_code, reason = "not every part of it is needed here")]
 #[path = "support/process.rs"]
 mod process;
@@ -56,9 +56,9 @@ impl Exporter {
             "--job-time=100ms",
             "--quota=600",
         ]));
-        let api = simulator.told("address:       ");
+        let api = simulator.output_after("address:       ");
         let folder = tempfile::tempdir().unwrap();
-        papers::write(folder.path());
+        certificates::write(folder.path());
         let mut args = vec!["serve", "--target.user=user-001", "--storage.path=data"];
         if let Some(text) = web_config {
             fs::write(folder.path().join("web.yml"), text).unwrap();
@@ -74,7 +74,7 @@ impl Exporter {
             .env("CXONE_CLIENT_ID", "simulated-client")
             .env("CXONE_CLIENT_SECRET", "simulated-secret");
         let process = Running::start(&mut serve);
-        let address = process.told(" address=");
+        let address = process.output_after(" address=");
         Self { _simulator: simulator, process, folder, address }
     }
 
@@ -248,7 +248,7 @@ fn a_changed_web_configuration_applies_without_a_restart_and_an_invalid_one_chan
     });
     assert_eq!(exporter.status("/", &PASSWORD), "2 200");
 
-    papers::write(exporter.folder.path());
+    certificates::write(exporter.folder.path());
     let hash = bcrypt::hash("changed", 6).unwrap();
     fs::write(
         &file,
@@ -269,7 +269,7 @@ fn a_changed_web_configuration_applies_without_a_restart_and_an_invalid_one_chan
 #[test]
 fn check_and_serve_report_the_errors_of_both_configurations() {
     let folder = tempfile::tempdir().unwrap();
-    papers::write(folder.path());
+    certificates::write(folder.path());
     fs::write(folder.path().join("right.yml"), format!("{TLS}{}", users())).unwrap();
     fs::write(
         folder.path().join("wrong.yml"),

@@ -29,13 +29,13 @@ pub(super) fn run(file: &str) -> Outcome {
 fn converse(mut connection: TcpStream, answer: &[u8]) -> std::io::Result<()> {
     connection.set_nodelay(true)?;
     let mut request = Vec::new();
-    let mut piece = [0; 4096];
+    let mut chunk = [0; 4096];
     loop {
-        let read = connection.read(&mut piece)?;
+        let read = connection.read(&mut chunk)?;
         if read == 0 {
             return Ok(());
         }
-        request.extend_from_slice(&piece[..read]);
+        request.extend_from_slice(&chunk[..read]);
         if request.ends_with(b"\r\n\r\n") {
             request.clear();
             connection.write_all(answer)?;

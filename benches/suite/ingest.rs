@@ -22,7 +22,7 @@ use serde::Deserialize;
 use super::Outcome;
 
 /// How much of a report arrives at once.
-const PIECE: usize = 64 * 1024;
+const CHUNK: usize = 64 * 1024;
 
 /// A sample is at least this long; what is read faster is read more often.
 const LEAST: Duration = Duration::from_millis(100);
@@ -38,28 +38,28 @@ enum Source {
 struct Canned(Source);
 
 impl Canned {
-    fn pieces(&self) -> std::io::Result<BoxStream<'static, Result<Bytes, TransportError>>> {
+    fn chunks(&self) -> std::io::Result<BoxStream<'static, Result<Bytes, TransportError>>> {
         Ok(match &self.0 {
             Source::Memory(whole) => {
                 let whole = whole.clone();
-                let pieces = (0..whole.len().div_ceil(PIECE))
-                    .map(move |n| whole.slice(n * PIECE..whole.len().min((n + 1) * PIECE)));
-                stream::iter(pieces.map(Ok)).boxed()
+                let chunks = (0..whole.len().div_ceil(CHUNK))
+                    .map(move |n| whole.slice(n * CHUNK..whole.len().min((n + 1) * CHUNK)));
+                stream::iter(chunks.map(Ok)).boxed()
             }
             Source::File(path) => {
                 let mut file = File::open(path)?;
-                let piece = move || {
-                    let mut piece = vec![0; PIECE];
-                    match file.read(&mut piece) {
+                let chunk = move || {
+                    let mut chunk = vec![0; CHUNK];
+                    match file.read(&mut chunk) {
                         Ok(0) => None,
                         Ok(read) => {
-                            piece.truncate(read);
-                            Some(Ok(piece.into()))
+                            chunk.truncate(read);
+                            Some(Ok(chunk.into()))
                         }
                         Err(error) => Some(Err(cut(&error))),
                     }
                 };
-                stream::iter(std::iter::from_fn(piece)).boxed()
+                stream::iter(std::iter::from_fn(chunk)).boxed()
             }
         })
     }
@@ -75,7 +75,7 @@ impl Transport for Canned {
             let token = Bytes::from_static(br#"{"access_token":"t","expires_in":1200}"#);
             Ok(stream::iter([Ok(token)]).boxed())
         } else {
-            self.pieces().map_err(|error| cut(&error))
+            self.chunks().map_err(|error| cut(&error))
         };
         async { Ok(Response { status: StatusCode::OK, headers: HeaderMap::new(), body: body? }) }
             .boxed()
@@ -105,12 +105,12 @@ struct OwnedDocument {
 /// Reads the file once to be warm, and then to be measured.
 pub(super) fn speed(reader: &str, path: &str) -> Outcome {
     if reader == "read" {
-        let mut piece = vec![0; PIECE];
+        let mut chunk = vec![0; CHUNK];
         let read = || -> Result<usize, Box<dyn std::error::Error>> {
             let mut file = File::open(path)?;
             let mut bytes = 0;
             loop {
-                match file.read(&mut piece)? {
+                match file.read(&mut chunk)? {
                     0 => return Ok(bytes),
                     read => bytes += read,
                 }

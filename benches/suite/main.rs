@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `blast FILE` | a server that answers whatever is asked with these bytes; prints its address |
 //! | `scrape ADDRESS PATH SCRAPERS COUNT` | so many scrapes in all, over one connection each scraper; prints when each began and what it took |
-//! | `scrape ADDRESS PATH SCRAPERS until-told` | as many as come, until its input ends |
+//! | `scrape ADDRESS PATH SCRAPERS until-stopped` | as many as come, until its input ends |
 //! | `ingest READER FILE` | reads a report once to be warm, and prints what it takes after that. READER: `report`, `sonic-dom`, `serde-json` or `read` |
 //! | `ingest-memory FILE` | reads a report that arrives in pieces; prints the memory before, after and at the highest |
 //! | `fetch URL FILE` | what `reqwest` makes of a page that it asked for with gzip |

@@ -75,7 +75,7 @@ class Scraper:
     """Scrapes one behind the other until it is told to end."""
 
     def __init__(self, suite, address):
-        command = [str(suite), "scrape", address, "/metrics", "1", "until-told"]
+        command = [str(suite), "scrape", address, "/metrics", "1", "until-stopped"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def end(self):

@@ -20,15 +20,18 @@ type Taken = (u128, u128);
 /// When to end.
 struct Until {
     left: AtomicUsize,
-    told: AtomicBool,
+    stopped: AtomicBool,
     began: Instant,
 }
 
 pub(super) fn run(address: &str, path: &str, scrapers: &str, count: &str) -> Outcome {
-    let until_told = count == "until-told";
-    let left = if until_told { usize::MAX } else { count.parse()? };
-    let until =
-        Until { left: AtomicUsize::new(left), told: AtomicBool::new(false), began: Instant::now() };
+    let until_stopped = count == "until-stopped";
+    let left = if until_stopped { usize::MAX } else { count.parse()? };
+    let until = Until {
+        left: AtomicUsize::new(left),
+        stopped: AtomicBool::new(false),
+        began: Instant::now(),
+    };
     let scrapers: usize = scrapers.parse()?;
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: gzip\r\n\r\n");
@@ -38,10 +41,10 @@ pub(super) fn run(address: &str, path: &str, scrapers: &str, count: &str) -> Out
         let work: Vec<_> = (0..scrapers)
             .map(|_| scope.spawn(|| scrape(address, &request, &until).map_err(|e| e.to_string())))
             .collect();
-        if until_told {
+        if until_stopped {
             let mut nothing = Vec::new();
             std::io::stdin().read_to_end(&mut nothing)?;
-            until.told.store(true, Ordering::Relaxed);
+            until.stopped.store(true, Ordering::Relaxed);
         }
         for scraper in work {
             let (taken, length) = scraper.join().map_err(|_| "a scraper died")??;
@@ -63,7 +66,7 @@ impl Until {
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
                 .is_ok()
         };
-        !self.told.load(Ordering::Relaxed) && self.began.elapsed().as_secs() < LONGEST && left()
+        !self.stopped.load(Ordering::Relaxed) && self.began.elapsed().as_secs() < LONGEST && left()
     }
 }
 

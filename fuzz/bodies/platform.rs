@@ -30,11 +30,11 @@ enum Call {
 }
 
 pub(crate) fn check(data: &[u8]) {
-    let [call, piece, cut, body @ ..] = data else { return };
+    let [call, chunk, cut, body @ ..] = data else { return };
     let call = [Call::History, Call::AgentsHistory, Call::States, Call::Skills, Call::Codes]
         [usize::from(*call) % 5];
     let whole = ask(call, body, usize::MAX);
-    assert_eq!(whole, ask(call, body, usize::from(*piece)), "however it is cut into pieces");
+    assert_eq!(whole, ask(call, body, usize::from(*chunk)), "however it is cut into pieces");
     if whole.is_err() {
         return;
     }
@@ -45,7 +45,7 @@ pub(crate) fn check(data: &[u8]) {
 }
 
 /// What comes of `call`, as text.
-fn ask(call: Call, body: &[u8], piece: usize) -> Result<String, ApiError> {
+fn ask(call: Call, body: &[u8], chunk: usize) -> Result<String, ApiError> {
     let address = || "https://na1.niceincontact.com".parse().expect("an address");
     let options = PlatformOptions {
         issuer: address(),
@@ -64,7 +64,7 @@ fn ask(call: Call, body: &[u8], piece: usize) -> Result<String, ApiError> {
     play(async {
         let clock = Clock::starting_at(Timestamp::from_millis(EIGHT));
         let client =
-            PlatformClient::new(Played::new(piece, answers), clock, options, Arc::new(|_| {}));
+            PlatformClient::new(Played::new(chunk, answers), clock, options, Arc::new(|_| {}));
         match call {
             Call::History => history(&client, "user").await,
             Call::AgentsHistory => history(&client, "all").await,

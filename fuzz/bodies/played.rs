@@ -19,7 +19,7 @@ pub(crate) const SECRET: &str = "s3cret-of-the-client-0123456789";
 
 /// Answers to be given, and the requests so far.
 pub(crate) struct Played {
-    piece: usize,
+    chunk: usize,
     answers: Mutex<VecDeque<(u16, Vec<u8>)>>,
     requests: Mutex<Vec<Request<Bytes>>>,
 }
@@ -28,11 +28,11 @@ impl Played {
     /// Answers with these statuses and bodies, in pieces of at most `piece` bytes; 404 when there
     /// are no more.
     pub(crate) fn new(
-        piece: usize,
+        chunk: usize,
         answers: impl IntoIterator<Item = (u16, Vec<u8>)>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            piece: piece.max(1),
+            chunk: chunk.max(1),
             answers: Mutex::new(answers.into_iter().collect()),
             requests: Mutex::default(),
         })
@@ -49,11 +49,11 @@ impl Transport for Played {
         self.requests.lock().expect("nobody panicked").push(request);
         let (status, body) =
             self.answers.lock().expect("nobody panicked").pop_front().unwrap_or((404, Vec::new()));
-        let pieces: Vec<_> =
-            body.chunks(self.piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let chunks: Vec<_> =
+            body.chunks(self.chunk).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
         let status = StatusCode::from_u16(status).expect("a status");
         Box::pin(async move {
-            Ok(Response { status, headers: HeaderMap::new(), body: stream::iter(pieces).boxed() })
+            Ok(Response { status, headers: HeaderMap::new(), body: stream::iter(chunks).boxed() })
         })
     }
 }

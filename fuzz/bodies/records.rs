@@ -21,7 +21,7 @@ pub(crate) fn check(data: &[u8]) {
     let [mode, rows, rest @ ..] = data else { return };
     let rows = [RowKind::Intervals, RowKind::Events, RowKind::Buckets, RowKind::States]
         [usize::from(*rows) % 4];
-    let records = if mode % 2 == 0 { told(rest) } else { changed(saved(rows), rest) };
+    let records = if mode % 2 == 0 { pairs_in(rest) } else { changed(saved(rows), rest) };
     for (key, value) in &records {
         if let Ok(key) = RecordKey::from_bytes(key) {
             assert_eq!(
@@ -70,7 +70,7 @@ impl Store for RawStore {
     }
 }
 
-fn told(mut data: &[u8]) -> Pairs {
+fn pairs_in(mut data: &[u8]) -> Pairs {
     let mut pairs = Pairs::new();
     while let [key, value, rest @ ..] = data {
         let (key, rest) = rest.split_at(rest.len().min(usize::from(*key)));

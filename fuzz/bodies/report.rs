@@ -23,10 +23,10 @@ use super::played::{EIGHT, Played, SECRET, play};
 const TOKEN: &[u8] = br#"{"access_token":"token","expires_in":1200}"#;
 
 pub(crate) fn check(data: &[u8]) {
-    let [piece, cut, body @ ..] = data else { return };
+    let [chunk, cut, body @ ..] = data else { return };
     let whole = poll::<RowList>(body, usize::MAX);
-    assert_eq!(whole, poll(body, usize::from(*piece)), "however it is cut into pieces");
-    let Ok(told) = whole else { return };
+    assert_eq!(whole, poll(body, usize::from(*chunk)), "however it is cut into pieces");
+    let Ok(reported) = whole else { return };
     assert!(is_json(body), "what is taken is JSON");
     let end = body.trim_ascii_end().len();
     let cut = end * usize::from(*cut) / 256;
@@ -34,7 +34,7 @@ pub(crate) fn check(data: &[u8]) {
         poll::<RowList>(&body[..cut], usize::MAX).is_err(),
         "a report cut short counts for nothing"
     );
-    let Poll::Completed(list) = told else { return };
+    let Poll::Completed(list) = reported else { return };
     assert!(
         list.rows.iter().all(|row| !row.user_id.is_empty() && !row.state_name.is_empty()),
         "agent and state are told"
@@ -57,7 +57,7 @@ pub(crate) fn check(data: &[u8]) {
     }
 }
 
-fn poll<R: RowSink>(body: &[u8], piece: usize) -> Result<Poll<R>, ApiError> {
+fn poll<R: RowSink>(body: &[u8], chunk: usize) -> Result<Poll<R>, ApiError> {
     let options = ReportsOptions {
         base_url: "https://acme.niceincontact.com".parse().expect("an address"),
         client_id: "client".to_owned(),
@@ -67,7 +67,7 @@ fn poll<R: RowSink>(body: &[u8], piece: usize) -> Result<Poll<R>, ApiError> {
     };
     play(async {
         let clock = Clock::starting_at(Timestamp::from_millis(EIGHT));
-        let transport = Played::new(piece, [(200, TOKEN.to_vec()), (200, body.to_vec())]);
+        let transport = Played::new(chunk, [(200, TOKEN.to_vec()), (200, body.to_vec())]);
         let client = ReportsClient::new(transport, clock, options, Arc::new(|_| {}));
         client.poll(&JobId::parse("job").expect("an id")).await
     })

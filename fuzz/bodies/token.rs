@@ -56,8 +56,8 @@ fn reports(status: u16, answer: &[u8]) {
     });
     let requests = played.requests();
     match outcome {
-        Ok(told) => {
-            assert_eq!(told, Poll::Running);
+        Ok(message) => {
+            assert_eq!(message, Poll::Running);
             let header = requests[1].headers().get("authorization").expect("a token");
             let token =
                 header.to_str().expect("ASCII").strip_prefix("Bearer ").expect("a bearer token");
@@ -108,9 +108,9 @@ fn platform(issuer: &str, with_client: bool, status: u16, answers: &[&[u8]]) {
 
 /// No message tells the secret, nor what was sent as a token.
 fn silent(error: &ApiError, granted: bool) {
-    let told = format!("{error} {error:?}");
-    assert!(!told.contains(SECRET), "the secret: {told}");
-    assert!(!granted || !told.contains(MARK), "a token: {told}");
+    let message = format!("{error} {error:?}");
+    assert!(!message.contains(SECRET), "the secret: {message}");
+    assert!(!granted || !message.contains(MARK), "a token: {message}");
 }
 
 /// No request leaves for another place than the configured origin and, encrypted, CXone's own

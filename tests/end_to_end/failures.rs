@@ -323,8 +323,8 @@ async fn rows_in_undocumented_forms_count_exactly_and_are_reported_by_form() {
     world.assert_floor();
     assert_eq!(world.sum("cxone_report_job_failures_total"), 0.0);
     assert_eq!(world.sum("cxone_report_rows_rejected_total"), 0.0);
-    let told = world.all("cxone_report_rows_lenient_total");
-    assert!(told.len() == 6 && told.values().all(|count| *count != "0"), "{told:?}");
+    let reported = world.all("cxone_report_rows_lenient_total");
+    assert!(reported.len() == 6 && reported.values().all(|count| *count != "0"), "{reported:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,9 +32,9 @@ async fn page(world: &World) -> String {
 }
 
 #[track_caller]
-fn tells(page: &str, all: &[&str]) {
-    for told in all {
-        assert!(page.contains(told), "{told} is missing in\n{page}");
+fn assert_contains(page: &str, all: &[&str]) {
+    for text in all {
+        assert!(page.contains(text), "{text} is missing in\n{page}");
     }
 }
 
@@ -47,18 +47,18 @@ fn row<'a>(page: &'a str, target: &str) -> &'a str {
 #[tokio::test(start_paused = true)]
 async fn a_job_is_shown_from_its_submit_to_its_end() {
     let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
-    tells(
+    assert_contains(
         &page(&world).await,
         &["Not ready:", "the first one is under way", "none yet", "0 of 10"],
     );
     world.run_for(seconds(2)).await;
-    tells(
+    assert_contains(
         row(&page(&world).await, "team:team-1"),
         &["no report yet", "under way for 1s", "none since the start"],
     );
     world.run_for(seconds(20)).await;
     let well = page(&world).await;
-    tells(
+    assert_contains(
         &well,
         &[
             "It works.</strong> 2 of 2 targets up.",
@@ -67,14 +67,14 @@ async fn a_job_is_shown_from_its_submit_to_its_end() {
             "expires <time",
         ],
     );
-    tells(&well, &["None since the start.", "https://cxone.test"]);
-    tells(row(&well, "team:team-1"), &[">up<", "took ", ">in "]);
+    assert_contains(&well, &["None since the start.", "https://cxone.test"]);
+    assert_contains(row(&well, "team:team-1"), &[">up<", "took ", ">in "]);
     assert!(!well.contains("user-00"), "no agent is named");
     for agent in world.simulator.floor().agents() {
         assert!(!well.contains(&*agent.name), "no agent is named");
     }
     world.run_for(seconds(300)).await;
-    tells(&page(&world).await, &["4 of 10"]);
+    assert_contains(&page(&world).await, &["4 of 10"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,14 +88,14 @@ async fn a_failure_is_shown_until_it_recovers_and_remembered_after() {
     })));
     world.run_for(seconds(120)).await;
     let failing = page(&world).await;
-    tells(
+    assert_contains(
         &failing,
         &[
             "Something is wrong:</strong> 1 of 2 targets up.",
             "The last job failed: <b class=\"told\">team:team-2</b>.",
         ],
     );
-    tells(
+    assert_contains(
         &failing,
         &[
             "<b class=\"told\">team:team-2</b> <span class=\"soft\">unreachable, ",
@@ -103,15 +103,15 @@ async fn a_failure_is_shown_until_it_recovers_and_remembered_after() {
             "As a rule this passes",
         ],
     );
-    tells(row(&failing, "team:team-2"), &[">failing<", "failed after"]);
+    assert_contains(row(&failing, "team:team-2"), &[">failing<", "failed after"]);
     assert_eq!(failing.matches("<li><p>").count(), 1, "repetitions are folded");
     world.run_for(seconds(300)).await;
-    tells(&page(&world).await, &["Stale: <b class=\"told\">team:team-2</b>."]);
+    assert_contains(&page(&world).await, &["Stale: <b class=\"told\">team:team-2</b>."]);
 
     world.direct.interfere(None);
     world.run_for(seconds(120)).await;
     let again = page(&world).await;
-    tells(
+    assert_contains(
         &again,
         &[
             "It works.</strong> 2 of 2",
@@ -131,7 +131,10 @@ async fn throttling_is_an_error_that_fails_no_job() {
         times: 2,
     });
     world.run_for(seconds(60)).await;
-    tells(&page(&world).await, &["2 of 2 targets up.", ">throttled", "a longer jobs.poll_every"]);
+    assert_contains(
+        &page(&world).await,
+        &["2 of 2 targets up.", ">throttled", "a longer jobs.poll_every"],
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,11 +144,11 @@ async fn no_job_is_counted_that_was_never_submitted() {
         if request.uri().path().contains("token") { Fate::Dropped } else { Fate::Reaches }
     })));
     world.run_for(seconds(300)).await;
-    tells(&page(&world).await, &["0 of 10 report jobs", "There is no access token: "]);
+    assert_contains(&page(&world).await, &["0 of 10 report jobs", "There is no access token: "]);
     assert_eq!(world.value("cxone_report_jobs_total", &[]), Some(0.0));
     world.direct.interfere(None);
     world.run_for(seconds(400)).await;
-    tells(&page(&world).await, &["It works.</strong>", "4 of 10 report jobs"]);
+    assert_contains(&page(&world).await, &["It works.</strong>", "4 of 10 report jobs"]);
     assert!(world.value("cxone_report_jobs_total", &[]) > Some(4.0));
 }
 
@@ -157,7 +160,7 @@ async fn a_token_that_expires_between_two_polls_is_not_a_failure() {
     world.run_for(seconds(150)).await;
     world.run_for(seconds(60)).await;
     let expired = page(&world).await;
-    tells(
+    assert_contains(
         &expired,
         &["It works.</strong>", "<dd>none in use<small>", "the next request fetches a new one"],
     );
@@ -169,7 +172,7 @@ async fn more_targets_than_the_quota_allows_are_shown() {
     let config = "poll: {interval: 10s}\ntargets: [{filter: {type: team, id: team-1}}, {filter: {type: team, id: team-2}}]";
     let mut world = World::new(Plan { simulator: tenant(), config, ..Plan::default() });
     world.run_for(seconds(180)).await;
-    tells(
+    assert_contains(
         &page(&world).await,
         &["The targets ask for 12.0 report jobs a minute, and 9 are allowed", "9 of 10"],
     );
@@ -185,23 +188,32 @@ async fn a_full_disk_and_an_invalid_configuration_are_shown_until_they_are_fixed
         ..Plan::default()
     });
     world.run_for(seconds(60)).await;
-    tells(&page(&world).await, &["<dd>in memory<small>", ">right</span><small>read <time"]);
+    assert_contains(
+        &page(&world).await,
+        &["<dd>in memory<small>", ">right</span><small>read <time"],
+    );
     shelf.set_full(true);
     world.run_for(seconds(60)).await;
-    tells(&page(&world).await, &["The store cannot be written to", "no space left", ">store, "]);
+    assert_contains(
+        &page(&world).await,
+        &["The store cannot be written to", "no space left", ">store, "],
+    );
     shelf.set_full(false);
     world.run_for(seconds(120)).await;
     let before = page(&world).await;
-    tells(&before, &["It works.</strong>", "no space left"]);
+    assert_contains(&before, &["It works.</strong>", "no space left"]);
 
     world.reload(Err("line 3: poll.interval is wrong <i>")).await.unwrap_err();
     let wrong = page(&world).await;
-    tells(&wrong, &["is wrong; the one before goes on", "read again <time"]);
+    assert_contains(&wrong, &["is wrong; the one before goes on", "read again <time"]);
     assert!(!wrong.contains("line 3"), "mistakes are for those who may reload");
     world.reload(Ok(TWO_TEAMS)).await.unwrap();
     world.run_for(seconds(60)).await;
     let right = page(&world).await;
-    tells(&right, &["It works.</strong>", ">right</span><small>read <time", "no space left"]);
+    assert_contains(
+        &right,
+        &["It works.</strong>", ">right</span><small>read <time", "no space left"],
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,8 +223,8 @@ async fn the_page_after_a_restart_shows_what_was_known() {
     world.polling = Box::pin(std::future::pending());
     world.start_again(None);
     let page = page(&world).await;
-    tells(&page, &["It works.</strong> 2 of 2 targets up."]);
-    tells(row(&page, "team:team-1"), &[">up<", "none since the start"]);
+    assert_contains(&page, &["It works.</strong> 2 of 2 targets up."]);
+    assert_contains(row(&page, "team:team-1"), &[">up<", "none since the start"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,7 +237,7 @@ async fn the_platforms_feeds_and_requests_are_shown() {
         World::new(Plan { simulator: tenant(), api: Some(api), config, secret, ..Plan::default() });
     world.run_for(seconds(120)).await;
     let well = page(&world).await;
-    tells(
+    assert_contains(
         &well,
         &[
             "1 of 1 targets up, 2 of 2 live feeds.",
@@ -240,5 +252,8 @@ async fn the_platforms_feeds_and_requests_are_shown() {
     }
     world.direct.interfere(Some(Box::new(|_| Fate::Dropped)));
     world.run_for(seconds(60)).await;
-    tells(&page(&world).await, &["The live feed does not answer: ", "live feed agent_states"]);
+    assert_contains(
+        &page(&world).await,
+        &["The live feed does not answer: ", "live feed agent_states"],
+    );
 }

@@ -81,7 +81,7 @@ fn page(head: &str, rows: u64, row: impl Fn(u64) -> String) -> String {
 #[test]
 fn endless_pages_end_at_their_common_limit() {
     const NEXT: &str = r#""totalRecords":1e999,"_links":{"next":"more"}"#;
-    let endless = Hostile::telling(|head| match head {
+    let endless = Hostile::answering(|head| match head {
         _ if head.contains("/unavailable-codes") => {
             format!(
                 r#"{OK}{{{NEXT},"unavailableCodes":[{}]}}"#,
@@ -110,14 +110,14 @@ fn endless_pages_end_at_their_common_limit() {
             format!(r#"{OK}{{{NEXT},"agentStates":[{}]}}"#, page(head, 999, row))
         }
     };
-    let listed = Hostile::telling(agents);
+    let listed = Hostile::answering(agents);
     assert_eq!(read(&listed).unwrap_err().kind.failure(), Some(Failure::TooLarge));
     assert_eq!(
         listed.requests(),
         2 + 1 + 11,
         "a token, the codes, the call that is not there, and the agents"
     );
-    let now = Hostile::telling(agents);
+    let now = Hostile::answering(agents);
     assert_eq!(
         run(async { platform(&now).agents_now().await }).unwrap_err().kind.failure(),
         Some(Failure::TooLarge)
@@ -129,7 +129,7 @@ fn wrong_totals_and_repeated_pages_end_and_lose_no_row() {
     let row = |place: u64| Dialect::Platform.row(place, "");
     for total in ["0", "-1", "5", "1e999", "\"many\"", "99999999999999999999"] {
         // The links say how many there are: 2,500 rows, a thousand at a time.
-        let lying = Hostile::telling(move |head| {
+        let lying = Hostile::answering(move |head| {
             let rows =
                 page(head, 1000, |place| if place < 2_500 { row(place) } else { String::new() });
             let rows = rows.trim_end_matches(',');
@@ -140,7 +140,7 @@ fn wrong_totals_and_repeated_pages_end_and_lose_no_row() {
         });
         assert_eq!(read(&lying), Ok(2_500), "{total}");
     }
-    let same = Hostile::telling(move |_| {
+    let same = Hostile::answering(move |_| {
         let rows = format!("{},{}", row(1), row(2));
         format!(r#"{OK}{{"totalRecords":9000,"unavailableCodes":[],"agentStateHistory":[{rows}]}}"#)
     });

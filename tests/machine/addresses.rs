@@ -18,7 +18,7 @@ fn a_bare_port_listens_on_ipv4_and_ipv6_even_if_the_system_separates_them() {
     let script = format!("{IPV6_ALONE}\nexec \"$@\"");
     let mut apart = wrapped(&["unshare", "--net", "sh", "-c", &script, "sh"], &exporter);
     let mut exporter = Running::start(&mut apart);
-    exporter.told(" address=");
+    exporter.output_after(" address=");
     for address in ["127.0.0.1", "[::1]"] {
         let mut check = Command::new("nsenter");
         check.arg(format!("--net=/proc/{}/ns/net", exporter.id()));

@@ -37,7 +37,7 @@ fn a_store_removed_while_in_use_is_rewritten_in_full() {
             let second = run(&mut serve(folder.path(), &[]));
             assert!(second.code == Some(1) && second.stderr.contains("used by another process"));
         }
-        exporter.told("the store was removed while in use");
+        exporter.output_after("the store was removed while in use");
         wait_for("the file", || file(folder.path()).exists().then_some(()));
         shows(&address, "cxone_store_up 1");
         let second = run(&mut serve(folder.path(), &[]));
@@ -45,7 +45,7 @@ fn a_store_removed_while_in_use_is_rewritten_in_full() {
         exporter.signal("TERM");
         assert!(exporter.ended().0.success());
         let again = Running::start(&mut serve(folder.path(), &[]));
-        let address = again.told(" address=");
+        let address = again.output_after(" address=");
         assert!(!counted(&address).is_empty(), "what was counted is there before any report");
     }
 }
@@ -58,12 +58,12 @@ fn a_store_replaced_while_in_use_stops_counting_until_the_other_one_is_moved_awa
     fs::write(folder.path().join("other"), "another file").unwrap();
     fs::rename(folder.path().join("other"), file(folder.path())).unwrap();
     shows(&address, "cxone_store_up 0");
-    exporter.told("was replaced while in use");
+    exporter.output_after("was replaced while in use");
     assert_eq!(fs::read_to_string(file(folder.path())).unwrap(), "another file");
     fs::remove_file(file(folder.path())).unwrap();
     shows(&address, "cxone_store_up 1");
     exporter.signal("TERM");
     assert!(exporter.ended().0.success());
     let again = Running::start(&mut serve(folder.path(), &[]));
-    assert!(!counted(&again.told(" address=")).is_empty());
+    assert!(!counted(&again.output_after(" address=")).is_empty());
 }

@@ -20,7 +20,7 @@ fn health_checks_do_not_wait_for_a_report_to_be_counted_on_one_processor() {
     let mut one = wrapped(&["taskset", "-c", "0"], &serve(folder.path(), &["--log.level=debug"]));
     one.env("CXONE_BASE_URL", format!("http://{}", api.local_addr().unwrap()));
     let exporter = Running::start(&mut one);
-    let address = exporter.told(" address=");
+    let address = exporter.output_after(" address=");
     let (sent, is_sent) = mpsc::channel();
     #[allow(clippy::disallowed_methods, reason = "a server of the test's own; it ends with it")]
     drop(thread::spawn(move || {

@@ -13,8 +13,9 @@ fn a_file_size_limit_too_small_for_the_store_is_refused_at_startup() {
     let limited = ["sh", "-c", "ulimit -f 100; exec \"$@\"", "sh"];
     let said = run(&mut wrapped(&limited, &serve(folder.path(), &[])));
     assert_eq!(said.code, Some(1), "{}", said.stderr);
-    let told = said.stderr.contains("cannot be used") && said.stderr.contains("File too large");
-    assert!(told, "{}", said.stderr);
+    let is_reported =
+        said.stderr.contains("cannot be used") && said.stderr.contains("File too large");
+    assert!(is_reported, "{}", said.stderr);
 }
 
 #[test]
@@ -28,7 +29,7 @@ fn too_low_a_limit_of_open_files_is_refused_at_startup_and_a_low_soft_limit_is_r
     }
     let mut exporter =
         Running::start(&mut wrapped(&["prlimit", "--nofile=8:1024"], &serve(folder.path(), &[])));
-    exporter.told(" address=");
+    exporter.output_after(" address=");
     exporter.signal("TERM");
     assert!(exporter.ended().0.success());
 }

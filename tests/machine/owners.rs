@@ -28,7 +28,7 @@ fn a_store_of_another_tenant_or_client_is_refused_by_start_reload_and_erase_unti
     shows(&address, "cxone_up 1");
     exporter.signal("TERM");
     assert!(exporter.ended().0.success());
-    let api = simulator.told("address:       ");
+    let api = simulator.output_after("address:       ");
     let api = api.strip_prefix("http://").unwrap();
     let serve = |config: &str, more: &[&str]| {
         command(&[&["serve", "--web.listen-address=127.0.0.1:0", config, &storage], more].concat())
@@ -42,14 +42,14 @@ fn a_store_of_another_tenant_or_client_is_refused_by_start_reload_and_erase_unti
         let wanted = format!("{}, client {client}", host.rsplit_once(':').unwrap().0);
         let erase = ["erase", "--agent=user-001", &storage, &config];
         for refused in [run(&mut serve(&config, &[])), run(&mut command(&erase))] {
-            let told = refused.stderr.contains(both) && refused.stderr.contains(&wanted);
-            assert!(refused.code == Some(1) && told, "{}", refused.stderr);
+            let is_reported = refused.stderr.contains(both) && refused.stderr.contains(&wanted);
+            assert!(refused.code == Some(1) && is_reported, "{}", refused.stderr);
         }
     }
 
     let config = write_config(folder.path(), api, "simulated-client");
     let mut exporter = Running::start(&mut serve(&config, &[]));
-    let address = exporter.told(" address=");
+    let address = exporter.output_after(" address=");
     write_config(folder.path(), api, "another-client");
     exporter.signal("HUP");
     shows(&address, "cxone_exporter_config_last_reload_successful 0");
@@ -58,7 +58,7 @@ fn a_store_of_another_tenant_or_client_is_refused_by_start_reload_and_erase_unti
     assert!(exporter.ended().0.success());
 
     let mut exporter = Running::start(&mut serve(&config, &["--storage.adopt"]));
-    let address = exporter.told(" address=");
+    let address = exporter.output_after(" address=");
     // The counts are there at once.
     assert!(get(&address, "/metrics", "").text().contains("\ncxone_state_entries_total{"));
     exporter.signal("TERM");
@@ -75,7 +75,7 @@ fn an_empty_store_belongs_to_anybody() {
         let config = write_config(folder.path(), "127.0.0.1:1", client);
         let flags = ["serve", "--web.listen-address=127.0.0.1:0", &config, &storage];
         let mut exporter = Running::start(&mut command(&flags));
-        exporter.told(" address=");
+        exporter.output_after(" address=");
         exporter.signal("TERM");
         assert!(exporter.ended().0.success());
     }

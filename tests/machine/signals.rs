@@ -13,7 +13,7 @@ fn a_hangup_during_startup_reloads_the_configuration_once_ready() {
     let mut exporter = Running::start(&mut serve(folder.path(), &[]));
     exporter.at_its_first_line();
     exporter.signal("HUP");
-    exporter.told("the configuration was read again");
+    exporter.output_after("the configuration was read again");
     exporter.signal("TERM");
     assert_eq!(exporter.ended().0.code(), Some(0));
 }
@@ -46,11 +46,11 @@ fn unhandled_signals_do_not_end_it() {
     let exporter = Running::start(&mut serve(folder.path(), &[]));
     exporter.at_its_first_line();
     exporter.signal("USR1");
-    let address = exporter.told(" address=");
+    let address = exporter.output_after(" address=");
     exporter.signal("USR2");
     exporter.signal("USR1");
     exporter.signal("HUP");
-    exporter.told("the configuration was read again");
+    exporter.output_after("the configuration was read again");
     assert_eq!(get(&address, "/-/healthy", "").status, 200);
 }
 

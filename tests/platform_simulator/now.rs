@@ -37,7 +37,7 @@ fn profiles(world: &World) -> BTreeMap<String, &AgentProfile> {
 }
 
 /// What a family tells by two labels, where it is not 0.
-fn told(world: &World, name: &str, labels: [&str; 2]) -> Counts {
+fn reported(world: &World, name: &str, labels: [&str; 2]) -> Counts {
     let label =
         |of: &BTreeMap<String, String>, name: &str| of.get(name).cloned().unwrap_or_default();
     let all = world.all(name).into_iter();
@@ -75,13 +75,13 @@ fn assert_now(world: &World, seen: &mut Seen) {
     let plain = |text: &str| text.to_owned();
     let by_state =
         count(stays.values().map(|(stay, _)| (plain(stay.state.platform_label()), String::new())));
-    assert_eq!(told(world, "cxone_agents", ["state", ""]), by_state, "cxone_agents");
+    assert_eq!(reported(world, "cxone_agents", ["state", ""]), by_state, "cxone_agents");
     let by_skill =
         count(stays.values().map(|(stay, _)| {
             (plain(stay.skill.unwrap_or("")), plain(stay.state.platform_label()))
         }));
     assert_eq!(
-        told(world, "cxone_skill_agents", ["skill", "state"]),
+        reported(world, "cxone_skill_agents", ["skill", "state"]),
         by_skill,
         "cxone_skill_agents"
     );
@@ -92,7 +92,7 @@ fn assert_now(world: &World, seen: &mut Seen) {
     });
     let over = count(over);
     assert_eq!(
-        told(world, "cxone_agents_over_limit", ["state", ""]),
+        reported(world, "cxone_agents_over_limit", ["state", ""]),
         over,
         "cxone_agents_over_limit"
     );
@@ -127,7 +127,7 @@ fn assert_now(world: &World, seen: &mut Seen) {
             .values()
             .map(|(stay, _)| (stay.agent.team.clone(), plain(stay.state.platform_label())));
         assert_eq!(
-            told(world, "cxone_team_agents", ["team", "state"]),
+            reported(world, "cxone_team_agents", ["team", "state"]),
             count(teams),
             "cxone_team_agents"
         );
@@ -136,7 +136,7 @@ fn assert_now(world: &World, seen: &mut Seen) {
         let reasons = reasons
             .map(|(stay, _)| (plain(stay.state.unavailable_code().unwrap().1), String::new()));
         assert_eq!(
-            told(world, "cxone_unavailable_agents", ["reason", ""]),
+            reported(world, "cxone_unavailable_agents", ["reason", ""]),
             count(reasons),
             "cxone_unavailable_agents"
         );
@@ -160,7 +160,7 @@ async fn watch(world: &mut World, times: u64) -> Seen {
 
 /// Those at work by skill are those who were when the skills were asked for.
 fn assert_skills(world: &World) {
-    let told = told(world, "cxone_skill_activity_agents", ["activity", "skill"]);
+    let reported = reported(world, "cxone_skill_activity_agents", ["activity", "skill"]);
     let answered = world.all("cxone_live_last_success_timestamp_seconds");
     let answered = answered
         .into_iter()
@@ -175,7 +175,7 @@ fn assert_skills(world: &World) {
         count(on_the_phone.map(|stay| ("working".to_owned(), stay.skill.unwrap().to_owned())));
     assert!(!working.is_empty());
     assert_eq!(
-        told.into_iter().filter(|((activity, _), _)| activity == "working").collect::<Counts>(),
+        reported.into_iter().filter(|((activity, _), _)| activity == "working").collect::<Counts>(),
         working
     );
 }

@@ -45,8 +45,8 @@ fn supervisors_are_notified_of_stuck_agents_and_their_recovery_and_of_nothing_wh
 
     let (leaving, staying) = (stuck(&leaves), stuck(&stays));
     for (visit, labels) in [(&leaves, leaving), (&stays, staying)] {
-        let told = heard(&alertmanager, 15, |one| one.is("supervisors", "firing", &labels));
-        compare_with_the_visit(&told, visit);
+        let reported = heard(&alertmanager, 15, |one| one.is("supervisors", "firing", &labels));
+        compare_with_the_visit(&reported, visit);
     }
 
     let over = heard(&alertmanager, 40, |one| one.is("supervisors", "resolved", &leaving));
@@ -130,15 +130,15 @@ fn heard(
         .unwrap_or_else(|others| panic!("{others}"))
 }
 
-fn compare_with_the_visit(told: &Notified, visit: &Visit) {
+fn compare_with_the_visit(reported: &Notified, visit: &Visit) {
     let agent = &visit.agent;
     // Neither instance nor skill: one alert for two replicas and all skills.
     let labels = json!({
         "alertname": "CXoneAgentStuck", "agent": agent.id, "state": "Wrap-up", "job": "cxone", "tenant": "acme",
         "severity": "warning", "audience": "supervisors",
     });
-    assert_eq!(told.alert["labels"], labels);
-    let annotations = &told.alert["annotations"];
+    assert_eq!(reported.alert["labels"], labels);
+    let annotations = &reported.alert["annotations"];
     assert_eq!(
         annotations["summary"],
         format!("Agent {} ({}) is stuck in Wrap-up", agent.id, agent.name)

@@ -105,12 +105,15 @@ async fn a_removed_target_keeps_its_counters_and_loses_its_gauges() {
     world.run_for(minutes(10)).await;
     for (agent, before) in of_team_2.iter().zip(&before) {
         let window = cxone_core::time::Window { from: epoch, to: world.observed()[&agent.id] };
-        let truth = counted::happened(world.simulator.floor(), &agent.id, &[window], true);
-        for (label, told) in counted::counted(&world.last, Some(&agent.id)) {
-            let (most, least) = (truth[&label], before.get(&label).copied().unwrap_or_default());
+        let actual = counted::actual(world.simulator.floor(), &agent.id, &[window], true);
+        for (label, reported) in counted::counted(&world.last, Some(&agent.id)) {
+            let (most, least) = (actual[&label], before.get(&label).copied().unwrap_or_default());
             assert!(
-                least.0 <= told.0 && told.0 <= most.0 && least.1 <= told.1 && told.1 <= most.1,
-                "{} {label:?}: {told:?}",
+                least.0 <= reported.0
+                    && reported.0 <= most.0
+                    && least.1 <= reported.1
+                    && reported.1 <= most.1,
+                "{} {label:?}: {reported:?}",
                 agent.id
             );
         }

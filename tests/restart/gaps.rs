@@ -34,7 +34,7 @@ async fn history_older_than_the_retention_is_a_gap_and_the_rest_is_exact() {
     world.restart(minutes(9 * 60)).await;
     world.run_for(minutes(5)).await;
     let mut lost = Duration::ZERO;
-    for (team, told) in known {
+    for (team, reported) in known {
         let asked = world.asked_since(before, &format!("team:{team}"));
         let from = asked[0].window.from;
         assert!(
@@ -43,10 +43,10 @@ async fn history_older_than_the_retention_is_a_gap_and_the_rest_is_exact() {
             "{:?}",
             asked[0]
         );
-        lost += from.since(told.to);
+        lost += from.since(reported.to);
         world.assert_exact_in(
             team,
-            &[told, Window { from, to: world.watermark(&format!("team:{team}")) }],
+            &[reported, Window { from, to: world.watermark(&format!("team:{team}")) }],
         );
     }
     assert_eq!(world.sum("cxone_report_job_failures_total"), 0.0);
@@ -69,7 +69,7 @@ async fn a_slice_rejected_by_cxone_is_a_gap_and_what_follows_is_exact() {
     world.run_for(minutes(20)).await;
     world.run_until_idle().await;
     let epoch = world.target_time("cxone_target_epoch_timestamp_seconds", "team:team-1").unwrap();
-    let told = Window { from: epoch, to: world.watermark("team:team-1") };
+    let reported = Window { from: epoch, to: world.watermark("team:team-1") };
     let before = world.direct.asked_for().len();
     world.restart(minutes(9 * 60)).await;
     world.run_for(minutes(15)).await;
@@ -85,16 +85,16 @@ async fn a_slice_rejected_by_cxone_is_a_gap_and_what_follows_is_exact() {
     assert!(world.failures("rejected") >= 3.0);
     world.assert_exact_in(
         "team-1",
-        &[told, Window { from: first.window.from, to: world.watermark("team:team-1") }],
+        &[reported, Window { from: first.window.from, to: world.watermark("team:team-1") }],
     );
-    let lost = first.window.from.since(told.to);
+    let lost = first.window.from.since(reported.to);
     assert_eq!(world.value("cxone_history_gap_seconds_total", &[]), Some(lost.as_secs_f64()));
     assert_eq!(world.value("cxone_up", &[]), Some(1.0));
     world.restart(AT_ONCE).await;
     world.run_for(minutes(5)).await;
     world.assert_exact_in(
         "team-1",
-        &[told, Window { from: first.window.from, to: world.watermark("team:team-1") }],
+        &[reported, Window { from: first.window.from, to: world.watermark("team:team-1") }],
     );
 }
 
@@ -117,9 +117,9 @@ async fn a_week_behind() -> (World, Window) {
     world.run_for(minutes(5)).await;
     world.run_until_idle().await;
     let epoch = world.target_time("cxone_target_epoch_timestamp_seconds", "team:team-1").unwrap();
-    let told = Window { from: epoch, to: world.watermark("team:team-1") };
+    let reported = Window { from: epoch, to: world.watermark("team:team-1") };
     world.restart(minutes(A_WEEK)).await;
-    (world, told)
+    (world, reported)
 }
 
 /// From now on every submit that `is_refused` is, by when and for what it is made, answered so.
@@ -141,11 +141,11 @@ fn refuse(
 #[tokio::test(start_paused = true)]
 async fn only_a_rejected_window_skips_history() {
     for status in [400, 403, 404, 405, 409, 410, 413, 415, 451] {
-        let (mut world, told) = a_week_behind().await;
+        let (mut world, reported) = a_week_behind().await;
         let until = world.direct.now().plus(minutes(20));
         refuse(&world, StatusCode::from_u16(status).unwrap(), move |now, _| now < until);
         world.run_for(minutes(19)).await;
-        assert_eq!(world.watermark("team:team-1"), told.to, "{status}");
+        assert_eq!(world.watermark("team:team-1"), reported.to, "{status}");
         assert_eq!(world.failures("rejected"), 0.0, "{status}");
         world.run_for(minutes(20)).await;
         assert_eq!(world.value("cxone_history_gap_seconds_total", &[]), Some(0.0), "{status}");
@@ -156,7 +156,7 @@ async fn only_a_rejected_window_skips_history() {
 
 #[tokio::test(start_paused = true)]
 async fn a_422_that_is_temporary_or_affects_every_window_skips_no_history() {
-    let (mut world, told) = a_week_behind().await;
+    let (mut world, reported) = a_week_behind().await;
     let began = world.direct.now();
     refuse(&world, StatusCode::UNPROCESSABLE_ENTITY, move |now, window| {
         // For four minutes what is old, and then for half an hour everything: the filter, perhaps.
@@ -164,7 +164,7 @@ async fn a_422_that_is_temporary_or_affects_every_window_skips_no_history() {
         passed < minutes(4) && window.to < began || passed > minutes(6) && passed < minutes(36)
     });
     world.run_for(minutes(4)).await;
-    assert_eq!(world.watermark("team:team-1"), told.to);
+    assert_eq!(world.watermark("team:team-1"), reported.to);
     world.run_for(minutes(40)).await;
     assert!(world.failures("rejected") > 10.0);
     assert_eq!(world.value("cxone_history_gap_seconds_total", &[]), Some(0.0));

@@ -123,9 +123,9 @@ fn webhook(notified: Arc<Mutex<Vec<Notified>>>) -> String {
     std::thread::spawn(move || {
         for client in listener.incoming() {
             // Alertmanager repeats what it could not say.
-            let Ok(told) = client.and_then(answer) else { continue };
-            let receiver = told["receiver"].as_str().unwrap_or_default();
-            let alerts = told["alerts"].as_array().into_iter().flatten();
+            let Ok(reported) = client.and_then(answer) else { continue };
+            let receiver = reported["receiver"].as_str().unwrap_or_default();
+            let alerts = reported["alerts"].as_array().into_iter().flatten();
             let new = alerts
                 .map(|alert| Notified { receiver: receiver.to_owned(), alert: alert.clone() });
             notified.lock().unwrap_or_else(PoisonError::into_inner).extend(new);

@@ -67,7 +67,7 @@ pub(crate) fn counted(page: &Page, agent: Option<&str>) -> Sums {
 }
 
 /// What really happened to an agent in these windows together.
-pub(crate) fn happened(floor: &Floor, agent: &str, windows: &[Window], millis_too: bool) -> Sums {
+pub(crate) fn actual(floor: &Floor, agent: &str, windows: &[Window], millis_too: bool) -> Sums {
     let place = floor.agents().position(|profile| profile.id == agent).unwrap();
     let mut sums = Sums::new();
     for window in windows {
@@ -103,7 +103,7 @@ pub(crate) fn counted_once(page: &Page, agent: Option<&str>) -> Once {
 
 /// How long an agent really was in each state in `window`: each millisecond counts once, on however
 /// many skills.
-pub(crate) fn happened_once(floor: &Floor, agent: &str, window: Window) -> Once {
+pub(crate) fn actual_once(floor: &Floor, agent: &str, window: Window) -> Once {
     let place = floor.agents().position(|profile| profile.id == agent).unwrap();
     let mut visits = floor.visits(place, window);
     visits.sort_by_key(|visit| visit.start);

@@ -129,11 +129,11 @@ impl Direct {
         };
         // Two pieces, parted where it is least convenient.
         let (first, second) = (sent.slice(..sent.len() / 2), sent.slice(sent.len() / 2..));
-        let pieces = [Ok(first), Ok(second)].into_iter().chain(cut);
+        let chunks = [Ok(first), Ok(second)].into_iter().chain(cut);
         Ok(Response {
             status: head.status,
             headers: head.headers,
-            body: stream::iter(pieces).boxed(),
+            body: stream::iter(chunks).boxed(),
         })
     }
 }

@@ -62,7 +62,7 @@ impl Running {
     }
 
     /// The rest of the first line of either output that has `before` in it, up to a space.
-    pub(crate) fn told(&self, before: &str) -> String {
+    pub(crate) fn output_after(&self, before: &str) -> String {
         let found = wait_for(before, || {
             let text = self.stdout() + &self.stderr();
             let line = text.lines().find_map(|line| line.split_once(before))?.1.to_owned();

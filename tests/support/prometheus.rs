@@ -219,11 +219,11 @@ fn relay_that_asks_for_text(exporter: String) -> String {
 fn relay(mut client: TcpStream, exporter: &str) -> io::Result<()> {
     client.set_read_timeout(Some(Duration::from_secs(2)))?;
     let mut head = Vec::new();
-    let mut piece = [0; 1024];
+    let mut chunk = [0; 1024];
     while !head.ends_with(b"\r\n\r\n") {
-        match client.read(&mut piece)? {
+        match client.read(&mut chunk)? {
             0 => return Ok(()),
-            read => head.extend_from_slice(&piece[..read]),
+            read => head.extend_from_slice(&chunk[..read]),
         }
     }
     let mut upstream = TcpStream::connect(exporter)?;

@@ -85,13 +85,18 @@ impl World {
                 to: observed.map_or(window.to, |observed| window.to.min(observed)),
                 ..*window
             });
-            let truth = crate::counted::happened(
+            let actual = crate::counted::actual(
                 self.simulator.floor(),
                 &agent.id,
                 &windows.collect::<Vec<_>>(),
                 true,
             );
-            assert_eq!(crate::counted::counted(&self.last, Some(&agent.id)), truth, "{}", agent.id);
+            assert_eq!(
+                crate::counted::counted(&self.last, Some(&agent.id)),
+                actual,
+                "{}",
+                agent.id
+            );
         }
     }
 
@@ -102,13 +107,13 @@ impl World {
                 self.simulator.floor().agents().find(|profile| profile.id == agent).unwrap();
             let window = Window { from: self.epoch(profile), to: observed };
             let counted = crate::counted::counted(&self.last, Some(&agent));
-            for (label, truth) in
-                crate::counted::happened(self.simulator.floor(), &agent, &[window], true)
+            for (label, actual) in
+                crate::counted::actual(self.simulator.floor(), &agent, &[window], true)
             {
-                let told = counted.get(&label).copied().unwrap_or_default();
+                let reported = counted.get(&label).copied().unwrap_or_default();
                 assert!(
-                    told.0 == truth.0 && told.1 >= truth.1,
-                    "{agent} {label:?}: {told:?} instead of {truth:?}"
+                    reported.0 == actual.0 && reported.1 >= actual.1,
+                    "{agent} {label:?}: {reported:?} instead of {actual:?}"
                 );
             }
         }

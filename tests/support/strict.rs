@@ -132,11 +132,11 @@ fn belongs(
         return Err("le is not canonical".to_owned());
     }
     let bound: f64 = le.parse().map_err(|_| "le is no number")?;
-    if let Some((told, last_bound, last_count)) = &family.bucket {
-        if *told == rest && (bound <= *last_bound || number < *last_count) {
+    if let Some((labels, last_bound, last_count)) = &family.bucket {
+        if *labels == rest && (bound <= *last_bound || number < *last_count) {
             return Err("buckets do not grow".to_owned());
         }
-        if *told != rest && last_bound.is_finite() {
+        if *labels != rest && last_bound.is_finite() {
             return Err("histogram without +Inf".to_owned());
         }
     }

@@ -232,10 +232,10 @@ impl Tenant {
         let visits = agents
             .flat_map(|profile| &self.visits[usize::try_from(profile.index).unwrap()])
             .filter(|visit| visit.touches(window));
-        let told = visits.filter(|visit| {
+        let reported = visits.filter(|visit| {
             visit.start <= now && (self.habits.overlapping || visit.start >= window.from)
         });
-        told.enumerate().map(|(index, visit)| self.row(index, visit, now)).collect()
+        reported.enumerate().map(|(index, visit)| self.row(index, visit, now)).collect()
     }
 
     fn row(&self, index: usize, visit: &Visit, now: Timestamp) -> Value {

@@ -294,7 +294,7 @@ impl World {
         for agent in floor.agents().filter(|agent| observed.contains_key(&agent.id)) {
             counted::add(&mut over_all, &self.assert_exact_for(agent, millis_too));
             let window = Window { from: self.epoch(agent), to: observed[&agent.id] };
-            counted::add_once(&mut once, &counted::happened_once(floor, &agent.id, window));
+            counted::add_once(&mut once, &counted::actual_once(floor, &agent.id, window));
         }
         assert_eq!(counted::counted(&self.last, None), over_all, "over all agents");
         if millis_too {
@@ -306,15 +306,15 @@ impl World {
     /// Compares the counters of one agent with what really happened, and returns that.
     pub(crate) fn assert_exact_for(&self, agent: &AgentProfile, millis_too: bool) -> Sums {
         let window = Window { from: self.epoch(agent), to: self.observed()[&agent.id] };
-        let truth = counted::happened(self.simulator.floor(), &agent.id, &[window], millis_too);
+        let actual = counted::actual(self.simulator.floor(), &agent.id, &[window], millis_too);
         assert_eq!(
             counted::counted(&self.last, Some(&agent.id)),
-            truth,
+            actual,
             "{} in {window}",
             agent.id
         );
         if millis_too {
-            let once = counted::happened_once(self.simulator.floor(), &agent.id, window);
+            let once = counted::actual_once(self.simulator.floor(), &agent.id, window);
             assert_eq!(
                 counted::counted_once(&self.last, Some(&agent.id)),
                 once,
@@ -322,7 +322,7 @@ impl World {
                 agent.id
             );
         }
-        truth
+        actual
     }
 
     /// No agent's counter is above what really happened up to now: late rows may be missing,
@@ -331,18 +331,18 @@ impl World {
         for (agent, observed) in self.observed() {
             let profile =
                 self.simulator.floor().agents().find(|profile| profile.id == agent).unwrap();
-            let truth = self
+            let actual = self
                 .simulator
                 .floor()
                 .actual_totals(Window { from: self.epoch(profile), to: observed });
-            for ((state, skill), told) in counted::counted(&self.last, Some(&agent)) {
-                let truth = truth.iter().find(|t| {
+            for ((state, skill), reported) in counted::counted(&self.last, Some(&agent)) {
+                let actual = actual.iter().find(|t| {
                     t.agent == agent && t.state == state && t.skill.unwrap_or("") == skill
                 });
-                let most = truth.map_or((0, 0), |truth| (truth.entries, truth.millis));
+                let most = actual.map_or((0, 0), |actual| (actual.entries, actual.millis));
                 assert!(
-                    told.0 <= most.0 && (told.1 <= most.1 || !millis_too),
-                    "{agent} {state} {skill}: {told:?} but at most {most:?}"
+                    reported.0 <= most.0 && (reported.1 <= most.1 || !millis_too),
+                    "{agent} {state} {skill}: {reported:?} but at most {most:?}"
                 );
             }
         }
@@ -364,7 +364,7 @@ impl World {
                 .collect();
             let Some(first) = visits.first() else { continue };
             let cut = self.simulator.options().rows == ReportRows::CutIntervals;
-            let first_told = if cut {
+            let first_reported = if cut {
                 self.epoch(&first.agent).minus(self.config.poll.lookback)
             } else {
                 Timestamp::MIN
@@ -376,18 +376,18 @@ impl World {
                     visit.state.name().to_owned(),
                     visit.skill.unwrap_or("").to_owned(),
                 );
-                starts.insert(label, visit.start.max(first_told));
+                starts.insert(label, visit.start.max(first_reported));
             }
         }
-        let mut told: BTreeMap<String, u64> = self
+        let mut reported: BTreeMap<String, u64> = self
             .all("cxone_agents")
             .into_iter()
             .map(|(labels, value)| (labels["state"].clone(), value.parse().unwrap()))
             .collect();
-        told.retain(|_, agents| *agents > 0);
-        assert_eq!(told, by_state, "cxone_agents");
-        let told_starts = self.all("cxone_agent_state_start_timestamp_seconds");
-        let told_starts: BTreeMap<_, _> = told_starts
+        reported.retain(|_, agents| *agents > 0);
+        assert_eq!(reported, by_state, "cxone_agents");
+        let reported_starts = self.all("cxone_agent_state_start_timestamp_seconds");
+        let reported_starts: BTreeMap<_, _> = reported_starts
             .into_iter()
             .map(|(labels, value)| {
                 (
@@ -396,7 +396,7 @@ impl World {
                 )
             })
             .collect();
-        assert_eq!(told_starts, starts, "cxone_agent_state_start_timestamp_seconds");
+        assert_eq!(reported_starts, starts, "cxone_agent_state_start_timestamp_seconds");
     }
 
     /// No rolling minute held more submits than the quota leaves to `serve`, refused ones included.

@@ -84,7 +84,7 @@ fn sockets_from_systemd_are_listened_on_instead_of_addresses() {
         .env("CXONE_CLIENT_ID", "x")
         .env("CXONE_CLIENT_SECRET", "x");
     let mut exporter = Running::start(&mut activate);
-    let address = format!("127.0.0.1:{}", exporter.told("handed "));
+    let address = format!("127.0.0.1:{}", exporter.output_after("handed "));
     let found = super::wait_for("both sockets", || {
         Some(addresses(&exporter)).filter(|found| found.len() == 2)
     });
