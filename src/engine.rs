@@ -32,11 +32,11 @@ use crate::cxone::{ApiEndpoint, ApiError, CxoneClient, HistoryRequest, Paging, P
 use crate::tasks::Offloaded;
 use crate::telemetry::Telemetry;
 use cxone_core::counts::{Ledger, Record, RecordKey, ReportOrigin, SnapshotOptions, TargetId};
-use cxone_core::live::Ask;
+use cxone_core::live::FeedRequest;
 use cxone_core::page::snapshot::Fingerprint;
 use cxone_core::page::status::{RecentErrors, StoreStatus};
-use cxone_core::plan::fetch::{Failure, JobId, Outcome, Reply, Trouble};
-use cxone_core::plan::planner::{AHEAD, Action, Ended, Planner};
+use cxone_core::plan::fetch::{FailureReason, JobError, JobId, JobOutcome, JobReply};
+use cxone_core::plan::planner::{EndedJob, MAX_AHEAD, Planner, PlannerAction};
 use cxone_core::privacy::Privacy;
 use cxone_core::report::{Report, ReportFilter, RowOddities};
 use cxone_core::store::Store;
@@ -142,7 +142,7 @@ struct TargetState {
     /// progress.
     paging: Option<Box<Paging<Report>>>,
     /// How its newest finished job ended; changes are logged, repetitions are not.
-    last_outcome: Option<Result<(), Failure>>,
+    last_outcome: Option<Result<(), FailureReason>>,
     /// Up to where its history is known or counted as a gap, after a slice that CXone rejected.
     /// Short of the watermark, since the next window reaches back behind that.
     skipped_to: Option<Timestamp>,
@@ -154,7 +154,7 @@ struct TargetState {
 }
 
 impl TargetState {
-    fn new(target: PolledTarget, last_outcome: Option<Result<(), Failure>>) -> Self {
+    fn new(target: PolledTarget, last_outcome: Option<Result<(), FailureReason>>) -> Self {
         Self {
             target,
             watermark: None,
@@ -176,7 +176,7 @@ enum Completion {
     Submitted(TargetId, Now, Result<JobId, ApiError>),
     Polled(TargetId, Result<Poll<Report>, ApiError>),
     Paged(TargetId, Box<Paging<Report>>, Result<Progress, ApiError>),
-    Live(Ask, Result<LivePage, ApiError>),
+    Live(FeedRequest, Result<LivePage, ApiError>),
 }
 
 /// Whether there is a token, and with it a first `Date` of CXone's clock: no window is planned by a
@@ -239,8 +239,8 @@ impl Engine {
         }
         // An earlier process stored when a target last succeeded, and no failure.
         let target = |(index, target)| {
-            let standing = parts.planner.standing(TargetId::new(index), now.instant);
-            TargetState::new(target, standing.last_success.map(|_| Ok(())))
+            let status = parts.planner.status(TargetId::new(index), now.instant);
+            TargetState::new(target, status.last_success.map(|_| Ok(())))
         };
         let targets = parts.targets.into_iter().enumerate().map(target).collect();
         let Handover { store, past } = parts.handover;
@@ -340,12 +340,12 @@ impl Engine {
             self.planner.next(now.instant, cxone_utc, |id| targets[id.index()].watermark)
         } {
             match action {
-                Action::Submit(id, window) => self.submit(now, id, window),
-                Action::Poll(id, job) => {
+                PlannerAction::Submit(id, window) => self.submit(now, id, window),
+                PlannerAction::Poll(id, job) => {
                     let client = self.client.of_reports();
                     self.request(async move { Completion::Polled(id, client.poll(&job).await) });
                 }
-                Action::Page(id, window) => self.page(now, id, window),
+                PlannerAction::Page(id, window) => self.page(now, id, window),
             }
         }
         self.check_clock();
@@ -366,7 +366,7 @@ impl Engine {
     /// it. So a token is renewed for its `Date` alone. The other dialect's live feeds bring answers
     /// all the time.
     fn check_clock(&mut self) {
-        let is_doubted = self.planner.doubted_clock();
+        let is_doubted = self.planner.take_clock_doubt();
         if let CxoneClient::Reports(client) = &self.client
             && is_doubted
             && !self.is_checking_clock
@@ -450,19 +450,20 @@ impl Engine {
                 if result.as_ref().is_err_and(|error| error.endpoint == ApiEndpoint::Token) {
                     self.forget_submit(planned);
                 }
-                self.reply(now, id, result.map_or_else(Reply::from, Reply::Submitted));
+                self.reply(now, id, result.map_or_else(JobReply::from, JobReply::Submitted));
                 if is_accepted {
                     self.context.telemetry.job_submitted();
                     self.save_job(now, id);
                 }
             }
             Completion::Polled(id, result) => match result {
-                Ok(Poll::Pending | Poll::Running) => self.reply(now, id, Reply::Unfinished),
+                Ok(Poll::Pending | Poll::Running) => self.reply(now, id, JobReply::Unfinished),
                 Ok(Poll::Completed(report)) => self.read(now, id, report),
                 Ok(Poll::Failed(message)) => {
                     let message = format!("CXone could not make the report: {message}");
-                    let trouble = Trouble { failure: Failure::Failed, retry_after: None, message };
-                    self.reply(now, id, Reply::Trouble(trouble));
+                    let trouble =
+                        JobError { reason: FailureReason::Failed, retry_after: None, message };
+                    self.reply(now, id, JobReply::Failed(trouble));
                 }
                 Err(error) => self.reply(now, id, error.into()),
             },
@@ -472,23 +473,23 @@ impl Engine {
         self.update_gauges(now);
     }
 
-    fn reply(&mut self, now: Now, id: TargetId, reply: Reply) {
+    fn reply(&mut self, now: Now, id: TargetId, reply: JobReply) {
         let state = &mut self.targets[id.index()];
         let name = &state.target.name;
         let mut error = match &reply {
-            Reply::Throttled { message, retry_after } => {
+            JobReply::Throttled { message, retry_after } => {
                 let retry_after = retry_after.map(|wait| wait.as_secs_f64());
                 tracing::warn!(target = %name, retry_after, error = message, "request throttled");
                 Some((None, message.clone()))
             }
-            Reply::Trouble(trouble) => Some((Some(trouble.failure), trouble.message.clone())),
-            Reply::Submitted(_) | Reply::Unfinished | Reply::Completed => None,
+            JobReply::Failed(trouble) => Some((Some(trouble.reason), trouble.message.clone())),
+            JobReply::Submitted(_) | JobReply::Unfinished | JobReply::Completed => None,
         };
         let had_job = self.planner.job(id).is_some();
         let ended = self.planner.reply(now, id, reply);
-        if let Some(Ended { outcome: Outcome::Failed(trouble), .. }) = &ended {
+        if let Some(EndedJob { outcome: JobOutcome::Failed(trouble), .. }) = &ended {
             // A job may time out with an answer that is no error by itself.
-            error = Some((Some(trouble.failure), trouble.message.clone()));
+            error = Some((Some(trouble.reason), trouble.message.clone()));
         }
         if let Some((failure, message)) = error {
             Arc::make_mut(&mut self.errors).note(now.utc, name, failure, &message);
@@ -499,8 +500,8 @@ impl Engine {
             self.deferred_records
                 .push(Record::delete(&RecordKey::Job(state.target.store_key.clone())));
         }
-        if let Outcome::Failed(trouble) = &ended.outcome {
-            self.context.telemetry.job_failed(trouble.failure);
+        if let JobOutcome::Failed(trouble) = &ended.outcome {
+            self.context.telemetry.job_failed(trouble.reason);
             state.log_failure(trouble);
             if let Some(longest) = ended.halved {
                 let (window, seconds) = (ended.origin.window, longest.as_secs());
@@ -519,7 +520,7 @@ impl Engine {
         let Some(origin) = self.planner.origin(id) else { return };
         let clock = self.context.server_clock.read();
         let cxone_utc = clock.now(now).unwrap_or(now.utc);
-        if clock.is_settled() && origin.window.to.since(cxone_utc) > AHEAD {
+        if clock.is_settled() && origin.window.to.since(cxone_utc) > MAX_AHEAD {
             self.planner.disregard(id);
         }
         if self.planner.probes(id) {
@@ -537,7 +538,7 @@ impl Engine {
         oddities: &RowOddities,
     ) {
         let id = origin.target;
-        let Some(ended) = self.planner.reply(read_at, id, Reply::Completed) else { return };
+        let Some(ended) = self.planner.reply(read_at, id, JobReply::Completed) else { return };
         self.context.telemetry.job_completed(ended.age);
         self.context.telemetry.history_gap(ended.gap);
         let state = &mut self.targets[id.index()];
@@ -567,7 +568,7 @@ impl Engine {
 
     /// A report was read whose rows are not counted.
     fn disregarded(&mut self, now: Now, id: TargetId, window: Window) {
-        let Some(ended) = self.planner.reply(now, id, Reply::Completed) else { return };
+        let Some(ended) = self.planner.reply(now, id, JobReply::Completed) else { return };
         let state = &mut self.targets[id.index()];
         state.paging = None;
         self.deferred_records.push(Record::delete(&RecordKey::Job(state.target.store_key.clone())));
@@ -583,11 +584,11 @@ impl Engine {
 }
 
 impl TargetState {
-    fn log_failure(&mut self, Trouble { failure, message, .. }: &Trouble) {
+    fn log_failure(&mut self, JobError { reason: failure, message, .. }: &JobError) {
         let (target, reason) = (&self.target.name, failure.as_str());
         let is_repeated = self.last_outcome.replace(Err(*failure)) == Some(Err(*failure));
         // The store logs its own failures.
-        if is_repeated || *failure == Failure::Store {
+        if is_repeated || *failure == FailureReason::Store {
             tracing::debug!(%target, reason, error = message, "report job failed");
         } else if failure.is_of_credentials() {
             // It fails until somebody corrects the credentials.

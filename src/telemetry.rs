@@ -24,7 +24,7 @@ use crate::build_info;
 use crate::cxone::{ApiEndpoint, ClientEvent};
 use crate::exposition::{EncodedMetrics, ExporterMetrics, families};
 use cxone_core::counts::RowCounts;
-use cxone_core::plan::fetch::Failure;
+use cxone_core::plan::fetch::FailureReason;
 use cxone_core::plan::server_clock::DateNoted;
 use cxone_core::report::{LenientForm, RowOddities, RowRejection};
 use cxone_core::time::Timestamp;
@@ -141,7 +141,7 @@ impl Telemetry {
     }
 
     /// A job came to nothing.
-    pub fn job_failed(&self, reason: Failure) {
+    pub fn job_failed(&self, reason: FailureReason) {
         let counts = self.counts.change();
         counts.up.set(0);
         counts.job_failures.of(vec![("reason", reason.as_str().to_owned())]).inc();

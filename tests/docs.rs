@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cxone_core::live::Feed;
-use cxone_core::plan::fetch::Failure;
+use cxone_core::plan::fetch::FailureReason;
 use cxone_core::plan::server_clock::DateFault;
 use cxone_core::report::RowRejection;
 use cxone_exporter::cli::parse_args;
@@ -521,8 +521,8 @@ fn the_example_of_a_metric_uses_it() {
 #[test]
 fn the_documented_reasons_are_the_real_ones() {
     let documented: BTreeSet<&str> = rows(METRICS, "| reason |").iter().map(|row| row[0]).collect();
-    let real = Failure::ALL
-        .map(Failure::as_str)
+    let real = FailureReason::ALL
+        .map(FailureReason::as_str)
         .into_iter()
         .chain(RowRejection::ALL.map(RowRejection::as_str))
         .chain(DateFault::ALL.map(DateFault::as_str));

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use cap::Cap;
-use cxone_core::plan::fetch::{Failure, JobId};
+use cxone_core::plan::fetch::{FailureReason, JobId};
 use cxone_core::report::{Report, ReportFilter};
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::base_url::BaseUrl;
@@ -290,7 +290,7 @@ fn assert_well_described(error: &ApiError) {
 
 /// Asks a server whose rows are `rest`, and returns the reason under which its failure is counted.
 #[track_caller]
-fn failure(dialect: Dialect, token: Answer, rest: Answer) -> Option<Failure> {
+fn failure(dialect: Dialect, token: Answer, rest: Answer) -> Option<FailureReason> {
     let error = ask(dialect, &Hostile::new(token, rest)).expect_err("it is no report");
     assert_well_described(&error);
     error.kind.failure()
@@ -303,15 +303,19 @@ fn endless_bodies_are_cut_off_at_the_limits() {
         let spaces = endless(OK, begin, |_| " ".repeat(64 << 10));
         assert_eq!(
             failure(dialect, token(), spaces),
-            Some(Failure::TooLarge),
+            Some(FailureReason::TooLarge),
             "{dialect:?}: bytes"
         );
         let rows = endless(OK, begin, |_| "7,".repeat(1000));
-        assert_eq!(failure(dialect, token(), rows), Some(Failure::TooLarge), "{dialect:?}: rows");
+        assert_eq!(
+            failure(dialect, token(), rows),
+            Some(FailureReason::TooLarge),
+            "{dialect:?}: rows"
+        );
         let member = endless(OK, "{\"x\":\"", |_| "x".repeat(64 << 10));
         assert_eq!(
             failure(dialect, token(), member),
-            Some(Failure::TooLarge),
+            Some(FailureReason::TooLarge),
             "{dialect:?}: one member"
         );
         let refusal = endless("HTTP/1.1 422 No\r\nConnection: close\r\n\r\n", TOKEN, |_| {
@@ -319,7 +323,7 @@ fn endless_bodies_are_cut_off_at_the_limits() {
         });
         assert_eq!(
             failure(dialect, token(), refusal),
-            Some(Failure::Rejected),
+            Some(FailureReason::Rejected),
             "{dialect:?}: a refusal"
         );
         let head = endless("HTTP/1.1 200 OK\r\n", "", |place| {
@@ -327,7 +331,7 @@ fn endless_bodies_are_cut_off_at_the_limits() {
         });
         assert_eq!(
             failure(dialect, token(), head),
-            Some(Failure::Unreachable),
+            Some(FailureReason::Unreachable),
             "{dialect:?}: headers"
         );
         let interim = endless("", "", |_| {
@@ -337,7 +341,7 @@ fn endless_bodies_are_cut_off_at_the_limits() {
         });
         assert_eq!(
             failure(dialect, token(), interim),
-            Some(Failure::Unreachable),
+            Some(FailureReason::Unreachable),
             "{dialect:?}: answers before the answer"
         );
     }
@@ -349,29 +353,29 @@ fn bombs_are_defused_at_the_limits() {
         let begin = dialect.around().0;
         assert_eq!(
             failure(dialect, token(), bomb(PACKED, begin, " ")),
-            Some(Failure::TooLarge),
+            Some(FailureReason::TooLarge),
             "{dialect:?}: spaces"
         );
         assert_eq!(
             failure(dialect, token(), bomb(PACKED, begin, "\0")),
-            Some(Failure::TooLarge),
+            Some(FailureReason::TooLarge),
             "{dialect:?}: zeros"
         );
         assert_eq!(
             failure(dialect, token(), bomb(PACKED, begin, "[")),
-            Some(Failure::TooLarge),
+            Some(FailureReason::TooLarge),
             "{dialect:?}: depth"
         );
         let refusal = "HTTP/1.1 422 No\r\nConnection: close\r\nContent-Encoding: gzip\r\n\r\n";
         assert_eq!(
             failure(dialect, token(), bomb(refusal, "no", "\0")),
-            Some(Failure::Rejected),
+            Some(FailureReason::Rejected),
             "{dialect:?}: a refusal"
         );
         let granted = bomb(PACKED, r#"{"access_token":""#, "x");
         assert_eq!(
             failure(dialect, granted, token()),
-            Some(Failure::TooLarge),
+            Some(FailureReason::TooLarge),
             "{dialect:?}: a token"
         );
     }
@@ -384,7 +388,7 @@ fn countless_names_use_no_more_memory_than_the_limits_allow() {
         let (begin, end) = dialect.around();
         let filler = filler.clone();
         let many = endless(OK, begin, move |place| format!("{},", dialect.row(place, &filler)));
-        assert_eq!(failure(dialect, token(), many), Some(Failure::TooLarge), "{dialect:?}");
+        assert_eq!(failure(dialect, token(), many), Some(FailureReason::TooLarge), "{dialect:?}");
         let rows: Vec<String> = (0..LIMITS.max_rows).map(|place| dialect.row(place, "")).collect();
         let just = Hostile::new(token(), text(format!("{OK}{begin}{}{end}", rows.join(","))));
         assert_eq!(ask(dialect, &just), Ok((10_000, 0)), "{dialect:?}");
@@ -444,7 +448,7 @@ fn redirects_are_not_followed_wherever_they_lead() {
                 let server = Hostile::new(token(), redirect());
                 assert_eq!(
                     ask(dialect, &server).unwrap_err().kind.failure(),
-                    Some(Failure::Redirected),
+                    Some(FailureReason::Redirected),
                     "{dialect:?} {code} {to}"
                 );
                 assert_eq!(
@@ -455,7 +459,7 @@ fn redirects_are_not_followed_wherever_they_lead() {
                 let server = Hostile::new(redirect(), token());
                 assert_eq!(
                     ask(dialect, &server).unwrap_err().kind.failure(),
-                    Some(Failure::Redirected),
+                    Some(FailureReason::Redirected),
                     "{dialect:?} {code} {to}"
                 );
                 assert_eq!(server.requests(), 1);
@@ -506,6 +510,6 @@ fn urls_in_answers_never_receive_the_token() {
         );
         PlatformClient::new(transport, Clock::system(), options, Arc::new(|_| {})).sign_in().await
     });
-    assert_eq!(discovered.unwrap_err().kind.failure(), Some(Failure::Malformed));
+    assert_eq!(discovered.unwrap_err().kind.failure(), Some(FailureReason::Malformed));
     assert_eq!(elsewhere.requests(), 0, "nobody came");
 }

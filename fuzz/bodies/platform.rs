@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use cxone_core::live::Ask;
+use cxone_core::live::FeedRequest;
 use cxone_core::report::ReportFilter;
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
@@ -69,11 +69,11 @@ fn ask(call: Call, body: &[u8], chunk: usize) -> Result<String, ApiError> {
             Call::History => history(&client, "user").await,
             Call::AgentsHistory => history(&client, "all").await,
             Call::States => client
-                .live(&Ask::States { since: None, skip: 0 })
+                .live(&FeedRequest::States { since: None, skip: 0 })
                 .await
                 .map(|page| format!("{page:?}")),
             Call::Skills => {
-                client.live(&Ask::Skills { skip: 0 }).await.map(|page| format!("{page:?}"))
+                client.live(&FeedRequest::Skills { skip: 0 }).await.map(|page| format!("{page:?}"))
             }
             Call::Codes => client.codes().await.map(|codes| format!("{codes:?}")),
         }

@@ -12,7 +12,7 @@ use cxone_core::counts::{self, LabelLimits, SnapshotOptions};
 use cxone_core::live::{Live, LivePlan, LiveRules};
 use cxone_core::names::escape_other;
 use cxone_core::plan::backoff::Random;
-use cxone_core::plan::planner::{self, Asking};
+use cxone_core::plan::planner::{PlannerRules, RetrievalMode};
 use cxone_core::plan::window::WindowRules;
 use cxone_core::privacy::Privacy;
 use cxone_core::time::Monotonic;
@@ -50,9 +50,9 @@ pub(super) fn quota_status(
     QuotaStatus { of, limit, reserved, demand_ratio }
 }
 
-pub(super) fn planner_rules(config: &Config) -> planner::Rules {
+pub(super) fn planner_rules(config: &Config) -> PlannerRules {
     let QuotaFacts { limit, reserved, .. } = quota_facts(config);
-    planner::Rules {
+    PlannerRules {
         interval: config.poll.interval,
         windows: WindowRules {
             lookback: config.poll.lookback,
@@ -63,8 +63,8 @@ pub(super) fn planner_rules(config: &Config) -> planner::Rules {
         timing: timing(config),
         jobs_per_minute: NonZeroU32::new(limit.saturating_sub(reserved)).unwrap_or(NonZeroU32::MIN),
         asking: match config.api.dialect {
-            Dialect::Reports(_) => Asking::Jobs,
-            Dialect::Platform(_) => Asking::Pages,
+            Dialect::Reports(_) => RetrievalMode::Jobs,
+            Dialect::Platform(_) => RetrievalMode::Pages,
         },
         max_staleness: config.metrics.max_staleness,
     }

@@ -14,7 +14,7 @@ use crate::config::{Api, Config, ConfigErrors, Dialect, Seen, TargetsNeeded, sho
 use crate::cxone::{CxoneClient, ErrorKind, HistoryRequest, Proxies, ProxyRoute, RowList};
 use cxone_core::counts::RowKind;
 use cxone_core::hidden::visible;
-use cxone_core::plan::fetch::Failure;
+use cxone_core::plan::fetch::FailureReason;
 use cxone_core::report::{RawRow, RowRejection};
 use cxone_core::time::Window;
 
@@ -204,7 +204,7 @@ async fn report(
                     target.name,
                     list.oddities.why_unusable(accepted)
                 ));
-                for line in Failure::RowsRejected.advice() {
+                for line in FailureReason::RowsRejected.advice() {
                     say(&format!("        {line}"));
                 }
                 return Err(CommandError::Told);
@@ -225,7 +225,7 @@ async fn report(
         }
         Err(trouble) => {
             say(&format!("FAILED  report of {}: {}", target.name, trouble.message));
-            for line in trouble.failure.advice() {
+            for line in trouble.reason.advice() {
                 say(&format!("        {line}"));
             }
             Err(CommandError::Told)

@@ -6,7 +6,7 @@ use super::CommandError;
 use super::check::say;
 use crate::cxone::platform::LivePage;
 use crate::cxone::{ApiError, PlatformClient, RowList};
-use cxone_core::live::{Ask, LiveRow};
+use cxone_core::live::{FeedRequest, LiveRow};
 use cxone_core::time::{Timestamp, Window};
 
 /// Where everybody is now, by agent.
@@ -41,7 +41,7 @@ pub(super) async fn look_around(client: &PlatformClient) -> Result<Live, Command
     if agents.is_empty() {
         return Err(CommandError::Told);
     }
-    match client.live(&Ask::Skills { skip: 0 }).await {
+    match client.live(&FeedRequest::Skills { skip: 0 }).await {
         Ok(LivePage::Skills(page)) => {
             say(&format!("ok      skills: CXone tells what goes on in {}", page.rows.len()))
         }

@@ -8,7 +8,9 @@ use crate::clock::Clock;
 use crate::config::{Config, Dialect};
 use crate::cxone::platform;
 use crate::cxone::{CxoneClient, HistoryRequest, Paging, Poll, RowSink};
-use cxone_core::plan::fetch::{Failure, Fetch, Outcome, Reply, Step, Trouble, throttle_backoff};
+use cxone_core::plan::fetch::{
+    FailureReason, Fetch, JobError, JobOutcome, JobReply, JobStep, throttle_backoff,
+};
 
 /// How often a job that CXone answers with 429 is submitted again.
 const MAX_SUBMITS: u32 = 5;
@@ -35,7 +37,7 @@ pub(super) async fn fetch<R: RowSink>(
     clock: &Clock,
     request: &HistoryRequest,
     mut tell: impl FnMut(Progress<'_>),
-) -> Result<R, Trouble> {
+) -> Result<R, JobError> {
     let mut random = random();
     let mut throttles = throttle_backoff();
     let mut fetch = match client {
@@ -48,7 +50,7 @@ pub(super) async fn fetch<R: RowSink>(
         let now = clock.now().instant;
         let mut rows = None;
         let reply = match fetch.step(now) {
-            Step::Submit => {
+            JobStep::Submit => {
                 tell(Progress::Submitting);
                 submits += 1;
                 fetch.sent(now);
@@ -56,20 +58,20 @@ pub(super) async fn fetch<R: RowSink>(
                 if let Ok(job) = &submitted {
                     tell(Progress::Submitted(job.as_str()));
                 }
-                submitted.map_or_else(Reply::from, Reply::Submitted)
+                submitted.map_or_else(JobReply::from, JobReply::Submitted)
             }
-            Step::Poll(job) => {
+            JobStep::Poll(job) => {
                 fetch.sent(now);
                 match client.of_reports().poll::<R>(&job).await {
-                    Ok(Poll::Pending | Poll::Running) => Reply::Unfinished,
+                    Ok(Poll::Pending | Poll::Running) => JobReply::Unfinished,
                     Ok(Poll::Completed(report)) => {
                         rows = Some(report);
-                        Reply::Completed
+                        JobReply::Completed
                     }
                     Ok(Poll::Failed(message)) => {
                         let message = format!("CXone could not make the report: {message}");
-                        Reply::Trouble(Trouble {
-                            failure: Failure::Failed,
+                        JobReply::Failed(JobError {
+                            reason: FailureReason::Failed,
                             retry_after: None,
                             message,
                         })
@@ -77,19 +79,19 @@ pub(super) async fn fetch<R: RowSink>(
                     Err(error) => error.into(),
                 }
             }
-            Step::Page => {
+            JobStep::Page => {
                 fetch.sent(now);
                 let client = client.of_platform();
                 let mut read = paging.take().unwrap_or_else(|| client.history(request.clone()));
                 match client.page(&mut read).await {
                     Ok(platform::Progress::Done) => {
                         rows = Some(read.into_rows());
-                        Reply::Completed
+                        JobReply::Completed
                     }
                     Ok(platform::Progress::More) => {
                         tell(Progress::Read(read.count()));
                         paging = Some(read);
-                        Reply::Unfinished
+                        JobReply::Unfinished
                     }
                     Err(error) => {
                         paging = Some(read);
@@ -97,25 +99,26 @@ pub(super) async fn fetch<R: RowSink>(
                     }
                 }
             }
-            Step::Wait(until) => {
+            JobStep::Wait(until) => {
                 clock.sleep_until(until).await;
                 continue;
             }
-            Step::Busy => unreachable!("every request is waited for"),
+            JobStep::Busy => unreachable!("every request is waited for"),
         };
         let refusal = match &reply {
-            Reply::Throttled { message, .. } => message.clone(),
-            Reply::Submitted(_) | Reply::Unfinished | Reply::Completed | Reply::Trouble(_) => {
-                String::new()
-            }
+            JobReply::Throttled { message, .. } => message.clone(),
+            JobReply::Submitted(_)
+            | JobReply::Unfinished
+            | JobReply::Completed
+            | JobReply::Failed(_) => String::new(),
         };
         match (fetch.reply(clock.now().instant, reply, &mut random), rows) {
-            (Some(Outcome::Completed), Some(rows)) => return Ok(rows),
-            (Some(Outcome::Failed(trouble)), _) => return Err(trouble),
-            (Some(Outcome::Throttled { retry_after }), _) => {
+            (Some(JobOutcome::Completed), Some(rows)) => return Ok(rows),
+            (Some(JobOutcome::Failed(trouble)), _) => return Err(trouble),
+            (Some(JobOutcome::Throttled { retry_after }), _) => {
                 if submits >= MAX_SUBMITS {
-                    return Err(Trouble {
-                        failure: Failure::Timeout,
+                    return Err(JobError {
+                        reason: FailureReason::Timeout,
                         retry_after,
                         message: refusal,
                     });
@@ -124,7 +127,7 @@ pub(super) async fn fetch<R: RowSink>(
                 tell(Progress::Throttled(wait));
                 tokio::time::sleep(wait).await;
             }
-            (Some(Outcome::Completed) | None, _) => {}
+            (Some(JobOutcome::Completed) | None, _) => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use http::StatusCode;
 
 use super::http::redact::SHOWN_CHARS;
 use super::http::transport::TransportFault;
-use cxone_core::plan::fetch::{Failure, Reply, Trouble};
+use cxone_core::plan::fetch::{FailureReason, JobError, JobReply};
 
 /// What a request was for: the label `endpoint`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,22 +117,22 @@ impl ErrorKind {
     /// What it is to the job that the request was for; `None` for 429, which is no failure of the
     /// job.
     #[must_use]
-    pub const fn failure(self) -> Option<Failure> {
+    pub const fn failure(self) -> Option<FailureReason> {
         Some(match self {
-            Self::Credentials => Failure::Credentials,
-            Self::TokenForbidden => Failure::TokenForbidden,
-            Self::Token => Failure::Token,
-            Self::Unauthorized => Failure::Unauthorized,
-            Self::Forbidden => Failure::Forbidden,
-            Self::Lost => Failure::Lost,
-            Self::Rejected => Failure::Rejected,
-            Self::UnexpectedStatus => Failure::UnexpectedStatus,
+            Self::Credentials => FailureReason::Credentials,
+            Self::TokenForbidden => FailureReason::TokenForbidden,
+            Self::Token => FailureReason::Token,
+            Self::Unauthorized => FailureReason::Unauthorized,
+            Self::Forbidden => FailureReason::Forbidden,
+            Self::Lost => FailureReason::Lost,
+            Self::Rejected => FailureReason::Rejected,
+            Self::UnexpectedStatus => FailureReason::UnexpectedStatus,
             Self::Throttled => return None,
-            Self::Server => Failure::Server,
-            Self::Unreachable => Failure::Unreachable,
-            Self::Redirected => Failure::Redirected,
-            Self::Malformed => Failure::Malformed,
-            Self::TooLarge => Failure::TooLarge,
+            Self::Server => FailureReason::Server,
+            Self::Unreachable => FailureReason::Unreachable,
+            Self::Redirected => FailureReason::Redirected,
+            Self::Malformed => FailureReason::Malformed,
+            Self::TooLarge => FailureReason::TooLarge,
         })
     }
 
@@ -264,11 +264,11 @@ impl fmt::Display for ApiError {
 
 impl std::error::Error for ApiError {}
 
-impl From<ApiError> for Reply {
+impl From<ApiError> for JobReply {
     fn from(error: ApiError) -> Self {
         let (message, retry_after) = (error.to_string(), error.retry_after);
         match error.kind.failure() {
-            Some(failure) => Self::Trouble(Trouble { failure, retry_after, message }),
+            Some(failure) => Self::Failed(JobError { reason: failure, retry_after, message }),
             None => Self::Throttled { retry_after, message },
         }
     }

@@ -16,8 +16,8 @@ use crate::tasks::drop_later;
 use cxone_core::counts::{
     Change, Ledger, Record, RecordKey, ReportOrigin, RowCounts, SubmitOrder, TargetId,
 };
-use cxone_core::plan::fetch::{Failure, Reply, Trouble};
-use cxone_core::plan::planner::{AHEAD, Ended};
+use cxone_core::plan::fetch::{FailureReason, JobError, JobReply};
+use cxone_core::plan::planner::{EndedJob, MAX_AHEAD};
 use cxone_core::privacy::Privacy;
 use cxone_core::report::{Report, ReportFilter, RowOddities, RowRejection};
 use cxone_core::store::StoreError;
@@ -32,7 +32,7 @@ pub(super) enum LedgerUpdate {
     /// A report, and when it had been read whole.
     Report(Now, Report),
     /// A slice of the past that CXone rejects.
-    Gap(Ended),
+    Gap(EndedJob),
     /// The watermark was set by a clock that was ahead; nothing of this window is known.
     SetBack(Window),
 }
@@ -151,7 +151,7 @@ impl Engine {
         for index in 0..self.targets.len() {
             let state = &self.targets[index];
             let Some(watermark) = state.watermark else { continue };
-            if watermark.since(cxone_utc) <= AHEAD || state.set_back_to == Some(watermark) {
+            if watermark.since(cxone_utc) <= MAX_AHEAD || state.set_back_to == Some(watermark) {
                 continue;
             }
             let id = TargetId::new(index);
@@ -196,7 +196,7 @@ impl Engine {
             let last_success = match &update {
                 LedgerUpdate::Report(read_at, _) => Some(*read_at),
                 LedgerUpdate::Gap(_) | LedgerUpdate::SetBack(_) => {
-                    self.planner.standing(target, now.instant).last_success
+                    self.planner.status(target, now.instant).last_success
                 }
             };
             let cxone_utc = self.context.server_clock.read().now(now);
@@ -230,9 +230,9 @@ impl Engine {
             LedgerOutcome::Unusable { read_at, target, oddities, message } => {
                 self.is_ledger_ahead = false;
                 self.context.telemetry.rows_irregular(&oddities);
-                let failure = Failure::RowsRejected;
-                let trouble = Trouble { failure, retry_after: None, message };
-                self.reply(read_at, target, Reply::Trouble(trouble));
+                let failure = FailureReason::RowsRejected;
+                let trouble = JobError { reason: failure, retry_after: None, message };
+                self.reply(read_at, target, JobReply::Failed(trouble));
             }
             LedgerOutcome::Reverted => self.is_ledger_ahead = false,
         }
@@ -485,9 +485,9 @@ impl UpdateInput {
     }
 }
 
-fn store_trouble(error: &StoreError) -> Reply {
-    Reply::Trouble(Trouble {
-        failure: Failure::Store,
+fn store_trouble(error: &StoreError) -> JobReply {
+    JobReply::Failed(JobError {
+        reason: FailureReason::Store,
         retry_after: None,
         message: error.to_string(),
     })

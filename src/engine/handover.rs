@@ -9,7 +9,7 @@ use super::{Engine, TargetState};
 use crate::tasks::{Offloaded, off_thread};
 use cxone_core::counts::TargetId;
 use cxone_core::page::status::{RecentErrors, StoreStatus};
-use cxone_core::plan::fetch::Failure;
+use cxone_core::plan::fetch::FailureReason;
 use cxone_core::plan::planner::{PastPolls, PastThrottles};
 use cxone_core::report::ReportFilter;
 use cxone_core::store::Store;
@@ -38,7 +38,7 @@ pub(super) struct Past {
 /// What a loop knew of one target.
 struct PastTarget {
     polls: PastPolls,
-    last_outcome: Option<Result<(), Failure>>,
+    last_outcome: Option<Result<(), FailureReason>>,
     skipped_to: Option<Timestamp>,
     is_stale: bool,
 }

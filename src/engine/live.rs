@@ -11,10 +11,10 @@ use crate::cxone::platform::{LivePage, UnavailableCodes};
 use crate::cxone::{ApiError, CxoneClient, ErrorKind};
 use cxone_core::counts::SnapshotOptions;
 use cxone_core::live::{
-    Ask, CodeTimeout, Feed, ListFault, Live, LivePlan, Skills, Told, tenant_limits,
+    CodeTimeout, Feed, FeedRequest, FeedUpdate, ListError, Live, LivePlan, Skills, tenant_limits,
 };
 use cxone_core::page::snapshot::{FeedSeries, LiveSeries};
-use cxone_core::plan::fetch::Failure;
+use cxone_core::plan::fetch::FailureReason;
 use cxone_core::time::{Now, Timestamp};
 
 /// The live feeds, and what they have told.
@@ -74,11 +74,11 @@ impl LiveFeeds {
     #[must_use]
     pub fn series(&self, now: Now) -> LiveSeries {
         let feeds = Feed::ALL.map(|feed| {
-            let standing = self.plan.standing(feed, now.instant);
+            let status = self.plan.status(feed, now.instant);
             FeedSeries {
                 feed,
-                up: standing.up == Some(true),
-                last_success: standing.last_success.map(|success| success.utc),
+                up: status.up == Some(true),
+                last_success: status.last_success.map(|success| success.utc),
             }
         });
         LiveSeries {
@@ -114,20 +114,20 @@ impl LiveFeeds {
         self.codes = Some(codes);
     }
 
-    fn take(&mut self, now: Now, cxone_utc: Timestamp, page: LivePage) -> Result<bool, ListFault> {
+    fn take(&mut self, now: Now, cxone_utc: Timestamp, page: LivePage) -> Result<bool, ListError> {
         match page {
             LivePage::States(page) => {
                 let Some(told) = self.plan.states(now, cxone_utc, page)? else { return Ok(false) };
                 match told {
-                    Told::All(rows, observed) => self.live.replace(rows, observed),
-                    Told::Changes(rows, observed) => self.live.update(rows, observed),
+                    FeedUpdate::Full(rows, observed) => self.live.replace(rows, observed),
+                    FeedUpdate::Changes(rows, observed) => self.live.update(rows, observed),
                 }
             }
             LivePage::Skills(page) => {
                 let Some(told) = self.plan.skills(now, cxone_utc, page)? else { return Ok(false) };
                 match told {
-                    Told::All(rows, _) => self.skills.replace(rows),
-                    Told::Changes(..) => {}
+                    FeedUpdate::Full(rows, _) => self.skills.replace(rows),
+                    FeedUpdate::Changes(..) => {}
                 }
             }
         }
@@ -160,14 +160,14 @@ impl Engine {
     pub(super) fn live_finished(
         &mut self,
         now: Now,
-        ask: &Ask,
+        ask: &FeedRequest,
         result: Result<LivePage, ApiError>,
     ) {
         let cxone_utc = self.context.server_clock.read().now(now).unwrap_or(now.utc);
         let Some(feeds) = &mut self.feeds else { return };
         let feed = match ask {
-            Ask::States { .. } => Feed::AgentStates,
-            Ask::Skills { .. } => Feed::SkillActivity,
+            FeedRequest::States { .. } => Feed::AgentStates,
+            FeedRequest::Skills { .. } => Feed::SkillActivity,
         };
         if let CxoneClient::Platform(client) = &self.client
             && let Some(codes) = client.known_codes()
@@ -179,8 +179,8 @@ impl Engine {
             Ok(Ok(true)) => (None, String::new()),
             Ok(Err(fault)) => {
                 let kind = match fault {
-                    ListFault::TooLong => ErrorKind::TooLarge,
-                    ListFault::Repeats | ListFault::Senseless(_) => ErrorKind::Malformed,
+                    ListError::TooLong => ErrorKind::TooLarge,
+                    ListError::Repeats | ListError::NoValidRow(_) => ErrorKind::Malformed,
                 };
                 (Some(kind), fault.to_string())
             }
@@ -204,7 +204,7 @@ impl Engine {
             (before, Some(_)) if before == Some(trouble) => {
                 tracing::debug!(feed, error = message, "live feed failed")
             }
-            (_, Some(kind)) if kind.failure().is_some_and(Failure::is_of_credentials) => {
+            (_, Some(kind)) if kind.failure().is_some_and(FailureReason::is_of_credentials) => {
                 tracing::error!(feed, error = message, "live feed failed")
             }
             (_, Some(_)) => tracing::warn!(feed, error = message, "live feed failed"),
@@ -214,7 +214,7 @@ impl Engine {
     /// A feed that turns stale changes what is shown, though nothing was read.
     pub(super) fn note_live_stale(&mut self, now: Now) {
         let Some(feeds) = &mut self.feeds else { return };
-        let stale = |feed| feeds.plan.standing(feed, now.instant).stale;
+        let stale = |feed| feeds.plan.status(feed, now.instant).stale;
         let (states, skills) = (stale(Feed::AgentStates), stale(Feed::SkillActivity));
         let news = [feeds.live.set_stale(states), feeds.skills.set_stale(skills)];
         for ((feed, is_news), stale) in Feed::ALL.into_iter().zip(news).zip([states, skills]) {

@@ -4,7 +4,7 @@ use super::{Completion, Engine, MINUTE};
 use crate::cxone::platform::Progress;
 use crate::cxone::{ApiError, HistoryRequest, Paging};
 use cxone_core::counts::TargetId;
-use cxone_core::plan::fetch::Reply;
+use cxone_core::plan::fetch::JobReply;
 use cxone_core::report::Report;
 use cxone_core::time::{Now, Window};
 
@@ -48,6 +48,6 @@ impl Engine {
             return self.read(now, id, paging.into_rows());
         }
         self.targets[id.index()].paging = Some(paging);
-        self.reply(now, id, result.map_or_else(Reply::from, |_| Reply::Unfinished));
+        self.reply(now, id, result.map_or_else(JobReply::from, |_| JobReply::Unfinished));
     }
 }

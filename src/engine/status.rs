@@ -37,14 +37,14 @@ impl Engine {
     fn snapshot(&mut self, now: Now) -> Snapshot {
         self.view.targets.clear();
         for (index, state) in self.targets.iter().enumerate() {
-            let standing = self.planner.standing(TargetId::new(index), now.instant);
+            let status = self.planner.status(TargetId::new(index), now.instant);
             self.view.targets.push(TargetHealth {
                 name: Arc::clone(&state.target.name),
-                up: standing.up,
-                last_success: standing.last_success.map(|now| now.utc),
-                stale: standing.stale,
+                up: status.up,
+                last_success: status.last_success.map(|now| now.utc),
+                stale: status.stale,
             });
-            self.is_ready |= state.watermark.is_some() && !standing.stale;
+            self.is_ready |= state.watermark.is_some() && !status.stale;
         }
         let live = self.feeds.as_ref().map(|feeds| (feeds.live(), feeds.series(now)));
         let ledger = self.ledger.idle().expect("no thread has the ledger");
@@ -82,24 +82,24 @@ impl Engine {
 
     fn target_status(&self, now: Now, index: usize) -> TargetStatus {
         let state = &self.targets[index];
-        let standing = self.planner.standing(TargetId::new(index), now.instant);
-        let has_finished = standing.last_success.is_some() || standing.last_trouble.is_some();
+        let status = self.planner.status(TargetId::new(index), now.instant);
+        let has_finished = status.last_success.is_some() || status.last_trouble.is_some();
         TargetStatus {
             name: Arc::clone(&state.target.name),
-            up: has_finished.then_some(standing.up),
-            stale: standing.stale,
+            up: has_finished.then_some(status.up),
+            stale: status.stale,
             watermark: state.watermark,
             epoch: state.epoch,
-            last_success: standing.last_success.map(|now| now.utc),
-            last_job: standing.last_job,
-            last_error: standing.last_trouble,
-            longest_window: standing.longest_window,
-            poll: match standing.job_age {
+            last_success: status.last_success.map(|now| now.utc),
+            last_job: status.last_job,
+            last_error: status.last_trouble,
+            longest_window: status.longest_window,
+            poll: match status.job_age {
                 Some(age) => PollStatus::UnderWay(now.utc.minus(age)),
-                None if standing.due < now.instant => {
-                    PollStatus::Planned(now.utc.minus(now.instant.since(standing.due)))
+                None if status.due < now.instant => {
+                    PollStatus::Planned(now.utc.minus(now.instant.since(status.due)))
                 }
-                None => PollStatus::Planned(now.utc.plus(standing.due.since(now.instant))),
+                None => PollStatus::Planned(now.utc.plus(status.due.since(now.instant))),
             },
         }
     }
@@ -107,9 +107,9 @@ impl Engine {
     fn feed_statuses(&self, now: Now) -> Vec<FeedStatus> {
         let Some(feeds) = &self.feeds else { return Vec::new() };
         let status = |feed: Feed| {
-            let standing = feeds.plan().standing(feed, now.instant);
-            let last_success = standing.last_success.map(|now| now.utc);
-            FeedStatus { name: feed.as_str(), up: standing.up, stale: standing.stale, last_success }
+            let status = feeds.plan().status(feed, now.instant);
+            let last_success = status.last_success.map(|now| now.utc);
+            FeedStatus { name: feed.as_str(), up: status.up, stale: status.stale, last_success }
         };
         Feed::ALL.into_iter().map(status).collect()
     }
@@ -117,7 +117,7 @@ impl Engine {
     /// A target that turns stale changes what is shown, though nothing was read.
     pub(super) fn note_stale(&mut self, now: Now) {
         for (index, state) in self.targets.iter_mut().enumerate() {
-            let is_stale = self.planner.standing(TargetId::new(index), now.instant).stale;
+            let is_stale = self.planner.status(TargetId::new(index), now.instant).stale;
             if is_stale != std::mem::replace(&mut state.is_stale, is_stale) {
                 self.has_changes = true;
                 if is_stale {

@@ -13,7 +13,7 @@ use super::self_status::{NowAndThen, Shared};
 use super::{labels, register, with_code};
 use crate::cxone::ApiEndpoint;
 use crate::exposition::families;
-use cxone_core::plan::fetch::Failure;
+use cxone_core::plan::fetch::FailureReason;
 use cxone_core::plan::server_clock::DateFault;
 use cxone_core::report::{LenientForm, RowRejection};
 
@@ -170,7 +170,7 @@ impl Counts {
         for form in LenientForm::ALL {
             let _created = self.rows_lenient.of(vec![("form", form.as_str().to_owned())]);
         }
-        for reason in Failure::ALL {
+        for reason in FailureReason::ALL {
             let _created = self.job_failures.of(vec![("reason", reason.as_str().to_owned())]);
         }
         for fault in DateFault::ALL {

@@ -1,7 +1,7 @@
 //! The platform's calls beside the history, and pages that do not end, lie, or come again.
 
-use cxone_core::live::Ask;
-use cxone_core::plan::fetch::Failure;
+use cxone_core::live::FeedRequest;
+use cxone_core::plan::fetch::FailureReason;
 use cxone_exporter::cxone::ApiError;
 use cxone_exporter::cxone::platform::Progress;
 
@@ -27,8 +27,10 @@ fn ask_beside(member: &str, server: &Hostile) -> ApiError {
     let error = run(async {
         let client = platform(server);
         match member {
-            "agentStates" => client.live(&Ask::States { since: None, skip: 0 }).await.map(drop),
-            "skillActivity" => client.live(&Ask::Skills { skip: 0 }).await.map(drop),
+            "agentStates" => {
+                client.live(&FeedRequest::States { since: None, skip: 0 }).await.map(drop)
+            }
+            "skillActivity" => client.live(&FeedRequest::Skills { skip: 0 }).await.map(drop),
             _ => client.codes().await.map(drop),
         }
     });
@@ -63,7 +65,11 @@ fn all_other_calls_have_the_limits_of_the_history() {
                 }
             }));
             let error = ask_beside(member, &server);
-            assert_eq!(error.kind.failure(), Some(Failure::TooLarge), "{member}: {what}: {error}");
+            assert_eq!(
+                error.kind.failure(),
+                Some(FailureReason::TooLarge),
+                "{member}: {what}: {error}"
+            );
             assert_well_described(&error);
         }
     }
@@ -93,7 +99,7 @@ fn endless_pages_end_at_their_common_limit() {
             page(head, 999, |place| Dialect::Platform.row(place, ""))
         ),
     });
-    assert_eq!(read(&endless).unwrap_err().kind.failure(), Some(Failure::TooLarge));
+    assert_eq!(read(&endless).unwrap_err().kind.failure(), Some(FailureReason::TooLarge));
     assert_eq!(
         endless.requests(),
         1 + 4 + 11,
@@ -111,7 +117,7 @@ fn endless_pages_end_at_their_common_limit() {
         }
     };
     let listed = Hostile::answering(agents);
-    assert_eq!(read(&listed).unwrap_err().kind.failure(), Some(Failure::TooLarge));
+    assert_eq!(read(&listed).unwrap_err().kind.failure(), Some(FailureReason::TooLarge));
     assert_eq!(
         listed.requests(),
         2 + 1 + 11,
@@ -120,7 +126,7 @@ fn endless_pages_end_at_their_common_limit() {
     let now = Hostile::answering(agents);
     assert_eq!(
         run(async { platform(&now).agents_now().await }).unwrap_err().kind.failure(),
-        Some(Failure::TooLarge)
+        Some(FailureReason::TooLarge)
     );
 }
 
@@ -145,6 +151,6 @@ fn wrong_totals_and_repeated_pages_end_and_lose_no_row() {
         format!(r#"{OK}{{"totalRecords":9000,"unavailableCodes":[],"agentStateHistory":[{rows}]}}"#)
     });
     let error = read(&same).unwrap_err();
-    assert_eq!(error.kind.failure(), Some(Failure::Malformed), "{error}");
+    assert_eq!(error.kind.failure(), Some(FailureReason::Malformed), "{error}");
     assert_eq!(same.requests(), 4, "a token, the codes, and the page twice");
 }

@@ -173,8 +173,8 @@ impl Checkpoint {
     /// knows.
     #[must_use]
     pub fn is_up(&self, planner: &Planner, now: Monotonic) -> bool {
-        let ups = (0..self.targets.len()).map(|place| planner.standing(TargetId::new(place), now));
-        !self.has_failed() && ups.into_iter().any(|standing| standing.up)
+        let ups = (0..self.targets.len()).map(|place| planner.status(TargetId::new(place), now));
+        !self.has_failed() && ups.into_iter().any(|status| status.up)
     }
 
     /// Whether the job that was submitted last has failed: it is not under way, and nothing

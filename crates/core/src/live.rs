@@ -11,7 +11,9 @@ mod tests;
 
 pub use activity::{Activity, SkillRow, Skills};
 pub use limits::{CodeTimeout, tenant_limits};
-pub use plan::{Ask, Feed, FeedStanding, ListFault, LivePlan, LiveRules, Page, Told};
+pub use plan::{
+    Feed, FeedPage, FeedPlanStatus, FeedRequest, FeedUpdate, ListError, LivePlan, LiveRules,
+};
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};

@@ -13,7 +13,7 @@ use super::object::JsonObject;
 use super::paging::is_last;
 use super::{ApiEndpoint, ApiError, PlatformClient};
 use cxone_core::counts::WRAP_UP;
-use cxone_core::live::{Activity, Ask, LiveRow, Page, SkillRow, UNAVAILABLE};
+use cxone_core::live::{Activity, FeedPage, FeedRequest, LiveRow, SkillRow, UNAVAILABLE};
 
 const STATES_PATH: &str = "/agents/states";
 const STATES: &str = "agentStates";
@@ -24,9 +24,9 @@ const SKILLS: &str = "skillActivity";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LivePage {
     /// Of the agents' states.
-    States(Page<LiveRow>),
+    States(FeedPage<LiveRow>),
     /// Of the skills.
-    Skills(Page<SkillRow>),
+    Skills(FeedPage<SkillRow>),
 }
 
 impl PlatformClient {
@@ -36,9 +36,9 @@ impl PlatformClient {
     /// # Errors
     /// When no token was to be had, or the answer is none that can be used; nothing of it counts
     /// then.
-    pub async fn live(&self, ask: &Ask) -> Result<LivePage, ApiError> {
+    pub async fn live(&self, ask: &FeedRequest) -> Result<LivePage, ApiError> {
         match ask {
-            Ask::States { since, skip } => {
+            FeedRequest::States { since, skip } => {
                 let codes = self.codes_if_any().await.unwrap_or_default();
                 let skip = skip.to_string();
                 let mut query: Vec<(&str, &str)> =
@@ -55,7 +55,7 @@ impl PlatformClient {
                 self.seek_codes(unknown);
                 Ok(LivePage::States(page(envelope, rows)))
             }
-            Ask::Skills { skip } => {
+            FeedRequest::Skills { skip } => {
                 let skip = skip.to_string();
                 let query: Vec<(&str, &str)> =
                     (skip != "0").then_some(("skip", &*skip)).into_iter().collect();
@@ -96,8 +96,8 @@ impl PlatformClient {
     }
 }
 
-fn page<R>(envelope: Envelope, rows: Vec<R>) -> Page<R> {
-    Page {
+fn page<R>(envelope: Envelope, rows: Vec<R>) -> FeedPage<R> {
+    FeedPage {
         rows,
         received: envelope.rows,
         poll_time: envelope.last_poll_time,

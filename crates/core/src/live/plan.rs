@@ -61,7 +61,7 @@ pub struct LiveRules {
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum FeedRequest {
     /// A page of the agents' states, behind the first `skip` rows: those that changed since then,
     /// or all.
     States {
@@ -79,7 +79,7 @@ pub enum Ask {
 
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<R> {
+pub struct FeedPage<R> {
     /// The rows that make sense.
     pub rows: Vec<R>,
     /// How many rows it had, with those that make none.
@@ -94,7 +94,7 @@ pub struct Page<R> {
     pub unchanged: bool,
 }
 
-impl<R> Default for Page<R> {
+impl<R> Default for FeedPage<R> {
     fn default() -> Self {
         Self {
             rows: Vec::new(),
@@ -109,16 +109,16 @@ impl<R> Default for Page<R> {
 
 /// What a whole list tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told<R> {
+pub enum FeedUpdate<R> {
     /// Everything.
-    All(Vec<R>, Timestamp),
+    Full(Vec<R>, Timestamp),
     /// What changed.
     Changes(Vec<R>, Timestamp),
 }
 
 /// How a feed is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FeedStanding {
+pub struct FeedPlanStatus {
     /// Whether the newest answer was one; `None` before there was any.
     pub up: Option<bool>,
     /// When it last succeeded.
@@ -129,23 +129,23 @@ pub struct FeedStanding {
 
 /// Why a list cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListFault {
+pub enum ListError {
     /// It has more rows than are read.
     TooLong,
     /// The same page comes again and again.
     Repeats,
     /// It has so many rows, and none of them makes sense.
-    Senseless(u64),
+    NoValidRow(u64),
 }
 
-impl fmt::Display for ListFault {
+impl fmt::Display for ListError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong => write!(f, "the list has more than {MAX_ROWS} rows"),
             Self::Repeats => f.write_str(
                 "every page of the list has the same rows, as if `skip` meant nothing: what is missing cannot be known",
             ),
-            Self::Senseless(rows) => {
+            Self::NoValidRow(rows) => {
                 write!(f, "the list has {rows} rows, and not one that can be used")
             }
         }
@@ -154,7 +154,7 @@ impl fmt::Display for ListFault {
 
 /// The pages of a list so far.
 #[derive(Debug)]
-struct Walk<R> {
+struct ListRead<R> {
     since: Option<String>,
     /// CXone's time when the first page was asked for.
     began: Timestamp,
@@ -174,7 +174,7 @@ struct Walk<R> {
     repeated: u64,
 }
 
-impl<R: PartialEq> Walk<R> {
+impl<R: PartialEq> ListRead<R> {
     fn new(since: Option<String>, began: Timestamp) -> Self {
         Self {
             since,
@@ -195,10 +195,10 @@ impl<R: PartialEq> Walk<R> {
     /// before is no end: what changes meanwhile moves the others behind the place that is read.
     fn take(
         &mut self,
-        page: Page<R>,
+        page: FeedPage<R>,
         id: fn(&R) -> &str,
         now: Timestamp,
-    ) -> Result<bool, ListFault> {
+    ) -> Result<bool, ListError> {
         // The first page's time: what changes while the others are read is told again.
         if self.received == 0 {
             (self.poll_time, self.first_came) = (page.poll_time, now);
@@ -221,13 +221,13 @@ impl<R: PartialEq> Walk<R> {
         });
         let more = page.received > 0 && linked;
         if more && self.received > MAX_ROWS {
-            return Err(ListFault::TooLong);
+            return Err(ListError::TooLong);
         }
         if more && self.repeats >= MOST_REPEATS {
-            return Err(ListFault::Repeats);
+            return Err(ListError::Repeats);
         }
         if !more && self.since.is_none() && self.received > 0 && self.rows.is_empty() {
-            return Err(ListFault::Senseless(self.received));
+            return Err(ListError::NoValidRow(self.received));
         }
         Ok(more)
     }
@@ -235,7 +235,7 @@ impl<R: PartialEq> Walk<R> {
 
 /// When one feed is asked for.
 #[derive(Debug)]
-struct Schedule {
+struct FeedSchedule {
     due: Monotonic,
     under_way: bool,
     backoff: Backoff,
@@ -249,10 +249,10 @@ pub struct LivePlan {
     rules: LiveRules,
     random: Random,
     started: Monotonic,
-    states: Schedule,
-    skills: Schedule,
-    walk_states: Option<Walk<LiveRow>>,
-    walk_skills: Option<Walk<SkillRow>>,
+    states: FeedSchedule,
+    skills: FeedSchedule,
+    walk_states: Option<ListRead<LiveRow>>,
+    walk_skills: Option<ListRead<SkillRow>>,
     since: Option<String>,
     /// When the whole list is next asked for.
     full_due: Monotonic,
@@ -263,7 +263,7 @@ impl LivePlan {
     #[must_use]
     pub fn new(rules: LiveRules, random: Random, now: Monotonic) -> Self {
         let backoff = Backoff::new(rules.interval, LONGEST_WAIT.max(rules.interval));
-        let schedule = || Schedule {
+        let schedule = || FeedSchedule {
             due: now,
             under_way: false,
             backoff: backoff.clone(),
@@ -301,15 +301,15 @@ impl LivePlan {
 
     /// The request that is due, if there is one; `cxone_utc` is CXone's now. It is under way until
     /// it is answered.
-    pub fn next(&mut self, now: Monotonic, cxone_utc: Timestamp) -> Option<Ask> {
+    pub fn next(&mut self, now: Monotonic, cxone_utc: Timestamp) -> Option<FeedRequest> {
         if self.states.begin(now) {
             let since = self.since.clone().filter(|_| now < self.full_due);
-            let walk = self.walk_states.get_or_insert_with(|| Walk::new(since, cxone_utc));
-            return Some(Ask::States { since: walk.since.clone(), skip: walk.received });
+            let walk = self.walk_states.get_or_insert_with(|| ListRead::new(since, cxone_utc));
+            return Some(FeedRequest::States { since: walk.since.clone(), skip: walk.received });
         }
         if self.skills.begin(now) {
-            let walk = self.walk_skills.get_or_insert_with(|| Walk::new(None, cxone_utc));
-            return Some(Ask::Skills { skip: walk.received });
+            let walk = self.walk_skills.get_or_insert_with(|| ListRead::new(None, cxone_utc));
+            return Some(FeedRequest::Skills { skip: walk.received });
         }
         None
     }
@@ -332,8 +332,8 @@ impl LivePlan {
         &mut self,
         now: Now,
         cxone_utc: Timestamp,
-        page: Page<LiveRow>,
-    ) -> Result<Option<Told<LiveRow>>, ListFault> {
+        page: FeedPage<LiveRow>,
+    ) -> Result<Option<FeedUpdate<LiveRow>>, ListError> {
         let Some(walk) = &mut self.walk_states else { return Ok(None) };
         let unchanged = page.unchanged;
         match walk.take(page, |row| &row.agent, cxone_utc) {
@@ -363,9 +363,9 @@ impl LivePlan {
             (told_to, _) => Some(told_to.unwrap_or(walk.began).minus(MARGIN).to_string()),
         };
         Ok(Some(if is_all {
-            Told::All(walk.rows, observed)
+            FeedUpdate::Full(walk.rows, observed)
         } else {
-            Told::Changes(walk.rows, observed)
+            FeedUpdate::Changes(walk.rows, observed)
         }))
     }
 
@@ -377,8 +377,8 @@ impl LivePlan {
         &mut self,
         now: Now,
         cxone_utc: Timestamp,
-        page: Page<SkillRow>,
-    ) -> Result<Option<Told<SkillRow>>, ListFault> {
+        page: FeedPage<SkillRow>,
+    ) -> Result<Option<FeedUpdate<SkillRow>>, ListError> {
         let Some(walk) = &mut self.walk_skills else { return Ok(None) };
         let unchanged = page.unchanged;
         match walk.take(page, |row| &row.skill, cxone_utc) {
@@ -395,9 +395,9 @@ impl LivePlan {
         let Some(walk) = self.walk_skills.take() else { return Ok(None) };
         self.skills.succeeded(now, self.rules.interval, &mut self.random);
         Ok(Some(if unchanged {
-            Told::Changes(walk.rows, walk.began)
+            FeedUpdate::Changes(walk.rows, walk.began)
         } else {
-            Told::All(walk.rows, walk.began)
+            FeedUpdate::Full(walk.rows, walk.began)
         }))
     }
 
@@ -422,7 +422,7 @@ impl LivePlan {
 
     /// How a feed is doing.
     #[must_use]
-    pub fn standing(&self, feed: Feed, now: Monotonic) -> FeedStanding {
+    pub fn status(&self, feed: Feed, now: Monotonic) -> FeedPlanStatus {
         let schedule = match feed {
             Feed::AgentStates => &self.states,
             Feed::SkillActivity => &self.skills,
@@ -430,11 +430,11 @@ impl LivePlan {
         let since = schedule.last_success.map_or(self.started, |success| success.instant);
         let stale = now.since(since)
             > self.rules.max_staleness.max(self.rules.interval.saturating_mul(STALE_INTERVALS));
-        FeedStanding { up: schedule.up, last_success: schedule.last_success, stale }
+        FeedPlanStatus { up: schedule.up, last_success: schedule.last_success, stale }
     }
 }
 
-impl Schedule {
+impl FeedSchedule {
     fn begin(&mut self, now: Monotonic) -> bool {
         let begins = !self.under_way && self.due <= now;
         self.under_way |= begins;

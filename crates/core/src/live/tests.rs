@@ -267,23 +267,23 @@ impl World {
             let wake = self.plan.wake_at().expect("something is not under way");
             self.pass(wake.since(self.now.instant));
             match self.plan.next(self.now.instant, self.now.utc).expect("it is due") {
-                Ask::States { since, skip } => return (since, skip),
-                Ask::Skills { .. } => {
-                    drop(self.plan.skills(self.now, self.now.utc, Page::default()))
+                FeedRequest::States { since, skip } => return (since, skip),
+                FeedRequest::Skills { .. } => {
+                    drop(self.plan.skills(self.now, self.now.utc, FeedPage::default()))
                 }
             }
         }
     }
 
-    fn answer(&mut self, page: Page<LiveRow>) -> Option<Told<LiveRow>> {
+    fn answer(&mut self, page: FeedPage<LiveRow>) -> Option<FeedUpdate<LiveRow>> {
         self.plan.states(self.now, self.now.utc, page).expect("not too long")
     }
 }
 
-fn page(agents: &[&str], next: Option<bool>, poll_time: Option<i64>) -> Page<LiveRow> {
+fn page(agents: &[&str], next: Option<bool>, poll_time: Option<i64>) -> FeedPage<LiveRow> {
     let rows: Vec<LiveRow> = agents.iter().map(|agent| row(agent, "Available", "", None)).collect();
     let received = u64::try_from(rows.len()).expect("few");
-    Page { rows, received, poll_time: poll_time.map(at), next, ..Page::default() }
+    FeedPage { rows, received, poll_time: poll_time.map(at), next, ..FeedPage::default() }
 }
 
 /// What is asked about after an answer that told of this moment.
@@ -291,10 +291,10 @@ fn a_margin_before(millis: i64) -> String {
     at(millis - 10_000).to_string()
 }
 
-fn agents(told: Option<Told<LiveRow>>) -> (bool, Vec<String>, Timestamp) {
+fn agents(told: Option<FeedUpdate<LiveRow>>) -> (bool, Vec<String>, Timestamp) {
     let (is_all, rows, observed) = match told.expect("the last page") {
-        Told::All(rows, observed) => (true, rows, observed),
-        Told::Changes(rows, observed) => (false, rows, observed),
+        FeedUpdate::Full(rows, observed) => (true, rows, observed),
+        FeedUpdate::Changes(rows, observed) => (false, rows, observed),
     };
     (is_all, rows.into_iter().map(|row| row.agent).collect(), observed)
 }
@@ -335,12 +335,15 @@ fn pages_are_asked_for_by_the_rows_that_came_until_there_are_no_more() {
     let mut world = World::new();
     let began = world.now.utc.millis();
     assert_eq!(world.ask(), (None, 0));
-    let odd = Page { received: 3, ..page(&["a", "b"], Some(true), Some(began - 3)) };
+    let odd = FeedPage { received: 3, ..page(&["a", "b"], Some(true), Some(began - 3)) };
     assert_eq!(world.answer(odd), None);
     assert_eq!(world.ask(), (None, 3), "a row that makes no sense was there, too");
-    assert_eq!(world.answer(Page { total: Some(5), ..page(&["c"], None, Some(began + 9)) }), None);
+    assert_eq!(
+        world.answer(FeedPage { total: Some(5), ..page(&["c"], None, Some(began + 9)) }),
+        None
+    );
     assert_eq!(world.ask(), (None, 4));
-    let told = agents(world.answer(Page { total: Some(5), ..page(&["d"], None, None) }));
+    let told = agents(world.answer(FeedPage { total: Some(5), ..page(&["d"], None, None) }));
     assert_eq!(told, (true, ["a", "b", "c", "d"].map(str::to_owned).to_vec(), at(began - 3)));
     assert_eq!(
         world.ask(),
@@ -363,7 +366,7 @@ fn a_list_ends_with_an_empty_page_or_one_without_a_next_one() {
 #[test]
 fn a_page_that_comes_again_is_no_end_for_others_moved_behind_it() {
     for total in [None, Some(6)] {
-        let page = |agents: &[&str], next: bool| Page {
+        let page = |agents: &[&str], next: bool| FeedPage {
             total,
             ..page(agents, total.is_none().then_some(next), None)
         };
@@ -395,8 +398,8 @@ fn a_list_whose_pages_are_all_the_same_is_a_failure() {
             break fault;
         }
     };
-    assert_eq!((fault, pages), (ListFault::Repeats, 4));
-    assert_eq!(world.plan.standing(Feed::AgentStates, world.now.instant).up, Some(false));
+    assert_eq!((fault, pages), (ListError::Repeats, 4));
+    assert_eq!(world.plan.status(Feed::AgentStates, world.now.instant).up, Some(false));
     assert_eq!(world.ask(), (None, 0), "it is begun anew");
 }
 
@@ -404,9 +407,9 @@ fn a_list_whose_pages_are_all_the_same_is_a_failure() {
 fn a_whole_list_without_one_row_that_makes_sense_is_a_failure_and_says_so() {
     let mut world = World::new();
     world.ask();
-    let senseless = Page { received: 7, ..page(&[], Some(false), None) };
+    let senseless = FeedPage { received: 7, ..page(&[], Some(false), None) };
     let fault = world.plan.states(world.now, world.now.utc, senseless.clone()).unwrap_err();
-    assert_eq!(fault, ListFault::Senseless(7));
+    assert_eq!(fault, ListError::NoValidRow(7));
     assert!(fault.to_string().contains("7 rows"), "{fault}");
     world.ask();
     assert!(world.answer(page(&["a"], Some(false), None)).is_some());
@@ -419,7 +422,7 @@ fn a_list_that_shrinks_while_it_is_read_takes_nobody_away_and_is_read_again() {
     let mut world = World::new();
     world.ask();
     let began = world.now.utc.millis();
-    let of = |total, page| Page { total: Some(total), ..page };
+    let of = |total, page| FeedPage { total: Some(total), ..page };
     assert_eq!(world.answer(of(3, page(&["a"], Some(true), Some(began)))), None);
     world.ask();
     // Somebody went, so the next one stands where the first page was.
@@ -464,7 +467,7 @@ fn an_answer_without_a_time_tells_of_when_it_was_asked_and_one_from_the_future_o
     let later = world.now.utc.millis() + 60_000;
     assert_eq!(agents(world.answer(page(&["a"], None, Some(later)))).2, world.now.utc);
     assert_eq!(world.ask().0, Some(a_margin_before(began.millis())));
-    let unchanged = Page { unchanged: true, ..Page::default() };
+    let unchanged = FeedPage { unchanged: true, ..FeedPage::default() };
     let asked = world.now.utc;
     assert_eq!(agents(world.answer(unchanged)), (false, Vec::new(), asked));
     assert_eq!(
@@ -478,9 +481,9 @@ fn an_answer_without_a_time_tells_of_when_it_was_asked_and_one_from_the_future_o
 fn not_modified_is_no_empty_list() {
     let mut world = World::new();
     assert_eq!(world.ask(), (None, 0));
-    assert!(!agents(world.answer(Page { unchanged: true, ..Page::default() })).0);
+    assert!(!agents(world.answer(FeedPage { unchanged: true, ..FeedPage::default() })).0);
     assert_eq!(world.ask().0, None, "the whole list is still wanted");
-    assert!(agents(world.answer(Page::default())).0, "204: nobody is there");
+    assert!(agents(world.answer(FeedPage::default())).0, "204: nobody is there");
 }
 
 #[test]
@@ -496,11 +499,11 @@ fn failures_wait_longer_and_longer_and_a_feed_without_success_is_stale() {
         assert!(wait >= least && wait <= least * 3 / 2, "{wait:?} after {failures} failures");
     }
     assert!(world.now.instant.elapsed() > RULES.max_staleness);
-    let standing = world.plan.standing(Feed::AgentStates, world.now.instant);
+    let standing = world.plan.status(Feed::AgentStates, world.now.instant);
     assert!(standing.stale && standing.up == Some(false) && standing.last_success.is_none());
-    assert!(!world.plan.standing(Feed::SkillActivity, world.now.instant).stale);
+    assert!(!world.plan.status(Feed::SkillActivity, world.now.instant).stale);
     world.answer(page(&["a"], None, None));
-    let standing = world.plan.standing(Feed::AgentStates, world.now.instant);
+    let standing = world.plan.status(Feed::AgentStates, world.now.instant);
     assert!(!standing.stale && standing.up == Some(true));
     world.ask();
     let failed = world.now.instant;
@@ -530,12 +533,13 @@ fn a_list_without_end_is_a_failure() {
     let fault = loop {
         world.ask();
         number += 1;
-        let endless = Page { received: 300_000, ..page(&[&number.to_string()], Some(true), None) };
+        let endless =
+            FeedPage { received: 300_000, ..page(&[&number.to_string()], Some(true), None) };
         if let Err(fault) = world.plan.states(world.now, world.now.utc, endless) {
             break fault;
         }
     };
-    assert_eq!((fault, number), (ListFault::TooLong, 4));
+    assert_eq!((fault, number), (ListError::TooLong, 4));
     assert!(fault.to_string().contains("1000000"), "{fault}");
-    assert_eq!(world.plan.standing(Feed::AgentStates, world.now.instant).up, Some(false));
+    assert_eq!(world.plan.status(Feed::AgentStates, world.now.instant).up, Some(false));
 }

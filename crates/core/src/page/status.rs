@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::fetch::{Failure, Trouble};
+use crate::plan::fetch::{FailureReason, JobError};
 use crate::time::Timestamp;
 
 /// How everything that is polled is doing.
@@ -52,7 +52,7 @@ pub struct TargetStatus {
     /// Its newest finished job, if this process saw its end.
     pub last_job: Option<JobEnd>,
     /// What went wrong with its newest finished job; `None` when it succeeded.
-    pub last_error: Option<Trouble>,
+    pub last_error: Option<JobError>,
     /// When it is asked for.
     pub poll: PollStatus,
     /// The longest window that it is asked for, where longer ones failed.
@@ -119,7 +119,7 @@ const MOST_NAMED: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecentError {
     /// What it is; `None` when CXone asked for fewer requests, which fails no job.
-    pub failure: Option<Failure>,
+    pub failure: Option<FailureReason>,
     /// What happened and what to do, as it was last told; no secrets.
     pub message: String,
     /// When it first happened.
@@ -137,7 +137,7 @@ pub struct RecentError {
 impl RecentError {
     /// Whether this is the same error again. How long to wait, or a number in what CXone says, does
     /// not make it another.
-    fn is(&self, whom: &str, failure: Option<Failure>, message: &str) -> bool {
+    fn is(&self, whom: &str, failure: Option<FailureReason>, message: &str) -> bool {
         let is_only_ones =
             self.affected.len() == 1 && !self.affects_more && &*self.affected[0] == whom;
         self.failure == failure
@@ -159,7 +159,7 @@ impl RecentErrors {
         &mut self,
         at: Timestamp,
         whom: &Arc<str>,
-        failure: Option<Failure>,
+        failure: Option<FailureReason>,
         message: &str,
     ) {
         let known = self.0.iter().position(|error| error.is(whom, failure, message));
@@ -204,9 +204,9 @@ mod tests {
     fn an_error_that_repeats_is_told_once_with_its_newest_words() {
         let mut errors = RecentErrors::default();
         let (team, other) = (Arc::from("team-1"), Arc::from("team-2"));
-        errors.note(at(1), &team, Some(Failure::Server), "503");
-        errors.note(at(2), &other, Some(Failure::Rejected), "no such team");
-        errors.note(at(3), &team, Some(Failure::Server), "bad gateway");
+        errors.note(at(1), &team, Some(FailureReason::Server), "503");
+        errors.note(at(2), &other, Some(FailureReason::Rejected), "no such team");
+        errors.note(at(3), &team, Some(FailureReason::Server), "bad gateway");
         let told: Vec<_> = errors.newest_first().collect();
         assert_eq!((told.len(), told[0].message.as_str(), told[0].times), (2, "bad gateway", 2));
         assert_eq!((told[0].first, told[0].last), (at(1), at(3)));
@@ -221,7 +221,7 @@ mod tests {
             errors.note(
                 at(number),
                 &whom,
-                Some(Failure::Credentials),
+                Some(FailureReason::Credentials),
                 &format!("CXone answered 401 {number} times"),
             );
         }
@@ -242,7 +242,7 @@ mod tests {
             errors.note(
                 at(i64::from(number)),
                 &whom,
-                Some(Failure::Rejected),
+                Some(FailureReason::Rejected),
                 &"x".repeat(usize::from(number)),
             );
         }

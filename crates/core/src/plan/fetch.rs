@@ -10,11 +10,11 @@ use std::time::Duration;
 use crate::plan::backoff::{Backoff, Random};
 use crate::time::Monotonic;
 
-pub use failure::Failure;
+pub use failure::FailureReason;
 
 /// How often a job or a page is asked for again whose answer cannot be used: neither a finished job
 /// nor a window of a thousand pages may be begun anew for one answer that was cut on the way.
-const MOST_SPOILT: u8 = 3;
+const MAX_INVALID_ANSWERS: u8 = 3;
 
 /// The longest wait that a 503 may ask for while a job is under way, and how much of such waits is
 /// not counted against the job's time: CXone may forget a job that nobody asks for.
@@ -25,9 +25,9 @@ const MAX_ID_BYTES: usize = 256;
 
 /// What went wrong, and when CXone wants to be asked again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct JobError {
     /// The kind.
-    pub failure: Failure,
+    pub reason: FailureReason,
     /// The wait that the answer asked for.
     pub retry_after: Option<Duration>,
     /// What happened and what to do, for a person; no secrets.
@@ -75,7 +75,7 @@ pub struct JobTiming {
 
 /// What there is to do for a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum JobStep {
     /// Submit it; this takes from the quota.
     Submit,
     /// Ask for it.
@@ -90,7 +90,7 @@ pub enum Step {
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub enum JobReply {
     /// The job has this id.
     Submitted(JobId),
     /// It is not done yet.
@@ -105,12 +105,12 @@ pub enum Reply {
         message: String,
     },
     /// Anything else.
-    Trouble(Trouble),
+    Failed(JobError),
 }
 
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum JobOutcome {
     /// Its report was read whole.
     Completed,
     /// It was not submitted, for there are too many requests: nothing failed, but all submits must
@@ -120,7 +120,7 @@ pub enum Outcome {
         retry_after: Option<Duration>,
     },
     /// It came to nothing.
-    Failed(Trouble),
+    Failed(JobError),
 }
 
 #[derive(Clone, Debug)]
@@ -155,7 +155,7 @@ pub struct Fetch {
     throttles: Backoff,
     faults: Backoff,
     /// How many answers to the same poll or page could not be used.
-    spoilt: u8,
+    invalid_answers: u8,
 }
 
 impl Fetch {
@@ -172,7 +172,7 @@ impl Fetch {
             unavailable: Duration::ZERO,
             throttles: throttle_backoff(),
             faults: fault_backoff(),
-            spoilt: 0,
+            invalid_answers: 0,
         }
     }
 
@@ -203,14 +203,14 @@ impl Fetch {
 
     /// What there is to do now.
     #[must_use]
-    pub fn step(&self, now: Monotonic) -> Step {
+    pub fn step(&self, now: Monotonic) -> JobStep {
         match &self.phase {
-            _ if self.busy => Step::Busy,
-            Phase::Unsubmitted => Step::Submit,
-            Phase::Submitted { poll_at, .. } if *poll_at > now => Step::Wait(*poll_at),
-            Phase::Submitted { id, .. } => Step::Poll(id.clone()),
-            Phase::Paged { next_at, .. } if *next_at > now => Step::Wait(*next_at),
-            Phase::Paged { .. } => Step::Page,
+            _ if self.busy => JobStep::Busy,
+            Phase::Unsubmitted => JobStep::Submit,
+            Phase::Submitted { poll_at, .. } if *poll_at > now => JobStep::Wait(*poll_at),
+            Phase::Submitted { id, .. } => JobStep::Poll(id.clone()),
+            Phase::Paged { next_at, .. } if *next_at > now => JobStep::Wait(*next_at),
+            Phase::Paged { .. } => JobStep::Page,
         }
     }
 
@@ -238,10 +238,15 @@ impl Fetch {
 
     /// Takes the reply to the request that was under way; the outcome when the job has ended with
     /// it.
-    pub fn reply(&mut self, now: Monotonic, reply: Reply, random: &mut Random) -> Option<Outcome> {
+    pub fn reply(
+        &mut self,
+        now: Monotonic,
+        reply: JobReply,
+        random: &mut Random,
+    ) -> Option<JobOutcome> {
         self.busy = false;
         match reply {
-            Reply::Submitted(id) => {
+            JobReply::Submitted(id) => {
                 self.token_renewed = false;
                 self.phase = Phase::Submitted {
                     id,
@@ -250,8 +255,8 @@ impl Fetch {
                 };
                 None
             }
-            Reply::Unfinished => {
-                (self.token_renewed, self.spoilt) = (false, 0);
+            JobReply::Unfinished => {
+                (self.token_renewed, self.invalid_answers) = (false, 0);
                 self.faults.reset();
                 self.throttles.reset();
                 if let Phase::Paged { since, next_at, .. } = &mut self.phase {
@@ -260,8 +265,8 @@ impl Fetch {
                     return None;
                 }
                 let JobTiming { poll_every, timeout } = self.timing;
-                self.poll_after(now, poll_every, || Trouble {
-                    failure: Failure::Timeout,
+                self.poll_after(now, poll_every, || JobError {
+                    reason: FailureReason::Timeout,
                     retry_after: None,
                     message: format!(
                         "the report was not ready after {}; raise jobs.timeout if CXone needs longer",
@@ -269,53 +274,54 @@ impl Fetch {
                     ),
                 })
             }
-            Reply::Completed => Some(Outcome::Completed),
-            Reply::Throttled { retry_after, .. } if !self.in_flight() => {
-                Some(Outcome::Throttled { retry_after })
+            JobReply::Completed => Some(JobOutcome::Completed),
+            JobReply::Throttled { retry_after, .. } if !self.in_flight() => {
+                Some(JobOutcome::Throttled { retry_after })
             }
-            Reply::Throttled { retry_after, message } => {
+            JobReply::Throttled { retry_after, message } => {
                 let wait = retry_after
                     .unwrap_or_else(|| self.throttles.at_least(random))
                     .max(self.timing.poll_every);
                 self.throttled += wait;
-                self.poll_after(now, wait, || Trouble {
-                    failure: Failure::Timeout,
+                self.poll_after(now, wait, || JobError {
+                    reason: FailureReason::Timeout,
                     retry_after: None,
                     message,
                 })
             }
-            Reply::Trouble(trouble)
-                if trouble.failure == Failure::Unauthorized && !self.token_renewed =>
+            JobReply::Failed(trouble)
+                if trouble.reason == FailureReason::Unauthorized && !self.token_renewed =>
             {
                 self.token_renewed = true;
                 None
             }
-            Reply::Trouble(trouble) if self.asks_again(trouble.failure) => {
+            JobReply::Failed(trouble) if self.is_retried(trouble.reason) => {
                 let asked = trouble.retry_after.unwrap_or_default().min(MAX_UNAVAILABLE);
                 let wait = self.faults.full_jitter(random).max(self.timing.poll_every).max(asked);
-                if trouble.failure.may_pass() {
-                    if trouble.failure == Failure::Server {
+                if trouble.reason.is_transient() {
+                    if trouble.reason == FailureReason::Server {
                         self.unavailable = (self.unavailable + asked).min(MAX_UNAVAILABLE);
                     }
                     return self.poll_after(now, wait, || trouble);
                 }
-                self.spoilt += 1;
+                self.invalid_answers += 1;
                 // The job may be done long since, and only its answer come to harm: then asking
                 // once more is cheaper than another job, whatever the time. It is asked again so
                 // often only.
-                self.ask_at(now.plus(wait));
+                self.retry_at(now.plus(wait));
                 None
             }
-            Reply::Trouble(trouble) => Some(Outcome::Failed(trouble)),
+            JobReply::Failed(trouble) => Some(JobOutcome::Failed(trouble)),
         }
     }
 
-    fn asks_again(&self, failure: Failure) -> bool {
-        let spoilt = failure.may_be_chance() && self.spoilt < MOST_SPOILT;
-        self.in_flight() && (spoilt || failure.may_pass())
+    fn is_retried(&self, failure: FailureReason) -> bool {
+        let invalid_answers =
+            failure.is_transient_answer() && self.invalid_answers < MAX_INVALID_ANSWERS;
+        self.in_flight() && (invalid_answers || failure.is_transient())
     }
 
-    fn ask_at(&mut self, at: Monotonic) {
+    fn retry_at(&mut self, at: Monotonic) {
         match &mut self.phase {
             Phase::Unsubmitted => {}
             Phase::Submitted { poll_at, .. } => *poll_at = at,
@@ -328,16 +334,16 @@ impl Fetch {
         &mut self,
         now: Monotonic,
         wait: Duration,
-        over: impl FnOnce() -> Trouble,
-    ) -> Option<Outcome> {
+        over: impl FnOnce() -> JobError,
+    ) -> Option<JobOutcome> {
         let since = match &self.phase {
-            Phase::Unsubmitted => return Some(Outcome::Failed(over())),
+            Phase::Unsubmitted => return Some(JobOutcome::Failed(over())),
             Phase::Submitted { since, .. } | Phase::Paged { since, .. } => *since,
         };
-        self.ask_at(now.plus(wait));
+        self.retry_at(now.plus(wait));
         let asked_for = self.throttled + self.unavailable;
         let spent = now.plus(wait).since(since).saturating_sub(asked_for);
-        (spent > self.timing.timeout).then(|| Outcome::Failed(over()))
+        (spent > self.timing.timeout).then(|| JobOutcome::Failed(over()))
     }
 }
 

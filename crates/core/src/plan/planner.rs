@@ -1,10 +1,10 @@
 //! What to ask CXone next: targets take turns within the quota, and none holds up the others.
 
-mod carry;
+mod handover;
 mod length;
-mod refusal;
+mod rejection;
 mod rules;
-mod standing;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -16,37 +16,38 @@ use crate::counts::{ReportOrigin, SubmitOrder, TargetId};
 use crate::page::status::JobEnd;
 use crate::plan::backoff::{Backoff, Random};
 use crate::plan::fetch::{
-    Failure, Fetch, JobId, Outcome, Reply, Step, Trouble, fault_backoff, throttle_backoff,
+    FailureReason, Fetch, JobError, JobId, JobOutcome, JobReply, JobStep, fault_backoff,
+    throttle_backoff,
 };
 use crate::plan::quota::Quota;
-use crate::plan::window::Planned;
+use crate::plan::window::PlannedWindow;
 use crate::time::{Monotonic, Now, Timestamp, Window};
 
 use length::WindowLength;
-use refusal::Refusal;
+use rejection::WindowRejection;
 
-pub use carry::{PastPolls, PastThrottles};
-pub use rules::{Asking, Rules, least_news};
-pub use standing::Standing;
+pub use handover::{PastPolls, PastThrottles};
+pub use rules::{PlannerRules, RetrievalMode, least_news};
+pub use status::TargetPlanStatus;
 
 /// A watermark so far ahead of CXone's now is more than two clocks that are a moment apart.
-pub const AHEAD: Duration = Duration::from_secs(5);
+pub const MAX_AHEAD: Duration = Duration::from_secs(5);
 
 /// While something cannot be asked for because of what CXone's clock says, it is looked at so often,
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// and after so many looks that changed nothing
-const SOON: u32 = 16;
+const MAX_FREQUENT_CLOCK_CHECKS: u32 = 16;
 
 /// only so often.
-const LOOK_LATER: Duration = Duration::from_secs(60);
+const RARE_CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// So many times a slice that is rejected is asked for in halves: it may be too long for CXone.
-const REJECTED_HALVES: u32 = 2;
+const MAX_REJECTED_HALVINGS: u32 = 2;
 
 /// A request to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum PlannerAction {
     /// Submit a job for the target.
     Submit(TargetId, Window),
     /// Ask for the target's job.
@@ -57,7 +58,7 @@ pub enum Action {
 
 /// A job that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct EndedJob {
     /// What it was asked for.
     pub origin: ReportOrigin,
     /// Event time before its window that no report will cover.
@@ -67,7 +68,7 @@ pub struct Ended {
     /// From its submission to its end.
     pub age: Duration,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: JobOutcome,
     /// Whether it only tried if CXone accepts the newest window: its rows count for nothing.
     pub probes: bool,
     /// Whether its window will not be asked for again: CXone rejects this part of the past.
@@ -106,31 +107,31 @@ pub struct PreviousRun {
 }
 
 #[derive(Debug)]
-struct Target {
+struct TargetPlan {
     /// When it is next asked for.
     due: Monotonic,
     /// Since when it is polled.
     since: Monotonic,
-    job: Option<Job>,
+    job: Option<TargetJob>,
     /// Whether the quota has made it wait.
     waiting: bool,
     backoff: Backoff,
     denials: Backoff,
     length: WindowLength,
-    refusal: Option<Refusal>,
+    rejection: Option<WindowRejection>,
     up: bool,
     last_success: Option<Now>,
     /// When the job was begun that succeeded last.
     last_asked: Option<Monotonic>,
     last_job: Option<JobEnd>,
-    last_trouble: Option<Trouble>,
+    last_trouble: Option<JobError>,
 }
 
 #[derive(Debug)]
-struct Job {
+struct TargetJob {
     order: SubmitOrder,
     begun: Monotonic,
-    planned: Planned,
+    planned: PlannedWindow,
     fetch: Fetch,
     probes: bool,
 }
@@ -138,8 +139,8 @@ struct Job {
 /// The plan.
 #[derive(Debug)]
 pub struct Planner {
-    rules: Rules,
-    targets: Vec<Target>,
+    rules: PlannerRules,
+    targets: Vec<TargetPlan>,
     quota: Quota,
     /// When the quota lets the next job through, as far as is known.
     quota_free: Monotonic,
@@ -152,16 +153,16 @@ pub struct Planner {
     /// Whether something could not be asked for since it is not known what time it is at CXone.
     doubts_clock: bool,
     /// How often somebody was told to look, since something was asked for.
-    looks: u32,
+    clock_checks: u32,
 }
 
 impl Planner {
     /// A plan for so many targets, all due at `now`.
     #[must_use]
-    pub fn new(rules: Rules, targets: usize, now: Monotonic, mut random: Random) -> Self {
+    pub fn new(rules: PlannerRules, targets: usize, now: Monotonic, mut random: Random) -> Self {
         let quota = Quota::new(rules.jobs_per_minute);
         let least = rules.shortest_window(targets);
-        let mut target = || Target {
+        let mut target = || TargetPlan {
             due: now.plus(rules.first_wait(&mut random)),
             since: now,
             job: None,
@@ -169,7 +170,7 @@ impl Planner {
             backoff: fault_backoff(),
             denials: Backoff::new(Duration::from_secs(60), Duration::from_secs(300)),
             length: WindowLength::new(least, rules.windows.lookback),
-            refusal: None,
+            rejection: None,
             up: false,
             last_success: None,
             last_asked: None,
@@ -188,7 +189,7 @@ impl Planner {
             order: SubmitOrder::default(),
             quota_wait: Duration::ZERO,
             doubts_clock: false,
-            looks: 0,
+            clock_checks: 0,
         }
     }
 
@@ -199,7 +200,7 @@ impl Planner {
         now: Monotonic,
         cxone_utc: Option<Timestamp>,
         watermark: impl Fn(TargetId) -> Option<Timestamp>,
-    ) -> Option<Action> {
+    ) -> Option<PlannerAction> {
         if let Some(action) = self.next_poll(now) {
             return Some(action);
         }
@@ -216,13 +217,15 @@ impl Planner {
                         Some(planned) => planned,
                         None => {
                             let doubted = cxone_utc.is_none_or(|utc| {
-                                watermark(id).is_some_and(|watermark| watermark.since(utc) > AHEAD)
+                                watermark(id)
+                                    .is_some_and(|watermark| watermark.since(utc) > MAX_AHEAD)
                             });
-                            let pause = match (doubted, self.looks < SOON) {
-                                (false, _) => self.rules.interval,
-                                (true, true) => LOOK_EVERY,
-                                (true, false) => LOOK_LATER,
-                            };
+                            let pause =
+                                match (doubted, self.clock_checks < MAX_FREQUENT_CLOCK_CHECKS) {
+                                    (false, _) => self.rules.interval,
+                                    (true, true) => CLOCK_CHECK_INTERVAL,
+                                    (true, false) => RARE_CLOCK_CHECK_INTERVAL,
+                                };
                             target.due = now.plus(pause);
                             self.doubts_clock |= doubted;
                             continue;
@@ -230,14 +233,15 @@ impl Planner {
                     }
                 }
             };
-            self.looks = 0;
-            let probes = target.tries_newest();
-            if self.rules.asking == Asking::Pages {
+            self.clock_checks = 0;
+            let probes = target.probes_newest();
+            if self.rules.asking == RetrievalMode::Pages {
                 self.order.0 += 1;
                 let mut fetch = Fetch::paged(self.rules.timing, now);
                 fetch.sent(now);
-                target.job = Some(Job { order: self.order, begun: now, planned, fetch, probes });
-                return Some(Action::Page(id, planned.window));
+                target.job =
+                    Some(TargetJob { order: self.order, begun: now, planned, fetch, probes });
+                return Some(PlannerAction::Page(id, planned.window));
             }
             if let Err(free) = self.quota.take(now) {
                 self.quota_free = free;
@@ -253,21 +257,21 @@ impl Planner {
             let job = target.job.get_or_insert_with(|| {
                 self.order.0 += 1;
                 let fetch = Fetch::new(self.rules.timing);
-                Job { order: self.order, begun: now, planned, fetch, probes }
+                TargetJob { order: self.order, begun: now, planned, fetch, probes }
             });
             job.fetch.sent(now);
-            return Some(Action::Submit(id, planned.window));
+            return Some(PlannerAction::Submit(id, planned.window));
         }
         None
     }
 
-    fn next_poll(&mut self, now: Monotonic) -> Option<Action> {
+    fn next_poll(&mut self, now: Monotonic) -> Option<PlannerAction> {
         self.targets.iter_mut().enumerate().find_map(|(place, target)| {
             let job = target.job.as_mut()?;
             let action = match job.fetch.step(now) {
-                Step::Poll(id) => Action::Poll(TargetId::new(place), id),
-                Step::Page => Action::Page(TargetId::new(place), job.planned.window),
-                Step::Submit | Step::Wait(_) | Step::Busy => return None,
+                JobStep::Poll(id) => PlannerAction::Poll(TargetId::new(place), id),
+                JobStep::Page => PlannerAction::Page(TargetId::new(place), job.planned.window),
+                JobStep::Submit | JobStep::Wait(_) | JobStep::Busy => return None,
             };
             job.fetch.sent(now);
             Some(action)
@@ -337,8 +341,8 @@ impl Planner {
 
     /// Whether something could not be asked for since [`Planner::next`] did not know what time it
     /// is at CXone: then somebody should look. Asked once, it is forgotten.
-    pub fn doubted_clock(&mut self) -> bool {
-        self.looks = self.looks.saturating_add(u32::from(self.doubts_clock));
+    pub fn take_clock_doubt(&mut self) -> bool {
+        self.clock_checks = self.clock_checks.saturating_add(u32::from(self.doubts_clock));
         std::mem::take(&mut self.doubts_clock)
     }
 
@@ -383,7 +387,7 @@ impl Planner {
         let job_id = JobId::parse(&job.id).filter(|_| fits && *age < self.rules.timing.timeout);
         let Some(job_id) = job_id else { return false };
         self.order = self.order.max(job.order);
-        let planned = Planned {
+        let planned = PlannedWindow {
             window: job.window,
             gap: Duration::from_millis(job.gap_millis),
             behind: job.behind,
@@ -392,7 +396,7 @@ impl Planner {
         };
         let fetch = Fetch::resumed(self.rules.timing, job_id, now.instant, *age);
         let begun = now.instant.before(*age);
-        target.job = Some(Job { order: job.order, begun, planned, fetch, probes: false });
+        target.job = Some(TargetJob { order: job.order, begun, planned, fetch, probes: false });
         true
     }
 
@@ -411,10 +415,10 @@ impl Planner {
         let steps = self.targets.iter().filter_map(|target| {
             match target.job.as_ref().map(|job| job.fetch.step(now)) {
                 None => Some(target.due.max(submits_from)),
-                Some(Step::Submit) => Some(submits_from),
-                Some(Step::Poll(_) | Step::Page) => Some(now),
-                Some(Step::Wait(until)) => Some(until),
-                Some(Step::Busy) => None,
+                Some(JobStep::Submit) => Some(submits_from),
+                Some(JobStep::Poll(_) | JobStep::Page) => Some(now),
+                Some(JobStep::Wait(until)) => Some(until),
+                Some(JobStep::Busy) => None,
             }
         });
         let stale = self
@@ -427,7 +431,7 @@ impl Planner {
 
     /// Takes the reply to the request that an action asked for. When the job has ended with it,
     /// what it was.
-    pub fn reply(&mut self, now: Now, id: TargetId, reply: Reply) -> Option<Ended> {
+    pub fn reply(&mut self, now: Now, id: TargetId, reply: JobReply) -> Option<EndedJob> {
         let origin = self.origin(id)?;
         let target = &mut self.targets[id.index()];
         let job = target.job.as_mut()?;
@@ -435,12 +439,12 @@ impl Planner {
             self.quota.answered(now.instant);
         }
         let (accepted, throttled) =
-            (matches!(reply, Reply::Submitted(_)), matches!(reply, Reply::Throttled { .. }));
+            (matches!(reply, JobReply::Submitted(_)), matches!(reply, JobReply::Throttled { .. }));
         let outcome = job.fetch.reply(now.instant, reply, &mut self.random);
         if accepted {
             self.throttles.reset();
         }
-        if let (Asking::Pages, true, Step::Wait(until)) =
+        if let (RetrievalMode::Pages, true, JobStep::Wait(until)) =
             (self.rules.asking, throttled, job.fetch.step(now.instant))
         {
             self.held_until = self.held_until.max(until);
@@ -450,23 +454,23 @@ impl Planner {
         let end = JobEnd { at: now.utc, took: now.instant.since(job.begun) };
         let (mut gives_up, longest) = (false, target.length.longest());
         match &outcome {
-            Outcome::Completed if job.probes => target.newest_tried(true, now.instant),
-            Outcome::Completed => {
+            JobOutcome::Completed if job.probes => target.newest_probed(true, now.instant),
+            JobOutcome::Completed => {
                 target.succeeded(&job, now, self.rules.jittered(&mut self.random))
             }
-            Outcome::Throttled { retry_after } => {
+            JobOutcome::Throttled { retry_after } => {
                 let wait = retry_after.unwrap_or_else(|| self.throttles.at_least(&mut self.random));
                 self.held_until = self.held_until.max(now.instant.plus(wait));
             }
-            Outcome::Failed(trouble) => {
+            JobOutcome::Failed(trouble) => {
                 gives_up = target.failed(&job, trouble, now.instant, &self.rules, &mut self.random);
             }
         }
         let reduced = target.length.reduced().filter(|now| *now < longest);
-        if !matches!(outcome, Outcome::Throttled { .. }) {
+        if !matches!(outcome, JobOutcome::Throttled { .. }) {
             self.targets[id.index()].last_job = Some(end);
         }
-        Some(Ended {
+        Some(EndedJob {
             origin,
             gap: job.planned.gap,
             behind: job.planned.behind,
@@ -503,9 +507,9 @@ impl Planner {
     }
 }
 
-impl Target {
+impl TargetPlan {
     fn wants_submit(&self, now: Monotonic) -> bool {
-        self.job.as_ref().map_or(self.due <= now, |job| job.fetch.step(now) == Step::Submit)
+        self.job.as_ref().map_or(self.due <= now, |job| job.fetch.step(now) == JobStep::Submit)
     }
 
     fn in_flight(&self) -> bool {
@@ -515,36 +519,36 @@ impl Target {
     /// The window to ask for next, if there is anything.
     fn plan(
         &self,
-        rules: &Rules,
+        rules: &PlannerRules,
         watermark: Option<Timestamp>,
         cxone_utc: Timestamp,
-    ) -> Option<Planned> {
-        if self.tries_newest() {
+    ) -> Option<PlannedWindow> {
+        if self.probes_newest() {
             return Some(rules.windows.newest(cxone_utc, self.length.least()));
         }
         rules.windows.next(watermark, cxone_utc, self.length.longest())
     }
 
-    fn tries_newest(&self) -> bool {
-        self.refusal.is_some_and(|refusal| refusal.tries_newest())
+    fn probes_newest(&self) -> bool {
+        self.rejection.is_some_and(|rejection| rejection.probes_newest())
     }
 
     /// The newest window was tried; the slice that was rejected comes next.
-    fn newest_tried(&mut self, accepted: bool, now: Monotonic) {
-        if let Some(refusal) = &mut self.refusal {
-            refusal.newest_tried(accepted);
+    fn newest_probed(&mut self, accepted: bool, now: Monotonic) {
+        if let Some(rejection) = &mut self.rejection {
+            rejection.newest_probed(accepted);
         }
         self.due = now;
     }
 
-    fn succeeded(&mut self, job: &Job, now: Now, interval: Duration) {
+    fn succeeded(&mut self, job: &TargetJob, now: Now, interval: Duration) {
         self.up = true;
         self.last_success = Some(now);
         self.last_asked = Some(job.begun);
         self.last_trouble = None;
         self.backoff.reset();
         self.denials.reset();
-        self.refusal = None;
+        self.rejection = None;
         self.length.succeeded(job.planned.behind);
         // What is already there to be asked for need not wait for its turn in time, only for its
         // turn among the targets.
@@ -558,35 +562,35 @@ impl Target {
     /// Returns whether the window is given up.
     fn failed(
         &mut self,
-        job: &Job,
-        trouble: &Trouble,
+        job: &TargetJob,
+        trouble: &JobError,
         now: Monotonic,
-        rules: &Rules,
+        rules: &PlannerRules,
         random: &mut Random,
     ) -> bool {
         self.up = false;
-        let wait = match trouble.failure {
-            Failure::Rejected
-            | Failure::RowsRejected
-            | Failure::UnexpectedStatus
-            | Failure::TooLarge
-            | Failure::Redirected => rules.interval.max(self.backoff.full_jitter(random)),
-            Failure::Forbidden | Failure::TokenForbidden | Failure::Credentials => {
-                self.denials.at_least(random)
-            }
-            Failure::Token
-            | Failure::Unauthorized
-            | Failure::Failed
-            | Failure::Timeout
-            | Failure::Lost
-            | Failure::Malformed
-            | Failure::Server
-            | Failure::Unreachable
-            | Failure::Store => self.backoff.full_jitter(random),
+        let wait = match trouble.reason {
+            FailureReason::Rejected
+            | FailureReason::RowsRejected
+            | FailureReason::UnexpectedStatus
+            | FailureReason::TooLarge
+            | FailureReason::Redirected => rules.interval.max(self.backoff.full_jitter(random)),
+            FailureReason::Forbidden
+            | FailureReason::TokenForbidden
+            | FailureReason::Credentials => self.denials.at_least(random),
+            FailureReason::Token
+            | FailureReason::Unauthorized
+            | FailureReason::Failed
+            | FailureReason::Timeout
+            | FailureReason::Lost
+            | FailureReason::Malformed
+            | FailureReason::Server
+            | FailureReason::Unreachable
+            | FailureReason::Store => self.backoff.full_jitter(random),
         };
         self.due = now.plus(wait.max(trouble.retry_after.unwrap_or_default()));
         self.last_trouble = Some(trouble.clone());
-        let gives_up = self.judge(job, trouble.failure, now);
+        let gives_up = self.judge(job, trouble.reason, now);
         if gives_up {
             self.due = now;
         }
@@ -595,25 +599,25 @@ impl Target {
 
     /// What a failure says of the window: whether shorter ones come next, and whether it is given
     /// up, which is the answer.
-    fn judge(&mut self, job: &Job, failure: Failure, now: Monotonic) -> bool {
+    fn judge(&mut self, job: &TargetJob, failure: FailureReason, now: Monotonic) -> bool {
         let length = job.planned.window.length();
         if job.probes {
-            if let Some(refusal) = &mut self.refusal {
-                refusal.newest_tried(false);
+            if let Some(rejection) = &mut self.rejection {
+                rejection.newest_probed(false);
             }
             return false;
         }
-        if failure == Failure::Rejected {
-            let refusal = self.refusal.get_or_insert_with(|| Refusal::new(now));
-            let persists = refusal.again(now);
-            if refusal.times() <= REJECTED_HALVES {
+        if failure == FailureReason::Rejected {
+            let rejection = self.rejection.get_or_insert_with(|| WindowRejection::new(now));
+            let persists = rejection.again(now);
+            if rejection.times() <= MAX_REJECTED_HALVINGS {
                 self.length.halve(length);
             }
             return persists && job.planned.behind && !job.planned.first;
         }
         // Others that persist are of another cause, and what was rejected has to be so anew.
-        if !failure.may_pass() && failure != Failure::Store {
-            self.refusal = None;
+        if !failure.is_transient() && failure != FailureReason::Store {
+            self.rejection = None;
         }
         self.length.failed(failure, length, job.fetch.in_flight());
         false

@@ -6,7 +6,7 @@ use crate::time::{Timestamp, Window};
 
 /// What CXone is about to forget is not asked for: by the time that it reads the request, it would
 /// refuse the whole window.
-const FORGETTING: Duration = Duration::from_secs(60);
+const RETENTION_MARGIN: Duration = Duration::from_secs(60);
 
 /// What windows depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct WindowRules {
 
 /// A window to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Planned {
+pub struct PlannedWindow {
     /// The window.
     pub window: Window,
     /// Event time between the watermark and the window that can no longer be told.
@@ -45,9 +45,9 @@ impl WindowRules {
         watermark: Option<Timestamp>,
         now: Timestamp,
         longest: Duration,
-    ) -> Option<Planned> {
+    ) -> Option<PlannedWindow> {
         let end = now.minus(self.settle_delay);
-        let oldest = now.minus(self.retention).plus(FORGETTING).min(end);
+        let oldest = now.minus(self.retention).plus(RETENTION_MARGIN).min(end);
         let (from, gap) = match watermark {
             None => (end.minus(self.lookback).max(oldest), Duration::ZERO),
             Some(watermark) if end <= watermark => return None,
@@ -58,15 +58,15 @@ impl WindowRules {
         };
         let to = from.plus(longest).min(end);
         let (behind, first) = (to < end, watermark.is_none());
-        Some(Planned { window: Window { from, to }, gap, behind, end, first })
+        Some(PlannedWindow { window: Window { from, to }, gap, behind, end, first })
     }
 
     /// The newest window at CXone's time `now`: whether anything at all is accepted.
     #[must_use]
-    pub fn newest(&self, now: Timestamp, length: Duration) -> Planned {
+    pub fn newest(&self, now: Timestamp, length: Duration) -> PlannedWindow {
         let end = now.minus(self.settle_delay);
         let window = Window { from: end.minus(length), to: end };
-        Planned { window, gap: Duration::ZERO, behind: false, end, first: false }
+        PlannedWindow { window, gap: Duration::ZERO, behind: false, end, first: false }
     }
 }
 

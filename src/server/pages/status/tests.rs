@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use cxone_core::page::status::{ClockStatus, JobEnd, RecentErrors, StoreStatus};
-use cxone_core::plan::fetch::{Failure, Trouble};
+use cxone_core::plan::fetch::{FailureReason, JobError};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + seconds * 1000)
@@ -26,8 +26,8 @@ fn target(name: &str) -> TargetStatus {
     }
 }
 
-fn trouble(message: &str) -> Trouble {
-    Trouble { failure: Failure::Rejected, retry_after: None, message: message.to_owned() }
+fn trouble(message: &str) -> JobError {
+    JobError { reason: FailureReason::Rejected, retry_after: None, message: message.to_owned() }
 }
 
 /// All is well.
@@ -94,7 +94,7 @@ fn everything_from_outside_is_escaped() {
     view.api = EVIL.to_owned();
     view.version = EVIL.to_owned();
     let mut errors = RecentErrors::default();
-    errors.note(at(-3), &EVIL.into(), Some(Failure::Server), EVIL);
+    errors.note(at(-3), &EVIL.into(), Some(FailureReason::Server), EVIL);
     view.standings.errors = Arc::new(errors);
     view.standings.targets = vec![
         TargetStatus { up: Some(false), last_error: Some(trouble(EVIL)), ..target(EVIL) },
@@ -212,11 +212,16 @@ fn what_fails_is_told_first_with_its_cause_and_its_advice() {
         errors.note(
             at(second),
             &"team:team-7".into(),
-            Some(Failure::Rejected),
+            Some(FailureReason::Rejected),
             "CXone answered 422",
         );
     }
-    errors.note(at(-20), &"team:team-8".into(), Some(Failure::Timeout), "no report within 60s");
+    errors.note(
+        at(-20),
+        &"team:team-8".into(),
+        Some(FailureReason::Timeout),
+        "no report within 60s",
+    );
     errors.note(at(-5), &"user:user-abc-123".into(), None, "CXone answered 429");
     view.standings.errors = Arc::new(errors);
     let page = page(&view);

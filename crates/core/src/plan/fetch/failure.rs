@@ -2,7 +2,7 @@
 
 /// Why a job came to nothing: the closed set of `cxone_report_job_failures_total{reason}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Failure {
+pub enum FailureReason {
     /// The client id or the secret is wrong.
     Credentials,
     /// The client may not have a token: it lacks permission or is disabled.
@@ -39,7 +39,7 @@ pub enum Failure {
     Store,
 }
 
-impl Failure {
+impl FailureReason {
     /// Every reason.
     pub const ALL: [Self; 17] = [
         Self::Credentials,
@@ -122,13 +122,13 @@ impl Failure {
     }
 
     /// A fault that may pass within seconds, so that a job that is under way is asked for again.
-    pub(crate) const fn may_pass(self) -> bool {
+    pub(crate) const fn is_transient(self) -> bool {
         matches!(self, Self::Server | Self::Unreachable)
     }
 
-    /// An answer that was spoilt on the way, or by a machine in between: the same report or page may
+    /// An answer that was invalid_answers on the way, or by a machine in between: the same report or page may
     /// come whole the next time.
-    pub(super) const fn may_be_chance(self) -> bool {
+    pub(super) const fn is_transient_answer(self) -> bool {
         matches!(self, Self::Malformed | Self::Redirected | Self::Token | Self::UnexpectedStatus)
     }
 }

@@ -11,17 +11,17 @@ fn second(seconds: u64) -> Monotonic {
     Monotonic::from_elapsed(Duration::from_secs(seconds))
 }
 
-fn trouble(failure: Failure) -> Reply {
-    Reply::Trouble(Trouble { failure, retry_after: None, message: "trouble".to_owned() })
+fn trouble(failure: FailureReason) -> JobReply {
+    JobReply::Failed(JobError { reason: failure, retry_after: None, message: "trouble".to_owned() })
 }
 
 fn submitted() -> (Fetch, Random) {
     let (mut fetch, mut random) = (Fetch::new(TIMING), Random::from_seed(1));
-    assert_eq!(fetch.step(second(0)), Step::Submit);
+    assert_eq!(fetch.step(second(0)), JobStep::Submit);
     fetch.sent(second(0));
-    assert_eq!(fetch.step(second(0)), Step::Busy);
+    assert_eq!(fetch.step(second(0)), JobStep::Busy);
     let id = JobId::parse("job-1").expect("an id");
-    assert_eq!(fetch.reply(second(0), Reply::Submitted(id), &mut random), None);
+    assert_eq!(fetch.reply(second(0), JobReply::Submitted(id), &mut random), None);
     (fetch, random)
 }
 
@@ -32,18 +32,18 @@ fn a_job_is_polled_thirty_times_and_then_given_up() {
     let mut polls = 0;
     let outcome = loop {
         match fetch.step(now) {
-            Step::Wait(until) => now = until,
-            Step::Poll(_) => {
+            JobStep::Wait(until) => now = until,
+            JobStep::Poll(_) => {
                 polls += 1;
                 fetch.sent(now);
-                if let Some(outcome) = fetch.reply(now, Reply::Unfinished, &mut random) {
+                if let Some(outcome) = fetch.reply(now, JobReply::Unfinished, &mut random) {
                     break outcome;
                 }
             }
-            step @ (Step::Submit | Step::Page | Step::Busy) => panic!("{step:?}"),
+            step @ (JobStep::Submit | JobStep::Page | JobStep::Busy) => panic!("{step:?}"),
         }
     };
-    assert_matches!(outcome, Outcome::Failed(Trouble { failure: Failure::Timeout, .. }));
+    assert_matches!(outcome, JobOutcome::Failed(JobError { reason: FailureReason::Timeout, .. }));
     assert_eq!((polls, now), (30, second(60)));
 }
 
@@ -51,14 +51,14 @@ fn a_job_is_polled_thirty_times_and_then_given_up() {
 fn waits_that_429_asks_for_are_not_the_jobs_fault() {
     let (mut fetch, mut random) = submitted();
     let wait =
-        Reply::Throttled { retry_after: Some(Duration::from_secs(300)), message: String::new() };
+        JobReply::Throttled { retry_after: Some(Duration::from_secs(300)), message: String::new() };
     assert_eq!(fetch.reply(second(2), wait.clone(), &mut random), None);
-    assert_eq!(fetch.step(second(3)), Step::Wait(second(302)));
+    assert_eq!(fetch.step(second(3)), JobStep::Wait(second(302)));
     assert_eq!(fetch.reply(second(302), wait, &mut random), None);
-    assert_eq!(fetch.reply(second(602), Reply::Unfinished, &mut random), None);
+    assert_eq!(fetch.reply(second(602), JobReply::Unfinished, &mut random), None);
     assert_matches!(
-        fetch.reply(second(661), Reply::Unfinished, &mut random),
-        Some(Outcome::Failed(_))
+        fetch.reply(second(661), JobReply::Unfinished, &mut random),
+        Some(JobOutcome::Failed(_))
     );
 }
 
@@ -67,53 +67,63 @@ fn a_429_without_a_time_is_waited_out_for_at_least_five_seconds() {
     let (mut fetch, mut random) = submitted();
     fetch.reply(
         second(2),
-        Reply::Throttled { retry_after: None, message: String::new() },
+        JobReply::Throttled { retry_after: None, message: String::new() },
         &mut random,
     );
-    assert_matches!(fetch.step(second(2)), Step::Wait(until) if until >= second(7));
+    assert_matches!(fetch.step(second(2)), JobStep::Wait(until) if until >= second(7));
 }
 
 #[test]
 fn a_throttled_submit_ends_without_a_failure() {
     let mut fetch = Fetch::new(TIMING);
-    let reply = Reply::Throttled { retry_after: None, message: String::new() };
+    let reply = JobReply::Throttled { retry_after: None, message: String::new() };
     assert_eq!(
         fetch.reply(second(0), reply, &mut Random::from_seed(1)),
-        Some(Outcome::Throttled { retry_after: None })
+        Some(JobOutcome::Throttled { retry_after: None })
     );
 }
 
 #[test]
 fn a_refused_token_is_renewed_once_and_then_an_error() {
     let (mut fetch, mut random) = submitted();
-    assert_eq!(fetch.reply(second(2), trouble(Failure::Unauthorized), &mut random), None);
-    assert_matches!(fetch.step(second(2)), Step::Poll(_));
+    assert_eq!(fetch.reply(second(2), trouble(FailureReason::Unauthorized), &mut random), None);
+    assert_matches!(fetch.step(second(2)), JobStep::Poll(_));
     assert_matches!(
-        fetch.reply(second(2), trouble(Failure::Unauthorized), &mut random),
-        Some(Outcome::Failed(_))
+        fetch.reply(second(2), trouble(FailureReason::Unauthorized), &mut random),
+        Some(JobOutcome::Failed(_))
     );
     let mut unsubmitted = Fetch::new(TIMING);
-    assert_eq!(unsubmitted.reply(second(0), trouble(Failure::Unauthorized), &mut random), None);
-    assert_eq!(unsubmitted.step(second(0)), Step::Submit);
+    assert_eq!(
+        unsubmitted.reply(second(0), trouble(FailureReason::Unauthorized), &mut random),
+        None
+    );
+    assert_eq!(unsubmitted.step(second(0)), JobStep::Submit);
 }
 
 #[test]
 fn a_passing_fault_costs_a_poll_and_not_the_job_until_its_time_is_over() {
     let (mut fetch, mut random) = submitted();
-    assert_eq!(fetch.reply(second(2), trouble(Failure::Server), &mut random), None);
-    assert_eq!(fetch.reply(second(10), trouble(Failure::Unreachable), &mut random), None);
-    let outcome = fetch.reply(second(61), trouble(Failure::Server), &mut random);
-    assert_matches!(outcome, Some(Outcome::Failed(Trouble { failure: Failure::Server, .. })));
+    assert_eq!(fetch.reply(second(2), trouble(FailureReason::Server), &mut random), None);
+    assert_eq!(fetch.reply(second(10), trouble(FailureReason::Unreachable), &mut random), None);
+    let outcome = fetch.reply(second(61), trouble(FailureReason::Server), &mut random);
+    assert_matches!(
+        outcome,
+        Some(JobOutcome::Failed(JobError { reason: FailureReason::Server, .. }))
+    );
 }
 
 #[test]
 fn what_will_not_pass_ends_the_job_at_once() {
-    for failure in
-        [Failure::Lost, Failure::Failed, Failure::TooLarge, Failure::Forbidden, Failure::Rejected]
-    {
+    for failure in [
+        FailureReason::Lost,
+        FailureReason::Failed,
+        FailureReason::TooLarge,
+        FailureReason::Forbidden,
+        FailureReason::Rejected,
+    ] {
         let (mut fetch, mut random) = submitted();
         let outcome = fetch.reply(second(2), trouble(failure), &mut random);
-        assert_matches!(outcome, Some(Outcome::Failed(trouble)) if trouble.failure == failure);
+        assert_matches!(outcome, Some(JobOutcome::Failed(trouble)) if trouble.reason == failure);
     }
 }
 
@@ -122,20 +132,26 @@ fn a_finished_job_whose_answer_is_cut_is_asked_for_again_and_not_submitted_anew(
     let (mut fetch, mut random) = submitted();
     // The time for the job is long over: the answer was large, and the way slow.
     for second_now in [70, 140, 210] {
-        assert_eq!(fetch.reply(second(second_now), trouble(Failure::Malformed), &mut random), None);
-        assert_matches!(fetch.step(second(second_now + 69)), Step::Poll(id) if id.as_str() == "job-1");
+        assert_eq!(
+            fetch.reply(second(second_now), trouble(FailureReason::Malformed), &mut random),
+            None
+        );
+        assert_matches!(fetch.step(second(second_now + 69)), JobStep::Poll(id) if id.as_str() == "job-1");
     }
-    let outcome = fetch.reply(second(280), trouble(Failure::Malformed), &mut random);
-    assert_matches!(outcome, Some(Outcome::Failed(Trouble { failure: Failure::Malformed, .. })));
+    let outcome = fetch.reply(second(280), trouble(FailureReason::Malformed), &mut random);
+    assert_matches!(
+        outcome,
+        Some(JobOutcome::Failed(JobError { reason: FailureReason::Malformed, .. }))
+    );
     let (mut whole, mut random) = submitted();
-    assert_eq!(whole.reply(second(2), trouble(Failure::Malformed), &mut random), None);
-    let outcome = whole.reply(second(4), Reply::Completed, &mut random);
-    assert_eq!(outcome, Some(Outcome::Completed));
+    assert_eq!(whole.reply(second(2), trouble(FailureReason::Malformed), &mut random), None);
+    let outcome = whole.reply(second(4), JobReply::Completed, &mut random);
+    assert_eq!(outcome, Some(JobOutcome::Completed));
 }
 
-fn unavailable(seconds: u64) -> Reply {
-    Reply::Trouble(Trouble {
-        failure: Failure::Server,
+fn unavailable(seconds: u64) -> JobReply {
+    JobReply::Failed(JobError {
+        reason: FailureReason::Server,
         retry_after: Some(Duration::from_secs(seconds)),
         message: "503".to_owned(),
     })
@@ -145,12 +161,12 @@ fn unavailable(seconds: u64) -> Reply {
 fn a_503_to_a_poll_is_waited_out_for_as_long_as_it_asks_up_to_five_minutes() {
     let (mut fetch, mut random) = submitted();
     assert_eq!(fetch.reply(second(2), unavailable(40), &mut random), None);
-    assert_eq!(fetch.step(second(3)), Step::Wait(second(42)));
-    assert_eq!(fetch.reply(second(42), Reply::Unfinished, &mut random), None, "2 s are spent");
+    assert_eq!(fetch.step(second(3)), JobStep::Wait(second(42)));
+    assert_eq!(fetch.reply(second(42), JobReply::Unfinished, &mut random), None, "2 s are spent");
     assert_eq!(fetch.reply(second(44), unavailable(3600), &mut random), None);
-    assert_eq!(fetch.step(second(45)), Step::Wait(second(344)));
+    assert_eq!(fetch.step(second(45)), JobStep::Wait(second(344)));
     let outcome = fetch.reply(second(344), unavailable(3600), &mut random);
-    assert_matches!(outcome, Some(Outcome::Failed(_)), "no job is left alone for ever");
+    assert_matches!(outcome, Some(JobOutcome::Failed(_)), "no job is left alone for ever");
 }
 
 #[test]

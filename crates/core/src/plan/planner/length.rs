@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::plan::fetch::Failure;
+use crate::plan::fetch::FailureReason;
 
 /// After so many long windows in a row that succeeded, a longer one is tried.
 const PROVEN: u8 = 3;
@@ -54,25 +54,33 @@ impl WindowLength {
 
     /// A window of this length failed, after CXone had accepted it if `is_accepted`. Returns
     /// whether shorter ones come next.
-    pub(super) fn failed(&mut self, failure: Failure, length: Duration, is_accepted: bool) -> bool {
+    pub(super) fn failed(
+        &mut self,
+        failure: FailureReason,
+        length: Duration,
+        is_accepted: bool,
+    ) -> bool {
         let is_its_length = match failure {
-            Failure::TooLarge | Failure::Timeout => true,
+            FailureReason::TooLarge | FailureReason::Timeout => true,
             // Once may be chance, twice may be its length.
-            Failure::Failed | Failure::Malformed | Failure::Server | Failure::Unreachable => {
+            FailureReason::Failed
+            | FailureReason::Malformed
+            | FailureReason::Server
+            | FailureReason::Unreachable => {
                 self.failed = self.failed.saturating_add(u8::from(is_accepted));
                 self.failed >= 2
             }
-            Failure::Credentials
-            | Failure::TokenForbidden
-            | Failure::Token
-            | Failure::Unauthorized
-            | Failure::Forbidden
-            | Failure::Rejected
-            | Failure::RowsRejected
-            | Failure::UnexpectedStatus
-            | Failure::Lost
-            | Failure::Redirected
-            | Failure::Store => false,
+            FailureReason::Credentials
+            | FailureReason::TokenForbidden
+            | FailureReason::Token
+            | FailureReason::Unauthorized
+            | FailureReason::Forbidden
+            | FailureReason::Rejected
+            | FailureReason::RowsRejected
+            | FailureReason::UnexpectedStatus
+            | FailureReason::Lost
+            | FailureReason::Redirected
+            | FailureReason::Store => false,
         };
         is_its_length && is_accepted && self.halve(length)
     }
@@ -101,10 +109,10 @@ mod tests {
     fn a_window_that_fails_is_halved_down_to_what_makes_progress_and_grown_again() {
         let mut length = WindowLength::new(minutes(17), minutes(240));
         for expected in [120, 60, 30, 17] {
-            assert!(length.failed(Failure::TooLarge, length.longest(), true));
+            assert!(length.failed(FailureReason::TooLarge, length.longest(), true));
             assert_eq!(length.reduced(), Some(minutes(expected)));
         }
-        assert!(!length.failed(Failure::Timeout, length.longest(), true));
+        assert!(!length.failed(FailureReason::Timeout, length.longest(), true));
         for (behind, expected) in [(true, 17), (true, 17), (true, 34), (false, 68), (false, 136)] {
             length.succeeded(behind);
             assert_eq!(length.longest(), minutes(expected), "{behind}");
@@ -115,21 +123,28 @@ mod tests {
 
     #[test]
     fn what_may_be_chance_halves_at_the_second_time_and_what_is_no_fault_of_length_never() {
-        for failure in [Failure::Failed, Failure::Malformed, Failure::Server, Failure::Unreachable]
-        {
+        for failure in [
+            FailureReason::Failed,
+            FailureReason::Malformed,
+            FailureReason::Server,
+            FailureReason::Unreachable,
+        ] {
             let mut length = WindowLength::new(minutes(17), minutes(240));
             assert!(!length.failed(failure, minutes(240), true));
             length.succeeded(true);
             assert!(!length.failed(failure, minutes(240), true));
             assert!(length.failed(failure, minutes(240), true), "{failure:?}");
         }
-        for failure in [Failure::Forbidden, Failure::UnexpectedStatus, Failure::Lost] {
+        for failure in
+            [FailureReason::Forbidden, FailureReason::UnexpectedStatus, FailureReason::Lost]
+        {
             let mut length = WindowLength::new(minutes(17), minutes(240));
             assert!((0..9).all(|_| !length.failed(failure, minutes(240), true)));
         }
         let mut length = WindowLength::new(minutes(17), minutes(240));
-        let unsent =
-            |length: &mut WindowLength| length.failed(Failure::Unreachable, minutes(240), false);
+        let unsent = |length: &mut WindowLength| {
+            length.failed(FailureReason::Unreachable, minutes(240), false)
+        };
         assert!((0..9).all(|_| !unsent(&mut length)), "it never reached CXone");
     }
 }

@@ -10,7 +10,7 @@ use crate::plan::window::WindowRules;
 
 /// What the plan depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub struct PlannerRules {
     /// How often a target is asked for, quota permitting.
     pub interval: Duration,
     /// Which windows are asked for.
@@ -20,13 +20,13 @@ pub struct Rules {
     /// How many jobs a minute may be submitted.
     pub jobs_per_minute: NonZeroU32,
     /// How a window is asked for.
-    pub asking: Asking,
+    pub asking: RetrievalMode,
     /// After this long without a success a target is stale, if that is longer than three of its
     /// cycles.
     pub max_staleness: Duration,
 }
 
-impl Rules {
+impl PlannerRules {
     /// The shortest window that makes progress.
     pub(super) fn shortest_window(&self, targets: usize) -> Duration {
         let WindowRules { overlap, lookback, .. } = self.windows;
@@ -38,8 +38,8 @@ impl Rules {
     /// step for what no quota spreads.
     fn jitter(&self) -> Duration {
         match self.asking {
-            Asking::Jobs => Duration::ZERO,
-            Asking::Pages => self.interval / 5,
+            RetrievalMode::Jobs => Duration::ZERO,
+            RetrievalMode::Pages => self.interval / 5,
         }
     }
 
@@ -72,7 +72,7 @@ pub fn least_news(interval: Duration, jobs_per_minute: NonZeroU32, targets: usiz
 
 /// How a window is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asking {
+pub enum RetrievalMode {
     /// By a job, of which the quota allows so many.
     Jobs,
     /// In pages. How many requests there may be is minded by who makes them.

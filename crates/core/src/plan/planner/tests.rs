@@ -12,8 +12,8 @@ use crate::plan::window::WindowRules;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn rules() -> Rules {
-    Rules {
+fn rules() -> PlannerRules {
+    PlannerRules {
         interval: MINUTE,
         windows: WindowRules {
             lookback: 24 * 60 * MINUTE,
@@ -23,7 +23,7 @@ fn rules() -> Rules {
         },
         timing: JobTiming { poll_every: Duration::from_secs(2), timeout: MINUTE },
         jobs_per_minute: NonZeroU32::new(10).expect("ten"),
-        asking: Asking::Jobs,
+        asking: RetrievalMode::Jobs,
         max_staleness: 15 * MINUTE,
     }
 }
@@ -42,37 +42,37 @@ struct Run {
     planner: Planner,
     watermarks: HashMap<TargetId, Timestamp>,
     submits: Vec<(Monotonic, TargetId, Window)>,
-    ended: Vec<Ended>,
+    ended: Vec<EndedJob>,
 }
 
 impl Run {
-    fn new(rules: Rules, targets: usize) -> Self {
+    fn new(rules: PlannerRules, targets: usize) -> Self {
         let planner = Planner::new(rules, targets, Monotonic::default(), Random::from_seed(3));
         Self { planner, watermarks: HashMap::new(), submits: Vec::new(), ended: Vec::new() }
     }
 
-    fn until(&mut self, end: Monotonic, mut answer: impl FnMut(Monotonic, TargetId) -> Reply) {
+    fn until(&mut self, end: Monotonic, mut answer: impl FnMut(Monotonic, TargetId) -> JobReply) {
         self.until_answering(end, |now, id, _| answer(now, id));
     }
 
     /// Submits are accepted, and `report` says what comes of the window.
-    fn until_polling(&mut self, end: Monotonic, report: impl Fn(Window) -> Reply) {
+    fn until_polling(&mut self, end: Monotonic, report: impl Fn(Window) -> JobReply) {
         self.run(end, |_, _, _| accepted(), report);
     }
 
     fn until_answering(
         &mut self,
         end: Monotonic,
-        answer: impl FnMut(Monotonic, TargetId, Window) -> Reply,
+        answer: impl FnMut(Monotonic, TargetId, Window) -> JobReply,
     ) {
-        self.run(end, answer, |_| Reply::Completed);
+        self.run(end, answer, |_| JobReply::Completed);
     }
 
     fn run(
         &mut self,
         end: Monotonic,
-        mut answer: impl FnMut(Monotonic, TargetId, Window) -> Reply,
-        report: impl Fn(Window) -> Reply,
+        mut answer: impl FnMut(Monotonic, TargetId, Window) -> JobReply,
+        report: impl Fn(Window) -> JobReply,
     ) {
         let mut now = Monotonic::default();
         while now < end {
@@ -81,11 +81,11 @@ impl Run {
                 self.planner.next(now, Some(utc(now)), |id| watermarks.get(&id).copied())
             {
                 let (id, reply) = match action {
-                    Action::Submit(id, window) => {
+                    PlannerAction::Submit(id, window) => {
                         self.submits.push((now, id, window));
                         (id, answer(now, id, window))
                     }
-                    Action::Poll(id, _) | Action::Page(id, _) => {
+                    PlannerAction::Poll(id, _) | PlannerAction::Page(id, _) => {
                         let window = self.planner.origin(id).expect("it is under way").window;
                         (id, report(window))
                     }
@@ -93,7 +93,7 @@ impl Run {
                 if let Some(ended) =
                     self.planner.reply(Now { instant: now, utc: utc(now) }, id, reply)
                 {
-                    if ended.gives_up || ended.outcome == Outcome::Completed && !ended.probes {
+                    if ended.gives_up || ended.outcome == JobOutcome::Completed && !ended.probes {
                         self.watermarks.insert(id, ended.origin.window.to);
                     }
                     self.ended.push(ended);
@@ -112,12 +112,12 @@ impl Run {
     }
 }
 
-fn accepted() -> Reply {
-    Reply::Submitted(JobId::parse("job").expect("an id"))
+fn accepted() -> JobReply {
+    JobReply::Submitted(JobId::parse("job").expect("an id"))
 }
 
-fn failed(failure: Failure) -> Reply {
-    Reply::Trouble(Trouble { failure, retry_after: None, message: String::new() })
+fn failed(failure: FailureReason) -> JobReply {
+    JobReply::Failed(JobError { reason: failure, retry_after: None, message: String::new() })
 }
 
 #[test]
@@ -150,18 +150,17 @@ fn too_many_targets_take_turns_fairly() {
 #[test]
 fn a_target_that_fails_does_not_hold_up_the_others() {
     let mut run = Run::new(rules(), 3);
-    run.until(
-        second(600),
-        |_, id| if id.index() == 1 { failed(Failure::Failed) } else { accepted() },
-    );
+    run.until(second(600), |_, id| {
+        if id.index() == 1 { failed(FailureReason::Failed) } else { accepted() }
+    });
     assert!(
         run.submits_of(0) >= 9 && run.submits_of(2) >= 9,
         "{} {}",
         run.submits_of(0),
         run.submits_of(2)
     );
-    assert!(run.planner.standing(TargetId::new(0), second(600)).up);
-    let failing = run.planner.standing(TargetId::new(1), second(600));
+    assert!(run.planner.status(TargetId::new(0), second(600)).up);
+    let failing = run.planner.status(TargetId::new(1), second(600));
     assert!(!failing.up && failing.last_trouble.is_some());
 }
 
@@ -173,7 +172,10 @@ fn a_429_to_a_submit_holds_all_submits_for_as_long_as_it_says() {
         if std::mem::replace(&mut throttled, true) {
             accepted()
         } else {
-            Reply::Throttled { retry_after: Some(Duration::from_secs(90)), message: String::new() }
+            JobReply::Throttled {
+                retry_after: Some(Duration::from_secs(90)),
+                message: String::new(),
+            }
         }
     });
     assert_eq!(run.submits[0].0, second(0));
@@ -184,7 +186,7 @@ fn a_429_to_a_submit_holds_all_submits_for_as_long_as_it_says() {
 
 #[test]
 fn wrong_credentials_and_missing_rights_are_retried_slowly() {
-    for failure in [Failure::Credentials, Failure::Forbidden] {
+    for failure in [FailureReason::Credentials, FailureReason::Forbidden] {
         let mut run = Run::new(rules(), 1);
         run.until(second(3_600), |_, _| failed(failure));
         assert!((8..=16).contains(&run.submits.len()), "{failure:?}: {}", run.submits.len());
@@ -194,7 +196,7 @@ fn wrong_credentials_and_missing_rights_are_retried_slowly() {
 #[test]
 fn a_refused_body_is_never_sent_again() {
     let mut run = Run::new(rules(), 1);
-    run.until(second(600), |_, _| failed(Failure::Rejected));
+    run.until(second(600), |_, _| failed(FailureReason::Rejected));
     assert!(
         run.submits
             .windows(2)
@@ -219,9 +221,9 @@ fn a_target_without_a_success_turns_stale_after_the_longer_of_staleness_and_thre
     let id = TargetId::new(0);
     let cycles = run.planner.cycle() * 3;
     assert!(cycles > 15 * MINUTE);
-    let success = run.planner.standing(id, second(300)).last_success.expect("a success").instant;
-    assert!(!run.planner.standing(id, success.plus(cycles - Duration::from_secs(1))).stale);
-    assert!(run.planner.standing(id, success.plus(cycles)).stale);
+    let success = run.planner.status(id, second(300)).last_success.expect("a success").instant;
+    assert!(!run.planner.status(id, success.plus(cycles - Duration::from_secs(1))).stale);
+    assert!(run.planner.status(id, success.plus(cycles)).stale);
     let wake = run.planner.wake_at(success).expect("something to do");
     assert!(wake <= success.plus(cycles));
 }
@@ -231,10 +233,10 @@ fn a_repeated_submit_takes_from_the_quota_like_any_other() {
     let mut planner = Planner::new(rules(), 1, Monotonic::default(), Random::from_seed(1));
     assert_matches!(
         planner.next(second(0), Some(utc(second(0))), |_| None),
-        Some(Action::Submit(..))
+        Some(PlannerAction::Submit(..))
     );
     let now = Now { instant: second(0), utc: utc(second(0)) };
-    assert_eq!(planner.reply(now, TargetId::new(0), failed(Failure::Unauthorized)), None);
+    assert_eq!(planner.reply(now, TargetId::new(0), failed(FailureReason::Unauthorized)), None);
     assert_eq!(planner.next(second(1), Some(utc(second(1))), |_| None), None);
     assert_eq!(
         planner.wake_at(second(1)),
@@ -242,7 +244,7 @@ fn a_repeated_submit_takes_from_the_quota_like_any_other() {
     );
     assert_matches!(
         planner.next(second(7), Some(utc(second(7))), |_| None),
-        Some(Action::Submit(..))
+        Some(PlannerAction::Submit(..))
     );
 }
 
@@ -251,11 +253,15 @@ fn a_clock_that_stepped_back_waits_instead_of_asking_for_the_future() {
     let mut planner = Planner::new(rules(), 1, Monotonic::default(), Random::from_seed(1));
     let ahead = utc(second(3_600));
     assert_eq!(planner.next(second(0), Some(utc(second(0))), |_| Some(ahead)), None);
-    assert_matches!(planner.next(second(3_601), Some(utc(second(3_601))), |_| Some(ahead)), Some(Action::Submit(_, window)) if window.to > ahead);
+    assert_matches!(planner.next(second(3_601), Some(utc(second(3_601))), |_| Some(ahead)), Some(PlannerAction::Submit(_, window)) if window.to > ahead);
 }
 
 /// A target a week behind, whose submits are answered by when they are made and for what.
-fn behind(rules: Rules, end: Monotonic, answer: impl Fn(Monotonic, Window) -> Reply) -> Run {
+fn behind(
+    rules: PlannerRules,
+    end: Monotonic,
+    answer: impl Fn(Monotonic, Window) -> JobReply,
+) -> Run {
     let mut run = Run::new(rules, 1);
     run.watermarks.insert(TargetId::new(0), utc(second(0)).minus(7 * 24 * 60 * MINUTE));
     run.until_answering(end, |now, _, window| answer(now, window));
@@ -266,15 +272,15 @@ fn behind(rules: Rules, end: Monotonic, answer: impl Fn(Monotonic, Window) -> Re
 fn a_slice_is_given_up_only_when_it_is_rejected_for_long_and_the_newest_window_is_accepted() {
     let is_old = |window: Window| window.to < utc(second(0)).minus(24 * 60 * MINUTE);
     let rejected = |_: Monotonic, window: Window| {
-        if is_old(window) { failed(Failure::Rejected) } else { accepted() }
+        if is_old(window) { failed(FailureReason::Rejected) } else { accepted() }
     };
     let run = behind(rules(), second(1_200), rejected);
-    let given_up: Vec<&Ended> = run.ended.iter().filter(|ended| ended.gives_up).collect();
+    let given_up: Vec<&EndedJob> = run.ended.iter().filter(|ended| ended.gives_up).collect();
     let first = run.ended.iter().position(|ended| ended.gives_up).expect("given up");
     assert!(run.ended[..first].iter().any(|ended| ended.probes));
     assert!(run.submits.iter().filter(|(now, ..)| *now < second(300)).count() >= 5);
     assert!(given_up.iter().all(|ended| is_old(ended.origin.window)));
-    assert!(run.ended.iter().all(|ended| !ended.probes || ended.outcome == Outcome::Completed));
+    assert!(run.ended.iter().all(|ended| !ended.probes || ended.outcome == JobOutcome::Completed));
     let lengths: Vec<u64> = run.ended[..first]
         .iter()
         .filter(|ended| !ended.probes)
@@ -286,13 +292,15 @@ fn a_slice_is_given_up_only_when_it_is_rejected_for_long_and_the_newest_window_i
         (Some(second(240)), "it passes"),
     ] {
         let run = behind(rules(), second(3_600), |now, window| match refuses {
-            None => failed(Failure::Rejected),
+            None => failed(FailureReason::Rejected),
             Some(until) if now < until => rejected(now, window),
             Some(_) => accepted(),
         });
         assert!(run.ended.iter().all(|ended| !ended.gives_up), "{why}");
     }
-    for failure in Failure::ALL.into_iter().filter(|failure| *failure != Failure::Rejected) {
+    for failure in
+        FailureReason::ALL.into_iter().filter(|failure| *failure != FailureReason::Rejected)
+    {
         let run = behind(rules(), second(1_200), |_, window| {
             if is_old(window) { failed(failure) } else { accepted() }
         });
@@ -307,12 +315,12 @@ fn a_window_that_is_too_large_is_halved_until_it_fits_and_no_history_is_left_out
     let start = utc(second(0)).minus(7 * 24 * 60 * MINUTE);
     run.watermarks.insert(TargetId::new(0), start);
     run.until_polling(second(3_600), |window| {
-        if window.length() > fits { failed(Failure::TooLarge) } else { Reply::Completed }
+        if window.length() > fits { failed(FailureReason::TooLarge) } else { JobReply::Completed }
     });
     let read: Vec<Window> = run
         .ended
         .iter()
-        .filter(|ended| ended.outcome == Outcome::Completed)
+        .filter(|ended| ended.outcome == JobOutcome::Completed)
         .map(|ended| ended.origin.window)
         .collect();
     assert!(read[0].from <= start && read.windows(2).all(|pair| pair[1].from <= pair[0].to));
@@ -325,11 +333,11 @@ fn a_window_that_is_too_large_is_halved_until_it_fits_and_no_history_is_left_out
 fn no_window_is_halved_below_what_makes_progress() {
     let mut run = Run::new(rules(), 1);
     run.watermarks.insert(TargetId::new(0), utc(second(0)).minus(7 * 24 * 60 * MINUTE));
-    run.until_polling(second(3_600), |_| failed(Failure::Timeout));
+    run.until_polling(second(3_600), |_| failed(FailureReason::Timeout));
     let shortest = run.submits.iter().map(|(_, _, window)| window.length()).min();
     assert_eq!(shortest, Some(15 * MINUTE + MINUTE / 4));
-    let standing = run.planner.standing(TargetId::new(0), second(3_600));
-    assert_eq!(standing.longest_window, shortest);
+    let status = run.planner.status(TargetId::new(0), second(3_600));
+    assert_eq!(status.longest_window, shortest);
 }
 
 #[test]
@@ -338,16 +346,16 @@ fn without_knowing_the_time_at_cxone_nothing_is_asked_for_and_somebody_is_told_t
     let (mut now, mut looks) = (second(0), 0);
     while now < second(600) {
         assert_eq!(planner.next(now, None, |_| None), None);
-        looks += u32::from(planner.doubted_clock());
-        assert!(!planner.doubted_clock());
+        looks += u32::from(planner.take_clock_doubt());
+        assert!(!planner.take_clock_doubt());
         now = planner.wake_at(now).expect("it tries again").max(now.plus(Duration::from_millis(1)));
     }
     assert!((20..40).contains(&looks), "{looks} in ten minutes");
     assert_matches!(
         planner.next(second(700), Some(utc(second(700))), |_| None),
-        Some(Action::Submit(..))
+        Some(PlannerAction::Submit(..))
     );
-    assert!(!planner.doubted_clock());
+    assert!(!planner.take_clock_doubt());
 }
 
 proptest! {
@@ -357,15 +365,15 @@ proptest! {
     fn whatever_comes_back_no_minute_holds_more_submits_than_the_quota(
         answers in prop::collection::vec(0..6_usize, 50), targets in 1..40_usize, limit in 1..20_u32,
     ) {
-        let rules = Rules { jobs_per_minute: NonZeroU32::new(limit).expect("at least one"), interval: Duration::from_secs(1), ..rules() };
+        let rules = PlannerRules { jobs_per_minute: NonZeroU32::new(limit).expect("at least one"), interval: Duration::from_secs(1), ..rules() };
         let mut run = Run::new(rules, targets);
         let mut place = 0;
         run.until(second(900), |_, _| {
             place += 1;
             match answers[place % answers.len()] {
-                0 => failed(Failure::Server),
-                1 => failed(Failure::Unauthorized),
-                2 => Reply::Throttled { retry_after: Some(Duration::ZERO), message: String::new() },
+                0 => failed(FailureReason::Server),
+                1 => failed(FailureReason::Unauthorized),
+                2 => JobReply::Throttled { retry_after: Some(Duration::ZERO), message: String::new() },
                 _ => accepted(),
             }
         });
@@ -380,10 +388,10 @@ proptest! {
 fn pages(
     targets: usize,
     minutes: u64,
-    mut answer: impl FnMut(usize) -> Reply,
+    mut answer: impl FnMut(usize) -> JobReply,
 ) -> (Planner, Vec<Monotonic>) {
     let mut planner = Planner::new(
-        Rules { asking: Asking::Pages, ..rules() },
+        PlannerRules { asking: RetrievalMode::Pages, ..rules() },
         targets,
         Monotonic::default(),
         Random::from_seed(5),
@@ -393,11 +401,11 @@ fn pages(
         while let Some(action) =
             planner.next(now, Some(utc(now)), |id| watermarks.get(&id).copied())
         {
-            let Action::Page(id, window) = action else { panic!("{action:?}") };
+            let PlannerAction::Page(id, window) = action else { panic!("{action:?}") };
             asked.push(now);
             let reply = Now { instant: now, utc: utc(now) };
             if let Some(ended) = planner.reply(reply, id, answer(asked.len()))
-                && ended.outcome == Outcome::Completed
+                && ended.outcome == JobOutcome::Completed
             {
                 watermarks.insert(id, window.to);
             }
@@ -410,18 +418,15 @@ fn pages(
     (planner, asked)
 }
 
-fn throttled() -> Reply {
-    Reply::Throttled { retry_after: None, message: String::new() }
+fn throttled() -> JobReply {
+    JobReply::Throttled { retry_after: None, message: String::new() }
 }
 
 #[test]
 fn pages_follow_each_other_at_once_and_windows_after_the_interval_but_not_in_step() {
-    let (planner, asked) =
-        pages(
-            1,
-            60,
-            |number| if number.is_multiple_of(3) { Reply::Completed } else { Reply::Unfinished },
-        );
+    let (planner, asked) = pages(1, 60, |number| {
+        if number.is_multiple_of(3) { JobReply::Completed } else { JobReply::Unfinished }
+    });
     let apart: Vec<u64> = asked
         .chunks_exact(3)
         .collect::<Vec<_>>()
@@ -434,19 +439,19 @@ fn pages_follow_each_other_at_once_and_windows_after_the_interval_but_not_in_ste
     );
     assert!(apart.iter().all(|apart| (54..=66).contains(apart)), "{apart:?}");
     assert!(apart.iter().max() > apart.iter().min(), "{apart:?}");
-    assert_eq!(planner.standing(TargetId::new(0), second(3600)).last_trouble, None);
+    assert_eq!(planner.status(TargetId::new(0), second(3600)).last_trouble, None);
 }
 
 #[test]
 fn a_429_to_a_page_holds_all_windows_and_loses_none() {
     let (_, asked) =
-        pages(5, 10, |number| if number == 4 { throttled() } else { Reply::Completed });
+        pages(5, 10, |number| if number == 4 { throttled() } else { JobReply::Completed });
     let after = asked[4].since(asked[3]);
     assert!(after >= Duration::from_secs(5) && after <= Duration::from_secs(8), "{after:?}");
     let (planner, asked) = pages(1, 30, |_| throttled());
     assert!(asked.len() < 45, "{} requests in half an hour of 429", asked.len());
     assert!(
-        planner.standing(TargetId::new(0), second(1800)).job_age.is_some(),
+        planner.status(TargetId::new(0), second(1800)).job_age.is_some(),
         "no page is given up for waits"
     );
 }
@@ -454,55 +459,52 @@ fn a_429_to_a_page_holds_all_windows_and_loses_none() {
 #[test]
 fn a_page_that_fails_is_asked_for_again_until_the_timeout_and_only_then_is_the_window_given_up() {
     let down = || {
-        Reply::Trouble(Trouble {
-            failure: Failure::Server,
+        JobReply::Failed(JobError {
+            reason: FailureReason::Server,
             retry_after: None,
             message: String::new(),
         })
     };
     let (planner, asked) =
-        pages(1, 5, |number| if number == 1 { Reply::Unfinished } else { down() });
+        pages(1, 5, |number| if number == 1 { JobReply::Unfinished } else { down() });
     assert!(asked.len() > 5, "{asked:?}");
     assert_matches!(
-        planner.standing(TargetId::new(0), second(300)).last_trouble,
-        Some(Trouble { failure: Failure::Server, .. })
+        planner.status(TargetId::new(0), second(300)).last_trouble,
+        Some(JobError { reason: FailureReason::Server, .. })
     );
     let (planner, _) =
-        pages(1, 5, |number| if number.is_multiple_of(2) { down() } else { Reply::Unfinished });
+        pages(1, 5, |number| if number.is_multiple_of(2) { down() } else { JobReply::Unfinished });
     let age =
-        planner.standing(TargetId::new(0), second(300)).job_age.expect("every second page comes");
+        planner.status(TargetId::new(0), second(300)).job_age.expect("every second page comes");
     assert!(age > Duration::from_secs(240), "{age:?}");
 }
 
 #[test]
 fn a_page_that_is_spoilt_now_and_then_costs_itself_and_one_that_is_always_the_window() {
-    let spoilt =
-        |failure| Reply::Trouble(Trouble { failure, retry_after: None, message: String::new() });
-    for failure in [Failure::Malformed, Failure::Redirected, Failure::Token] {
-        let (planner, _) =
-            pages(1, 5, |number| if number % 4 == 0 { Reply::Unfinished } else { spoilt(failure) });
-        let age = planner
-            .standing(TargetId::new(0), second(300))
-            .job_age
-            .expect("every fourth page comes");
+    let invalid_answers = |failure| {
+        JobReply::Failed(JobError { reason: failure, retry_after: None, message: String::new() })
+    };
+    for failure in [FailureReason::Malformed, FailureReason::Redirected, FailureReason::Token] {
+        let (planner, _) = pages(1, 5, |number| {
+            if number % 4 == 0 { JobReply::Unfinished } else { invalid_answers(failure) }
+        });
+        let age =
+            planner.status(TargetId::new(0), second(300)).job_age.expect("every fourth page comes");
         assert!(age > Duration::from_secs(240), "{failure:?}: {age:?}");
-        let (planner, asked) = pages(1, 1, |_| spoilt(failure));
-        let standing = planner.standing(TargetId::new(0), second(60));
+        let (planner, asked) = pages(1, 1, |_| invalid_answers(failure));
+        let status = planner.status(TargetId::new(0), second(60));
         assert_eq!(
-            (standing.last_trouble.map(|trouble| trouble.failure), standing.up),
+            (status.last_trouble.map(|trouble| trouble.reason), status.up),
             (Some(failure), false)
         );
         assert!(asked[3].since(asked[0]) < Duration::from_secs(20), "it is told soon: {asked:?}");
     }
-    let (planner, asked) =
-        pages(
-            1,
-            1,
-            |number| if number == 1 { Reply::Unfinished } else { spoilt(Failure::Rejected) },
-        );
+    let (planner, asked) = pages(1, 1, |number| {
+        if number == 1 { JobReply::Unfinished } else { invalid_answers(FailureReason::Rejected) }
+    });
     assert_eq!(
-        planner.standing(TargetId::new(0), second(60)).last_trouble.map(|trouble| trouble.failure),
-        Some(Failure::Rejected)
+        planner.status(TargetId::new(0), second(60)).last_trouble.map(|trouble| trouble.reason),
+        Some(FailureReason::Rejected)
     );
     assert!(asked[1].since(asked[0]) < Duration::from_millis(10));
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Planner, Target};
+use super::{Planner, TargetPlan};
 use crate::counts::TargetId;
 use crate::page::status::JobEnd;
-use crate::plan::fetch::Trouble;
+use crate::plan::fetch::JobError;
 use crate::time::{Monotonic, Now};
 
 /// A target is stale only after this many of its planned cycles.
@@ -13,7 +13,7 @@ const STALE_CYCLES: u32 = 3;
 
 /// How a target is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct TargetPlanStatus {
     /// Whether its newest finished job succeeded.
     pub up: bool,
     /// When a job of it last succeeded.
@@ -21,7 +21,7 @@ pub struct Standing {
     /// Its newest finished job, if it ended under this plan.
     pub last_job: Option<JobEnd>,
     /// Why its newest finished job failed.
-    pub last_trouble: Option<Trouble>,
+    pub last_trouble: Option<JobError>,
     /// How long ago the job that is under way was begun.
     pub job_age: Option<Duration>,
     /// When its next job begins at the earliest, if none is under way.
@@ -35,9 +35,9 @@ pub struct Standing {
 impl Planner {
     /// How a target is doing.
     #[must_use]
-    pub fn standing(&self, id: TargetId, now: Monotonic) -> Standing {
+    pub fn status(&self, id: TargetId, now: Monotonic) -> TargetPlanStatus {
         let target = &self.targets[id.index()];
-        Standing {
+        TargetPlanStatus {
             up: target.up,
             last_success: target.last_success,
             last_job: target.last_job,
@@ -56,7 +56,7 @@ impl Planner {
         self.rules.interval.max(self.quota.period().saturating_mul(targets))
     }
 
-    pub(super) fn stale_at(&self, target: &Target) -> Monotonic {
+    pub(super) fn stale_at(&self, target: &TargetPlan) -> Monotonic {
         let since = target.last_success.map_or(target.since, |now| now.instant);
         since.plus(self.rules.max_staleness.max(self.cycle().saturating_mul(STALE_CYCLES)))
     }

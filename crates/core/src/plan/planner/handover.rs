@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::refusal::Refusal;
-use super::{Planner, Target};
+use super::rejection::WindowRejection;
+use super::{Planner, TargetPlan};
 use crate::counts::TargetId;
 use crate::page::status::JobEnd;
 use crate::plan::backoff::Backoff;
-use crate::plan::fetch::Trouble;
+use crate::plan::fetch::JobError;
 use crate::time::{Monotonic, Now};
 
 /// How polling one target went under an earlier plan.
@@ -18,12 +18,12 @@ pub struct PastPolls {
     backoff: Backoff,
     denials: Backoff,
     longest_window: Duration,
-    refusal: Option<Refusal>,
+    rejection: Option<WindowRejection>,
     last_asked: Option<Monotonic>,
     up: bool,
     last_success: Option<Now>,
     last_job: Option<JobEnd>,
-    last_trouble: Option<Trouble>,
+    last_trouble: Option<JobError>,
 }
 
 /// How long an earlier plan held all submits back after a 429.
@@ -37,7 +37,7 @@ impl Planner {
     /// How polling the target went under this plan.
     #[must_use]
     pub fn past_polls(&self, id: TargetId) -> PastPolls {
-        let Target { due, since, up, last_success, last_job, .. } = self.targets[id.index()];
+        let TargetPlan { due, since, up, last_success, last_job, .. } = self.targets[id.index()];
         let target = &self.targets[id.index()];
         PastPolls {
             due,
@@ -45,7 +45,7 @@ impl Planner {
             backoff: target.backoff.clone(),
             denials: target.denials.clone(),
             longest_window: target.length.longest(),
-            refusal: target.refusal,
+            rejection: target.rejection,
             last_asked: target.last_asked,
             up,
             last_success,
@@ -72,7 +72,7 @@ impl Planner {
         target.backoff = past.backoff;
         target.denials = past.denials;
         target.length.resume(past.longest_window);
-        target.refusal = past.refusal;
+        target.rejection = past.rejection;
         target.last_asked = past.last_asked;
         target.up = past.up;
         target.last_success = past.last_success;

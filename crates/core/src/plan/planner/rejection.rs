@@ -12,26 +12,26 @@ const LEAST_TIME: Duration = Duration::from_secs(300);
 
 /// A slice of the past was rejected (422), and nothing of the past was accepted since.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Refusal {
+pub(super) struct WindowRejection {
     since: Monotonic,
     times: u32,
     /// Whether the newest window, with the same filter, was accepted since the first time: so that
     /// it is the slice that is rejected, and not everything.
     newest_accepted: bool,
     /// Whether the newest window is tried next.
-    tries_newest: bool,
+    probes_newest: bool,
 }
 
-impl Refusal {
+impl WindowRejection {
     pub(super) const fn new(now: Monotonic) -> Self {
-        Self { since: now, times: 0, newest_accepted: false, tries_newest: false }
+        Self { since: now, times: 0, newest_accepted: false, probes_newest: false }
     }
 
     /// The slice was rejected, once more. Returns whether it is given up. Once one is, those behind
     /// it are at once, until one is accepted.
     pub(super) fn again(&mut self, now: Monotonic) -> bool {
         self.times = self.times.saturating_add(1);
-        self.tries_newest = !self.newest_accepted;
+        self.probes_newest = !self.newest_accepted;
         self.newest_accepted && self.times >= LEAST_TIMES && now.since(self.since) >= LEAST_TIME
     }
 
@@ -40,13 +40,13 @@ impl Refusal {
         self.times
     }
 
-    pub(super) const fn tries_newest(&self) -> bool {
-        self.tries_newest
+    pub(super) const fn probes_newest(&self) -> bool {
+        self.probes_newest
     }
 
     /// The newest window was tried.
-    pub(super) const fn newest_tried(&mut self, accepted: bool) {
+    pub(super) const fn newest_probed(&mut self, accepted: bool) {
         self.newest_accepted = self.newest_accepted || accepted;
-        self.tries_newest = false;
+        self.probes_newest = false;
     }
 }
