@@ -4,9 +4,9 @@
 mod listen;
 mod maintenance;
 mod proxy;
+mod settings;
 #[cfg(feature = "simulator")]
 mod simulated;
-mod source;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -25,9 +25,9 @@ use crate::logging::{LogFormat, LogLevel};
 pub use listen::{Listen, ListenAddress};
 pub use maintenance::{CompletionsArgs, EraseArgs, ManArgs};
 pub use proxy::{ExternalUrl, ProxyArgs};
+pub use settings::{ConfigArgs, TargetArgs};
 #[cfg(feature = "simulator")]
 pub use simulated::{DemoArgs, DemoDialect, SimulateArgs};
-pub use source::ConfigArgs;
 use values::{span_of_history, user_id};
 pub use web::WebArgs;
 
@@ -121,16 +121,6 @@ pub struct LogArgs {
     /// How a message is written: logfmt or json
     #[arg(id = "log.format", long = "log.format", value_enum, ignore_case = true, default_value_t = LogFormat::Logfmt, global = true, value_name = "FORMAT", help_heading = "Logging", hide_possible_values = true)]
     pub format: LogFormat,
-}
-
-/// What is asked for, when not by the configuration file.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Configuration")]
-pub struct TargetArgs {
-    /// An agent to ask for, instead of the file's targets; repeatable, or several with commas
-    /// between them [env: CXONE_TARGET_USER]
-    #[arg(long = "target.user", value_name = "ID")]
-    pub users: Vec<String>,
 }
 
 /// `serve`.
@@ -232,8 +222,7 @@ pub struct CheckArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "http://127.0.0.1:10962",
-        conflicts_with_all = ["live", "web_config_file", "file", "tenant", "base_url", "ca_file", "client_id", "client_secret_file", "dialect", "issuer", "area",
-            "access_key_id", "access_key_secret_file", "users"],
+        conflicts_with_all = ["live", "web_config_file", "file", "settings", "users"],
     )]
     pub healthy: Option<BaseUrl>,
 

@@ -1,5 +1,4 @@
-//! The documentation of the configuration says what the code does, and the example is what the
-//! documentation says.
+//! The documentation of the configuration and the example match the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
@@ -9,9 +8,10 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 use cxone_exporter::cli::Cli;
-use cxone_exporter::config::web::{WEB_KEYS, WebConfig};
+use cxone_exporter::config::web::WebConfig;
 use cxone_exporter::config::{
-    Config, ConfigText, ENVIRONMENT, Flags, KEYS, Overrides, RowKind, TargetsNeeded, WRAP_UP, load,
+    Config, ConfigText, DialectName, Flags, Overrides, RowKind, SETTINGS, Setting, TargetsNeeded,
+    WEB_SETTINGS, WRAP_UP, environment_variables, load,
 };
 
 const DOCUMENT: &str = include_str!("../docs/configuration.md");
@@ -59,23 +59,47 @@ fn settings(config: &Config) -> String {
     )
 }
 
-#[test]
-fn the_documented_keys_are_the_real_ones() {
-    let documented: Vec<String> =
-        table("Keys of the file").iter().map(|row| code(&row[0]).to_owned()).collect();
-    assert_eq!(documented, KEYS);
+/// The table that the documentation should have of `settings`.
+fn reference(settings: &[Setting]) -> String {
+    let mut table =
+        "| key | type | default | bounds | meaning |\n|---|---|---|---|---|\n".to_owned();
+    for setting in settings {
+        let (kind, bounds) = setting.type_and_bounds();
+        let default = match setting.default {
+            "" => String::new(),
+            default => format!("`{default}`"),
+        };
+        let only = setting
+            .dialect
+            .map_or_else(String::new, |dialect| format!(" (`{}` only)", dialect.as_str()));
+        let Setting { key, help, .. } = setting;
+        let row = format!("| `{key}` | {kind} | {default} | {bounds} | {help}{only} |\n");
+        table.push_str(&row.replace("|  |", "| |").replace("|  |", "| |"));
+    }
+    table
 }
 
 #[test]
-fn the_documented_defaults_are_the_real_ones() {
+fn the_reference_of_keys_is_the_table_of_settings() {
+    let web = include_str!("../docs/web-configuration.md");
+    for (page, document, settings) in [
+        ("configuration.md", DOCUMENT, SETTINGS.as_slice()),
+        ("web-configuration.md", web, WEB_SETTINGS.as_slice()),
+    ] {
+        let table = reference(settings);
+        assert!(document.contains(&table), "docs/{page} must contain this table:\n{table}");
+    }
+}
+
+#[test]
+fn the_defaults_of_the_table_are_those_of_an_absent_key() {
     let mut sections: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for row in table("Keys of the file").iter().filter(|row| !row[2].is_empty()) {
-        let (section, key) =
-            code(&row[0]).split_once('.').expect("every key with a default is in a section");
-        sections
-            .entry(section.to_owned())
-            .or_default()
-            .push(format!("  {key}: {}\n", code(&row[2])));
+    let of_reports = |setting: &&Setting| {
+        !setting.default.is_empty() && setting.dialect != Some(DialectName::Platform)
+    };
+    for Setting { key, default, .. } in SETTINGS.iter().filter(of_reports) {
+        let (section, key) = key.split_once('.').expect("every key with a default is in a section");
+        sections.entry(section.to_owned()).or_default().push(format!("  {key}: {default}\n"));
     }
     let needed = ["tenant: acme", "client_id: my-client", "client_secret_file: client-secret"]
         .map(|line| format!("  {line}\n"));
@@ -84,7 +108,6 @@ fn the_documented_defaults_are_the_real_ones() {
     for (section, lines) in sections {
         text.push_str(&format!("{section}:\n{}", lines.concat()));
     }
-    assert_eq!(text.matches("\n  ").count(), 18 + 3, "every default is in the text:\n{text}");
     assert_eq!(settings(&parse(&text)), settings(&parse(NEEDED)));
 }
 
@@ -100,7 +123,7 @@ fn the_example_shows_every_key_and_the_defaults() {
         example.states.limits,
         BTreeMap::from([(WRAP_UP.to_owned(), Duration::from_secs(300))])
     );
-    for key in KEYS {
+    for Setting { key, .. } in SETTINGS {
         let name = key.rsplit('.').next().unwrap();
         let name = name.trim_start_matches("targets[].");
         assert!(EXAMPLE.contains(&format!("{name}:")), "the example does not show {key}");
@@ -108,7 +131,7 @@ fn the_example_shows_every_key_and_the_defaults() {
 }
 
 #[test]
-fn the_documented_flags_are_the_real_ones_with_their_defaults() {
+fn the_documented_flags_match_the_code_with_their_defaults() {
     let mut program = Cli::command();
     program.build();
     let commands: Vec<_> =
@@ -148,14 +171,14 @@ fn the_documented_flags_are_the_real_ones_with_their_defaults() {
 }
 
 #[test]
-fn the_documented_variables_are_the_real_ones() {
+fn the_documented_variables_match_the_code() {
     let rows = table("Environment variables");
     let documented: Vec<&str> = rows
         .iter()
         .flat_map(|row| [code(&row[0]), code(&row[1])])
         .filter(|name| !name.is_empty())
         .collect();
-    assert_eq!(documented, ENVIRONMENT);
+    assert_eq!(documented, environment_variables().collect::<Vec<_>>());
     let help = Cli::command()
         .find_subcommand_mut("serve")
         .expect("serve is there")
@@ -201,20 +224,7 @@ fn a_missing_oversized_or_non_text_file_is_reported() {
     fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
     assert!(message().ends_with("it is larger than 1048576 bytes"), "{}", message());
     fs::write(&path, b"api:\n  tenant: \xff\n").unwrap();
-    assert!(message().ends_with("exporter.yml:2: not UTF-8 text"), "{}", message());
-}
-
-#[test]
-fn the_documented_keys_of_the_web_configuration_are_the_real_ones() {
-    let document = include_str!("../docs/web-configuration.md");
-    let (_, section) = document.split_once("\n## Keys\n").expect("the heading is there");
-    let rows = section
-        .lines()
-        .take_while(|line| !line.starts_with("## "))
-        .filter(|line| line.starts_with("| `"));
-    let documented: Vec<&str> =
-        rows.map(|row| code(row.split('|').nth(1).expect("a cell").trim())).collect();
-    assert_eq!(documented, WEB_KEYS);
+    assert!(message().ends_with("exporter.yml:2: is not UTF-8 text"), "{}", message());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use cxone_core::plan::fetch::FailureReason;
 use cxone_core::plan::server_clock::DateFault;
 use cxone_core::report::RowRejection;
 use cxone_exporter::cli::parse_args;
-use cxone_exporter::config::{Config, ConfigText, KEYS, Overrides, TargetsNeeded};
+use cxone_exporter::config::{Config, ConfigText, Overrides, SETTINGS, TargetsNeeded};
 use cxone_exporter::cxone::ApiEndpoint;
 use cxone_exporter::exposition::families::{ALL, FamilyKind};
 use cxone_simulator::{Faults, Quirk, ReportRows, RequestFault, RowFault};
@@ -247,7 +247,8 @@ fn what_a_runbook_cites_exists() {
         .filter(|page| page.starts_with("docs/runbooks"))
         .map(|page| page.file_stem().expect("a name").to_string_lossy().into_owned())
         .collect();
-    let keys: BTreeSet<String> = KEYS.iter().map(|key| key.replace("[]", "")).collect();
+    let keys: BTreeSet<String> =
+        SETTINGS.iter().map(|setting| setting.key.replace("[]", "")).collect();
     let is_key =
         |word: &str| keys.iter().any(|key| key == word || key.starts_with(&format!("{word}.")));
     let configuration = include_str!("../docs/configuration.md");
@@ -260,7 +261,7 @@ fn what_a_runbook_cites_exists() {
     words.extend(Feed::ALL.iter().map(|feed| feed.as_str()));
     words.extend(ALL.iter().flat_map(|family| family.labels));
     words.extend(["serve", "demo", "history", "check", "simulate", "erase"]);
-    words.extend(KEYS.iter().filter_map(|key| key.rsplit('.').next()));
+    words.extend(SETTINGS.iter().filter_map(|setting| setting.key.rsplit('.').next()));
     words.extend(["agent", "aggregate", "buckets"]);
     words.extend(OTHERS_WORDS);
     let sources: String = files(&[".rs"])

@@ -359,9 +359,9 @@ fn an_unusable_file_of_authorities_is_a_configuration_error() {
     let broken = "-----BEGIN CERTIFICATE-----\naHVudGVyMg==\n-----END CERTIFICATE-----\n";
     for (content, words) in [
         (None, "cannot be read"),
-        (Some("hunter2"), "holds no certificate in PEM"),
-        (Some(key), "holds no certificate in PEM"),
-        (Some(broken), "holds a certificate that cannot be read, number 1"),
+        (Some("hunter2"), "contains no certificate in PEM"),
+        (Some(key), "contains no certificate in PEM"),
+        (Some(broken), "certificate 1 in it is not valid"),
     ] {
         if let Some(content) = content {
             std::fs::write(&pem, content).unwrap();

@@ -320,7 +320,7 @@ fn check_and_serve_report_the_errors_of_both_configurations() {
 fn passwords_without_tls_cause_a_warning_at_startup() {
     let exporter = Exporter::start(Some(&users()), &[]);
     assert!(
-        exporter.process.stderr().contains("passwords travel unencrypted"),
+        exporter.process.stderr().contains("passwords are sent unencrypted"),
         "{}",
         exporter.process.stderr()
     );

@@ -10,7 +10,7 @@ use crate::app;
 use crate::cli::CheckArgs;
 use crate::clock::Clock;
 use crate::config::web::read_file;
-use crate::config::{Api, Config, ConfigErrors, Dialect, Seen, TargetsNeeded, show_duration};
+use crate::config::{Api, Config, ConfigErrors, Dialect, Seen, TargetsNeeded, load, show_duration};
 use crate::cxone::{CxoneClient, ErrorKind, HistoryRequest, Proxies, ProxyRoute, RowList};
 use cxone_core::counts::RowKind;
 use cxone_core::hidden::visible;
@@ -29,14 +29,12 @@ pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
         say(&format!("ok      the exporter at {address} is healthy"));
         return Ok(());
     }
-    let loaded = match (&args.web_config_file, args.says_nothing_of_cxone()) {
+    let flags = args.config.flags(&args.targets);
+    let load = || load(args.config.file.as_deref(), &flags, TargetsNeeded::Yes);
+    let loaded = match (&args.web_config_file, args.has_no_configuration()) {
         (Some(path), true) => return web_config(path),
-        (Some(path), false) => {
-            both(args.config.load(&args.targets, TargetsNeeded::Yes), web_config(path))
-        }
-        (None, _) => {
-            args.config.load(&args.targets, TargetsNeeded::Yes).map_err(CommandError::Config)
-        }
+        (Some(path), false) => both(load(), web_config(path)),
+        (None, _) => load().map_err(CommandError::Config),
     };
     let (config, warnings) = loaded?;
     warn(&warnings);

@@ -12,7 +12,7 @@ use super::{CommandError, warn};
 use crate::app;
 use crate::cli::{HistoryArgs, HistoryFormat, TargetArgs};
 use crate::clock::Clock;
-use crate::config::{TargetsNeeded, show_duration};
+use crate::config::{TargetsNeeded, load, show_duration};
 use crate::cxone::{CxoneClient, HistoryRequest, RowList};
 use crate::logging;
 use cxone_core::hidden::{visible, visible_json};
@@ -38,7 +38,11 @@ struct Record<'a> {
 /// # Errors
 /// When the configuration is wrong, CXone does not give the history, or it cannot be written.
 pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
-    let (config, warnings) = args.config.load(&TargetArgs::default(), TargetsNeeded::No)?;
+    let (config, warnings) = load(
+        args.config.file.as_deref(),
+        &args.config.flags(&TargetArgs::default()),
+        TargetsNeeded::No,
+    )?;
     warn(&warnings);
     let clock = Clock::system();
     let client = app::client(&config, app::connect(&config)?, clock.clone(), Arc::new(|_| {}));

@@ -166,8 +166,8 @@ fn read_again(
     Arc::new(move |what| {
         let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = match what {
-            What::Everything => source.read_again(),
-            What::Secrets => source.read_secrets_again(),
+            What::Everything => source.reload(),
+            What::Secrets => source.reload_secrets(),
         };
         let (config, warnings) = loaded.map_err(|mistakes| mistakes.to_string())?;
         warn(&warnings);
@@ -207,7 +207,11 @@ async fn watch_for_reload(
 
 /// Both configurations; where both are wrong, the mistakes of both are told.
 fn configurations(args: &ServeArgs) -> Result<((Config, Source), Option<WebFile>), CommandError> {
-    let loaded = args.config.read(&args.targets, TargetsNeeded::Yes);
+    let loaded = Source::read(
+        args.config.file.as_deref(),
+        &args.config.flags(&args.targets),
+        TargetsNeeded::Yes,
+    );
     let web =
         args.web.config_file.as_ref().map(|path| (path.clone(), read_file(path, &Seen::default())));
     let (web, wrong_web) = match web {

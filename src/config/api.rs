@@ -1,168 +1,212 @@
-//! The `api` section, merged with flags and environment.
+//! The section `api`, merged with flags and environment.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::base_url::BaseUrl;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
-use super::address::{address, tenant_url};
-use super::credentials::{client, parse_given};
-use super::mistake::{Notes, Origin, quote};
-use super::outside::{Given, Level, Overrides};
-use super::section::{Found, Section};
-use super::{Api, Content, Dialect, ReportsApi, RowKind, authorities, platform};
+use super::address::{address, area_url, tenant_url};
+use super::credentials::{credentials, path_of};
+use super::overrides::Level;
+use super::reader::Section;
+use super::settings::{DialectName, SETTINGS};
+use super::{Api, Content, Dialect, PlatformApi, ReportsApi, RowKind};
 
-/// Keys that only the dialect `reports` uses.
-const REPORTS_KEYS: [&str; 2] = ["tenant", "rows"];
-
-/// Keys that only the dialect `platform` uses.
-const PLATFORM_KEYS: [&str; 5] =
-    ["issuer", "version", "area", "access_key_id", "access_key_secret_file"];
-
-/// The word in `dialect`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Word {
-    Reports,
-    Platform,
+/// What other sections need to know: which dialect was chosen, and what the rows of a report are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Chosen {
+    pub(super) dialect: DialectName,
+    pub(super) rows: RowKind,
 }
 
-/// Reads the section; `None` when something is wrong, which is then told. Also returns what the
-/// rows are, as far as is known.
+impl Chosen {
+    pub(super) fn is_platform(self) -> bool {
+        self.dialect == DialectName::Platform
+    }
+}
+
+/// Reads the section; `None` when something is wrong.
 pub(super) fn read(
-    section: &Section<'_>,
-    overrides: &Overrides,
-    folder: &Path,
-    read_file: impl Fn(&Path, Content) -> io::Result<String>,
-    notes: &mut Notes,
-) -> (Option<Api>, RowKind) {
-    let choices = [
-        ("intervals", RowKind::Intervals),
-        ("events", RowKind::Events),
-        ("buckets", RowKind::Buckets),
-    ];
-    let rows = section.choice("rows", RowKind::Intervals, &choices, notes);
-    let version = section.number("version", platform::DEFAULT_VERSION, platform::VERSIONS, notes);
-    let file = from_file(section, notes);
-    let levels = [&overrides.flags, &file, &overrides.environment];
-    let given = levels.iter().find_map(|level| level.dialect.as_ref());
-    let told = match given {
-        None => Some(Word::Reports),
-        Some(given) => parse_given(given, notes, |text| match &*text.to_ascii_lowercase() {
-            "reports" => Ok(Word::Reports),
-            "platform" => Ok(Word::Platform),
-            _ => Err(format!("{} is none of `reports`, `platform`", quote(text))),
+    top: &Section<'_>,
+    read_file: &dyn Fn(&Path, Content) -> io::Result<String>,
+) -> (Option<Api>, Chosen) {
+    let section = top.section("api");
+    let rows = section.word("rows", [RowKind::Intervals, RowKind::Events, RowKind::Buckets]);
+    let named = match section.given("dialect") {
+        None => Some(DialectName::Reports),
+        Some(given) => section.parse(&given, |text| {
+            section.value_of_word("dialect", text, [DialectName::Reports, DialectName::Platform])
         }),
     };
-    if let Some(told) = told {
-        tell_unused_of(told, section, &overrides.flags, notes);
+    let name = named.unwrap_or_else(|| dialect_of_keys(&section));
+    if named.is_some() {
+        refuse_unused(top, name);
     }
-    // Whatever was meant by a wrong word, the other keys show.
-    let seems_platform = PLATFORM_KEYS.iter().any(|key| section.has(key));
-    let read_secret = |path: &Path| read_file(path, Content::Secret);
-    let read_pem = |path: &Path| read_file(path, Content::Authorities);
-    let authorities = authorities::read(&levels, folder, read_pem, notes);
-    let api_of = |dialect: Option<Dialect>, rows: Option<RowKind>| {
-        told.and(dialect).zip(rows).zip(authorities).map(|((dialect, rows), authorities)| Api {
-            dialect,
-            rows,
-            authorities,
-        })
-    };
-    match told.unwrap_or(if seems_platform { Word::Platform } else { Word::Reports }) {
-        Word::Reports => {
-            let base_url = base_url(&levels, &section.at("tenant"), notes);
-            let client = client(&levels, section, folder, read_secret, notes);
-            let api = base_url
+    let authorities = authorities(&section, read_file);
+    let dialect = match name {
+        DialectName::Reports => {
+            let base_url = base_url(&section);
+            let client = credentials(&section, "client_id", "client_secret_file", read_file);
+            base_url
                 .zip(client)
-                .map(|(base_url, client)| Dialect::Reports(ReportsApi { base_url, client }));
-            (api_of(api, rows), rows.unwrap_or_default())
+                .map(|(base_url, client)| Dialect::Reports(ReportsApi { base_url, client }))
         }
-        Word::Platform => {
-            let api = platform::read(section, &levels, version, folder, read_secret, notes)
-                .map(|api| Dialect::Platform(Box::new(api)));
-            (api_of(api, Some(RowKind::States)), RowKind::States)
-        }
-    }
-}
-
-fn tell_unused_of(dialect: Word, section: &Section<'_>, flags: &Level, notes: &mut Notes) {
-    let (name, unused) = match dialect {
-        Word::Reports => {
-            section.refuse_unused(&PLATFORM_KEYS, "reports", notes);
-            (
-                "reports",
-                vec![
-                    &flags.issuer,
-                    &flags.area,
-                    &flags.access_key_id,
-                    &flags.access_key_secret_file,
-                ],
-            )
-        }
-        Word::Platform => {
-            section.refuse_unused(&REPORTS_KEYS, "platform", notes);
-            ("platform", vec![&flags.tenant])
+        DialectName::Platform => {
+            platform(&section, read_file).map(|api| Dialect::Platform(Box::new(api)))
         }
     };
-    for given in unused.into_iter().flatten() {
-        notes.mistake(given.at.clone(), format!("is not used with `dialect: {name}`"));
+    let rows = if name == DialectName::Platform { RowKind::States } else { rows };
+    let api =
+        dialect.zip(authorities).map(|(dialect, authorities)| Api { dialect, rows, authorities });
+    (api, Chosen { dialect: name, rows })
+}
+
+/// The dialect that a wrong word probably meant.
+fn dialect_of_keys(section: &Section<'_>) -> DialectName {
+    let is_of_platform = SETTINGS
+        .iter()
+        .filter(|setting| setting.dialect == Some(DialectName::Platform))
+        .filter_map(|setting| setting.key.strip_prefix("api."))
+        .any(|name| section.has(name));
+    if is_of_platform { DialectName::Platform } else { DialectName::Reports }
+}
+
+/// A key that has no effect is a mistake: whoever wrote it expects that it has. Variables may be
+/// there for another process.
+fn refuse_unused(top: &Section<'_>, dialect: DialectName) {
+    let message = format!(
+        "is not used with `dialect: {}`: remove it, or change `api.dialect`",
+        dialect.as_str()
+    );
+    for setting in SETTINGS.iter().filter(|setting| setting.dialect.is_some_and(|it| it != dialect))
+    {
+        let Some((section, name)) = setting.key.split_once('.') else { continue };
+        let section = top.entries_of(section);
+        if section.has(name) {
+            section.mistake(name, &*message);
+        }
+        if let Some(flag) = section.given_by(Level::Flags, name) {
+            section.document.mistake(flag.at, &*message);
+        }
     }
 }
 
-fn from_file(section: &Section<'_>, notes: &mut Notes) -> Level {
-    let mut given = |key: &str| {
-        let text = match section.text(key, notes) {
-            Found::Absent => return None,
-            Found::Wrong => None,
-            Found::Text(text) => Some(text.to_owned()),
-        };
-        Some(Given { at: section.at(key), text })
+/// The address of the first source with a tenant or an address; there, the address replaces the
+/// tenant.
+fn base_url(section: &Section<'_>) -> Option<BaseUrl> {
+    for level in Level::ALL {
+        let tenant = section.given_by(level, "tenant");
+        let tenant = tenant.map(|given| section.parse(&given, tenant_url));
+        match (section.given_by(level, "base_url"), tenant) {
+            (Some(given), _) => return address(section, &given),
+            (None, Some(tenant)) => return tenant,
+            (None, None) => {}
+        }
+    }
+    if !section.is_broken() {
+        let message = "is missing: set `tenant` or `base_url` under `api`, --api.tenant, \
+                       --api.base-url, CXONE_TENANT or CXONE_BASE_URL";
+        section.mistake("tenant", message);
+    }
+    None
+}
+
+/// What the dialect `platform` needs; `None` when something is wrong.
+fn platform(
+    section: &Section<'_>,
+    read_file: &dyn Fn(&Path, Content) -> io::Result<String>,
+) -> Option<PlatformApi> {
+    let before = section.document.mistakes();
+    let version = section.number("version");
+    let access_key = credentials(section, "access_key_id", "access_key_secret_file", read_file);
+    let url_of = |name| section.given(name).and_then(|given| address(section, &given));
+    let (issuer, base_url) = (url_of("issuer"), url_of("base_url"));
+    let area = section.given("area").map(|given| (section.parse(&given, area_url), given.at));
+    let has_client = ["client_id", "client_secret_file", "client_secret"]
+        .into_iter()
+        .any(|name| section.given(name).is_some());
+    let client = if has_client {
+        credentials(section, "client_id", "client_secret_file", read_file)
+    } else {
+        None
     };
-    let tenant = given("tenant");
-    let base_url = given("base_url");
-    let client_id = given("client_id");
-    let mut client_secret_file = given("client_secret_file");
-    if client_secret_file.is_none() && section.has("client_secret") {
-        client_secret_file = Some(Given { at: section.at("client_secret"), text: None });
-    }
-    let dialect = given("dialect");
-    let issuer = given("issuer");
-    let area = given("area");
-    let access_key_id = given("access_key_id");
-    let mut access_key_secret_file = given("access_key_secret_file");
-    if access_key_secret_file.is_none() && section.has("access_key_secret") {
-        access_key_secret_file = Some(Given { at: section.at("access_key_secret"), text: None });
-    }
-    let ca_file = given("ca_file");
-    Level {
-        tenant,
-        base_url,
-        ca_file,
-        client_id,
-        client_secret_file,
-        dialect,
-        issuer,
-        area,
-        access_key_id,
-        access_key_secret_file,
-        ..Level::default()
-    }
-}
-
-/// The address of the first source that gives a tenant or an address; there, the address replaces
-/// the tenant.
-fn base_url(levels: &[&Level; 3], missing: &Origin, notes: &mut Notes) -> Option<BaseUrl> {
-    let Some(level) =
-        levels.iter().find(|level| level.tenant.is_some() || level.base_url.is_some())
-    else {
-        let message = "is missing: write `tenant` or `base_url` under `api`, or give --api.tenant, --api.base-url, \
-                       CXONE_TENANT or CXONE_BASE_URL";
-        notes.mistake(missing.clone(), message);
+    if section.document.mistakes() > before {
         return None;
-    };
-    let from_tenant = level.tenant.as_ref().map(|tenant| tenant_url(tenant, notes));
-    match &level.base_url {
-        Some(given) => address(given, notes),
-        None => from_tenant?,
     }
+    // Credentials go only where the user sent them: an address that is not CXone's own stands for
+    // all of CXone.
+    let foreign = base_url.clone().filter(|url| !url.is_cxone());
+    let default_issuer = || section.setting("issuer")?.default.parse().ok();
+    let issuer = issuer.or(foreign).or_else(default_issuer)?;
+    if let Some(base_url) = &base_url
+        && base_url.is_https() != issuer.is_https()
+        && let Some(given) = section.given("base_url")
+    {
+        let message = "must be https or http like the address of the issuer";
+        section.document.mistake(given.at, message);
+        return None;
+    }
+    let access_key_base = match (&client, area) {
+        (Some(_), Some((_, at))) => {
+            let message = "is used without `client_id` only: remove one of the two";
+            section.document.mistake(at, message);
+            return None;
+        }
+        (Some(_), None) => None,
+        (None, Some((area, _))) => area,
+        (None, None) if !issuer.is_cxone() => Some(issuer.clone()),
+        (None, None) => {
+            let message = "is missing: without `client_id` the token comes from a host of the \
+                           tenant's area, such as `na1`; set `area`, or `client_id` and \
+                           `client_secret_file` of a registered application";
+            section.mistake("area", message);
+            return None;
+        }
+    };
+    Some(PlatformApi {
+        issuer,
+        base_url,
+        version,
+        access_key_base,
+        access_key: access_key?,
+        client,
+    })
+}
+
+/// The certificates in `ca_file`; none where it is not given, `None` when something is wrong.
+fn authorities(
+    section: &Section<'_>,
+    read_file: &dyn Fn(&Path, Content) -> io::Result<String>,
+) -> Option<Vec<CertificateDer<'static>>> {
+    let Some(given) = section.given("ca_file") else { return Some(Vec::new()) };
+    section.parse(&given, |text| {
+        if text.is_empty() {
+            return Err("is empty".to_owned());
+        }
+        let path = path_of(section, &given, PathBuf::from(text));
+        // The path is not repeated: it may be a key, written into the wrong place.
+        let pem = read_file(&path, Content::Authorities)
+            .map_err(|error| format!("the file with the certificates cannot be read: {error}"))?;
+        // Some editors put a byte order mark before the first line, which hides it.
+        certificates(pem.trim_start_matches('\u{feff}').as_bytes())
+    })
+}
+
+/// The certificates in `pem`. The message repeats nothing of it.
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let found = found.map_err(|_| "is not valid PEM".to_owned())?;
+    if found.is_empty() {
+        return Err("contains no certificate in PEM (`-----BEGIN CERTIFICATE-----`)".to_owned());
+    }
+    let mut roots = RootCertStore::empty();
+    for (index, certificate) in found.iter().enumerate() {
+        roots
+            .add(certificate.clone())
+            .map_err(|_| format!("certificate {} in it is not valid", index + 1))?;
+    }
+    Ok(found)
 }

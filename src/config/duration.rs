@@ -1,4 +1,4 @@
-//! Lengths of time as a person writes them.
+//! Durations as people write them.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -19,11 +19,10 @@ const MAX_DIGITS: usize = 9;
 /// than a millisecond.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
-    let too_long = || format!("{} is too long for a duration", quote(text));
     if text.len() > MAX_BYTES
         || text.split(|c: char| !c.is_ascii_digit()).any(|number| number.len() > MAX_DIGITS)
     {
-        return Err(too_long());
+        return Err(format!("{} is too long for a duration", quote(text)));
     }
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Err(format!(
@@ -33,16 +32,16 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         ));
     }
     if text.starts_with('-') {
-        return Err(format!("{} is negative", quote(text)));
+        return Err(format!("{} must not be negative", quote(text)));
     }
     let duration = humantime::parse_duration(text).map_err(|_| {
         format!(
-            "{} is no duration: write it like `100ms`, `60s`, `15m`, `24h`, `30d` or `1h 30m`",
+            "{} is not a valid duration: write it like `100ms`, `60s`, `15m`, `24h`, `30d` or `1h 30m`",
             quote(text)
         )
     })?;
     if duration.subsec_nanos() % 1_000_000 != 0 {
-        return Err(format!("{} is finer than a millisecond", quote(text)));
+        return Err(format!("{} must not be finer than a millisecond", quote(text)));
     }
     Ok(duration)
 }
@@ -55,9 +54,9 @@ pub(super) fn within(
     bounds: &RangeInclusive<Duration>,
 ) -> Result<Duration, String> {
     if duration < *bounds.start() {
-        Err(format!("{} is less than {}", text.trim(), show_duration(*bounds.start())))
+        Err(format!("{} must be at least {}", text.trim(), show_duration(*bounds.start())))
     } else if duration > *bounds.end() {
-        Err(format!("{} is more than {}", text.trim(), show_duration(*bounds.end())))
+        Err(format!("{} must be at most {}", text.trim(), show_duration(*bounds.end())))
     } else {
         Ok(duration)
     }
@@ -86,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bare_number_is_told_what_to_write() {
+    fn the_mistake_of_a_number_without_a_unit_says_what_to_write() {
         assert_eq!(
             parse_duration("60").unwrap_err(),
             "`60` has no unit: write `60s` for seconds, or use ms, m, h or d"
@@ -94,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn usual_forms_are_read_and_shown_again() {
+    fn usual_forms_are_parsed_and_shown_again() {
         for (text, millis) in [
             ("100ms", 100),
             ("60s", 60_000),
@@ -112,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_lengths_are_refused_not_a_panic() {
+    fn hostile_durations_are_rejected_without_a_panic() {
         for text in [
             "18446744073709551615s 1000ms",
             "",
@@ -127,6 +126,9 @@ mod tests {
             }
         }
         assert!(parse_duration("18446744073709551615s 1000ms").is_err());
-        assert_eq!(parse_duration("1500us").unwrap_err(), "`1500us` is finer than a millisecond");
+        assert_eq!(
+            parse_duration("1500us").unwrap_err(),
+            "`1500us` must not be finer than a millisecond"
+        );
     }
 }

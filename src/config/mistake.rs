@@ -44,7 +44,7 @@ impl ConfigErrors {
     }
 }
 
-/// A line a mistake: `cxone-exporter.yml:12: poll.interval: 0s is less than 1s`.
+/// A line a mistake: `cxone-exporter.yml:12: poll.interval: 0s must be at least 1s`.
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, mistake) in self.mistakes.iter().take(MAX_SHOWN).enumerate() {
@@ -80,22 +80,42 @@ pub(super) struct Origin {
     pub(super) key: String,
 }
 
+impl Origin {
+    /// The place of a flag or variable.
+    pub(super) fn outside(name: &str) -> Self {
+        Self { line: None, key: name.to_owned() }
+    }
+}
+
 /// What is found while a configuration is read.
-#[derive(Debug, Default)]
-pub(super) struct Notes {
+#[derive(Default)]
+pub(super) struct Findings {
     pub(super) mistakes: Vec<Mistake>,
+    /// What is allowed, but may be a slip.
     pub(super) warnings: Vec<Mistake>,
 }
 
-impl Notes {
-    /// Takes down a mistake.
+impl Findings {
     pub(super) fn mistake(&mut self, at: Origin, message: impl Into<String>) {
         self.mistakes.push(Mistake { line: at.line, key: at.key, message: message.into() });
     }
 
-    /// Takes down what is allowed, but looks like a slip.
     pub(super) fn warning(&mut self, at: Origin, message: impl Into<String>) {
         self.warnings.push(Mistake { line: at.line, key: at.key, message: message.into() });
+    }
+
+    /// `value` with the warnings, or the mistakes in the file named `file`.
+    pub(super) fn outcome<T>(
+        self,
+        file: &str,
+        value: Option<T>,
+    ) -> Result<(T, Vec<String>), ConfigErrors> {
+        match value {
+            Some(value) if self.mistakes.is_empty() => {
+                Ok((value, self.warnings.iter().map(|warning| warning.located(file)).collect()))
+            }
+            Some(_) | None => Err(ConfigErrors::new(file, self.mistakes)),
+        }
     }
 }
 

@@ -1,355 +1,389 @@
-//! The sections that have a default for every key.
+//! The settings: every key of the configuration files with all that is known of it. Parsing, flags,
+//! environment variables, hints for unknown keys and the tables in the documentation follow from
+//! these tables.
 
-use std::collections::BTreeMap;
-use std::io;
-use std::num::NonZeroU32;
-use std::path::Path;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::credentials::refuse_placeholder;
-use super::duration::{parse_duration, show_duration, within};
-use super::mistake::{Notes, quote};
-use super::section::{Found, Section};
-use super::targets::default_name;
-use super::{
-    AgentIds, Api, Config, Detail, IdKey, Jobs, Metrics, Poll, Quota, RowKind, States, Target,
-    WRAP_UP,
-};
-use cxone_core::names::{MAX_LABEL_BYTES, label_value};
-use cxone_core::plan::planner::least_news;
+use super::duration::show_duration;
+use super::mistake::quote;
 
-const MILLISECOND: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
+const fn millis(number: u64) -> Duration {
+    Duration::from_millis(number)
+}
+
+const SECOND: Duration = millis(1000);
 const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The longest of every duration that has no narrower bound: beyond it is a slip, and sums stay far
 /// from the end of all types.
 const MONTH: Duration = Duration::from_secs(30 * 86_400);
 
-/// The longest `poll.retention`.
+/// The bounds of `states.limits`.
+pub(super) const LIMITS: RangeInclusive<Duration> = SECOND..=MONTH;
 const TEN_YEARS: Duration = Duration::from_secs(3_650 * 86_400);
 
-/// The largest `quota.report_jobs_per_minute`: one a millisecond.
-const MAX_JOBS_PER_MINUTE: u32 = 60_000;
+/// Longer keys are not compared with known ones.
+const MAX_COMPARED: usize = 40;
 
-/// Our own choice, for no quota of the platform's calls is published: one a second.
-const REQUESTS_PER_MINUTE: u32 = 60;
-
-/// The dialect `platform` tells a visit that lasts with its length so far: a window must have ended
-/// for CXone, too, when it is asked for.
-const LEAST_PLATFORM_DELAY: Duration = Duration::from_secs(3);
-
-/// The largest `metrics.max_series`.
-const MAX_SERIES: u64 = 10_000_000;
-
-/// All but `api` and `targets`.
-pub(super) struct Settings {
-    poll: Poll,
-    jobs: Jobs,
-    quota: Quota,
-    states: States,
-    metrics: Metrics,
+/// A key of a configuration file.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its path. `[]` stands for each item of a list.
+    pub key: &'static str,
+    /// What its value is.
+    pub kind: Kind,
+    /// The default as it would be written; empty without one.
+    pub default: &'static str,
+    /// What it is for: one sentence.
+    pub help: &'static str,
+    /// The name of its flag, without the dashes, and of the flag's value.
+    pub flag: Option<(&'static str, &'static str)>,
+    /// The only dialect that uses it; `None` for both.
+    pub dialect: Option<DialectName>,
 }
 
-impl Settings {
-    /// That a target would never catch up with so little new history in each window, if it would
-    /// not.
-    pub(super) fn catches_up(&self, targets: usize, dialect: RowKind) -> Result<(), String> {
-        let (jobs, what) = match dialect {
-            RowKind::States => (self.quota.requests_per_minute, "request"),
-            RowKind::Intervals | RowKind::Events | RowKind::Buckets => {
-                let Quota { report_jobs_per_minute, reserve, .. } = self.quota;
-                (report_jobs_per_minute.saturating_sub(reserve), "report job")
+/// What a value is, and its bounds.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// `15m`, from the least to the most.
+    Duration(Duration, Duration),
+    /// A whole number, from the least to the most.
+    Number(u64, u64),
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// Another single value: its type and bounds as the documentation names them.
+    Text(&'static str, &'static str),
+    /// A list of texts: its type and bounds.
+    List(&'static str, &'static str),
+    /// A map with keys of its own: its type and bounds.
+    Map(&'static str, &'static str),
+}
+
+/// The name of one of CXone's APIs in `api.dialect`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialectName {
+    /// The Reporting API.
+    Reports,
+    /// The platform's documented calls.
+    Platform,
+}
+
+impl DialectName {
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reports => "reports",
+            Self::Platform => "platform",
+        }
+    }
+}
+
+const fn setting(
+    key: &'static str,
+    kind: Kind,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { key, kind, default, help, flag: None, dialect: None }
+}
+
+impl Setting {
+    const fn flag(self, name: &'static str, value_name: &'static str) -> Self {
+        Self { flag: Some((name, value_name)), ..self }
+    }
+
+    const fn only(self, dialect: DialectName) -> Self {
+        Self { dialect: Some(dialect), ..self }
+    }
+
+    /// The variables that give it, the long name first, if it has a flag.
+    #[must_use]
+    pub fn variables(&self) -> Option<[String; 2]> {
+        self.flag.map(|_| variables_of(self.key))
+    }
+
+    /// The variables that give the secret itself, if its file is named by this setting.
+    #[must_use]
+    pub fn secret_variables(&self) -> Option<[String; 2]> {
+        self.secret_key().map(variables_of)
+    }
+
+    /// The key of the secret itself, if this setting names its file. It stands in no file.
+    pub(super) fn secret_key(&self) -> Option<&'static str> {
+        self.flag.and_then(|_| self.key.strip_suffix("_file")).filter(|key| key.ends_with("secret"))
+    }
+
+    /// Type and bounds as the documentation has them.
+    #[must_use]
+    pub fn type_and_bounds(&self) -> (&'static str, String) {
+        match self.kind {
+            Kind::Duration(min, max) => {
+                ("duration", format!("{} to {}", show_duration(min), show_duration(max)))
             }
-        };
-        let jobs = NonZeroU32::new(jobs).unwrap_or(NonZeroU32::MIN);
-        let Poll { interval, lookback, overlap, .. } = self.poll;
-        let (news, least) =
-            (lookback.saturating_sub(overlap), least_news(interval, jobs, targets.max(1)));
-        if news >= least {
-            return Ok(());
-        }
-        // Rounded up, so that the advice is enough.
-        let least = Duration::from_secs(least.as_secs() + u64::from(least.subsec_nanos() > 0));
-        Err(format!(
-            "{} less poll.overlap, {}, leaves a window only {} of new history: with poll.interval {}, {} and {} a minute \
-             a target that falls behind would never catch up; it must be at least {}",
-            show_duration(lookback),
-            show_duration(overlap),
-            show_duration(news),
-            show_duration(interval),
-            counted(targets, "target"),
-            counted(usize::try_from(jobs.get()).unwrap_or(usize::MAX), what),
-            show_duration(overlap + least),
-        ))
-    }
-
-    /// The whole configuration.
-    pub(super) fn with(self, api: Api, mut targets: Vec<Target>) -> Config {
-        let Self { poll, jobs, quota, states, metrics } = self;
-        // A name that was given is the user's; one that is made of an agent's id is told as that
-        // is.
-        for Target { name, filter } in &mut targets {
-            if *name == default_name(filter) {
-                *name = default_name(&metrics.agent_ids.of_filter(filter));
+            Kind::Number(min, max) => ("number", format!("{min} to {max}")),
+            Kind::Word(words) => {
+                let name = if words.contains(&"true") { "boolean" } else { "word" };
+                (name, words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(", "))
+            }
+            Kind::Text(name, bounds) | Kind::List(name, bounds) | Kind::Map(name, bounds) => {
+                (name, bounds.to_owned())
             }
         }
-        Config { api, targets, poll, jobs, quota, states, metrics }
     }
 }
 
-/// Reads the sections; `None` when something is wrong, which is then told.
-pub(super) fn read(
-    top: &Section<'_>,
-    rows: RowKind,
-    folder: &Path,
-    read_secret: impl Fn(&Path) -> io::Result<String>,
-    notes: &mut Notes,
-) -> Option<Settings> {
-    let poll = poll(&top.section("poll", notes), rows, notes);
-    let jobs = jobs(&top.section("jobs", notes), rows, notes);
-    let quota = quota(&top.section("quota", notes), rows, notes);
-    let states = states(&top.section("states", notes), notes);
-    let metrics = metrics(&top.section("metrics", notes), folder, read_secret, notes);
-    Some(Settings { poll: poll?, jobs: jobs?, quota: quota?, states: states?, metrics: metrics? })
+/// `CXONE_API_TENANT` and `CXONE_TENANT` for `api.tenant`.
+pub(super) fn variables_of(key: &str) -> [String; 2] {
+    let short = key.strip_prefix("api.").unwrap_or(key);
+    [key, short].map(|name| format!("CXONE_{}", name.replace('.', "_").to_ascii_uppercase()))
 }
 
-fn counted(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+use DialectName::{Platform, Reports};
+use Kind::{Duration as Span, List, Map, Number, Text, Word};
+
+const ID: Kind = Text("text", "1 to 256 bytes");
+const URL: Kind = Text("URL", "http or https; no user name, `?` or `#`");
+const SECRET_FILE: Kind = Text("path", "one line of at most 8192 bytes");
+const BOOLEAN: Kind = Word(&["true", "false"]);
+
+/// The settings of the configuration file, in the order of the documentation. What is not here is an
+/// unknown key.
+#[rustfmt::skip] // A row is a line or two: one would not see the table otherwise.
+pub static SETTINGS: [Setting; 35] = [
+    setting("api.dialect", Word(&["reports", "platform"]), "reports",
+        "Which CXone API to use: the Reporting API, or the documented platform API").flag("api.dialect", "DIALECT"),
+    setting("api.tenant", Text("text", "1 to 63 letters, digits or `-`"), "",
+        "Name of the tenant: the API is at https://TENANT.api.cxone.com").flag("api.tenant", "TENANT").only(Reports),
+    setting("api.base_url", URL, "",
+        "Address of the API, instead of the one that follows from the tenant or is discovered").flag("api.base-url", "URL"),
+    setting("api.ca_file", Text("path", "at most 1 MiB of certificates in PEM"), "",
+        "Certificate authorities to trust in addition to those of the system, in PEM").flag("api.ca-file", "FILE"),
+    setting("api.client_id", ID, "",
+        "ID of the OAuth client").flag("api.client-id", "ID"),
+    setting("api.client_secret_file", SECRET_FILE, "",
+        "File that contains the secret of the OAuth client").flag("api.client-secret-file", "FILE"),
+    setting("api.rows", Word(&["intervals", "events", "buckets"]), "intervals",
+        "What a row of a report is: a visit that touches the window, a visit that begins in it, or a count for a group and window").only(Reports),
+    setting("api.issuer", URL, "https://cxone.niceincontact.com",
+        "Where tokens are requested and the address of the API is discovered").flag("api.issuer", "URL").only(Platform),
+    setting("api.version", Number(1, 999), "30",
+        "Version in the paths of the calls").only(Platform),
+    setting("api.area", Text("text", "1 to 63 letters or digits"), "",
+        "Area of the tenant, such as na1, where there is no OAuth client").flag("api.area", "AREA").only(Platform),
+    setting("api.access_key_id", ID, "",
+        "ID of the access key").flag("api.access-key-id", "ID").only(Platform),
+    setting("api.access_key_secret_file", SECRET_FILE, "",
+        "File that contains the secret of the access key").flag("api.access-key-secret-file", "FILE").only(Platform),
+    setting("targets[].user", ID, "",
+        "Internal ID of an agent, which begins with `user-`"),
+    setting("targets[].filter.type", ID, "",
+        "Type of the report's filter, such as `team`, instead of `user`"),
+    setting("targets[].filter.id", ID, "",
+        "ID for that filter"),
+    setting("targets[].name", ID, "",
+        "Value of the label `target`; without it `TYPE:ID`"),
+    setting("poll.interval", Span(SECOND, MONTH), "60s",
+        "How often each target is polled, quota permitting"),
+    setting("poll.lookback", Span(MINUTE, MONTH), "24h",
+        "The first window, the longest window, and the span of the window gauges; at most `poll.retention`"),
+    setting("poll.overlap", Span(SECOND, MONTH), "15m",
+        "How much of each window is requested again, for late and revised rows; shorter than `poll.lookback`"),
+    setting("poll.settle_delay", Span(Duration::ZERO, MONTH), "0s",
+        "How far behind the present a window ends; with `platform` `5s`, and at least 3s"),
+    setting("poll.retention", Span(MINUTE, TEN_YEARS), "30d",
+        "How far back CXone keeps history"),
+    setting("poll.live_interval", Span(SECOND, HOUR), "15s",
+        "How often each live feed is polled, quota permitting").only(Platform),
+    setting("jobs.poll_every", Span(millis(100), MINUTE), "2s",
+        "How often the status of a report job is polled").only(Reports),
+    setting("jobs.timeout", Span(millis(100), DAY), "60s",
+        "When a report job, or with `platform` a window of which no page comes, is given up; at least `jobs.poll_every`"),
+    setting("quota.report_jobs_per_minute", Number(1, 60_000), "10",
+        "Maximum number of report jobs in any 60 seconds").only(Reports),
+    setting("quota.reserve", Number(0, 60_000), "1",
+        "How many of them `serve` leaves to `history` and `check`; less than `quota.report_jobs_per_minute`").only(Reports),
+    setting("quota.requests_per_minute", Number(1, 60_000), "60",
+        "Maximum number of requests in any 60 seconds, those for tokens included").only(Platform),
+    setting("states.wrap_up", List("list of text", "1 to 256 bytes each"), "[Wrap-up, ACW, After Contact Work]",
+        "State names that all become `Wrap-up`; a list replaces the default"),
+    setting("states.limits", Map("map: state to duration", "1s to 30d each"), "{Wrap-up: 5m}",
+        "How long an agent should at most be in a state; a map replaces the default"),
+    setting("metrics.detail", Word(&["agent-skill", "agent", "aggregate"]), "agent-skill",
+        "Series by agent, state and skill, by agent and state, or of no single agents"),
+    setting("metrics.max_series", Number(1, 10_000_000), "200000",
+        "Maximum number of series about the contact centre; agents above it are dropped whole"),
+    setting("metrics.agent_info", BOOLEAN, "false",
+        "Whether `cxone_agent_info` contains the names of agents, which are personal data"),
+    setting("metrics.agent_ids", Word(&["raw", "hmac"]), "raw",
+        "Value of the label `agent`: the user ID, or a keyed hash of it"),
+    setting("metrics.hmac_key_file", Text("path", "at least 16 bytes"), "",
+        "File that contains the key of the hashes; required with `hmac`"),
+    setting("metrics.max_staleness", Span(SECOND, MONTH), "15m",
+        "How long after its last successful poll a target is stale, or three planned cycles if longer"),
+];
+
+/// The settings of the web configuration.
+#[rustfmt::skip] // As above.
+pub static WEB_SETTINGS: [Setting; 20] = [
+    setting("tls_server_config.cert_file", Text("path", ""), "",
+        "Certificate with its chain, in PEM"),
+    setting("tls_server_config.key_file", Text("path", ""), "",
+        "Private key in PEM: RSA, ECDSA (P-256, P-384) or Ed25519, not encrypted"),
+    setting("tls_server_config.cert", Text("text", ""), "",
+        "The certificate itself; `cert_file` takes precedence"),
+    setting("tls_server_config.key", Text("text", ""), "",
+        "The private key itself; `key_file` takes precedence"),
+    setting("tls_server_config.client_auth_type",
+        Word(&["NoClientCert", "RequestClientCert", "RequireAnyClientCert", "RequireClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"]), "NoClientCert",
+        "Which certificate clients need"),
+    setting("tls_server_config.client_ca_file", Text("path", ""), "",
+        "Authorities that sign the certificates of clients, in PEM"),
+    setting("tls_server_config.client_ca", Text("text", ""), "",
+        "The authorities themselves; `client_ca_file` takes precedence"),
+    setting("tls_server_config.client_allowed_sans", List("list of text", ""), "",
+        "Names of which a client's certificate must have one: DNS, IP, e-mail or URI, exactly so"),
+    setting("tls_server_config.min_version", Word(&["TLS10", "TLS11", "TLS12", "TLS13"]), "TLS12",
+        "Minimum TLS version; `TLS10` and `TLS11` mean `TLS12`, with a warning"),
+    setting("tls_server_config.max_version", Word(&["TLS10", "TLS11", "TLS12", "TLS13"]), "TLS13",
+        "Maximum TLS version, at least `TLS12`"),
+    setting("tls_server_config.cipher_suites", List("list of words", ""), "",
+        "Cipher suites of TLS 1.2 by their names in Go, in order of preference; all by default"),
+    setting("tls_server_config.prefer_server_cipher_suites", BOOLEAN, "true",
+        "Whether the server's order of cipher suites counts, or the client's"),
+    setting("tls_server_config.curve_preferences", List("list of words", ""), "",
+        "`X25519`, `CurveP256`, `CurveP384`; `CurveP521` is skipped, with a warning; all by default"),
+    setting("http_server_config.http2", BOOLEAN, "true",
+        "Whether HTTP/2 is offered, with TLS only"),
+    setting("http_server_config.headers", Map("map", ""), "",
+        "Headers of every response, in place of the page's own"),
+    setting("basic_auth_users", Map("map: user to hash", ""), "",
+        "Users and their passwords, hashed with bcrypt; without any, everybody is admitted"),
+    setting("rate_limit.interval", Text("duration", "at most 24h"), "0",
+        "Time in which a client may make one more request; `0` for no limit"),
+    setting("rate_limit.burst", Number(0, 1_000_000), "0",
+        "Number of requests that a client may make at once; at least 1 with `interval`"),
+    setting("auth_excluded_paths", List("list of paths", ""), "",
+        "Paths that need neither password nor client certificate, exactly so"),
+    setting("basic_auth_excluded_paths", List("list of paths", ""), "",
+        "Another name for `auth_excluded_paths`"),
+];
+
+/// Keys that are wrong for a reason worth a hint.
+const HINTS: [(&str, &str); 3] = [
+    (
+        "api.client_secret",
+        "a secret must not be in the configuration: write it to a file of its own and name that \
+         file in `client_secret_file`, or set CXONE_CLIENT_SECRET",
+    ),
+    (
+        "api.access_key_secret",
+        "a secret must not be in the configuration: write it to a file of its own and name that \
+         file in `access_key_secret_file`, or set CXONE_ACCESS_KEY_SECRET",
+    ),
+    ("targets[].team", "unknown key; write `filter: {type: team, id: …}`"),
+];
+
+/// What a kind of file may contain.
+pub(super) struct Schema {
+    pub(super) settings: &'static [Setting],
+    hints: &'static [(&'static str, &'static str)],
+    /// Whether a key without a value means its default, as Go's YAML reader has it; else it is a
+    /// mistake.
+    pub(super) empty_is_default: bool,
 }
 
-fn poll(section: &Section<'_>, rows: RowKind, notes: &mut Notes) -> Option<Poll> {
-    let interval = section.duration("interval", MINUTE, SECOND..=MONTH, notes);
-    let lookback = section.duration("lookback", DAY, MINUTE..=MONTH, notes);
-    let overlap = match rows {
-        RowKind::Intervals | RowKind::Events | RowKind::States => {
-            section.duration("overlap", 15 * MINUTE, SECOND..=MONTH, notes)
-        }
-        RowKind::Buckets => {
-            section.duration("overlap", Duration::ZERO, Duration::ZERO..=MONTH, notes)
-        }
-    };
-    if rows != RowKind::States {
-        section.refuse_unused(&["live_interval"], "reports", notes);
-    }
-    let live_interval =
-        section.duration("live_interval", 15 * SECOND, SECOND..=3_600 * SECOND, notes);
-    let (usual_delay, least_delay) = if rows == RowKind::States {
-        (5 * SECOND, LEAST_PLATFORM_DELAY)
-    } else {
-        (Duration::ZERO, Duration::ZERO)
-    };
-    let settle_delay = section.duration("settle_delay", usual_delay, least_delay..=MONTH, notes);
-    let retention = section.duration("retention", MONTH, MINUTE..=TEN_YEARS, notes);
-    if rows == RowKind::Buckets {
-        if overlap.is_some_and(|overlap| !overlap.is_zero()) {
-            notes.warning(
-                section.at("overlap"),
-                "has no effect with `rows: buckets`, whose windows never overlap",
-            );
-        }
-    } else if let (Some(overlap), Some(lookback)) = (overlap, lookback)
-        && overlap >= lookback
-    {
-        let message = format!(
-            "{} is not less than poll.lookback, {}",
-            show_duration(overlap),
-            show_duration(lookback)
-        );
-        notes.mistake(section.at("overlap"), message);
-    }
-    if let (Some(lookback), Some(retention)) = (lookback, retention)
-        && lookback > retention
-    {
-        let message = format!(
-            "{} is more than poll.retention, {}",
-            show_duration(lookback),
-            show_duration(retention)
-        );
-        notes.mistake(section.at("lookback"), message);
-    }
-    let overlap = if rows == RowKind::Buckets { overlap.map(|_| Duration::ZERO) } else { overlap };
-    Some(Poll {
-        interval: interval?,
-        lookback: lookback?,
-        overlap: overlap?,
-        settle_delay: settle_delay?,
-        retention: retention?,
-        live_interval: live_interval?,
-    })
-}
+pub(super) static MAIN: Schema =
+    Schema { settings: &SETTINGS, hints: &HINTS, empty_is_default: false };
 
-fn jobs(section: &Section<'_>, rows: RowKind, notes: &mut Notes) -> Option<Jobs> {
-    if rows == RowKind::States {
-        section.refuse_unused(&["poll_every"], "platform", notes);
-    }
-    let poll_every = section.duration("poll_every", 2 * SECOND, 100 * MILLISECOND..=MINUTE, notes);
-    let timeout = section.duration("timeout", MINUTE, 100 * MILLISECOND..=DAY, notes);
-    if let (Some(poll_every), Some(timeout)) = (poll_every, timeout)
-        && timeout < poll_every
-    {
-        let message = format!(
-            "{} is less than jobs.poll_every, {}",
-            show_duration(timeout),
-            show_duration(poll_every)
-        );
-        notes.mistake(section.at("timeout"), message);
-    }
-    Some(Jobs { poll_every: poll_every?, timeout: timeout? })
-}
+pub(super) static WEB: Schema =
+    Schema { settings: &WEB_SETTINGS, hints: &[], empty_is_default: true };
 
-fn quota(section: &Section<'_>, rows: RowKind, notes: &mut Notes) -> Option<Quota> {
-    if rows == RowKind::States {
-        section.refuse_unused(&["report_jobs_per_minute", "reserve"], "platform", notes);
-    } else {
-        section.refuse_unused(&["requests_per_minute"], "reports", notes);
+impl Schema {
+    /// The setting of this key.
+    pub(super) fn find(&self, key: &str) -> Option<&'static Setting> {
+        self.settings.iter().find(|setting| setting.key == key)
     }
-    let requests_per_minute =
-        section.number("requests_per_minute", REQUESTS_PER_MINUTE, 1..=MAX_JOBS_PER_MINUTE, notes);
-    let report_jobs_per_minute =
-        section.number("report_jobs_per_minute", 10, 1..=MAX_JOBS_PER_MINUTE, notes);
-    let reserve = section.number("reserve", 1, 0..=MAX_JOBS_PER_MINUTE, notes);
-    if let (Some(jobs), Some(reserve)) = (report_jobs_per_minute, reserve)
-        && reserve >= jobs
-    {
-        let message = format!(
-            "{reserve} is not less than quota.report_jobs_per_minute, {jobs}: nothing would be left for the targets; lower `reserve`"
-        );
-        notes.mistake(section.at("reserve"), message);
+
+    /// The keys that may stand under `section` (`poll`, `targets[].filter`, empty for the top), in
+    /// backticks with commas between them.
+    fn known(&self, section: &str) -> Vec<&'static str> {
+        let prefix = if section.is_empty() { String::new() } else { format!("{section}.") };
+        let rest = self.settings.iter().filter_map(|setting| setting.key.strip_prefix(&*prefix));
+        let mut names: Vec<&str> = rest.filter_map(|rest| rest.split(['.', '[']).next()).collect();
+        names.dedup();
+        names
     }
-    Some(Quota {
-        requests_per_minute: requests_per_minute?,
-        report_jobs_per_minute: report_jobs_per_minute?,
-        reserve: reserve?,
-    })
-}
 
-fn states(section: &Section<'_>, notes: &mut Notes) -> Option<States> {
-    let before = notes.mistakes.len();
-    let wrap_up = match section.texts("wrap_up", notes) {
-        None => [WRAP_UP, "ACW", "After Contact Work"].map(str::to_owned).to_vec(),
-        Some(texts) => {
-            let mut wrap_up: Vec<String> = Vec::new();
-            for (at, text) in texts {
-                if text.is_empty() || text.len() > MAX_LABEL_BYTES {
-                    notes.mistake(at, format!("a state's name has 1 to {MAX_LABEL_BYTES} bytes"));
-                } else if wrap_up.iter().any(|known| known == text) {
-                    notes.mistake(at, format!("{} is in the list already", quote(text)));
-                } else {
-                    wrap_up.push(text.to_owned());
-                }
-            }
-            wrap_up
-        }
-    };
-    let limits = limits(section, &wrap_up, notes);
-    (notes.mistakes.len() == before).then_some(States { wrap_up, limits })
-}
-
-fn limits(
-    section: &Section<'_>,
-    wrap_up: &[String],
-    notes: &mut Notes,
-) -> BTreeMap<String, Duration> {
-    let Some(entries) = section.free_map("limits", notes) else {
-        return BTreeMap::from([(WRAP_UP.to_owned(), 5 * MINUTE)]);
-    };
-    let mut limits = BTreeMap::new();
-    for (at, name, text) in entries {
-        let state = if wrap_up.iter().any(|alias| alias == name) {
-            WRAP_UP.into()
-        } else {
-            label_value(name)
-        };
-        let limit =
-            match parse_duration(text).and_then(|limit| within(text, limit, &(SECOND..=MONTH))) {
-                Ok(limit) => limit,
-                Err(message) => {
-                    notes.mistake(at, message);
-                    continue;
-                }
-            };
-        if state.is_empty() {
-            notes.mistake(at, "a state's name is not empty");
-        } else if limits.insert(state.clone().into_owned(), limit).is_some() {
-            notes.mistake(
-                at,
-                format!(
-                    "the state {} has a limit already, under another of its names",
-                    quote(&state)
-                ),
-            );
-        }
+    /// The same as a text.
+    pub(super) fn known_keys(&self, section: &str) -> String {
+        self.known(section).into_iter().map(quote).collect::<Vec<_>>().join(", ")
     }
-    limits
-}
 
-fn metrics(
-    section: &Section<'_>,
-    folder: &Path,
-    read_secret: impl Fn(&Path) -> io::Result<String>,
-    notes: &mut Notes,
-) -> Option<Metrics> {
-    let details = [
-        ("agent-skill", Detail::AgentSkill),
-        ("agent", Detail::Agent),
-        ("aggregate", Detail::Aggregate),
-    ];
-    let detail = section.choice("detail", Detail::AgentSkill, &details, notes);
-    let max_series = section.number("max_series", 200_000, 1..=MAX_SERIES, notes);
-    let agent_info =
-        section.choice("agent_info", false, &[("true", true), ("false", false)], notes);
-    let is_hashed = section.choice("agent_ids", false, &[("raw", false), ("hmac", true)], notes);
-    let id_key = id_key(section, is_hashed, folder, read_secret, notes);
-    if (is_hashed, agent_info) == (Some(true), Some(true)) {
-        notes.mistake(
-            section.at("agent_info"),
-            "shows whom `agent_ids: hmac` hides: choose one of them",
-        );
-    }
-    let max_staleness = section.duration("max_staleness", 15 * MINUTE, SECOND..=MONTH, notes);
-    Some(Metrics {
-        detail: detail?,
-        max_series: max_series?,
-        agent_info: agent_info?,
-        agent_ids: if is_hashed? { AgentIds::Hmac(id_key?) } else { AgentIds::Raw },
-        max_staleness: max_staleness?,
-    })
-}
-
-/// The key of hashed ids, from its file; `None` when there is none, or it is wrong, which is then
-/// told.
-fn id_key(
-    section: &Section<'_>,
-    is_hashed: Option<bool>,
-    folder: &Path,
-    read_secret: impl Fn(&Path) -> io::Result<String>,
-    notes: &mut Notes,
-) -> Option<IdKey> {
-    let at = section.at("hmac_key_file");
-    let path = match (section.text("hmac_key_file", notes), is_hashed?) {
-        (Found::Text(path), true) => path,
-        (Found::Text(_), false) => {
-            notes.mistake(at, "is only used with `agent_ids: hmac`");
+    /// The mistake of the key `name` under `section`, unless it is a known one.
+    pub(super) fn refusal(&self, section: &str, name: &str) -> Option<String> {
+        let known = self.known(section);
+        if known.contains(&name) {
             return None;
         }
-        (Found::Absent, true) => {
-            notes.mistake(at, "is missing: `head -c 32 /dev/urandom | base64 > agent-id-key` makes a key; name its file here");
-            return None;
+        let key = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
+        if let Some((_, hint)) = self.hints.iter().find(|(wrong, _)| *wrong == key) {
+            return Some((*hint).to_owned());
         }
-        (Found::Absent, false) | (Found::Wrong, _) => return None,
-    };
-    if let Err(message) = refuse_placeholder(path) {
-        notes.mistake(at, message);
-        return None;
+        let distance = |known: &&&str| strsim::damerau_levenshtein(&name.to_lowercase(), known);
+        let near = || {
+            let near = known.iter().min_by_key(distance)?;
+            (distance(&near) <= (name.chars().count() / 3).max(1)).then_some(*near)
+        };
+        let elsewhere = || {
+            self.settings.iter().map(|it| it.key).find(|key| key.rsplit('.').next() == Some(name))
+        };
+        let meant = if name.len() <= MAX_COMPARED { near().or_else(elsewhere) } else { None };
+        Some(match meant {
+            Some(meant) => format!("unknown key; did you mean {}?", quote(meant)),
+            None => format!("unknown key; known keys are {}", self.known_keys(section)),
+        })
     }
-    // The path is not repeated: it may be the key itself, written into the wrong place.
-    let text = read_secret(&folder.join(path))
-        .map_err(|error| format!("the file with the key cannot be read: {error}"));
-    let key = text.and_then(|text| {
-        let too_short = || format!("the key has less than {} bytes", IdKey::FEWEST_BYTES);
-        IdKey::new(text.trim_end_matches(['\r', '\n']).as_bytes()).ok_or_else(too_short)
-    });
-    key.map_err(|message| notes.mistake(at, message)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_a_section_are_those_of_the_table() {
+        assert_eq!(
+            MAIN.known(""),
+            ["api", "targets", "poll", "jobs", "quota", "states", "metrics"]
+        );
+        assert_eq!(MAIN.known("targets[]"), ["user", "filter", "name"]);
+        assert_eq!(MAIN.known("targets[].filter"), ["type", "id"]);
+        assert_eq!(
+            MAIN.known("poll"),
+            ["interval", "lookback", "overlap", "settle_delay", "retention", "live_interval"]
+        );
+    }
+
+    #[test]
+    fn a_flag_is_named_like_its_key() {
+        for Setting { key, flag, .. } in SETTINGS {
+            assert!(flag.is_none_or(|(flag, _)| flag == key.replace('_', "-")), "{key}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_the_nearest_one() {
+        let unknown = |section, name| MAIN.refusal(section, name).unwrap();
+        assert_eq!(unknown("poll", "overlpa"), "unknown key; did you mean `overlap`?");
+        assert_eq!(unknown("poll", "settleDelay"), "unknown key; did you mean `settle_delay`?");
+        assert_eq!(unknown("", "interval"), "unknown key; did you mean `poll.interval`?");
+        assert_eq!(
+            unknown("quota", "xyzzy"),
+            "unknown key; known keys are `report_jobs_per_minute`, `reserve`, `requests_per_minute`"
+        );
+        assert_eq!(MAIN.refusal("quota", "reserve"), None);
+    }
 }

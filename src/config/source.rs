@@ -1,4 +1,4 @@
-//! Where a configuration comes from, so that it can be read again: whole, or its secrets alone.
+//! Where a configuration comes from, so that it can be reloaded: whole, or its secrets alone.
 
 use std::cell::RefCell;
 use std::io;
@@ -15,13 +15,13 @@ pub struct Source {
     path: Option<PathBuf>,
     flags: Flags,
     needed: TargetsNeeded,
-    /// What counts now.
+    /// Those in effect.
     current: Texts,
-    /// What was read last, until it is known whether it counts.
+    /// Those read last, until they are accepted.
     next: Option<Texts>,
 }
 
-/// What files held when they were read.
+/// What files contained when they were read.
 #[derive(Clone, Debug, Default)]
 struct Texts {
     /// The configuration's text.
@@ -32,7 +32,7 @@ struct Texts {
     secrets: Seen,
 }
 
-/// What the first reading gives: the configuration, its warnings, and where it came from.
+/// A configuration, its warnings, and how to reload it.
 pub type Loaded = (Config, Vec<String>, Source);
 
 impl Source {
@@ -53,17 +53,17 @@ impl Source {
             current: Texts::default(),
             next: None,
         };
-        let (config, warnings) = source.read_again()?;
+        let (config, warnings) = source.reload()?;
         source.accept();
         Ok((config, warnings, source))
     }
 
-    /// Reads everything again. Also returns warnings. It is what is read the next time only once
-    /// it is [accepted](Self::accept).
+    /// Reloads everything. Also returns warnings. [`Source::reload_secrets`] uses the file's text
+    /// only once it is [accepted](Self::accept).
     ///
     /// # Errors
-    /// As [`Source::read`]; what was read before then goes on.
-    pub fn read_again(&mut self) -> Result<(Config, Vec<String>), ConfigErrors> {
+    /// As [`Source::read`]; the configuration before then stays in effect.
+    pub fn reload(&mut self) -> Result<(Config, Vec<String>), ConfigErrors> {
         self.next = None;
         let mut next = Texts::default();
         if let Some(path) = &self.path {
@@ -74,28 +74,28 @@ impl Source {
         Ok(outcome)
     }
 
-    /// Reads the secrets again, beside the file as it was read: what is half written there does not
-    /// count by chance. Also returns warnings.
+    /// Reloads the secrets alone, with the accepted text of the file: what is half written there
+    /// must not take effect by chance. Also returns warnings.
     ///
     /// # Errors
     /// As [`Config::parse`].
-    pub fn read_secrets_again(&mut self) -> Result<(Config, Vec<String>), ConfigErrors> {
+    pub fn reload_secrets(&mut self) -> Result<(Config, Vec<String>), ConfigErrors> {
         self.next = None;
         let mut next = Texts { secrets: Seen::default(), ..self.current.clone() };
         let outcome = self.parse(&mut next);
-        // Wrong ones are known now, too: they are not told again and again.
+        // Invalid ones are known now, too: they are logged once.
         self.current = next;
         outcome
     }
 
-    /// What was read last counts: secrets are read again beside it.
+    /// Takes what was reloaded last into effect.
     pub fn accept(&mut self) {
         if let Some(next) = self.next.take() {
             self.current = next;
         }
     }
 
-    /// Whether the files with secrets hold what they did when they were last read.
+    /// Whether the files with secrets contain what they did when they were last read.
     #[must_use]
     pub fn secrets_are_current(&self) -> bool {
         self.current.secrets.is_current()
@@ -143,7 +143,7 @@ fn file_text(path: &Path, seen: &mut Seen, before: &Seen) -> Result<String, Conf
             .take(error.utf8_error().valid_up_to())
             .filter(|byte| **byte == b'\n')
             .count();
-        whole(Some(lines + 1), "not UTF-8 text".to_owned())
+        whole(Some(lines + 1), "is not UTF-8 text".to_owned())
     })
 }
 
@@ -184,40 +184,40 @@ mod tests {
         Source::read(Some(&path), &Flags::default(), TargetsNeeded::Yes).unwrap()
     }
 
-    /// Who is asked for, and with which secret.
-    fn told(config: &Config) -> (String, String) {
+    /// Who is polled, and with which secret.
+    fn polled(config: &Config) -> (String, String) {
         let Dialect::Reports(api) = &config.api.dialect else { panic!("reports") };
         (config.targets[0].filter.id.clone(), api.client.secret.expose_secret().to_owned())
     }
 
     #[test]
-    fn a_text_counts_for_later_secrets_only_once_it_was_accepted() {
+    fn a_text_is_used_with_later_secrets_only_once_it_was_accepted() {
         let folder = folder("user-1");
         write_secret(&folder, "first");
         let (_, _, mut source) = read(&folder);
         write_config(&folder, "user-2");
-        source.read_again().unwrap();
-        // It was refused for a reason that is not in the text.
+        source.reload().unwrap();
+        // It was rejected for a reason that is not in the text.
         write_secret(&folder, "second");
         assert!(!source.secrets_are_current());
-        let (config, _) = source.read_secrets_again().unwrap();
-        assert_eq!(told(&config), ("user-1".to_owned(), "second".to_owned()));
+        let (config, _) = source.reload_secrets().unwrap();
+        assert_eq!(polled(&config), ("user-1".to_owned(), "second".to_owned()));
         assert!(source.secrets_are_current());
-        source.read_again().unwrap();
+        source.reload().unwrap();
         source.accept();
-        let (config, _) = source.read_secrets_again().unwrap();
-        assert_eq!(told(&config).0, "user-2");
+        let (config, _) = source.reload_secrets().unwrap();
+        assert_eq!(polled(&config).0, "user-2");
     }
 
     #[test]
-    fn a_wrong_secret_is_told_once_whatever_is_wrong_with_it() {
+    fn an_invalid_secret_is_an_error_once_whatever_is_wrong_with_it() {
         let folder = folder("user-1");
         write_secret(&folder, "first");
         let (_, _, mut source) = read(&folder);
         for size in [Content::Secret.limit() + 1, 0, MAX_FILE_BYTES + 1] {
             write_secret(&folder, &"x".repeat(size));
             assert!(!source.secrets_are_current(), "{size}");
-            source.read_secrets_again().unwrap_err();
+            source.reload_secrets().unwrap_err();
             assert!(source.secrets_are_current(), "{size}");
         }
     }
@@ -234,26 +234,26 @@ mod tests {
         let mut writer = write("first");
         let (config, _, mut source) = read(&folder);
         assert!(writer.wait().unwrap().success());
-        assert_eq!(told(&config).1, "first");
+        assert_eq!(polled(&config).1, "first");
         // Nobody writes into it again.
         assert!(source.secrets_are_current());
-        assert_eq!(told(&source.read_again().unwrap().0).1, "first");
+        assert_eq!(polled(&source.reload().unwrap().0).1, "first");
         source.accept();
         fs::remove_file(&pipe).unwrap();
-        assert_eq!(told(&source.read_secrets_again().unwrap().0).1, "first");
+        assert_eq!(polled(&source.reload_secrets().unwrap().0).1, "first");
         assert!(source.secrets_are_current());
         write_secret(&folder, "second");
-        assert_eq!(told(&source.read_again().unwrap().0).1, "second");
+        assert_eq!(polled(&source.reload().unwrap().0).1, "second");
     }
 
     #[test]
-    fn an_authority_that_changes_is_noticed_and_read_as_secrets_are() {
+    fn a_changed_authority_is_reloaded_as_secrets_are() {
         let folder = folder("user-1");
         write_secret(&folder, "first");
         let path = folder.path().join("ca.pem");
         let certificate =
             || rcgen::generate_simple_self_signed(["gateway".to_owned()]).unwrap().cert.pem();
-        let flags = Flags { ca_file: Some(path.display().to_string()), ..Flags::default() };
+        let flags = Flags::default().with("api.ca_file", path.display().to_string());
         let config = folder.path().join("c.yml");
         let read = || Source::read(Some(&config), &flags, TargetsNeeded::Yes);
         // A byte order mark hides no certificate, nor does a comment of another coding.
@@ -265,14 +265,14 @@ mod tests {
         assert!(source.secrets_are_current());
         fs::write(&path, first + &certificate()).unwrap();
         assert!(!source.secrets_are_current());
-        let (after, _) = source.read_secrets_again().unwrap();
+        let (after, _) = source.reload_secrets().unwrap();
         assert_eq!(after.api.authorities.len(), 2);
         assert!(!after.api.has_access_of(&before.api));
         assert!(source.secrets_are_current());
-        // Wrong ones are told once, and the limit is that of bundles.
+        // Invalid ones are an error once, and the limit is that of bundles.
         for size in [Content::Secret.limit() + 1, MAX_FILE_BYTES + 1] {
             fs::write(&path, "x".repeat(size)).unwrap();
-            let errors = source.read_secrets_again().unwrap_err().to_string();
+            let errors = source.reload_secrets().unwrap_err().to_string();
             assert_eq!(errors.contains("larger than 1048576"), size > MAX_FILE_BYTES, "{errors}");
             assert!(source.secrets_are_current());
         }
@@ -285,11 +285,11 @@ mod tests {
         assert!(writer.wait().unwrap().success());
         assert_eq!(piped.api.authorities.len(), 1);
         assert!(source.secrets_are_current());
-        assert!(source.read_again().unwrap().0.api.has_access_of(&piped.api));
+        assert!(source.reload().unwrap().0.api.has_access_of(&piped.api));
     }
 
     #[test]
-    fn a_secret_that_every_user_can_read_is_warned_of() {
+    fn a_secret_that_every_user_can_read_gets_a_warning() {
         let folder = folder("user-1");
         write_secret(&folder, "first");
         assert_eq!(read(&folder).1, Vec::<String>::new());

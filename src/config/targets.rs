@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use super::api::Chosen;
 use super::credentials::check_id;
-use super::mistake::{Notes, Origin, quote};
-use super::outside::Overrides;
-use super::section::{Found, Section};
-use super::{ReportFilter, RowKind, Target};
+use super::mistake::{Origin, quote};
+use super::overrides::{Overrides, USERS};
+use super::reader::{Document, Section};
+use super::{ReportFilter, Target};
 use cxone_core::names::MAX_LABEL_BYTES;
 
 /// The filter type of `user: ID`.
@@ -23,173 +24,157 @@ struct Placed {
 }
 
 /// Reads the targets: those of the flags, else of the file, else of the environment. That there is
-/// none is a mistake if `needed`, but for [`Rows::States`]: there it stands for all agents.
-pub(super) fn read(
-    file: &Section<'_>,
-    overrides: &Overrides,
-    rows: RowKind,
-    needed: bool,
-    notes: &mut Notes,
-) -> Vec<Target> {
-    let before = notes.mistakes.len();
-    let sections = file.sections("targets", notes);
+/// none is a mistake if `needed`, but for the dialect `platform`: there it stands for all agents.
+pub(super) fn read(top: &Section<'_>, chosen: Chosen, needed: bool) -> Vec<Target> {
+    let document = top.document;
+    let before = document.mistakes();
+    let Overrides { users_of_flags, users_of_environment, .. } = document.overrides;
+    let sections = top.sections("targets");
     let mut placed: Vec<Placed> =
-        sections.iter().flatten().filter_map(|section| read_one(section, rows, notes)).collect();
-    let outside = if !overrides.flags.users.is_empty() {
+        sections.iter().filter_map(|section| read_one(section, chosen)).collect();
+    if !users_of_flags.is_empty() {
         placed.clear();
-        &overrides.flags.users
-    } else if file.has("targets") {
-        &Vec::new()
-    } else {
-        &overrides.environment.users
+    }
+    let outside = match (users_of_flags.as_slice(), top.has("targets")) {
+        ([], true) => &[],
+        ([], false) => users_of_environment.as_slice(),
+        (users, _) => users,
     };
     for given in outside {
         if let Some(text) = &given.text {
-            placed.extend(user_target(text, None, given.at.clone(), rows, notes));
+            placed.extend(user_target(document, text, None, given.at.clone(), chosen));
         }
     }
-    check_twice(&placed, notes);
-    if rows == RowKind::States {
-        for Placed { at, target } in
-            placed.iter().filter(|placed| placed.target.filter.kind != USER)
-        {
+    check_duplicates(&placed, document);
+    if chosen.is_platform() {
+        for Placed { at, target } in placed.iter().filter(|it| it.target.filter.kind != USER) {
             let message = format!(
-                "the filter type {} is not used with `dialect: platform`: write `user: ID`, or no targets at all for all agents",
+                "the filter type {} is not used with `dialect: platform`: write `user: ID`, or no \
+                 targets at all for all agents",
                 quote(&target.filter.kind)
             );
-            notes.mistake(at.clone(), message);
+            document.mistake(at.clone(), message);
         }
-        if needed && placed.is_empty() && notes.mistakes.len() == before {
-            let all = ReportFilter { kind: ALL_AGENTS.to_owned(), id: String::new() };
-            return vec![Target { name: ALL_AGENTS.to_owned(), filter: all }];
+    }
+    if needed && placed.is_empty() && document.mistakes() == before && !top.is_broken() {
+        if chosen.is_platform() {
+            let filter = ReportFilter { kind: ALL_AGENTS.to_owned(), id: String::new() };
+            return vec![Target { name: ALL_AGENTS.to_owned(), filter }];
         }
-    } else if needed
-        && placed.is_empty()
-        && outside.is_empty()
-        && !file.is_broken()
-        && notes.mistakes.len() == before
-    {
-        let message = "there is none: write at least one under `targets` (`- user: user-…`), or give --target.user or CXONE_TARGET_USER";
-        notes.mistake(file.at("targets"), message);
+        let message = format!(
+            "are missing: write at least one under `targets` (`- user: user-…`), or set {} or {}",
+            USERS.0, USERS.1
+        );
+        top.mistake("targets", message);
     }
     placed.into_iter().map(|Placed { target, .. }| target).collect()
 }
 
-fn read_one(section: &Section<'_>, rows: RowKind, notes: &mut Notes) -> Option<Placed> {
+fn read_one(section: &Section<'_>, chosen: Chosen) -> Option<Placed> {
     if section.is_broken() {
         return None;
     }
-    let name = section.parsed("name", None, notes, |text| {
-        check_id(text, MAX_LABEL_BYTES).map(|()| Some(text.to_owned()))
-    })?;
+    let name = if section.has("name") { Some(required(section, "name")?) } else { None };
+    let document = section.document;
     match (section.has("user"), section.has("filter")) {
         (true, false) => {
-            let id = required(section, "user", notes)?;
-            user_target(&id, name, section.at("user"), rows, notes)
+            let id = required(section, "user")?;
+            user_target(document, &id, name, section.at("user"), chosen)
         }
         (false, true) => {
-            let filter = section.section("filter", notes);
-            let kind = required(&filter, "type", notes);
-            let id = required(&filter, "id", notes);
+            let filter = section.section("filter");
+            let (kind, id) = (required(&filter, "type"), required(&filter, "id"));
             let (kind, id) = (kind?, id?);
             if kind == USER {
-                user_target(&id, name, filter.at("id"), rows, notes)
+                user_target(document, &id, name, filter.at("id"), chosen)
             } else {
-                target(ReportFilter { kind, id }, name, section.here(), notes)
+                target(document, ReportFilter { kind, id }, name, section.here())
             }
         }
         (true, true) => {
-            notes.mistake(section.here(), "has both `user` and `filter`: a target has one of them");
+            let message = "must have either `user` or `filter`, not both";
+            document.mistake(section.here(), message);
             None
         }
         (false, false) => {
-            notes.mistake(section.here(), "needs `user: user-…`, or `filter: {type: …, id: …}`");
+            let message = "must have `user: user-…`, or `filter: {type: …, id: …}`";
+            document.mistake(section.here(), message);
             None
         }
     }
 }
 
-/// The text at `key`, which must be there and be an id.
-fn required(section: &Section<'_>, key: &str, notes: &mut Notes) -> Option<String> {
-    let checked = match section.text(key, notes) {
-        Found::Absent => Err("is missing".to_owned()),
-        Found::Wrong => return None,
-        Found::Text(text) => check_id(text, MAX_LABEL_BYTES).map(|()| text.to_owned()),
-    };
-    checked.map_err(|message| notes.mistake(section.at(key), message)).ok()
+/// The text at `key`, which must be there and be an ID.
+fn required(section: &Section<'_>, key: &str) -> Option<String> {
+    if !section.has(key) && !section.is_broken() {
+        section.mistake(key, "is missing");
+    }
+    let text = section.text(key)?;
+    check_id(text, MAX_LABEL_BYTES).map_err(|message| section.mistake(key, message)).ok()?;
+    Some(text.to_owned())
 }
 
 fn user_target(
+    document: &Document<'_>,
     id: &str,
     name: Option<String>,
     at: Origin,
-    rows: RowKind,
-    notes: &mut Notes,
+    chosen: Chosen,
 ) -> Option<Placed> {
     if let Some(doubt) = user_id_doubt(id) {
-        let doubt = if rows == RowKind::States {
-            "is an e-mail address; the platform's calls want the agent's number"
-        } else {
-            doubt
-        };
-        notes.warning(at.clone(), doubt);
+        let of_platform = "is an e-mail address; the platform API needs the agent's number";
+        document.warn(at.clone(), if chosen.is_platform() { of_platform } else { doubt });
     }
     if let Err(message) = check_id(id, MAX_LABEL_BYTES) {
-        notes.mistake(at, message);
+        document.mistake(at, message);
         return None;
     }
-    target(ReportFilter { kind: USER.to_owned(), id: id.to_owned() }, name, at, notes)
+    target(document, ReportFilter { kind: USER.to_owned(), id: id.to_owned() }, name, at)
 }
 
 fn target(
+    document: &Document<'_>,
     filter: ReportFilter,
     name: Option<String>,
     at: Origin,
-    notes: &mut Notes,
 ) -> Option<Placed> {
     let name = name.unwrap_or_else(|| default_name(&filter));
     if name.len() > MAX_LABEL_BYTES {
-        notes.mistake(at, format!("the label `target` made of it is longer than {MAX_LABEL_BYTES} bytes: give the target a `name`"));
+        let message = format!(
+            "the label `target` made of it is longer than {MAX_LABEL_BYTES} bytes: give the target \
+             a `name`"
+        );
+        document.mistake(at, message);
         return None;
     }
     Some(Placed { at, target: Target { name, filter } })
 }
 
-/// What a target is called that was given no name.
+/// The name of a target that has none of its own.
 pub(super) fn default_name(filter: &ReportFilter) -> String {
     format!("{}:{}", filter.kind, filter.id)
 }
 
-/// No two targets may ask for the same, nor share a name.
-fn check_twice(targets: &[Placed], notes: &mut Notes) {
+/// No two targets may have the same filter or name.
+fn check_duplicates(targets: &[Placed], document: &Document<'_>) {
     let mut filters: HashMap<&ReportFilter, &Origin> = HashMap::new();
     let mut names: HashMap<&str, &Origin> = HashMap::new();
     for Placed { at, target: Target { name, filter } } in targets {
-        if let Some(first) = filters.insert(filter, at) {
-            let message = format!(
-                "{} {} is a target already{}",
-                filter.kind,
-                quote(&filter.id),
-                place(first)
-            );
-            notes.mistake(at.clone(), message);
+        let (what, first) = if let Some(first) = filters.insert(filter, at) {
+            (format!("{} {} is a target already", filter.kind, quote(&filter.id)), first)
         } else if let Some(first) = names.insert(name, at) {
-            notes.mistake(
-                at.clone(),
-                format!("the name {} is taken already{}", quote(name), place(first)),
-            );
-        }
+            (format!("the name {} is taken already", quote(name)), first)
+        } else {
+            continue;
+        };
+        let line = first.line.map_or_else(String::new, |line| format!(", on line {line}"));
+        document.mistake(at.clone(), what + &line);
     }
 }
 
-fn place(first: &Origin) -> String {
-    first.line.map_or_else(String::new, |line| format!(", on line {line}"))
-}
-
-/// What looks wrong with `id` as a user id, if anything: CXone answers it with an empty report, not
-/// with an error.
+/// Why `id` is probably not a user ID, if so: CXone's report is then empty, which is not an error.
 #[must_use]
 pub fn user_id_doubt(id: &str) -> Option<&'static str> {
     id.contains('@')
-        .then_some("is an e-mail address; CXone wants the internal id, which begins with `user-`")
+        .then_some("is an e-mail address; CXone needs the internal ID, which begins with `user-`")
 }

@@ -37,7 +37,7 @@ fn environment(variables: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<Os
     |name| variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| value.into())
 }
 
-fn oauth(config: &Config) -> &OauthClient {
+fn oauth(config: &Config) -> &Credentials {
     match &config.api.dialect {
         Dialect::Reports(api) => &api.client,
         Dialect::Platform(api) => api.client.as_ref().expect("a client"),
@@ -50,7 +50,7 @@ fn mistakes(more: &str) -> String {
 }
 
 #[test]
-fn the_least_file_gives_the_defaults() {
+fn a_minimal_file_has_the_defaults() {
     let (config, warnings) = parse(&format!("{HEAD}{TARGETS}poll:\nstates: ~\n")).unwrap();
     assert_eq!(warnings, Vec::<String>::new());
     assert_eq!(config.api.address().to_string(), "https://acme.api.cxone.com");
@@ -107,7 +107,7 @@ fn a_targets_default_name_hides_its_agent_where_ids_are_hashed() {
 }
 
 #[test]
-fn all_mistakes_are_told_in_one_run_by_line() {
+fn all_mistakes_are_reported_in_one_run_by_line() {
     let text = "\
 api:
   dialect: cloud
@@ -122,14 +122,14 @@ poll:
 jobs: {poll_every: 60}
 ";
     let expected = "\
-c.yml:1: api.client_id: is missing: write `client_id` under `api`, or give --api.client-id or CXONE_CLIENT_ID
-c.yml:2: api.dialect: `cloud` is none of `reports`, `platform`
-c.yml:3: api.tenant: `acme.api.cxone.com` is no tenant: write the name alone, such as `acme` for https://acme.api.cxone.com \
-(1 to 63 letters, digits or `-`); for another address write `base_url`
-c.yml:4: api.client_secret: a secret does not belong into the configuration: write it into a file of its own and name that file in \
-`client_secret_file`, or put it into the environment variable CXONE_CLIENT_SECRET
-c.yml:7: targets[1]: needs `user: user-…`, or `filter: {type: …, id: …}`
-c.yml:9: poll.interval: 0s is less than 1s
+c.yml:1: api.client_id: is missing: set `client_id` under `api`, --api.client-id or CXONE_CLIENT_ID
+c.yml:2: api.dialect: `cloud` must be one of `reports`, `platform`
+c.yml:3: api.tenant: `acme.api.cxone.com` is not a valid tenant: write its name alone, such as `acme` for https://acme.api.cxone.com \
+(1 to 63 letters, digits or `-`); for another address set `base_url`
+c.yml:4: api.client_secret: a secret must not be in the configuration: write it to a file of its own and name that file in \
+`client_secret_file`, or set CXONE_CLIENT_SECRET
+c.yml:7: targets[1]: must have `user: user-…`, or `filter: {type: …, id: …}`
+c.yml:9: poll.interval: 0s must be at least 1s
 c.yml:10: poll.overlpa: unknown key; did you mean `overlap`?
 c.yml:11: jobs.poll_every: `60` has no unit: write `60s` for seconds, or use ms, m, h or d";
     assert_eq!(parse(text).unwrap_err().to_string(), expected);
@@ -138,72 +138,71 @@ c.yml:11: jobs.poll_every: `60` has no unit: write `60s` for seconds, or use ms,
 #[test]
 fn every_bound_is_kept() {
     for (more, expected) in [
-        ("poll: {interval: 31d}", "c.yml:6: poll.interval: 31d is more than 30d"),
-        ("poll: {lookback: 59s, overlap: 1s}", "c.yml:6: poll.lookback: 59s is less than 1m"),
-        ("poll: {overlap: 999ms}", "c.yml:6: poll.overlap: 999ms is less than 1s"),
-        ("poll: {overlap: 24h}", "c.yml:6: poll.overlap: 1d is not less than poll.lookback, 1d"),
-        ("poll: {settle_delay: -1s}", "c.yml:6: poll.settle_delay: `-1s` is negative"),
-        ("poll: {retention: 1h}", "c.yml:6: poll.lookback: 1d is more than poll.retention, 1h"),
+        ("poll: {interval: 31d}", "c.yml:6: poll.interval: 31d must be at most 30d"),
+        ("poll: {lookback: 59s, overlap: 1s}", "c.yml:6: poll.lookback: 59s must be at least 1m"),
+        ("poll: {overlap: 999ms}", "c.yml:6: poll.overlap: 999ms must be at least 1s"),
+        (
+            "poll: {overlap: 24h}",
+            "c.yml:6: poll.overlap: 1d must be shorter than poll.lookback (1d)",
+        ),
+        ("poll: {settle_delay: -1s}", "c.yml:6: poll.settle_delay: `-1s` must not be negative"),
+        ("poll: {retention: 1h}", "c.yml:6: poll.lookback: 1d must be at most poll.retention (1h)"),
         (
             "poll:\n  lookback: 25h\n  retention: 1d",
-            "c.yml:7: poll.lookback: 1d 1h is more than poll.retention, 1d",
+            "c.yml:7: poll.lookback: 1d 1h must be at most poll.retention (1d)",
         ),
         (
             "poll: {overlap: 23h 59m 50s}",
-            "c.yml:6: poll.lookback: 1d less poll.overlap, 23h 59m 50s, leaves a window only 10s of new history: with \
-             poll.interval 1m, 1 target and 9 report jobs a minute a target that falls behind would never catch up; it must \
-             be at least 1d 5s",
+            "c.yml:6: poll.lookback: 1d must be at least 1d 5s: less poll.overlap (23h 59m 50s) it leaves 10s of new history in a \
+             window, and a target that falls behind would never catch up with poll.interval 1m, 1 target and 9 report jobs a minute",
         ),
         (
             "poll: {lookback: 61s, overlap: 1m}",
-            "c.yml:6: poll.lookback: 1m 1s less poll.overlap, 1m, leaves a window only 1s of new history: with \
-             poll.interval 1m, 1 target and 9 report jobs a minute a target that falls behind would never catch up; it must \
-             be at least 1m 15s",
+            "c.yml:6: poll.lookback: 1m 1s must be at least 1m 15s: less poll.overlap (1m) it leaves 1s of new history in a \
+             window, and a target that falls behind would never catch up with poll.interval 1m, 1 target and 9 report jobs a minute",
         ),
         (
             "poll: {interval: 4h, lookback: 1h}",
-            "c.yml:6: poll.lookback: 1h less poll.overlap, 15m, leaves a window only 45m of new history: with \
-             poll.interval 4h, 1 target and 9 report jobs a minute a target that falls behind would never catch up; it must \
-             be at least 1h 15m",
+            "c.yml:6: poll.lookback: 1h must be at least 1h 15m: less poll.overlap (15m) it leaves 45m of new history in a \
+             window, and a target that falls behind would never catch up with poll.interval 4h, 1 target and 9 report jobs a minute",
         ),
-        ("jobs: {poll_every: 99ms}", "c.yml:6: jobs.poll_every: 99ms is less than 100ms"),
-        ("jobs: {poll_every: 61s}", "c.yml:6: jobs.poll_every: 61s is more than 1m"),
+        ("jobs: {poll_every: 99ms}", "c.yml:6: jobs.poll_every: 99ms must be at least 100ms"),
+        ("jobs: {poll_every: 61s}", "c.yml:6: jobs.poll_every: 61s must be at most 1m"),
         (
             "jobs: {poll_every: 10s, timeout: 9s}",
-            "c.yml:6: jobs.timeout: 9s is less than jobs.poll_every, 10s",
+            "c.yml:6: jobs.timeout: 9s must be at least jobs.poll_every (10s)",
         ),
         (
             "quota: {report_jobs_per_minute: 0}",
-            "c.yml:6: quota.report_jobs_per_minute: `0` is no whole number from 1 to 60000",
+            "c.yml:6: quota.report_jobs_per_minute: `0` must be a whole number from 1 to 60000",
         ),
         (
             "quota: {report_jobs_per_minute: 60001}",
-            "c.yml:6: quota.report_jobs_per_minute: `60001` is no whole number from 1 to 60000",
+            "c.yml:6: quota.report_jobs_per_minute: `60001` must be a whole number from 1 to 60000",
         ),
         (
             "quota: {report_jobs_per_minute: 1}",
-            "c.yml:6: quota.reserve: 1 is not less than quota.report_jobs_per_minute, 1: nothing would be left for the targets; \
-             lower `reserve`",
+            "c.yml:6: quota.reserve: 1 must be less than quota.report_jobs_per_minute (1), or no job is left for the targets",
         ),
         (
             "metrics: {max_series: 0}",
-            "c.yml:6: metrics.max_series: `0` is no whole number from 1 to 10000000",
+            "c.yml:6: metrics.max_series: `0` must be a whole number from 1 to 10000000",
         ),
         (
             "metrics: {max_series: 1e6}",
-            "c.yml:6: metrics.max_series: `1e6` is no whole number from 1 to 10000000",
+            "c.yml:6: metrics.max_series: `1e6` must be a whole number from 1 to 10000000",
         ),
         (
             "metrics: {agent_info: yes}",
-            "c.yml:6: metrics.agent_info: `yes` is none of `true`, `false`",
+            "c.yml:6: metrics.agent_info: `yes` must be one of `true`, `false`",
         ),
         (
             "metrics: {agent_ids: hash}",
-            "c.yml:6: metrics.agent_ids: `hash` is none of `raw`, `hmac`",
+            "c.yml:6: metrics.agent_ids: `hash` must be one of `raw`, `hmac`",
         ),
         (
             "metrics: {agent_ids: hmac}",
-            "c.yml:6: metrics.hmac_key_file: is missing: `head -c 32 /dev/urandom | base64 > agent-id-key` makes a key; name its file here",
+            "c.yml:6: metrics.hmac_key_file: is missing: name a file with a key, which `head -c 32 /dev/urandom | base64` makes",
         ),
         (
             "metrics: {hmac_key_file: key}",
@@ -211,7 +210,7 @@ fn every_bound_is_kept() {
         ),
         (
             "metrics: {agent_ids: hmac, hmac_key_file: client-secret}",
-            "c.yml:6: metrics.hmac_key_file: the key has less than 16 bytes",
+            "c.yml:6: metrics.hmac_key_file: the key must have at least 16 bytes",
         ),
         (
             "metrics: {agent_ids: hmac, hmac_key_file: absent}",
@@ -223,29 +222,23 @@ fn every_bound_is_kept() {
         ),
         (
             "metrics: {detail: skill}",
-            "c.yml:6: metrics.detail: `skill` is none of `agent-skill`, `agent`, `aggregate`",
+            "c.yml:6: metrics.detail: `skill` must be one of `agent-skill`, `agent`, `aggregate`",
         ),
-        ("metrics: {max_staleness: 0s}", "c.yml:6: metrics.max_staleness: 0s is less than 1s"),
-        ("states: {limits: {Break: 0s}}", "c.yml:6: states.limits.Break: 0s is less than 1s"),
+        ("metrics: {max_staleness: 0s}", "c.yml:6: metrics.max_staleness: 0s must be at least 1s"),
+        ("states: {limits: {Break: 0s}}", "c.yml:6: states.limits.Break: 0s must be at least 1s"),
         (
             "states: {limits: {ACW: 1m, Wrap-up: 2m}}",
-            "c.yml:6: states.limits.Wrap-up: the state `Wrap-up` has a limit already, under another of its names",
+            "c.yml:6: states.limits.Wrap-up: `Wrap-up` has a limit already, by another of its names",
         ),
-        (
-            "states: {wrap_up: [ACW, ACW]}",
-            "c.yml:6: states.wrap_up[1]: `ACW` is in the list already",
-        ),
-        (
-            "states: {wrap_up: ['']}",
-            "c.yml:6: states.wrap_up[0]: a state's name has 1 to 256 bytes",
-        ),
+        ("states: {wrap_up: [ACW, ACW]}", "c.yml:6: states.wrap_up[1]: `ACW` is a duplicate"),
+        ("states: {wrap_up: ['']}", "c.yml:6: states.wrap_up[0]: must have 1 to 256 bytes"),
     ] {
         assert_eq!(mistakes(more), expected, "{more}");
     }
 }
 
 #[test]
-fn every_wrong_shape_is_told() {
+fn every_wrong_shape_is_reported() {
     for (more, expected) in [
         (
             "poll: 60s",
@@ -277,11 +270,11 @@ fn every_wrong_shape_is_told() {
         ),
         (
             "stroage: {}",
-            "c.yml:6: stroage: unknown key; known here: `api`, `targets`, `poll`, `jobs`, `quota`, `states`, `metrics`",
+            "c.yml:6: stroage: unknown key; known keys are `api`, `targets`, `poll`, `jobs`, `quota`, `states`, `metrics`",
         ),
         (
             "a\u{1b}[31m: 1",
-            "c.yml:6: a\\u{1b}[31m: unknown key; known here: `api`, `targets`, `poll`, `jobs`, `quota`, `states`, `metrics`",
+            "c.yml:6: a\\u{1b}[31m: unknown key; known keys are `api`, `targets`, `poll`, `jobs`, `quota`, `states`, `metrics`",
         ),
         ("---\npoll: {}", "c.yml:6: a second YAML document begins here; a configuration is one"),
         ("poll: {interval: 60s", "c.yml:7: not YAML: "),
@@ -302,7 +295,7 @@ fn every_wrong_shape_is_told() {
 }
 
 #[test]
-fn targets_are_told_apart() {
+fn targets_have_distinct_names_and_filters() {
     let targets = |text: &str| parse(&format!("{HEAD}targets:\n{text}"));
     let (config, _) = targets(
         "  - {filter: {type: team, id: 007}, name: support}\n  - filter: {type: user, id: u}\n",
@@ -323,13 +316,13 @@ fn targets_are_told_apart() {
         ),
         (
             "  - {user: a, filter: {type: team, id: b}}\n",
-            "c.yml:6: targets[0]: has both `user` and `filter`: a target has one of them",
+            "c.yml:6: targets[0]: must have either `user` or `filter`, not both",
         ),
         ("  - {filter: {id: b}}\n", "c.yml:6: targets[0].filter.type: is missing"),
         ("  - {user: a, name: ''}\n", "c.yml:6: targets[0].name: is empty"),
         (
             "  - {user: \"a\\nb\"}\n",
-            "c.yml:6: targets[0].user: holds control characters or more than one line",
+            "c.yml:6: targets[0].user: contains control characters or more than one line",
         ),
         (
             "  - user-1\n",
@@ -337,7 +330,7 @@ fn targets_are_told_apart() {
         ),
         (
             "  - team: t\n    user: a\n",
-            "c.yml:6: targets[0].team: is not a key: write `filter: {type: team, id: …}`",
+            "c.yml:6: targets[0].team: unknown key; write `filter: {type: team, id: …}`",
         ),
         (
             &long,
@@ -345,7 +338,7 @@ fn targets_are_told_apart() {
         ),
         (
             "  []\n",
-            "c.yml:5: targets: there is none: write at least one under `targets` (`- user: user-…`), or give --target.user or \
+            "c.yml:5: targets: are missing: write at least one under `targets` (`- user: user-…`), or set --target.user or \
              CXONE_TARGET_USER",
         ),
     ] {
@@ -359,7 +352,7 @@ fn an_email_address_for_an_id_is_a_warning() {
     assert_eq!(
         warnings,
         [
-            "c.yml:6: targets[0].user: is an e-mail address; CXone wants the internal id, which begins with `user-`"
+            "c.yml:6: targets[0].user: is an e-mail address; CXone needs the internal ID, which begins with `user-`"
         ]
     );
 }
@@ -391,15 +384,13 @@ fn the_address_is_checked_and_a_password_in_it_is_not_repeated() {
         ))
     };
     let (config, warnings) = base_url("http://127.0.0.1:8080/proxy").unwrap();
-    assert_eq!(
-        (config.api.address().to_string(), warnings.len()),
-        ("http://127.0.0.1:8080/proxy".to_owned(), 0)
-    );
+    assert_eq!(config.api.address().to_string(), "http://127.0.0.1:8080/proxy");
+    assert_eq!(warnings.len(), 0);
     let (_, warnings) = base_url("http://cxone.example").unwrap();
     assert_eq!(
         warnings,
         [
-            "c.yml:1: api.base_url: is http to another machine: the client secret travels unencrypted"
+            "c.yml:1: api.base_url: is http to another machine: the client secret is sent unencrypted"
         ]
     );
 }
@@ -432,7 +423,7 @@ fn a_limit_under_an_alias_is_that_of_wrap_up() {
 }
 
 #[test]
-fn the_secret_is_looked_for_beside_the_file_and_never_shown() {
+fn the_secret_is_read_relative_to_the_file_and_never_shown() {
     let asked = RefCell::new(PathBuf::new());
     let read = |text: &str, answer: io::Result<String>| {
         let answer = RefCell::new(Some(answer));
@@ -451,12 +442,12 @@ fn the_secret_is_looked_for_beside_the_file_and_never_shown() {
     let missing = read(&misplaced, Err(io::ErrorKind::NotFound.into())).unwrap_err().to_string();
     assert_eq!(
         missing,
-        "/etc/cxone/c.yml:4: api.client_secret_file: the file with the secret cannot be read: entity not found (a relative path begins \
-         at the configuration file's folder, `/etc/cxone`)"
+        "/etc/cxone/c.yml:4: api.client_secret_file: the file with the secret cannot be read: entity not found (relative paths \
+         begin at the folder of the configuration file, `/etc/cxone`)"
     );
     for (answer, expected) in [
         ("\n", "is empty"),
-        ("hunter2\nx\n", "holds control characters, invisible characters or more than one line"),
+        ("hunter2\nx\n", "contains control characters, invisible characters or more than one line"),
         (&"x".repeat(8193), "is longer than 8192 bytes"),
     ] {
         let message = read(&text, Ok(answer.into())).unwrap_err().to_string();
@@ -469,12 +460,10 @@ fn the_secret_is_looked_for_beside_the_file_and_never_shown() {
 
 #[test]
 fn flags_or_variables_are_enough_without_a_file() {
-    let flags = Flags {
-        base_url: Some("http://127.0.0.1:8080".into()),
-        client_id: Some("c".into()),
-        users: vec!["user-1".into(), "user-2".into()],
-        ..Flags::default()
-    };
+    let flags = Flags::default()
+        .with("api.base_url", "http://127.0.0.1:8080")
+        .with("api.client_id", "c")
+        .with_users(vec!["user-1".into(), "user-2".into()]);
     let (config, _) = parse_with(
         None,
         &Overrides::new(&flags, environment(&[("CXONE_CLIENT_SECRET", "from-variable")])),
@@ -497,7 +486,7 @@ fn flags_or_variables_are_enough_without_a_file() {
 }
 
 #[test]
-fn flags_win_over_the_file_and_the_file_over_variables() {
+fn flags_take_precedence_over_the_file_and_the_file_over_variables() {
     let text = format!("{HEAD}{TARGETS}");
     let variables = &[
         ("CXONE_BASE_URL", "http://127.0.0.1:1"),
@@ -516,12 +505,10 @@ fn flags_win_over_the_file_and_the_file_over_variables() {
         (config.targets[0].filter.id.as_str(), oauth(&config).secret.expose_secret()),
         ("user-1", "s3cret")
     );
-    let flags = Flags {
-        tenant: Some("other".into()),
-        client_id: Some("flag".into()),
-        users: vec!["user-7".into()],
-        ..Flags::default()
-    };
+    let flags = Flags::default()
+        .with("api.tenant", "other")
+        .with("api.client_id", "flag")
+        .with_users(vec!["user-7".into()]);
     let (config, _) =
         parse_with(Some(&text), &Overrides::new(&flags, environment(variables))).unwrap();
     assert_eq!(
@@ -533,8 +520,7 @@ fn flags_win_over_the_file_and_the_file_over_variables() {
 
 #[test]
 fn a_mistake_outside_the_file_names_its_flag_or_variable() {
-    let flags =
-        Flags { base_url: Some("ftp://h".into()), users: vec![String::new()], ..Flags::default() };
+    let flags = Flags::default().with("api.base_url", "ftp://h").with_users(vec![String::new()]);
     let variables = environment(&[
         ("CXONE_CLIENT_ID", "a\nb"),
         ("CXONE_CLIENT_SECRET", "hunter2"),
@@ -542,7 +528,7 @@ fn a_mistake_outside_the_file_names_its_flag_or_variable() {
     ]);
     let expected = "\
 --api.base-url: must begin with https:// or http:// and name a host
-CXONE_CLIENT_ID: holds control characters or more than one line
+CXONE_CLIENT_ID: contains control characters or more than one line
 CXONE_CLIENT_SECRET: and CXONE_CLIENT_SECRET_FILE are both set: unset one of them
 --target.user: is empty";
     assert_eq!(
@@ -552,7 +538,7 @@ CXONE_CLIENT_SECRET: and CXONE_CLIENT_SECRET_FILE are both set: unset one of the
 }
 
 #[test]
-fn nothing_at_all_tells_everything_that_is_needed() {
+fn without_any_value_everything_required_is_reported() {
     for text in [None, Some(""), Some("# nothing\n"), Some("---\n")] {
         let errors = parse_with(text, &Overrides::default()).unwrap_err();
         let keys: Vec<&str> =
@@ -574,8 +560,8 @@ fn nothing_at_all_tells_everything_that_is_needed() {
 }
 
 #[test]
-fn each_key_is_read() {
-    for key in KEYS {
+fn every_key_is_known() {
+    for key in SETTINGS.map(|setting| setting.key) {
         let (head, name) = key.rsplit_once('.').unwrap();
         let text = match head {
             "targets[]" => format!("targets: [{{{name}: {{}}}}]"),
@@ -596,7 +582,7 @@ fn each_key_is_read() {
 }
 
 #[test]
-fn windows_line_ends_and_a_byte_order_mark_are_no_mistake() {
+fn windows_line_endings_and_a_byte_order_mark_are_allowed() {
     let text = format!("\u{feff}{HEAD}{TARGETS}").replace('\n', "\r\n");
     let (config, _) = parse(&text).unwrap();
     assert_eq!(oauth(&config).id, "my-client");
@@ -631,7 +617,7 @@ fn a_flag_and_its_variable_read_several_users_alike() {
     };
     let of_flags = |users: &[&str]| {
         let users = users.iter().map(|user| (*user).to_owned()).collect();
-        let flags = Flags { users, ..Flags::default() };
+        let flags = Flags::default().with_users(users);
         parse_with(Some(&format!("{HEAD}{TARGETS}")), &Overrides::new(&flags, |_| None))
     };
     let list = environment(&[("CXONE_TARGET_USER", "a, b,,c")]);
@@ -649,7 +635,7 @@ fn a_flag_and_its_variable_read_several_users_alike() {
 }
 
 #[test]
-fn what_is_to_be_replaced_or_expanded_is_refused_with_advice_wherever_it_stands() {
+fn placeholders_are_rejected_with_a_hint_in_every_value() {
     for placeholder in [
         "${CXONE_CLIENT_ID}",
         "${A:-b}",
@@ -718,7 +704,7 @@ fn what_is_to_be_replaced_or_expanded_is_refused_with_advice_wherever_it_stands(
 }
 
 #[test]
-fn what_nobody_sees_around_a_secret_is_dropped_and_within_it_refused() {
+fn invisible_characters_are_trimmed_around_a_secret_and_rejected_within_it() {
     let secret = |text: &'static str| {
         let file = ConfigText { name: "c.yml", text: &format!("{HEAD}{TARGETS}") };
         Config::parse(Some(file), &Overrides::default(), TargetsNeeded::Yes, |_, _| {
@@ -786,13 +772,13 @@ const MISPLACED: [&str; 12] = [
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(3))]
     #[test]
-    fn a_secret_in_the_place_of_any_value_is_in_no_message(
+    fn a_secret_in_place_of_any_value_is_in_no_message(
         secret in "[A-Z][a-z][0-9][A-Za-z0-9+]{17,40}",
     ) {
-        let is_repeated = |told: &str| {
-            secret.as_bytes().windows(8).any(|part| told.contains(std::str::from_utf8(part).unwrap()))
+        let is_repeated = |message: &str| {
+            secret.as_bytes().windows(8).any(|part| message.contains(std::str::from_utf8(part).unwrap()))
         };
-        for key in KEYS.iter().chain(&web::WEB_KEYS) {
+        for key in SETTINGS.iter().chain(&WEB_SETTINGS).map(|setting| setting.key) {
             let mut text = String::new();
             for (depth, part) in key.split('.').enumerate() {
                 let (part, item) = part.strip_suffix("[]").map_or((part, ""), |part| (part, "\n  -"));

@@ -16,6 +16,7 @@ mod suites;
 mod tests;
 mod tls;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
@@ -27,41 +28,14 @@ use std::time::Duration;
 use ::http::{HeaderName, HeaderValue};
 use rustls::ServerConfig;
 
-use super::keys::Table;
-use super::mistake::Notes;
-use super::section::Section;
-use super::{ConfigErrors, ConfigText, yaml};
+use super::mistake::Findings;
+use super::overrides::Overrides;
+use super::reader::{Document, Section};
+use super::{ConfigErrors, ConfigText, settings, yaml};
 use cxone_core::time::Timestamp;
 
 pub use clients::certificate_trouble;
 pub use read::{Reading, read_file};
-
-/// Every key of the web configuration that holds a value; `basic_auth_users` is a map whose keys
-/// are the users.
-pub const WEB_KEYS: [&str; 20] = [
-    "tls_server_config.cert_file",
-    "tls_server_config.key_file",
-    "tls_server_config.cert",
-    "tls_server_config.key",
-    "tls_server_config.client_auth_type",
-    "tls_server_config.client_ca_file",
-    "tls_server_config.client_ca",
-    "tls_server_config.client_allowed_sans",
-    "tls_server_config.min_version",
-    "tls_server_config.max_version",
-    "tls_server_config.cipher_suites",
-    "tls_server_config.prefer_server_cipher_suites",
-    "tls_server_config.curve_preferences",
-    "http_server_config.http2",
-    "http_server_config.headers",
-    "basic_auth_users",
-    "rate_limit.interval",
-    "rate_limit.burst",
-    "auth_excluded_paths",
-    "basic_auth_excluded_paths",
-];
-
-static TABLE: Table = Table { keys: &WEB_KEYS, advice: &[], nothing_is_the_default: true };
 
 /// How the server meets its clients. The default is plain HTTP for everybody.
 #[derive(Clone, Debug)]
@@ -156,41 +130,40 @@ impl WebConfig {
         file: ConfigText<'_>,
         mut read_file: impl FnMut(&Path) -> io::Result<Vec<u8>>,
     ) -> Result<(Self, Vec<String>), ConfigErrors> {
-        let mut notes = Notes::default();
-        let Some(tree) = yaml::read(file.text, &mut notes) else {
-            return Err(ConfigErrors::new(file.name, notes.mistakes));
+        let mut findings = Findings::default();
+        let Some(tree) = yaml::read(file.text, &mut findings) else {
+            return Err(ConfigErrors::new(file.name, findings.mistakes));
         };
-        let top = Section::top(&tree, &TABLE, &mut notes);
         let folder = Path::new(file.name).parent().unwrap_or(Path::new(""));
-        let http = top.section("http_server_config", &mut notes);
-        let http2 = http.parsed("http2", true, &mut notes, go::boolean);
-        let auth_excluded_paths = http::excluded_paths(&top, &mut notes);
-        let mut files = tls::Files { folder, read: &mut read_file };
-        let of_http =
-            tls::OfHttp { http2: http2.unwrap_or(true), exempts: !auth_excluded_paths.is_empty() };
-        let tls = tls::read(
-            &top.section("tls_server_config", &mut notes),
-            of_http,
-            &mut files,
-            &mut notes,
-        );
+        let document = Document {
+            schema: &settings::WEB,
+            folder,
+            overrides: &Overrides::default(),
+            findings: RefCell::new(findings),
+        };
+        let top = Section::top(&document, Some(&tree));
+        let http = top.section("http_server_config");
+        let http2 = http.parsed("http2", go::boolean);
+        let auth_excluded_paths = http::excluded_paths(&top);
         let config = Self {
-            tls,
-            http2: http2.unwrap_or(true),
-            headers: http::headers(&http, &mut notes),
-            users: http::users(&top, &mut notes),
+            tls: tls::read(
+                &top.section("tls_server_config"),
+                http2,
+                !auth_excluded_paths.is_empty(),
+                &mut read_file,
+            ),
+            http2,
+            headers: http::headers(&http),
+            users: http::users(&top),
             auth_excluded_paths,
-            rate_limit: http::rate_limit(&top.section("rate_limit", &mut notes), &mut notes),
+            rate_limit: http::rate_limit(&top.section("rate_limit")),
         };
         if config.tls.is_none() && !config.users.is_empty() {
-            notes.warning(
-                top.at("basic_auth_users"),
-                "passwords travel unencrypted without `tls_server_config`",
+            top.warn(
+                "basic_auth_users",
+                "passwords are sent unencrypted without `tls_server_config`",
             );
         }
-        if !notes.mistakes.is_empty() {
-            return Err(ConfigErrors::new(file.name, notes.mistakes));
-        }
-        Ok((config, notes.warnings.iter().map(|warning| warning.located(file.name)).collect()))
+        document.findings.into_inner().outcome(file.name, Some(config))
     }
 }

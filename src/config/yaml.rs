@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use saphyr_parser::input::SkipTabs;
 use saphyr_parser::{Event, Input, Parser, ScalarStyle, Span, StrInput, Tag};
 
-use super::mistake::{Mistake, Notes, Origin, shown};
+use super::mistake::{Findings, Mistake, Origin, shown};
 
 /// The deepest nesting; the configuration itself needs five levels.
 const MAX_DEPTH: usize = 32;
@@ -52,6 +52,14 @@ impl Node {
         }
     }
 
+    /// Its text, if it is a single value and not nothing.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar { text, .. } if !self.is_null() => Some(text),
+            Value::Scalar { .. } | Value::List(_) | Value::Map(_) => None,
+        }
+    }
+
     /// Nodes and bytes of text, itself included.
     fn weight(&self) -> usize {
         match &self.value {
@@ -77,12 +85,12 @@ impl Node {
     }
 }
 
-/// Reads `text`, one YAML document. `None` when it cannot be read; then `notes` says why. An empty
+/// Reads `text`, one YAML document. `None` when it cannot be read; then `findings` says why. An empty
 /// text is an empty map.
-pub(super) fn read(text: &str, notes: &mut Notes) -> Option<Node> {
+pub(super) fn read(text: &str, findings: &mut Findings) -> Option<Node> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder {
-        notes,
+        findings,
         frames: Vec::new(),
         root: None,
         documents: 0,
@@ -98,7 +106,7 @@ pub(super) fn read(text: &str, notes: &mut Notes) -> Option<Node> {
             }
         };
         if let Err(mistake) = done {
-            builder.notes.mistakes.push(mistake);
+            builder.findings.mistakes.push(mistake);
             return None;
         }
     }
@@ -167,7 +175,7 @@ fn at_line(line: usize, message: String) -> Mistake {
 
 /// The tree under construction.
 struct Builder<'n> {
-    notes: &'n mut Notes,
+    findings: &'n mut Findings,
     frames: Vec<Frame>,
     root: Option<Node>,
     documents: usize,
@@ -249,7 +257,7 @@ impl Builder<'_> {
             let at = Origin { line: Some(line), key: self.path() };
             // It is not repeated: it may be a password that begins with `!`.
             let message = "a tag means nothing here; write a text that begins with `!` in quotes";
-            self.notes.mistake(at, message);
+            self.findings.mistake(at, message);
         }
     }
 
@@ -296,7 +304,7 @@ impl Builder<'_> {
                 match std::mem::replace(pending, Pending::None) {
                     Pending::Key { key, line } => entries.push(Entry { key, line, value: node }),
                     Pending::Refused => {}
-                    Pending::None => *pending = take_key(self.notes, node, &path, first_lines),
+                    Pending::None => *pending = take_key(self.findings, node, &path, first_lines),
                 }
             }
         }
@@ -324,14 +332,14 @@ impl Builder<'_> {
 
 /// `node` as a key of the map at `path`, unless it is there already or can be none.
 fn take_key(
-    notes: &mut Notes,
+    findings: &mut Findings,
     node: Node,
     path: &str,
     first_lines: &mut BTreeMap<String, usize>,
 ) -> Pending {
     let line = node.line;
     let Value::Scalar { text: key, .. } = node.value else {
-        notes.mistake(
+        findings.mistake(
             Origin { line: Some(line), key: path.to_owned() },
             "a key must be plain text, not a list or a map",
         );
@@ -339,7 +347,7 @@ fn take_key(
     };
     if let Some(first) = first_lines.get(&key) {
         let full = if path.is_empty() { shown(&key) } else { format!("{path}.{}", shown(&key)) };
-        notes.mistake(
+        findings.mistake(
             Origin { line: Some(line), key: full },
             format!("given twice, first on line {first}"),
         );

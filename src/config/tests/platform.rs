@@ -14,7 +14,7 @@ fn api(more: &str) -> Result<(PlatformApi, Config, Vec<String>), String> {
 const CLIENT: &str = ", client_id: c, client_secret_file: s";
 
 #[test]
-fn the_least_file_asks_for_all_agents_at_cxones_own_hosts() {
+fn a_minimal_file_polls_all_agents_at_cxones_own_hosts() {
     let (api, config, warnings) = api(CLIENT).unwrap();
     assert_eq!(warnings, Vec::<String>::new());
     assert_eq!(
@@ -22,7 +22,7 @@ fn the_least_file_asks_for_all_agents_at_cxones_own_hosts() {
         ("https://cxone.niceincontact.com".to_owned(), 30, None)
     );
     assert_eq!(
-        (api.access_key_id.as_str(), api.access_key_secret.expose_secret(), api.access_key_base),
+        (api.access_key.id.as_str(), api.access_key.secret.expose_secret(), api.access_key_base),
         ("K", "s3cret", None)
     );
     assert!(api.client.is_some());
@@ -59,7 +59,7 @@ fn credentials_go_where_they_were_sent() {
 }
 
 #[test]
-fn what_is_missing_or_too_much_is_told() {
+fn what_is_missing_or_too_much_is_reported() {
     for (more, expected) in [
         (
             "",
@@ -72,18 +72,21 @@ fn what_is_missing_or_too_much_is_told() {
         ),
         (
             ", area: 'na1.evil.org'",
-            "c.yml:1: api.area: `na1.evil.org` is no area: write it like `na1`",
+            "c.yml:1: api.area: `na1.evil.org` is not a valid area: write it like `na1`",
         ),
         (", area: na1, tenant: acme", "c.yml:1: api.tenant: is not used with `dialect: platform`"),
         (", area: na1, rows: events", "c.yml:1: api.rows: is not used with `dialect: platform`"),
-        (", area: na1, version: 0", "c.yml:1: api.version: `0` is no whole number from 1 to 999"),
+        (
+            ", area: na1, version: 0",
+            "c.yml:1: api.version: `0` must be a whole number from 1 to 999",
+        ),
         (
             ", area: na1, base_url: 'http://127.0.0.1:1', issuer: 'https://cxone.niceincontact.com'",
             "c.yml:1: api.base_url: must be https or http like",
         ),
         (
             ", area: na1, access_key_secret: hunter2",
-            "c.yml:1: api.access_key_secret: a secret does not belong into the configuration",
+            "c.yml:1: api.access_key_secret: a secret must not be in the configuration",
         ),
     ] {
         let errors = api(more).map(|_| ()).expect_err(more);
@@ -112,7 +115,7 @@ fn keys_of_the_other_dialect_are_mistakes_that_say_so() {
     }
     assert_eq!(
         platform("poll: {settle_delay: 1s}"),
-        "c.yml:2: poll.settle_delay: 1s is less than 3s"
+        "c.yml:2: poll.settle_delay: 1s must be at least 3s with `dialect: platform`"
     );
     assert!(
         platform("targets: [{filter: {type: team, id: 7}}]")
@@ -127,17 +130,16 @@ fn keys_of_the_other_dialect_are_mistakes_that_say_so() {
         reports.starts_with("c.yml:5: api.area: is not used with `dialect: reports`"),
         "{reports}"
     );
-    let flags = Flags { area: Some("na1".into()), ..Flags::default() };
+    let flags = Flags::default().with("api.area", "na1");
     let text = format!("{HEAD}{TARGETS}");
-    let told =
+    let errors =
         parse_with(Some(&text), &Overrides::new(&flags, environment(&[]))).unwrap_err().to_string();
-    assert_eq!(told, "--api.area: is not used with `dialect: reports`");
+    assert!(errors.starts_with("--api.area: is not used with `dialect: reports`"), "{errors}");
 }
 
 #[test]
-fn flags_and_variables_are_enough_for_it_too() {
-    let flags =
-        Flags { dialect: Some("platform".into()), area: Some("eu1".into()), ..Flags::default() };
+fn flags_and_variables_are_enough_without_a_file() {
+    let flags = Flags::default().with("api.dialect", "platform").with("api.area", "eu1");
     let variables = environment(&[
         ("CXONE_ACCESS_KEY_ID", "K"),
         ("CXONE_ACCESS_KEY_SECRET", "from-variable"),
@@ -145,6 +147,6 @@ fn flags_and_variables_are_enough_for_it_too() {
     ]);
     let (config, _) = parse_with(None, &Overrides::new(&flags, variables)).unwrap();
     let Dialect::Platform(api) = &config.api.dialect else { panic!("platform") };
-    assert_eq!(api.access_key_secret.expose_secret(), "from-variable");
+    assert_eq!(api.access_key.secret.expose_secret(), "from-variable");
     assert_eq!(config.targets[0].name, "user:1234");
 }

@@ -24,14 +24,15 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "y" => Ok(true),
         "false" | "no" | "off" | "n" => Ok(false),
-        _ => Err(format!("{} is neither `true` nor `false`", quote(text))),
+        _ => Err(format!("{} must be `true` or `false`", quote(text))),
     }
 }
 
 /// `1s`, `1m30s`, `0.5s`; a number without a unit is nanoseconds, as `0`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong =
-        || format!("{} is no duration: write it like `100ms`, `1s` or `1m30s`", quote(text));
+    let wrong = || {
+        format!("{} is not a valid duration: write it like `100ms`, `1s` or `1m30s`", quote(text))
+    };
     let mut rest = text.trim();
     if !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()) {
         return rest
@@ -60,7 +61,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 fn bounded(text: &str, duration: Duration) -> Result<Duration, String> {
     if duration > LONGEST {
-        Err(format!("{} is more than a day", quote(text)))
+        Err(format!("{} must be at most a day", quote(text)))
     } else {
         Ok(duration)
     }
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_as_go_reads_them() {
+    fn durations_are_parsed_as_go_parses_them() {
         for (text, millis) in [
             ("0", 0),
             ("0s", 0),
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn booleans_are_read_as_yaml_1_1_writes_them() {
+    fn booleans_are_parsed_as_yaml_1_1_has_them() {
         assert_eq!((boolean("True"), boolean("off")), (Ok(true), Ok(false)));
         assert!(boolean("maybe").is_err());
     }

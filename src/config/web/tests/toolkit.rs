@@ -40,7 +40,7 @@ const GOOD: [(&str, &str, usize, usize); 14] = [
 ];
 
 #[test]
-fn every_tls_configuration_that_the_toolkit_takes_is_taken() {
+fn every_tls_configuration_that_the_toolkit_accepts_is_accepted() {
     for (name, more, suites, curves) in GOOD {
         let (config, _) = with_certificate(&format!("{PAIR}{more}"))
             .unwrap_or_else(|errors| panic!("{name}: {errors}"));
@@ -68,7 +68,7 @@ fn the_samples_of_the_documentation_work_with_either_name_of_the_excluded_paths(
 }
 
 #[test]
-fn headers_users_and_limits_that_the_toolkit_takes_are_taken() {
+fn headers_users_and_limits_that_the_toolkit_accepts_are_accepted() {
     let headers = "http_server_config:\n  headers:\n    X-Frame-Options: deny\n    Strict-Transport-Security: max-age=31536000; includeSubDomains\n    \
                    X-Content-Type-Options: nosniff\n    X-XSS-Protection: 1\n    Content-Security-Policy: \"default-src 'self' *.test.example.net\"\n";
     assert_eq!(read(headers, &[]).unwrap().0.headers.len(), 5);
@@ -112,19 +112,19 @@ const BAD: [(&str, &str, &str); 21] = [
     ("a key that is not there", "tls_server_config:\n  cert_file: server.crt\n  key_file: somefile\n", "key_file: cannot be read"),
     ("authorities and no policy", "TLS  client_ca_file: ca.crt\n", "no effect without `client_auth_type`"),
     ("authorities that are not there", "TLS  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: somefile\n", "client_ca_file: cannot be read"),
-    ("authorities that are none", "TLS  client_auth_type: RequireAndVerifyClientCert\n  client_ca: no certificate\n", "holds no certificate in PEM"),
+    ("authorities that are none", "TLS  client_auth_type: RequireAndVerifyClientCert\n  client_ca: no certificate\n", "contains no certificate in PEM"),
     ("names and no certificate", "TLS  client_allowed_sans: [one]\n", "requires `client_auth_type`"),
     ("names and a certificate if there is one", "TLS  client_auth_type: VerifyClientCertIfGiven\n  client_ca_file: ca.crt\n  client_allowed_sans: [one]\n", "requires `client_auth_type`"),
-    ("a password in clear", "TLSbasic_auth_users:\n  john: doe\n", "is no bcrypt hash"),
-    ("an invented suite", "TLS  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA2048]\n", "is no cipher suite"),
+    ("a password in clear", "TLSbasic_auth_users:\n  john: doe\n", "is not a valid bcrypt hash"),
+    ("an invented suite", "TLS  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA2048]\n", "is not a valid cipher suite"),
     ("an invented curve", "TLS  curve_preferences: [CurveP257]\n", "`CurveP256`"),
     ("an invented version", "TLS  min_version: TLS111\n", "`TLS12`"),
     ("CBC and HTTP/2", "TLS  cipher_suites:\n    - TLS_RSA_WITH_AES_128_CBC_SHA\n  max_version: TLS12\n", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
-    ("another header", "http_server_config:\n  headers:\n    X-Test: 1\n", "cannot be set"),
+    ("another header", "http_server_config:\n  headers:\n    X-Test: 1\n", "not a header that can be set"),
 ];
 
 #[test]
-fn every_file_that_the_toolkit_refuses_is_refused_with_a_message_that_helps() {
+fn every_file_that_the_toolkit_rejects_is_rejected_with_a_helpful_message() {
     for (name, text, part) in BAD {
         let found = mistakes(
             &text
