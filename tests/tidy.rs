@@ -10,15 +10,16 @@ use cxone_exporter::exposition::families::{self, FamilyKind};
 
 /// Every module of the root package, and the modules that it may use. A row names rows above it
 /// only, so the graph has no cycle. What the crates may use, their manifests say.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
+    ("base_url", &[]),
     ("build_info", &[]),
     ("clock", &[]),
     ("tasks", &[]),
     ("store", &[]),
     ("exposition", &[]),
-    ("config", &[]),
+    ("config", &["base_url"]),
     ("logging", &["clock", "tasks"]),
-    ("cxone", &["clock"]),
+    ("cxone", &["base_url", "clock"]),
     ("server", &["clock", "config", "exposition", "tasks"]),
     ("telemetry", &["build_info", "cxone", "exposition", "logging"]),
     ("engine", &["clock", "cxone", "store", "tasks", "telemetry"]),
@@ -38,11 +39,12 @@ const ARROWS: [(&str, &[&str]); 16] = [
         ],
     ),
     ("reload", &["app", "config", "cxone", "engine", "tasks"]),
-    ("cli", &["build_info", "config", "cxone", "logging"]),
+    ("cli", &["base_url", "build_info", "config", "logging"]),
     (
         "commands",
         &[
             "app",
+            "base_url",
             "build_info",
             "cli",
             "clock",
