@@ -11,7 +11,7 @@ use cxone_core::store::Store;
 use cxone_exporter::config::{AgentIds, IdKey};
 use cxone_exporter::store::DiskStore;
 
-/// Runs a command line and gives its exit status, what it printed, and what it complained of.
+/// Runs a command line; returns its exit status, stdout and stderr.
 fn run(arguments: &[&str]) -> (i32, String, String) {
     let output = Command::cargo_bin("cxone-exporter").unwrap().args(arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();

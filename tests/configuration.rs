@@ -50,7 +50,7 @@ fn parse(text: &str) -> Config {
 
 const NEEDED: &str = "api: {tenant: acme, client_id: my-client, client_secret_file: client-secret}\ntargets: [{user: user-abc-123}]\n";
 
-/// All sections with defaults, as text that can be compared.
+/// All sections with defaults, as comparable text.
 fn settings(config: &Config) -> String {
     let Config { poll, jobs, quota, states, metrics, .. } = config;
     format!(

@@ -1,7 +1,6 @@
-//! The real binary, killed with SIGKILL at moments of chance, again and again, among them the
-//! middle of commits: afterwards its counters are what really happened, entry for entry and
-//! millisecond for millisecond, and it never asked for more than the quota allows. So with both of
-//! CXone's APIs.
+//! The real binary, repeatedly killed with SIGKILL at random moments, some within commits:
+//! afterwards its counters are exact, entry for entry and millisecond for millisecond, and it never
+//! exceeded the quota. With both of CXone's APIs.
 //!
 //! The short form takes about a minute. The long form: `CRASH_KILLS=500 cargo test --release --test
 //! crash -- --nocapture`. `CRASH_SEED=N` repeats the simulated floor, its faults and the plan of
@@ -16,12 +15,12 @@
 
 #[path = "support/chance.rs"]
 mod chance;
-#[allow(dead_code, reason = "pages of virtual runs are looked at more closely")]
+#[allow(dead_code, reason = "tests in virtual time use more of it")]
 #[path = "support/counted.rs"]
 mod counted;
 #[path = "support/platform_totals.rs"]
 mod platform_totals;
-#[allow(dead_code, reason = "what ends by itself, and signals, are for other tests")]
+#[allow(dead_code, reason = "other tests use more of it")]
 #[path = "support/process.rs"]
 mod process;
 #[path = "support/strict.rs"]
@@ -53,7 +52,7 @@ const OPENMETRICS: &str = "Accept: application/openmetrics-text;version=1.0.0\r\
 
 const QUOTA: u32 = 200;
 
-/// What CXone is asked by, and whom about.
+/// Which API, and which targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spoken {
     Reports,
@@ -115,7 +114,7 @@ impl Spoken {
         }
     }
 
-    /// The requests before whose answers a commit begins.
+    /// The requests after whose answers a commit begins.
     const fn endpoint(self) -> ApiEndpoint {
         match self {
             Self::Reports => ApiEndpoint::Poll,
@@ -182,7 +181,7 @@ impl Site {
         ]))
     }
 
-    /// Lets an exporter live up to a moment of chance. Returns what it said.
+    /// Runs an exporter up to a random moment and kills it. Returns its stderr.
     fn run_until_killed(&self, chance: &mut Chance, last: &mut Page) -> String {
         let mut exporter = self.start();
         let polls = || self.simulator.counters().requests_to(self.spoken.endpoint());
@@ -211,7 +210,7 @@ impl Site {
     }
 }
 
-/// Waits until it is so, but not for long: a life may also end with nothing done.
+/// Waits until it is so, but not for long: a process may also be killed before it did anything.
 fn until(is_so: impl Fn() -> bool) {
     for _ in 0..1_500 {
         if is_so() {
@@ -226,8 +225,8 @@ fn page(exporter: &Running) -> Page {
     parse(&get(&address, "/metrics", OPENMETRICS).text(), Dialect::OpenMetrics).unwrap()
 }
 
-/// No counter of agents and states is lower than the process before showed it, and no epoch is
-/// another one.
+/// No counter of agents and states is lower than the previous process reported, and every epoch is
+/// the same.
 fn compare(last: &mut Page, page: Page) {
     for (series, before) in &last.samples {
         let of_ours = ["cxone_agent_state_", "cxone_state_"]
@@ -247,7 +246,7 @@ fn compare(last: &mut Page, page: Page) {
     *last = page;
 }
 
-/// Compares all counters with what really happened. Returns how many entries there were.
+/// Compares all counters with what really happened. Returns the number of entries.
 fn assert_exact(spoken: Spoken, simulator: &Simulator, page: &Page) -> u64 {
     let target = |name: &str, target| {
         counted::target_time(page, &format!("cxone_target_{name}_timestamp_seconds"), target)
@@ -335,7 +334,7 @@ fn kill_again_and_again(spoken: Spoken, kills: u64) {
         u64::try_from(read).unwrap() > kills / 4 && submitted > read / 2 && entries > 2 * kills,
         "{read} read, {submitted} asked for"
     );
-    // Pages have no id by which another process could go on with them.
+    // Pages have no id by which another process could resume them.
     assert_eq!(taken_up > 0, spoken == Spoken::Reports);
     assert!(store_size(site.folder.path()) > 0);
 }

@@ -1,5 +1,5 @@
-//! What the documentation says is so: its links lead somewhere, its command lines are accepted, its
-//! tables are the code's.
+//! The documentation matches the code: its links resolve, its command lines are accepted, its
+//! tables are those of the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -71,7 +71,7 @@ fn prose(markdown: &str) -> String {
     parts.collect::<Vec<_>>().join("\n")
 }
 
-/// The name under which GitHub and others link to a heading.
+/// The anchor of a heading, as GitHub and others make it.
 fn anchor(heading: &str) -> String {
     let kept = heading
         .trim_start_matches('#')
@@ -153,7 +153,7 @@ fn every_link_in_the_installed_documentation_resolves() {
     let files = installed("usr/share/doc/cxone-exporter/");
     let mut links = 0;
     for (page, source) in &files {
-        // This one is for those who have the repository.
+        // Only for those who have the repository.
         if page.extension().is_none_or(|of| of != "md") || page.ends_with("CONTRIBUTING.md") {
             continue;
         }
@@ -204,7 +204,7 @@ fn every_runbook_named_by_an_alert_exists() {
     assert_eq!(named, written.iter().map(String::as_str).collect());
 }
 
-/// What stands between two `mark`s, in prose.
+/// The text between two `mark`s, in prose.
 fn marked(prose: &str, mark: char) -> Vec<&str> {
     prose.split(mark).skip(1).step_by(2).collect()
 }
@@ -232,11 +232,11 @@ fn panels() -> BTreeMap<String, BTreeSet<String>> {
         .collect()
 }
 
-/// Words in runbooks that are others': of Prometheus, Kubernetes, the system and CXone.
+/// Words in runbooks that belong to Prometheus, Kubernetes, the system or CXone.
 const OTHERS_WORDS: [&str; 9] =
     ["count", "cxone", "df", "job", "mute_time_intervals", "pod", "timedatectl", "up", "user-"];
 
-/// Pages of Prometheus that runbooks name.
+/// Pages of Prometheus that runbooks mention.
 const PROMETHEUS_PAGES: [&str; 2] = ["Targets", "Service Discovery"];
 
 #[test]
@@ -362,7 +362,7 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// The arguments that a line of shell gives to the exporter, its name first.
+/// The arguments that a shell line passes to the exporter, its name first.
 fn exporter_call(line: &str) -> Option<Vec<String>> {
     let words = words(line);
     let starts = match words.first()?.as_str() {
@@ -531,7 +531,7 @@ fn the_documented_reasons_are_the_real_ones() {
 }
 
 /// The metrics that a text names, without a histogram's endings; names of other things that begin
-/// alike are left out, and so are those of recording rules, which have colons.
+/// alike are omitted, and so are those of recording rules, which have colons.
 fn named(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (start, _) in text.match_indices("cxone_") {
@@ -541,7 +541,7 @@ fn named(text: &str) -> BTreeSet<String> {
         let after = &text[start + name.len()..];
         let whole =
             !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '/' | '-' | ':'));
-        // A pattern such as `^cxone_agent` or `cxone_*` names many.
+        // A pattern such as `^cxone_agent` or `cxone_*` matches many.
         let pattern = before == Some('^') || name.ends_with('_');
         if whole && !pattern && !after.starts_with(".py") && !after.starts_with("::") {
             names.insert(name);

@@ -1,16 +1,16 @@
-//! The loop that ships, from CXone's answers to `/metrics`, against the simulator: hours of virtual
+//! The whole exporter, from CXone's answers to `/metrics`, against the simulator: hours of virtual
 //! time, no sockets.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
 #[path = "support/counted.rs"]
 mod counted;
-#[allow(dead_code, reason = "what was asked for is looked at after restarts")]
+#[allow(dead_code, reason = "the tests of restarts use more of it")]
 #[path = "support/direct.rs"]
 mod direct;
 #[path = "support/strict.rs"]
 mod strict;
-#[allow(dead_code, reason = "restarts use more of it")]
+#[allow(dead_code, reason = "the tests of restarts use more of it")]
 #[path = "support/world.rs"]
 mod world;
 

@@ -1,5 +1,5 @@
-//! The page as its readers see it: sound in both formats, under hostile names too, and whole after
-//! any way of unpacking it.
+//! The page as its readers see it: valid in both formats, even with hostile names, and complete
+//! with every way of decompressing it.
 
 #[path = "support/strict.rs"]
 mod strict;

@@ -1,5 +1,5 @@
-//! The fuzz targets as property tests: `fuzz/bodies` with changes of the seeds, and with bytes that
-//! mean nothing. `scripts/fuzz` looks longer and deeper.
+//! The fuzz targets as property tests: `fuzz/bodies` with mutated seeds and with random bytes.
+//! `scripts/fuzz` searches longer and deeper.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
@@ -15,13 +15,13 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// What all of this process may hold at once; who asks for more ends it.
+/// The memory that this process may use at once; an allocation above it aborts.
 const MOST_MEMORY: usize = 256 << 20;
 
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, MOST_MEMORY);
 
-/// What means something in one format or another.
+/// Fragments with a meaning in one of the formats.
 const WORDS: [&[u8]; 30] = [
     b"{",
     b"}",

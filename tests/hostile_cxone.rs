@@ -1,7 +1,6 @@
-//! A CXone that means harm, over real sockets and in both dialects: what never ends is ended, what
-//! is too large is refused within bounded memory and told by the reason that
-//! `cxone_report_job_failures_total` counts it under, and neither a token nor a secret goes
-//! elsewhere.
+//! A malicious CXone, over real sockets and in both dialects: what never ends is cut off, what is
+//! too large is rejected within bounded memory and with the reason of
+//! `cxone_report_job_failures_total`, and neither a token nor a secret is sent elsewhere.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
@@ -31,8 +30,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use secrecy::SecretString;
 
-/// What all of this process may hold at once; who asks for more ends it. Most of it is for one row
-/// of 16 MiB in each dialect.
+/// The memory that this process may use at once; an allocation above it aborts. Most of it is for
+/// one row of 16 MiB in each dialect.
 const MOST_MEMORY: usize = 160 << 20;
 
 #[global_allocator]
@@ -58,7 +57,7 @@ enum Dialect {
 const BOTH: [Dialect; 2] = [Dialect::Reports, Dialect::Platform];
 
 impl Dialect {
-    /// What stands before the rows and behind them.
+    /// What precedes the rows and what follows them.
     fn around(self) -> (&'static str, &'static str) {
         match self {
             Self::Reports => (r#"{"status":"COMPLETED","data":["#, "]}"),
@@ -78,14 +77,14 @@ impl Dialect {
     }
 }
 
-/// How one kind of request is answered; it fails when the client has had enough.
+/// How one kind of request is answered; it fails when the client hangs up.
 type Answer = Box<dyn Fn(&mut TcpStream) -> io::Result<()> + Send + Sync>;
 
 /// The same, by the request's head.
 type Choice = Box<dyn Fn(&str, &mut TcpStream) -> io::Result<()> + Send + Sync>;
 
 /// A server on this machine: `token` answers where tokens are, `rest` everything else but the
-/// unavailable codes, of which there are none; what was asked is kept.
+/// unavailable codes, of which there are none; it keeps the requests.
 struct Hostile {
     address: String,
     heads: Arc<Mutex<Vec<String>>>,
@@ -102,8 +101,8 @@ impl Hostile {
         }))
     }
 
-    /// It gives a token to everyone, and answers every other request with what `told` makes of its
-    /// head.
+    /// It gives a token to everyone, and answers every other request with what `answer` makes of
+    /// its head.
     fn answering(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         let token = token();
         Self::choosing(Box::new(move |head, to| {
@@ -172,7 +171,7 @@ fn token() -> Answer {
     text(format!(r#"{OK}{{"access_token":"{TOKEN}","expires_in":1200}}"#))
 }
 
-/// `begin`, and then what `piece` makes of 0, 1, 2 … without an end.
+/// `begin`, and then what `chunk` makes of 0, 1, 2 … without an end.
 fn endless(
     head: &'static str,
     begin: &'static str,
@@ -241,7 +240,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// The number of rows that come of asking `server`, and of those that make no sense.
+/// The number of rows that `server` answers, and of those that are invalid.
 fn ask(dialect: Dialect, server: &Hostile) -> Result<(usize, u64), ApiError> {
     run(async {
         let report: Report = match dialect {
@@ -288,7 +287,7 @@ fn assert_well_described(error: &ApiError) {
     );
 }
 
-/// Asks a server whose rows are `rest`, and returns the reason under which its failure is counted.
+/// Queries a server whose rows are `rest`; returns the reason of the failure.
 #[track_caller]
 fn failure(dialect: Dialect, token: Answer, rest: Answer) -> Option<FailureReason> {
     let error = ask(dialect, &Hostile::new(token, rest)).expect_err("it is no report");
@@ -335,7 +334,7 @@ fn endless_bodies_are_cut_off_at_the_limits() {
             "{dialect:?}: headers"
         );
         let interim = endless("", "", |_| {
-            // Otherwise the debug build is busy for long after its time is up.
+            // Otherwise the debug build is busy long after the time limit.
             thread::sleep(Duration::from_millis(1));
             "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(10)
         });

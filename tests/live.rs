@@ -1,5 +1,5 @@
-//! The live feeds in the exporter that ships, in virtual time: a hand-made CXone tells states,
-//! skills, codes and a little history.
+//! The live feeds in the whole exporter, in virtual time: a hand-made CXone reports states, skills,
+//! codes and a little history.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
@@ -35,7 +35,7 @@ const HOUR: &str = "poll: {lookback: 1h}\n";
 
 const BASE: &str = "/incontactapi/services/v30.0";
 
-/// What the hand-made CXone answers, and what it was asked.
+/// The answers of the hand-made CXone, and the requests to it.
 #[derive(Default)]
 struct LiveAnswers {
     /// Rows of the live list, all of them, as pages.
@@ -430,7 +430,7 @@ async fn the_live_feeds_work_without_the_history_and_the_history_without_them() 
 async fn the_tenants_timeouts_are_the_limits_unless_configured() {
     let lunch = agent(3, r#""agentStateId":2,"outStateId":12"#, -3_650);
     for (more, wrap_up) in [
-        // The default is a limit that is set, and stricter than what logs agents out.
+        // The configured default is stricter than the time after which agents are logged out.
         ("", "300"),
         ("states: {limits: {Wrap-up: 2m}}\n", "120"),
         ("states: {limits: {}}\n", "1800"),

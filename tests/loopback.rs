@@ -6,7 +6,7 @@
     reason = "in a test, a panic is the way to say it"
 )]
 
-#[allow(dead_code, reason = "the crash test is the one that kills")]
+#[allow(dead_code, reason = "the crash test uses more of it")]
 #[path = "support/process.rs"]
 mod process;
 #[path = "support/strict.rs"]
@@ -25,7 +25,7 @@ const OPENMETRICS: &str =
     "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5\r\n";
 const SECRET: &str = "a-secret-that-nobody-may-see";
 
-/// A simulated contact centre, and where it is.
+/// A simulated contact centre, and its address.
 fn simulate(more: &[&str]) -> (Running, String) {
     let args =
         ["simulate", "--web.listen-address=127.0.0.1:0", "--client-secret", SECRET, "--quota=600"];
@@ -44,8 +44,8 @@ fn client(args: &[&str], api: &str) -> Command {
     client
 }
 
-/// An exporter of some of the simulator's agents, where it is, and the folder of its store, which
-/// goes with the last of them.
+/// An exporter of some of the simulator's agents, its address, and the folder of its store, which
+/// is removed with it.
 fn serve(api: &str, more: &[&str]) -> (Running, String, TempDir) {
     let store = tempfile::tempdir().unwrap();
     let storage = format!("--storage.path={}", store.path().display());
@@ -143,7 +143,7 @@ fn stalled_reader(address: &str) -> std::net::TcpStream {
     let mut stream = request(address, "/metrics", "");
     let again = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\n\r\n").repeat(2_000);
     stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
-    // The rest stays unsent once the server has stopped reading.
+    // The rest remains unsent once the server has stopped reading.
     let _sent = stream.write_all(again.as_bytes());
     thread::sleep(Duration::from_secs(1));
     stream
@@ -428,7 +428,7 @@ fn a_wrong_command_line_ends_with_64_and_an_address_in_use_with_1() {
 
 #[test]
 fn demo_shows_agents_within_seconds() {
-    // Ten seconds of what users run; the tests' own build is slower, and not alone on the machine.
+    // Ten seconds for a release build; the tests' build is slower, and the machine is busy.
     let within = if cfg!(debug_assertions) { PATIENCE } else { Duration::from_secs(10) };
     let mut demo = Running::start(&mut command(&[
         "demo",

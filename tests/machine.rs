@@ -1,5 +1,5 @@
-//! The real binary on a machine that is in its way: signals at a bad moment, files that must not
-//! grow, and addresses that mean something else.
+//! The real binary on a difficult machine: signals at a bad moment, file size limits, and addresses
+//! with another meaning.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,7 +32,7 @@ use std::process::Command;
 
 use process::{Running, command, get, wait_for};
 
-/// What becomes the exporter in the end, after these words before its command line.
+/// The exporter's command line, wrapped in this command.
 fn wrapped(before: &[&str], exporter: &Command) -> Command {
     let mut wrapped = Command::new(before[0]);
     wrapped.args(&before[1..]).arg(exporter.get_program()).args(exporter.get_args());
@@ -71,7 +71,7 @@ fn shows(address: &str, line: &str) {
     });
 }
 
-/// `serve` with its store in this folder, of an API that nobody answers for.
+/// `serve` with its store in this folder and an API that does not answer.
 fn serve(folder: &Path, more: &[&str]) -> Command {
     let storage = format!("--storage.path={}", folder.join("data").display());
     let mut serve = command(&["serve", "--target.user=user-001", &storage]);

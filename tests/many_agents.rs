@@ -1,5 +1,5 @@
 //! The dialect `platform` with many agents: history and live lists in pages of 10,000 rows, read as
-//! they arrive and within bounded memory, and every count right. 2,000 agents here; in full, with a
+//! they arrive and within bounded memory, and every count exact. 2,000 agents here; in full, with a
 //! million series: `MANY_AGENTS=50000 cargo test --release --test many_agents -- --nocapture`.
 
 #![allow(
@@ -37,7 +37,7 @@ static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 /// 2026-06-10 07:30.
 const START: i64 = 1_781_076_600_000;
 
-/// An agent enters another state so often, each at a second of its own.
+/// How often an agent changes state, each at another second.
 const STAY: i64 = 180_000;
 
 /// Nine states and skills, so that an agent has twenty series with the two of where it is now.
@@ -55,8 +55,8 @@ const STATES: [(&str, &str); 9] = [
 
 const PAGE: u64 = 10_000;
 
-/// A CXone whose agents' histories need not be kept: everything follows from the numbers of agent
-/// and stay.
+/// A CXone whose histories need not be stored: everything follows from the numbers of agent and
+/// visit.
 struct Cxone {
     clock: Clock,
     agents: i64,
@@ -66,12 +66,12 @@ struct Cxone {
     most: Arc<AtomicUsize>,
 }
 
-/// When the stay with this number begins.
+/// When the visit with this number begins.
 fn begins(agent: i64, stay: i64) -> i64 {
     START + stay * STAY + agent % (STAY / 1000) * 1000
 }
 
-/// The number of the stay that an agent is in.
+/// The number of the visit that an agent is in.
 fn stay(agent: i64, at: i64) -> i64 {
     (at - begins(agent, 0)).div_euclid(STAY)
 }
@@ -89,7 +89,7 @@ fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-/// The row of an agent's stay as it is known at `now`; live ones tell no duration.
+/// The row of an agent's visit as it is known at `now`; live rows have no duration.
 fn row(agent: i64, stay: i64, now: Option<i64>) -> String {
     let (name, skill) = state(agent, stay);
     let mut row = format!(
@@ -106,7 +106,7 @@ fn row(agent: i64, stay: i64, now: Option<i64>) -> String {
 }
 
 impl Cxone {
-    /// A page of `total` rows, of which `tell` makes the one at a place; piece by piece, as it is
+    /// A page of `total` rows, where `row` makes the one at an index; chunk by chunk, as it is
     /// read.
     fn page(
         &self,
@@ -146,8 +146,8 @@ impl Cxone {
             part.parse::<jiff::Timestamp>().unwrap().as_millisecond()
         };
         let (from, to, now) = (time("startDate="), time("endDate="), self.clock.now().utc.millis());
-        // Of every agent as many stays as there can be, in the order of agents; those outside the
-        // window tell the same as the first one.
+        // As many visits of every agent as there can be, in the order of agents; those outside the
+        // window are the same as the first one.
         let stays = (to - from) / STAY + 2;
         let total = u64::try_from(self.agents * stays).unwrap();
         self.page(query, "agentStateHistory", total, move |place| {

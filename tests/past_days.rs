@@ -1,6 +1,5 @@
-//! Days of what Prometheus would have scraped, as OpenMetrics text with timestamps, for dashboards
-//! to be drawn over: the exporter that ships and a simulated contact centre in virtual time.
-//! `scripts/draw-dashboards` runs it.
+//! Writes days of scrapes as OpenMetrics text with timestamps, to draw dashboards of: the whole
+//! exporter and a simulated contact centre in virtual time. `scripts/draw-dashboards` runs it.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
@@ -42,7 +41,7 @@ targets:
   - {name: team-4, filter: {type: team, id: team-4}}
 ";
 
-/// The same contact centre by the platform's API.
+/// The same contact centre with the platform API.
 const PLATFORM_API: &str = "dialect: platform, issuer: 'https://cxone.test', access_key_id: simulated-key, access_key_secret_file: k";
 
 const PLATFORM: &str = "
@@ -78,7 +77,7 @@ async fn the_past_days_are_written() {
     println!("{}", START.plus(SPAN).millis() / 1000);
 }
 
-/// What one exporter would have been scraped, all of it or the last day only.
+/// The scrapes of one exporter, all of them or those of the last day.
 async fn write_days(target: &str, plan: Plan<'_>, last_day_only: bool, file: &mut impl Write) {
     let mut world = World::new(plan);
     let (mut now, end) = (START, START.plus(SPAN));

@@ -1,4 +1,4 @@
-//! The loop that ships against a tenant that speaks the platform's documented calls: hours of
+//! The whole exporter against a tenant with the documented calls of the platform API: hours of
 //! virtual time, no sockets.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
@@ -41,8 +41,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 const CREDENTIALS: &str = "api: {dialect: platform, access_key_id: KEY==, access_key_secret_file: key, client_id: app, client_secret_file: s}\n";
 
-/// A day tells where everyone is, also those who are resting; and requests are free. The tenant
-/// tells no live states.
+/// A lookback of a day contains the state of every agent, even between shifts; and requests are not
+/// limited. The tenant reports no live states.
 const QUICK: &str =
     "poll: {lookback: 24h, overlap: 10m, live_interval: 1h}\nquota: {requests_per_minute: 6000}\n";
 
@@ -160,7 +160,7 @@ impl World {
     }
 }
 
-/// What really happened, with the states' names as this API tells them.
+/// What really happened, with the state names of this API.
 fn as_reported(actual: &Sums) -> Sums {
     let mut reported = Sums::new();
     for ((state, skill), sums) in actual {
@@ -169,7 +169,7 @@ fn as_reported(actual: &Sums) -> Sums {
     reported
 }
 
-/// The same for times whatever the skills.
+/// The same for time by state.
 fn once_as_reported(actual: &Once) -> Once {
     let mut reported = Once::new();
     for (state, millis) in actual {
@@ -253,7 +253,7 @@ async fn faults_and_expiring_tokens_within_a_window_lose_no_count() {
     let habits = Habits { page_sizes: vec![9, 20], faults, token_life: 47, ..Habits::default() };
     let world = exact(habits, QUICK, "all").await;
     assert!(world.value("cxone_api_throttled_total", &[("endpoint", "history")]).unwrap() > 0.0);
-    // Whichever request comes first finds that the token is dead.
+    // The first request finds that the token is invalid.
     let refused = |endpoint| {
         world
             .value("cxone_api_requests_total", &[("endpoint", endpoint), ("code", "401")])
@@ -270,7 +270,7 @@ async fn without_the_call_for_all_agents_each_agent_is_queried() {
         let habits = Habits { calls, ..Habits::default() };
         let world = exact(habits, QUICK, "all").await;
         assert_eq!(world.failures(), 0.0, "{calls:?}");
-        // It is looked for once a process and hour.
+        // It is queried once per process and hour.
         let missed = world.tenant.asked_for("v30.0/agents/state-history");
         assert!((3..=6).contains(&missed), "{missed}");
     }

@@ -5,7 +5,7 @@
 
 #[path = "support/counted.rs"]
 mod counted;
-#[allow(dead_code, reason = "report jobs are looked at elsewhere")]
+#[allow(dead_code, reason = "the tests of report jobs use more of it")]
 #[path = "support/direct.rs"]
 mod direct;
 #[path = "support/platform_totals.rs"]
@@ -43,8 +43,8 @@ const PASSWORD: &str = "dialect: platform, issuer: 'https://cxone.test', access_
 
 const CONFIG: &str = "poll: {interval: 40s, lookback: 2h, overlap: 10m}";
 
-/// Of a stay that began before the first window, some histories know nothing: a long one holds the
-/// beginning of every rest.
+/// Some histories omit visits that began before the first window: a long one contains the beginning
+/// of every Logout.
 const LONG: &str = "poll: {interval: 40s, lookback: 90h, overlap: 10m}";
 
 fn tenant(faults: &str) -> SimulatorOptions {
@@ -81,12 +81,12 @@ fn actual(world: &World, agent: &str, observed: Timestamp) -> Sums {
     )
 }
 
-/// Up to when the history is counted: agents are observed later than that, by the live feed.
+/// Up to when the history is counted. The live feed observes agents later than that.
 fn counted_up_to(world: &World) -> Timestamp {
     world.watermark("all")
 }
 
-/// Compares every counter with what really happened; returns how many entries there were.
+/// Compares every counter with what really happened; returns the number of entries.
 fn assert_exact(world: &World, agents: usize) -> u64 {
     let (observed, known) = (world.observed(), counted_up_to(world));
     assert_eq!(observed.len(), agents);
@@ -158,8 +158,7 @@ async fn counts_are_exact_with_any_history_rows_and_any_sign_in() {
     }
 }
 
-/// Counts stay true while things go wrong: never too high, and exact when they have gone right for
-/// a while.
+/// Counts are never too high despite faults, and exact some time after them.
 async fn exact_after(faults: &str) -> World {
     let mut world = world(tenant(faults));
     for _ in 0..4 {
@@ -168,7 +167,7 @@ async fn exact_after(faults: &str) -> World {
     }
     let stays = faults.split(',').filter(|fault| fault.starts_with("no-all-history"));
     let mended: Faults = stays.collect::<Vec<_>>().join(",").parse().unwrap();
-    // A list that changes its order between two of its pages loses rows, and nobody can know which.
+    // A list that changes its order between two pages loses rows that no client can recover.
     world.run_until_idle().await;
     world.simulator.set_faults(mended);
     world.run_for(minutes(12)).await;
@@ -240,7 +239,7 @@ async fn a_visit_reported_only_after_its_end_counts_if_it_is_no_longer_than_the_
     let mut compared = 0;
     let known = counted_up_to(&world);
     for agent in world.observed().into_keys() {
-        // Rests are the only stays here that are longer than the overlap.
+        // Only Logout is longer than the overlap here.
         let short = |mut sums: Sums| {
             sums.retain(|(state, _), _| state != "LoggedOut");
             sums

@@ -1,7 +1,7 @@
 //! A real Prometheus scrapes the exporter, which polls the simulator: three processes on loopback.
 //! Prometheus must store exactly what the page says, the page must say exactly what the simulated
-//! agents did, and the alert must name exactly who is stuck. With a real Alertmanager, the right
-//! people must be told of it, and be left alone when the data are stale.
+//! agents did, and the alert must name exactly the stuck agents. With a real Alertmanager, the
+//! right people must be notified, and not be disturbed when the data are stale.
 
 #[path = "support/alertmanager.rs"]
 mod alertmanager;
@@ -38,7 +38,7 @@ const PACE: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
 const LIMIT: Duration = Duration::from_secs(20);
 const LOOKBACK: Duration = Duration::from_secs(600);
 
-/// How long until every query finds something: some ask for what changed in the last seconds.
+/// How long until every query has a result: some are about changes of the last seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0";
@@ -69,8 +69,8 @@ fn prometheus_stores_exact_counts_and_alerts_on_stuck_agents() {
     let documented = within(PATIENCE, || run_documented_queries(&prometheus));
     documented.unwrap_or_else(|said| panic!("{said}"));
 
-    // From now on the page stands still, but for the exporter's own metrics, so that it can be
-    // compared with what was scraped.
+    // From now on the page does not change, except the exporter's own metrics, so it can be
+    // compared with the last scrape.
     simulator.kill();
     for (job, accept, dialect) in
         [("cxone", OPENMETRICS, Dialect::OpenMetrics), ("cxone-text", TEXT, Dialect::Text)]
@@ -86,8 +86,7 @@ fn prometheus_stores_exact_counts_and_alerts_on_stuck_agents() {
     assert_eq!(prometheus.complaints(), Vec::<String>::new());
 }
 
-/// What the agents do follows from a seed alone: one with which somebody is in Wrap-up from before
-/// the start of the test until its end.
+/// A floor whose seed has an agent in Wrap-up from before the start of the test until its end.
 fn floor_on_which_somebody_gets_stuck() -> Floor {
     let now = Clock::system().now().utc;
     let stuck = |visit: &Visit| {
@@ -263,7 +262,7 @@ fn compare_alerts(prometheus: &Prometheus, floor: &Floor) -> Result<(), String> 
     same("who is called stuck", alerted, stuck)
 }
 
-/// Every query of every dashboard works and finds something.
+/// Every query of every dashboard is valid and has a result.
 fn run_dashboards(prometheus: &Prometheus) -> Result<(), String> {
     let mut command = Command::new("python3");
     command.arg("-B").arg(repository().join("tests/peers/dashboard_queries.py"));
@@ -278,7 +277,7 @@ fn run_dashboards(prometheus: &Prometheus) -> Result<(), String> {
     if good { Ok(()) } else { Err(said) }
 }
 
-/// Families and endpoints that this exporter does not show: they need the dialect `platform`, or a
+/// Families and endpoints that this exporter does not have: they need the dialect `platform` or a
 /// web configuration.
 const NOT_SHOWN_HERE: [&str; 9] = [
     "cxone_live_",
@@ -292,11 +291,11 @@ const NOT_SHOWN_HERE: [&str; 9] = [
     "endpoint=~\"states|activity\"",
 ];
 
-/// Every example in the documentation works, and finds something but for the comparison at its end.
-/// So does what runbooks say to look at, where it does not ask for what was a week ago.
+/// Every example in the documentation is valid and has a result without the comparison at its end.
+/// So do the queries of runbooks, unless they are about a week ago.
 fn run_documented_queries(prometheus: &Prometheus) -> Result<(), String> {
     for query in queries::examples().into_iter().chain(queries::runbooks()) {
-        let failed = |why: &str| format!("{}: {}: {why}", query.place, query.text);
+        let failed = |why: &str| format!("{}: {}: {why}", query.source, query.text);
         let found = prometheus.query(&query.text, None).map_err(|error| failed(&error))?;
         if !found.is_empty()
             || query.text.contains("offset 1w")
@@ -372,7 +371,7 @@ fn compare_with_the_page(
 fn page(address: &str, accept: &str, dialect: Dialect) -> Result<Page, String> {
     let (_, text) = get(address, "/metrics", accept).map_err(|error| error.to_string())?;
     let mut page = strict::parse(&text, dialect)?;
-    // To Prometheus an empty label is no label.
+    // Prometheus treats an empty label as a missing one.
     let shown = std::mem::take(&mut page.samples).into_iter().map(|((name, mut labels), value)| {
         labels.retain(|_, value| !value.is_empty());
         ((name, labels), value)

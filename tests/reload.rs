@@ -1,4 +1,4 @@
-//! The real binary reads its configuration again: at SIGHUP, at `POST /-/reload`, and its secrets
+//! The real binary reloads its configuration at SIGHUP and at `POST /-/reload`, and its secrets
 //! when their files change.
 
 #![allow(
@@ -7,7 +7,7 @@
     reason = "in a test, a panic is the way to say it"
 )]
 
-#[allow(dead_code, reason = "other tests need more of it")]
+#[allow(dead_code, reason = "other tests use more of it")]
 #[path = "support/process.rs"]
 mod process;
 
@@ -50,7 +50,7 @@ fn post_reload(address: &str) -> (u16, String) {
     (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
 }
 
-/// Waits until a line of the metrics begins so.
+/// Waits until a line of the metrics begins like this.
 fn shows(address: &str, line: &str) {
     wait_for(line, || {
         get(address, "/metrics", "")

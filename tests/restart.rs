@@ -1,5 +1,6 @@
-//! Restarts at any moment, outages of disk and clock, changed configurations: the counts go on as
-//! if nothing had happened. Hours and days of virtual time against the simulator, without sockets.
+//! Restarts at any moment, failures of disk and clock, changed configurations: counting continues
+//! as if nothing had happened. Hours and days of virtual time against the simulator, without
+//! sockets.
 //!
 //! The soak's long form: `SOAK_DAYS=30 SOAK_AGENTS=200 cargo test --release --test restart soak --
 //! --nocapture`.
@@ -10,14 +11,14 @@
 mod chance;
 #[path = "support/counted.rs"]
 mod counted;
-#[allow(dead_code, reason = "not all that can happen on the way is needed here")]
+#[allow(dead_code, reason = "other tests use more of it")]
 #[path = "support/direct.rs"]
 mod direct;
 #[path = "support/restarts.rs"]
 mod restarts;
 #[path = "support/strict.rs"]
 mod strict;
-#[allow(dead_code, reason = "the runs without restarts use more of it")]
+#[allow(dead_code, reason = "the tests without restarts use more of it")]
 #[path = "support/world.rs"]
 mod world;
 

@@ -1,5 +1,5 @@
-//! The alerts load, do what they promise, and the part for Alertmanager is well-formed: said by
-//! Prometheus's and Alertmanager's own tools. Every alert is tested, explained and labelled alike.
+//! Prometheus's and Alertmanager's own tools accept the rules and routes and pass their tests.
+//! Every alert is tested, documented and labelled consistently.
 
 #[path = "support/queries.rs"]
 mod queries;
@@ -22,11 +22,11 @@ const RULES: &str = "alerts/cxone-exporter.rules.yml";
 const BY_JOB: [&str; 2] = ["CXoneExporterDown", "CXoneExporterAbsent"];
 const JOB: &str = "job=~\".*cxone.*\"";
 
-/// The alerts that ask how old something is. No other may let time go by.
+/// The alerts about the age of data. No other may use the current time.
 const OF_FRESHNESS: [&str; 4] =
     ["CXoneDataStale", "CXoneTargetStale", "CXoneTokenRefreshFailing", "CXoneCertificateExpiring"];
 
-/// The age from which on data say nothing of now.
+/// The age from which data are stale.
 const FRESH: &str = ">= time() - 600";
 
 fn yaml(path: &Path) -> Value {
@@ -224,13 +224,13 @@ fn every_query_in_the_documentation_is_valid_promql() {
                 || query.text.contains("process_")
                 || query.text.contains("up"),
             "{}",
-            query.place
+            query.source
         );
     }
     if !are_here(&["promtool"]) {
         return;
     }
-    // promtool parses a query when it is a rule's.
+    // promtool parses queries of rules only.
     let rules: Vec<Value> = examples
         .iter()
         .chain(&runbooks)

@@ -1,6 +1,6 @@
-//! The server as its users meet it: the real binary, with curl and a real Prometheus as clients,
-//! over TLS with passwords and client certificates, on every kind of listener, and with thousands
-//! of clients in the way.
+//! The server from outside: the real binary, with curl and a real Prometheus as clients, over TLS
+//! with passwords and client certificates, on every kind of listener, and among thousands of
+//! clients.
 
 #![allow(
     clippy::unwrap_used,
@@ -78,13 +78,13 @@ impl Exporter {
         Self { _simulator: simulator, process, folder, address }
     }
 
-    /// What curl says with these arguments after those that every call has: whether it succeeded,
-    /// and the text.
+    /// The result of curl with these arguments and the common ones: whether it succeeded, and its
+    /// output.
     fn curl(&self, args: &[&str]) -> (bool, String) {
         curl(self.folder.path(), args)
     }
 
-    /// The status that a path answers with these arguments for curl, HTTP's version before it.
+    /// HTTP version and status of a path, with these arguments for curl.
     fn status(&self, path: &str, args: &[&str]) -> String {
         let url = format!("https://{}{path}", self.address);
         self.curl(
@@ -212,7 +212,7 @@ fn prometheus_scrapes_over_tls_with_a_password_and_a_client_certificate() {
     };
     assert_eq!(wait_for("a scrape", || health("right")), "\"up\" \"\"");
     assert!(wait_for("a refusal", || health("guess")).contains("401"));
-    // What it says depends on which comes first to it: the alert, or that nobody reads on.
+    // The message depends on which arrives first: the alert, or the closed connection.
     let stranger = wait_for("no handshake", || health("stranger"));
     assert!(stranger.starts_with("\"down\"") && !stranger.contains("HTTP status"), "{stranger}");
 }

@@ -1,4 +1,4 @@
-//! The counters are the truth, whatever the tenant's rows are and whatever goes wrong on the way.
+//! The counters are exact with any kind of rows and despite any faults.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use cxone_simulator::{ApiEndpoint, Faults, OpenEnd, ReportRows, SimulatorOptions
 
 use crate::world::{Plan, World};
 
-/// Two teams and, for a second time, one agent of each.
+/// Two teams, and one agent of each a second time.
 const OVERLAPPING_TARGETS: &str = "
 poll: {interval: 40s, lookback: 2h, overlap: 10m}
 targets:
@@ -34,8 +34,8 @@ fn tenant(rows: ReportRows, faults: Faults) -> SimulatorOptions {
     }
 }
 
-/// Of a visit that began before the first window, events know nothing: a long one holds the
-/// beginning of every rest between shifts.
+/// Events omit visits that began before the first window: a long one contains the beginning of
+/// every Logout between shifts.
 fn for_events() -> String {
     OVERLAPPING_TARGETS.replace("lookback: 2h", "lookback: 90h")
 }
@@ -191,8 +191,7 @@ async fn a_token_lifetime_of_twenty_seconds_is_enough_and_tokens_are_requested_o
     world.run_for(minutes(30)).await;
     world.assert_exact(true);
     let counters = world.simulator.counters();
-    // Renewed at half of its life, and only while there is something to ask: not more than once in
-    // 10 s.
+    // Renewed at half of its lifetime, and only while it is needed: at most once in 10 s.
     assert!(
         (60..=181).contains(&counters.tokens_issued),
         "{} tokens in 30 minutes",

@@ -1,4 +1,4 @@
-//! What goes wrong is told by its name, counts for nothing, and is over when it is over.
+//! Failures are counted by reason, change no count, and have no effect once they are over.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -19,7 +19,7 @@ targets:
   - filter: {type: team, id: team-2}
 ";
 
-/// What is known of single agents now, and not what was counted.
+/// The gauges of single agents, without the counters.
 const AGENT_GAUGES: [&str; 4] = [
     "cxone_agent_state_start_timestamp_seconds",
     "cxone_agent_observed_timestamp_seconds",
@@ -35,7 +35,7 @@ fn tenant() -> SimulatorOptions {
     SimulatorOptions { agents: 8, pace: NonZeroU32::new(6).unwrap(), ..SimulatorOptions::default() }
 }
 
-/// No faults but those that are injected; a throttled answer asks for so many seconds.
+/// Only injected faults; throttled answers have this `Retry-After`.
 fn retry_after(seconds: u64) -> Faults {
     let mut faults = Faults::default();
     faults.retry_after = Duration::from_secs(seconds);
@@ -220,7 +220,7 @@ async fn a_finished_job_whose_answer_is_cut_needs_no_second_job() {
 async fn a_report_larger_than_the_limit_is_discarded() {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(5)).await;
-    // The limit is 5,000,000 rows, those included that make no sense.
+    // The limit is 5,000,000 rows, invalid ones included.
     let huge =
         Bytes::from(format!("{{\"status\":\"COMPLETED\",\"data\":[{}0]}}", "0,".repeat(5_000_000)));
     let mut left = 1;

@@ -1,4 +1,4 @@
-//! How much of single agents is shown changes nothing of what is counted over all of them.
+//! The detail shown of single agents does not change the counts over all of them.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -12,7 +12,7 @@ fn tenant() -> SimulatorOptions {
     SimulatorOptions { agents: 8, pace: NonZeroU32::new(6).unwrap(), ..SimulatorOptions::default() }
 }
 
-/// Half an hour of a floor of which all is covered by one target.
+/// Half an hour with one target that covers all agents.
 async fn half_an_hour(metrics: &str) -> World {
     let config = format!(
         "poll: {{interval: 30s, lookback: 2h}}\nmetrics: {{{metrics}}}\ntargets: [{{filter: {{type: all, id: all}}}}]"
@@ -106,7 +106,7 @@ async fn detail_agent_counts_a_state_once_whatever_skills_it_is_on() {
     );
 }
 
-/// How long the agent was in any state at all.
+/// How long the agent was in any state.
 fn present_seconds(world: &World, agent: &str, from: Timestamp, to: Timestamp) -> f64 {
     let floor = world.simulator.floor();
     let place = floor.agents().position(|profile| profile.id == agent).unwrap();

@@ -1,4 +1,4 @@
-//! What the status page tells while things happen.
+//! The status page in the course of events.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The platform's calls beside the history, and pages that do not end, lie, or come again.
+//! The other calls of the platform API, and pages that never end, lie or repeat.
 
 use cxone_core::live::FeedRequest;
 use cxone_core::plan::fetch::FailureReason;
@@ -20,7 +20,7 @@ fn read(server: &Hostile) -> Result<usize, ApiError> {
     })
 }
 
-/// The calls beside the history, by the member with their rows: each is asked once.
+/// The calls other than the history, by the key of their rows: each is called once.
 const BESIDE: [&str; 3] = ["agentStates", "skillActivity", "unavailableCodes"];
 
 fn ask_beside(member: &str, server: &Hostile) -> ApiError {

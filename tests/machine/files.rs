@@ -10,7 +10,7 @@ fn file(folder: &Path) -> std::path::PathBuf {
     folder.join("data/cxone-exporter.redb")
 }
 
-/// The entries that are counted, by label.
+/// The counted entries, by label.
 fn counted(address: &str) -> Vec<String> {
     let page = super::get(address, "/metrics", "").text();
     let counted = page.lines().filter(|line| line.starts_with("cxone_agent_state_entries_total{"));

@@ -1,4 +1,4 @@
-//! Work that takes long, on a machine with one processor.
+//! Long computations on a machine with one processor.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -33,7 +33,7 @@ fn health_checks_do_not_wait_for_a_report_to_be_counted_on_one_processor() {
     }));
     is_sent.recv_timeout(Duration::from_secs(60)).unwrap();
 
-    // From here on it is counted, and not read any more but for what the sockets hold.
+    // From here on it is counted; only what the sockets buffer is still read.
     let (began, mut longest) = (now(), Duration::ZERO);
     wait_for("the report to be counted", || {
         let asked = now();

@@ -1,4 +1,4 @@
-//! A store is one client's of one tenant.
+//! A store belongs to one client of one tenant.
 
 use std::fs;
 use std::path::Path;
@@ -59,7 +59,7 @@ fn a_store_of_another_tenant_or_client_is_refused_by_start_reload_and_erase_unti
 
     let mut exporter = Running::start(&mut serve(&config, &["--storage.adopt"]));
     let address = exporter.output_after(" address=");
-    // The counts are there at once.
+    // The counts are there immediately.
     assert!(get(&address, "/metrics", "").text().contains("\ncxone_state_entries_total{"));
     exporter.signal("TERM");
     assert!(exporter.ended().0.success());

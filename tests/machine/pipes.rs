@@ -1,4 +1,4 @@
-//! Outputs that nobody reads, that are full, and that are closed.
+//! Outputs that are unread, full or closed.
 
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _, pipe};
@@ -26,12 +26,12 @@ impl Ended {
     }
 }
 
-/// A free port, as good as any: nobody else here listens on it.
+/// A free port.
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// `serve` that logs all it can to this stderr.
+/// `serve` that logs as much as possible to this stderr.
 fn serve_to(folder: &std::path::Path, stderr: impl Into<Stdio>) -> (Ended, String) {
     let address = format!("127.0.0.1:{}", free_port());
     let flags = [&format!("--web.listen-address={address}"), "--log.level=debug"];

@@ -1,4 +1,4 @@
-//! Signals that come before anything is ready for them.
+//! Signals during startup.
 
 use std::os::unix::process::ExitStatusExt as _;
 

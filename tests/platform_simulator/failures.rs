@@ -1,4 +1,4 @@
-//! What goes wrong with the platform's calls costs no count, and is over when it is over.
+//! Failures of the platform API lose no count and have no effect once they are over.
 
 use std::time::Duration;
 
@@ -35,13 +35,13 @@ async fn no_request_fault_loses_a_count() {
     ] {
         for fault in faults.into_iter().filter(|fault| fault.applies_to(endpoint)) {
             let before = world.simulator.counters().fault_count(fault);
-            // What is only slow is not asked for again.
+            // A slow answer is not retried.
             let times = if fault == RequestFault::Slow { 1 } else { 2 };
             world.simulator.inject(Injection { fault, endpoint: Some(endpoint), times });
             if endpoint == ApiEndpoint::SignIn {
                 world.simulator.revoke_tokens();
             } else if endpoint == ApiEndpoint::Codes {
-                // A new process asks for the codes.
+                // A new process queries the codes.
                 world.restart(Duration::from_secs(1)).await;
             }
             world.run_for(minutes(4)).await;

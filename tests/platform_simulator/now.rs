@@ -1,4 +1,4 @@
-//! Where everybody is now: the live feed over the history, against where everybody really was.
+//! Current states: the live feed over the history, against where every agent really was.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,15 +17,15 @@ use crate::{
 
 type Counts = BTreeMap<(String, String), u64>;
 
-/// Somebody is always in a Wrap-up that has lasted longer, and somebody in one that has not; breaks
-/// are long enough at this pace.
+/// At any time some Wrap-ups exceed their limit and some do not; breaks are long enough at this
+/// pace.
 const LIMITS: [(&str, u64); 2] = [("Unavailable", 90), ("Wrap-up", 60)];
 
 fn limits() -> String {
     format!("{CONFIG}\nstates: {{limits: {{Unavailable: 90s, Wrap-up: 60s}}}}\n")
 }
 
-/// The stay of `agent` that holds the millisecond before `moment`.
+/// The visit of `agent` that contains the millisecond before `moment`.
 fn stay(world: &World, agent: &AgentProfile, moment: Timestamp) -> Option<Visit> {
     let before = Timestamp::from_millis(moment.millis() - 1);
     let index = usize::try_from(agent.index).unwrap();
@@ -36,7 +36,7 @@ fn profiles(world: &World) -> BTreeMap<String, &AgentProfile> {
     world.simulator.floor().agents().map(|agent| (agent.platform_id().to_string(), agent)).collect()
 }
 
-/// What a family tells by two labels, where it is not 0.
+/// The samples of a family by two labels, where they are not 0.
 fn reported(world: &World, name: &str, labels: [&str; 2]) -> Counts {
     let label =
         |of: &BTreeMap<String, String>, name: &str| of.get(name).cloned().unwrap_or_default();
@@ -54,17 +54,17 @@ fn count(of: impl IntoIterator<Item = (String, String)>) -> Counts {
     counts
 }
 
-/// How many agents the live feed and the history told of, and how many were over a limit.
+/// How many agents the live feed and the history reported, and how many were over a limit.
 #[derive(Debug, Default)]
 struct Seen {
     live: u64,
     past: u64,
     over: u64,
-    /// How often what is of the live feed alone was compared.
+    /// How often the series of the live feed alone were compared.
     sums: u64,
 }
 
-/// Compares what is now with the truth, for each agent at its own observed time.
+/// Compares the current state of each agent with the actual one at its own observed time.
 fn assert_now(world: &World, seen: &mut Seen) {
     let (profiles, known) = (profiles(world), counted_up_to(world));
     let observed = world.observed();
@@ -148,7 +148,7 @@ fn floor(faults: &str) -> World {
     World::new(Plan { simulator, api: Some(KEY_ALONE), config: &limits(), ..Plan::default() })
 }
 
-/// Compares now and then, at moments that no schedule of the exporter goes with.
+/// Compares repeatedly, at moments independent of the exporter's schedule.
 async fn watch(world: &mut World, times: u64) -> Seen {
     let mut seen = Seen::default();
     for round in 0..times {
@@ -158,7 +158,7 @@ async fn watch(world: &mut World, times: u64) -> Seen {
     seen
 }
 
-/// Those at work by skill are those who were when the skills were asked for.
+/// The working agents by skill are those at the time of the query for skills.
 fn assert_skills(world: &World) {
     let reported = reported(world, "cxone_skill_activity_agents", ["activity", "skill"]);
     let answered = world.all("cxone_live_last_success_timestamp_seconds");
@@ -245,7 +245,7 @@ async fn a_live_feed_that_freezes_and_then_fails_shows_nobody_as_stuck() {
             true if *failing.lock().unwrap() => Fate::Dropped,
             true => {
                 let (head, body) = simulator.handle(frozen, request).response.into_parts();
-                // A token that is made later is not known then.
+                // A token issued later is unknown at that time.
                 if head.status == StatusCode::UNAUTHORIZED {
                     Fate::Reaches
                 } else {
@@ -294,7 +294,7 @@ async fn current_states_recover_after_restarts_reloads_and_faults() {
     let seen = watch(&mut world, 20).await;
     assert!(seen.live > 150, "{seen:?}");
     assert!(assert_exact(&world, 12) > 100);
-    // A rolled back and a smaller configuration: one agent alone.
+    // A configuration with one agent only.
     let one = "poll: {interval: 40s, lookback: 2h, overlap: 10m}\ntargets: [{user: 100001}]\n";
     world.reload(Ok(one)).await.unwrap();
     world.run_for(minutes(3)).await;

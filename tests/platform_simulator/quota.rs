@@ -1,5 +1,5 @@
-//! No minute holds more requests than `quota.requests_per_minute`, whatever they are for and
-//! however often the process ends, and what the requests are for takes turns.
+//! No minute has more requests than `quota.requests_per_minute`, whatever their purpose and however
+//! often the process restarts; and the purposes take turns.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -34,8 +34,8 @@ fn by_path(sent: &[(Timestamp, String)]) -> BTreeMap<&str, usize> {
     counts
 }
 
-/// Live answers for hundreds of agents cost the simulator much: most of them come from elsewhere,
-/// and tell nothing.
+/// Live answers for hundreds of agents are expensive for the simulator: most of them are replaced
+/// by empty ones.
 fn with_quick_live_answers(world: &World) {
     let mut place = 0;
     world.direct.interfere(Some(Box::new(move |request| {
@@ -94,8 +94,7 @@ async fn single_agents_live_states_and_sign_in_share_the_budget_on_a_bad_day() {
         sent.len()
     );
     assert!(counts["/unavailable-codes"] < 8, "one for all: {}", counts["/unavailable-codes"]);
-    // A token is not got long before its request's turn: what is refused is what the simulator
-    // revoked.
+    // No token is requested long before its use: only revoked ones are rejected.
     let refused = world
         .all("cxone_api_requests_total")
         .into_iter()

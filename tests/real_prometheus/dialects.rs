@@ -1,5 +1,5 @@
-//! Two exporters of one simulated contact centre, one by each of CXone's APIs, before one
-//! Prometheus: dashboards say the same of both.
+//! Two exporters of one simulated contact centre, one with each of CXone's APIs, and one
+//! Prometheus: dashboards show the same for both.
 
 use std::fs;
 use std::path::Path;
@@ -10,12 +10,11 @@ use crate::prometheus::Prometheus;
 use crate::tools::{Running, are_here, get, repository, run, within};
 use crate::{EXPORTER, TEXT, floor_on_which_somebody_gets_stuck, start_simulator};
 
-/// How long until every query has found the same by both: some ask for what changed of late. A good
-/// run takes a quarter of it.
+/// How long until every query has the same result for both: some are about recent changes. Usually
+/// it takes a quarter of it.
 const PATIENCE: Duration = Duration::from_secs(50);
 
-/// The limits are those that the tenant of the platform's API has for its pauses, which are states
-/// of their own here.
+/// The limits are those of the tenant's unavailable codes, which are states of their own here.
 const REPORTS: &str = "api: {base_url: 'http://API', client_id: simulated-client, client_secret_file: secret}\n\
      poll: {interval: 1s, lookback: 600s, overlap: 30s}\n\
      jobs: {poll_every: 200ms, timeout: 10s}\n\

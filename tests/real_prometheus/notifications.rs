@@ -1,5 +1,5 @@
-//! From an agent who forgets to end Wrap-up to the supervisor's pager, through the rules, routes
-//! and inhibitions that are shipped.
+//! From an agent who forgets to end Wrap-up to the supervisor's pager, through the shipped rules,
+//! routes and inhibitions.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,24 +63,24 @@ fn supervisors_are_notified_of_stuck_agents_and_their_recovery_and_of_nothing_wh
         alertmanager.notified()
     );
 
-    // Nothing new from now on. The agent who stays is over the limit by what was known last.
+    // No more data from now on. The stuck agent is over the limit at its last observed time.
     simulator.kill();
     heard(&alertmanager, 30, |one| one.is("operators", "firing", STALE));
     within(Duration::from_secs(5), || is_inhibited(&alertmanager, &staying))
         .unwrap_or_else(|alert| panic!("not inhibited: {alert}"));
-    // What fires is told again every two seconds: to operators, but no more to supervisors.
+    // Firing alerts are repeated every two seconds: to operators, but no longer to supervisors.
     let (to_supervisors, to_operators) = how_often(&alertmanager);
     let again = || if how_often(&alertmanager).1 > to_operators + 1 { Ok(()) } else { Err(()) };
     within(Duration::from_secs(15), again).expect("operators hear of it again");
     assert_eq!(how_often(&alertmanager).0, to_supervisors, "{:#?}", alertmanager.notified());
     is_inhibited(&alertmanager, &staying)
         .unwrap_or_else(|alert| panic!("no longer there: {alert}"));
-    // A rule that cannot be evaluated is told of in the log alone.
+    // Only the log reports a rule that cannot be evaluated.
     assert_eq!(prometheus.complaints(), Vec::<String>::new());
 }
 
-/// A floor on which two agents are over the limit in Wrap-up already: one leaves it half a minute
-/// after the start of the test, the other stays until after its end.
+/// A floor on which two agents are already over the limit in Wrap-up: one leaves it half a minute
+/// after the start of the test, the other after its end.
 fn floor_with_a_recovering_and_a_stuck_agent() -> (Floor, Visit, Visit) {
     let now = Clock::system().now().utc;
     let within = |visit: &Visit, from: u64, to: u64| {
@@ -102,7 +102,7 @@ fn floor_with_a_recovering_and_a_stuck_agent() -> (Floor, Visit, Visit) {
     candidates.into_iter().next().expect("there are many seeds")
 }
 
-/// The shipped rules, but data are stale after 12 seconds, and no group takes its time.
+/// The shipped rules, with data stale after 12 seconds and short evaluation intervals.
 fn rules_with_short_durations(folder: &Path) -> PathBuf {
     let shipped = fs::read_to_string(repository().join("alerts/cxone-exporter.rules.yml"))
         .expect("it is part of the repository");
@@ -146,7 +146,7 @@ fn compare_with_the_visit(reported: &Notified, visit: &Visit) {
     assert_eq!(annotations["runbook_url"], "docs/runbooks/CXoneAgentStuck.md");
 }
 
-/// Whether Alertmanager knows one alert with these labels, and one other that silences it.
+/// Whether Alertmanager has one alert with these labels, and another one that inhibits it.
 fn is_inhibited(alertmanager: &Alertmanager, labels: &Labels<'_>) -> Result<(), String> {
     let alert = alertmanager.alert(labels)?;
     let by = alert["status"]["inhibitedBy"].as_array().map_or(0, Vec::len);
@@ -157,7 +157,7 @@ fn is_inhibited(alertmanager: &Alertmanager, labels: &Labels<'_>) -> Result<(), 
     }
 }
 
-/// How often supervisors were told that something fires, and operators that data are stale.
+/// How often supervisors were notified of firing alerts, and operators of stale data.
 fn how_often(alertmanager: &Alertmanager) -> (usize, usize) {
     let notified = alertmanager.notified();
     let count = |receiver: &str, labels: &Labels<'_>| {

@@ -1,4 +1,4 @@
-//! Restarts at moments of chance while everything goes wrong.
+//! Restarts at random moments, with many faults.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ use crate::restarts::{AT_ONCE, Failing, Fate};
 use crate::world::{self, Plan, World};
 use crate::{minutes, tenant};
 
-/// Two teams and, for a second time, one agent of each.
+/// Two teams, and one agent of each a second time.
 const OVERLAPPING_TARGETS: &str = "
 poll: {interval: 40s, lookback: 2h, overlap: 10m}
 targets:
@@ -29,8 +29,8 @@ targets:
   - filter: {type: team, id: team-2}
 ";
 
-/// Of a visit that began before the first window, events know nothing: a long one holds the
-/// beginning of every rest between shifts.
+/// Events omit visits that began before the first window: a long one contains the beginning of
+/// every Logout between shifts.
 fn for_events() -> String {
     OVERLAPPING_TARGETS.replace("lookback: 2h", "lookback: 90h")
 }
@@ -86,7 +86,7 @@ async fn buckets_of_two_targets_that_share_agents_are_exact_after_restarts_and_f
     restarts(ReportRows::Buckets, "buckets", &config, 15).await;
 }
 
-/// Commits are told as failed, kept or not, and the process ends at that moment, or goes on.
+/// Commits are reported as failed, whether kept or not, and the process ends then or continues.
 async fn failed_commits(rows: ReportRows, name: &str, config: &str, ends: bool, seed: u64) {
     let mut chance = Chance::new(seed);
     let (shelf, fate) = (SharedRecords::default(), Arc::new(Fate::default()));

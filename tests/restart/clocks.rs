@@ -1,4 +1,4 @@
-//! Clocks that step, and clocks that disagree.
+//! Clocks that step, and clocks that differ.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +15,7 @@ use crate::{TWO_TEAMS, minutes, tenant};
 
 const HOUR: i64 = 3_600_000;
 
-/// Two minutes, three times: whatever the clock does, nothing lies in the future, and counts are
+/// Two minutes, three times: whatever the clock does, no window lies in the future, and counts are
 /// exact.
 async fn settle(world: &mut World) {
     for _ in 0..3 {
@@ -62,8 +62,8 @@ async fn a_wall_clock_that_steps_between_two_processes_changes_no_count() {
         }
         world.assert_floor();
     }
-    // A clock that runs ahead makes what was submitted a moment ago look old; at worst each step
-    // costs one more minute's worth.
+    // A clock that steps ahead makes recent submits appear old; at worst each step allows another
+    // minute's quota.
     assert!(world.simulator.counters().over_quota == 0);
 }
 
@@ -164,7 +164,7 @@ fn rejected(world: &World) -> f64 {
     world.sum("cxone_clock_dates_rejected_total")
 }
 
-/// Polling goes on, up to now, and counts are exact.
+/// Polling continues up to now, and counts are exact.
 #[track_caller]
 fn assert_goes_on(world: &World) {
     let behind = world.direct.now().since(world.watermark("team:team-1"));
@@ -284,7 +284,8 @@ async fn a_machine_that_starts_in_1970_uses_cxones_clock() {
 
 #[tokio::test(start_paused = true)]
 async fn a_watermark_set_by_a_wrong_clock_moves_back_and_counts_remain_exact() {
-    // CXone's clock alone is wrong; or ours and CXone's are, alike, so that nobody could know.
+    // Only CXone's clock is wrong; or ours and CXone's are wrong by the same, which is
+    // undetectable.
     for (ahead, ours_too) in [(12_000, false), (HOUR, false), (240_000, true), (HOUR, true)] {
         for restarts in [false, true] {
             let mut world = every_second(0);
@@ -311,7 +312,7 @@ async fn a_watermark_set_by_a_wrong_clock_moves_back_and_counts_remain_exact() {
             let epoch = "cxone_target_epoch_timestamp_seconds";
             assert!(world.target_time(epoch, "team:team-1").unwrap() <= world.direct.now());
             world.run_for(minutes(20)).await;
-            // What lasted was published as lasting for an hour more, and never falls.
+            // Open visits were published with an hour too much, and counters never fall.
             if (ahead, ours_too) == (HOUR, false) {
                 world.assert_entries();
             } else {

@@ -1,4 +1,4 @@
-//! A configuration that is not the one of the process before: what is still known is kept.
+//! A configuration other than that of the previous process: what is still known is kept.
 
 use crate::counted;
 use crate::direct::Fate;
@@ -60,12 +60,12 @@ async fn reordered_and_renamed_targets_continue() {
     for (order, names) in
         orders.into_iter().zip([["team:team-1", "team:team-2"], ["sales", "support"], ["x", "y"]])
     {
-        // The epoch goes on under the new name.
+        // The epoch is kept under the new name.
         world.last.samples.retain(|series, _| !series.0.starts_with("cxone_target"));
         world.restart_as(&targets(&[&order[0], &order[1]])).await;
         assert_eq!(epochs(&world, names), before);
-        // Each agent is still its own target's: what is no longer told of one team says nothing of
-        // the other.
+        // Each agent still belongs to its own target: missing reports of one team do not affect the
+        // other.
         world.direct.interfere(Some(Box::new(|request| {
             let of_team_2 = request.body().windows(6).any(|part| part == b"team-2");
             if of_team_2 { Fate::Dropped } else { Fate::Reaches }
@@ -100,7 +100,7 @@ async fn a_removed_target_keeps_its_counters_and_loses_its_gauges() {
     for agent in world.simulator.floor().agents().filter(|agent| agent.team == "team-1") {
         world.assert_exact_for(agent, true);
     }
-    // Back again: what was counted stands, and nothing counts twice.
+    // Added again: the counts are kept, and nothing counts twice.
     world.restart_as(&targets(&[TEAM_2, TEAM_1])).await;
     world.run_for(minutes(10)).await;
     for (agent, before) in of_team_2.iter().zip(&before) {

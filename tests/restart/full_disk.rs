@@ -1,4 +1,4 @@
-//! A disk that fills up while the exporter runs, and has room again.
+//! A disk that fills up while the exporter runs, and has space again.
 
 use std::time::Duration;
 

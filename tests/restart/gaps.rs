@@ -1,4 +1,4 @@
-//! Time that CXone can no longer tell of, or refuses to.
+//! History that CXone no longer keeps, or rejects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::restarts::AT_ONCE;
 use crate::world::{Plan, World};
 use crate::{minutes, tenant};
 
-/// Cut at the window's edges, so that a report tells nothing of the time before it.
+/// Cut at the window's edges, so a report says nothing about the time before it.
 fn cut(retention: Option<Duration>) -> SimulatorOptions {
     SimulatorOptions { rows: ReportRows::CutIntervals, retention, ..tenant() }
 }
@@ -20,7 +20,7 @@ fn cut(retention: Option<Duration>) -> SimulatorOptions {
 #[tokio::test(start_paused = true)]
 async fn history_older_than_the_retention_is_a_gap_and_the_rest_is_exact() {
     let config = "poll: {interval: 30s, lookback: 2h, overlap: 10m, retention: 5h}\ntargets: [{filter: {type: team, id: team-1}}, {filter: {type: team, id: team-2}}]";
-    // CXone keeps no more than what the configuration says: at that edge nothing may be refused.
+    // CXone's retention is that of the configuration: at its edge nothing may be rejected.
     let mut world =
         World::new(Plan { simulator: cut(Some(minutes(5 * 60))), config, ..Plan::default() });
     world.run_for(minutes(20)).await;
@@ -74,7 +74,7 @@ async fn a_slice_rejected_by_cxone_is_a_gap_and_what_follows_is_exact() {
     world.restart(minutes(9 * 60)).await;
     world.run_for(minutes(15)).await;
     let asked = world.asked_since(before, "team:team-1");
-    // Beside the slices there is a short window that ends now: whether anything is accepted at all.
+    // Besides the slices there is a short window that ends now, to see whether any is accepted.
     let first = asked
         .iter()
         .find(|asked| {
@@ -122,7 +122,8 @@ async fn a_week_behind() -> (World, Window) {
     (world, reported)
 }
 
-/// From now on every submit that `is_refused` is, by when and for what it is made, answered so.
+/// From now on every submit that `is_refused` selects, by its time and window, is answered like
+/// this.
 fn refuse(
     world: &World,
     status: StatusCode,
@@ -159,7 +160,7 @@ async fn a_422_that_is_temporary_or_affects_every_window_skips_no_history() {
     let (mut world, reported) = a_week_behind().await;
     let began = world.direct.now();
     refuse(&world, StatusCode::UNPROCESSABLE_ENTITY, move |now, window| {
-        // For four minutes what is old, and then for half an hour everything: the filter, perhaps.
+        // For four minutes old windows, then for half an hour all: perhaps a problem of the filter.
         let passed = now.since(began);
         passed < minutes(4) && window.to < began || passed > minutes(6) && passed < minutes(36)
     });
@@ -185,7 +186,7 @@ async fn windows_too_long_for_cxone_skip_no_history() {
 #[tokio::test(start_paused = true)]
 async fn reports_that_are_too_large_are_split_into_shorter_windows() {
     let config = "poll: {interval: 60s, lookback: 24h, overlap: 10m}\ntargets: [{filter: {type: team, id: team-1}}]";
-    // Some hours of them.
+    // Several hours of them.
     let simulator = SimulatorOptions { max_rows: 150, ..cut(None) };
     let mut world = World::new(Plan { simulator, config, ..Plan::default() });
     let first = world.direct.now();

@@ -1,4 +1,4 @@
-//! What a new process knows at once, and what it asks first.
+//! What a new process knows immediately, and its first requests.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ fn world() -> World {
     World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() })
 }
 
-/// All that the page says of agents, states and targets, as it stands there.
+/// All series of agents, states and targets on the page.
 fn said(world: &World) -> BTreeMap<String, String> {
     let of_ours = |name: &str| {
         ["cxone_agent", "cxone_state_", "cxone_skill", "cxone_target", "cxone_data"]
@@ -129,7 +129,7 @@ async fn a_crash_loop_never_exceeds_the_quota() {
 
 const ONE_TEAM: &str = "poll: {interval: 60s, lookback: 2h, overlap: 10m}\ntargets: [{filter: {type: team, id: team-1}}]";
 
-/// A world in which a job has been under way for a moment.
+/// A world in which a job has just been submitted.
 async fn with_a_job_under_way() -> World {
     let simulator = SimulatorOptions { job_time: Duration::from_secs(20), ..tenant() };
     let mut world = World::new(Plan { simulator, config: ONE_TEAM, ..Plan::default() });

@@ -1,4 +1,4 @@
-//! A disk that does not answer for a long time, and then does.
+//! A disk that hangs for a long time and recovers.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn counted(world: &World) -> (f64, f64) {
     (world.sum("cxone_agent_state_entries_total"), world.sum("cxone_state_seconds_total"))
 }
 
-/// Lets the disk answer in the end, so that a test that fails ends.
+/// Releases the disk at the end, so a failing test ends.
 struct Released(SharedRecords);
 
 impl Drop for Released {
@@ -28,7 +28,7 @@ impl Drop for Released {
     }
 }
 
-/// Lets the disk hang in the next commit of a report (a job is under way) or of a submit.
+/// Makes the disk hang in the next commit of a report (a job is in progress) or of a submit.
 async fn hang(world: &mut World, shelf: &SharedRecords, in_a_report: bool) {
     let jobs = if in_a_report { 1.0 } else { 0.0 };
     let wanted = |world: &World| world.value("cxone_report_jobs_in_flight", &[]) == Some(jobs);
@@ -55,7 +55,7 @@ async fn a_hanging_commit_does_not_block_the_loop_and_nothing_is_lost_or_counted
             assert!(world.failures("store") >= 1.0);
             let (status, page) = world.ask("/").await;
             assert!(status == StatusCode::OK && page.contains("does not answer"), "{page}");
-            // Staleness is noticed all the same.
+            // Staleness is detected nevertheless.
             assert!(world.sum("cxone_agents") > 0.0);
             world.run_for_by_hand(minutes(6)).await;
             assert_eq!(world.sum("cxone_agents"), 0.0);

@@ -1,7 +1,8 @@
-//! A day on which everything goes wrong by turns: clocks, gateways, shapes of answers, the disk, the
-//! process itself. At its end the counts are the true ones.
+//! A day with one failure after another: clocks, gateways, forms of answers, the disk, the process
+//! itself. At its end the counts are exact.
 //!
-//! More of them: `HOSTILE_SEEDS=20 HOSTILE_HOURS=24 cargo test --test restart hostile -- --nocapture`.
+//! More of them: `HOSTILE_SEEDS=20 HOSTILE_HOURS=24 cargo test --test restart hostile --
+//! --nocapture`.
 
 use std::env;
 use std::time::{Duration, SystemTime};
@@ -28,7 +29,7 @@ targets:
   - filter: {type: team, id: team-2}
 ";
 
-/// What goes wrong for a while.
+/// A failure that lasts for a while.
 #[derive(Clone, Copy, Debug)]
 enum Evil {
     /// Of some answers, each with another wrong `Date`.
@@ -89,7 +90,7 @@ impl Day {
         all[usize::try_from(self.chance.between(0, all.len() as u64)).unwrap()]
     }
 
-    /// From now on `Date`s are wrong by what `wrong` says of each, if it says anything.
+    /// From now on each `Date` is wrong by what `wrong` returns for it, if anything.
     fn rewrite_dates(&self, mut wrong: impl FnMut(Timestamp) -> Option<i64> + Send + 'static) {
         self.world.direct.rewrite(Some(Box::new(move |now, _, headers| {
             let Some(wrong) = wrong(now) else { return };
@@ -115,7 +116,7 @@ impl Day {
         self.off = off;
     }
 
-    /// Ends the process and starts another one; no history may be lost up to then.
+    /// Kills the process and starts another one; no history may be lost until then.
     async fn kill(&mut self) {
         self.world.scrape().await;
         assert_eq!(self.world.value("cxone_history_gap_seconds_total", &[]), Some(0.0));
@@ -129,7 +130,7 @@ impl Day {
         let mut chance = Chance::new(self.chance.between(0, u64::MAX));
         match evil {
             Evil::LeapingDates => {
-                // Where both clocks are wrong by as much, nobody can know.
+                // If both clocks are wrong by the same, it is undetectable.
                 self.set_our_clock(0);
                 self.rewrite_dates(move |_| {
                     let hours = i64::try_from(chance.between(0, 200)).unwrap() - 100;
@@ -201,7 +202,7 @@ impl Day {
         }
     }
 
-    /// Polling goes on, the counts are exact, and CXone was not asked for more than it allows.
+    /// Polling continues, the counts are exact, and the quota was not exceeded.
     fn assert_well(&self) {
         let world = &self.world;
         for target in ["team:team-1", "team:team-2", "user:user-001"] {
@@ -227,7 +228,7 @@ fn number(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |value| value.parse().unwrap())
 }
 
-#[allow(clippy::print_stdout, reason = "a test that fails tells what went wrong")]
+#[allow(clippy::print_stdout, reason = "a failing test prints the course of events")]
 async fn hostile_day(seed: u64) {
     let shelf = SharedRecords::default();
     let simulator = SimulatorOptions { seed, faults: Faults::some(), ..tenant() };
@@ -247,7 +248,7 @@ async fn hostile_day(seed: u64) {
             day.world.run_for(span).await;
             day.world.assert_no_window_in_the_future();
         }
-        // The last rows that are late, and the last that were told otherwise at first.
+        // The last late rows, and the last revised ones.
         day.faults(Faults::default());
         day.world.run_for(minutes(25)).await;
         day.assert_well();

@@ -1,4 +1,4 @@
-//! Agents whose ids are hashed: nothing tells who they are, and all is counted as ever.
+//! Pseudonymised agents: nothing identifies them, and counts are the same.
 
 use cxone_core::checkpoint::RestoreError;
 use cxone_core::plan::backoff::Random;
@@ -19,7 +19,7 @@ targets:
   - user: user-002
 ";
 
-/// How often an agent's id is in what the store holds.
+/// How often an agent's id occurs in the store.
 fn ids_in(shelf: &SharedRecords) -> usize {
     let mut found = 0;
     let mut count =

@@ -1,5 +1,5 @@
-//! The configuration is read again while the exporter runs: no count is lost, no connection is
-//! closed, and what is wrong changes nothing.
+//! The configuration is reloaded while the exporter runs: no count is lost, no connection is
+//! closed, and an invalid one changes nothing.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn adding_and_removing_targets_does_not_affect_the_others() {
     assert!(epoch.is_some());
     let (_, before) = reloads(&world);
     world.reload(Ok(&config(&[TEAM_2, TEAM_1], "states: {limits: {Ready: 1h}}\n"))).await.unwrap();
-    // Before anything is asked of CXone the page is whole.
+    // The page is complete before the first request to CXone.
     world.scrape().await;
     assert_eq!(world.target_time("cxone_target_epoch_timestamp_seconds", "team:team-1"), epoch);
     assert_eq!(
@@ -109,15 +109,15 @@ async fn an_invalid_or_incompatible_configuration_changes_nothing_and_is_reporte
     world.scrape().await;
     assert_eq!(reloads(&world).0, Some(1.0));
     let (_, taken) = reloads(&world);
-    // Right by itself, but the store's agents are called otherwise: it counts on with the
-    // configuration before.
+    // Valid by itself, but the store has other pseudonyms: counting continues with the previous
+    // configuration.
     let other_ids = TWO_TEAMS
         .replace("max_staleness: 5m", "max_staleness: 5m, agent_ids: hmac, hmac_key_file: k");
     let why = world.reload(Ok(&other_ids)).await;
     assert!(why.as_ref().is_err_and(|why| why.contains("agent_ids")), "{why:?}");
     world.run_for(Duration::from_secs(50)).await;
     assert_eq!(reloads(&world), (Some(0.0), taken));
-    // New secrets count, and the file is still refused.
+    // New secrets apply, and the file is still rejected.
     world.new_secrets().await.unwrap();
     world.scrape().await;
     assert_eq!(reloads(&world), (Some(0.0), taken));
@@ -155,7 +155,7 @@ async fn a_failure_outlives_a_reload_and_a_restart() {
     }
     let status = world.ask("/").await.1;
     assert!(status.contains("failing") && status.contains("503"), "{status}");
-    // What is waited for after failures is waited for all the same.
+    // The backoff after failures is not shortened.
     assert!(world.direct.asked_for().len() - asked <= 4, "each target twice at most");
     world.start_again(None);
     world.last.samples.clear();
@@ -170,7 +170,7 @@ async fn a_failure_outlives_a_reload_and_a_restart() {
 async fn reloads_delay_neither_staleness_nor_readiness() {
     let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
     world.simulator.set_faults(all_down());
-    // Never read, for all of `max_staleness` but with a reload each minute.
+    // No report for all of `max_staleness`, with a reload each minute.
     for _ in 0..6 {
         world.run_for(minutes(1)).await;
         world.reload(Ok(TWO_TEAMS)).await.unwrap();

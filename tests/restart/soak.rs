@@ -1,4 +1,4 @@
-//! Days of simulated time: what is kept levels off.
+//! Days of simulated time: the store's size levels off.
 
 use std::env;
 use std::num::NonZeroU32;
@@ -16,7 +16,7 @@ fn number(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |value| value.parse().unwrap())
 }
 
-/// How much is kept: records, bytes of them, bytes of the file.
+/// The size of the store: records, their bytes, and bytes of the file.
 #[derive(Clone, Copy, Debug)]
 struct Kept {
     records: usize,
@@ -74,8 +74,8 @@ async fn a_soak_of_days_levels_off() {
         })
         .await;
     assert!(world.assert_exact(true) > agents * days * 20);
-    // From one day to the next shifts lie otherwise and make a quarter more or less; what grew with
-    // time would be larger by far.
+    // Shifts differ from day to day, which makes a quarter more or less; a size that grew with time
+    // would be far larger.
     let (early, late) = kept.split_at(kept.len().div_ceil(2));
     let most = |kept: &[Kept], of: fn(&Kept) -> usize| kept.iter().map(of).max().unwrap();
     let [records, bytes, file] =

@@ -1,5 +1,5 @@
-//! An Alertmanager from the PATH with the routes and inhibitions of `alerts/`, in haste, and a
-//! webhook that keeps what it is told.
+//! An Alertmanager from the PATH with the routes and inhibitions of `alerts/`, with short waits,
+//! and a webhook that keeps its notifications.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -18,31 +18,31 @@ pub(crate) const PROGRAM: &str = "prometheus-alertmanager";
 
 /// An Alertmanager that notifies a webhook of ours.
 pub(crate) struct Alertmanager {
-    /// Where it answers, `HOST:PORT`.
+    /// Its address, `HOST:PORT`.
     pub(crate) address: String,
     notified: Arc<Mutex<Vec<Notified>>>,
     _process: Running,
 }
 
-/// What the webhook was told of one alert.
+/// A notification about one alert.
 #[derive(Clone, Debug)]
 pub(crate) struct Notified {
-    /// The receiver that it was for.
+    /// Its receiver.
     pub(crate) receiver: String,
     /// Status, labels, annotations and times.
     pub(crate) alert: Value,
 }
 
 impl Notified {
-    /// Whether it tells `receiver` that the alert with these labels has this status.
+    /// Whether it notifies `receiver` that the alert with these labels has this status.
     pub(crate) fn is(&self, receiver: &str, status: &str, labels: &[(&str, &str)]) -> bool {
         self.receiver == receiver && self.alert["status"] == status && has(&self.alert, labels)
     }
 }
 
 impl Alertmanager {
-    /// Starts it in `folder`. Its waits are a second or two, and what fires is told again every two
-    /// seconds.
+    /// Starts it in `folder`. Its waits are a second or two, and firing alerts are repeated every
+    /// two seconds.
     pub(crate) fn start(folder: &Path) -> Self {
         let notified = Arc::default();
         let webhook = webhook(Arc::clone(&notified));
@@ -82,12 +82,12 @@ impl Alertmanager {
         Self { address, notified, _process: process }
     }
 
-    /// All that the webhook was told so far, in order.
+    /// All notifications so far, in order.
     pub(crate) fn notified(&self) -> Vec<Notified> {
         self.notified.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What the webhook was told first that `wanted` accepts.
+    /// The first notification that `wanted` accepts.
     pub(crate) fn first(&self, wanted: impl Fn(&Notified) -> bool) -> Result<Notified, String> {
         let all = self.notified();
         all.iter()
@@ -96,7 +96,7 @@ impl Alertmanager {
             .ok_or_else(|| format!("not among these notifications: {all:#?}"))
     }
 
-    /// The one alert with these labels, as the API tells of it.
+    /// The one alert with these labels, from the API.
     pub(crate) fn alert(&self, labels: &[(&str, &str)]) -> Result<Value, String> {
         let (_, body) = get(&self.address, "/api/v2/alerts", "application/json")
             .map_err(|error| error.to_string())?;
@@ -115,14 +115,14 @@ fn has(alert: &Value, labels: &[(&str, &str)]) -> bool {
     labels.iter().all(|(label, value)| alert["labels"][*label] == *value)
 }
 
-/// Keeps every alert of every notification, for as long as the test runs; where it listens.
+/// Keeps every alert of every notification as long as the test runs; returns its address.
 #[allow(clippy::disallowed_methods, reason = "the house rule is for the exporter's own threads")]
 fn webhook(notified: Arc<Mutex<Vec<Notified>>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener.local_addr().expect("it listens").to_string();
     std::thread::spawn(move || {
         for client in listener.incoming() {
-            // Alertmanager repeats what it could not say.
+            // Alertmanager retries failed notifications.
             let Ok(reported) = client.and_then(answer) else { continue };
             let receiver = reported["receiver"].as_str().unwrap_or_default();
             let alerts = reported["alerts"].as_array().into_iter().flatten();

@@ -9,8 +9,8 @@ use rcgen::{
 
 /// Writes `ca.crt`, `server.crt`, `server.key`, `client.crt` and `client.key` into `folder`.
 pub(crate) fn write(folder: &Path) {
-    let mut params = CertificateParams::new(Vec::new()).expect("no names are no wrong names");
-    // Names of their own: to OpenSSL, what is issued by its own name is self-signed.
+    let mut params = CertificateParams::new(Vec::new()).expect("no names are invalid");
+    // Distinct names: OpenSSL treats a certificate issued by its own name as self-signed.
     params.distinguished_name.push(DnType::CommonName, "authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().expect("there are random numbers");

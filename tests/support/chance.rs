@@ -1,8 +1,8 @@
-//! Numbers that look like chance and follow from a seed.
+//! Pseudo-random numbers from a seed.
 
 use std::time::Duration;
 
-/// A test that fails tells its seed.
+/// A failing test prints its seed.
 pub(crate) struct Chance(u64);
 
 impl Chance {

@@ -1,4 +1,4 @@
-//! What a page says was counted, and what really happened.
+//! The counts of a page, and what really happened.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::strict::Page;
 /// The label `state` and the label `skill`.
 pub(crate) type Label = (String, String);
 
-/// Entries and milliseconds by label; labels with neither are left out.
+/// Entries and milliseconds by label, without labels that have neither.
 pub(crate) type Sums = BTreeMap<Label, (u64, u64)>;
 
 /// The value of a sample.
@@ -39,7 +39,7 @@ pub(crate) fn all<'a>(
         .collect()
 }
 
-/// Up to when each agent that is shown is known.
+/// The observed time of each agent on the page.
 pub(crate) fn observed(page: &Page) -> BTreeMap<String, Timestamp> {
     let observed = all(page, "cxone_agent_observed_timestamp_seconds");
     observed.into_iter().map(|(labels, value)| (labels["agent"].clone(), time(value))).collect()
@@ -51,7 +51,7 @@ pub(crate) fn target_time(page: &Page, name: &str, target: &str) -> Option<Times
     page.samples.get(&(name.to_owned(), labels)).map(|value| time(value))
 }
 
-/// What the page's counters say of one agent, or over all.
+/// The page's counters of one agent, or of all together.
 pub(crate) fn counted(page: &Page, agent: Option<&str>) -> Sums {
     let prefix = if agent.is_some() { "cxone_agent_state" } else { "cxone_state" };
     let mine =
@@ -68,10 +68,10 @@ pub(crate) fn counted(page: &Page, agent: Option<&str>) -> Sums {
 
 /// What really happened to an agent in these windows together.
 pub(crate) fn actual(floor: &Floor, agent: &str, windows: &[Window], millis_too: bool) -> Sums {
-    let place = floor.agents().position(|profile| profile.id == agent).unwrap();
+    let index = floor.agents().position(|profile| profile.id == agent).unwrap();
     let mut sums = Sums::new();
     for window in windows {
-        for visit in floor.visits(place, *window) {
+        for visit in floor.visits(index, *window) {
             let label = (visit.state.name().to_owned(), visit.skill.unwrap_or("").to_owned());
             let inside = visit.end.min(window.to).since(visit.start.max(window.from)).as_millis();
             let sum = sums.entry(label).or_default();
@@ -83,10 +83,10 @@ pub(crate) fn actual(floor: &Floor, agent: &str, windows: &[Window], millis_too:
     sums
 }
 
-/// Milliseconds by state, whatever the skills.
+/// Milliseconds by state, each counted once however many skills there are.
 pub(crate) type Once = BTreeMap<String, u64>;
 
-/// What the page's counters say of one agent's time by state, or of all agents', each once.
+/// The page's time by state of one agent, or of all together.
 pub(crate) fn counted_once(page: &Page, agent: Option<&str>) -> Once {
     let name = if agent.is_some() {
         "cxone_agent_seconds_total"
@@ -104,8 +104,8 @@ pub(crate) fn counted_once(page: &Page, agent: Option<&str>) -> Once {
 /// How long an agent really was in each state in `window`: each millisecond counts once, on however
 /// many skills.
 pub(crate) fn actual_once(floor: &Floor, agent: &str, window: Window) -> Once {
-    let place = floor.agents().position(|profile| profile.id == agent).unwrap();
-    let mut visits = floor.visits(place, window);
+    let index = floor.agents().position(|profile| profile.id == agent).unwrap();
+    let mut visits = floor.visits(index, window);
     visits.sort_by_key(|visit| visit.start);
     let mut reach: BTreeMap<String, Timestamp> = BTreeMap::new();
     let mut once = Once::new();

@@ -12,40 +12,40 @@ use futures_util::future::{self, BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 use http::{HeaderMap, Method, Request, StatusCode};
 
-/// How long a request, and how long its answer, is on the way.
+/// How long a request, and how long its answer, takes.
 pub(crate) const ONE_WAY: Duration = Duration::from_millis(30);
 
 /// What happens to a request before it reaches the simulator.
 pub(crate) enum Fate {
-    /// It gets there.
+    /// It arrives.
     Reaches,
     /// The connection is closed without an answer.
     Dropped,
-    /// There is never an answer.
+    /// There is no answer, ever.
     Hangs,
-    /// Something else answers 200 with this body.
+    /// It is answered 200 with this body.
     Answered(Bytes),
-    /// Something else answers with this status.
+    /// It is answered with this status.
     Refused(StatusCode),
 }
 
 /// Changes the headers of an answer with this status that CXone wrote at this time.
 pub(crate) type Rewriting = Box<dyn FnMut(Timestamp, StatusCode, &mut HeaderMap) + Send>;
 
-/// Decides on the fate of each request.
+/// Decides what happens to each request.
 pub(crate) type Interference = Box<dyn FnMut(&Request<Bytes>) -> Fate + Send>;
 
-/// A report job as CXone was asked for it.
+/// A submit as it reached CXone.
 #[derive(Clone, Debug)]
 pub(crate) struct AskedFor {
     /// When, by CXone's clock.
     pub(crate) at: Timestamp,
-    /// The type and the id of the filter, with `:` between.
+    /// The type and the id of the filter, separated by `:`.
     pub(crate) filter: String,
     pub(crate) window: Window,
 }
 
-/// The way to the simulator.
+/// A transport to the simulator.
 pub(crate) struct Direct {
     simulator: Arc<Simulator>,
     clock: Clock,
@@ -58,7 +58,7 @@ pub(crate) struct Direct {
 }
 
 impl Direct {
-    /// To a simulator whose clock is so far from `clock`, which no exporter may step.
+    /// To a simulator whose clock differs from `clock`, which no exporter may step.
     pub(crate) fn new(simulator: Arc<Simulator>, clock: Clock, skew_millis: i64) -> Self {
         Self {
             simulator,
@@ -71,17 +71,17 @@ impl Direct {
         }
     }
 
-    /// From now on `interference` decides what gets through; `None`: everything does.
+    /// From now on `interference` decides what arrives; `None`: everything does.
     pub(crate) fn interfere(&self, interference: Option<Interference>) {
         *self.interference.lock().unwrap_or_else(PoisonError::into_inner) = interference;
     }
 
-    /// From now on the headers of answers are changed so; `None`: they stay as CXone wrote them.
+    /// From now on the headers of answers are changed by this; `None`: they are left alone.
     pub(crate) fn rewrite(&self, rewriting: Option<Rewriting>) {
         *self.rewriting.lock().unwrap_or_else(PoisonError::into_inner) = rewriting;
     }
 
-    /// Every submit so far that reached CXone, refused ones included.
+    /// Every submit that reached CXone so far, rejected ones included.
     pub(crate) fn asked_for(&self) -> Vec<AskedFor> {
         self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -127,7 +127,7 @@ impl Direct {
             Delivery::Whole => (body, None),
             Delivery::CutAfter(bytes) => (body.slice(..bytes.min(body.len())), Some(Err(closed()))),
         };
-        // Two pieces, parted where it is least convenient.
+        // Two chunks, split where it is least convenient.
         let (first, second) = (sent.slice(..sent.len() / 2), sent.slice(sent.len() / 2..));
         let chunks = [Ok(first), Ok(second)].into_iter().chain(cut);
         Ok(Response {
@@ -163,7 +163,7 @@ impl Transport for Direct {
     }
 }
 
-/// The window that a request asks a report job for, if it does.
+/// The window of a submit, if the request is one.
 pub(crate) fn asked_window(request: &Request<Bytes>) -> Option<Window> {
     let body: serde_json::Value = serde_json::from_slice(request.body()).ok()?;
     let time = |name: &str| {

@@ -1,4 +1,4 @@
-//! What really happened, in the words of the platform's API.
+//! What really happened, in the terms of the platform API.
 
 use cxone_core::time::Window;
 use cxone_simulator::Floor;

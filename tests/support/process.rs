@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The binary with these arguments, and nothing of the tests' own environment that it would read.
+/// The binary with these arguments, without the environment variables that it would read.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cxone-exporter"));
     for (name, _) in std::env::vars_os() {
@@ -24,7 +24,7 @@ pub(crate) fn command(args: &[&str]) -> Command {
     command
 }
 
-/// What a command said when it had ended.
+/// The result of a command.
 pub(crate) struct Said {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
@@ -38,7 +38,7 @@ pub(crate) fn run(command: &mut Command) -> Said {
     Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// A process that runs until it is told to end; killed when it is dropped.
+/// A process that runs until it is signalled; killed when dropped.
 pub(crate) struct Running {
     child: Child,
     stdout: Arc<Mutex<String>>,
@@ -61,7 +61,8 @@ impl Running {
         self.stderr.lock().unwrap().clone()
     }
 
-    /// The rest of the first line of either output that has `before` in it, up to a space.
+    /// Waits for the first line of either output that contains `before`; returns what follows up to
+    /// a space.
     pub(crate) fn output_after(&self, before: &str) -> String {
         let found = wait_for(before, || {
             let text = self.stdout() + &self.stderr();
@@ -76,8 +77,8 @@ impl Running {
         self.child.id()
     }
 
-    /// Waits until the first line of the process's own code has run: it blocks SIGXFSZ for good.
-    /// What comes before, in the loader and in Rust's runtime, no program can see to.
+    /// Waits until the first line of the process's own code has run: it blocks SIGXFSZ permanently.
+    /// What runs before, the loader and Rust's runtime, no program controls.
     pub(crate) fn at_its_first_line(&self) {
         const SIGXFSZ: u64 = 1 << 24;
         let path = format!("/proc/{}/status", self.child.id());
@@ -86,7 +87,7 @@ impl Running {
             let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
             u64::from_str_radix(blocked.trim(), 16).unwrap() & SIGXFSZ != 0
         };
-        // Without a pause in between: what is to come early comes within milliseconds.
+        // Without sleeping: an early event is due within milliseconds.
         #[allow(clippy::disallowed_methods, reason = "a real process starts in real time")]
         let began = Instant::now();
         while !blocks() {
@@ -109,7 +110,7 @@ impl Running {
         self.child.wait().unwrap();
     }
 
-    /// Waits for the end, and tells how long it took.
+    /// Waits for the end; returns how long it took.
     #[allow(clippy::disallowed_methods, reason = "a real process ends in real time")]
     pub(crate) fn ended(&mut self) -> (ExitStatus, Duration) {
         let began = Instant::now();
@@ -128,12 +129,12 @@ impl Drop for Running {
     }
 }
 
-/// Asks again and again until there is an answer.
+/// Retries until there is a result.
 pub(crate) fn wait_for<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
     wait_for_at_most(PATIENCE, what, ask)
 }
 
-/// Asks again and again until there is an answer, but not for longer than `limit`.
+/// Retries until there is a result, at most for `limit`.
 #[allow(clippy::disallowed_methods, reason = "a real process answers in real time")]
 pub(crate) fn wait_for_at_most<T>(
     limit: Duration,
@@ -165,7 +166,7 @@ fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
     text
 }
 
-/// An answer as it came over the socket, chunks joined.
+/// An answer from the socket, chunks joined.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
@@ -186,7 +187,7 @@ pub(crate) fn request(address: &str, path: &str, headers: &str) -> TcpStream {
     stream
 }
 
-/// Asks for a page over a connection of its own. `headers` each end in a line break.
+/// Requests a page over a new connection. `headers` each end in a line break.
 pub(crate) fn get(address: &str, path: &str, headers: &str) -> Answer {
     let mut bytes = Vec::new();
     request(address, path, &format!("Connection: close\r\n{headers}"))

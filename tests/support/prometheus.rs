@@ -1,5 +1,5 @@
-//! A Prometheus from the PATH that scrapes one exporter twice a second: as it likes, and, because
-//! no option of older ones can ask for it, through a relay that asks for text 0.0.4.
+//! A Prometheus from the PATH that scrapes one exporter twice a second: in its preferred format,
+//! and through a relay that requests text 0.0.4, for which older versions have no option.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -17,7 +17,7 @@ use crate::tools::{Running, get, repository};
 
 /// A Prometheus that has loaded this repository's rules.
 pub(crate) struct Prometheus {
-    /// Where it answers, `HOST:PORT`.
+    /// Its address, `HOST:PORT`.
     pub(crate) address: String,
     process: Running,
 }
@@ -34,8 +34,8 @@ pub(crate) struct Scrape {
 pub(crate) type Sample = (BTreeMap<String, String>, f64);
 
 impl Prometheus {
-    /// Starts it in `folder` with these rules, to scrape the exporter at `exporter` as it likes
-    /// (job `cxone`) and in text (`cxone-text`).
+    /// Starts it in `folder` with these rules, to scrape the exporter at `exporter` in its
+    /// preferred format (job `cxone`) and in text (`cxone-text`).
     pub(crate) fn with_two_jobs(folder: &Path, exporter: &str) -> Self {
         let relay = relay_that_asks_for_text(exporter.to_owned());
         let rules = repository().join("alerts/cxone-exporter.rules.yml");
@@ -49,8 +49,9 @@ impl Prometheus {
         Self::start(folder, &config)
     }
 
-    /// Starts it in `folder` with the rules in the file `rules`, to take the exporter at `exporter`
-    /// for two replicas of one tenant, and to tell the Alertmanager at `alertmanager` of alerts.
+    /// Starts it in `folder` with the rules in the file `rules`, to scrape the exporter at
+    /// `exporter` as two replicas of one tenant, and to send alerts to the Alertmanager at
+    /// `alertmanager`.
     pub(crate) fn with_two_replicas(
         folder: &Path,
         exporter: &str,
@@ -68,7 +69,7 @@ impl Prometheus {
         Self::start(folder, &config)
     }
 
-    /// Starts it in `folder`, to scrape two exporters that ask by different APIs: the jobs
+    /// Starts it in `folder`, to scrape two exporters that use different APIs: the jobs
     /// `reports` and `platform`.
     pub(crate) fn of_each_dialect(folder: &Path, reports: &str, platform: &str) -> Self {
         let config = format!(
@@ -96,7 +97,7 @@ impl Prometheus {
         Self { address, process }
     }
 
-    /// What an instant query finds, at `at` (seconds since 1970) or now.
+    /// The result of an instant query, at `at` (seconds since 1970) or now.
     pub(crate) fn query(&self, query: &str, at: Option<f64>) -> Result<Vec<Sample>, String> {
         let mut parameters = form_urlencoded::Serializer::new(String::new());
         parameters.append_pair("query", query);
@@ -108,7 +109,7 @@ impl Prometheus {
         found.iter().map(|one| Ok((labels(&one["metric"]), number(&one["value"][1])?))).collect()
     }
 
-    /// All that the newest whole scrape of `job` stored.
+    /// All samples of the newest complete scrape of `job`.
     pub(crate) fn newest_scrape(&self, job: &str) -> Result<Scrape, String> {
         // A scrape is stored in one step with its `up`.
         let newest = self.query(&format!("timestamp(up{{job=\"{job}\"}})"), None)?;
@@ -126,7 +127,7 @@ impl Prometheus {
         Ok(Scrape { at, samples: samples.collect() })
     }
 
-    /// Type and HELP by family, as `job` told them.
+    /// Type and HELP by family, as scraped by `job`.
     pub(crate) fn metadata(&self, job: &str) -> Result<BTreeMap<String, (String, String)>, String> {
         let target: String =
             form_urlencoded::byte_serialize(format!("{{job=\"{job}\"}}").as_bytes()).collect();
@@ -138,8 +139,8 @@ impl Prometheus {
             .collect())
     }
 
-    /// The warnings and errors in its log: duplicates and samples out of order are told there
-    /// alone.
+    /// The warnings and errors in its log: duplicates and samples out of order are only reported
+    /// there.
     pub(crate) fn complaints(&self) -> Vec<String> {
         self.process
             .said()
@@ -201,15 +202,15 @@ fn number(value: &Value) -> Result<f64, String> {
     value.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| format!("{value} is no number"))
 }
 
-/// Answers every request with the exporter's metrics in text 0.0.4, for as long as the test runs;
-/// where it listens.
+/// Answers every request with the exporter's metrics in text 0.0.4 as long as the test runs;
+/// returns its address.
 #[allow(clippy::disallowed_methods, reason = "the house rule is for the exporter's own threads")]
 fn relay_that_asks_for_text(exporter: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener.local_addr().expect("it listens").to_string();
     std::thread::spawn(move || {
         for client in listener.incoming() {
-            // A scrape that breaks off is one that Prometheus counts as failed; the test sees that.
+            // Prometheus counts an interrupted scrape as failed, which the test detects.
             let _relayed = client.and_then(|client| relay(client, &exporter));
         }
     });

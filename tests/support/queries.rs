@@ -1,14 +1,13 @@
-//! The queries that the documentation gives: an example for each metric, and what runbooks say to
-//! look at.
+//! The documented queries: an example for each metric, and those of the runbooks.
 
 use std::fs;
 
 use crate::tools::repository;
 
-/// A query and where it stands.
+/// A documented query.
 pub(crate) struct Query {
-    /// The file, and the metric if it is a metric's example.
-    pub(crate) place: String,
+    /// Its file, and the metric if it is the example of one.
+    pub(crate) source: String,
     /// PromQL.
     pub(crate) text: String,
 }
@@ -23,7 +22,7 @@ pub(crate) fn examples() -> Vec<Query> {
         let metric = row.split('`').nth(1)?;
         let example = row.trim_end_matches(" |").rsplit(" | ").next()?.strip_prefix('`')?;
         Some(Query {
-            place: format!("docs/metrics.md: {metric}"),
+            source: format!("docs/metrics.md: {metric}"),
             text: example.split('`').next()?.to_owned(),
         })
     })
@@ -40,7 +39,7 @@ pub(crate) fn runbooks() -> Vec<Query> {
         found.extend(
             blocks
                 .flat_map(str::lines)
-                .map(|line| Query { place: path.display().to_string(), text: line.to_owned() }),
+                .map(|line| Query { source: path.display().to_string(), text: line.to_owned() }),
         );
     }
     found

@@ -1,4 +1,4 @@
-//! The process ends without a word, and another takes up what it left.
+//! The process is killed, and another one resumes from its store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,8 +13,8 @@ use crate::direct::AskedFor;
 use crate::strict::Series;
 use crate::world::World;
 
-/// So short that nothing else happens, but long enough for the commit that the dead process had
-/// begun: a real store is locked so long.
+/// So short that nothing else happens, but long enough for the commit that the killed process had
+/// begun: a real store remains locked until then.
 pub(crate) const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// What a restart must not change: the counts of agents and states, and where counting began.
@@ -29,9 +29,8 @@ fn is_kept(series: &Series) -> bool {
 }
 
 impl World {
-    /// Ends the process at once, and starts another one on the same store after `downtime`. Its
-    /// page is read before it has asked anything of anybody: no counter of agents and states may be
-    /// lower there, or gone.
+    /// Kills the process and starts another one on the same store after `downtime`. Its page is
+    /// read before its first request: no counter of agents and states may be lower or missing.
     pub(crate) async fn restart(&mut self, downtime: Duration) {
         self.kill(downtime).await;
         self.start_again(None);
@@ -45,7 +44,7 @@ impl World {
         self.scrape().await;
     }
 
-    /// Ends the process at once and lets time pass.
+    /// Kills the process and lets time pass.
     pub(crate) async fn kill(&mut self, downtime: Duration) {
         self.polling = Box::pin(std::future::pending());
         tokio::time::sleep(downtime.max(AT_ONCE)).await;
@@ -53,7 +52,7 @@ impl World {
         self.last.samples.retain(|series, _| is_kept(series));
     }
 
-    /// Lets time pass until no job is under way and the page tells all that is known.
+    /// Lets time pass until no job is in progress and the page is up to date.
     pub(crate) async fn run_until_idle(&mut self) {
         let idle = |world: &Self| world.value("cxone_report_jobs_in_flight", &[]) == Some(0.0);
         self.run_for(Duration::from_secs(1)).await;
@@ -61,7 +60,7 @@ impl World {
         self.scrape().await;
     }
 
-    /// What was asked of CXone for `filter` since there were `before` submits.
+    /// The submits for `filter`, without the first `before` ones of all.
     pub(crate) fn asked_since(&self, before: usize, filter: &str) -> Vec<AskedFor> {
         self.direct
             .asked_for()
@@ -71,7 +70,7 @@ impl World {
             .collect()
     }
 
-    /// Up to when a target is known.
+    /// The watermark of a target.
     pub(crate) fn watermark(&self, target: &str) -> Timestamp {
         self.target_time("cxone_target_watermark_timestamp_seconds", target).unwrap()
     }
@@ -119,7 +118,7 @@ impl World {
         }
     }
 
-    /// Nothing was asked of CXone that lay in its future.
+    /// No submitted window was in CXone's future.
     pub(crate) fn assert_no_window_in_the_future(&self) {
         let asked = self.direct.asked_for();
         assert!(!asked.is_empty());
@@ -132,8 +131,7 @@ impl World {
     }
 }
 
-/// Says of a commit that it failed, whether it was kept or not, and remembers that it did: the
-/// process is to end then, or not.
+/// Reports a commit as failed, whether it was kept or not, and records that.
 pub(crate) struct Failing {
     pub(crate) store: Box<dyn Store>,
     pub(crate) fate: Arc<Fate>,
@@ -142,9 +140,9 @@ pub(crate) struct Failing {
 /// When commits fail.
 #[derive(Debug, Default)]
 pub(crate) struct Fate {
-    /// The number of commits until one fails; 0: none does.
+    /// The number of commits until one fails; 0: none.
     pub(crate) after: AtomicU64,
-    /// Whether that one is kept all the same.
+    /// Whether that one is kept nevertheless.
     pub(crate) kept: AtomicBool,
     pub(crate) failed: AtomicBool,
 }

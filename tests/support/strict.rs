@@ -1,8 +1,8 @@
-//! A strict reader of both text formats: finds what `promtool check metrics` lets pass.
+//! A strict parser of both text formats: finds errors that `promtool check metrics` accepts.
 
 use std::collections::{BTreeMap, HashMap};
 
-/// Which format a page claims to be in.
+/// The format of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// OpenMetrics 1.0.
@@ -14,23 +14,23 @@ pub(crate) enum Dialect {
 /// A sample's name and labels, the labels sorted by name.
 pub(crate) type Series = (String, BTreeMap<String, String>);
 
-/// A page that was found to be sound.
+/// A valid page.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
-    /// Type and HELP by family, as told in the heads.
+    /// Type and HELP by family.
     pub(crate) families: BTreeMap<String, (String, String)>,
-    /// The values as they stand there.
+    /// The values, unparsed.
     pub(crate) samples: HashMap<Series, String>,
 }
 
 struct Family {
     name: String,
     kind: String,
-    /// Histograms: the label set that is being told, and its last bucket.
+    /// Histograms: the current label set, and its last bucket.
     bucket: Option<(BTreeMap<String, String>, f64, f64)>,
 }
 
-/// Reads `text`; the first fault ends it.
+/// Parses `text` up to the first error.
 pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Page, String> {
     let body = match dialect {
         Dialect::OpenMetrics => {
@@ -94,7 +94,7 @@ pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Page, String> {
     Ok(page)
 }
 
-/// Whether the sample is one of the family's, and a histogram's buckets make sense.
+/// Whether the sample belongs to the family, and a histogram's buckets are consistent.
 fn belongs(
     family: &mut Family,
     series: &Series,
@@ -151,7 +151,7 @@ fn close(family: Option<Family>) -> Result<(), String> {
     }
 }
 
-/// `name{label="value",…} value`, exactly: no spaces more, no timestamp.
+/// `name{label="value",…} value`, exactly: no other spaces, no timestamp.
 fn sample(line: &str) -> Result<(Series, String), String> {
     let end = line.find(['{', ' ']).ok_or("no value")?;
     let name = &line[..end];

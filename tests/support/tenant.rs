@@ -1,5 +1,5 @@
-//! A tenant that speaks the platform's documented calls, over what really happens on a simulated
-//! floor. It has as many quirks as wanted.
+//! A tenant with the documented calls of the platform API and any number of quirks, over the actual
+//! visits of a simulated floor.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use http::header::{AUTHORIZATION, DATE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
 
-/// How long a request and its answer are on the way.
+/// How long a request and its answer take.
 const WAY: Duration = Duration::from_millis(60);
 
-/// How the history tells of a state that lasts.
+/// How the history reports an open visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Open {
     /// Without a duration.
@@ -31,20 +31,20 @@ pub(crate) enum Open {
 #[derive(Clone, Debug)]
 pub(crate) struct Habits {
     pub(crate) open: Open,
-    /// Whether rows that lasted into the window are told, and not only those that began in it.
+    /// Whether the history has visits that began before the window, and not only those within it.
     pub(crate) overlapping: bool,
     /// PascalCase keys, numbers as strings, seconds instead of ISO 8601.
     pub(crate) odd: bool,
-    /// Pages have so many rows at most, one after the other.
+    /// The most rows of each page, one after the other.
     pub(crate) page_sizes: Vec<u64>,
     /// Whether pages have `_links`; without, 204 follows the last one.
     pub(crate) links: bool,
     /// Which calls for the history there are.
     pub(crate) calls: &'static [&'static str],
-    /// Every so many requests for history are answered so.
+    /// Every nth request for history is answered with this status.
     pub(crate) faults: Vec<(u64, u16)>,
     pub(crate) token_life: u64,
-    /// Whether the list of agents has only those who are logged in.
+    /// Whether the list of agents has logged-in ones only.
     pub(crate) lists_logged_in: bool,
     /// Agents whose own history is not found (404) in these spans, though they are listed.
     pub(crate) not_found: Vec<(&'static str, Window)>,
@@ -70,7 +70,7 @@ impl Default for Habits {
     }
 }
 
-/// The tenant, and what was asked of it.
+/// The tenant, and the requests to it.
 pub(crate) struct Tenant {
     floor: Floor,
     /// What each agent does from two days before the beginning to a day after it.
@@ -105,7 +105,7 @@ impl Tenant {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).asked.clone()
     }
 
-    /// How many requests' paths end so.
+    /// The number of requests whose path ends with this.
     pub(crate) fn asked_for(&self, end: &str) -> usize {
         self.asked().iter().filter(|(_, what)| what.ends_with(end)).count()
     }
@@ -139,7 +139,7 @@ impl Tenant {
                 seen.token_until = now.plus(Duration::from_secs(self.habits.token_life));
                 // {"tenantId":"t-1","area":"na1"}
                 let id_token = "e30.eyJ0ZW5hbnRJZCI6InQtMSIsImFyZWEiOiJuYTEifQ.sig";
-                // It claims to live long, so that it expires in the midst of a window.
+                // It claims a long lifetime, so it expires within a window.
                 (200, json!({"access_token": format!("token-{}", seen.tokens), "expires_in": 3600, "id_token": id_token}).to_string())
             }
             (&Method::GET, "/.well-known/cxone-configuration") => {

@@ -12,11 +12,11 @@ use cxone_exporter::clock::Clock;
 /// How long one read or write of a request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether all of `programs` are on the PATH. Where `CI` is set they have to be; elsewhere a test
-/// without them is left out, and says so.
+/// Whether all of `programs` are on the PATH. If `CI` is set they must be; otherwise a test without
+/// them is skipped with a message.
 ///
 /// # Panics
-/// When one is missing and `CI` is set.
+/// If one is missing and `CI` is set.
 pub(crate) fn are_here(programs: &[&str]) -> bool {
     let folders: Vec<PathBuf> =
         std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
@@ -33,7 +33,7 @@ pub(crate) fn are_here(programs: &[&str]) -> bool {
         "not on the PATH: {}; scripts/test gets what the tests need",
         missing.join(", ")
     );
-    // Not `eprintln!`, which a test that passes keeps to itself.
+    // Not `eprintln!`, whose output a passing test hides.
     let _written = writeln!(
         io::stderr(),
         "LEFT OUT, for want of {} (scripts/test gets what the tests need)",
@@ -47,7 +47,7 @@ pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs a program to its end with `input` on its stdin: whether it succeeded, and all that it said.
+/// Runs a program with `input` on its stdin; returns whether it succeeded, and its output.
 pub(crate) fn run(command: &mut Command, input: &str) -> (bool, String) {
     let mut child = command
         .stdin(Stdio::piped())
@@ -55,21 +55,21 @@ pub(crate) fn run(command: &mut Command, input: &str) -> (bool, String) {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    // A program that ends without reading all of it says why itself.
+    // A program that ends without reading all of it reports why.
     let _written = child.stdin.take().expect("stdin is a pipe").write_all(input.as_bytes());
     let output = child.wait_with_output().expect("the program is waited for");
     let said = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }
 
-/// A program that runs until this is dropped, on a panic, too.
+/// A program that runs until this is dropped, even by a panic.
 pub(crate) struct Running {
     child: Child,
     log: PathBuf,
 }
 
 impl Running {
-    /// Starts it; what it says goes to the file `log`.
+    /// Starts it with its output in the file `log`.
     pub(crate) fn start(command: &mut Command, log: PathBuf) -> Self {
         let file = File::create(&log).expect("the log can be created");
         let other = file.try_clone().expect("the log can be shared");
@@ -82,15 +82,15 @@ impl Running {
         Self { child, log }
     }
 
-    /// All that it said so far.
+    /// Its output so far.
     pub(crate) fn said(&self) -> String {
         fs::read_to_string(&self.log).expect("the log can be read")
     }
 
-    /// The word that it says after `before`, waiting for it.
+    /// Waits for the word after `before` in its output.
     ///
     /// # Panics
-    /// When it ends, or does not say it within ten seconds.
+    /// If it ends, or the word does not appear within ten seconds.
     pub(crate) fn word_after(&mut self, before: &str) -> String {
         let found = within(Duration::from_secs(10), || {
             let said = self.said();
@@ -105,7 +105,7 @@ impl Running {
         found.unwrap_or_else(|()| panic!("no word after {before:?}:\n{}", self.said()))
     }
 
-    /// Ends it at once.
+    /// Kills it.
     pub(crate) fn kill(&mut self) {
         // It may have ended by itself.
         let _killed = self.child.kill();
@@ -119,8 +119,7 @@ impl Drop for Running {
     }
 }
 
-/// Tries again and again until it works, at most for `limit` and the last try; then the last
-/// failure.
+/// Retries until it succeeds, at most for `limit` and the last try; then returns the last error.
 pub(crate) fn within<T, E>(
     limit: Duration,
     mut attempt: impl FnMut() -> Result<T, E>,
@@ -137,12 +136,12 @@ pub(crate) fn within<T, E>(
     }
 }
 
-/// What `path` at `address` (`HOST:PORT`) answers: status and body.
+/// Status and body of `path` at `address` (`HOST:PORT`).
 pub(crate) fn get(address: &str, path: &str, accept: &str) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    // 1.0: the answer comes whole, without chunks, and ends with the connection.
+    // HTTP/1.0: the answer has no chunks and ends with the connection.
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: {accept}\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

@@ -1,4 +1,4 @@
-//! The exporter that ships and a simulated contact centre, in virtual time and without sockets.
+//! The whole exporter and a simulated contact centre, in virtual time and without sockets.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -30,15 +30,15 @@ pub(crate) const START: Timestamp = Timestamp::from_millis(1_781_076_600_000);
 /// How often `/metrics` is read while time passes.
 const SCRAPE_EVERY: Duration = Duration::from_secs(45);
 
-/// Opens the store that the exporter is to use, each time that one is started.
+/// Opens the exporter's store, each time one is started.
 type OpenStore = Box<dyn Fn() -> Box<dyn Store>>;
 
-/// What one test needs of a contact centre and of an exporter.
+/// The contact centre and the exporter of one test.
 pub(crate) struct Plan<'a> {
     pub(crate) simulator: SimulatorOptions,
-    /// What the configuration says of the API; without it, that of the Reporting API.
+    /// The section `api` of the configuration; by default that of the Reporting API.
     pub(crate) api: Option<&'a str>,
-    /// What the configuration says beside the API and the credentials.
+    /// The rest of the configuration.
     pub(crate) config: &'a str,
     pub(crate) rows: &'a str,
     pub(crate) secret: &'a str,
@@ -48,7 +48,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) scrape_every: Duration,
 }
 
-/// Opens what is on a shelf.
+/// Opens a store with these records.
 pub(crate) fn on(shelf: &SharedRecords) -> OpenStore {
     let shelf = shelf.clone();
     Box::new(move || Box::new(MemoryStore::on(shelf.clone())))
@@ -80,9 +80,9 @@ pub(crate) struct World {
     store: OpenStore,
     scrape_every: Duration,
     pages: Arc<Pages>,
-    /// Has the configuration read again.
+    /// Requests reloads.
     orders: Orders,
-    /// What is read then.
+    /// The configuration of the next reload.
     next: Arc<Mutex<Result<Config, String>>>,
     pub(crate) polling: Pin<Box<dyn Future<Output = ()>>>,
     pub(crate) last: Page,
@@ -128,7 +128,7 @@ impl World {
             start(&self.config, &self.clock, &self.direct, (self.store)(), &self.next);
     }
 
-    /// Has the exporter read its configuration again, which says `config` now, or is wrong.
+    /// Reloads the configuration, which is `config` now, or an error.
     pub(crate) async fn reload(&mut self, config: Result<&str, &str>) -> Result<(), String> {
         let config = config
             .map(|config| configuration(&self.api, &self.secret, config))
@@ -141,7 +141,7 @@ impl World {
         outcome
     }
 
-    /// Has the exporter read its secrets again, beside the configuration that counts.
+    /// Reloads the secrets, with the current configuration.
     pub(crate) async fn new_secrets(&mut self) -> Result<(), String> {
         *self.next.lock().unwrap() = Ok(self.config.clone());
         self.order(What::Secrets).await
@@ -156,7 +156,8 @@ impl World {
         }
     }
 
-    /// Lets time pass, reads `/metrics` now and then, and checks that no counter falls or goes.
+    /// Lets time pass, scrapes `/metrics` periodically, and checks that no counter falls or
+    /// disappears.
     pub(crate) async fn run_for(&mut self, span: Duration) {
         let end = self.clock.now().instant.plus(span);
         while self.clock.now().instant < end {
@@ -170,13 +171,14 @@ impl World {
         }
     }
 
-    /// Lets time pass while a thread of the exporter hangs: tokio's time then stands still by itself.
+    /// Lets time pass while a thread of the exporter hangs: then tokio's time does not advance by
+    /// itself.
     pub(crate) async fn run_for_by_hand(&mut self, span: Duration) {
         const STEP: Duration = Duration::from_millis(500);
         let end = self.clock.now().instant.plus(span);
         while self.clock.now().instant < end {
             tokio::time::advance(STEP).await;
-            // What other threads compute takes real time.
+            // Other threads take real time.
             for _ in 0..4 {
                 tokio::select! {
                     biased;
@@ -189,7 +191,7 @@ impl World {
         self.scrape().await;
     }
 
-    /// Lets time pass until the page is as wanted, at most `limit`.
+    /// Lets time pass until the page is as `wanted`, at most `limit`.
     pub(crate) async fn run_until(
         &mut self,
         what: &str,
@@ -252,12 +254,12 @@ impl World {
         self.all(name).values().map(|value| number(value)).sum()
     }
 
-    /// How many jobs failed for `reason`.
+    /// The number of jobs that failed with `reason`.
     pub(crate) fn failures(&self, reason: &str) -> f64 {
         self.value("cxone_report_job_failures_total", &[("reason", reason)]).unwrap()
     }
 
-    /// Up to when each agent that is shown is known.
+    /// The observed time of each agent on the page.
     pub(crate) fn observed(&self) -> BTreeMap<String, Timestamp> {
         counted::observed(&self.last)
     }
@@ -284,8 +286,8 @@ impl World {
     }
 
     /// Compares the counters of every agent, and those over all agents, with what really happened
-    /// in [epoch, observed). `millis_too` is false for rows that tell no time. Returns how many
-    /// entries there were.
+    /// in [epoch, observed). `millis_too` is false for rows without time. Returns the number of
+    /// entries.
     pub(crate) fn assert_exact(&self, millis_too: bool) -> u64 {
         let observed = self.observed();
         assert!(!observed.is_empty(), "no agents are shown");
@@ -325,8 +327,7 @@ impl World {
         actual
     }
 
-    /// No agent's counter is above what really happened up to now: late rows may be missing,
-    /// nothing may be too much.
+    /// No agent's counter is above what really happened up to now: late rows may be missing.
     pub(crate) fn assert_not_too_high(&self, millis_too: bool) {
         for (agent, observed) in self.observed() {
             let profile =
@@ -348,12 +349,12 @@ impl World {
         }
     }
 
-    /// Compares the gauges of the floor now with where each agent really was at its observed time.
+    /// Compares the current-state gauges with where each agent really was at its observed time.
     pub(crate) fn assert_floor(&self) {
         let mut by_state: BTreeMap<String, u64> = BTreeMap::new();
         let mut starts: BTreeMap<(String, String, String), Timestamp> = BTreeMap::new();
         for (agent, observed) in self.observed() {
-            // A visit that ends at the observed time has not ended in what was told.
+            // A visit that ends at the observed time was reported as open.
             let moment = Timestamp::from_millis(observed.millis() - 1);
             let visits: Vec<_> = self
                 .simulator
@@ -399,7 +400,7 @@ impl World {
         assert_eq!(reported_starts, starts, "cxone_agent_state_start_timestamp_seconds");
     }
 
-    /// No rolling minute held more submits than the quota leaves to `serve`, refused ones included.
+    /// No rolling minute had more submits than the quota leaves to `serve`, rejected ones included.
     pub(crate) fn assert_quota(&self) {
         let counters = self.simulator.counters();
         let ours =
@@ -421,7 +422,7 @@ fn reports_api(rows: &str) -> String {
     )
 }
 
-/// The file `k` holds the secret of the access key, any other that of the client.
+/// The file `k` contains the secret of the access key, any other that of the client.
 fn configuration(api: &str, secret: &str, more: &str) -> Config {
     let text = format!("api: {{{api}}}\n{more}");
     let text = ConfigText { name: "test", text: &text };

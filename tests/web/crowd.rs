@@ -11,7 +11,7 @@ const CROWD: usize = 2_000;
 /// Connections that send nothing, the beginning of a head, or a request whose answer they do not
 /// read; some are closed by the exporter.
 fn crowd(address: &str) -> Vec<TcpStream> {
-    // 1,024 files is what many systems allow before they are asked for more.
+    // 1,024 open files is a common soft limit.
     assert!(rlimit::increase_nofile_limit(4_000).unwrap() > 2_500);
     let starts = [
         "",
@@ -22,7 +22,7 @@ fn crowd(address: &str) -> Vec<TcpStream> {
     let mut open = Vec::with_capacity(CROWD);
     for number in 0..CROWD {
         let mut stream = TcpStream::connect(address).unwrap();
-        // One that had to make room already does not take it.
+        // A connection that was already evicted does not accept it.
         let _sent = stream.write_all(starts[number % starts.len()].as_bytes());
         open.push(stream);
     }

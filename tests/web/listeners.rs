@@ -8,7 +8,7 @@ use std::process::Command;
 use super::process::{Running, command, get, run};
 use super::{Exporter, tools};
 
-/// What a Unix socket answers to a request for `/-/healthy`.
+/// The answer of a Unix socket to `GET /-/healthy`.
 fn ask(path: &Path) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.write_all(b"GET /-/healthy HTTP/1.0\r\n\r\n").unwrap();
@@ -17,7 +17,7 @@ fn ask(path: &Path) -> String {
     answer
 }
 
-/// The addresses that it has said to listen on.
+/// The addresses that it logged.
 fn addresses(process: &Running) -> Vec<String> {
     let said = process.stderr();
     said.lines()
@@ -53,8 +53,8 @@ fn several_addresses_ipv6_and_a_unix_socket_answer_alike() {
     assert!(!socket.exists());
 }
 
-/// Makes a TCP and a Unix socket, as systemd does for a socket unit, says the port, and becomes the
-/// exporter.
+/// Creates a TCP and a Unix socket, as systemd does for a socket unit, prints the port, and becomes
+/// the exporter.
 const ACTIVATE: &str = "import os, socket, sys
 tcp = socket.create_server(('127.0.0.1', 0))
 local = socket.socket(socket.AF_UNIX)
@@ -93,7 +93,7 @@ fn sockets_from_systemd_are_listened_on_instead_of_addresses() {
     assert!(ask(&socket).starts_with("HTTP/1.0 200"));
     exporter.signal("TERM");
     assert_eq!(exporter.ended().0.code(), Some(0));
-    assert!(socket.exists(), "systemd's socket stays");
+    assert!(socket.exists(), "systemd's socket is kept");
 }
 
 #[test]

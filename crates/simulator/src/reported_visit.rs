@@ -24,9 +24,9 @@ pub(crate) struct ReportedVisit {
 impl ReportedVisit {
     /// `visit` as it is reported at `now`; `None` if it has not begun or is late.
     ///
-    /// A wrong row is corrected at the latest `revised_for` after its start, and is wrong only about
-    /// that span. So a report of a window that reaches back that far corrects everything, with any
-    /// kind of rows.
+    /// A wrong row is corrected at the latest `revised_for` after its start, and is wrong only
+    /// about that span. So a report of a window that reaches back that far corrects everything,
+    /// with any kind of rows.
     pub(crate) fn new(visit: &Visit, now: Timestamp, seed: u64, faults: &Faults) -> Option<Self> {
         let key = visit.key(seed);
         let late = faults.row_fault(key, RowFault::Late);

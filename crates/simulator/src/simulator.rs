@@ -42,8 +42,8 @@ pub struct SimulatorOptions {
     pub access_key_secret: SecretString,
     /// Whether the client gets tokens; else 403.
     pub client_enabled: bool,
-    /// Whether the client has the scope `reports:read` and a role for the platform API; else 403 for
-    /// every report and call.
+    /// Whether the client has the scope `reports:read` and a role for the platform API; else 403
+    /// for every report and call.
     pub scope_granted: bool,
     /// How long a token is valid, in whole seconds.
     pub token_life: Duration,

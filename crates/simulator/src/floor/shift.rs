@@ -180,7 +180,8 @@ impl ShiftBuilder<'_> {
         let length = if forgetful { self.seconds(30, 120) } else { self.seconds(45, 600) };
         self.visit(call, &[skill], length);
         if self.random.chance(self.agent.forgets_per_mille) {
-            // Two minutes of it keep their length, so a limit of one minute is exceeded at any pace.
+            // Two minutes of it keep their length, so a limit of one minute is exceeded at any
+            // pace.
             let length = 2 * MINUTE + self.seconds(6 * 60, 20 * 60);
             self.visit(AgentState::WrapUp, &[skill], length);
         } else if self.random.chance(930) {
