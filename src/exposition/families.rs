@@ -1,7 +1,7 @@
-//! The table of every metric family that `/metrics` may show: the one place where a name, a type, a
-//! label or a HELP text stands.
+//! The table of every metric family that `/metrics` may show: the only place with their names,
+//! types, labels and HELP texts.
 
-/// What a family measures, as Prometheus tells types apart.
+/// The type of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FamilyKind {
     /// A value that goes up and down.
@@ -34,7 +34,7 @@ pub struct Family {
     pub labels: &'static [&'static str],
     /// Who writes its samples.
     pub source: FamilySource,
-    /// What it is, with its unit. Without the full stop at its end: both writers add one.
+    /// What it is, with its unit. Without a full stop at its end: both writers add one.
     pub help: &'static str,
 }
 
@@ -52,26 +52,6 @@ impl Family {
     }
 }
 
-macro_rules! help {
-    (Cached, $text:literal) => {
-        concat!($text, "; cached: read from CXone in the background")
-    };
-    ($other:ident, $text:literal) => {
-        $text
-    };
-}
-
-/// `Cached` and `Page` come from the snapshot; `Cached` ones are what CXone said, and their HELP
-/// says so.
-macro_rules! source {
-    (Exporter) => {
-        FamilySource::Exporter
-    };
-    ($snapshot:ident) => {
-        FamilySource::Snapshot
-    };
-}
-
 macro_rules! families {
     ($($constant:ident = $kind:ident $source:ident $name:literal [$($label:literal),*] $help:literal;)+) => {
         $(
@@ -80,8 +60,8 @@ macro_rules! families {
                 name: $name,
                 kind: FamilyKind::$kind,
                 labels: &[$($label),*],
-                source: source!($source),
-                help: help!($source, $help),
+                source: FamilySource::$source,
+                help: $help,
             };
         )+
 
@@ -91,165 +71,165 @@ macro_rules! families {
 }
 
 families! {
-    AGENTS = Gauge Cached "cxone_agents" ["state"]
-        "Agents that are in this state now, each agent once";
-    AGENTS_SEEN = Gauge Cached "cxone_agents_seen" []
-        "Agents that are known, with and without a state now";
-    AGENTS_OVER_LIMIT = Gauge Cached "cxone_agents_over_limit" ["state"]
-        "Agents that are in this state for longer than its limit, each judged at its own observed time";
-    SKILL_AGENTS = Gauge Cached "cxone_skill_agents" ["skill", "state"]
-        "Agents that are in this state for this skill now; an agent counts once in each skill";
-    STATE_ENTRIES = Counter Cached "cxone_state_entries_total" ["state", "skill"]
-        "State changes of all agents into this state and skill since the epoch, agents without series of their own included";
-    STATE_SECONDS = Counter Cached "cxone_state_seconds_total" ["state", "skill"]
-        "Time of all agents in this state and skill since the epoch in seconds, agents without series of their own included; an agent on several skills at once counts for each";
-    STATE_VISIT_DURATION = Histogram Cached "cxone_state_visit_duration_seconds" ["state", "skill"]
-        "Length of finished stays in this state and skill in seconds";
-    STATE_AGENT_SECONDS = Counter Cached "cxone_state_agent_seconds_total" ["state"]
-        "Time of all agents in this state since the epoch in seconds, agents without series of their own included; each agent counts once, on however many skills";
-    STATE_DURATION_LIMIT = Gauge Page "cxone_state_duration_limit_seconds" ["state"]
-        "How long an agent may be in this state before it is over the limit in seconds, from the configuration or the tenant";
-    UNAVAILABLE_AGENTS = Gauge Cached "cxone_unavailable_agents" ["reason"]
-        "Agents that are unavailable now by the name of their unavailable code, as the live feed tells it";
-    TEAM_AGENTS = Gauge Cached "cxone_team_agents" ["team", "state"]
-        "Agents of this team that are in this state now, as the live feed tells it";
-    SKILL_QUEUE_CONTACTS = Gauge Cached "cxone_skill_queue_contacts" ["skill"]
-        "Contacts that wait in the queue of this skill now";
-    SKILL_QUEUE_OLDEST = Gauge Cached "cxone_skill_queue_oldest_timestamp_seconds" ["skill"]
-        "Since when the contact that waits longest in the queue of this skill does, in seconds since 1970";
-    SKILL_ACTIVITY_AGENTS = Gauge Cached "cxone_skill_activity_agents" ["skill", "activity"]
-        "Agents with this skill by what they are doing now, as CXone counts them; logged_in holds all the others";
-    SKILL_SERVICE_LEVEL_CONTACTS = Gauge Cached "cxone_skill_service_level_contacts" ["skill", "result"]
-        "Contacts of this skill inside and outside of its service level, over the span that CXone chooses";
-    SKILL_SERVICE_LEVEL = Gauge Cached "cxone_skill_service_level_ratio" ["skill"]
-        "Service level of this skill from 0 to 1, over the span that CXone chooses";
-    SKILL_SERVICE_LEVEL_GOAL = Gauge Cached "cxone_skill_service_level_goal_ratio" ["skill"]
-        "Goal for the service level of this skill from 0 to 1";
-    LIVE_UP = Gauge Cached "cxone_live_up" ["feed"]
-        "1 when the newest answer of this live feed was one that could be used, else 0";
-    LIVE_LAST_SUCCESS = Gauge Cached "cxone_live_last_success_timestamp_seconds" ["feed"]
-        "When this live feed last succeeded, in seconds since 1970";
-    AGENT_STATE_START = Gauge Cached "cxone_agent_state_start_timestamp_seconds" ["agent", "state", "skill"]
-        "When the agent entered the state that it is in now, in seconds since 1970; compare it with the agent's observed time";
-    AGENT_OBSERVED = Gauge Cached "cxone_agent_observed_timestamp_seconds" ["agent"]
-        "Event time up to which it is known where the agent is, in seconds since 1970";
-    AGENT_WINDOW_ENTRIES = Gauge Cached "cxone_agent_state_window_entries" ["agent", "state", "skill"]
-        "State changes of the agent into this state and skill in the configured lookback before its observed time";
-    AGENT_STATE_ENTRIES = Counter Cached "cxone_agent_state_entries_total" ["agent", "state", "skill"]
-        "State changes of the agent into this state and skill since the epoch";
-    AGENT_STATE_SECONDS = Counter Cached "cxone_agent_state_seconds_total" ["agent", "state", "skill"]
-        "Time of the agent in this state and skill since the epoch in seconds; on several skills at once it counts for each";
-    AGENT_SECONDS = Counter Cached "cxone_agent_seconds_total" ["agent", "state"]
-        "Time of the agent in this state since the epoch in seconds; counts once, on however many skills";
-    AGENT_INFO = Info Cached "cxone_agent_info" ["agent", "agent_name"]
-        "The agent's display name, always 1; only when the configuration asks for it";
-    TARGET_UP = Gauge Cached "cxone_target_up" ["target"]
-        "1 when the newest finished report job of the target succeeded, else 0";
-    TARGET_LAST_SUCCESS = Gauge Cached "cxone_target_last_success_timestamp_seconds" ["target"]
-        "When a report job of the target last succeeded, in seconds since 1970";
-    TARGET_WATERMARK = Gauge Cached "cxone_target_watermark_timestamp_seconds" ["target"]
-        "Event time up to which the target's history is known, in seconds since 1970";
-    TARGET_EPOCH = Gauge Cached "cxone_target_epoch_timestamp_seconds" ["target"]
-        "Event time at which the target's counting began, in seconds since 1970";
-    DATA_WATERMARK = Gauge Cached "cxone_data_watermark_timestamp_seconds" []
-        "Event time up to which the history of every target is known, in seconds since 1970";
-    EXPORTER_SERIES = Gauge Page "cxone_exporter_series" []
-        "Samples about the contact centre on this page: all of agents, states, skills and targets, none of the exporter itself";
-    EXPORTER_SERIES_LIMIT = Gauge Page "cxone_exporter_series_limit" []
-        "How many samples about the contact centre are allowed; single agents over it are left out whole (metrics.max_series)";
-    EXPORTER_SERIES_DROPPED = Gauge Page "cxone_exporter_series_dropped" []
-        "Series of single agents that the limit leaves out; the counts over all agents still hold them";
-    EXPORTER_LABEL_SETS = Gauge Page "cxone_exporter_label_sets" ["kind"]
-        "States, pairs of state and skill, and the like that have series of their own, by kind";
-    EXPORTER_LABEL_SETS_LIMIT = Gauge Page "cxone_exporter_label_sets_limit" ["kind"]
-        "How many of them may have series of their own; the others are added up as `other` instead";
-    EXPORTER_LABEL_SETS_OVER_LIMIT = Gauge Page "cxone_exporter_label_sets_over_limit" ["kind"]
-        "How many of them, in the newest reports and live states, are over the limit and added up as `other` instead";
+    AGENTS = Gauge Snapshot "cxone_agents" ["state"]
+        "Number of agents currently in this state";
+    AGENTS_SEEN = Gauge Snapshot "cxone_agents_seen" []
+        "Number of known agents, with or without a current state";
+    AGENTS_OVER_LIMIT = Gauge Snapshot "cxone_agents_over_limit" ["state"]
+        "Number of agents in this state for longer than its limit, each as of its own observed time";
+    SKILL_AGENTS = Gauge Snapshot "cxone_skill_agents" ["skill", "state"]
+        "Number of agents currently in this state for this skill; an agent counts once for each of its skills";
+    STATE_ENTRIES = Counter Snapshot "cxone_state_entries_total" ["state", "skill"]
+        "Number of times agents entered this state for this skill since the epoch";
+    STATE_SECONDS = Counter Snapshot "cxone_state_seconds_total" ["state", "skill"]
+        "Time agents spent in this state for this skill since the epoch, in seconds; an agent counts for each of its skills";
+    STATE_VISIT_DURATION = Histogram Snapshot "cxone_state_visit_duration_seconds" ["state", "skill"]
+        "Duration of finished visits to this state for this skill, in seconds";
+    STATE_AGENT_SECONDS = Counter Snapshot "cxone_state_agent_seconds_total" ["state"]
+        "Time agents spent in this state since the epoch, in seconds; an agent counts once, whatever its skills";
+    STATE_DURATION_LIMIT = Gauge Snapshot "cxone_state_duration_limit_seconds" ["state"]
+        "Maximum duration of a visit to this state before its agent is over the limit, in seconds";
+    UNAVAILABLE_AGENTS = Gauge Snapshot "cxone_unavailable_agents" ["reason"]
+        "Number of agents currently unavailable with this unavailable code, from the live feed";
+    TEAM_AGENTS = Gauge Snapshot "cxone_team_agents" ["team", "state"]
+        "Number of agents of this team currently in this state, from the live feed";
+    SKILL_QUEUE_CONTACTS = Gauge Snapshot "cxone_skill_queue_contacts" ["skill"]
+        "Number of contacts waiting in the queue of this skill";
+    SKILL_QUEUE_OLDEST = Gauge Snapshot "cxone_skill_queue_oldest_timestamp_seconds" ["skill"]
+        "Unix time at which the longest-waiting contact entered the queue of this skill";
+    SKILL_ACTIVITY_AGENTS = Gauge Snapshot "cxone_skill_activity_agents" ["skill", "activity"]
+        "Number of agents with this skill by current activity, as counted by CXone; logged_in includes all others";
+    SKILL_SERVICE_LEVEL_CONTACTS = Gauge Snapshot "cxone_skill_service_level_contacts" ["skill", "result"]
+        "Number of contacts of this skill inside or outside of its service level, over a period chosen by CXone";
+    SKILL_SERVICE_LEVEL = Gauge Snapshot "cxone_skill_service_level_ratio" ["skill"]
+        "Service level of this skill, from 0 to 1, over a period chosen by CXone";
+    SKILL_SERVICE_LEVEL_GOAL = Gauge Snapshot "cxone_skill_service_level_goal_ratio" ["skill"]
+        "Target service level of this skill, from 0 to 1";
+    LIVE_UP = Gauge Snapshot "cxone_live_up" ["feed"]
+        "Whether the last poll of this live feed succeeded (1) or failed (0)";
+    LIVE_LAST_SUCCESS = Gauge Snapshot "cxone_live_last_success_timestamp_seconds" ["feed"]
+        "Unix time of the last successful poll of this live feed";
+    AGENT_STATE_START = Gauge Snapshot "cxone_agent_state_start_timestamp_seconds" ["agent", "state", "skill"]
+        "Unix time at which the agent entered its current state; compare with its observed time";
+    AGENT_OBSERVED = Gauge Snapshot "cxone_agent_observed_timestamp_seconds" ["agent"]
+        "Unix time up to which the state of the agent is known";
+    AGENT_WINDOW_ENTRIES = Gauge Snapshot "cxone_agent_state_window_entries" ["agent", "state", "skill"]
+        "Number of times the agent entered this state for this skill within the lookback before its observed time";
+    AGENT_STATE_ENTRIES = Counter Snapshot "cxone_agent_state_entries_total" ["agent", "state", "skill"]
+        "Number of times the agent entered this state for this skill since the epoch";
+    AGENT_STATE_SECONDS = Counter Snapshot "cxone_agent_state_seconds_total" ["agent", "state", "skill"]
+        "Time the agent spent in this state for this skill since the epoch, in seconds; counts for each of its skills";
+    AGENT_SECONDS = Counter Snapshot "cxone_agent_seconds_total" ["agent", "state"]
+        "Time the agent spent in this state since the epoch, in seconds; counts once, whatever its skills";
+    AGENT_INFO = Info Snapshot "cxone_agent_info" ["agent", "agent_name"]
+        "Display name of the agent, always 1";
+    TARGET_UP = Gauge Snapshot "cxone_target_up" ["target"]
+        "Whether the most recently finished report job of the target succeeded (1) or failed (0)";
+    TARGET_LAST_SUCCESS = Gauge Snapshot "cxone_target_last_success_timestamp_seconds" ["target"]
+        "Unix time at which a report job of the target last succeeded";
+    TARGET_WATERMARK = Gauge Snapshot "cxone_target_watermark_timestamp_seconds" ["target"]
+        "Unix time up to which the history of the target is known";
+    TARGET_EPOCH = Gauge Snapshot "cxone_target_epoch_timestamp_seconds" ["target"]
+        "Unix time from which the target is counted";
+    DATA_WATERMARK = Gauge Snapshot "cxone_data_watermark_timestamp_seconds" []
+        "Unix time up to which the history of every target is known";
+    EXPORTER_SERIES = Gauge Snapshot "cxone_exporter_series" []
+        "Number of samples about the contact centre on this page";
+    EXPORTER_SERIES_LIMIT = Gauge Snapshot "cxone_exporter_series_limit" []
+        "Maximum number of samples about the contact centre (metrics.max_series)";
+    EXPORTER_SERIES_DROPPED = Gauge Snapshot "cxone_exporter_series_dropped" []
+        "Number of series of single agents dropped by the limit";
+    EXPORTER_LABEL_SETS = Gauge Snapshot "cxone_exporter_label_sets" ["kind"]
+        "Number of label sets of this kind with series of their own";
+    EXPORTER_LABEL_SETS_LIMIT = Gauge Snapshot "cxone_exporter_label_sets_limit" ["kind"]
+        "Maximum number of label sets of this kind with series of their own";
+    EXPORTER_LABEL_SETS_OVER_LIMIT = Gauge Snapshot "cxone_exporter_label_sets_over_limit" ["kind"]
+        "Number of label sets of this kind aggregated as `other`";
 
     UP = Gauge Exporter "cxone_up" []
-        "1 when the newest finished report job, of whatever target, succeeded, else 0";
+        "Whether the most recently finished report job succeeded (1) or failed (0)";
     REPORT_ROWS = Counter Exporter "cxone_report_rows_total" []
-        "Rows that were read from finished reports";
+        "Number of rows read from finished reports";
     REPORT_ROWS_REVISED = Counter Exporter "cxone_report_rows_revised_total" []
-        "Rows that changed something that an earlier report had told";
+        "Number of rows that revised what an earlier report contained";
     REPORT_ROWS_LATE = Counter Exporter "cxone_report_rows_late_total" []
-        "Rows that came too late to count";
+        "Number of rows that arrived too late to be counted";
     REPORT_ROWS_REJECTED = Counter Exporter "cxone_report_rows_rejected_total" ["reason"]
-        "Rows that make no sense and were left out, by reason";
+        "Number of invalid rows that were rejected, by reason";
     REPORT_ROWS_LENIENT = Counter Exporter "cxone_report_rows_lenient_total" ["form"]
-        "Rows that differ from the documented form and were understood all the same, by form";
+        "Number of rows accepted although they differ from the documented form, by form";
     HISTORY_GAP_SECONDS = Counter Exporter "cxone_history_gap_seconds_total" []
-        "Event time that no report ever covered, over all targets, in seconds";
+        "Event time that no report ever covered, in seconds over all targets";
     REPORT_JOBS = Counter Exporter "cxone_report_jobs_total" []
-        "Report jobs that were submitted to CXone";
+        "Number of report jobs submitted to CXone";
     REPORT_JOB_FAILURES = Counter Exporter "cxone_report_job_failures_total" ["reason"]
-        "Report jobs that gave no report, by reason";
+        "Number of report jobs that failed, by reason";
     REPORT_JOBS_IN_FLIGHT = Gauge Exporter "cxone_report_jobs_in_flight" []
-        "Report jobs that were submitted and have not ended yet";
+        "Number of report jobs in progress";
     REPORT_JOB_DURATION = Histogram Exporter "cxone_report_job_duration_seconds" []
-        "Time from the submit of a report job until its data was read, in seconds";
+        "Time from the submission of a report job until its data was read, in seconds";
     API_REQUESTS = Counter Exporter "cxone_api_requests_total" ["endpoint", "code"]
-        "Requests to CXone by endpoint and HTTP status code; the code is `error` when there was no answer";
+        "Number of requests to CXone by endpoint and HTTP status code; the code is `error` if there was no response";
     API_REQUEST_DURATION = Histogram Exporter "cxone_api_request_duration_seconds" ["endpoint"]
-        "Time that CXone took to answer a request, in seconds";
+        "Time until CXone responded to a request, in seconds";
     API_THROTTLED = Counter Exporter "cxone_api_throttled_total" ["endpoint"]
-        "Requests that CXone answered with 429 Too Many Requests";
+        "Number of requests that CXone throttled with 429 Too Many Requests";
     QUOTA_REPORT_JOBS_LIMIT = Gauge Exporter "cxone_quota_report_jobs_limit" []
-        "Report jobs a minute that CXone allows (quota.report_jobs_per_minute)";
+        "Maximum number of report jobs per minute (quota.report_jobs_per_minute)";
     QUOTA_REPORT_JOBS_RESERVED = Gauge Exporter "cxone_quota_report_jobs_reserved" []
-        "Report jobs a minute that this process leaves free for the commands history and check (quota.reserve)";
+        "Report jobs per minute reserved for the commands history and check (quota.reserve)";
     QUOTA_DEMAND_RATIO = Gauge Exporter "cxone_quota_demand_ratio" []
-        "Report jobs a minute that the targets ask for, over those that CXone allows; near 1 and above it the data gets older";
+        "Report jobs per minute that the targets require, relative to the quota; data gets older as it approaches 1";
     QUOTA_WAIT_SECONDS = Counter Exporter "cxone_quota_wait_seconds_total" []
-        "Time that report jobs waited for the quota, in seconds";
+        "Time report jobs waited for the quota, in seconds";
     TOKEN_EXPIRY = Gauge Exporter "cxone_token_expiry_timestamp_seconds" []
-        "When the access token expires, in seconds since 1970";
+        "Unix time at which the access token expires";
     TOKEN_REFRESHES = Counter Exporter "cxone_token_refreshes_total" []
-        "Access tokens that were fetched";
+        "Number of access tokens fetched";
     TOKEN_REFRESH_FAILURES = Counter Exporter "cxone_token_refresh_failures_total" []
-        "Attempts to fetch an access token that failed";
+        "Number of failed attempts to fetch an access token";
     CLOCK_SKEW = Gauge Exporter "cxone_clock_skew_seconds" []
-        "CXone's clock less the clock of this machine, in seconds";
+        "Difference between the clock of CXone and the local clock, in seconds; positive if CXone is ahead";
     CLOCK_DATES_REJECTED = Counter Exporter "cxone_clock_dates_rejected_total" ["reason"]
-        "Answers whose Date was not believed: frozen, or an outlier among the last ones";
+        "Number of responses whose Date was rejected, by reason";
     CLOCK_STEPS = Counter Exporter "cxone_clock_steps_total" []
-        "Steps of the estimate of CXone's clock";
+        "Number of steps in the estimate of the clock of CXone";
     STORE_UP = Gauge Exporter "cxone_store_up" []
-        "1 when the newest commit to the store succeeded, else 0: nothing is counted then";
+        "Whether the most recent commit to the store succeeded (1) or failed (0)";
     STORE_COMMIT_FAILURES = Counter Exporter "cxone_store_commit_failures_total" []
-        "Commits to the store that failed";
+        "Number of failed commits to the store";
     STORE_COMMIT_DURATION = Histogram Exporter "cxone_store_commit_duration_seconds" []
-        "Time that a commit to the store took, in seconds";
+        "Duration of commits to the store, in seconds";
     STORE_SIZE = Gauge Exporter "cxone_store_size_bytes" []
-        "Room that the store takes on the disk, in bytes";
+        "Size of the store on disk, in bytes";
     CERTIFICATE_EXPIRY = Gauge Exporter "cxone_exporter_certificate_expiry_timestamp_seconds" []
-        "When the first certificate of the served chain expires, in seconds since 1970; with TLS only";
+        "Unix time at which the first certificate of the served chain expires";
     WEB_CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge Exporter "cxone_exporter_web_config_last_reload_successful" []
-        "1 when the newest content of the web configuration file counts, 0 when it is wrong and the one before goes on; with the file only";
+        "Whether the last reload of the web configuration file succeeded (1) or failed (0)";
     CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge Exporter "cxone_exporter_config_last_reload_successful" []
-        "1 when the configuration was right when it was last read, 0 when it was wrong and the one before goes on";
+        "Whether the last reload of the configuration succeeded (1) or failed (0)";
     CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP = Gauge Exporter "cxone_exporter_config_last_reload_success_timestamp_seconds" []
-        "When a configuration was last taken, in seconds since 1970";
+        "Unix time at which the configuration was last loaded successfully";
     LOG_MESSAGES = Counter Exporter "cxone_exporter_log_messages_total" ["level"]
-        "Log messages by level, those that were left out because they repeat others among them";
+        "Number of log messages by level, including those suppressed as repetitions";
     LOG_MESSAGES_DROPPED = Counter Exporter "cxone_exporter_log_messages_dropped_total" []
-        "Log messages that are lost, because stderr could not be written or nobody read it";
+        "Number of log messages lost because stderr was closed or not read";
     BUILD_INFO = Info Exporter "cxone_exporter_build_info" ["version", "revision", "branch", "rustversion", "os", "arch"]
-        "The exporter's version and what it was built from, always 1";
+        "Version of the exporter and how it was built, always 1";
     PROCESS_CPU_SECONDS = Counter Exporter "process_cpu_seconds_total" []
-        "CPU time of the exporter in user and system mode, in seconds";
+        "Total user and system CPU time spent in seconds";
     PROCESS_RESIDENT_MEMORY = Gauge Exporter "process_resident_memory_bytes" []
-        "Memory of the exporter that is resident, in bytes";
+        "Resident memory size in bytes";
     PROCESS_VIRTUAL_MEMORY = Gauge Exporter "process_virtual_memory_bytes" []
-        "Address space of the exporter, in bytes";
+        "Virtual memory size in bytes";
     PROCESS_START_TIME = Gauge Exporter "process_start_time_seconds" []
-        "When the exporter was started, in seconds since 1970";
+        "Start time of the process since unix epoch in seconds";
     PROCESS_OPEN_FDS = Gauge Exporter "process_open_fds" []
-        "File descriptors that the exporter has open";
+        "Number of open file descriptors";
     PROCESS_MAX_FDS = Gauge Exporter "process_max_fds" []
-        "File descriptors that the exporter may have open";
+        "Maximum number of open file descriptors";
     PROCESS_THREADS = Gauge Exporter "process_threads" []
-        "Threads of the exporter";
+        "Number of OS threads in the process";
 }
 
 #[cfg(test)]
@@ -321,23 +301,11 @@ mod tests {
                 !help.contains(['\n', '\\', '"']) && !help.ends_with('.') && help.len() > 10,
                 "{name}: {help}"
             );
-            if name.contains("_seconds") {
-                assert!(help.contains("in seconds") || help.contains("Time"), "{name}: {help}");
+            if name.contains("timestamp_seconds") {
+                assert!(help.starts_with("Unix time"), "{name}: {help}");
+            } else if name.contains("_seconds") {
+                assert!(help.contains("in seconds"), "{name}: {help}");
             }
-        }
-    }
-
-    #[test]
-    fn the_help_of_what_cxone_said_says_that_it_is_cached() {
-        for family in ALL.iter().filter(|f| f.source == FamilySource::Snapshot) {
-            let of_the_page =
-                family.name.starts_with("cxone_exporter_") || *family == STATE_DURATION_LIMIT;
-            assert_eq!(
-                family.help.ends_with("; cached: read from CXone in the background"),
-                !of_the_page,
-                "{}",
-                family.name
-            );
         }
     }
 }
