@@ -125,7 +125,7 @@ impl Front {
     #[must_use]
     pub fn summary(&self) -> String {
         let shown = self.shown.read();
-        let targets = &shown.standings.targets;
+        let targets = &shown.status.targets;
         let up = targets.iter().filter(|target| target.up == Some(true)).count();
         format!(
             "{up} of {} targets up, {} agents, {} series",

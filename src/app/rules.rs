@@ -43,11 +43,11 @@ pub(super) fn quota_status(
     config: &Config,
     QuotaFacts { limit, reserved, demand_ratio }: QuotaFacts,
 ) -> QuotaStatus {
-    let of = match config.api.dialect {
+    let unit = match config.api.dialect {
         Dialect::Reports(_) => QuotaUnit::ReportJobs,
         Dialect::Platform(_) => QuotaUnit::Requests,
     };
-    QuotaStatus { of, limit, reserved, demand_ratio }
+    QuotaStatus { unit, limit, reserved, demand_ratio }
 }
 
 pub(super) fn planner_rules(config: &Config) -> PlannerRules {

@@ -22,7 +22,7 @@ pub(super) struct Shown {
     /// The address of the API.
     pub(super) api: String,
     pub(super) quota: QuotaStatus,
-    pub(super) standings: Status,
+    pub(super) status: Status,
     /// Whether there is something to show.
     ready: bool,
     pub(super) agents_seen: u64,
@@ -57,7 +57,7 @@ impl SharedShown {
     /// Shows the status on the pages.
     pub(super) fn publish_status(&self) -> PublishStatus {
         let shown = self.clone();
-        Arc::new(move |standings: Status| shown.write().standings = standings)
+        Arc::new(move |status: Status| shown.write().status = status)
     }
 
     /// What the pages are made from.
@@ -91,13 +91,13 @@ impl SharedShown {
                 StatusView {
                     version: crate::build_info::VERSION.to_owned(),
                     now: clock.now().utc,
-                    started,
+                    started_at: started,
                     api: shown.api.clone(),
                     agents_seen: shown.agents_seen,
                     series: shown.series,
                     series_dropped: shown.series_dropped,
                     quota: shown.quota,
-                    standings: shown.standings.clone(),
+                    status: shown.status.clone(),
                     token_expiry,
                     token_refresh_failed,
                     config_loaded_at,
@@ -116,7 +116,7 @@ impl Shown {
             return Readiness::Ready;
         }
         let error = self
-            .standings
+            .status
             .targets
             .iter()
             .find_map(|target| Some((&target.name, &target.last_error.as_ref()?.message)));

@@ -54,16 +54,16 @@ async fn a_job_is_shown_from_its_submit_to_its_end() {
     world.run_for(seconds(2)).await;
     assert_contains(
         row(&page(&world).await, "team:team-1"),
-        &["no report yet", "under way for 1s", "none since the start"],
+        &["no report yet", "in progress for 1s", "none since the start"],
     );
     world.run_for(seconds(20)).await;
     let well = page(&world).await;
     assert_contains(
         &well,
         &[
-            "It works.</strong> 2 of 2 targets up.",
+            "Healthy.</strong> 2 of 2 targets up.",
             "2 of 10",
-            "1 reserved; the targets ask for 4.0 a minute",
+            "1 reserved; the targets require 4.0 per minute",
             "expires <time",
         ],
     );
@@ -91,22 +91,22 @@ async fn a_failure_is_shown_until_it_recovers_and_remembered_after() {
     assert_contains(
         &failing,
         &[
-            "Something is wrong:</strong> 1 of 2 targets up.",
-            "The last job failed: <b class=\"told\">team:team-2</b>.",
+            "Unhealthy:</strong> 1 of 2 targets up.",
+            "The last job failed: <b class=\"external\">team:team-2</b>.",
         ],
     );
     assert_contains(
         &failing,
         &[
-            "<b class=\"told\">team:team-2</b> <span class=\"soft\">unreachable, ",
-            " times, the first ",
+            "<b class=\"external\">team:team-2</b> <span class=\"soft\">unreachable, ",
+            " times, first ",
             "As a rule this passes",
         ],
     );
-    assert_contains(row(&failing, "team:team-2"), &[">failing<", "failed after"]);
+    assert_contains(row(&failing, "team:team-2"), &[">down<", "failed after"]);
     assert_eq!(failing.matches("<li><p>").count(), 1, "repetitions are folded");
     world.run_for(seconds(300)).await;
-    assert_contains(&page(&world).await, &["Stale: <b class=\"told\">team:team-2</b>."]);
+    assert_contains(&page(&world).await, &["Stale: <b class=\"external\">team:team-2</b>."]);
 
     world.direct.interfere(None);
     world.run_for(seconds(120)).await;
@@ -114,8 +114,8 @@ async fn a_failure_is_shown_until_it_recovers_and_remembered_after() {
     assert_contains(
         &again,
         &[
-            "It works.</strong> 2 of 2",
-            "<b class=\"told\">team:team-2</b> <span class=\"soft\">unreachable, ",
+            "Healthy.</strong> 2 of 2",
+            "<b class=\"external\">team:team-2</b> <span class=\"soft\">unreachable, ",
         ],
     );
     assert!(!row(&again, "team:team-2").contains("bad"));
@@ -148,7 +148,7 @@ async fn no_job_is_counted_that_was_never_submitted() {
     assert_eq!(world.value("cxone_report_jobs_total", &[]), Some(0.0));
     world.direct.interfere(None);
     world.run_for(seconds(400)).await;
-    assert_contains(&page(&world).await, &["It works.</strong>", "4 of 10 report jobs"]);
+    assert_contains(&page(&world).await, &["Healthy.</strong>", "4 of 10 report jobs"]);
     assert!(world.value("cxone_report_jobs_total", &[]) > Some(4.0));
 }
 
@@ -162,7 +162,7 @@ async fn a_token_that_expires_between_two_polls_is_not_a_failure() {
     let expired = page(&world).await;
     assert_contains(
         &expired,
-        &["It works.</strong>", "<dd>none in use<small>", "the next request fetches a new one"],
+        &["Healthy.</strong>", "<dd>none in use<small>", "the next request fetches a new one"],
     );
     assert!(!expired.contains("<ul class=\"problems\">"), "{expired}");
 }
@@ -174,7 +174,7 @@ async fn more_targets_than_the_quota_allows_are_shown() {
     world.run_for(seconds(180)).await;
     assert_contains(
         &page(&world).await,
-        &["The targets ask for 12.0 report jobs a minute, and 9 are allowed", "9 of 10"],
+        &["The targets require 12.0 report jobs per minute, and 9 are allowed", "9 of 10"],
     );
 }
 
@@ -190,29 +190,29 @@ async fn a_full_disk_and_an_invalid_configuration_are_shown_until_they_are_fixed
     world.run_for(seconds(60)).await;
     assert_contains(
         &page(&world).await,
-        &["<dd>in memory<small>", ">right</span><small>read <time"],
+        &["<dd>in memory<small>", ">valid</span><small>loaded <time"],
     );
     shelf.set_full(true);
     world.run_for(seconds(60)).await;
     assert_contains(
         &page(&world).await,
-        &["The store cannot be written to", "no space left", ">store, "],
+        &["The store cannot be written, so nothing is counted", "no space left", ">store, "],
     );
     shelf.set_full(false);
     world.run_for(seconds(120)).await;
     let before = page(&world).await;
-    assert_contains(&before, &["It works.</strong>", "no space left"]);
+    assert_contains(&before, &["Healthy.</strong>", "no space left"]);
 
     world.reload(Err("line 3: poll.interval is wrong <i>")).await.unwrap_err();
     let wrong = page(&world).await;
-    assert_contains(&wrong, &["is wrong; the one before goes on", "read again <time"]);
+    assert_contains(&wrong, &["stays in effect", "rejected <time"]);
     assert!(!wrong.contains("line 3"), "mistakes are for those who may reload");
     world.reload(Ok(TWO_TEAMS)).await.unwrap();
     world.run_for(seconds(60)).await;
     let right = page(&world).await;
     assert_contains(
         &right,
-        &["It works.</strong>", ">right</span><small>read <time", "no space left"],
+        &["Healthy.</strong>", ">valid</span><small>loaded <time", "no space left"],
     );
 }
 
@@ -223,7 +223,7 @@ async fn the_page_after_a_restart_shows_what_was_known() {
     world.polling = Box::pin(std::future::pending());
     world.start_again(None);
     let page = page(&world).await;
-    assert_contains(&page, &["It works.</strong> 2 of 2 targets up."]);
+    assert_contains(&page, &["Healthy.</strong> 2 of 2 targets up."]);
     assert_contains(row(&page, "team:team-1"), &[">up<", "none since the start"]);
 }
 
@@ -252,8 +252,5 @@ async fn the_platforms_feeds_and_requests_are_shown() {
     }
     world.direct.interfere(Some(Box::new(|_| Fate::Dropped)));
     world.run_for(seconds(60)).await;
-    assert_contains(
-        &page(&world).await,
-        &["The live feed does not answer: ", "live feed agent_states"],
-    );
+    assert_contains(&page(&world).await, &["Live feed down: ", "live feed agent_states"]);
 }

@@ -1,27 +1,29 @@
-//! What somebody should look at.
+//! What needs attention.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::words::{Names, Span};
-use super::{QuotaUnit, Readiness, StatusView};
 use cxone_core::page::status::{ClockStatus, FeedStatus, TargetStatus};
+use maud::{Markup, html};
 
-/// A certificate is spoken of when it expires within this time.
-const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+use super::words::{duration, names};
+use super::{QuotaUnit, Readiness, StatusView};
 
-/// So many of the last sixteen times that were not believed are a problem: a quarter.
-pub(super) const DOUBTED: u32 = 4;
+/// A certificate that expires within this time is a problem.
+const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Clocks that are further apart than this are spoken of, as by the alert.
-const APART: Duration = Duration::from_secs(5);
+/// As many rejected times of the last sixteen are a problem: a quarter.
+pub(super) const MIN_DOUBTED: u32 = 4;
 
-/// How bad it is: the class of what is said.
+/// A larger difference between the clocks is a problem, as for the alert.
+const MAX_SKEW: Duration = Duration::from_secs(5);
+
+/// How bad something is: its class in the style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Severity {
-    /// It does what it should.
     Good,
-    /// It works, and somebody should look at it.
-    Wait,
+    /// It needs attention.
+    Warn,
     /// Something is missing.
     Bad,
 }
@@ -30,177 +32,165 @@ impl Severity {
     pub(super) const fn class(self) -> &'static str {
         match self {
             Self::Good => "good",
-            Self::Wait => "wait",
+            Self::Warn => "warn",
             Self::Bad => "bad",
         }
     }
 }
 
-/// What is wrong and what to do about it, as HTML.
-pub(super) type Problem = (Severity, String);
+/// What is wrong and what to do about it.
+pub(super) type Problem = (Severity, Markup);
 
-/// How it does in a few words, and how bad that is.
+/// The verdict in a word or two, and how bad it is.
 pub(super) fn verdict(
     view: &StatusView,
     readiness: &Readiness,
     problems: &[Problem],
 ) -> (Severity, &'static str) {
-    let targets = &view.standings.targets;
     let worst = problems.iter().map(|(severity, _)| *severity).max().unwrap_or(Severity::Good);
+    let targets = &view.status.targets;
     match (readiness, worst) {
-        (Readiness::NotReady(_), Severity::Bad) => (Severity::Bad, "Not ready:"),
-        (Readiness::NotReady(_), Severity::Good | Severity::Wait) => (Severity::Wait, "Not ready:"),
-        (Readiness::Ready, Severity::Good) => (Severity::Good, "It works."),
-        (Readiness::Ready, Severity::Wait) => (Severity::Wait, "It works, but:"),
+        (Readiness::NotReady(_), worst) => (worst.max(Severity::Warn), "Not ready:"),
+        (Readiness::Ready, Severity::Good) => (worst, "Healthy."),
+        (Readiness::Ready, Severity::Warn) => (worst, "Healthy, with warnings:"),
         (Readiness::Ready, Severity::Bad)
             if targets.iter().all(|target| target.up == Some(false)) =>
         {
-            let words = match view.quota.of {
-                QuotaUnit::ReportJobs => "No reports come in:",
-                QuotaUnit::Requests => "No history comes in:",
-            };
-            (Severity::Bad, words)
+            (worst, "Unhealthy, all targets down:")
         }
-        (Readiness::Ready, Severity::Bad) => (Severity::Bad, "Something is wrong:"),
+        (Readiness::Ready, Severity::Bad) => (worst, "Unhealthy:"),
     }
 }
 
 /// What is wrong, the worst first.
 pub(super) fn problems(view: &StatusView) -> Vec<Problem> {
     let mut found = Vec::new();
-    let standings = &view.standings;
-    if !standings.store.healthy {
-        let text = "The store cannot be written to, so nothing is counted until it can: look at the disk's free space and at the rights of the folder.";
-        found.push((Severity::Bad, text.to_owned()));
+    store_and_targets(view, &mut found);
+    found.extend(clock(view.status.clock));
+    configuration(view, &mut found);
+    limits(view, &mut found);
+    found.sort_by_key(|(severity, _)| Reverse(*severity));
+    found
+}
+
+fn store_and_targets(view: &StatusView, found: &mut Vec<Problem>) {
+    let status = &view.status;
+    let mut bad = |problem| found.push((Severity::Bad, problem));
+    if !status.store.healthy {
+        bad(html! {
+            "The store cannot be written, so nothing is counted: check the free disk space and \
+             the permissions of the directory."
+        });
     }
     let named = |wanted: fn(&TargetStatus) -> bool| -> Vec<&str> {
-        standings
-            .targets
-            .iter()
-            .filter(|target| wanted(target))
-            .map(|target| &*target.name)
-            .collect()
+        let targets = status.targets.iter().filter(|target| wanted(target));
+        targets.map(|target| &*target.name).collect()
     };
-    let failing = named(|target| target.up == Some(false) && !target.stale);
-    if !failing.is_empty() {
-        let what = match view.quota.of {
-            QuotaUnit::ReportJobs => "The last job failed",
-            QuotaUnit::Requests => "The history cannot be read",
+    let down = named(|target| target.up == Some(false) && !target.stale);
+    if !down.is_empty() {
+        let what = match view.quota.unit {
+            QuotaUnit::ReportJobs => "The last job failed: ",
+            QuotaUnit::Requests => "The history cannot be read: ",
         };
-        found.push((Severity::Bad, format!("{what}: {}.", Names(&failing))));
+        bad(html! { (what) (names(&down)) "." });
     }
     let stale = named(|target| target.stale);
     if !stale.is_empty() {
-        let why = match view.quota.of {
+        let why = match view.quota.unit {
             QuotaUnit::ReportJobs => {
-                "There was no report for too long (metrics.max_staleness), so gauges of single agents are gone"
+                "No report within metrics.max_staleness, so gauges of single agents are withdrawn"
             }
             QuotaUnit::Requests => {
-                "The history could not be read for too long (metrics.max_staleness), so of single agents only what the live feed tells is left"
+                "The history could not be read within metrics.max_staleness, so single agents \
+                 have only what the live feed contains"
             }
         };
-        found.push((
-            Severity::Bad,
-            format!("Stale: {}. {why}; counters go on later where they ended.", Names(&stale)),
-        ));
+        bad(html! {
+            "Stale: " (names(&stale)) ". " (why) "; counters continue later where they stopped."
+        });
     }
-    let fails = |feed: &&FeedStatus| feed.up == Some(false) || feed.stale;
-    let feeds: Vec<&str> = standings.feeds.iter().filter(fails).map(|feed| feed.name).collect();
+    let is_down = |feed: &&FeedStatus| feed.up == Some(false) || feed.stale;
+    let feeds: Vec<&str> = status.feeds.iter().filter(is_down).map(|feed| feed.name).collect();
     if !feeds.is_empty() {
-        found.push((Severity::Bad, format!("The live feed does not answer: {}.", Names(&feeds))));
+        bad(html! { "Live feed down: " (names(&feeds)) "." });
     }
-    found.extend(clock(view));
-    found.extend(settings(view));
-    found.extend(limits(view));
-    found.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
-    found
 }
 
-/// What is wrong with the time that CXone's answers tell.
-fn clock(view: &StatusView) -> Option<Problem> {
-    let ClockStatus { skew_millis, doubted } = view.standings.clock;
-    if doubted >= DOUBTED {
-        let text = format!(
-            "CXone's answers disagree about the time: {doubted} of the last 16 contradict the others, which count. Look for a proxy or a cache that changes Date, and for a machine at CXone whose clock is wrong."
-        );
-        return Some((Severity::Wait, text));
+fn clock(ClockStatus { skew_millis, doubted }: ClockStatus) -> Option<Problem> {
+    if doubted >= MIN_DOUBTED {
+        let problem = html! {
+            "CXone's responses disagree about the time: " (doubted) " of the last 16 were \
+             rejected. Check for a proxy or a cache that changes the header Date, and for a server \
+             of CXone whose clock is wrong."
+        };
+        return Some((Severity::Warn, problem));
     }
     let apart = Duration::from_millis(skew_millis?.unsigned_abs());
-    (apart > APART).then(|| {
-        let text = format!(
-            "The clocks of this machine and of CXone are {} apart: look at this machine's time synchronisation. Windows go by CXone's.",
-            Span(apart)
-        );
-        (Severity::Wait, text)
+    (apart > MAX_SKEW).then(|| {
+        let problem = html! {
+            "The clocks of this machine and of CXone are " (duration(apart)) " apart: check the \
+             time synchronisation of this machine. Windows use CXone's clock."
+        };
+        (Severity::Warn, problem)
     })
 }
 
-/// Configurations that became wrong, what has expired or will.
-fn settings(view: &StatusView) -> Vec<Problem> {
-    let mut found = Vec::new();
-    if let Some(refused) = view.config_rejected_at {
-        let ago = Span(view.now.since(refused));
-        let text = format!(
-            "The configuration was read again {ago} ago and is wrong; the one before goes on. The log tells every mistake, and so does <code>check</code>."
-        );
-        found.push((Severity::Bad, text));
+/// Rejected configurations, and what has expired or soon will.
+fn configuration(view: &StatusView, found: &mut Vec<Problem>) {
+    let mut bad = |problem| found.push((Severity::Bad, problem));
+    if let Some(rejected_at) = view.config_rejected_at {
+        bad(html! {
+            "The configuration was rejected " (duration(view.now.since(rejected_at))) " ago; the \
+             previous one stays in effect. The log and " code { "check" } " list every error."
+        });
     }
     if view.web_config_is_valid == Some(false) {
-        let text = "The web configuration has changed and is wrong; the one before goes on. The log tells every mistake, and so does <code>check --web.config.file</code>.";
-        found.push((Severity::Bad, text.to_owned()));
-    }
-    if let Some(expiry) = view.certificate_expiry {
-        if expiry <= view.now {
-            found.push((
-                Severity::Bad,
-                "The certificate of this server has expired: replace its file.".to_owned(),
-            ));
-        } else if expiry.since(view.now) < SOON {
-            found.push((
-                Severity::Wait,
-                format!(
-                    "The certificate of this server expires in {}.",
-                    Span(expiry.since(view.now))
-                ),
-            ));
-        }
+        bad(html! {
+            "The web configuration has changed and is invalid; the previous one stays in effect. \
+             The log and " code { "check --web.config.file" } " list every error."
+        });
     }
     if view.token_refresh_failed && view.token_expiry.is_none_or(|expiry| expiry <= view.now) {
-        let text = "There is no access token: the last attempt to get one failed. The newest error says why.";
-        found.push((Severity::Bad, text.to_owned()));
+        bad(html! { "There is no access token: the last refresh failed. See the newest error." });
     }
-    found
+    match view.certificate_expiry {
+        Some(expiry) if expiry <= view.now => {
+            bad(html! { "The certificate of this server has expired: replace its file." });
+        }
+        Some(expiry) if expiry.since(view.now) < EXPIRES_SOON => {
+            let left = duration(expiry.since(view.now));
+            let problem = html! { "The certificate of this server expires in " (left) "." };
+            found.push((Severity::Warn, problem));
+        }
+        Some(_) | None => {}
+    }
 }
 
-/// More was asked for than there may be.
-fn limits(view: &StatusView) -> Vec<Problem> {
-    let mut found = Vec::new();
+/// Limits that are exceeded.
+fn limits(view: &StatusView, found: &mut Vec<Problem>) {
     let quota = view.quota;
-    if quota.asked_a_minute() > f64::from(quota.ours()) {
-        let (who, more, mend) = match quota.of {
+    if quota.demand_per_minute() > f64::from(quota.available()) {
+        let (who, remedy) = match quota.unit {
             QuotaUnit::ReportJobs => {
-                ("The targets ask", "", "merge targets or raise poll.interval")
+                ("The targets require", "merge targets or raise poll.interval")
             }
             QuotaUnit::Requests => (
-                "Targets and feeds ask",
-                " or more",
+                "Targets and feeds require at least",
                 "raise poll.interval, poll.live_interval or quota.requests_per_minute",
             ),
         };
-        let text = format!(
-            "{who} for {:.1} {}{more} a minute, and {} are allowed: the data will be older than the configuration promises; {mend}.",
-            quota.asked_a_minute(),
-            quota.of.plural(),
-            quota.ours()
-        );
-        found.push((Severity::Wait, text));
+        let problem = html! {
+            (who) " " (format_args!("{:.1}", quota.demand_per_minute())) " " (quota.unit.plural())
+            " per minute, and " (quota.available()) " are allowed: data will be older than \
+            configured; " (remedy) "."
+        };
+        found.push((Severity::Warn, problem));
     }
     if view.series_dropped > 0 {
-        let text = format!(
-            "{} series of single agents are left out: metrics.max_series allows no more.",
-            view.series_dropped
-        );
-        found.push((Severity::Wait, text));
+        let problem = html! {
+            (view.series_dropped) " series of single agents are dropped: metrics.max_series is \
+            reached."
+        };
+        found.push((Severity::Warn, problem));
     }
-    found
 }

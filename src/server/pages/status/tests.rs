@@ -35,13 +35,18 @@ pub(in crate::server) fn view() -> StatusView {
     StatusView {
         version: "0.1.0".to_owned(),
         now: at(0),
-        started: at(-7_205),
+        started_at: at(-7_205),
         api: "https://acme.api.cxone.com".to_owned(),
         agents_seen: 120,
         series: 1_894,
         series_dropped: 0,
-        quota: QuotaStatus { of: QuotaUnit::ReportJobs, limit: 10, reserved: 1, demand_ratio: 0.4 },
-        standings: Status {
+        quota: QuotaStatus {
+            unit: QuotaUnit::ReportJobs,
+            limit: 10,
+            reserved: 1,
+            demand_ratio: 0.4,
+        },
+        status: Status {
             clock: ClockStatus { skew_millis: Some(300), doubted: 0 },
             targets: vec![target("user:user-abc-123"), target("team:team-7")],
             feeds: Vec::new(),
@@ -81,9 +86,9 @@ fn page(view: &StatusView) -> String {
 }
 
 #[track_caller]
-fn tells(page: &str, all: &[&str]) {
-    for told in all {
-        assert!(page.contains(told), "{told} is missing in\n{page}");
+fn assert_contains(page: &str, all: &[&str]) {
+    for text in all {
+        assert!(page.contains(text), "{text} is missing in\n{page}");
     }
 }
 
@@ -95,8 +100,8 @@ fn everything_from_outside_is_escaped() {
     view.version = EVIL.to_owned();
     let mut errors = RecentErrors::default();
     errors.note(at(-3), &EVIL.into(), Some(FailureReason::Server), EVIL);
-    view.standings.errors = Arc::new(errors);
-    view.standings.targets = vec![
+    view.status.errors = Arc::new(errors);
+    view.status.targets = vec![
         TargetStatus { up: Some(false), last_error: Some(trouble(EVIL)), ..target(EVIL) },
         TargetStatus { stale: true, ..target(EVIL) },
     ];
@@ -113,11 +118,11 @@ fn everything_from_outside_is_escaped() {
         );
         assert!(page.contains(r"\u{202e}") && !page.contains('\u{202e}'), "{page}");
         assert!(!page.contains("<i>\"") && !page.contains("\"'&"), "{page}");
-        tells(
+        assert_contains(
             &page,
             &[
                 "&lt;i&gt;&quot;&#39;&amp;",
-                "by --web.max-requests; 7 cut off",
+                "by --web.max-requests; 7 evicted",
                 "href=\"./&lt;i&gt;&quot;\"",
             ],
         );
@@ -125,7 +130,7 @@ fn everything_from_outside_is_escaped() {
 }
 
 #[test]
-fn before_anything_is_known_the_page_says_what_it_waits_for() {
+fn before_the_first_report_the_page_says_what_it_waits_for() {
     let mut view = view();
     let nothing = TargetStatus {
         up: None,
@@ -136,38 +141,38 @@ fn before_anything_is_known_the_page_says_what_it_waits_for() {
         poll: PollStatus::UnderWay(at(-4)),
         ..target("team:team-8")
     };
-    view.standings = Status { targets: vec![nothing], ..Status::default() };
+    view.status = Status { targets: vec![nothing], ..Status::default() };
     view.token_expiry = None;
     let page = page_of(
         &view,
         &Readiness::NotReady("no report yet: the first one is under way".to_owned()),
     );
-    tells(
+    assert_contains(
         &page,
         &[
-            "class=\"wait\">Not ready:",
+            "class=\"warn\">Not ready:",
             "the first one is under way",
             ">no report yet<",
             "<dd>none yet</dd>",
-            "under way for 4s",
+            "in progress for 4s",
         ],
     );
-    tells(&page, &["nothing yet", "<dd>in memory<", "None since the start.", "0 of 10"]);
+    assert_contains(&page, &["none yet", "<dd>in memory<", "None since the start.", "0 of 10"]);
     assert!(!page.contains("<ul class=\"problems\">"), "nothing is wrong yet");
 }
 
 #[test]
-fn when_all_is_well_the_page_says_so_and_nothing_else_is_red() {
+fn when_all_is_well_the_page_says_so_and_nothing_is_red() {
     let page = page(&view());
-    tells(
+    assert_contains(
         &page,
         &[
-            "class=\"good\">It works.</strong> 2 of 2 targets up.",
+            "class=\"good\">Healthy.</strong> 2 of 2 targets up.",
             "7 of 10",
-            "1 reserved; the targets ask for 4.0 a minute",
+            "1 reserved; the targets require 4.0 per minute",
         ],
     );
-    tells(
+    assert_contains(
         &page,
         &[
             "in 50m",
@@ -180,33 +185,33 @@ fn when_all_is_well_the_page_says_so_and_nothing_else_is_red() {
             "2023-11-14T22:13:11.000Z",
         ],
     );
-    tells(
+    assert_contains(
         &page,
         &[
             "x=\"90.0\" width=\"10.0\"",
             "class=\"used\" width=\"70.0\"",
-            ">right<",
+            ">valid<",
             "None since the start.",
         ],
     );
     let body = page.split("<body>").nth(1).unwrap();
     assert!(
         !body.contains("\"bad\"")
-            && !body.contains("\"wait\"")
+            && !body.contains("\"warn\"")
             && !body.contains("Web configuration"),
         "{body}"
     );
 }
 
 #[test]
-fn what_fails_is_told_first_with_its_cause_and_its_advice() {
+fn failures_come_first_with_cause_and_advice() {
     let mut view = view();
     let failing = TargetStatus {
         up: Some(false),
         last_error: Some(trouble("CXone answered 422")),
         ..target("team:team-7")
     };
-    view.standings.targets[1] = failing;
+    view.status.targets[1] = failing;
     let mut errors = RecentErrors::default();
     for second in [-600, -9] {
         errors.note(
@@ -223,36 +228,39 @@ fn what_fails_is_told_first_with_its_cause_and_its_advice() {
         "no report within 60s",
     );
     errors.note(at(-5), &"user:user-abc-123".into(), None, "CXone answered 429");
-    view.standings.errors = Arc::new(errors);
+    view.status.errors = Arc::new(errors);
     let page = page(&view);
-    tells(
+    assert_contains(
         &page,
         &[
-            "class=\"bad\">Something is wrong:</strong> 1 of 2 targets up.",
-            "The last job failed: <b class=\"told\">team:team-7</b>.",
+            "class=\"bad\">Unhealthy:</strong> 1 of 2 targets up.",
+            "The last job failed: <b class=\"external\">team:team-7</b>.",
         ],
     );
-    tells(
+    assert_contains(
         &page,
         &[
-            ">failing<",
+            ">down<",
             "failed after 3.5s",
             "Last success: ",
-            ", 2 times, the first ",
+            ", 2 times, first ",
             "10m ago",
             ">throttled<",
         ],
     );
-    tells(&page, &["no report within 60s CXone is slow, or throttles this client"]);
+    assert_contains(&page, &["no report within 60s CXone is slow, or throttles this client"]);
     assert!(page.find("429").unwrap() < page.rfind("422").unwrap(), "the newest first");
-    view.standings.targets.remove(0);
-    tells(&super::tests::page(&view), &["class=\"bad\">No reports come in:</strong> 0 of 1"]);
+    view.status.targets.remove(0);
+    assert_contains(
+        &super::tests::page(&view),
+        &["class=\"bad\">Unhealthy, all targets down:</strong> 0 of 1"],
+    );
 }
 
 #[test]
-fn what_is_stale_is_named_up_to_a_few() {
+fn the_first_few_stale_targets_are_named() {
     let mut view = view();
-    view.standings.targets = (0..40)
+    view.status.targets = (0..40)
         .map(|number| TargetStatus {
             stale: true,
             up: Some(false),
@@ -260,10 +268,10 @@ fn what_is_stale_is_named_up_to_a_few() {
         })
         .collect();
     let page = page(&view);
-    tells(
+    assert_contains(
         &page,
         &[
-            "Stale: <b class=\"told\">t0</b>, <b class=\"told\">t1</b>, <b class=\"told\">t2</b> and 37 more.",
+            "Stale: <b class=\"external\">t0</b>, <b class=\"external\">t1</b>, <b class=\"external\">t2</b> and 37 more.",
             ">stale<",
         ],
     );
@@ -271,53 +279,54 @@ fn what_is_stale_is_named_up_to_a_few() {
 }
 
 #[test]
-fn more_than_the_quota_leaves_is_told_with_what_to_do() {
+fn demand_above_the_quota_is_a_warning_with_a_remedy() {
     let mut view = view();
-    let told = "The targets ask for 9.5 report jobs a minute, and 9 are allowed";
+    let demand = "The targets require 9.5 report jobs per minute, and 9 are allowed";
     view.quota.demand_ratio = 0.95;
-    view.standings.targets[0].poll = PollStatus::Planned(at(-30));
-    tells(
+    view.status.targets[0].poll = PollStatus::Planned(at(-30));
+    assert_contains(
         &page(&view),
         &[
-            "class=\"wait\">It works, but:",
-            told,
+            "class=\"warn\">Healthy, with warnings:",
+            demand,
             "merge targets or raise poll.interval",
             "as soon as the quota allows",
         ],
     );
     view.quota.demand_ratio = 0.9;
     assert!(!page(&view).contains("merge targets"), "all of it is not too much");
-    view.standings.used_in_last_minute = 40;
-    tells(&page(&view), &["40 of 10", "class=\"used\" width=\"100.0\""]);
+    view.status.used_in_last_minute = 40;
+    assert_contains(&page(&view), &["40 of 10", "class=\"used\" width=\"100.0\""]);
     view.series_dropped = 12;
-    tells(&page(&view), &["12 series of single agents are left out"]);
+    assert_contains(&page(&view), &["12 series of single agents are dropped"]);
 }
 
 #[test]
-fn where_requests_are_limited_no_job_is_spoken_of() {
+fn a_quota_of_requests_is_described_without_jobs() {
     let mut view = view();
-    view.quota = QuotaStatus { of: QuotaUnit::Requests, limit: 60, reserved: 0, demand_ratio: 1.5 };
-    view.standings.targets = vec![TargetStatus { up: Some(false), ..target("all") }];
+    view.quota =
+        QuotaStatus { unit: QuotaUnit::Requests, limit: 60, reserved: 0, demand_ratio: 1.5 };
+    view.status.targets = vec![TargetStatus { up: Some(false), ..target("all") }];
     let failing = page(&view);
-    tells(
+    assert_contains(
         &failing,
         &[
-            "No history comes in:",
-            "The history cannot be read: <b class=\"told\">all</b>.",
+            "Unhealthy, all targets down:",
+            "The history cannot be read: <b class=\"external\">all</b>.",
             ">Last read<",
         ],
     );
-    tells(
+    assert_contains(
         &failing,
         &[
-            "Targets and feeds ask for 90.0 requests or more a minute, and 60 are allowed",
+            "Targets and feeds require at least 90.0 requests per minute, and 60 are allowed",
             "quota.requests_per_minute",
         ],
     );
-    view.standings.targets = vec![TargetStatus { stale: true, up: Some(false), ..target("all") }];
-    tells(&page(&view), &["only what the live feed tells is left"]);
-    view.standings.targets = vec![TargetStatus { up: None, last_job: None, ..target("all") }];
-    tells(&page(&view), &[">no history yet<"]);
+    view.status.targets = vec![TargetStatus { stale: true, up: Some(false), ..target("all") }];
+    assert_contains(&page(&view), &["have only what the live feed contains"]);
+    view.status.targets = vec![TargetStatus { up: None, last_job: None, ..target("all") }];
+    assert_contains(&page(&view), &[">no history yet<"]);
     for page in [failing, page(&view)] {
         let words = page.to_lowercase();
         assert!(!words.contains(" job") && !words.contains("report"), "{page}");
@@ -325,78 +334,79 @@ fn where_requests_are_limited_no_job_is_spoken_of() {
 }
 
 #[test]
-fn live_feeds_are_shown_where_there_are_any() {
+fn live_feeds_are_shown_if_there_are_any() {
     let mut view = view();
     assert!(!page(&view).contains("Live feeds"));
     let feed = |name, up, stale| FeedStatus { name, up, stale, last_success: up.map(|_| at(-8)) };
-    view.quota = QuotaStatus { of: QuotaUnit::Requests, limit: 60, reserved: 0, demand_ratio: 0.1 };
-    view.standings.feeds =
+    view.quota =
+        QuotaStatus { unit: QuotaUnit::Requests, limit: 60, reserved: 0, demand_ratio: 0.1 };
+    view.status.feeds =
         vec![feed("agent_states", Some(true), false), feed("skill_activity", None, false)];
-    tells(
+    assert_contains(
         &page(&view),
         &[
-            "It works.</strong> 2 of 2 targets up, 1 of 2 live feeds.",
-            ">not read yet<",
+            "Healthy.</strong> 2 of 2 targets up, 1 of 2 live feeds.",
+            ">not polled yet<",
             "7 of 60 requests",
         ],
     );
-    view.standings.feeds[1] = feed("skill_activity", Some(false), false);
-    tells(
+    view.status.feeds[1] = feed("skill_activity", Some(false), false);
+    assert_contains(
         &page(&view),
-        &["The live feed does not answer: <b class=\"told\">skill_activity</b>.", ">failing<"],
+        &["Live feed down: <b class=\"external\">skill_activity</b>.", ">down<"],
     );
 }
 
 #[test]
-fn a_store_a_configuration_a_certificate_or_a_token_that_does_not_do_is_told() {
+fn an_unhealthy_store_an_invalid_configuration_and_expired_certificates_and_tokens_are_shown() {
     let mut view = view();
-    view.standings.store.healthy = false;
+    view.status.store.healthy = false;
     view.config_rejected_at = Some(at(-60));
     view.web_config_is_valid = Some(false);
     view.certificate_expiry = Some(at(-1));
     view.token_expiry = Some(at(-90));
     view.token_refresh_failed = true;
-    tells(
+    assert_contains(
         &page(&view),
         &[
-            "The store cannot be written to",
-            ">cannot be written to<",
-            "read again 1m ago and is wrong",
-            ">wrong<",
+            "The store cannot be written, so nothing is counted",
+            ">not writable<",
+            "The configuration was rejected 1m ago",
+            ">invalid<",
         ],
     );
-    tells(
+    assert_contains(
         &page(&view),
         &[
-            "The web configuration has changed and is wrong",
+            "The web configuration has changed and is invalid",
             "The certificate of this server has expired",
             "certificate expired",
         ],
     );
-    tells(
+    assert_contains(
         &page(&view),
-        &[
-            "There is no access token: the last attempt to get one failed.",
-            "the last one expired <time",
-        ],
+        &["There is no access token: the last refresh failed.", "the last one expired <time"],
     );
     view.certificate_expiry = Some(at(3 * 86_400));
-    tells(&page(&view), &["The certificate of this server expires in 3d.", "certificate expires"]);
+    assert_contains(
+        &page(&view),
+        &["The certificate of this server expires in 3d.", "certificate expires"],
+    );
     view.certificate_expiry = Some(at(15 * 86_400));
     assert!(!page(&view).contains("of this server expires"), "there is time");
     view.certificate_expiry = None;
-    tells(&page(&view), &["no TLS"]);
+    assert_contains(&page(&view), &["no TLS"]);
 }
 
 #[test]
-fn a_token_that_is_fetched_when_it_is_needed_may_have_expired() {
+fn an_expired_token_that_nothing_needs_is_not_a_problem() {
     let mut view = view();
     view.token_expiry = Some(at(-90));
     let expired = page(&view);
-    tells(
+    assert_contains(
         &expired,
         &[
-            "It works.</strong>",
+            "Healthy.</strong>",
             "<dd>none in use<small>",
             "expired <time",
             "the next request fetches",
@@ -405,48 +415,52 @@ fn a_token_that_is_fetched_when_it_is_needed_may_have_expired() {
     view.token_expiry = Some(at(60));
     view.token_refresh_failed = true;
     let renewing = page(&view);
-    tells(
-        &renewing,
-        &["It works.</strong>", "expires <time", "the last attempt to get one failed"],
-    );
+    assert_contains(&renewing, &["Healthy.</strong>", "expires <time", "the last refresh failed"]);
     view.token_expiry = None;
-    tells(&page(&view), &["<dd>none yet<small>the last", "There is no access token"]);
+    assert_contains(&page(&view), &["<dd>none yet<small>the last", "There is no access token"]);
 }
 
 #[test]
-fn the_clock_is_in_order_only_where_answers_agree_about_it() {
+fn the_clock_is_good_only_if_responses_agree_about_it() {
     let of = |skew_millis, doubted| {
         let mut view = view();
-        view.standings.clock = ClockStatus { skew_millis, doubted };
+        view.status.clock = ClockStatus { skew_millis, doubted };
         page(&view)
     };
     let unknown = of(None, 0);
-    tells(&unknown, &["not known yet", "no answer has told the time so far"]);
+    assert_contains(&unknown, &["<dd>unknown<", "no response with a time so far"]);
     assert!(!unknown.contains("times rejected"), "{unknown}");
-    tells(
+    assert_contains(
         &of(Some(300), 1),
-        &["<span class=\"good\">agrees with this machine's", "1 of the last 16"],
+        &["<span class=\"good\">in sync with the local clock", "1 of the last 16"],
     );
     let doubted = of(Some(300), 10);
-    tells(
+    assert_contains(
         &doubted,
-        &["It works, but", "<span class=\"wait\">agrees", "10 of the last 16 contradict"],
+        &[
+            "Healthy, with warnings",
+            "<span class=\"warn\">in sync",
+            "10 of the last 16 were rejected",
+        ],
     );
-    tells(&of(Some(7_000), 0), &["<span class=\"wait\">7s ahead of this machine's"]);
-    tells(&of(Some(-7_000), 0), &["<span class=\"wait\">7s behind this machine's", "7s apart"]);
+    assert_contains(&of(Some(7_000), 0), &["<span class=\"warn\">7s ahead of the local clock"]);
+    assert_contains(
+        &of(Some(-7_000), 0),
+        &["<span class=\"warn\">7s behind the local clock", "7s apart"],
+    );
 }
 
 #[test]
-fn a_store_in_memory_is_no_store_with_a_format() {
+fn a_store_in_memory_has_no_format() {
     let mut view = view();
-    view.standings.store.format = None;
+    view.status.store.format = None;
     let page = page(&view);
-    tells(&page, &["<dd>in memory<small>1.5 MiB; nothing outlives the process</small>"]);
-    assert!(!page.contains(">works<") && !page.contains("format"), "{page}");
+    assert_contains(&page, &["<dd>in memory<small>1.5 MiB; lost when the process ends</small>"]);
+    assert!(!page.contains(">healthy<") && !page.contains("format"), "{page}");
 }
 
 #[test]
-fn the_page_loads_itself_again_for_whom_asks_for_it_alone() {
+fn the_page_refreshes_itself_only_on_request() {
     assert_eq!([None, Some(""), Some("refresh=x"), Some("fresh=9")].map(refresh), [None; 4]);
     assert_eq!(
         [Some("refresh=30"), Some("a=b&refresh=1"), Some("refresh=99999")].map(refresh),
@@ -458,7 +472,7 @@ fn the_page_loads_itself_again_for_whom_asks_for_it_alone() {
         evicted_scrapes: 0,
         refresh: Some(30),
     };
-    tells(
+    assert_contains(
         &html(&view(), &Readiness::Ready, &server),
         &["<meta http-equiv=\"refresh\" content=\"30\">", "<a href=\"./\">Stop</a>"],
     );
@@ -467,7 +481,7 @@ fn the_page_loads_itself_again_for_whom_asks_for_it_alone() {
 }
 
 #[test]
-fn the_content_security_policy_lets_the_style_through_and_the_page_needs_nothing_else() {
+fn the_content_security_policy_allows_the_style_and_the_page_needs_nothing_else() {
     let digest = ring::digest::digest(&ring::digest::SHA256, STYLE.as_bytes());
     let hash = base64(digest.as_ref());
     assert!(
