@@ -62,7 +62,7 @@ pub(super) fn planner_rules(config: &Config) -> PlannerRules {
         },
         timing: timing(config),
         jobs_per_minute: NonZeroU32::new(limit.saturating_sub(reserved)).unwrap_or(NonZeroU32::MIN),
-        asking: match config.api.dialect {
+        mode: match config.api.dialect {
             Dialect::Reports(_) => RetrievalMode::Jobs,
             Dialect::Platform(_) => RetrievalMode::Pages,
         },

@@ -83,7 +83,7 @@ impl Engine {
     fn target_status(&self, now: Now, index: usize) -> TargetStatus {
         let state = &self.targets[index];
         let status = self.planner.status(TargetId::new(index), now.instant);
-        let has_finished = status.last_success.is_some() || status.last_trouble.is_some();
+        let has_finished = status.last_success.is_some() || status.last_error.is_some();
         TargetStatus {
             name: Arc::clone(&state.target.name),
             up: has_finished.then_some(status.up),
@@ -92,7 +92,7 @@ impl Engine {
             epoch: state.epoch,
             last_success: status.last_success.map(|now| now.utc),
             last_job: status.last_job,
-            last_error: status.last_trouble,
+            last_error: status.last_error,
             longest_window: status.longest_window,
             poll: match status.job_age {
                 Some(age) => PollStatus::UnderWay(now.utc.minus(age)),

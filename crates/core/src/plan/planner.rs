@@ -1,10 +1,9 @@
-//! What to ask CXone next: targets take turns within the quota, and none holds up the others.
+//! What to request from CXone next: targets take turns within the quota, and none holds up the
+//! others.
 
-mod handover;
 mod length;
 mod rejection;
 mod rules;
-mod status;
 #[cfg(test)]
 mod tests;
 
@@ -26,58 +25,62 @@ use crate::time::{Monotonic, Now, Timestamp, Window};
 use length::WindowLength;
 use rejection::WindowRejection;
 
-pub use handover::{PastPolls, PastThrottles};
 pub use rules::{PlannerRules, RetrievalMode, least_news};
-pub use status::TargetPlanStatus;
 
-/// A watermark so far ahead of CXone's now is more than two clocks that are a moment apart.
+/// Two clocks that agree are less than this apart: a watermark further ahead of CXone's clock is
+/// wrong.
 pub const MAX_AHEAD: Duration = Duration::from_secs(5);
 
-/// While something cannot be asked for because of what CXone's clock says, it is looked at so often,
+/// While CXone's clock keeps a target from being requested, it is checked this often.
 const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// and after so many looks that changed nothing
+/// After this many checks in a row that changed nothing, [`RARE_CLOCK_CHECK_INTERVAL`] applies.
+/// The estimate of CXone's clock takes at most this many answers to move.
 const MAX_FREQUENT_CLOCK_CHECKS: u32 = 16;
 
-/// only so often.
+/// How often CXone's clock is checked when frequent checks did not help.
 const RARE_CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// So many times a slice that is rejected is asked for in halves: it may be too long for CXone.
+/// A rejected slice may be too long for CXone, so it is halved, but only this many times: mostly it
+/// is rejected for something else.
 const MAX_REJECTED_HALVINGS: u32 = 2;
+
+/// A target is stale only after this many of its planned cycles.
+const STALE_CYCLES: u32 = 3;
 
 /// A request to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlannerAction {
     /// Submit a job for the target.
     Submit(TargetId, Window),
-    /// Ask for the target's job.
+    /// Poll the target's job.
     Poll(TargetId, JobId),
-    /// Ask for the next page of the target's window, the first one if none was asked for yet.
+    /// Request the next page of the target's window.
     Page(TargetId, Window),
 }
 
 /// A job that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedJob {
-    /// What it was asked for.
+    /// Its target, window and order.
     pub origin: ReportOrigin,
     /// Event time before its window that no report will cover.
     pub gap: Duration,
-    /// Whether the window ended before what was already there to be asked for.
+    /// Whether its window ended before what CXone could already report.
     pub behind: bool,
     /// From its submission to its end.
     pub age: Duration,
     /// How it ended.
     pub outcome: JobOutcome,
-    /// Whether it only tried if CXone accepts the newest window: its rows count for nothing.
+    /// Whether it only tried if CXone accepts the newest window: its rows are not counted.
     pub probes: bool,
-    /// Whether its window will not be asked for again: CXone rejects this part of the past.
+    /// Whether its window is skipped: CXone rejects this part of the past.
     pub gives_up: bool,
     /// The longest window from now on, if it was reduced.
     pub halved: Option<Duration>,
 }
 
-/// A job that CXone works on, as it is kept for a later process.
+/// A job in progress at CXone, as it is stored for a later process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedJob {
     id: String,
@@ -88,14 +91,14 @@ pub struct SavedJob {
 }
 
 impl SavedJob {
-    /// Its place in the order of asking.
+    /// Its position in the order of submits.
     #[must_use]
     pub const fn order(&self) -> SubmitOrder {
         self.order
     }
 }
 
-/// What an earlier process left of a target.
+/// What an earlier process stored of a target.
 #[derive(Clone, Debug, Default)]
 pub struct PreviousRun {
     /// The wall time of its last success.
@@ -106,25 +109,68 @@ pub struct PreviousRun {
     pub job: Option<(SavedJob, Duration)>,
 }
 
-#[derive(Debug)]
-struct TargetPlan {
-    /// When it is next asked for.
+/// How a target is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetPlanStatus {
+    /// Whether its newest finished job succeeded.
+    pub up: bool,
+    /// When a job of it last succeeded.
+    pub last_success: Option<Now>,
+    /// Its newest finished job, if it ended in this process.
+    pub last_job: Option<JobEnd>,
+    /// Why its newest finished job failed.
+    pub last_error: Option<JobError>,
+    /// How long ago the job in progress was begun.
+    pub job_age: Option<Duration>,
+    /// When its next job begins at the earliest, if none is in progress.
+    pub due: Monotonic,
+    /// Whether it has not succeeded for too long.
+    pub stale: bool,
+    /// The longest window that is requested, if longer ones failed.
+    pub longest_window: Option<Duration>,
+}
+
+/// How polling one target went under an earlier plan.
+#[derive(Clone, Debug)]
+pub struct PastPolls {
     due: Monotonic,
+    longest_window: Duration,
+    history: TargetHistory,
+}
+
+/// How long an earlier plan held all submits back after a 429.
+#[derive(Clone, Debug)]
+pub struct PastThrottles {
+    held_until: Monotonic,
+    throttles: Backoff,
+}
+
+/// What a target keeps over a reload as it is: a failure is still one then.
+#[derive(Clone, Debug)]
+struct TargetHistory {
     /// Since when it is polled.
     since: Monotonic,
-    job: Option<TargetJob>,
-    /// Whether the quota has made it wait.
-    waiting: bool,
     backoff: Backoff,
+    /// The waits after CXone denied access.
     denials: Backoff,
-    length: WindowLength,
     rejection: Option<WindowRejection>,
     up: bool,
     last_success: Option<Now>,
     /// When the job was begun that succeeded last.
     last_asked: Option<Monotonic>,
     last_job: Option<JobEnd>,
-    last_trouble: Option<JobError>,
+    last_error: Option<JobError>,
+}
+
+#[derive(Debug)]
+struct TargetPlan {
+    /// When it is next requested.
+    due: Monotonic,
+    job: Option<TargetJob>,
+    /// Whether the quota has made it wait.
+    waiting: bool,
+    length: WindowLength,
+    history: TargetHistory,
 }
 
 #[derive(Debug)]
@@ -142,46 +188,47 @@ pub struct Planner {
     rules: PlannerRules,
     targets: Vec<TargetPlan>,
     quota: Quota,
-    /// When the quota lets the next job through, as far as is known.
+    /// When the quota allows the next submit, as far as is known.
     quota_free: Monotonic,
-    /// A 429 to a submit holds all submits, since the limit is the client's.
+    /// A 429 holds all submits, since CXone limits the client and not the target.
     held_until: Monotonic,
     throttles: Backoff,
     random: Random,
     order: SubmitOrder,
     quota_wait: Duration,
-    /// Whether something could not be asked for since it is not known what time it is at CXone.
+    /// Whether CXone's clock has kept a target from being requested since the last check.
     doubts_clock: bool,
-    /// How often somebody was told to look, since something was asked for.
+    /// How often CXone's clock was checked since something was last requested.
     clock_checks: u32,
 }
 
 impl Planner {
-    /// A plan for so many targets, all due at `now`.
+    /// A plan for this many targets, all due at `now`.
     #[must_use]
     pub fn new(rules: PlannerRules, targets: usize, now: Monotonic, mut random: Random) -> Self {
-        let quota = Quota::new(rules.jobs_per_minute);
         let least = rules.shortest_window(targets);
         let mut target = || TargetPlan {
             due: now.plus(rules.first_wait(&mut random)),
-            since: now,
             job: None,
             waiting: false,
-            backoff: fault_backoff(),
-            denials: Backoff::new(Duration::from_secs(60), Duration::from_secs(300)),
             length: WindowLength::new(least, rules.windows.lookback),
-            rejection: None,
-            up: false,
-            last_success: None,
-            last_asked: None,
-            last_job: None,
-            last_trouble: None,
+            history: TargetHistory {
+                since: now,
+                backoff: fault_backoff(),
+                denials: Backoff::new(Duration::from_secs(60), Duration::from_secs(300)),
+                rejection: None,
+                up: false,
+                last_success: None,
+                last_asked: None,
+                last_job: None,
+                last_error: None,
+            },
         };
         let targets = (0..targets).map(|_| target()).collect();
         Self {
             rules,
             targets,
-            quota,
+            quota: Quota::new(rules.jobs_per_minute),
             quota_free: now,
             held_until: now,
             throttles: throttle_backoff(),
@@ -201,168 +248,166 @@ impl Planner {
         cxone_utc: Option<Timestamp>,
         watermark: impl Fn(TargetId) -> Option<Timestamp>,
     ) -> Option<PlannerAction> {
+        // Polls and pages first: they take nothing from the quota of jobs, and end jobs.
         if let Some(action) = self.next_poll(now) {
             return Some(action);
         }
         if now < self.held_until {
             return None;
         }
-        while let Some(place) = self.next_submit(now) {
-            let target = &mut self.targets[place];
-            let id = TargetId::new(place);
-            let planned = match &target.job {
-                Some(job) => job.planned,
-                None => {
-                    match cxone_utc.and_then(|utc| target.plan(&self.rules, watermark(id), utc)) {
-                        Some(planned) => planned,
-                        None => {
-                            let doubted = cxone_utc.is_none_or(|utc| {
-                                watermark(id)
-                                    .is_some_and(|watermark| watermark.since(utc) > MAX_AHEAD)
-                            });
-                            let pause =
-                                match (doubted, self.clock_checks < MAX_FREQUENT_CLOCK_CHECKS) {
-                                    (false, _) => self.rules.interval,
-                                    (true, true) => CLOCK_CHECK_INTERVAL,
-                                    (true, false) => RARE_CLOCK_CHECK_INTERVAL,
-                                };
-                            target.due = now.plus(pause);
-                            self.doubts_clock |= doubted;
-                            continue;
-                        }
-                    }
-                }
+        while let Some(index) = self.next_submit(now) {
+            let id = TargetId::new(index);
+            let target = &mut self.targets[index];
+            // A job that was throttled is submitted again for the same window.
+            let planned =
+                target.job.as_ref().map(|job| job.planned).or_else(|| {
+                    cxone_utc.and_then(|utc| target.plan(&self.rules, watermark(id), utc))
+                });
+            let Some(planned) = planned else {
+                // Nothing is new yet: mostly since the interval is shorter than the settle delay,
+                // but with a clock that is wrong nothing might be new for hours.
+                let is_doubted = cxone_utc.is_none_or(|utc| {
+                    watermark(id).is_some_and(|watermark| watermark.since(utc) > MAX_AHEAD)
+                });
+                self.doubts_clock |= is_doubted;
+                target.due = now.plus(if !is_doubted {
+                    self.rules.interval
+                } else if self.clock_checks < MAX_FREQUENT_CLOCK_CHECKS {
+                    CLOCK_CHECK_INTERVAL
+                } else {
+                    RARE_CLOCK_CHECK_INTERVAL
+                });
+                continue;
             };
             self.clock_checks = 0;
+            if self.rules.mode == RetrievalMode::Jobs {
+                if let Err(free) = self.quota.take(now) {
+                    self.quota_free = free;
+                    for target in self.targets.iter_mut().filter(|target| target.wants_submit(now))
+                    {
+                        target.waiting = true;
+                    }
+                    return None;
+                }
+                if std::mem::take(&mut target.waiting) {
+                    self.quota_wait += now.since(target.due);
+                }
+            }
             let probes = target.probes_newest();
-            if self.rules.asking == RetrievalMode::Pages {
-                self.order.0 += 1;
-                let mut fetch = Fetch::paged(self.rules.timing, now);
-                fetch.sent(now);
-                target.job =
-                    Some(TargetJob { order: self.order, begun: now, planned, fetch, probes });
-                return Some(PlannerAction::Page(id, planned.window));
-            }
-            if let Err(free) = self.quota.take(now) {
-                self.quota_free = free;
-                self.targets
-                    .iter_mut()
-                    .filter(|target| target.wants_submit(now))
-                    .for_each(|target| target.waiting = true);
-                return None;
-            }
-            if std::mem::take(&mut target.waiting) {
-                self.quota_wait += now.since(target.due);
-            }
             let job = target.job.get_or_insert_with(|| {
                 self.order.0 += 1;
-                let fetch = Fetch::new(self.rules.timing);
+                let fetch = match self.rules.mode {
+                    RetrievalMode::Jobs => Fetch::new(self.rules.timing),
+                    RetrievalMode::Pages => Fetch::paged(self.rules.timing, now),
+                };
                 TargetJob { order: self.order, begun: now, planned, fetch, probes }
             });
             job.fetch.sent(now);
-            return Some(PlannerAction::Submit(id, planned.window));
+            return Some(match self.rules.mode {
+                RetrievalMode::Jobs => PlannerAction::Submit(id, planned.window),
+                RetrievalMode::Pages => PlannerAction::Page(id, planned.window),
+            });
         }
         None
     }
 
     fn next_poll(&mut self, now: Monotonic) -> Option<PlannerAction> {
-        self.targets.iter_mut().enumerate().find_map(|(place, target)| {
-            let job = target.job.as_mut()?;
+        for (index, target) in self.targets.iter_mut().enumerate() {
+            let Some(job) = &mut target.job else { continue };
             let action = match job.fetch.step(now) {
-                JobStep::Poll(id) => PlannerAction::Poll(TargetId::new(place), id),
-                JobStep::Page => PlannerAction::Page(TargetId::new(place), job.planned.window),
-                JobStep::Submit | JobStep::Wait(_) | JobStep::Busy => return None,
+                JobStep::Poll(id) => PlannerAction::Poll(TargetId::new(index), id),
+                JobStep::Page => PlannerAction::Page(TargetId::new(index), job.planned.window),
+                JobStep::Submit | JobStep::Wait(_) | JobStep::Busy => continue,
             };
             job.fetch.sent(now);
-            Some(action)
-        })
+            return Some(action);
+        }
+        None
     }
 
-    /// The target whose turn it is to submit: a job that is to be submitted again first, then
-    /// whoever has been due the longest.
+    /// The target whose turn it is to submit: a job that was throttled first, since it has waited
+    /// its turn already, then the target that has been due the longest.
     fn next_submit(&self, now: Monotonic) -> Option<usize> {
-        let wanting =
-            self.targets.iter().enumerate().filter(|(_, target)| target.wants_submit(now));
-        wanting
-            .min_by_key(|(place, target)| (target.job.is_none(), target.due, *place))
-            .map(|(place, _)| place)
+        let targets = self.targets.iter().enumerate();
+        targets
+            .filter(|(_, target)| target.wants_submit(now))
+            .min_by_key(|(index, target)| (target.job.is_none(), target.due, *index))
+            .map(|(index, _)| index)
     }
 
-    /// What the target's job, which CXone works on, was asked for.
+    fn target_job(&self, id: TargetId) -> Option<&TargetJob> {
+        self.targets[id.index()].job.as_ref()
+    }
+
+    /// The window of the target's job, and its position among the jobs of all targets.
     #[must_use]
     pub fn origin(&self, id: TargetId) -> Option<ReportOrigin> {
-        let job = self.targets[id.index()].job.as_ref()?;
-        let oldest_pending =
-            self.targets.iter().filter_map(|target| target.job.as_ref()).map(|job| job.order).min();
-        Some(ReportOrigin {
-            target: id,
-            order: job.order,
-            oldest_pending: oldest_pending.unwrap_or(job.order),
-            window: job.planned.window,
-        })
+        let TargetJob { order, planned, .. } = *self.target_job(id)?;
+        let orders = self.targets.iter().filter_map(|target| Some(target.job.as_ref()?.order));
+        let oldest_pending = orders.min().unwrap_or(order);
+        Some(ReportOrigin { target: id, order, oldest_pending, window: planned.window })
     }
 
-    /// Whether the window of the target's job ends before what is already there to be asked for: it
-    /// is as long as it may be, and the next one for the same watermark is the same.
+    /// Whether the window of the target's job ends before what CXone can already report: it is as
+    /// long as it may be, and the next one for the same watermark is the same.
     #[must_use]
     pub fn is_behind(&self, id: TargetId) -> bool {
-        self.targets[id.index()].job.as_ref().is_some_and(|job| job.planned.behind)
+        self.target_job(id).is_some_and(|job| job.planned.behind)
     }
 
-    /// The rows of the target's job are to count for nothing: its window was planned by a clock that
-    /// was ahead, and tells nothing of what comes until there.
+    /// Has the rows of the target's job not counted: its window was planned by a clock that was
+    /// ahead, and the report says nothing of the time that had not come yet.
     pub fn disregard(&mut self, id: TargetId) {
         if let Some(job) = &mut self.targets[id.index()].job {
             job.probes = true;
         }
     }
 
-    /// Whether the rows of the target's job count for nothing: it only tries if CXone accepts the
+    /// Whether the rows of the target's job are not counted: it only tries if CXone accepts the
     /// newest window, or is disregarded.
     #[must_use]
     pub fn probes(&self, id: TargetId) -> bool {
-        self.targets[id.index()].job.as_ref().is_some_and(|job| job.probes)
+        self.target_job(id).is_some_and(|job| job.probes)
     }
 
-    /// Where what was there to be asked for ended when the target's job was begun: the epoch, if it
-    /// is the target's first.
+    /// Up to when CXone could report when the target's job was begun: the epoch, if it is the
+    /// target's first.
     #[must_use]
     pub fn epoch(&self, id: TargetId) -> Option<Timestamp> {
-        self.targets[id.index()].job.as_ref().map(|job| job.planned.end)
+        self.target_job(id).map(|job| job.planned.end)
     }
 
     /// When the target's last job that succeeded was begun, as far as is known: its history is
     /// known up to then and no further, whatever its window said.
     #[must_use]
     pub fn last_asked(&self, id: TargetId) -> Option<Monotonic> {
-        let target = &self.targets[id.index()];
-        target.last_asked.or(target.last_success.map(|success| success.instant))
+        let history = &self.targets[id.index()].history;
+        history.last_asked.or(history.last_success.map(|success| success.instant))
     }
 
-    /// Whether something could not be asked for since [`Planner::next`] did not know what time it
-    /// is at CXone: then somebody should look. Asked once, it is forgotten.
+    /// Whether CXone's clock kept a target from being requested since the last call, so that it
+    /// should be checked.
     pub fn take_clock_doubt(&mut self) -> bool {
         self.clock_checks = self.clock_checks.saturating_add(u32::from(self.doubts_clock));
         std::mem::take(&mut self.doubts_clock)
     }
 
-    /// The target's job, for a later process to take up, if CXone works on one.
+    /// The target's job, for a later process to resume, if it is in progress at CXone.
     #[must_use]
     pub fn job(&self, id: TargetId) -> Option<SavedJob> {
-        let job = self.targets[id.index()].job.as_ref().filter(|job| !job.probes)?;
-        let id = job.fetch.id()?.as_str().to_owned();
+        let job = self.target_job(id).filter(|job| !job.probes)?;
         Some(SavedJob {
-            id,
+            id: job.fetch.id()?.as_str().to_owned(),
             order: job.order,
             window: job.planned.window,
-            gap_millis: millis(job.planned.gap),
+            gap_millis: u64::try_from(job.planned.gap.as_millis()).unwrap_or(u64::MAX),
             behind: job.planned.behind,
         })
     }
 
-    /// Takes up what an earlier process left: how long ago the target last succeeded, and the job
-    /// that it waited for so long, if its window still follows the watermark. Returns whether the
-    /// job is taken up.
+    /// Resumes what an earlier process stored: how long ago the target last succeeded, and the job
+    /// that it waited for, if its window still follows the watermark. Returns whether the job is
+    /// resumed.
     pub fn resume(
         &mut self,
         now: Now,
@@ -373,10 +418,11 @@ impl Planner {
         let target = &mut self.targets[id.index()];
         if let Some(success) = left.last_success {
             let age = now.utc.since(success);
-            target.last_success = Some(Now { instant: now.instant.before(age), utc: success });
-            target.up = !left.failed;
+            let instant = now.instant.before(age);
+            target.history.last_success = Some(Now { instant, utc: success });
+            target.history.up = !left.failed;
             // The first poll comes when it would have come, and not with all others at once.
-            target.due = now.instant.max(now.instant.before(age).plus(self.rules.interval));
+            target.due = now.instant.max(instant.plus(self.rules.interval));
         }
         let Some((job, age)) = &left.job else { return false };
         let fits = match watermark {
@@ -400,11 +446,42 @@ impl Planner {
         true
     }
 
-    /// Takes note of what an earlier process submitted so long ago, and of the place of its last
-    /// report in the order of asking.
+    /// Charges the quota with what an earlier process submitted this long ago, and continues its
+    /// order of submits.
     pub fn remember(&mut self, now: Monotonic, submit_ages: &[Duration], newest: SubmitOrder) {
         self.quota.remember(now, submit_ages);
         self.order = self.order.max(newest);
+    }
+
+    /// How polling the target went under this plan.
+    #[must_use]
+    pub fn past_polls(&self, id: TargetId) -> PastPolls {
+        let TargetPlan { due, length, history, .. } = &self.targets[id.index()];
+        PastPolls { due: *due, longest_window: length.longest(), history: history.clone() }
+    }
+
+    /// How long this plan holds submits back.
+    #[must_use]
+    pub fn past_throttles(&self) -> PastThrottles {
+        PastThrottles { held_until: self.held_until, throttles: self.throttles.clone() }
+    }
+
+    /// Continues with what was known of the target. Call it after [`Planner::resume`]. With
+    /// `waits`, a target that failed is not retried earlier than before; without, at once, since
+    /// the reload may have fixed the cause.
+    pub fn carry_on(&mut self, id: TargetId, past: PastPolls, waits: bool) {
+        let target = &mut self.targets[id.index()];
+        if waits && past.history.last_error.is_some() {
+            target.due = past.due;
+        }
+        target.length.resume(past.longest_window);
+        target.history = past.history;
+    }
+
+    /// Continues to hold submits back as the earlier plan did.
+    pub fn hold_on(&mut self, past: PastThrottles) {
+        self.held_until = self.held_until.max(past.held_until);
+        self.throttles = past.throttles;
     }
 
     /// When [`Planner::next`] will have something to do, or a target turns stale, unless a reply
@@ -421,16 +498,11 @@ impl Planner {
                 Some(JobStep::Busy) => None,
             }
         });
-        let stale = self
-            .targets
-            .iter()
-            .map(|target| self.stale_at(target))
-            .filter(|stale_at| *stale_at > now);
-        steps.chain(stale).min()
+        let stale_at = self.targets.iter().map(|target| self.stale_at(target));
+        steps.chain(stale_at.filter(|stale_at| *stale_at > now)).min()
     }
 
-    /// Takes the reply to the request that an action asked for. When the job has ended with it,
-    /// what it was.
+    /// Takes the reply to the request of an action. Returns the job if it has ended with it.
     pub fn reply(&mut self, now: Now, id: TargetId, reply: JobReply) -> Option<EndedJob> {
         let origin = self.origin(id)?;
         let target = &mut self.targets[id.index()];
@@ -438,37 +510,37 @@ impl Planner {
         if !job.fetch.in_flight() {
             self.quota.answered(now.instant);
         }
-        let (accepted, throttled) =
-            (matches!(reply, JobReply::Submitted(_)), matches!(reply, JobReply::Throttled { .. }));
-        let outcome = job.fetch.reply(now.instant, reply, &mut self.random);
-        if accepted {
+        if matches!(reply, JobReply::Submitted(_)) {
             self.throttles.reset();
         }
+        let is_throttled = matches!(reply, JobReply::Throttled { .. });
+        let outcome = job.fetch.reply(now.instant, reply, &mut self.random);
+        // Pages have no quota of their own: a 429 to one of them is about all.
         if let (RetrievalMode::Pages, true, JobStep::Wait(until)) =
-            (self.rules.asking, throttled, job.fetch.step(now.instant))
+            (self.rules.mode, is_throttled, job.fetch.step(now.instant))
         {
             self.held_until = self.held_until.max(until);
         }
         let outcome = outcome?;
         let job = target.job.take()?;
         let end = JobEnd { at: now.utc, took: now.instant.since(job.begun) };
-        let (mut gives_up, longest) = (false, target.length.longest());
+        let longest_before = target.length.longest();
+        let mut gives_up = false;
         match &outcome {
             JobOutcome::Completed if job.probes => target.newest_probed(true, now.instant),
             JobOutcome::Completed => {
-                target.succeeded(&job, now, self.rules.jittered(&mut self.random))
+                target.succeeded(&job, now, self.rules.jittered(&mut self.random));
             }
             JobOutcome::Throttled { retry_after } => {
                 let wait = retry_after.unwrap_or_else(|| self.throttles.at_least(&mut self.random));
                 self.held_until = self.held_until.max(now.instant.plus(wait));
             }
-            JobOutcome::Failed(trouble) => {
-                gives_up = target.failed(&job, trouble, now.instant, &self.rules, &mut self.random);
+            JobOutcome::Failed(error) => {
+                gives_up = target.failed(&job, error, now.instant, &self.rules, &mut self.random);
             }
         }
-        let reduced = target.length.reduced().filter(|now| *now < longest);
         if !matches!(outcome, JobOutcome::Throttled { .. }) {
-            self.targets[id.index()].last_job = Some(end);
+            target.history.last_job = Some(end);
         }
         Some(EndedJob {
             origin,
@@ -478,23 +550,54 @@ impl Planner {
             outcome,
             probes: job.probes,
             gives_up,
-            halved: reduced,
+            halved: target.length.reduced().filter(|longest| *longest < longest_before),
         })
     }
 
-    /// How many jobs CXone works on.
+    /// How a target is doing.
     #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.targets.iter().filter(|target| target.in_flight()).count()
+    pub fn status(&self, id: TargetId, now: Monotonic) -> TargetPlanStatus {
+        let target = &self.targets[id.index()];
+        let TargetHistory { up, last_success, last_job, last_error, .. } = &target.history;
+        TargetPlanStatus {
+            up: *up,
+            last_success: *last_success,
+            last_job: *last_job,
+            last_error: last_error.clone(),
+            job_age: target.job.as_ref().map(|job| now.since(job.begun)),
+            due: target.due.max(self.held_until),
+            stale: self.stale_at(target) <= now,
+            longest_window: target.length.reduced(),
+        }
     }
 
-    /// The time that jobs have waited for the quota so far.
+    /// The time from one poll of a target to the next, as the quota allows.
+    #[must_use]
+    pub fn cycle(&self) -> Duration {
+        let targets = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
+        self.rules.interval.max(self.quota.period().saturating_mul(targets))
+    }
+
+    fn stale_at(&self, target: &TargetPlan) -> Monotonic {
+        let TargetHistory { last_success, since, .. } = &target.history;
+        let since = last_success.map_or(*since, |success| success.instant);
+        since.plus(self.rules.max_staleness.max(self.cycle().saturating_mul(STALE_CYCLES)))
+    }
+
+    /// How many jobs are in progress at CXone.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        let jobs = self.targets.iter().filter_map(|target| target.job.as_ref());
+        jobs.filter(|job| job.fetch.in_flight()).count()
+    }
+
+    /// How long jobs have waited for the quota so far, all together.
     #[must_use]
     pub const fn quota_wait(&self) -> Duration {
         self.quota_wait
     }
 
-    /// When a job is given up.
+    /// How long a job may take.
     #[must_use]
     pub const fn timeout(&self) -> Duration {
         self.rules.timing.timeout
@@ -512,11 +615,7 @@ impl TargetPlan {
         self.job.as_ref().map_or(self.due <= now, |job| job.fetch.step(now) == JobStep::Submit)
     }
 
-    fn in_flight(&self) -> bool {
-        self.job.as_ref().is_some_and(|job| job.fetch.in_flight())
-    }
-
-    /// The window to ask for next, if there is anything.
+    /// The window to request next, if there is anything.
     fn plan(
         &self,
         rules: &PlannerRules,
@@ -530,28 +629,29 @@ impl TargetPlan {
     }
 
     fn probes_newest(&self) -> bool {
-        self.rejection.is_some_and(|rejection| rejection.probes_newest())
+        self.history.rejection.is_some_and(|rejection| rejection.probes_newest())
     }
 
     /// The newest window was tried; the slice that was rejected comes next.
     fn newest_probed(&mut self, accepted: bool, now: Monotonic) {
-        if let Some(rejection) = &mut self.rejection {
+        if let Some(rejection) = &mut self.history.rejection {
             rejection.newest_probed(accepted);
         }
         self.due = now;
     }
 
     fn succeeded(&mut self, job: &TargetJob, now: Now, interval: Duration) {
-        self.up = true;
-        self.last_success = Some(now);
-        self.last_asked = Some(job.begun);
-        self.last_trouble = None;
-        self.backoff.reset();
-        self.denials.reset();
-        self.rejection = None;
+        let history = &mut self.history;
+        history.up = true;
+        history.last_success = Some(now);
+        history.last_asked = Some(job.begun);
+        history.last_error = None;
+        history.backoff.reset();
+        history.denials.reset();
+        history.rejection = None;
         self.length.succeeded(job.planned.behind);
-        // What is already there to be asked for need not wait for its turn in time, only for its
-        // turn among the targets.
+        // A target that is behind need not wait for the interval, only for its turn among the
+        // targets: `due` orders them, so it queues behind those that have been due for longer.
         self.due = if job.planned.behind {
             now.instant
         } else {
@@ -563,21 +663,25 @@ impl TargetPlan {
     fn failed(
         &mut self,
         job: &TargetJob,
-        trouble: &JobError,
+        error: &JobError,
         now: Monotonic,
         rules: &PlannerRules,
         random: &mut Random,
     ) -> bool {
-        self.up = false;
-        let wait = match trouble.reason {
+        let history = &mut self.history;
+        history.up = false;
+        history.last_error = Some(error.clone());
+        let wait = match error.reason {
+            // The same request mostly gets the same answer.
             FailureReason::Rejected
             | FailureReason::RowsRejected
             | FailureReason::UnexpectedStatus
             | FailureReason::TooLarge
-            | FailureReason::Redirected => rules.interval.max(self.backoff.full_jitter(random)),
+            | FailureReason::Redirected => rules.interval.max(history.backoff.full_jitter(random)),
+            // Somebody has to act first, and attempts with a wrong secret may lock the client out.
             FailureReason::Forbidden
             | FailureReason::TokenForbidden
-            | FailureReason::Credentials => self.denials.at_least(random),
+            | FailureReason::Credentials => history.denials.at_least(random),
             FailureReason::Token
             | FailureReason::Unauthorized
             | FailureReason::Failed
@@ -586,44 +690,40 @@ impl TargetPlan {
             | FailureReason::Malformed
             | FailureReason::Server
             | FailureReason::Unreachable
-            | FailureReason::Store => self.backoff.full_jitter(random),
+            | FailureReason::Store => history.backoff.full_jitter(random),
         };
-        self.due = now.plus(wait.max(trouble.retry_after.unwrap_or_default()));
-        self.last_trouble = Some(trouble.clone());
-        let gives_up = self.judge(job, trouble.reason, now);
-        if gives_up {
-            self.due = now;
-        }
+        let gives_up = self.judge(job, error.reason, now);
+        self.due =
+            if gives_up { now } else { now.plus(wait.max(error.retry_after.unwrap_or_default())) };
         gives_up
     }
 
-    /// What a failure says of the window: whether shorter ones come next, and whether it is given
-    /// up, which is the answer.
-    fn judge(&mut self, job: &TargetJob, failure: FailureReason, now: Monotonic) -> bool {
+    /// What a failure means for the windows to come: shorter ones, or, if this returns true, that
+    /// the window is given up.
+    fn judge(&mut self, job: &TargetJob, reason: FailureReason, now: Monotonic) -> bool {
         let length = job.planned.window.length();
         if job.probes {
-            if let Some(rejection) = &mut self.rejection {
+            if let Some(rejection) = &mut self.history.rejection {
                 rejection.newest_probed(false);
             }
             return false;
         }
-        if failure == FailureReason::Rejected {
-            let rejection = self.rejection.get_or_insert_with(|| WindowRejection::new(now));
+        if reason == FailureReason::Rejected {
+            let rejection = self.history.rejection.get_or_insert_with(|| WindowRejection::new(now));
             let persists = rejection.again(now);
             if rejection.times() <= MAX_REJECTED_HALVINGS {
                 self.length.halve(length);
             }
+            // Only a slice of the past can be given up: the newest window, or the first one, would
+            // leave nothing to go on with.
             return persists && job.planned.behind && !job.planned.first;
         }
-        // Others that persist are of another cause, and what was rejected has to be so anew.
-        if !failure.is_transient() && failure != FailureReason::Store {
-            self.rejection = None;
+        // CXone accepted the slice, or failed for another cause: it has to be rejected anew.
+        // Faults that pass say nothing about it.
+        if !reason.is_transient() && reason != FailureReason::Store {
+            self.history.rejection = None;
         }
-        self.length.failed(failure, length, job.fetch.in_flight());
+        self.length.failed(reason, length, job.fetch.in_flight());
         false
     }
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -11,19 +11,28 @@ use crate::plan::window::WindowRules;
 /// What the plan depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlannerRules {
-    /// How often a target is asked for, quota permitting.
+    /// How often a target is polled, quota permitting.
     pub interval: Duration,
-    /// Which windows are asked for.
+    /// Which windows are requested.
     pub windows: WindowRules,
-    /// How a job is waited for.
+    /// How long a job is waited for.
     pub timing: JobTiming,
     /// How many jobs a minute may be submitted.
     pub jobs_per_minute: NonZeroU32,
-    /// How a window is asked for.
-    pub asking: RetrievalMode,
+    /// How a window is retrieved.
+    pub mode: RetrievalMode,
     /// After this long without a success a target is stale, if that is longer than three of its
     /// cycles.
     pub max_staleness: Duration,
+}
+
+/// How a window is retrieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetrievalMode {
+    /// By a job, which takes from the quota.
+    Jobs,
+    /// In pages. The client limits its requests itself.
+    Pages,
 }
 
 impl PlannerRules {
@@ -34,10 +43,10 @@ impl PlannerRules {
         overlap.saturating_add(news).min(lookback)
     }
 
-    /// Within how much time the same moment is spread: many exporters on one host must not ask in
-    /// step for what no quota spreads.
+    /// Polls are spread over this much time, so that many exporters on one host do not poll in
+    /// step. The quota spreads jobs already.
     fn jitter(&self) -> Duration {
-        match self.asking {
+        match self.mode {
             RetrievalMode::Jobs => Duration::ZERO,
             RetrievalMode::Pages => self.interval / 5,
         }
@@ -49,10 +58,10 @@ impl PlannerRules {
         if jitter.is_zero() { Duration::ZERO } else { random.up_to(jitter / 2) }
     }
 
-    /// The interval, a bit less or more of it.
+    /// The interval, give or take half of the jitter.
     pub(super) fn jittered(&self, random: &mut Random) -> Duration {
         let jitter = self.jitter();
-        // What needs no chance must not use up any.
+        // Without jitter no random number is used up: the sequence is part of what tests expect.
         if jitter.is_zero() {
             self.interval
         } else {
@@ -62,19 +71,9 @@ impl PlannerRules {
 }
 
 /// How much event time beyond the overlap a window must hold, so that a target ever catches up:
-/// what passes until its next turn at the quota and one more, and as much that four windows hold an
-/// interval.
+/// what passes until its next turn at the quota and one more, and at least a quarter of an interval.
 #[must_use]
 pub fn least_news(interval: Duration, jobs_per_minute: NonZeroU32, targets: usize) -> Duration {
     let turns = u32::try_from(targets).unwrap_or(u32::MAX).saturating_add(1);
     period(jobs_per_minute).saturating_mul(turns).max(interval / 4)
-}
-
-/// How a window is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RetrievalMode {
-    /// By a job, of which the quota allows so many.
-    Jobs,
-    /// In pages. How many requests there may be is minded by who makes them.
-    Pages,
 }

@@ -23,7 +23,7 @@ fn rules() -> PlannerRules {
         },
         timing: JobTiming { poll_every: Duration::from_secs(2), timeout: MINUTE },
         jobs_per_minute: NonZeroU32::new(10).expect("ten"),
-        asking: RetrievalMode::Jobs,
+        mode: RetrievalMode::Jobs,
         max_staleness: 15 * MINUTE,
     }
 }
@@ -161,7 +161,7 @@ fn a_target_that_fails_does_not_hold_up_the_others() {
     );
     assert!(run.planner.status(TargetId::new(0), second(600)).up);
     let failing = run.planner.status(TargetId::new(1), second(600));
-    assert!(!failing.up && failing.last_trouble.is_some());
+    assert!(!failing.up && failing.last_error.is_some());
 }
 
 #[test]
@@ -391,7 +391,7 @@ fn pages(
     mut answer: impl FnMut(usize) -> JobReply,
 ) -> (Planner, Vec<Monotonic>) {
     let mut planner = Planner::new(
-        PlannerRules { asking: RetrievalMode::Pages, ..rules() },
+        PlannerRules { mode: RetrievalMode::Pages, ..rules() },
         targets,
         Monotonic::default(),
         Random::from_seed(5),
@@ -439,7 +439,7 @@ fn pages_follow_each_other_at_once_and_windows_after_the_interval_but_not_in_ste
     );
     assert!(apart.iter().all(|apart| (54..=66).contains(apart)), "{apart:?}");
     assert!(apart.iter().max() > apart.iter().min(), "{apart:?}");
-    assert_eq!(planner.status(TargetId::new(0), second(3600)).last_trouble, None);
+    assert_eq!(planner.status(TargetId::new(0), second(3600)).last_error, None);
 }
 
 #[test]
@@ -469,7 +469,7 @@ fn a_page_that_fails_is_asked_for_again_until_the_timeout_and_only_then_is_the_w
         pages(1, 5, |number| if number == 1 { JobReply::Unfinished } else { down() });
     assert!(asked.len() > 5, "{asked:?}");
     assert_matches!(
-        planner.status(TargetId::new(0), second(300)).last_trouble,
+        planner.status(TargetId::new(0), second(300)).last_error,
         Some(JobError { reason: FailureReason::Server, .. })
     );
     let (planner, _) =
@@ -494,7 +494,7 @@ fn a_page_that_is_spoilt_now_and_then_costs_itself_and_one_that_is_always_the_wi
         let (planner, asked) = pages(1, 1, |_| invalid_answers(failure));
         let status = planner.status(TargetId::new(0), second(60));
         assert_eq!(
-            (status.last_trouble.map(|trouble| trouble.reason), status.up),
+            (status.last_error.map(|trouble| trouble.reason), status.up),
             (Some(failure), false)
         );
         assert!(asked[3].since(asked[0]) < Duration::from_secs(20), "it is told soon: {asked:?}");
@@ -503,7 +503,7 @@ fn a_page_that_is_spoilt_now_and_then_costs_itself_and_one_that_is_always_the_wi
         if number == 1 { JobReply::Unfinished } else { invalid_answers(FailureReason::Rejected) }
     });
     assert_eq!(
-        planner.status(TargetId::new(0), second(60)).last_trouble.map(|trouble| trouble.reason),
+        planner.status(TargetId::new(0), second(60)).last_error.map(|trouble| trouble.reason),
         Some(FailureReason::Rejected)
     );
     assert!(asked[1].since(asked[0]) < Duration::from_millis(10));
