@@ -106,7 +106,7 @@ impl LiveFeeds {
         });
         show.limits = tenant_limits(timeouts);
         show.limits.extend(self.limits.iter().map(|(state, limit)| (Arc::clone(state), *limit)));
-        self.live.know_reasons(
+        self.live.add_reasons(
             active()
                 .filter(|code| !code.is_acw && !code.name.trim().is_empty())
                 .map(|code| code.name.trim()),

@@ -8,7 +8,7 @@ use crate::names::{OTHER, escape_other, label_value};
 use crate::page::snapshot::{LabelSets, SkillSeries};
 use crate::time::Timestamp;
 
-/// Skills past so many are added up as one.
+/// Beyond this many, skills are added up as `other`.
 const MAX_SKILLS: usize = 5_000;
 
 /// What agents of a skill are doing, as CXone counts them: the label `activity`.
@@ -47,20 +47,20 @@ impl Activity {
     }
 }
 
-/// One skill in CXone's list; `None` is what it does not tell.
+/// One skill in CXone's list; `None` is what it does not report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SkillRow {
     /// The skill's name.
     pub skill: String,
     /// Contacts in its queue.
     pub queue: Option<u64>,
-    /// Since when the one that waits longest does.
+    /// Since when the longest-waiting contact has waited.
     pub oldest: Option<Timestamp>,
     /// Agents by activity, in the order of [`Activity::ALL`].
     pub agents: [Option<u64>; Activity::ALL.len()],
     /// Contacts that were answered within the service level.
     pub inside: Option<u64>,
-    /// Contacts that were not.
+    /// Contacts that were not answered within the service level.
     pub outside: Option<u64>,
     /// The service level, in thousandths.
     pub level: Option<u64>,
@@ -72,20 +72,20 @@ pub struct SkillRow {
 #[derive(Clone, Debug, Default)]
 pub struct Skills {
     skills: BTreeMap<Arc<str>, SkillSeries>,
-    /// How many are added up as one.
+    /// How many are added up as `other`.
     over_limit: usize,
     stale: bool,
 }
 
 impl Skills {
-    /// The whole list. Skills of one name are added up; the worst of their service levels and the
-    /// oldest of their contacts stand.
+    /// Takes the whole list. Skills of one name are added up, with the lowest of their service levels
+    /// and the oldest of their contacts.
     pub fn replace(&mut self, rows: Vec<SkillRow>) {
         let mut skills: BTreeMap<Arc<str>, SkillSeries> = BTreeMap::new();
         for row in rows {
             let skill: Arc<str> = Arc::from(escape_other(&label_value(&row.skill)));
             let SkillRow { queue, oldest, agents, inside, outside, level, goal, .. } = row;
-            let told = SkillSeries {
+            let series = SkillSeries {
                 skill: Arc::clone(&skill),
                 queue,
                 oldest,
@@ -95,7 +95,7 @@ impl Skills {
                 level,
                 goal,
             };
-            add(skills.entry(skill), told);
+            add(skills.entry(skill), series);
         }
         self.over_limit = skills.len().saturating_sub(MAX_SKILLS);
         let over: Vec<SkillSeries> =
@@ -126,19 +126,19 @@ impl Skills {
     }
 }
 
-fn add(known: Entry<'_, Arc<str>, SkillSeries>, told: SkillSeries) {
+fn add(known: Entry<'_, Arc<str>, SkillSeries>, other: SkillSeries) {
     let Entry::Occupied(mut known) = known else {
-        known.or_insert(told);
+        known.or_insert(other);
         return;
     };
     let known = known.get_mut();
-    known.queue = sum(known.queue, told.queue);
-    known.oldest = known.oldest.into_iter().chain(told.oldest).min();
-    known.agents = std::array::from_fn(|place| sum(known.agents[place], told.agents[place]));
-    known.inside = sum(known.inside, told.inside);
-    known.outside = sum(known.outside, told.outside);
-    known.level = known.level.into_iter().chain(told.level).min();
-    known.goal = known.goal.into_iter().chain(told.goal).max();
+    known.queue = sum(known.queue, other.queue);
+    known.oldest = known.oldest.into_iter().chain(other.oldest).min();
+    known.agents = std::array::from_fn(|index| sum(known.agents[index], other.agents[index]));
+    known.inside = sum(known.inside, other.inside);
+    known.outside = sum(known.outside, other.outside);
+    known.level = known.level.into_iter().chain(other.level).min();
+    known.goal = known.goal.into_iter().chain(other.goal).max();
 }
 
 fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {

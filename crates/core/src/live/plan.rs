@@ -1,4 +1,4 @@
-//! When the live lists are asked for, and how their pages become one answer.
+//! When the live lists are requested, and how their pages become one update.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,21 +11,21 @@ use crate::time::{Monotonic, Now, Timestamp};
 /// The most rows that one list may have, over all its pages.
 const MAX_ROWS: u64 = 1_000_000;
 
-/// So many pages that are the same as the page before end a list: one may come again because so
-/// many agents changed before it, all of them only where `skip` means nothing.
-const MOST_REPEATS: u8 = 3;
+/// This many pages in a row that are the same as the page before end a list. One may repeat since
+/// many agents changed meanwhile; all of them do only where `skip` has no effect.
+const MAX_REPEATS: u8 = 3;
 
-/// How far before what an answer told of the next one goes back: CXone's machines need not tell the
-/// same time, nor a change at once.
+/// How far the next request reaches back behind what was reported: CXone's machines may differ in
+/// their clocks, and in when they see a change.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// A feed that fails is asked again after this at the latest, unless its interval is longer.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// A feed that fails is retried after this at the latest, unless its interval is longer.
+const MAX_BACKOFF: Duration = Duration::from_secs(300);
 
 /// A feed is stale only after this many of its intervals.
 const STALE_INTERVALS: u32 = 3;
 
-/// What is asked for again and again.
+/// A list that is requested again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Feed {
     /// The agents' states.
@@ -51,15 +51,15 @@ impl Feed {
 /// What the plan depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LiveRules {
-    /// How often each feed is asked for.
+    /// How often each feed is requested.
     pub interval: Duration,
-    /// How often the whole list of agents' states is, and not only what changed.
+    /// How often the whole list of agents' states is requested, and not only what changed.
     pub full_every: Duration,
     /// After this long without a success a feed is stale, if that is longer than three intervals.
     pub max_staleness: Duration,
 }
 
-/// One request.
+/// A request for a page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedRequest {
     /// A page of the agents' states, behind the first `skip` rows: those that changed since then,
@@ -80,11 +80,11 @@ pub enum FeedRequest {
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedPage<R> {
-    /// The rows that make sense.
+    /// The valid rows.
     pub rows: Vec<R>,
-    /// How many rows it had, with those that make none.
+    /// How many rows it had, invalid ones included.
     pub received: u64,
-    /// `lastPollTime`: the moment that it tells of.
+    /// `lastPollTime`: the time as of which it reports.
     pub poll_time: Option<Timestamp>,
     /// `totalRecords`: of all pages.
     pub total: Option<u64>,
@@ -107,7 +107,7 @@ impl<R> Default for FeedPage<R> {
     }
 }
 
-/// What a whole list tells.
+/// What a list reports, read whole, and as of when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedUpdate<R> {
     /// Everything.
@@ -119,11 +119,11 @@ pub enum FeedUpdate<R> {
 /// How a feed is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedPlanStatus {
-    /// Whether the newest answer was one; `None` before there was any.
+    /// Whether the newest answer was a success; `None` before the first.
     pub up: Option<bool>,
     /// When it last succeeded.
     pub last_success: Option<Now>,
-    /// Whether it has not for too long.
+    /// Whether it has not succeeded for too long.
     pub stale: bool,
 }
 
@@ -134,7 +134,7 @@ pub enum ListError {
     TooLong,
     /// The same page comes again and again.
     Repeats,
-    /// It has so many rows, and none of them makes sense.
+    /// It has this many rows, and none is valid.
     NoValidRow(u64),
 }
 
@@ -143,10 +143,10 @@ impl fmt::Display for ListError {
         match self {
             Self::TooLong => write!(f, "the list has more than {MAX_ROWS} rows"),
             Self::Repeats => f.write_str(
-                "every page of the list has the same rows, as if `skip` meant nothing: what is missing cannot be known",
+                "every page of the list has the same rows, as if `skip` had no effect: rows may be missing",
             ),
             Self::NoValidRow(rows) => {
-                write!(f, "the list has {rows} rows, and not one that can be used")
+                write!(f, "the list has {rows} rows, none of them valid")
             }
         }
     }
@@ -156,7 +156,7 @@ impl fmt::Display for ListError {
 #[derive(Debug)]
 struct ListRead<R> {
     since: Option<String>,
-    /// CXone's time when the first page was asked for.
+    /// CXone's time when the first page was requested.
     began: Timestamp,
     /// CXone's time when the first page came.
     first_came: Timestamp,
@@ -165,9 +165,10 @@ struct ListRead<R> {
     received: u64,
     ids: HashSet<String>,
     total: Option<u64>,
-    /// Whether the list became shorter meanwhile: then some rows moved before the place that is
-    /// read, and were not.
+    /// Whether the list became shorter meanwhile: rows may have moved from behind `skip` to before
+    /// it, and were not read.
     shrank: bool,
+    unchanged: bool,
     /// How many of the newest pages are the same as the one before.
     repeats: u8,
     /// Rows of pages that are the same as the one before; they are not kept.
@@ -186,23 +187,26 @@ impl<R: PartialEq> ListRead<R> {
             ids: HashSet::new(),
             total: None,
             shrank: false,
+            unchanged: false,
             repeats: 0,
             repeated: 0,
         }
     }
 
-    /// Takes a page in that came at CXone's time `now`; whether there are more. A page that came
-    /// before is no end: what changes meanwhile moves the others behind the place that is read.
-    fn take(
+    /// Adds a page that came at CXone's time `now`. Returns whether there are more.
+    fn add(
         &mut self,
         page: FeedPage<R>,
         id: fn(&R) -> &str,
         now: Timestamp,
     ) -> Result<bool, ListError> {
-        // The first page's time: what changes while the others are read is told again.
+        // The first page's time: what changes while the others are read is reported again.
         if self.received == 0 {
             (self.poll_time, self.first_came) = (page.poll_time, now);
         }
+        self.unchanged = page.unchanged;
+        // A page that is the same as the one before is not the end of the list: agents that change
+        // meanwhile move others behind `skip`, where they are read a second time.
         let is_repeated = !page.rows.is_empty() && self.rows.ends_with(&page.rows);
         self.repeats = if is_repeated { self.repeats.saturating_add(1) } else { 0 };
         self.shrank |= page.total.zip(self.total).is_some_and(|(now, before)| now < before);
@@ -216,45 +220,122 @@ impl<R: PartialEq> ListRead<R> {
         }
         let twice = u64::try_from(self.rows.len() - self.ids.len()).unwrap_or(u64::MAX);
         let twice = twice.saturating_add(self.repeated);
-        let linked = page.next.unwrap_or_else(|| {
+        let is_linked = page.next.unwrap_or_else(|| {
             page.total.is_some_and(|total| total > self.received.saturating_sub(twice))
         });
-        let more = page.received > 0 && linked;
-        if more && self.received > MAX_ROWS {
+        let has_more = page.received > 0 && is_linked;
+        if has_more && self.received > MAX_ROWS {
             return Err(ListError::TooLong);
         }
-        if more && self.repeats >= MOST_REPEATS {
+        if has_more && self.repeats >= MAX_REPEATS {
             return Err(ListError::Repeats);
         }
-        if !more && self.since.is_none() && self.received > 0 && self.rows.is_empty() {
+        if !has_more && self.since.is_none() && self.received > 0 && self.rows.is_empty() {
             return Err(ListError::NoValidRow(self.received));
         }
-        Ok(more)
+        Ok(has_more)
     }
 }
 
-/// When one feed is asked for.
+/// When one feed is requested, and what has been read of its list.
 #[derive(Debug)]
-struct FeedSchedule {
+struct FeedSchedule<R> {
     due: Monotonic,
-    under_way: bool,
+    in_progress: bool,
+    list: Option<ListRead<R>>,
     backoff: Backoff,
     up: Option<bool>,
     last_success: Option<Now>,
 }
 
-/// What to ask when.
+impl<R: PartialEq> FeedSchedule<R> {
+    fn new(rules: &LiveRules, now: Monotonic) -> Self {
+        Self {
+            due: now,
+            in_progress: false,
+            list: None,
+            backoff: Backoff::new(rules.interval, MAX_BACKOFF.max(rules.interval)),
+            up: None,
+            last_success: None,
+        }
+    }
+
+    fn carry_on(&mut self, past: &Self, waits: bool) {
+        (self.up, self.last_success) = (past.up, past.last_success);
+        self.backoff = past.backoff.clone();
+        if waits && past.up == Some(false) {
+            self.due = past.due;
+        }
+    }
+
+    /// The list whose next page is to be requested now.
+    fn begin(
+        &mut self,
+        now: Monotonic,
+        list: impl FnOnce() -> ListRead<R>,
+    ) -> Option<&ListRead<R>> {
+        if self.in_progress || self.due > now {
+            return None;
+        }
+        self.in_progress = true;
+        Some(self.list.get_or_insert_with(list))
+    }
+
+    /// Takes a page in. Returns the whole list if it was the last one.
+    fn take(
+        &mut self,
+        page: FeedPage<R>,
+        id: fn(&R) -> &str,
+        (now, cxone_utc): (Now, Timestamp),
+        interval: Duration,
+        random: &mut Random,
+    ) -> Result<Option<ListRead<R>>, ListError> {
+        let Some(list) = &mut self.list else { return Ok(None) };
+        let has_more = list
+            .add(page, id, cxone_utc)
+            .inspect_err(|_| self.failed(now.instant, None, random))?;
+        self.in_progress = false;
+        if has_more {
+            self.due = now.instant;
+            return Ok(None);
+        }
+        self.up = Some(true);
+        self.last_success = Some(now);
+        self.backoff.reset();
+        self.due = now.instant.plus(jittered(interval, random));
+        Ok(self.list.take())
+    }
+
+    fn failed(&mut self, now: Monotonic, retry_after: Option<Duration>, random: &mut Random) {
+        self.list = None;
+        self.in_progress = false;
+        self.up = Some(false);
+        let wait = self.backoff.at_least(random).max(retry_after.unwrap_or_default());
+        self.due = now.plus(wait);
+    }
+
+    fn wake_at(&self) -> Option<Monotonic> {
+        (!self.in_progress).then_some(self.due)
+    }
+
+    fn status(&self, since: Monotonic, rules: &LiveRules, now: Monotonic) -> FeedPlanStatus {
+        let since = self.last_success.map_or(since, |success| success.instant);
+        let longest = rules.max_staleness.max(rules.interval.saturating_mul(STALE_INTERVALS));
+        let stale = now.since(since) > longest;
+        FeedPlanStatus { up: self.up, last_success: self.last_success, stale }
+    }
+}
+
+/// When the live feeds are requested.
 #[derive(Debug)]
 pub struct LivePlan {
     rules: LiveRules,
     random: Random,
     started: Monotonic,
-    states: FeedSchedule,
-    skills: FeedSchedule,
-    walk_states: Option<ListRead<LiveRow>>,
-    walk_skills: Option<ListRead<SkillRow>>,
+    states: FeedSchedule<LiveRow>,
+    skills: FeedSchedule<SkillRow>,
     since: Option<String>,
-    /// When the whole list is next asked for.
+    /// When the whole list is next requested.
     full_due: Monotonic,
 }
 
@@ -262,69 +343,44 @@ impl LivePlan {
     /// A plan that begins with both feeds at once, the whole list first.
     #[must_use]
     pub fn new(rules: LiveRules, random: Random, now: Monotonic) -> Self {
-        let backoff = Backoff::new(rules.interval, LONGEST_WAIT.max(rules.interval));
-        let schedule = || FeedSchedule {
-            due: now,
-            under_way: false,
-            backoff: backoff.clone(),
-            up: None,
-            last_success: None,
-        };
         Self {
             rules,
             random,
             started: now,
-            states: schedule(),
-            skills: schedule(),
-            walk_states: None,
-            walk_skills: None,
+            states: FeedSchedule::new(&rules, now),
+            skills: FeedSchedule::new(&rules, now),
             since: None,
             full_due: now,
         }
     }
 
     /// Continues with what the plan before a reload knew of the feeds: when they last succeeded,
-    /// and whether they fail. Both are asked for at once, the whole list first; with `waits`, one
-    /// that fails not before it would have been.
+    /// and whether they fail. Both are requested at once, the whole list first; with `waits`, a
+    /// feed that fails is not retried earlier than before.
     pub fn carry_on(&mut self, before: &Self, waits: bool) {
         self.started = before.started;
-        for (schedule, past) in
-            [(&mut self.states, &before.states), (&mut self.skills, &before.skills)]
-        {
-            (schedule.up, schedule.last_success) = (past.up, past.last_success);
-            schedule.backoff = past.backoff.clone();
-            if waits && past.up == Some(false) {
-                schedule.due = past.due;
-            }
-        }
+        self.states.carry_on(&before.states, waits);
+        self.skills.carry_on(&before.skills, waits);
     }
 
-    /// The request that is due, if there is one; `cxone_utc` is CXone's now. It is under way until
-    /// it is answered.
+    /// The request that is due, if there is one; `cxone_utc` is CXone's now. It is in progress
+    /// until it is answered.
     pub fn next(&mut self, now: Monotonic, cxone_utc: Timestamp) -> Option<FeedRequest> {
-        if self.states.begin(now) {
-            let since = self.since.clone().filter(|_| now < self.full_due);
-            let walk = self.walk_states.get_or_insert_with(|| ListRead::new(since, cxone_utc));
-            return Some(FeedRequest::States { since: walk.since.clone(), skip: walk.received });
+        let since = || self.since.clone().filter(|_| now < self.full_due);
+        if let Some(list) = self.states.begin(now, || ListRead::new(since(), cxone_utc)) {
+            return Some(FeedRequest::States { since: list.since.clone(), skip: list.received });
         }
-        if self.skills.begin(now) {
-            let walk = self.walk_skills.get_or_insert_with(|| ListRead::new(None, cxone_utc));
-            return Some(FeedRequest::Skills { skip: walk.received });
-        }
-        None
+        let list = self.skills.begin(now, || ListRead::new(None, cxone_utc))?;
+        Some(FeedRequest::Skills { skip: list.received })
     }
 
-    /// When there is something to ask for next; `None` while all of it is under way.
+    /// When something is due next; `None` while both feeds are in progress.
     #[must_use]
     pub fn wake_at(&self) -> Option<Monotonic> {
-        [&self.states, &self.skills]
-            .into_iter()
-            .filter(|feed| !feed.under_way)
-            .map(|feed| feed.due)
-            .min()
+        self.states.wake_at().into_iter().chain(self.skills.wake_at()).min()
     }
 
-    /// A page of the agents' states came. What the whole list tells, when it was the last one.
+    /// A page of the agents' states came. Returns the update when it was the last page.
     ///
     /// # Errors
     /// When the list cannot be used; it counts as a failure.
@@ -334,42 +390,34 @@ impl LivePlan {
         cxone_utc: Timestamp,
         page: FeedPage<LiveRow>,
     ) -> Result<Option<FeedUpdate<LiveRow>>, ListError> {
-        let Some(walk) = &mut self.walk_states else { return Ok(None) };
-        let unchanged = page.unchanged;
-        match walk.take(page, |row| &row.agent, cxone_utc) {
-            Ok(true) => {
-                self.states.go_on(now.instant);
-                return Ok(None);
-            }
-            Ok(false) => {}
-            Err(fault) => {
-                self.failed(Feed::AgentStates, now.instant, None);
-                return Err(fault);
-            }
-        }
-        let Some(walk) = self.walk_states.take() else { return Ok(None) };
-        self.states.succeeded(now, self.rules.interval, &mut self.random);
-        // Never later than when it was told: nobody is observed in the future.
-        let observed = walk.poll_time.map_or(walk.began, |time| time.min(walk.first_came));
-        let is_all = walk.since.is_none() && !unchanged && !walk.shrank;
-        if is_all {
-            self.full_due = now.instant.plus(jittered(self.rules.full_every, &mut self.random));
-        }
-        // An answer without a time of its own, or of which rows may be missing, is asked for again
-        // from where this one began: more than changed, never less.
-        let told_to = walk.poll_time.filter(|_| !walk.shrank).map(|time| time.min(walk.began));
-        self.since = match (told_to, walk.since) {
-            (None, Some(since)) => Some(since),
-            (told_to, _) => Some(told_to.unwrap_or(walk.began).minus(MARGIN).to_string()),
+        let (interval, random) = (self.rules.interval, &mut self.random);
+        let Some(list) =
+            self.states.take(page, |row| &row.agent, (now, cxone_utc), interval, random)?
+        else {
+            return Ok(None);
         };
-        Ok(Some(if is_all {
-            FeedUpdate::Full(walk.rows, observed)
+        // Never later than when it was reported: nobody is observed in the future.
+        let observed = list.poll_time.map_or(list.began, |time| time.min(list.first_came));
+        let is_full = list.since.is_none() && !list.unchanged && !list.shrank;
+        if is_full {
+            self.full_due = now.instant.plus(jittered(self.rules.full_every, random));
+        }
+        // After an answer without a time of its own, or of which rows may be missing, the next one
+        // goes back to where this one began: it reports more than what changed, never less.
+        let known_to = list.poll_time.filter(|_| !list.shrank).map(|time| time.min(list.began));
+        self.since = match (known_to, list.since) {
+            (None, Some(since)) => Some(since),
+            (known_to, _) => Some(known_to.unwrap_or(list.began).minus(MARGIN).to_string()),
+        };
+        Ok(Some(if is_full {
+            FeedUpdate::Full(list.rows, observed)
         } else {
-            FeedUpdate::Changes(walk.rows, observed)
+            FeedUpdate::Changes(list.rows, observed)
         }))
     }
 
-    /// A page of the skills came. What the whole list tells, when it was the last one.
+    /// A page of the skills came. Returns the whole list when it was the last page, unless nothing
+    /// changed.
     ///
     /// # Errors
     /// When the list cannot be used; it counts as a failure.
@@ -379,84 +427,34 @@ impl LivePlan {
         cxone_utc: Timestamp,
         page: FeedPage<SkillRow>,
     ) -> Result<Option<FeedUpdate<SkillRow>>, ListError> {
-        let Some(walk) = &mut self.walk_skills else { return Ok(None) };
-        let unchanged = page.unchanged;
-        match walk.take(page, |row| &row.skill, cxone_utc) {
-            Ok(true) => {
-                self.skills.go_on(now.instant);
-                return Ok(None);
-            }
-            Ok(false) => {}
-            Err(fault) => {
-                self.failed(Feed::SkillActivity, now.instant, None);
-                return Err(fault);
-            }
-        }
-        let Some(walk) = self.walk_skills.take() else { return Ok(None) };
-        self.skills.succeeded(now, self.rules.interval, &mut self.random);
-        Ok(Some(if unchanged {
-            FeedUpdate::Changes(walk.rows, walk.began)
-        } else {
-            FeedUpdate::Full(walk.rows, walk.began)
+        let (interval, random) = (self.rules.interval, &mut self.random);
+        let list = self.skills.take(page, |row| &row.skill, (now, cxone_utc), interval, random)?;
+        Ok(list.map(|list| {
+            let update = if list.unchanged { FeedUpdate::Changes } else { FeedUpdate::Full };
+            update(list.rows, list.began)
         }))
     }
 
-    /// A request failed: the pages so far count for nothing. `retry_after` is how long CXone asks
-    /// to be left alone.
+    /// A request failed: the pages so far are dropped. `retry_after` is how long CXone asks to
+    /// wait.
     pub fn failed(&mut self, feed: Feed, now: Monotonic, retry_after: Option<Duration>) {
-        let schedule = match feed {
-            Feed::AgentStates => {
-                self.walk_states = None;
-                &mut self.states
-            }
-            Feed::SkillActivity => {
-                self.walk_skills = None;
-                &mut self.skills
-            }
-        };
-        schedule.up = Some(false);
-        schedule.under_way = false;
-        schedule.due = now
-            .plus(schedule.backoff.at_least(&mut self.random).max(retry_after.unwrap_or_default()));
+        match feed {
+            Feed::AgentStates => self.states.failed(now, retry_after, &mut self.random),
+            Feed::SkillActivity => self.skills.failed(now, retry_after, &mut self.random),
+        }
     }
 
     /// How a feed is doing.
     #[must_use]
     pub fn status(&self, feed: Feed, now: Monotonic) -> FeedPlanStatus {
-        let schedule = match feed {
-            Feed::AgentStates => &self.states,
-            Feed::SkillActivity => &self.skills,
-        };
-        let since = schedule.last_success.map_or(self.started, |success| success.instant);
-        let stale = now.since(since)
-            > self.rules.max_staleness.max(self.rules.interval.saturating_mul(STALE_INTERVALS));
-        FeedPlanStatus { up: schedule.up, last_success: schedule.last_success, stale }
+        match feed {
+            Feed::AgentStates => self.states.status(self.started, &self.rules, now),
+            Feed::SkillActivity => self.skills.status(self.started, &self.rules, now),
+        }
     }
 }
 
-impl FeedSchedule {
-    fn begin(&mut self, now: Monotonic) -> bool {
-        let begins = !self.under_way && self.due <= now;
-        self.under_way |= begins;
-        begins
-    }
-
-    /// The next page is due at once.
-    fn go_on(&mut self, now: Monotonic) {
-        self.under_way = false;
-        self.due = now;
-    }
-
-    fn succeeded(&mut self, now: Now, interval: Duration, random: &mut Random) {
-        self.under_way = false;
-        self.up = Some(true);
-        self.last_success = Some(now);
-        self.backoff.reset();
-        self.due = now.instant.plus(jittered(interval, random));
-    }
-}
-
-/// From nine to eleven tenths of `span`, so that many exporters do not ask in step.
+/// `span`, give or take a tenth, so that many exporters do not request in step.
 fn jittered(span: Duration, random: &mut Random) -> Duration {
     span * 9 / 10 + random.up_to(span / 5)
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::sums::{MAX_REASONS, MAX_TEAM_PAIRS, MAX_TEAMS};
 use super::*;
+use super::{MAX_REASONS, MAX_TEAM_PAIRS, MAX_TEAMS};
 use crate::names::OTHER;
 use crate::page::snapshot::LabelSets;
 use crate::plan::backoff::Random;
@@ -84,7 +84,7 @@ fn names_that_nobody_uses_are_forgotten_when_there_are_too_many() {
 #[test]
 fn unavailable_agents_are_told_by_reason_and_team_members_by_state() {
     let mut live = Live::default();
-    live.know_reasons(["Training"]);
+    live.add_reasons(["Training"]);
     assert!(live.unavailable().is_empty() && live.teams().is_empty(), "nothing is known yet");
     let rows = vec![
         row("a", "Unavailable", "North", Some("Lunch")),
@@ -221,7 +221,7 @@ fn what_is_really_called_other_is_not_what_is_over_a_limit() {
     let named = || OTHER.to_owned();
     let row = LiveRow { team: named(), reason: Some(named()), ..LiveRow::default() };
     live.replace(vec![row], Timestamp::from_millis(1));
-    live.know_reasons([OTHER]);
+    live.add_reasons([OTHER]);
     let (reasons, teams) = (live.unavailable(), live.teams());
     assert_eq!((reasons.len(), teams.len()), (1, 1));
     assert!(reasons[0].0.starts_with("other…") && teams[0].team.starts_with("other…"));
