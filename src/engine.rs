@@ -28,7 +28,7 @@ pub use status::{PublishSnapshot, PublishStatus};
 
 use crate::clock::Clock;
 use crate::cxone::platform::{LivePage, Progress};
-use crate::cxone::{ApiEndpoint, ApiError, CxoneClient, HistoryRequest, Paging, Poll};
+use crate::cxone::{ApiEndpoint, ApiError, CxoneClient, HistoryRequest, JobStatus, Paging};
 use crate::tasks::Offloaded;
 use crate::telemetry::Telemetry;
 use cxone_core::counts::{Ledger, Record, RecordKey, ReportOrigin, SnapshotOptions, TargetId};
@@ -174,7 +174,7 @@ enum Completion {
     SignedIn(Result<(), ApiError>),
     ClockChecked,
     Submitted(TargetId, Now, Result<JobId, ApiError>),
-    Polled(TargetId, Result<Poll<Report>, ApiError>),
+    Polled(TargetId, Result<JobStatus<Report>, ApiError>),
     Paged(TargetId, Box<Paging<Report>>, Result<Progress, ApiError>),
     Live(FeedRequest, Result<LivePage, ApiError>),
 }
@@ -457,9 +457,11 @@ impl Engine {
                 }
             }
             Completion::Polled(id, result) => match result {
-                Ok(Poll::Pending | Poll::Running) => self.reply(now, id, JobReply::Unfinished),
-                Ok(Poll::Completed(report)) => self.read(now, id, report),
-                Ok(Poll::Failed(message)) => {
+                Ok(JobStatus::Pending | JobStatus::Running) => {
+                    self.reply(now, id, JobReply::Unfinished)
+                }
+                Ok(JobStatus::Completed(report)) => self.read(now, id, report),
+                Ok(JobStatus::Failed(message)) => {
                     let message = format!("CXone could not make the report: {message}");
                     let trouble =
                         JobError { reason: FailureReason::Failed, retry_after: None, message };

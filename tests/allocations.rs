@@ -19,7 +19,7 @@ use cxone_core::report::{RawRow, Report};
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::{
-    Poll, ReportsClient, ReportsOptions, Response, ResponseLimits, Transport, TransportError,
+    JobStatus, ReportsClient, ReportsOptions, Response, ResponseLimits, Transport, TransportError,
 };
 use cxone_exporter::exposition::{ExporterMetrics, render};
 use cxone_exporter::server::{PageSources, Pages, QuotaStatus, QuotaUnit, Readiness, StatusView};
@@ -105,7 +105,7 @@ fn reading(rows: usize) -> AllocationInfo {
     });
     measure(|| {
         let read = runtime.block_on(client.poll::<Report>(&job)).expect("a report");
-        assert!(matches!(read, Poll::Completed(report) if report.rows().len() == rows));
+        assert!(matches!(read, JobStatus::Completed(report) if report.rows().len() == rows));
     })
 }
 

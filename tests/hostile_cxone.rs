@@ -23,8 +23,8 @@ use cxone_exporter::base_url::BaseUrl;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::platform::Credentials;
 use cxone_exporter::cxone::{
-    ApiError, HistoryRequest, HttpLimits, HttpTransport, Network, Paging, PlatformClient,
-    PlatformOptions, Poll, ReportsClient, ReportsOptions, ResponseLimits,
+    ApiError, HistoryRequest, HttpLimits, HttpTransport, JobStatus, Network, Paging,
+    PlatformClient, PlatformOptions, ReportsClient, ReportsOptions, ResponseLimits,
 };
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -256,8 +256,8 @@ fn ask(dialect: Dialect, server: &Hostile) -> Result<(usize, u64), ApiError> {
                 };
                 let client = ReportsClient::new(transport, clock(), options, Arc::new(|_| {}));
                 match client.poll(&JobId::parse("job").unwrap()).await? {
-                    Poll::Completed(report) => report,
-                    other @ (Poll::Pending | Poll::Running | Poll::Failed(_)) => {
+                    JobStatus::Completed(report) => report,
+                    other @ (JobStatus::Pending | JobStatus::Running | JobStatus::Failed(_)) => {
                         panic!("{other:?}")
                     }
                 }

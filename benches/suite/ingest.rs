@@ -10,7 +10,7 @@ use cxone_core::plan::fetch::JobId;
 use cxone_core::report::Report;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::{
-    Poll, ReportsClient, ReportsOptions, Response, ResponseLimits, Transport, TransportError,
+    JobStatus, ReportsClient, ReportsOptions, Response, ResponseLimits, Transport, TransportError,
     TransportFault,
 };
 use futures_util::future::{BoxFuture, FutureExt as _};
@@ -187,8 +187,8 @@ fn client(
 async fn read_report(client: &ReportsClient) -> Result<Report, Box<dyn std::error::Error>> {
     let job = JobId::parse("job").ok_or("a job id")?;
     match client.poll::<Report>(&job).await? {
-        Poll::Completed(report) => Ok(report),
-        Poll::Pending | Poll::Running | Poll::Failed(_) => {
+        JobStatus::Completed(report) => Ok(report),
+        JobStatus::Pending | JobStatus::Running | JobStatus::Failed(_) => {
             Err("the report is not that of a completed job".into())
         }
     }

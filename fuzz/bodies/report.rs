@@ -13,7 +13,7 @@ use cxone_core::report::Report;
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::{
-    ApiError, Poll, ReportsClient, ReportsOptions, ResponseLimits, RowList, RowSink,
+    ApiError, JobStatus, ReportsClient, ReportsOptions, ResponseLimits, RowList, RowSink,
 };
 use secrecy::SecretString;
 
@@ -34,7 +34,7 @@ pub(crate) fn check(data: &[u8]) {
         poll::<RowList>(&body[..cut], usize::MAX).is_err(),
         "a report cut short counts for nothing"
     );
-    let Poll::Completed(list) = reported else { return };
+    let JobStatus::Completed(list) = reported else { return };
     assert!(
         list.rows.iter().all(|row| !row.user_id.is_empty() && !row.state_name.is_empty()),
         "agent and state are told"
@@ -48,7 +48,7 @@ pub(crate) fn check(data: &[u8]) {
     if let Some(rows) = elements(body) {
         assert_eq!(list.rows.len() + rejected, rows, "every element is a row or a rejection");
     }
-    let Ok(Poll::Completed(report)) = poll::<Report>(body, usize::MAX) else {
+    let Ok(JobStatus::Completed(report)) = poll::<Report>(body, usize::MAX) else {
         panic!("the same for the core")
     };
     assert_eq!((report.rows().len(), report.oddities()), (list.rows.len(), &list.oddities));
@@ -57,7 +57,7 @@ pub(crate) fn check(data: &[u8]) {
     }
 }
 
-fn poll<R: RowSink>(body: &[u8], chunk: usize) -> Result<Poll<R>, ApiError> {
+fn poll<R: RowSink>(body: &[u8], chunk: usize) -> Result<JobStatus<R>, ApiError> {
     let options = ReportsOptions {
         base_url: "https://acme.niceincontact.com".parse().expect("an address"),
         client_id: "client".to_owned(),

@@ -10,8 +10,8 @@ use cxone_core::time::Timestamp;
 use cxone_exporter::clock::Clock;
 use cxone_exporter::cxone::platform::Credentials;
 use cxone_exporter::cxone::{
-    ApiError, PlatformClient, PlatformOptions, Poll, ReportsClient, ReportsOptions, ResponseLimits,
-    RowList,
+    ApiError, JobStatus, PlatformClient, PlatformOptions, ReportsClient, ReportsOptions,
+    ResponseLimits, RowList,
 };
 use http::Request;
 use secrecy::SecretString;
@@ -57,7 +57,7 @@ fn reports(status: u16, answer: &[u8]) {
     let requests = played.requests();
     match outcome {
         Ok(message) => {
-            assert_eq!(message, Poll::Running);
+            assert_eq!(message, JobStatus::Running);
             let header = requests[1].headers().get("authorization").expect("a token");
             let token =
                 header.to_str().expect("ASCII").strip_prefix("Bearer ").expect("a bearer token");

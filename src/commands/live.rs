@@ -7,7 +7,7 @@ use crate::app::timing;
 use crate::clock::Clock;
 use crate::config::{Config, Dialect};
 use crate::cxone::platform;
-use crate::cxone::{CxoneClient, HistoryRequest, Paging, Poll, RowSink};
+use crate::cxone::{CxoneClient, HistoryRequest, JobStatus, Paging, RowSink};
 use cxone_core::plan::fetch::{
     FailureReason, Fetch, JobError, JobOutcome, JobReply, JobStep, throttle_backoff,
 };
@@ -63,12 +63,12 @@ pub(super) async fn fetch<R: RowSink>(
             JobStep::Poll(job) => {
                 fetch.sent(now);
                 match client.of_reports().poll::<R>(&job).await {
-                    Ok(Poll::Pending | Poll::Running) => JobReply::Unfinished,
-                    Ok(Poll::Completed(report)) => {
+                    Ok(JobStatus::Pending | JobStatus::Running) => JobReply::Unfinished,
+                    Ok(JobStatus::Completed(report)) => {
                         rows = Some(report);
                         JobReply::Completed
                     }
-                    Ok(Poll::Failed(message)) => {
+                    Ok(JobStatus::Failed(message)) => {
                         let message = format!("CXone could not make the report: {message}");
                         JobReply::Failed(JobError {
                             reason: FailureReason::Failed,

@@ -32,7 +32,7 @@ use super::http::budget::Budget;
 use super::http::client::{HttpClient, Observer};
 use super::http::redact::Redactor;
 use super::http::transport::Transport;
-use super::tokens::{Grant, Tokens};
+use super::tokens::Tokens;
 use super::{HistoryRequest, ResponseLimits, RowSink, at_fault};
 use crate::base_url::BaseUrl;
 use crate::clock::Clock;
@@ -42,13 +42,12 @@ pub use codes::{UnavailableCode, UnavailableCodes};
 pub use list::{Element, Envelope};
 pub use live::LivePage;
 pub use paging::Paging;
-pub(crate) use sign_in::PlatformSignIn;
 
 use hosts::AllowedHosts;
 use known_codes::KnownCodes;
 use list::ListReader;
 use paging::{HistoryCalls, NextRequest, Roster};
-use sign_in::{Discovered, GrantType};
+use sign_in::{Discovered, GrantType, PlatformSignIn};
 
 /// How long a call that is not there is not tried again.
 const CALLS_LIFE: Duration = Duration::from_secs(3600);
@@ -100,7 +99,7 @@ pub enum Credentials {
 #[derive(Debug)]
 pub struct PlatformClient {
     http: HttpClient,
-    tokens: Tokens,
+    tokens: Tokens<PlatformSignIn>,
     codes: KnownCodes,
     calls: Mutex<KnownCalls>,
     /// The agents that are asked for one by one.
@@ -174,7 +173,7 @@ impl PlatformClient {
             HttpClient { transport, clock, limits, observer, redactor, budget, signs_in_with };
         Self {
             http,
-            tokens: Tokens::new(Grant::Platform(Box::new(sign_in))),
+            tokens: Tokens::new(sign_in),
             codes: KnownCodes::default(),
             calls: Mutex::default(),
             roster: Mutex::default(),
@@ -192,10 +191,7 @@ impl PlatformClient {
     /// Where the tenant's API is, once it is known.
     #[must_use]
     pub fn api(&self) -> Option<String> {
-        match self.tokens.grant() {
-            Grant::Platform(sign_in) => sign_in.api(),
-            Grant::Client { .. } => None,
-        }
+        self.tokens.source().api()
     }
 
     /// The time that requests have waited for the budget so far.

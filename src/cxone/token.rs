@@ -58,7 +58,7 @@ impl fmt::Debug for Token {
 }
 
 /// The life that `expires_in`, as written in the answer, gives a token.
-pub(crate) fn life(expires_in: Option<&str>) -> Duration {
+pub(crate) fn lifetime(expires_in: Option<&str>) -> Duration {
     let Some(written) = expires_in.filter(|raw| *raw != "null") else {
         return USUAL_LIFE;
     };
@@ -296,7 +296,7 @@ mod tests {
             (Some("1e999"), 86_400),
             (Some("99999999999999999999"), 86_400),
         ] {
-            assert_eq!(life(written), Duration::from_secs(seconds), "{written:?}");
+            assert_eq!(lifetime(written), Duration::from_secs(seconds), "{written:?}");
         }
     }
 

@@ -170,6 +170,17 @@ impl ApiCall<'_> {
         self.request(Request::post(url).header(CONTENT_TYPE, media), token, body)
     }
 
+    /// A request that submits `fields` as a form, without a token.
+    pub(crate) fn post_form(
+        &self,
+        url: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<Request<Bytes>, ApiError> {
+        let form =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.post(url, "application/x-www-form-urlencoded", None, Bytes::from(form))
+    }
+
     fn request(
         &self,
         builder: http::request::Builder,

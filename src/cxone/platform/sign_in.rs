@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Request, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
@@ -16,8 +16,8 @@ use super::object::JsonObject;
 use crate::base_url::BaseUrl;
 use crate::cxone::error::{ApiEndpoint, ApiError, ErrorKind};
 use crate::cxone::http::client::{ApiCall, HttpClient};
-use crate::cxone::token::{Token, life};
-use crate::cxone::tokens::FORM;
+use crate::cxone::token::Token;
+use crate::cxone::tokens::{TokenSource, token_of};
 
 /// Where a document about tokens is, below the issuer. Source: NICE's developer documentation, as
 /// for all paths here.
@@ -73,29 +73,6 @@ impl PlatformSignIn {
         self.found().api
     }
 
-    /// Gets a token, and finds the tenant's API with it.
-    pub(crate) async fn ask(
-        &self,
-        http: &HttpClient,
-        old: Option<&Token>,
-    ) -> Result<(Token, Duration), ApiError> {
-        let granted = match &self.grant_type {
-            GrantType::Password { client_id, client_secret } => {
-                self.by_password(http, old, client_id, client_secret).await?
-            }
-            GrantType::AccessKey(base) => self.by_access_key(http, old, base).await?,
-        };
-        if self.found().api.is_none() {
-            let base = match &self.base_url {
-                Some(base) => base.clone(),
-                None => self.find_api(http, granted.tenant.as_deref()).await?,
-            };
-            let api = base.join(&format!("/incontactapi/services/v{}.0", self.version));
-            self.note(|found| found.api = Some(api));
-        }
-        Ok((granted.token, granted.life))
-    }
-
     async fn by_password(
         &self,
         http: &HttpClient,
@@ -107,14 +84,16 @@ impl PlatformSignIn {
             Some(url) => url,
             None => self.find_token_url(http).await?,
         };
-        let form = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", "password")
-            .append_pair("username", &self.key_id)
-            .append_pair("password", self.key_secret.expose_secret())
-            .append_pair("client_id", client_id)
-            .append_pair("client_secret", client_secret.expose_secret())
-            .finish();
-        self.token(http, old, &url, FORM, Bytes::from(form)).await
+        let call = http.call(ApiEndpoint::Token, http.limits.max_answer_time, old).await;
+        let fields = [
+            ("grant_type", "password"),
+            ("username", &self.key_id),
+            ("password", self.key_secret.expose_secret()),
+            ("client_id", client_id),
+            ("client_secret", client_secret.expose_secret()),
+        ];
+        let request = call.post_form(&url, &fields)?;
+        self.send(call, request).await
     }
 
     async fn by_access_key(
@@ -133,22 +112,18 @@ impl PlatformSignIn {
             access_key_id: &self.key_id,
             access_key_secret: self.key_secret.expose_secret(),
         };
-        let body = serde_json::to_vec(&body).expect("strings are JSON");
-        self.token(http, old, &base.join(ACCESS_KEY_PATH), "application/json", Bytes::from(body))
-            .await
+        let body = Bytes::from(serde_json::to_vec(&body).expect("strings are JSON"));
+        let call = http.call(ApiEndpoint::Token, http.limits.max_answer_time, old).await;
+        let request = call.post(&base.join(ACCESS_KEY_PATH), "application/json", None, body)?;
+        self.send(call, request).await
     }
 
-    async fn token(
+    async fn send(
         &self,
-        http: &HttpClient,
-        old: Option<&Token>,
-        url: &str,
-        media: &'static str,
-        body: Bytes,
+        call: ApiCall<'_>,
+        request: Request<Bytes>,
     ) -> Result<SignInResponse, ApiError> {
-        let call = http.call(ApiEndpoint::Token, http.limits.max_answer_time, old).await;
-        let answer = call.send(call.post(url, media, None, body)?).await?;
-        let body = SecretString::from(call.text(answer).await?);
+        let body = SecretString::from(call.text(call.send(request).await?).await?);
         decode(&call, body.expose_secret())
     }
 
@@ -209,6 +184,31 @@ impl PlatformSignIn {
     }
 }
 
+impl TokenSource for PlatformSignIn {
+    /// Gets a token, and finds the tenant's API with it.
+    async fn request(
+        &self,
+        http: &HttpClient,
+        old: Option<&Token>,
+    ) -> Result<(Token, Duration), ApiError> {
+        let granted = match &self.grant_type {
+            GrantType::Password { client_id, client_secret } => {
+                self.by_password(http, old, client_id, client_secret).await?
+            }
+            GrantType::AccessKey(base) => self.by_access_key(http, old, base).await?,
+        };
+        if self.found().api.is_none() {
+            let base = match &self.base_url {
+                Some(base) => base.clone(),
+                None => self.find_api(http, granted.tenant.as_deref()).await?,
+            };
+            let api = base.join(&format!("/incontactapi/services/v{}.0", self.version));
+            self.note(|found| found.api = Some(api));
+        }
+        Ok((granted.token, granted.life))
+    }
+}
+
 impl fmt::Debug for PlatformSignIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PlatformSignIn")
@@ -231,13 +231,10 @@ fn decode(call: &ApiCall<'_>, body: &str) -> Result<SignInResponse, ApiError> {
     let malformed = |what: &str| call.own_error(ErrorKind::Malformed, what);
     let object = object(body).map_err(malformed)?;
     let text = object.text("access_token").or_else(|| object.text("accessToken"));
-    let text = text.ok_or_else(|| malformed("the answer has no access_token"))?;
-    let token = Token::new(&text).ok_or_else(|| {
-        malformed("the access_token in the answer is empty or cannot stand in a header")
-    })?;
+    let expires_in = object.raw("expires_in").or_else(|| object.raw("expiresIn"));
+    let (token, life) = token_of(call, text.as_deref(), expires_in)?;
     let id_token = object.text("id_token").or_else(|| object.text("idToken"));
-    let tenant = id_token.as_deref().and_then(tenant_of).or_else(|| tenant_of(&text));
-    let life = life(object.raw("expires_in").or_else(|| object.raw("expiresIn")));
+    let tenant = id_token.as_deref().and_then(tenant_of).or_else(|| tenant_of(text.as_deref()?));
     Ok(SignInResponse { token, life, tenant })
 }
 

@@ -9,17 +9,9 @@ use crate::cxone::json;
 use crate::cxone::rows::RowSink;
 use cxone_core::report::RejectedRow;
 
+use super::JobStatus;
 use super::row::{self, Understood};
 use crate::cxone::scan::{DocumentFault, DocumentPart, Scanner};
-
-/// What a poll told, nothing of it cleaned yet.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Told<R> {
-    Pending,
-    Running,
-    Completed(R),
-    Failed(Option<String>),
-}
 
 /// A poll's answer as far as it has arrived.
 #[derive(Debug)]
@@ -66,7 +58,7 @@ impl<R: RowSink> Document<R> {
 
     /// What the answer told, now that all of it has arrived. Rows are told of a `COMPLETED` job
     /// only.
-    pub(crate) fn finish(self) -> Result<Told<R>, DocumentFault> {
+    pub(crate) fn finish(self) -> Result<JobStatus<R>, DocumentFault> {
         if !self.has_begun {
             return Err(DocumentFault::malformed("is empty"));
         }
@@ -76,11 +68,13 @@ impl<R: RowSink> Document<R> {
         // In any case, as names are.
         let status = self.content.status.as_deref().map(str::trim);
         match status.map(str::to_ascii_uppercase).as_deref() {
-            Some("PENDING") => Ok(Told::Pending),
-            Some("RUNNING") => Ok(Told::Running),
-            Some("FAILED") => Ok(Told::Failed(self.content.error_message)),
+            Some("PENDING") => Ok(JobStatus::Pending),
+            Some("RUNNING") => Ok(JobStatus::Running),
+            Some("FAILED") => Ok(JobStatus::Failed(
+                self.content.error_message.unwrap_or_else(|| "Unknown error".to_owned()),
+            )),
             Some("COMPLETED") => match self.content.data {
-                DataMember::List => Ok(Told::Completed(self.content.rows)),
+                DataMember::List => Ok(JobStatus::Completed(self.content.rows)),
                 DataMember::Missing => Err(DocumentFault::malformed(
                     "is COMPLETED and has no `data`; no rows would be an empty list",
                 )),

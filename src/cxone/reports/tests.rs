@@ -13,18 +13,17 @@ use cxone_core::time::Timestamp;
 /// The rows of a report, and for each reason how many were rejected.
 type Read = (Vec<RawRow<'static>>, [u64; RowRejection::ALL.len()]);
 
-fn streamed(document: &[u8], chunk: usize) -> Option<Told<Read>> {
+fn streamed(document: &[u8], chunk: usize) -> Option<JobStatus<Read>> {
     let mut reader = Document::<RowList>::new(1_000);
     document.chunks(chunk).try_for_each(|piece| reader.feed(piece)).ok()?;
     match reader.finish().ok()? {
         // What is no string is told as it was written: here without its white space.
-        Told::Failed(Some(message)) => Some(Told::Failed(Some(compact(message)))),
-        Told::Failed(None) => Some(Told::Failed(None)),
-        Told::Pending => Some(Told::Pending),
-        Told::Running => Some(Told::Running),
-        Told::Completed(list) => {
+        JobStatus::Failed(message) => Some(JobStatus::Failed(compact(message))),
+        JobStatus::Pending => Some(JobStatus::Pending),
+        JobStatus::Running => Some(JobStatus::Running),
+        JobStatus::Completed(list) => {
             let rejected = RowRejection::ALL.map(|reason| list.oddities.rejected(reason));
-            Some(Told::Completed((list.rows, rejected)))
+            Some(JobStatus::Completed((list.rows, rejected)))
         }
     }
 }
@@ -33,12 +32,15 @@ fn compact(text: String) -> String {
     serde_json::from_str::<Value>(&text).map_or(text, |value| value.to_string())
 }
 
-fn naive(document: &[u8]) -> Option<Told<Read>> {
+fn naive(document: &[u8]) -> Option<JobStatus<Read>> {
     let document: Map<String, Value> = serde_json::from_slice(document).ok()?;
     match document.get("status")?.as_str()?.trim().to_ascii_uppercase().as_str() {
-        "PENDING" => Some(Told::Pending),
-        "RUNNING" => Some(Told::Running),
-        "FAILED" => Some(Told::Failed(naive_message(document.get("errorMessage")))),
+        "PENDING" => Some(JobStatus::Pending),
+        "RUNNING" => Some(JobStatus::Running),
+        "FAILED" => Some(JobStatus::Failed(
+            naive_message(document.get("errorMessage"))
+                .unwrap_or_else(|| "Unknown error".to_owned()),
+        )),
         "COMPLETED" => {
             let (mut rows, mut rejected) = (Vec::new(), [0; RowRejection::ALL.len()]);
             for element in document.get("data")?.as_array()? {
@@ -47,7 +49,7 @@ fn naive(document: &[u8]) -> Option<Told<Read>> {
                     Err(reason) => rejected[reason as usize] += 1,
                 }
             }
-            Some(Told::Completed((rows, rejected)))
+            Some(JobStatus::Completed((rows, rejected)))
         }
         _ => None,
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use assert_matches::assert_matches;
 
 use super::*;
-use crate::cxone::{ApiEndpoint, ErrorKind, Poll, RowList};
+use crate::cxone::{ApiEndpoint, ErrorKind, JobStatus, RowList};
 use cxone_core::report::Report;
 
 async fn submitted(answer: ScriptedAnswer) -> Result<JobId, crate::cxone::ApiError> {
@@ -14,7 +14,7 @@ async fn submitted(answer: ScriptedAnswer) -> Result<JobId, crate::cxone::ApiErr
     stage.client.submit(&request()).await
 }
 
-async fn polled(answer: ScriptedAnswer) -> Result<Poll<RowList>, crate::cxone::ApiError> {
+async fn polled(answer: ScriptedAnswer) -> Result<JobStatus<RowList>, crate::cxone::ApiError> {
     let stage = Stage::logged_in();
     stage.script.next(answer);
     stage.client.poll(&job()).await
@@ -30,7 +30,7 @@ async fn a_job_is_submitted_as_the_table_says_and_asked_for_by_its_id() {
     stage.script.next(ScriptedAnswer::ok(r#"{"status":"PENDING"}"#));
     let job = stage.client.submit(&request()).await.unwrap();
     assert_eq!(
-        stage.client.poll::<Report>(&job).await.map(|poll| matches!(poll, Poll::Pending)),
+        stage.client.poll::<Report>(&job).await.map(|poll| matches!(poll, JobStatus::Pending)),
         Ok(true)
     );
     assert_eq!(
@@ -96,7 +96,7 @@ async fn a_token_that_expired_is_dropped_and_the_next_request_gets_another() {
             stage.client.submit(&request()).await.map(drop).unwrap_err()
         };
         assert_eq!(error.kind, ErrorKind::Unauthorized);
-        assert_matches!(stage.client.poll::<RowList>(&job()).await, Ok(Poll::Running));
+        assert_matches!(stage.client.poll::<RowList>(&job()).await, Ok(JobStatus::Running));
         assert!(stage.script.requests()[3].ends_with("[Bearer tok-2]"));
     }
 }
@@ -238,24 +238,30 @@ async fn a_redirect_is_told_and_not_followed() {
 
 #[tokio::test(start_paused = true)]
 async fn every_status_of_a_job_is_known_and_any_other_is_named() {
-    assert_matches!(polled(ScriptedAnswer::ok(r#"{"status":"PENDING"}"#)).await, Ok(Poll::Pending));
+    assert_matches!(
+        polled(ScriptedAnswer::ok(r#"{"status":"PENDING"}"#)).await,
+        Ok(JobStatus::Pending)
+    );
     assert_matches!(
         polled(ScriptedAnswer::ok(r#"{"status":"RUNNING","data":null}"#)).await,
-        Ok(Poll::Running)
+        Ok(JobStatus::Running)
     );
-    assert_matches!(polled(ScriptedAnswer::ok(r#"{"status":"Pending"}"#)).await, Ok(Poll::Pending));
+    assert_matches!(
+        polled(ScriptedAnswer::ok(r#"{"status":"Pending"}"#)).await,
+        Ok(JobStatus::Pending)
+    );
     assert_matches!(
         polled(ScriptedAnswer::ok(r#"{"status":"running "}"#)).await,
-        Ok(Poll::Running)
+        Ok(JobStatus::Running)
     );
     assert_matches!(
         polled(ScriptedAnswer::ok(r#"{"status":"completed","data":[]}"#)).await,
-        Ok(Poll::Completed(_))
+        Ok(JobStatus::Completed(_))
     );
-    assert_matches!(polled(ScriptedAnswer::ok(r#"{"status":"FAILED"}"#)).await, Ok(Poll::Failed(message)) if message == "Unknown error");
+    assert_matches!(polled(ScriptedAnswer::ok(r#"{"status":"FAILED"}"#)).await, Ok(JobStatus::Failed(message)) if message == "Unknown error");
     let failed =
         ScriptedAnswer::ok(r#"{"status":"FAILED","errorMessage":"out of\u001b[31m\nmemory"}"#);
-    assert_matches!(polled(failed).await, Ok(Poll::Failed(message)) if message == "out of [31m memory");
+    assert_matches!(polled(failed).await, Ok(JobStatus::Failed(message)) if message == "out of [31m memory");
     for (body, words) in [
         (r#"{"status":"EXPLODED\n"}"#, "unknown status: EXPLODED."),
         (r#"{"status":7}"#, "unknown status: 7."),

@@ -4,7 +4,7 @@ use assert_matches::assert_matches;
 use futures_util::StreamExt;
 
 use super::*;
-use crate::cxone::{ErrorKind, Poll, RowList};
+use crate::cxone::{ErrorKind, JobStatus, RowList};
 use cxone_core::report::{Report, RowRejection};
 
 const ROW: &str = r#"{"userId":"u","userName":"Ann","stateName":"Ready","count":2,"dateFrom":"2023-10-27T07:00:00.000Z"}"#;
@@ -12,7 +12,7 @@ const ROW: &str = r#"{"userId":"u","userName":"Ann","stateName":"Ready","count":
 async fn polled(
     limits: ResponseLimits,
     answer: ScriptedAnswer,
-) -> Result<Poll<RowList>, crate::cxone::ApiError> {
+) -> Result<JobStatus<RowList>, crate::cxone::ApiError> {
     let stage = Stage::with(limits);
     stage.script.next(ScriptedAnswer::token(TOKEN, 1200));
     stage.script.next(answer);
@@ -22,7 +22,7 @@ async fn polled(
 #[tokio::test(start_paused = true)]
 async fn a_report_cut_at_any_byte_is_never_taken_for_a_whole_one() {
     let body = format!(r#"{{"id":"j","data":[{ROW},7,{ROW}],"status":"COMPLETED","more":[1,2]}}"#);
-    assert_matches!(polled(ResponseLimits::default(), ScriptedAnswer::ok(body.as_str())).await, Ok(Poll::Completed(list)) => {
+    assert_matches!(polled(ResponseLimits::default(), ScriptedAnswer::ok(body.as_str())).await, Ok(JobStatus::Completed(list)) => {
         assert_eq!((list.rows.len(), list.oddities.rejected(RowRejection::NotAnObject)), (2, 1));
     });
     for end in 0..body.len() {
@@ -53,7 +53,7 @@ async fn bad_rows_are_counted_and_the_rest_counts() {
     stage
         .script
         .next(ScriptedAnswer::ok(format!(r#"{{"data":[{odd},{ROW}],"status":"COMPLETED"}}"#)));
-    assert_matches!(stage.client.poll::<Report>(&job()).await, Ok(Poll::Completed(report)) => {
+    assert_matches!(stage.client.poll::<Report>(&job()).await, Ok(JobStatus::Completed(report)) => {
         assert_eq!(report.rows().len(), 1);
         let rejected = [RowRejection::BadTime, RowRejection::NoAgent, RowRejection::NotAnObject, RowRejection::NoState];
         assert!(rejected.iter().all(|reason| report.rejected(*reason) == 1));
@@ -102,7 +102,7 @@ async fn hostile_documents_are_errors_or_rejections_and_never_more() {
         match kind {
             Some(kind) => assert_eq!(outcome.unwrap_err().kind, kind, "{shown}"),
             None => {
-                assert_matches!(outcome, Ok(Poll::Completed(list)) if list.rows.is_empty() && list.oddities.all_rejected() > 0, "{shown}")
+                assert_matches!(outcome, Ok(JobStatus::Completed(list)) if list.rows.is_empty() && list.oddities.all_rejected() > 0, "{shown}")
             }
         }
     }
@@ -121,7 +121,7 @@ async fn of_members_with_one_name_the_last_one_counts() {
     let body = format!(
         r#"{{"status":"RUNNING","data":[{ROW},{ROW},{ROW}],"data":[1,{ROW}],"status":"COMPLETED"}}"#
     );
-    assert_matches!(polled(ResponseLimits { max_rows: 3, ..ResponseLimits::default() }, ScriptedAnswer::ok(body)).await, Ok(Poll::Completed(list)) => {
+    assert_matches!(polled(ResponseLimits { max_rows: 3, ..ResponseLimits::default() }, ScriptedAnswer::ok(body)).await, Ok(JobStatus::Completed(list)) => {
         assert_eq!((list.rows.len(), list.oddities.all_rejected()), (1, 1));
     });
     let body = format!(r#"{{"status":"COMPLETED","data":[{ROW}],"data":null}}"#);
@@ -152,7 +152,7 @@ async fn a_completed_job_without_a_list_of_rows_is_no_empty_report() {
     let empty = ScriptedAnswer::ok(r#"{"status":"COMPLETED","data":[]}"#);
     assert_eq!(
         polled(ResponseLimits::default(), empty).await,
-        Ok(Poll::Completed(RowList::default()))
+        Ok(JobStatus::Completed(RowList::default()))
     );
 }
 
@@ -162,7 +162,7 @@ async fn rows_that_differ_where_it_cannot_be_misunderstood_count() {
         {"UserId":"u","StateName":"Ready","DateFrom":"2023-10-27T08:00:00+00:00","DateTo":"0001-01-01T00:00:00"},
         {"userId":"u","stateName":"Ready","dateFrom":"2023-10-27T08:00:00","count":"2"}]}"#;
     let poll = polled(ResponseLimits::default(), ScriptedAnswer::ok(body)).await;
-    let Ok(Poll::Completed(list)) = poll else { panic!("{poll:?}") };
+    let Ok(JobStatus::Completed(list)) = poll else { panic!("{poll:?}") };
     let told: Vec<_> = list.rows.iter().map(|row| (row.from, row.to, row.count)).collect();
     assert_eq!(told, [(EIGHT, None, 1), (EIGHT, None, 2)]);
     assert_eq!(
@@ -209,6 +209,6 @@ async fn a_slow_body_is_read_in_virtual_time() {
         Arc::new(|_| ()),
     );
     let clock = Clock::starting_at(EIGHT);
-    assert_matches!(client.poll::<RowList>(&job()).await, Ok(Poll::Completed(list)) if list.rows.len() == 100);
+    assert_matches!(client.poll::<RowList>(&job()).await, Ok(JobStatus::Completed(list)) if list.rows.len() == 100);
     assert_eq!(clock.now().instant.elapsed().as_secs(), seconds);
 }

@@ -1,7 +1,7 @@
 //! Neither the secret nor a token is ever told.
 
 use super::*;
-use crate::cxone::{ApiError, Poll, RowList};
+use crate::cxone::{ApiError, JobStatus, RowList};
 
 const LONG_TOKEN: &str = "eyJhbGciOi.payload-payload.signature_signature";
 
@@ -61,7 +61,7 @@ async fn what_a_job_says_of_itself_is_shown_without_secrets() {
             r#"{{"status":"{status}","{field}":"{LONG_TOKEN} {SECRET}"}}"#
         )));
         match stage.client.poll::<RowList>(&job()).await {
-            Ok(Poll::Failed(message)) => assert_eq!(message, "*** ***"),
+            Ok(JobStatus::Failed(message)) => assert_eq!(message, "*** ***"),
             Ok(other) => panic!("{other:?}"),
             Err(error) => assert_silent(&told(&error)),
         }

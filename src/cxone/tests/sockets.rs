@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::base_url::BaseUrl;
-use crate::cxone::{ErrorKind, HttpLimits, HttpTransport, Network, Poll, RowList};
+use crate::cxone::{ErrorKind, HttpLimits, HttpTransport, JobStatus, Network, RowList};
 use crate::tasks::Tasks;
 
 /// Answers each connection with the next of `answers`, whatever is asked, and then closes it; the
@@ -116,7 +116,7 @@ async fn a_report_comes_over_a_socket_compressed() {
     let answers = vec![token(), http("200 OK", "Content-Encoding: gzip\r\n", &gzipped(REPORT))];
     let (poll, requests) =
         with_server(answers, |client| async move { client.poll::<RowList>(&job()).await }).await;
-    let Ok(Poll::Completed(list)) = poll else { panic!("{poll:?}") };
+    let Ok(JobStatus::Completed(list)) = poll else { panic!("{poll:?}") };
     assert_eq!((list.rows.len(), list.oddities.all_rejected()), (1, 1));
     let [login, poll] = &requests[..] else { panic!("{requests:?}") };
     assert!(login.starts_with("POST /eu/oauth/token HTTP/1.1\r\n"), "{login}");
@@ -142,7 +142,7 @@ async fn a_report_in_several_members_of_gzip_comes_whole() {
         let (poll, _) =
             with_server(answers, |client| async move { client.poll::<RowList>(&job()).await })
                 .await;
-        let Ok(Poll::Completed(list)) = poll else { panic!("{coding}: {poll:?}") };
+        let Ok(JobStatus::Completed(list)) = poll else { panic!("{coding}: {poll:?}") };
         assert_eq!((list.rows.len(), list.oddities.all_rejected()), (1, 1));
     }
 }

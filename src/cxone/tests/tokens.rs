@@ -6,7 +6,7 @@ use assert_matches::assert_matches;
 use futures_util::future::join_all;
 
 use super::*;
-use crate::cxone::{ApiEndpoint, ErrorKind, Poll, RowList};
+use crate::cxone::{ApiEndpoint, ErrorKind, JobStatus, RowList};
 
 fn running() -> ScriptedAnswer {
     ScriptedAnswer::ok(r#"{"status":"RUNNING"}"#)
@@ -19,7 +19,7 @@ async fn a_hundred_callers_share_one_token_request() {
     (0..100).for_each(|_| stage.script.next(running()));
     let job = job();
     let polls = join_all((0..100).map(|_| stage.client.poll::<RowList>(&job))).await;
-    assert!(polls.iter().all(|poll| *poll == Ok(Poll::Running)));
+    assert!(polls.iter().all(|poll| *poll == Ok(JobStatus::Running)));
     assert_eq!((stage.script.tokens_asked(), stage.script.requests().len()), (1, 101));
 }
 
@@ -51,7 +51,7 @@ async fn a_caller_that_gives_up_leaves_the_asking_to_the_next() {
     };
     let (gave_up, waited) = tokio::join!(gives_up, waits);
     assert!(gave_up.is_err());
-    assert_matches!(waited, Ok(Poll::Running));
+    assert_matches!(waited, Ok(JobStatus::Running));
     assert_eq!(stage.script.tokens_asked(), 2);
 }
 
@@ -97,13 +97,13 @@ async fn refusals_of_a_token_are_told_by_their_cause() {
         (ScriptedAnswer::new(404, ""), ErrorKind::Token, "check api.base_url or api.tenant"),
         (ScriptedAnswer::new(502, ""), ErrorKind::Server, "502 Bad Gateway"),
         (ScriptedAnswer::none(TransportFault::Cut), ErrorKind::Unreachable, "it broke"),
-        (ScriptedAnswer::ok("hello"), ErrorKind::Malformed, "no JSON object"),
+        (ScriptedAnswer::ok("hello"), ErrorKind::Malformed, "not a JSON object"),
         (ScriptedAnswer::ok("{}"), ErrorKind::Malformed, "no access_token"),
         (ScriptedAnswer::ok(r#"{"access_token":""}"#), ErrorKind::Malformed, "empty"),
         (
             ScriptedAnswer::ok(r#"{"access_token":"a\nb"}"#),
             ErrorKind::Malformed,
-            "cannot stand in a header",
+            "not valid in a header",
         ),
         (ScriptedAnswer::ok(" ".repeat(2_000_000)), ErrorKind::TooLarge, "more than 1048576 bytes"),
     ] {
@@ -138,7 +138,7 @@ async fn a_token_of_twenty_seconds_never_expires_in_use() {
         (0..5).for_each(|_| stage.script.next(running()));
     }
     for _ in 0..30 {
-        assert_matches!(stage.client.poll::<RowList>(&job()).await, Ok(Poll::Running));
+        assert_matches!(stage.client.poll::<RowList>(&job()).await, Ok(JobStatus::Running));
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     assert_eq!(stage.script.tokens_asked(), 6);
@@ -154,7 +154,7 @@ async fn the_old_token_serves_while_the_new_one_is_late_or_not_to_be_had() {
     (0..3).for_each(|_| stage.script.next(running()));
     let job = job();
     let polls = join_all((0..3).map(|_| stage.client.poll::<RowList>(&job))).await;
-    assert!(polls.iter().all(|poll| *poll == Ok(Poll::Running)), "{polls:?}");
+    assert!(polls.iter().all(|poll| *poll == Ok(JobStatus::Running)), "{polls:?}");
     assert!(stage.script.requests()[3..].iter().all(|request| request.ends_with("[Bearer tok-1]")));
     assert_eq!(stage.script.tokens_asked(), 2);
 }
