@@ -1,4 +1,4 @@
-"""What a scrape costs, as a picture: a bar for each server, on a logarithmic scale. `chart.py RESULTS PICTURE` draws it anew."""
+"""The cost of a scrape as a picture: a bar for each server, on a logarithmic scale. `chart.py RESULTS PICTURE` draws it again."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from document import microseconds, thousands
 
-WIDTH, BAR, GAP, LEFT, RIGHT = 860, 16, 26, 190, 90
+WIDTH, BAR, GAP, LEFT, VALID = 860, 16, 26, 190, 90
 COLOURS = {
     "loop over a socket": "#9aa5b1",
     "nginx, gzip_static": "#9aa5b1",
@@ -34,7 +34,7 @@ def draw(results):
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
 
     def place(us):
-        return LEFT + (math.log10(us) - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+        return LEFT + (math.log10(us) - low) / (high - low) * (WIDTH - LEFT - VALID)
 
     height = 50 + sum(len(group) * (BAR + 4) + GAP for _, group in groups) + 24
     drawn = [f'<text class="t" x="16" y="26">CPU time of the server for one gzip scrape (logarithmic), {escape(results["date"])}</text>']

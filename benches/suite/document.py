@@ -12,7 +12,7 @@ def table(heads, rows):
 
 
 def short(number):
-    """Three digits that count."""
+    """Three significant digits."""
     if number >= 1000:
         digits = 10 ** (len(str(int(number))) - 3)
         return f"{round(number / digits) * digits:,}"
@@ -30,7 +30,7 @@ def microseconds(us):
 
 
 def markdown(results):
-    """All that was measured."""
+    """All results."""
     host = results["machine"]
     parts = [
         f"Measured on {results['date']} at commit `{results['commit']}` on {host['cores']} cores of {host['cpu']}, "

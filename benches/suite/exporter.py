@@ -1,4 +1,4 @@
-"""The exporter as it ships, with a floor of so many agents read into it."""
+"""The release build of the exporter, with the reports of a floor of this size."""
 
 import re
 import time
@@ -25,7 +25,7 @@ metrics: {{max_series: 2000000, max_staleness: 30d}}
 
 
 class Exporter(Process):
-    """`serve` against a feeder. The target `everyone` covers all agents, and tells of none until it is asked to."""
+    """`serve` against a feeder. The target `everyone` covers all agents, and reports none until requested."""
 
     def __init__(self, binary, folder, agents, targets=20):
         folder.mkdir(parents=True)
@@ -46,7 +46,7 @@ class Exporter(Process):
         self.feeder.close()
 
     def fill(self):
-        """Reads everything twice: the first windows only say where the counting begins."""
+        """Reads everything twice: the first windows only determine where counting begins."""
         # Its first report is empty, and it has none but the large ones after that.
         self.feeder.end(self.feeder.awaited([EVERYONE]), [b'{"status":"COMPLETED","data":[]}'])
         self.read(self.targets)
@@ -66,12 +66,12 @@ class Exporter(Process):
         return {"cpu_ns": after - before, "seconds": seconds, "bytes": sum(len(report) for report in reports)}
 
     def shown(self, name):
-        """Up to when the target of this name is known, as the status page tells it: of what is published, not of what is counted."""
+        """The watermark of this target on the status page: of the published data, not of the counted."""
         row = next(row for row in page(f"http://{self.address}/").decode().split("<tr>") if f">{name}</th>" in row)
         return re.search(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d", row)[0]
 
     def samples(self):
-        """How many series the page has, and how many events the window gauges hold."""
+        """The number of series on the page, and of events in the window gauges."""
         series = events = 0
         for line in page(self.url).decode().splitlines():
             if not line.startswith("#"):

@@ -1,4 +1,4 @@
-"""The Reporting API as the driver wants it: whoever asks for a job waits until the driver lets it end, with a report that lies ready.
+"""The Reporting API under the driver's control: a job waits until the driver lets it end with a prepared report.
 
 So reading a report is measured apart from making one, and between two reports the exporter rests: it is kept waiting by a space now
 and then, which JSON allows before a document.
@@ -23,14 +23,14 @@ def millis(text):
 
 
 class Job:
-    """What a target asked for; its report, as soon as there is one; and when that was sent, in nanoseconds since 1970."""
+    """A target's submit; its report, once there is one; and when that was sent, in nanoseconds since 1970."""
 
     def __init__(self, target, window):
         self.target = target
         self.window = window
         self.report = None
         self.ready = threading.Event()
-        self.told = threading.Event()
+        self.reported = threading.Event()
         self.sent = None
 
 
@@ -60,7 +60,7 @@ class Feeder:
             return name
 
     def awaited(self, targets, longer_than=0, within=120):
-        """Jobs that wait, one for each of `targets`. Their windows end, or will, this many milliseconds after they begin."""
+        """Waiting jobs, one for each of `targets`. Their windows end, or will, this many milliseconds after they begin."""
         deadline = time.monotonic() + within
 
         def waiting():
@@ -84,7 +84,7 @@ class Feeder:
             job.ready.set()
         deadline = time.monotonic() + within
         for job in jobs:
-            if not job.told.wait(max(0, deadline - time.monotonic())):
+            if not job.reported.wait(max(0, deadline - time.monotonic())):
                 raise RuntimeError(f"nobody fetched the report of {job.target} within {within} s")
 
 
@@ -93,7 +93,7 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, request, client_address):
-        """An exporter that is ended while it waits is no news."""
+        """An exporter that is ended while it waits is not an error."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -120,14 +120,14 @@ class Handler(BaseHTTPRequestHandler):
             self.chunk(b" ")
             patience -= SPACE_EVERY_S
         began = time.time_ns()
-        ended = job.ready.is_set() and not job.told.is_set()
+        ended = job.ready.is_set() and not job.reported.is_set()
         self.chunk(job.report if ended else RUNNING)
         self.chunk(b"")
         if ended:
             job.sent = (began, time.time_ns())
             # Not kept: a report of a million rows has hundreds of megabytes.
             job.report = b""
-            job.told.set()
+            job.reported.set()
 
     def chunk(self, body):
         self.wfile.write(f"{len(body):x}\r\n".encode())

@@ -1,4 +1,4 @@
-"""What samples come to: medians, percentiles, ratios of pairs, and whether a target is met. Nothing here measures."""
+"""Statistics of samples: medians, percentiles, ratios of pairs, and whether a target is met. Nothing here measures."""
 
 from statistics import median
 
@@ -6,7 +6,7 @@ MILLION = 1_000_000
 
 
 def percentile(values, hundredths):
-    """The value below or at which so many hundredths of all lie (nearest rank)."""
+    """A percentile (nearest rank)."""
     ordered = sorted(values)
     return ordered[max(0, -(-len(ordered) * hundredths // 100) - 1)]
 
@@ -35,7 +35,7 @@ class Target:
         self.least = least
 
     def judge(self, results):
-        """What, the target, the figure, and how it stands, as text."""
+        """What, the target, the figure, and whether it is met, as text."""
         sign = "≥" if self.least else "≤"
         target = f"{sign} {self.text.format(self.bound)}"
         try:

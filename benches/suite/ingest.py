@@ -11,7 +11,7 @@ GO = {"Go encoding/json": "stream", "Go encoding/json, whole, no times": "whole"
 
 
 def measure(tools, folder, rows, rounds):
-    """A report of so many rows, twenty of each agent."""
+    """A report with this number of rows, twenty of each agent."""
     file = folder / "report.json"
     begin = 1_700_000_000_000
     file.write_bytes(Floor(rows // 20, 1).report((begin, begin + 3_600_000), rows=20))

@@ -1,4 +1,4 @@
-"""Those that the exporter is measured against."""
+"""The servers that the exporter is compared with."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ class Peer(Process):
 
 
 def nginx(program, folder, compressed):
-    """nginx with the very same bytes, compressed beforehand, sent by sendfile(2)."""
+    """nginx with the same bytes, compressed beforehand, sent by sendfile(2)."""
     folder.mkdir(parents=True)
     (folder / "metrics.gz").write_bytes(compressed)
     address = f"127.0.0.1:{free_port()}"

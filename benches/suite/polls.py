@@ -1,4 +1,4 @@
-"""What a poll costs the exporter at its size: CPU, time, memory, and the scrapes beside it."""
+"""The cost of a poll by size: CPU, time, memory, and concurrent scrapes."""
 
 import json
 import subprocess
@@ -8,12 +8,12 @@ from exporter import EVERYONE, EVERYONE_SHOWN
 from figures import percentile
 from processes import run
 
-# What the window gauges keep of an event: docs/performance.md, "The store".
+# The memory of an event in the window gauges: docs/performance.md, "The store".
 BYTES_OF_AN_EVENT = 2.3
 
 
 def memory_and_polls(exporter, rounds):
-    """After `fill`: what it holds, and what it takes to read one of its targets, and all."""
+    """After `fill`: its size, and the cost of reading one of its targets, and all."""
     exporter.rest()
     series, events = exporter.samples()
     idle, window = exporter.memory_mb("VmRSS"), events * BYTES_OF_AN_EVENT / 1e6
@@ -72,7 +72,7 @@ def while_a_report_is_read(tools, exporter, rows, rounds):
 
 
 class Scraper:
-    """Scrapes one behind the other until it is told to end."""
+    """Scrapes sequentially until stopped."""
 
     def __init__(self, suite, address):
         command = [str(suite), "scrape", address, "/metrics", "1", "until-stopped"]

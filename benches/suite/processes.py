@@ -1,4 +1,4 @@
-"""Processes that are measured: started by hand on loopback, looked at from outside, ended by their ids."""
+"""Measured processes: started on loopback, observed from outside, ended by their ids."""
 
 import os
 import signal
@@ -119,7 +119,7 @@ def page(url, gzip=False, timeout=600):
 
 
 def run(arguments, **options):
-    """What a program says; an error with its last words when it fails."""
+    """The output of a program; an error with its last lines if it fails."""
     done = subprocess.run([str(word) for word in arguments], capture_output=True, check=False, **options)
     if done.returncode:
         raise RuntimeError(f"{arguments}: status {done.returncode}: {done.stderr.decode(errors='replace')[-2000:]}")
@@ -127,7 +127,7 @@ def run(arguments, **options):
 
 
 def machine():
-    """What the figures were measured on."""
+    """The machine of the measurements."""
     text = Path("/proc/cpuinfo").read_text()
     model = next((line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")), "unknown CPU")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9

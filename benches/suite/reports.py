@@ -1,4 +1,4 @@
-"""Reports of a floor of any size: what each agent did in a window, as the Reporting API tells it."""
+"""Reports of a floor of any size: what each agent did in a window, as the Reporting API reports it."""
 
 import random
 from time import gmtime, strftime
@@ -17,7 +17,7 @@ NOISE_MS = 5_000
 
 
 class Floor:
-    """Agents with ids that say nothing of their order, in targets by turns."""
+    """Agents with ids independent of their order, distributed over targets."""
 
     def __init__(self, agents, targets):
         rng = random.Random(f"{agents} agents")
@@ -29,7 +29,7 @@ class Floor:
             self.agents.append((f'{{"userId":"{identity}","userName":"Agent {place:05}"', rng.randrange(NOISE_MS)))
 
     def report(self, window, target=None, rows=len(LABELS)):
-        """The body of a finished job: so many rows of each agent of one target, or of all, one behind the other in the window."""
+        """The body of a finished job: a number of rows of each agent of one target, or of all, one behind the other in the window."""
         begin, end = window
         step = (end - begin - 2 * NOISE_MS) // rows
         if step < 2:

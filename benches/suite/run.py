@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The driver of scripts/bench, which finds or installs what it needs and tells it here where that is."""
+"""The driver of scripts/bench, which finds or installs what it needs and passes the paths."""
 
 import argparse
 import json

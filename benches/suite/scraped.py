@@ -9,7 +9,7 @@ from urllib.request import urlopen
 import peers
 from processes import page, run
 
-# What the exporter tells of itself changes from one scrape to the next.
+# The exporter's own metrics change from one scrape to the next.
 VOLATILE = (b"process_", b"cxone_api_", b"cxone_clock_", b"cxone_report_", b"cxone_token_", b"cxone_quota_", b"cxone_store_")
 REQUESTS = """\
 import sys, requests

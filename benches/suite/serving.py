@@ -16,10 +16,10 @@ SCRAPERS = (1, 4)
 def sample(suite, process, scrapers, count):
     """The CPU that a scrape took the server, and the 99th percentile of what it took the client, in µs."""
     before = process.cpu_ns()
-    told = json.loads(run([suite, "scrape", process.address, "/metrics", scrapers, count]))
+    reported = json.loads(run([suite, "scrape", process.address, "/metrics", scrapers, count]))
     cpu = process.cpu_ns() - before
-    times = [took for _, took in told["scrapes"]]
-    return cpu / len(times) / 1000, percentile(times, 99) / 1000, told["bytes"]
+    times = [took for _, took in reported["scrapes"]]
+    return cpu / len(times) / 1000, percentile(times, 99) / 1000, reported["bytes"]
 
 
 def in_turn(suite, servers, scrapers, count, rounds):

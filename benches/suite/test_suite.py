@@ -207,14 +207,14 @@ class Reports(unittest.TestCase):
                 url = f"{feeder.base}/api/v2/reports/{json.loads(answer.read())['id']}"
             (job,) = feeder.awaited(["t"], within=5)
             self.assertEqual(job.window[1] - job.window[0], HOUR + 500)
-            told = []
-            asking = threading.Thread(target=lambda: told.append(json.loads(urlopen(url, timeout=5).read())["status"]))
+            reported = []
+            asking = threading.Thread(target=lambda: reported.append(json.loads(urlopen(url, timeout=5).read())["status"]))
             asking.start()
             asking.join(0.2)
-            self.assertEqual(told, [])
+            self.assertEqual(reported, [])
             feeder.end([job], [b'{"status":"COMPLETED"}'], 5)
             asking.join()
-            self.assertEqual(told, ["COMPLETED"])
+            self.assertEqual(reported, ["COMPLETED"])
             self.assertEqual(json.loads(urlopen(url, timeout=5).read())["status"], "RUNNING")
             self.assertLess(job.sent[0], job.sent[1])
             with self.assertRaises(HTTPError):

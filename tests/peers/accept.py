@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Does the exporter tell the truth? It is pointed at cxone_api.py with faults, and its counters are compared with what really was.
+"""Are the exporter's counts exact? It polls cxone_api.py with faults, and its counters are compared with the true history.
 
     accept.py --exporter target/release/cxone-exporter [--rows intervals-cut] [--seconds 120] [--revised] [--keep DIR]
     accept.py --exporter target/release/cxone-exporter --dialect platform [--seconds 120] [--kills 40]
 
-With `--dialect platform` it is platform_api.py instead: counts up to what the history tells, and where agents are by its live states.
+With `--dialect platform` it is platform_api.py instead: counts up to the end of the history, and current states from its live states.
 
 Exit status 0 when nothing differs, 1 with a list of what does. Python's standard library only; loopback only.
 """
@@ -35,7 +35,7 @@ TARGETS = {
     "user:user-003": ("user: user-003", lambda agent, team: agent == "user-003"),
     "user:user-004": ("user: user-004", lambda agent, team: agent == "user-004"),
 }
-# What the exporter asks for when the configuration names nobody.
+# The exporter's targets when the configuration has none.
 PLATFORM_TARGETS = {"all": (None, lambda agent, team: True)}
 QUOTA = 60
 REQUESTS = 240
@@ -73,7 +73,7 @@ def free_port():
 
 
 class Exporter:
-    """The process under test, and all that it ever said."""
+    """The process under test, and all its output."""
 
     def __init__(self, binary, folder, port):
         self.base = f"http://127.0.0.1:{port}"
@@ -89,7 +89,7 @@ class Exporter:
             self.process = subprocess.Popen(self.arguments, cwd=self.folder, stdout=log, stderr=log)
 
     def kill(self):
-        """Ends it without a warning, and starts it again."""
+        """Kills it, and starts it again."""
         self.process.kill()
         self.process.wait()
         self.start()
@@ -104,7 +104,7 @@ class Exporter:
         return parse(self.page("/metrics"))
 
     def until(self, seconds, what, condition):
-        """Waits for `condition`; raises when it does not come or the process ends."""
+        """Waits for `condition`; raises if it never holds or the process ends."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -140,7 +140,7 @@ def millis(value):
 
 
 def spans(samples, floor, targets):
-    """{agent: (epoch, observed, counted)} in milliseconds for every agent whose epoch and observed time are told.
+    """{agent: (epoch, observed, counted)} in milliseconds for every agent whose epoch and observed time are on the page.
 
     Counts go as far as an agent is observed, but for live states, which count nothing: with them, as far as its targets are known.
     """
@@ -165,35 +165,35 @@ def counters(samples):
 
 
 def compare(samples, floor, targets, options, final):
-    """What differs from the truth: all of it at the end, only what is too high before."""
-    differences, told = [], counters(samples)
+    """Differences from the true history: all of them at the end, only what is too high before."""
+    differences, reported = [], counters(samples)
     for agent, (epoch, observed, known) in spans(samples, floor, targets).items():
         truth = floor.truth(epoch, known, agent)[agent]
         true = {(agent, one["state"], one["skill"]): (one["entries"], one["millis"]) for one in truth["sums"]}
-        for key in sorted({key for key in told if key[0] == agent} | true.keys()):
-            for what, is_, was in zip(("entries", "ms"), told.get(key, (0, 0)), true.get(key, (0, 0))):
+        for key in sorted({key for key in reported if key[0] == agent} | true.keys()):
+            for what, is_, was in zip(("entries", "ms"), reported.get(key, (0, 0)), true.get(key, (0, 0))):
                 if what == "ms" and options.rows == "buckets":
                     continue
                 exact = not options.revised and not (what == "ms" and options.rows == "events" and options.late)
                 if (is_ > was and exact) or (final and is_ < was):
-                    differences.append(f"{key}: {what} told {is_}, true {was}, in [{epoch}, {known})")
+                    differences.append(f"{key}: {what} reported {is_}, actual {was}, in [{epoch}, {known})")
         if final and options.rows != "buckets":
             differences += compare_now(samples, agent, floor.truth(observed, observed, agent)[agent]["current"])
     if final:
         missing = {agent.id for agent in floor.agents} - spans(samples, floor, targets).keys()
         differences += [f"{agent}: no observed time or no epoch" for agent in sorted(missing)]
-        strangers = {key[0] for key in told} - {agent.id for agent in floor.agents}
+        strangers = {key[0] for key in reported} - {agent.id for agent in floor.agents}
         differences += [f"{agent!r}: an agent that does not exist" for agent in sorted(strangers)]
     return differences
 
 
 def compare_now(samples, agent, current):
     starts = by_labels(samples, "cxone_agent_state_start_timestamp_seconds", "agent", "state", "skill")
-    told = {key[1:]: int(millis(value)) for key, value in starts.items() if key[0] == agent}
-    # Of visits in different states that began at once, the state first in the alphabet is told.
+    reported = {key[1:]: int(millis(value)) for key, value in starts.items() if key[0] == agent}
+    # Of visits in different states that began at once, the alphabetically first is reported.
     state = min((one["state"] for one in current), default=None)
     true = {(one["state"], one["skill"]): one["start"] for one in current if one["state"] == state}
-    return [] if told == true else [f"{agent}: is told to be in {told}, is in {true}"]
+    return [] if reported == true else [f"{agent}: reported in {reported}, actually in {true}"]
 
 
 def compare_sums(samples, options):
@@ -205,25 +205,25 @@ def compare_sums(samples, options):
     entries = by_labels(samples, "cxone_state_entries_total", "state", "skill")
     seconds = by_labels(samples, "cxone_state_seconds_total", "state", "skill")
     for key in sorted(sums.keys() | entries.keys() | seconds.keys()):
-        told = (Decimal(entries.get(key, 0)), millis(seconds.get(key, 0)))
-        if told != sums.get(key, (0, 0)) and not options.revised:
-            differences.append(f"all agents {key}: told {told}, their sum is {sums.get(key, (0, 0))}")
+        reported = (Decimal(entries.get(key, 0)), millis(seconds.get(key, 0)))
+        if reported != sums.get(key, (0, 0)) and not options.revised:
+            differences.append(f"all agents {key}: reported {reported}, their sum is {sums.get(key, (0, 0))}")
     now = {}
     for agent, state in {key[:2] for key in by_labels(samples, "cxone_agent_state_start_timestamp_seconds", "agent", "state", "skill")}:
         now.setdefault(state, set()).add(agent)
     for (state,), value in by_labels(samples, "cxone_agents", "state").items():
         if int(Decimal(value)) != len(now.get(state, ())):
-            differences.append(f"cxone_agents {state}: told {value}, {len(now.get(state, ()))} agents have a start there")
+            differences.append(f"cxone_agents {state}: reported {value}, {len(now.get(state, ()))} agents have a start there")
     return differences
 
 
 def fallen(before, samples, types):
-    """Counters that are lower than they were, or gone; what is now."""
+    """Counters that are lower than before, or missing; the current ones."""
     now = {
         (name, key): Decimal(value)
-        for name, told in samples.items()
+        for name, reported in samples.items()
         if types.get(name) == "counter"
-        for key, value in told.items()
+        for key, value in reported.items()
     }
     worse = [f"{name} {dict(key)}: was {value}, is {now.get((name, key))}" for (name, key), value in before.items() if now.get((name, key), -1) < value]
     return worse, now
@@ -231,7 +231,7 @@ def fallen(before, samples, types):
 
 def judge_conduct(exporter, tenant, options, samples):
     """Quota, tokens, leaks: what the API saw."""
-    stats, wrong = tenant.told_stats(), []
+    stats, wrong = tenant.stats_report(), []
     print("the API saw:", json.dumps(stats))
     limit = REQUESTS if options.dialect == "platform" else QUOTA
     if stats["most_submits_in_60s"] > limit or stats["quota_violations"]:
@@ -241,15 +241,15 @@ def judge_conduct(exporter, tenant, options, samples):
         wrong.append(f"{stats['most_token_requests_at_once']} token requests at once")
     wrong += [f"went to another origin: {leak}" for leak in stats["leaks"]]
     if stats.get("refused_422"):
-        wrong.append(f"{stats['refused_422']} submits were no valid request")
+        wrong.append(f"{stats['refused_422']} submits were not valid requests")
     if options.seconds > 2 * options.token_life and stats["tokens_issued"] < 3:
-        wrong.append("the token was hardly ever renewed: the test proves nothing of it")
+        wrong.append("the token was hardly ever renewed: the test would prove nothing")
     said = "\n".join([exporter.log.read_text("utf-8", "replace"), *exporter.said])
     if tenant.options.client_secret in said:
-        wrong.append("the client secret stands in the log, the metrics or the status page")
+        wrong.append("the client secret is in the log, the metrics or the status page")
     if any(token in said for token in tenant.tokens):
-        wrong.append("a token stands in the log, the metrics or the status page")
-    # A page that fails is asked for again, so no window need fail.
+        wrong.append("a token is in the log, the metrics or the status page")
+    # A failed page is retried, so no window need fail.
     failures = "cxone_api_throttled_total" if options.dialect == "platform" else "cxone_report_job_failures_total"
     for name, fault in (("cxone_report_rows_rejected_total", options.bad_rows), (failures, options.faults)):
         # The counters of what was seen before the last kill are gone.
@@ -259,7 +259,7 @@ def judge_conduct(exporter, tenant, options, samples):
 
 
 def watch(exporter, tenant, targets, options):
-    """Looks on for `--seconds`: the text must be well-formed, no counter may fall, nothing may be above the truth."""
+    """Watches for `--seconds`: the text must be well-formed, no counter may fall, nothing may be above the true history."""
     wrong, before, end = [], {}, time.monotonic() + options.seconds
     chance = random.Random(f"kills {options.seed}")
     kills = 0
@@ -283,7 +283,7 @@ def watch(exporter, tenant, targets, options):
 
 
 def settle(exporter, targets):
-    """Waits until every target was asked for after the faults ended, and backoff is past."""
+    """Waits until every target was polled after the faults ended, and backoff is over."""
     line = time.time() + 1
 
     def settled():
@@ -338,7 +338,7 @@ def run(options, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Compare the exporter's counters with the truth of a simulated API with faults.")
+    parser = argparse.ArgumentParser(description="Compare the exporter's counters with the true history of a simulated API with faults.")
     parser.add_argument("--exporter", required=True, type=lambda path: str(Path(path).resolve()))
     parser.add_argument("--rows", choices=("intervals-cut", "intervals-whole", "events", "buckets"), default="intervals-cut")
     parser.add_argument("--dialect", choices=("reports", "platform"), default="reports")
@@ -347,10 +347,10 @@ def main():
     parser.add_argument("--interval", default="2s", help="poll.interval; by default the targets ask for more than the quota")
     parser.add_argument("--faults", type=float, default=0.03, help="probability of each kind of fault")
     parser.add_argument("--bad-rows", type=float, default=0.02)
-    parser.add_argument("--late", type=float, help="seconds; 10, but 0 for events: there a late row shortens what was told before it")
+    parser.add_argument("--late", type=float, help="seconds; 10, but 0 for events: there a late row shortens the row before it")
     parser.add_argument("--kills", type=int, default=0, help="SIGKILLs, about this many, at random moments of that time")
     parser.add_argument("--token-life", type=int, default=20)
-    parser.add_argument("--revised", action="store_true", help="rows first told in another state: counters may stay too high, never too low")
+    parser.add_argument("--revised", action="store_true", help="rows first reported in another state: counters may remain too high, never too low")
     parser.add_argument("--keep", type=Path, help="folder for configuration and log; by default one that is removed after success")
     options = parser.parse_args()
     if options.late is None:

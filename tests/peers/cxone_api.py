@@ -5,9 +5,9 @@
 
 It prints one line of JSON with its addresses and credentials when it listens. Control endpoints, without a token:
   /__truth?from=MS&to=MS[&agent=ID]  what the agents really did in [from, to)
-  /__stats                           what was asked of it, and what should not have been
+  /__stats                           the requests to it, and those that should not have been made
   /__tokens                          every token that it gave out, for a search of logs
-  /__stop_faults                     from now on no fault; rows are on time and right
+  /__stop_faults                     from now on no faults; rows are on time and correct
   /__freeze, /__outage, /__thaw      no new rows | every call answers 503 | both end
 """
 
@@ -71,7 +71,7 @@ class Tenant:
         self.most_token_requests = 0
 
     def draw(self, fault):
-        """Whether this fault strikes now."""
+        """Whether this fault happens now."""
         with self.lock:
             strikes = self.faulty and self.rng.random() < getattr(self.options, fault)
             if strikes:
@@ -94,7 +94,7 @@ class Tenant:
         return token
 
     def token_fault(self, header):
-        """Why the header opens nothing; None when it is good."""
+        """Why the header is rejected; None if it is valid."""
         if not header or not header.startswith("Bearer "):
             return "missing"
         token = header[len("Bearer ") :]
@@ -134,7 +134,7 @@ class Tenant:
             return True
 
     def submit(self, body):
-        """(status, answer) to a report that is asked for."""
+        """(status, answer) to a submit."""
         if not isinstance(body, dict) or body.get("reportType") != "agent-state-history":
             return 422, {"error": "reportType"}
         begin, end = parse_date(body.get("dateFrom")), parse_date(body.get("dateTo"))
@@ -184,11 +184,11 @@ class Tenant:
             self.stats["rows_given"] += rows
 
     def stop_faults(self):
-        """From now on no call fails, and rows are on time and right."""
+        """From now on no call fails, and rows are on time and correct."""
         self.faulty = False
         self.floor.truthful_from = now_ms()
 
-    def told_stats(self):
+    def stats_report(self):
         with self.lock:
             return {
                 **{f"fault_{name}": 0 for name in FAULTS},
@@ -226,7 +226,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = self.close_connection or cut
 
     def fault(self):
-        """Answers with a fault instead, if one strikes."""
+        """Answers with a fault instead, if one happens."""
         tenant = self.tenant
         if tenant.outage:
             self.give(503, {"error": "outage"})
@@ -337,7 +337,7 @@ class Handler(BaseHTTPRequestHandler):
                 return self.give(400, {"error": "to lies too far ahead"})
             return self.give(200, floor.truth(begin, end, query.get("agent", [None])[0]))
         if path == "/__stats":
-            return self.give(200, tenant.told_stats())
+            return self.give(200, tenant.stats_report())
         if path == "/__tokens":
             return self.give(200, list(tenant.tokens))
         if path == "/__stop_faults":
@@ -391,11 +391,11 @@ def parse_options(arguments):
     parser.add_argument("--quota", type=int, default=10, help="report jobs in any 60 s")
     parser.add_argument("--job-seconds", type=float, default=1.5, help="longest time that a job takes")
     parser.add_argument("--zero-length", type=float, default=0.05, help="share of visits without length")
-    parser.add_argument("--late", type=float, default=0, help="seconds until the last row of a visit is told and right")
+    parser.add_argument("--late", type=float, default=0, help="seconds until the last row of a visit is reported and correct")
     parser.add_argument("--late-share", type=float, default=0.3, help="share of rows that are late at all")
-    parser.add_argument("--short-ends", type=float, default=0, help="share of rows first told to end too early")
-    parser.add_argument("--revised-states", type=float, default=0, help="share of rows first told in another state")
-    parser.add_argument("--repeated", type=float, default=0, help="share of rows told twice in a report")
+    parser.add_argument("--short-ends", type=float, default=0, help="share of rows first reported to end too early")
+    parser.add_argument("--revised-states", type=float, default=0, help="share of rows first reported in another state")
+    parser.add_argument("--repeated", type=float, default=0, help="share of rows reported twice")
     parser.add_argument("--bad-rows", type=float, default=0, help="nonsense rows for each true one")
     parser.add_argument("--faults", type=float, default=0, help="probability of every fault below that is not given")
     for name in FAULTS:
@@ -442,7 +442,7 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     ended.wait()
-    print(json.dumps(tenant.told_stats()), file=sys.stderr)
+    print(json.dumps(tenant.stats_report()), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A contact centre whose true history is known: what its agents did, and what reports tell of it.
+"""A contact centre whose true history is known: what its agents did, and what reports contain of it.
 
 Written from the description of the Reporting API alone, so that it can contradict the exporter's own simulator.
 All times are whole milliseconds since 1970, UTC.
@@ -22,26 +22,26 @@ def utc_text(ms):
 
 
 @dataclass
-class Telling:
-    """How one row comes to be known: all in milliseconds after the visit's start."""
+class Revision:
+    """How the report of one row changes: all in milliseconds after the visit's start."""
 
-    late: int = 0  # not told before
-    short_end: int = 0  # told to end here until `corrected`; 0: told right from the start
-    other_state: str = ""  # told to be this state until `corrected`
+    late: int = 0  # not reported before
+    short_end: int = 0  # reported to end here until `corrected`; 0: correct from the start
+    other_state: str = ""  # reported as this state until `corrected`
     corrected: int = 0
 
 
 @dataclass
 class Visit:
-    """One stay in a state, on one or more skills at once."""
+    """One visit to a state, on one or more skills at once."""
 
     start: int
     end: int
     state: str
     skills: tuple
-    tellings: tuple
-    with_end: bool = True  # whether an events row of it tells its end
-    extra: int = 0  # a draw for what else its rows look like
+    revisions: tuple
+    with_end: bool = True  # whether an events row of it has its end
+    extra: int = 0  # a random number for the other properties of its rows
 
 
 @dataclass
@@ -109,13 +109,13 @@ class Floor:
         start = agent.until
         if plain and last is not None and last.state == state:
             skills = last.skills
-        # Two visits with the same start, state and skill could not be told apart.
+        # Two visits with the same start, state and skill could not be distinguished.
         taken = {visit.state for visit in agent.visits[-8:] if visit.start == start}
         if state in taken:
             state, skills = next(one for one in BREAKS if one not in taken), ()
-        tellings = tuple(self._telling(rng, state, length) for _ in (skills or ("",)))
+        revisions = tuple(self._telling(rng, state, length) for _ in (skills or ("",)))
         with_end = length == 0 or rng.random() < 0.5
-        agent.visits.append(Visit(start, start + length, state, skills, tellings, with_end, rng.getrandbits(30)))
+        agent.visits.append(Visit(start, start + length, state, skills, revisions, with_end, rng.getrandbits(30)))
         agent.until = start + length
         if state == "Logout" and not plain and rng.random() < 0.5:
             agent.until += rng.randint(5_000, 70_000)
@@ -137,16 +137,16 @@ class Floor:
 
     def _telling(self, rng, state, length):
         draws = [rng.random() for _ in range(4)]
-        options, told = self.options, Telling()
+        options, reported = self.options, Revision()
         if draws[0] < options.late_share:
-            told.late = int(draws[1] * options.late * 1000)
+            reported.late = int(draws[1] * options.late * 1000)
         if draws[2] < options.short_ends and length > 1_500 and options.late:
-            told.short_end = 200 + int(draws[3] * 800)
+            reported.short_end = 200 + int(draws[3] * 800)
         if options.revised_states and draws[3] < options.revised_states and options.late:
-            told.other_state = "Ready" if state != "Ready" else "Meeting"
-        if told.short_end or told.other_state:
-            told.corrected = max(told.short_end, int(draws[1] * options.late * 1000))
-        return told
+            reported.other_state = "Ready" if state != "Ready" else "Meeting"
+        if reported.short_end or reported.other_state:
+            reported.corrected = max(reported.short_end, int(draws[1] * options.late * 1000))
+        return reported
 
     def truth(self, begin, end, agent_id=None):
         """What every agent really did in [begin, end): entries and milliseconds by state and skill, and where it is at the end."""
@@ -175,25 +175,25 @@ class Floor:
             }
         return answer
 
-    # What reports tell
+    # What reports contain
 
     def rows(self, agents, begin, end, asked, rng):
         """The rows of a report about [begin, end) as they are known at `asked`."""
         known = asked if self.frozen_at is None else min(asked, self.frozen_at)
         truthful = self.truthful_from is not None and asked >= self.truthful_from
-        told = []
+        reported = []
         for agent in agents:
             for visit in self.history(agent, max(end, known)):
                 if visit.start >= end or visit.start > known:
                     break
-                for skill, telling in zip(visit.skills or ("",), visit.tellings):
-                    row = self._told(visit, skill, telling, known, truthful)
+                for skill, revision in zip(visit.skills or ("",), visit.revisions):
+                    row = self._reported(visit, skill, revision, known, truthful)
                     if row is not None:
-                        told.append((agent, visit, *row))
+                        reported.append((agent, visit, *row))
         if self.options.rows == "buckets":
-            return self._buckets(told, begin, end, rng)
+            return self._buckets(reported, begin, end, rng)
         rows = []
-        for agent, visit, state, skill, start, stop in told:
+        for agent, visit, state, skill, start, stop in reported:
             if self.options.rows == "events":
                 inside = begin <= start < end
                 stop = stop if visit.with_end else None
@@ -212,19 +212,19 @@ class Floor:
         return rows
 
     @staticmethod
-    def _told(visit, skill, telling, known, truthful):
-        """(state, skill, start, end or None) as told at `known`; None while it is not told at all."""
+    def _reported(visit, skill, revision, known, truthful):
+        """(state, skill, start, end or None) as reported at `known`; None if it is not reported yet."""
         age = known - visit.start
         stop = visit.end if visit.end <= known else None
         if truthful:
             return visit.state, skill, visit.start, stop
-        if age < telling.late:
+        if age < revision.late:
             return None
         state = visit.state
-        if age < telling.corrected:
-            state = telling.other_state or state
-            if telling.short_end and age > telling.short_end:
-                stop = visit.start + telling.short_end
+        if age < revision.corrected:
+            state = revision.other_state or state
+            if revision.short_end and age > revision.short_end:
+                stop = visit.start + revision.short_end
         return state, skill, visit.start, stop
 
     def _row(self, agent, visit, state, skill, start, stop):
@@ -249,9 +249,9 @@ class Floor:
         return row
 
     @staticmethod
-    def _buckets(told, begin, end, rng):
+    def _buckets(reported, begin, end, rng):
         sums = {}
-        for agent, visit, state, skill, start, _ in told:
+        for agent, visit, state, skill, start, _ in reported:
             if begin <= start < end:
                 key = (agent.id, state, skill)
                 sums[key] = (agent, visit, state, skill, sums[key][4] + 1 if key in sums else 1)
@@ -272,7 +272,7 @@ class Floor:
 
 
 def bad_row(agent, begin, end, rng):
-    """A row that makes no sense and must change nothing."""
+    """An invalid row, which must change nothing."""
     row = {
         "userId": agent.id,
         "userName": agent.name,

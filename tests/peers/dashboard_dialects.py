@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Whether a dashboard says the same of a contact centre by either of CXone's APIs.
+"""Whether a dashboard shows the same of a contact centre with either of CXone's APIs.
 
     dashboard_dialects.py --prometheus http://127.0.0.1:9090
 
 A Prometheus scrapes two exporters of one simulated contact centre: the job `reports` by the Reporting API, the job `platform` by the
-platform's. Every query of every dashboard is asked of both, over and over, since one exporter may be a moment ahead: every series
-that the one has the other must have had at the same time, with the same value where both APIs can tell it. What is never alike is a
+platform's. Every query of every dashboard is run for both, repeatedly, since one exporter may be a moment ahead: every series
+that the one has the other must have had at the same time, with the same value if both APIs can report it. What never matches is a
 failure: exit status 1. Python's standard library only.
 """
 
@@ -18,7 +18,7 @@ import time
 from dashboard_queries import MAY_BE_EMPTY, ROOT, Prometheus, may_be_empty, substituted
 from dashboard_rules import panels_of
 
-# The simulator's states in the words of the platform's API.
+# The simulator's states in the terms of the platform API.
 STATES = {
     "Ready": "Available",
     "Inbound Call": "InboundContact",
@@ -29,10 +29,10 @@ STATES = {
     "Login": "LoggedIn",
     "Logout": "LoggedOut",
 }
-# Where the values differ though the truth is one: the Reporting API tells of Ready once for each skill, and not of everybody who is away.
+# Where the values differ though the history is the same: the Reporting API has one Ready per skill, and no state of some absent agents.
 OWN_WAY = {"Available", "LoggedOut"}
 AWAY = ("floor", "Agents in a state")
-# What the exporter says of itself and of what it asks: labels and panels are alike, values are each API's.
+# The exporter's own metrics: labels and panels match, values are each API's.
 OF_THE_EXPORTER = "exporter"
 # Times may be as far apart as the two exporters are, counts over a span as what falls on its edges.
 SECONDS = 4.0
@@ -45,20 +45,20 @@ def agent_of(dialect, number):
 
 
 def translated(labels, dialect, keeps_skill):
-    """Labels as a set of pairs, in the platform's words."""
-    told = {name: value for name, value in labels.items() if name not in ("__name__", "job", "instance")}
+    """Labels as a set of pairs, in the platform's terms."""
+    reported = {name: value for name, value in labels.items() if name not in ("__name__", "job", "instance")}
     if dialect == "reports":
-        if "state" in told:
-            told["state"] = STATES.get(told["state"], told["state"])
-        if "agent" in told:
-            told["agent"] = agent_of("platform", int(told["agent"].rpartition("-")[2]))
-        if told.get("state") == "Available" and "skill" in told and not keeps_skill:
-            del told["skill"]
-    return frozenset(told.items())
+        if "state" in reported:
+            reported["state"] = STATES.get(reported["state"], reported["state"])
+        if "agent" in reported:
+            reported["agent"] = agent_of("platform", int(reported["agent"].rpartition("-")[2]))
+        if reported.get("state") == "Available" and "skill" in reported and not keeps_skill:
+            del reported["skill"]
+    return frozenset(reported.items())
 
 
 def found_by(dialect, query, result):
-    """{labels: value}; what is one series in the platform's words is added up, or where it is a time, the longest."""
+    """{labels: value}; what is one series in the platform's terms is added up, or where it is a time, the longest."""
     is_time = "timestamp_seconds" in query
     found = {}
     for one in result:
@@ -80,19 +80,19 @@ def tolerance(query, values):
 
 
 def alike(query, labels, value, other):
-    """Whether one series has the same value by both, as far as both can tell it."""
+    """Whether one series has the same value with both, as far as both can report it."""
     allowed = None if dict(labels).get("state") in OWN_WAY and "cxone_skill_agents" not in query else tolerance(query, (value, other))
     return allowed is None or abs(value - other) <= allowed
 
 
 class Query:
-    """One query of one panel, and what was last wrong with it."""
+    """One query of one panel, and its latest error."""
 
     def __init__(self, stem, panel, target, allowed):
         self.stem, self.title, self.target = stem, panel["title"], target
         self.only_platform = (stem, panel["title"], target["refId"]) in allowed
         self.wrong = "never asked"
-        # Series that were once alike.
+        # Series that matched once.
         self.matched = set()
 
     def difference(self, query, of_reports, of_platform):
@@ -103,8 +103,8 @@ class Query:
             if "skill" in dict(labels) and labels not in of_reports and of_platform[labels] == 0.0:
                 # The platform lists every skill. The Reporting API names one once somebody was in the state for it, which at night is late.
                 continue
-            told = [one.get(labels, "nothing") for one in (of_reports, of_platform)]
-            return f"{dict(labels)}: {told[0]} by reports, {told[1]} by platform"
+            reported = [one.get(labels, "nothing") for one in (of_reports, of_platform)]
+            return f"{dict(labels)}: {reported[0]} with reports, {reported[1]} with platform"
         return None
 
     def ask(self, prometheus, values, now):
@@ -142,7 +142,7 @@ def only_of_the_platform(dashboards):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Ask every query of every dashboard by both of CXone's APIs.")
+    parser = argparse.ArgumentParser(description="Runs every query of every dashboard with both of CXone's APIs.")
     parser.add_argument("--prometheus", default="http://127.0.0.1:9090")
     parser.add_argument("--patience", type=float, default=60, help="seconds until every query must have found the same")
     options = parser.parse_args()

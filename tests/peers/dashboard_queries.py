@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs every query of every dashboard against a real Prometheus, and looks the dashboards themselves over.
+"""Runs every query of every dashboard against a real Prometheus, and checks the dashboards themselves.
 
     dashboard_queries.py --prometheus http://127.0.0.1:9090 [--job cxone] [--instance 127.0.0.1:10962] [dashboards/*.json]
     dashboard_queries.py --static                            only what needs no Prometheus
@@ -21,22 +21,22 @@ from dashboard_rules import LABEL_VALUES, VARIABLE, formatted, panels_of, static
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Queries that may find nothing while all is well: dashboard, panel, refId or *, and why.
+# Queries that may have no result while everything is healthy: dashboard, panel, refId or *, and why.
 MAY_BE_EMPTY = ROOT / "dashboards" / "may-be-empty.txt"
 
 
 def may_be_empty(dashboards):
-    """{(file's stem, panel's title, refId)}; ValueError for a line that speaks of no query."""
+    """{(file's stem, panel's title, refId)}; ValueError for a line that matches no query."""
     queries = {(f.stem, p["title"], t["refId"]) for f, d in dashboards.items() for p in panels_of(d) for t in p.get("targets", [])}
     found = set()
     for line in MAY_BE_EMPTY.read_text("utf-8").splitlines():
         if not line or line.startswith("#"):
             continue
         stem, title, refs, reason = (part.strip() for part in line.split("|"))
-        told = {query for query in queries if query[:2] == (stem, title) and refs in ("*", query[2])}
-        if stem in {file.stem for file in dashboards} and not (told and reason):
+        reported = {query for query in queries if query[:2] == (stem, title) and refs in ("*", query[2])}
+        if stem in {file.stem for file in dashboards} and not (reported and reason):
             raise ValueError(f"{MAY_BE_EMPTY.name}: {line!r} speaks of no query, or gives no reason")
-        found |= told
+        found |= reported
     return found
 
 
@@ -72,7 +72,7 @@ def run_variables(prometheus, dashboard, values):
         query = substituted(variable["query"]["query"], values)
         match = LABEL_VALUES.fullmatch(query)
         if match is None:
-            yield f"variable {variable['name']}: {query} is no label_values(series, label)"
+            yield f"variable {variable['name']}: {query} is not label_values(series, label)"
             continue
         try:
             found = prometheus.ask(f"label/{match[2]}/values", **{"match[]": match[1]})
@@ -87,20 +87,20 @@ def run_panels(prometheus, file, dashboard, values, seconds, allowed):
     for panel in panels_of(dashboard):
         for target in panel.get("targets", []):
             query = substituted(target["expr"], values)
-            told = f"panel {panel['title']!r} {target['refId']}"
+            reported = f"panel {panel['title']!r} {target['refId']}"
             try:
                 found = prometheus.instant(query) if target.get("instant") else prometheus.range(query, seconds)
             except ValueError as error:
-                yield f"{told}: {error}\n    {query}"
+                yield f"{reported}: {error}\n    {query}"
                 continue
             if not found and (file.stem, panel["title"], target["refId"]) not in allowed:
-                yield f"{told}: empty\n    {query}"
+                yield f"{reported}: empty\n    {query}"
 
 
 def main():
     parser = argparse.ArgumentParser(description="Run every query of every dashboard against a Prometheus.")
     parser.add_argument("--prometheus", default="http://127.0.0.1:9090")
-    parser.add_argument("--static", action="store_true", help="look at the files only")
+    parser.add_argument("--static", action="store_true", help="check the files only")
     parser.add_argument("--format", action="store_true", help="write the files as they are to be formatted, such as after an export")
     parser.add_argument("--at", type=float, default=None, help="the time that is now, in seconds since 1970")
     parser.add_argument("--seconds", type=int, default=300, help="span of the range queries")

@@ -1,4 +1,4 @@
-"""What holds for every dashboard as a file: the rules of Grafana's dashboard linter, and this repository's own.
+"""Rules for every dashboard file: those of Grafana's dashboard linter, and this repository's own.
 
 The linter's rules, by its names: template-datasource, template-job, template-instance, template-label-promql,
 template-on-time-change-reload, panel-datasource, panel-title-description, panel-units, panel-no-targets, target-job, target-instance,
@@ -11,7 +11,7 @@ from pathlib import Path
 
 DATA_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 WITHOUT_QUERIES = ("row", "text", "dashlist", "alertlist", "logs", "news")
-# Of Grafana's units those that are used here; a wrong one shows plain numbers.
+# The Grafana units in use; with an unknown one, panels show plain numbers.
 UNITS = {"bool", "bytes", "dateTimeAsIso", "dthms", "none", "percentunit", "reqps", "rowsps", "s", "short", "string"}
 # What all dashboards have alike.
 SHARED = ("annotations", "editable", "fiscalYearStartMonth", "graphTooltip", "id", "links", "refresh", "schemaVersion", "tags", "timezone", "weekStart")
@@ -79,7 +79,7 @@ def faults_of_query(query, replicas_apart):
     if re.search(r"\birate\(", query):
         yield "irate leaves out what happened between two points"
     if re.search(r"time\(\)[^()]*-[^()]*(max[^(]*\()?\s*cxone_agent_state_start", query):
-        yield "frozen data would look like a stuck agent: observed - start, not time() - start"
+        yield "frozen data would appear as a stuck agent: observed - start, not time() - start"
 
 
 def text_columns(panel):
@@ -94,7 +94,7 @@ def text_columns(panel):
 
 
 def faults_of_numbers(panel):
-    """A single number says what it is at a glance: no "13.3 mins", and no "87.2658 %"."""
+    """A single number is readable at a glance: no "13.3 mins", and no "87.2658 %"."""
     config = panel["fieldConfig"]
     fields = [("", config["defaults"])]
     for override in config["overrides"]:
@@ -178,7 +178,7 @@ def faults_of_variables(dashboard):
             yield f"variable {name} is called {variable['label']}"
         query = variable["query"]["query"]
         if not LABEL_VALUES.fullmatch(query) or variable["definition"] != query:
-            yield f"variable {name}: {query} is no label_values(series, label), or differs from its definition"
+            yield f"variable {name}: {query} is not label_values(series, label), or differs from its definition"
     queries = [target["expr"] for panel in panels_of(dashboard) for target in panel.get("targets", [])]
     queries += [variable["query"]["query"] for variable in variables.values() if variable["type"] == "query"]
     used = {name for query in queries for name in VARIABLE.findall(query)}
@@ -230,13 +230,13 @@ def faults_between(dashboards):
         for variable in dashboard["templating"]["list"]:
             # The dashboard of one agent lets one be chosen, the others several.
             choice = ("multi", "includeAll", "allValue", "current") if variable["name"] == "agent" else ()
-            told = {key: value for key, value in variable.items() if key not in choice}
-            if variables.setdefault(variable["name"], told) != told:
+            reported = {key: value for key, value in variable.items() if key not in choice}
+            if variables.setdefault(variable["name"], reported) != reported:
                 yield f"{file.name}: variable {variable['name']} differs from the others'"
 
 
 def static_faults(dashboards):
-    """Everything that is wrong with {file: dashboard} as they are."""
+    """All errors in {file: dashboard}."""
     for file, dashboard in dashboards.items():
         yield from (f"{file.name}: {fault}" for fault in faults_of_dashboard(dashboard))
         if file.read_text("utf-8") != formatted(dashboard) + "\n":

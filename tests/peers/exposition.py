@@ -1,4 +1,4 @@
-"""A strict reader of Prometheus's text format 0.0.4: what Prometheus would forgive is an error here."""
+"""A strict parser of Prometheus's text format 0.0.4: what Prometheus tolerates is an error here."""
 
 import re
 
@@ -12,7 +12,7 @@ SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("", "_sum", 
 
 
 class Malformed(Exception):
-    """Where the text is wrong, and how."""
+    """Where the text is invalid, and why."""
 
 
 def labels_of(text, line):
@@ -43,7 +43,7 @@ def parse(text):
                 done.add(family)
                 family = name
             if name in done or (kind == "HELP" and name in helps) or (kind == "TYPE" and name in types):
-                raise Malformed(f"family told twice: {line}")
+                raise Malformed(f"family repeated: {line}")
             if kind == "HELP":
                 helps.add(name)
             elif rest[0] in TYPES:

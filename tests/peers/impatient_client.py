@@ -1,10 +1,10 @@
-"""What the tests of both APIs ask with."""
+"""The client of the tests of both APIs."""
 
 import cxone_api
 
 
 class ImpatientClient:
-    """A client that tries nothing twice, so that faults are seen. What it talks to ends with the test."""
+    """A client without retries, so that faults are visible. Its server ends with the test."""
 
     def __init__(self, test, arguments, *kinds):
         self.tenant, self.servers = cxone_api.start(cxone_api.parse_options(arguments), *kinds)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The least that accept.py can be satisfied with: shows that the truth can be told in spite of the faults, and that accept.py sees
-when it is not: the variable NAIVE_BREAK=ENTRIES|CUT|SECRET|QUOTA makes it wrong on purpose. Not an exporter for use: one thread
+"""The minimal exporter that accept.py accepts: shows that counts can be exact despite the faults, and that accept.py detects
+when they are not: the variable NAIVE_BREAK=ENTRIES|CUT|SECRET|QUOTA makes it wrong on purpose. Not for production: one thread
 asks, and nothing is ever forgotten.
 """
 
@@ -117,8 +117,8 @@ class Asker:
                     self.spans[key] = []
                     continue
                 if self.rows == "events":
-                    told = self.events.setdefault(agent, {})
-                    told[key, start] = stop if row.get("dateTo") else told.get((key, start))
+                    reported = self.events.setdefault(agent, {})
+                    reported[key, start] = stop if row.get("dateTo") else reported.get((key, start))
                     continue
                 if start != begin or broken == "CUT":
                     self.starts.setdefault(key, set()).add(start)
@@ -140,23 +140,23 @@ class Asker:
                     time.sleep(0.3)
 
     def unfold_events(self):
-        """Makes spans of the events: an open one lasts to the agent's next row in another state, else to what is known."""
+        """Makes spans of the events: an open one lasts to the agent's next row in another state, else to the end of what is known."""
         self.starts, self.spans = {}, {}
-        for agent, told in self.events.items():
+        for agent, reported in self.events.items():
             high = self.observed[agent]
-            for (key, start), stop in told.items():
+            for (key, start), stop in reported.items():
                 if stop is None:
-                    stop = min((other for (key_, other) in told if key_[1] != key[1] and other > start), default=None)
+                    stop = min((other for (key_, other) in reported if key_[1] != key[1] and other > start), default=None)
                 self.starts.setdefault(key, set()).add(start)
                 self.spans.setdefault(key, []).append((start, high if stop is None else stop, stop is None, high))
 
     def text(self):
         with lock:
-            told = {name: [] for name in METRICS}
+            reported = {name: [] for name in METRICS}
             for target in self.targets:
                 if target["mark"]:
-                    told["cxone_target_watermark_timestamp_seconds"].append(({"target": target["name"]}, target["mark"] / 1000))
-                    told["cxone_target_epoch_timestamp_seconds"].append(({"target": target["name"]}, target["epoch"] / 1000))
+                    reported["cxone_target_watermark_timestamp_seconds"].append(({"target": target["name"]}, target["mark"] / 1000))
+                    reported["cxone_target_epoch_timestamp_seconds"].append(({"target": target["name"]}, target["epoch"] / 1000))
             sums = {}
             now = {}
             if self.rows == "events":
@@ -171,8 +171,8 @@ class Asker:
                     millis += max(0, stop - start)
                     reached = max(reached, stop)
                 labels = dict(zip(("agent", "state", "skill"), key))
-                told["cxone_agent_state_entries_total"].append((labels, entries))
-                told["cxone_agent_state_seconds_total"].append((labels, millis / 1000))
+                reported["cxone_agent_state_entries_total"].append((labels, entries))
+                reported["cxone_agent_state_seconds_total"].append((labels, millis / 1000))
                 old = sums.get(key[1:], (0, 0))
                 sums[key[1:]] = (old[0] + entries, old[1] + millis)
                 if any(open_ and end == high for _, _, open_, end in spans):
@@ -181,17 +181,17 @@ class Asker:
                 latest = max(start for start, _ in candidates)
                 for start, key in candidates:
                     if start == latest:
-                        told["cxone_agent_state_start_timestamp_seconds"].append((dict(zip(("agent", "state", "skill"), key)), start / 1000))
-            told["cxone_agent_observed_timestamp_seconds"] = [({"agent": agent}, at / 1000) for agent, at in self.observed.items()]
+                        reported["cxone_agent_state_start_timestamp_seconds"].append((dict(zip(("agent", "state", "skill"), key)), start / 1000))
+            reported["cxone_agent_observed_timestamp_seconds"] = [({"agent": agent}, at / 1000) for agent, at in self.observed.items()]
             for (state, skill), (entries, millis) in sums.items():
-                told["cxone_state_entries_total"].append(({"state": state, "skill": skill}, entries))
-                told["cxone_state_seconds_total"].append(({"state": state, "skill": skill}, millis / 1000))
-            told["cxone_report_job_failures_total"].append(({"reason": "any"}, self.failures))
-            told["cxone_report_rows_rejected_total"].append(({"reason": "any"}, self.rejected))
+                reported["cxone_state_entries_total"].append(({"state": state, "skill": skill}, entries))
+                reported["cxone_state_seconds_total"].append(({"state": state, "skill": skill}, millis / 1000))
+            reported["cxone_report_job_failures_total"].append(({"reason": "any"}, self.failures))
+            reported["cxone_report_rows_rejected_total"].append(({"reason": "any"}, self.rejected))
             lines = []
             for name, kind in METRICS.items():
                 lines += [f"# HELP {name} From memory.", f"# TYPE {name} {kind}"]
-                for labels, value in told[name]:
+                for labels, value in reported[name]:
                     pairs = ",".join(f'{key}="{escaped(value_)}"' for key, value_ in labels.items())
                     lines.append(f"{name}{{{pairs}}} {value!r}")
             return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""The platform's documented API with agents whose true history is known, and with faults on request. Python's standard library only.
+"""The platform API with agents whose true history is known, and with faults on request. Python's standard library only.
 
 Written from NICE's public documentation alone, so that it can contradict the exporter's own simulator; it shares agents, tokens and faults
 with `cxone_api.py`.
@@ -41,27 +41,27 @@ class PlatformFloor(Floor):
     def _go_on(self, agent):
         super()._go_on(agent)
         visit, before = agent.visits[-1], agent.visits[-9:-1]
-        visit.skills, visit.tellings = visit.skills[:1], visit.tellings[:1]
-        # Two visits with the same start, state and skill could not be told apart.
+        visit.skills, visit.revisions = visit.skills[:1], visit.revisions[:1]
+        # Two visits with the same start, state and skill could not be distinguished.
         if any((one.start, label(one.state), one.skills) == (visit.start, label(visit.state), visit.skills) for one in before):
             before[-1].end += 1
             visit.start += 1
             visit.end += 1
             agent.until += 1
-        # Who logs out is logged out until the next login.
+        # After a logout an agent is logged out until the next login.
         agent.until = visit.end
 
     def truth(self, begin, end, agent_id=None):
         """As of the floor, by the platform's names."""
         answer = super().truth(begin, end, agent_id)
-        for told in answer.values():
+        for reported in answer.values():
             sums = {}
-            for one in told["sums"]:
+            for one in reported["sums"]:
                 key = (label(one["state"]), one["skill"])
                 old = sums.get(key, (0, 0))
                 sums[key] = (old[0] + one["entries"], old[1] + one["millis"])
-            told["sums"] = [{"state": s, "skill": k, "entries": e, "millis": m} for (s, k), (e, m) in sorted(sums.items())]
-            for one in told["current"]:
+            reported["sums"] = [{"state": s, "skill": k, "entries": e, "millis": m} for (s, k), (e, m) in sorted(sums.items())]
+            for one in reported["current"]:
                 one["state"] = label(one["state"])
         return answer
 
@@ -74,12 +74,12 @@ class PlatformFloor(Floor):
                 if visit.start >= end or visit.start > asked:
                     break
                 skill = visit.skills[0] if visit.skills else ""
-                told = self._told(visit, skill, visit.tellings[0], asked, truthful)
-                if told is None or (told[3] is not None and told[3] < begin):
+                reported = self._reported(visit, skill, visit.revisions[0], asked, truthful)
+                if reported is None or (reported[3] is not None and reported[3] < begin):
                     continue
-                state, _, start, stop = told
+                state, _, start, stop = reported
                 rows.append(((start, place, index, 0), self._past_row(agent, index, state, skill, start, stop, visit.extra)))
-                # Pages go on by places, so what comes again and what makes no sense stays where it is.
+                # Pages continue by position, so repeated and invalid rows keep theirs.
                 if visit.extra % 1000 < 1000 * self.options.repeated:
                     rows.append(((start, place, index, 1), rows[-1][1]))
                 if visit.extra // 1000 % 1000 < 1000 * self.options.bad_rows:
@@ -124,7 +124,7 @@ class PlatformFloor(Floor):
 
 
 def state_fields(state, skill, extra):
-    """What live rows and those of the history say of a state alike."""
+    """What live rows and history rows have in common."""
     number, name = STATES.get(state, (2, "Unavailable"))
     fields = {"agentStateId": number, "agentStateName": name if extra % 4 else None, "skillId": 1 if skill else None, "skillName": skill or None}
     if state in CODES:
@@ -135,7 +135,7 @@ def state_fields(state, skill, extra):
 
 
 def bad_row(agent, begin, rng):
-    """A row of the history that makes no sense and must change nothing."""
+    """An invalid row of the history, which must change nothing."""
     row = {"agentId": int(agent.id), "agentStateId": 1, "agentStateName": "Nonsense", "startDate": utc_text(begin + 1), "duration": 1}
     return rng.choice(
         (
@@ -153,7 +153,7 @@ def bad_row(agent, begin, rng):
 
 
 def dressed(answer, rng):
-    """The same with keys in another case, or numbers and truths as strings."""
+    """The same with keys in another case, or numbers and booleans as strings."""
     keys = rng.choice((str, str, str.lower, lambda key: key[:1].upper() + key[1:]))
     strings = rng.random() < 0.3
 
@@ -274,7 +274,7 @@ class Handler(cxone_api.Handler):
         return self.page("agentStateHistory", rows, query, rng)
 
     def page(self, name, rows, query, rng, beside=None):
-        """The rows from `skip` on, as many as it likes, and now and then a word about what follows."""
+        """The rows from `skip` on, a random number of them, sometimes with a link to what follows."""
         tenant, skip = self.tenant, int(query.get("skip", 0))
         most = min(PAGE, int(query.get("top", PAGE)))
         page = rows[skip : skip + rng.randint(max(1, most // 4), most)]
@@ -283,10 +283,10 @@ class Handler(cxone_api.Handler):
         more = skip + len(page) < len(rows)
         tenant.count_rows(len(page))
         answer = {"businessUnitId": 1, name: page, **(beside or {})}
-        # Of the history it may say nothing of what follows.
-        told = rng.randrange(4) if name == "agentStateHistory" else rng.randrange(3)
-        if told in (0, 1):
+        # The history may have no link to what follows.
+        reported = rng.randrange(4) if name == "agentStateHistory" else rng.randrange(3)
+        if reported in (0, 1):
             answer["_links"] = {"self": "x", "next": "https://elsewhere.example/" if more else None}
-        if told in (0, 2):
+        if reported in (0, 2):
             answer["totalRecords"] = len(rows)
         return self.give(200, dressed(answer, rng))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Clients of the platform's API that others wrote, against `cxone-exporter simulate`.
+"""Third-party clients of the platform API against `cxone-exporter simulate`.
 
 NicePy 1.0.0 signs in with the password grant, discovers the API and lists the agents' states and the agents;
 tap-nice-incontact 0.3.1 signs in with the access key alone and reads the states. Both come from PyPI as they are and
@@ -35,7 +35,7 @@ real = socket.getaddrinfo
 def getaddrinfo(host, port, *rest, **named):
     name = host.decode() if isinstance(host, bytes) else host
     if name not in HOSTS or port != 443:
-        raise socket.gaierror(socket.EAI_NONAME, f"{{name}}:{{port}} is not to be asked")
+        raise socket.gaierror(socket.EAI_NONAME, f"{{name}}:{{port}} must not be resolved")
     return real("127.0.0.1", PORT, *rest, **named)
 
 socket.getaddrinfo = getaddrinfo
@@ -57,7 +57,7 @@ print(json.dumps({{"states": client.get("agents/states")["agentStates"]}}))
 
 
 class Proxy(BaseHTTPRequestHandler):
-    """Hands a request on as it came, and says that it came over TLS."""
+    """Forwards a request unchanged, and adds that it came over TLS."""
 
     protocol_version = "HTTP/1.1"
     simulator = None
@@ -150,7 +150,7 @@ def run(python, code, folder, authority):
 
 
 def live(port):
-    """What the simulator itself says of the states now, without any client."""
+    """The simulator's current states, without any client."""
     base = f"http://127.0.0.1:{port}"
     body = json.dumps({"accessKeyId": KEY, "accessKeySecret": SECRET}).encode()
     ask = Request(f"{base}/authentication/v1/token/access-key", body, {"Content-Type": "application/json"})
@@ -163,22 +163,22 @@ def identity(row):
     return row["agentId"], row["agentStateId"], row["startDate"]
 
 
-def compare(name, told, before, after):
-    """Every row is as it was before or after the client asked, and no agent is missing."""
+def compare(name, reported, before, after):
+    """Every row is as before or after the client's request, and no agent is missing."""
     known = {identity(row) for row in before + after}
-    wrong = [row for row in told if identity(row) not in known]
-    missing = {row["agentId"] for row in before if row in after} - {row["agentId"] for row in told}
-    if wrong or missing or not told:
-        sys.exit(f"{name}: wrong {wrong}, missing {sorted(missing)}, of {len(told)}")
+    wrong = [row for row in reported if identity(row) not in known]
+    missing = {row["agentId"] for row in before if row in after} - {row["agentId"] for row in reported}
+    if wrong or missing or not reported:
+        sys.exit(f"{name}: wrong {wrong}, missing {sorted(missing)}, of {len(reported)}")
 
 
 def asked(name, wanted):
-    """Takes what went through the proxy, in order."""
+    """Takes the requests through the proxy, in order."""
     seen, Proxy.seen[:] = list(Proxy.seen), []
     print(f"{name}:", *seen, sep="\n    ")
     missing = [part for part in wanted if not any(part in line for line in seen)]
     if missing:
-        sys.exit(f"{name} did not ask for {missing}")
+        sys.exit(f"{name} did not request {missing}")
 
 
 def main():
@@ -195,7 +195,7 @@ def main():
     finally:
         simulator.terminate()
         simulator.wait()
-    print("both clients read the truth")
+    print("both clients read the correct states")
 
 
 def check(folder, port, nicepy, tap):
@@ -206,18 +206,18 @@ def check(folder, port, nicepy, tap):
     (folder / "nicepy_config.json").write_text(json.dumps(keys))
 
     before = live(port)
-    told = run(nicepy, NICEPY, folder, authority)
+    reported = run(nicepy, NICEPY, folder, authority)
     time.sleep(0.1)
     present = [[row for row in rows if row["agentStateName"] != "LoggedOut"] for rows in (before, live(port))]
-    compare("NicePy", told["states"], *present)
-    if told["api"] != f"https://{HOSTS[0]}" or len(told["agents"]) != 60:
-        sys.exit(f"NicePy: {told['api']}, {len(told['agents'])} agents")
+    compare("NicePy", reported["states"], *present)
+    if reported["api"] != f"https://{HOSTS[0]}" or len(reported["agents"]) != 60:
+        sys.exit(f"NicePy: {reported['api']}, {len(reported['agents'])} agents")
     asked("NicePy 1.0.0", ["POST cxone.niceincontact.com/auth/token", "/.well-known/openid-configuration",
                            "/.well-known/cxone-configuration?tenantId=", "/agents/states"])
 
     before = live(port)
-    told = run(tap, TAP.format(key=KEY, secret=SECRET), folder, authority)
-    compare("tap-nice-incontact", told["states"], before, live(port))
+    reported = run(tap, TAP.format(key=KEY, secret=SECRET), folder, authority)
+    compare("tap-nice-incontact", reported["states"], before, live(port))
     asked("tap-nice-incontact 0.3.1", ["POST na1.nice-incontact.com/authentication/v1/token/access-key",
                                        "GET api-na1.nice-incontact.com/inContactAPI/services/v21.0/agents/states"])
     server.shutdown()

@@ -21,7 +21,7 @@ PAUSE_S = 2
 
 
 class Failure(Exception):
-    """What went wrong, in words for the user."""
+    """An error message for the user."""
 
 
 def call(request, meanings):

@@ -1,7 +1,7 @@
 """Measures a scrape alone and among slow clients, of a real exporter: `slow_clients.py --exporter target/release/cxone-exporter`.
 
 Beside the exporter runs a simulated contact centre, large enough that nobody's socket takes in a whole page. The scrapes are Prometheus's:
-one connection that stays, compressed. The slow clients have another address of this machine, and come again when they are put out. Needs
+one persistent connection, compressed. The slow clients have another address of this machine, and reconnect when they are evicted. Needs
 openssl, and about 2,100 files (`ulimit -n 4096`).
 """
 
@@ -47,7 +47,7 @@ class Crowd:
         stream.bind(("127.0.0.2", 0))
         stream.settimeout(10)
         stream.connect(("127.0.0.1", self.port))
-        # One that had to make room already gets nowhere.
+        # A connection that was already evicted does not get through.
         with contextlib.suppress(OSError):
             if self.context and self.kind != "idle":
                 stream = self.context.wrap_socket(stream, server_hostname="localhost")
@@ -55,7 +55,7 @@ class Crowd:
         return stream
 
     def go_on(self, number):
-        """The next `number` of them do what they do, or come again where they were put out."""
+        """The next `number` of them do their part, or reconnect if they were evicted."""
         for index in itertools.islice(self.turn, number):
             stream = self.open[index]
             try:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The simulated API against its own truth: `python3 -m unittest discover tests/peers`."""
+"""The simulated API against its true history: `python3 -m unittest discover tests/peers`."""
 
 import json
 import sys
@@ -54,8 +54,8 @@ class Client(ImpatientClient):
         answer = self.call(f"/__truth?from={begin}&to={end}")
         return {
             (agent, one["state"], one["skill"]): (one["entries"], one["millis"])
-            for agent, told in answer.items()
-            for one in told["sums"]
+            for agent, reported in answer.items()
+            for one in reported["sums"]
         }
 
 
@@ -109,11 +109,11 @@ class Rows(unittest.TestCase):
             start = cxone_api.parse_date(row["dateFrom"])
             stop = cxone_api.parse_date(row["dateTo"]) if row.get("dateTo") else None
             covered.setdefault(row["userId"], []).append((start, stop, state, row.get("skillName", "")))
-        first = {agent: min(one[0] for one in told) for agent, told in covered.items()}
-        for agent, told in covered.items():
+        first = {agent: min(one[0] for one in reported) for agent, reported in covered.items()}
+        for agent, reported in covered.items():
             sums = {}
-            for start, stop, state, skill in told:
-                others = [one[0] for one in told if one[2] != state and one[0] > start]
+            for start, stop, state, skill in reported:
+                others = [one[0] for one in reported if one[2] != state and one[0] > start]
                 stop = stop if stop is not None else min(others, default=end)
                 sums.setdefault((state, skill), []).append((start, stop))
             truth = client.tenant.floor.truth(first[agent], end, agent)[agent]["sums"]
@@ -129,14 +129,14 @@ class Rows(unittest.TestCase):
     def test_buckets_count_the_entries_of_their_window(self):
         client = Client(self, "--rows", "buckets")
         for begin, end in self.windows():
-            told = {}
+            reported = {}
             for row in client.rows(begin, end):
                 state = "Wrap-up" if row["stateName"] in WRAP_UP_NAMES else row["stateName"]
-                told[row["userId"], state, row.get("skillName", "")] = row["count"]
+                reported[row["userId"], state, row.get("skillName", "")] = row["count"]
             truth = {key: entries for key, (entries, _) in client.truth(begin, end).items() if entries}
-            self.assertEqual(told, truth)
+            self.assertEqual(reported, truth)
 
-    def test_late_and_short_rows_come_right_within_their_time(self):
+    def test_late_and_short_rows_are_corrected_in_time(self):
         client = Client(self, "--late", "5", "--late-share", "0.5", "--short-ends", "0.5", "--rows", "intervals-whole")
         end = cxone_api.now_ms()
         begin = end - 60_000
@@ -149,7 +149,7 @@ class Rows(unittest.TestCase):
         time.sleep(5.1)
         self.assertEqual(folded(client.rows(begin, end), begin, end), truth)
 
-    def test_a_filter_by_user_or_team_means_no_other_agents(self):
+    def test_a_filter_by_user_or_team_selects_no_other_agents(self):
         client = Client(self)
         end = cxone_api.now_ms()
 
@@ -160,7 +160,7 @@ class Rows(unittest.TestCase):
         self.assertEqual(of("team", "team-1"), {f"user-{n:03d}" for n in range(0, 30, 3)})
         self.assertEqual(of("user", "john@example.org"), set())
 
-    def test_a_frozen_floor_tells_nothing_new(self):
+    def test_a_frozen_floor_reports_nothing_new(self):
         client = Client(self)
         frozen = client.call("/__freeze")["now"]
         time.sleep(1.5)
@@ -181,7 +181,7 @@ class Answers(unittest.TestCase):
         self.assertEqual(caught.exception.code, code)
         return caught.exception
 
-    def test_one_job_too_many_is_refused_and_remembered(self):
+    def test_one_job_too_many_is_rejected_and_recorded(self):
         client = Client(self, "--quota", "3")
         end = cxone_api.now_ms()
         for _ in range(3):
@@ -190,7 +190,7 @@ class Answers(unittest.TestCase):
         stats = client.call("/__stats")
         self.assertEqual((stats["quota_violations"], stats["most_submits_in_60s"]), (1, 4))
 
-    def test_dates_filters_and_groups_of_another_form_are_refused(self):
+    def test_dates_filters_and_groups_of_another_form_are_rejected(self):
         client = Client(self)
         end = cxone_api.now_ms()
         for changes in (
@@ -202,7 +202,7 @@ class Answers(unittest.TestCase):
         ):
             self.refused(422, client.submit, end - 1000, end, **changes)
 
-    def test_a_token_ends_and_a_wrong_secret_gets_none(self):
+    def test_a_token_expires_and_a_wrong_secret_gets_none(self):
         client = Client(self, "--token-life", "1")
         end = cxone_api.now_ms()
         client.submit(end - 1000, end)
@@ -211,7 +211,7 @@ class Answers(unittest.TestCase):
         self.refused(401, client.log_in, "wrong")
         self.assertEqual(client.call("/__stats")["token_expired"], 1)
 
-    def test_each_fault_strikes_and_ends_when_told(self):
+    def test_each_fault_happens_and_ends_on_request(self):
         end = cxone_api.now_ms()
         window = (end - 60_000, end)
         for fault, code in (("throttle", 429), ("lost", 404), ("revoked", 401)):
@@ -235,11 +235,11 @@ class Answers(unittest.TestCase):
             job = client.submit(*window)
             self.assertEqual(client.call(f"/api/v2/reports/{job}", token=client.token)["status"], status)
 
-    def test_a_client_that_follows_redirects_with_its_token_is_caught(self):
+    def test_a_client_that_follows_redirects_with_its_token_is_detected(self):
         client = Client(self)
         client.log_in()
         client.tenant.options.redirects = 1
-        # urllib follows, and takes the header along.
+        # urllib follows, with the header.
         client.call("/api/v2/reports/job-1", token=client.token)
         (leak,) = client.call("/__stats")["leaks"]
         self.assertTrue(leak["token"])

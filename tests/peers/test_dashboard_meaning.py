@@ -1,4 +1,4 @@
-"""What panels say of a floor that is written down here, by promtool: with two replicas, and after the feed froze."""
+"""What panels show of a given floor, by promtool: with two replicas, and after the feed froze."""
 
 import json
 import shutil
@@ -68,17 +68,17 @@ class Meaning(unittest.TestCase):
             self.assert_says("history", "Changes an hour", [("{}", 6 * 60)], replicas=replicas, at="90m")
 
     def test_an_agent_on_two_skills_counts_once_in_times_and_shares(self):
-        told = []
+        reported = []
         for replica in REPLICAS:
             for skill in ("Sales", "Billing"):
-                told.append(f'cxone_state_seconds_total{{state="Ready",skill="{skill}",{replica}}} 0+30x90')
-                told.append(f'cxone_agent_state_seconds_total{{agent="a3",state="Ready",skill="{skill}",{replica}}} 0+30x90')
+                reported.append(f'cxone_state_seconds_total{{state="Ready",skill="{skill}",{replica}}} 0+30x90')
+                reported.append(f'cxone_agent_state_seconds_total{{agent="a3",state="Ready",skill="{skill}",{replica}}} 0+30x90')
             for state in ("Ready", "Wrap-up"):
-                told.append(f'cxone_state_agent_seconds_total{{state="{state}",{replica}}} 0+30x90')
-                told.append(f'cxone_agent_seconds_total{{agent="a3",state="{state}",{replica}}} 0+30x90')
-            told.append(f'cxone_state_seconds_total{{state="Wrap-up",skill="Sales",{replica}}} 0+30x90')
-            told.append(f'cxone_agent_state_seconds_total{{agent="a3",state="Wrap-up",skill="Sales",{replica}}} 0+30x90')
-        floor = [dict(zip(("series", "values"), line.split(" ", 1), strict=True)) for line in told]
+                reported.append(f'cxone_state_agent_seconds_total{{state="{state}",{replica}}} 0+30x90')
+                reported.append(f'cxone_agent_seconds_total{{agent="a3",state="{state}",{replica}}} 0+30x90')
+            reported.append(f'cxone_state_seconds_total{{state="Wrap-up",skill="Sales",{replica}}} 0+30x90')
+            reported.append(f'cxone_agent_state_seconds_total{{agent="a3",state="Wrap-up",skill="Sales",{replica}}} 0+30x90')
+        floor = [dict(zip(("series", "values"), line.split(" ", 1), strict=True)) for line in reported]
         halves = [('{state="Ready"}', 0.5), ('{state="Wrap-up"}', 0.5)]
         for dashboard in ("history", "agent"):
             self.assert_says(dashboard, "Share of time by state", halves, at="80m", floor=floor)
@@ -88,26 +88,26 @@ class Meaning(unittest.TestCase):
         spent = [(f'{{agent="a3",{labels[1:]}', seconds) for labels, seconds in spent]
         self.assert_says("history", "What each agent did", spent, at="80m", floor=floor)
 
-    def test_who_needs_help_is_who_is_over_the_limit_and_by_how_much(self):
+    def test_needs_help_lists_who_is_over_the_limit_and_by_how_much(self):
         stuck = '{job="cxone",agent="a1",state="Wrap-up",skill="Sales"}'
         self.assert_says("floor", "Who needs help", [(stuck, 300)])
         self.assert_says("floor", "Who needs help", [(stuck, 600)], ref="B")
         self.assert_says("floor", "Who needs help", [(stuck, 300)], ref="C")
 
-    def test_time_in_a_state_stands_still_when_the_feed_froze(self):
+    def test_time_in_a_state_does_not_advance_when_the_feed_is_frozen(self):
         stuck = '{job="cxone",agent="a1",state="Wrap-up",skill="Sales"}'
         self.assert_says("floor", "Who needs help", [(stuck, 600)], ref="B", at="10m")
         self.assert_says("floor", "Who needs help", NOT_KNOWN, ref="A", known=FROZEN_AT_1_MINUTE, at="9m")
         self.assert_says("agent", "Limit used", [("{}", 2)], at="10m")
 
-    def test_nobody_is_said_only_while_the_data_are_fresh(self):
+    def test_nobody_is_shown_only_while_the_data_are_fresh(self):
         self.assert_says("floor", "Over their limit", [("{}", 1)], known=FROZEN_AT_1_MINUTE, at="10m")
         self.assert_says("floor", "Over their limit", NOT_KNOWN, known=FROZEN_AT_1_MINUTE, at="12m")
         self.assert_says("floor", "Age of the data", [("{}", 660)], known=FROZEN_AT_1_MINUTE, at="12m")
         self.assert_says("floor", "Targets behind", [("{}", 1)], known=FROZEN_AT_1_MINUTE, at="12m")
         self.assert_says("floor", "Targets behind", [("{}", 0)], at="12m")
 
-    def test_by_skill_is_alike_where_available_names_no_skill_where_it_does_and_where_both_are_told(self):
+    def test_by_skill_is_the_same_whether_available_has_a_skill_or_not_or_both(self):
         table = ("floor", "By skill and state")
         sales = '{skill="Sales",state="Available"}'
         asked = REPLICAS[0]
@@ -123,7 +123,7 @@ class Meaning(unittest.TestCase):
         self.assert_says(*table, expected, floor=[calls, known, named, feed, idle])
         self.assert_says(*table, expected[:1], floor=[calls, known, without])
 
-    def test_the_live_feed_keeps_the_floor_fresh_while_the_history_stands_still(self):
+    def test_the_live_feed_keeps_the_floor_fresh_while_the_history_is_frozen(self):
         feed = {"series": f'cxone_live_last_success_timestamp_seconds{{feed="agent_states",{REPLICAS[0]}}}', "values": MOVING}
         skills = {"series": f'cxone_live_last_success_timestamp_seconds{{feed="skill_activity",{REPLICAS[0]}}}', "values": MOVING}
         frozen = series(FROZEN_AT_1_MINUTE, REPLICAS)
@@ -133,21 +133,21 @@ class Meaning(unittest.TestCase):
         self.assert_says("floor", "Over their limit", NOT_KNOWN, at="12m", floor=[*frozen, skills])
         self.assert_says("floor", "Age of the data", [("{}", 660)], at="12m", floor=[*frozen, skills])
 
-    def test_the_longest_wait_is_as_of_the_feed_and_stands_still_with_it(self):
+    def test_the_longest_wait_is_as_of_the_feed_and_freezes_with_it(self):
         feed = f'cxone_live_last_success_timestamp_seconds{{feed="skill_activity",{REPLICAS[0]}}}'
         oldest = {"series": f'cxone_skill_queue_oldest_timestamp_seconds{{skill="Sales",{REPLICAS[0]}}}', "values": "60x20"}
         waits = '{job="cxone",skill="Sales"}'
         self.assert_says("floor", "Queues", [(waits, 660)], "B", at="12m", floor=[{"series": feed, "values": MOVING}, oldest])
         self.assert_says("floor", "Queues", [(waits, 60)], "B", at="12m", floor=[{"series": feed, "values": "0 60 120x19"}, oldest])
 
-    def test_what_is_made_of_the_quota_is_jobs_or_requests(self):
+    def test_the_quota_panel_shows_jobs_or_requests(self):
         jobs = {"series": f"cxone_report_jobs_total{{{REPLICAS[0]}}}", "values": "0+2x20"}
         requests = {"series": f'cxone_api_requests_total{{endpoint="poll",code="200",{REPLICAS[0]}}}', "values": "0+9x20"}
         feed = {"series": f'cxone_live_up{{feed="agent_states",{REPLICAS[0]}}}', "values": "1x20"}
         self.assert_says("exporter", "Quota", [("{}", 2)], "D", floor=[jobs, requests])
         self.assert_says("exporter", "Quota", [("{}", 9)], "D", floor=[jobs, requests, feed])
 
-    def test_one_replica_that_froze_is_outvoted_by_its_twin(self):
+    def test_a_frozen_replica_is_ignored_for_its_twin(self):
         mixed = series(FROZEN_AT_1_MINUTE, REPLICAS[:1]) + series(MOVING, REPLICAS[1:])
         self.assert_says("floor", "Age of the data", [("{}", 0)], at="12m", floor=mixed)
         self.assert_says("floor", "Over their limit", [("{}", 1)], at="12m", floor=mixed)

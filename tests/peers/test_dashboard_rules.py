@@ -1,4 +1,4 @@
-"""Each rule of the dashboards complains of what it is there for."""
+"""Each dashboard rule detects what it is for."""
 
 import copy
 import json
@@ -12,7 +12,7 @@ MATCHERS = '{job=~"$job",instance=~"$instance"}'
 
 
 def complaints(change, name="history"):
-    """What is said of the dashboard after `change`."""
+    """The complaints about the dashboard after `change`."""
     dashboards = {file: json.loads(file.read_text("utf-8")) for file in FOLDER.glob("*.json")}
     changed = dashboards[FOLDER / f"{name}.json"]
     change(changed)
@@ -31,7 +31,7 @@ class Rules(unittest.TestCase):
     def assert_query_complains(self, word, query):
         self.assert_complains(word, lambda dashboard: panel_of(dashboard)["targets"][0].update(expr=query))
 
-    def test_there_are_four_and_nothing_is_wrong_with_them(self):
+    def test_there_are_four_and_all_are_valid(self):
         dashboards = {file: json.loads(file.read_text("utf-8")) for file in FOLDER.glob("*.json")}
         self.assertEqual({file.stem for file in dashboards}, {"floor", "history", "exporter", "agent"})
         self.assertEqual(list(rules.static_faults(dashboards)), [])
@@ -47,7 +47,7 @@ class Rules(unittest.TestCase):
         self.assert_query_complains("counts twice", good.replace("max without (instance, pod)", "max by (instance)"))
         self.assert_query_complains("irate", good.replace("rate(", "irate("))
         start = f"time() - max(cxone_agent_state_start_timestamp_seconds{MATCHERS})"
-        self.assert_query_complains("look like a stuck agent", start)
+        self.assert_query_complains("appear as a stuck agent", start)
 
     def test_panels(self):
         self.assert_complains("no title", lambda d: panel_of(d).update(title=""))
@@ -136,7 +136,7 @@ class Rules(unittest.TestCase):
         self.assert_complains("number of decimals", lambda d: panel_of(d)["fieldConfig"]["defaults"].pop("decimals"))
         self.assert_complains("not editable", lambda d: d.update(editable=False))
 
-    def test_short_things_are_formatted_on_one_line_and_long_ones_are_not(self):
+    def test_short_values_are_formatted_on_one_line_and_long_ones_are_not(self):
         value = {"a": [1, 2], "b": {"text": "x" * 140}}
         self.assertEqual(rules.formatted(value), '{\n  "a": [1, 2],\n  "b": {\n    "text": "%s"\n  }\n}' % ("x" * 140))
 

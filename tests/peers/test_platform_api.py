@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The platform's API of these peers against its own truth: `python3 -m unittest discover tests/peers`."""
+"""The platform API of these peers against its true history: `python3 -m unittest discover tests/peers`."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ from impatient_client import ImpatientClient
 
 
 def plain(value):
-    """Whatever the case of the keys, and numbers as they are or in words."""
+    """Keys in any case, and numbers as such or as strings."""
     if isinstance(value, dict):
         return {key.lower(): plain(one) for key, one in value.items()}
     return [plain(one) for one in value] if isinstance(value, list) else value
@@ -61,7 +61,7 @@ def millis(duration):
 
 
 class Platform(unittest.TestCase):
-    def test_all_pages_of_the_history_tell_the_truth(self):
+    def test_all_pages_of_the_history_match_the_true_history(self):
         client = Client(self, "--repeated", "0.3")
         client.log_in()
         codes = {str(code["id"]): str(code["isacw"]) == "True" for code in client.rows("/unavailable-codes", "unavailableCodes")}
@@ -77,14 +77,14 @@ class Platform(unittest.TestCase):
                     continue
                 seen.add((key, start))
                 stop = start + millis(row["duration"]) if row.get("duration") is not None else end
-                told = (start >= begin, max(0, min(stop, end) - max(start, begin)))
+                reported = (start >= begin, max(0, min(stop, end) - max(start, begin)))
                 old = sums.get(key, (0, 0))
-                sums[key] = (old[0] + told[0], old[1] + told[1])
+                sums[key] = (old[0] + reported[0], old[1] + reported[1])
             truth = client.tenant.floor.truth(begin, end)
-            true = {(agent, one["state"], one["skill"]): (one["entries"], one["millis"]) for agent, told in truth.items() for one in told["sums"]}
-            self.assertEqual({key: told for key, told in sums.items() if told != (0, 0)}, true)
+            true = {(agent, one["state"], one["skill"]): (one["entries"], one["millis"]) for agent, reported in truth.items() for one in reported["sums"]}
+            self.assertEqual({key: reported for key, reported in sums.items() if reported != (0, 0)}, true)
 
-    def test_live_states_are_those_of_the_moment_that_they_name(self):
+    def test_live_states_are_those_of_their_poll_time(self):
         client = Client(self)
         client.log_in()
         page = client.get(platform_api.BASE + "/agents/states")
@@ -93,9 +93,9 @@ class Platform(unittest.TestCase):
         for row in page["agentstates"]:
             self.assertIn(cxone_api.parse_date(row["startdate"]), [one["start"] for one in truth[str(row["agentid"])]["current"]])
         self.assertEqual(client.rows("/agents/states", "agentStates", updatedSince=utc_text(moment + 3_600_000)), [])
-        self.assertEqual(client.tenant.told_stats()["most_submits_in_60s"], len(client.tenant.asked))
+        self.assertEqual(client.tenant.stats_report()["most_submits_in_60s"], len(client.tenant.asked))
 
-    def test_who_has_no_token_or_the_wrong_secret_is_told_nothing(self):
+    def test_without_a_token_or_with_a_wrong_secret_there_is_no_data(self):
         client = Client(self)
         for act in (lambda: client.log_in(password="wrong"), lambda: client.get(platform_api.BASE + "/agents/states")):
             with self.assertRaises(HTTPError) as refused:
