@@ -54,7 +54,7 @@ const QUOTA: u32 = 200;
 
 /// Which API, and which targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spoken {
+enum CxoneApi {
     Reports,
     Platform,
 }
@@ -76,7 +76,7 @@ jobs: {timeout: 10s}
 quota: {requests_per_minute: 1200}
 ";
 
-impl Spoken {
+impl CxoneApi {
     const fn targets(self) -> &'static [&'static str] {
         match self {
             Self::Reports => &["all:all", "user:user-001"],
@@ -130,15 +130,15 @@ fn number(name: &str) -> Option<u64> {
 /// A simulated contact centre behind a real socket, and an exporter that is started again and
 /// again.
 struct Site {
-    spoken: Spoken,
+    api: CxoneApi,
     simulator: Arc<Simulator>,
     folder: tempfile::TempDir,
     _runtime: Runtime,
 }
 
 impl Site {
-    fn new(spoken: Spoken, seed: u64) -> Self {
-        let (agents, pace) = spoken.floor();
+    fn new(api: CxoneApi, seed: u64) -> Self {
+        let (agents, pace) = api.floor();
         let simulator = Arc::new(Simulator::new(SimulatorOptions {
             seed,
             agents,
@@ -157,7 +157,7 @@ impl Site {
         let runtime = Runtime::new().unwrap();
         let _within = runtime.enter();
         let bound = runtime.block_on(bind("127.0.0.1:0".parse().unwrap())).unwrap();
-        let api = bound.address().clone();
+        let address = bound.address().clone();
         let stop = CancellationToken::new();
         let tasks = Tasks::new(stop.clone());
         let answer = handler(Arc::clone(&simulator), Clock::system());
@@ -166,8 +166,8 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("secret"), "simulated-secret").unwrap();
         fs::write(folder.path().join("key"), "simulated-key-secret==").unwrap();
-        fs::write(folder.path().join("config.yml"), spoken.config(&api.to_string())).unwrap();
-        Self { spoken, simulator, folder, _runtime: runtime }
+        fs::write(folder.path().join("config.yml"), api.config(&address.to_string())).unwrap();
+        Self { api, simulator, folder, _runtime: runtime }
     }
 
     fn start(&self) -> Running {
@@ -184,12 +184,12 @@ impl Site {
     /// Runs an exporter up to a random moment and kills it. Returns its stderr.
     fn run_until_killed(&self, chance: &mut Chance, last: &mut Page) -> String {
         let mut exporter = self.start();
-        let polls = || self.simulator.counters().requests_to(self.spoken.endpoint());
+        let polls = || self.simulator.counters().requests_to(self.api.endpoint());
         let said = |what: &str| exporter.stderr().matches(what).count();
         match chance.between(0, 5) {
             0 => thread::sleep(chance.millis(0, 1_500)),
             1 => {
-                until(|| said(self.spoken.asking()) > 0);
+                until(|| said(self.api.asking()) > 0);
                 thread::sleep(chance.millis(0, 30));
             }
             // The commit of a report begins within moments of an answer to a poll.
@@ -247,24 +247,23 @@ fn compare(last: &mut Page, page: Page) {
 }
 
 /// Compares all counters with what really happened. Returns the number of entries.
-fn assert_exact(spoken: Spoken, simulator: &Simulator, page: &Page) -> u64 {
+fn assert_exact(api: CxoneApi, simulator: &Simulator, page: &Page) -> u64 {
     let target = |name: &str, target| {
         counted::target_time(page, &format!("cxone_target_{name}_timestamp_seconds"), target)
             .unwrap()
     };
-    let epoch = |place: usize| target("epoch", spoken.targets()[place]);
+    let epoch = |place: usize| target("epoch", api.targets()[place]);
     let mut over_all = Sums::new();
     for (agent, observed) in counted::observed(page) {
-        let (window, actual) = match spoken {
-            Spoken::Reports => {
+        let (window, actual) = match api {
+            CxoneApi::Reports => {
                 let from = if agent == "user-001" { epoch(0).min(epoch(1)) } else { epoch(0) };
                 let window = Window { from, to: observed };
                 (window, counted::actual(simulator.floor(), &agent, &[window], true))
             }
             // Agents are observed by the live feed, too, which counts nothing.
-            Spoken::Platform => {
-                let window =
-                    Window { from: epoch(0), to: target("watermark", spoken.targets()[0]) };
+            CxoneApi::Platform => {
+                let window = Window { from: epoch(0), to: target("watermark", api.targets()[0]) };
                 (window, platform_totals::actual(simulator.floor(), &agent, window))
             }
         };
@@ -277,21 +276,21 @@ fn assert_exact(spoken: Spoken, simulator: &Simulator, page: &Page) -> u64 {
 
 #[test]
 fn no_count_is_lost_or_doubled_however_often_the_process_is_killed() {
-    kill_again_and_again(Spoken::Reports, number("CRASH_KILLS").unwrap_or(50));
+    kill_again_and_again(CxoneApi::Reports, number("CRASH_KILLS").unwrap_or(50));
 }
 
 #[test]
 fn no_platform_count_is_lost_or_doubled_however_often_the_process_is_killed() {
-    kill_again_and_again(Spoken::Platform, number("CRASH_KILLS").unwrap_or(12));
+    kill_again_and_again(CxoneApi::Platform, number("CRASH_KILLS").unwrap_or(12));
 }
 
-fn kill_again_and_again(spoken: Spoken, kills: u64) {
+fn kill_again_and_again(api: CxoneApi, kills: u64) {
     let seed =
         number("CRASH_SEED").unwrap_or_else(|| RandomState::new().hash_one(kills) % 1_000_000);
     println!("CRASH_SEED={seed} CRASH_KILLS={kills}");
     let clock = Clock::system();
     let began = clock.now();
-    let site = Site::new(spoken, seed);
+    let site = Site::new(api, seed);
     let (mut chance, mut last) = (Chance::new(seed), Page::default());
     let (mut read, mut taken_up, mut submitted) = (0, 0, 0);
     for _ in 0..kills {
@@ -301,7 +300,7 @@ fn kill_again_and_again(spoken: Spoken, kills: u64) {
         }
         read += said.matches("report read").count();
         taken_up += said.matches("report job resumed").count();
-        submitted += said.matches(spoken.asking()).count();
+        submitted += said.matches(api.asking()).count();
     }
     site.simulator.set_faults(Faults::default());
     let calm = Clock::system().now().utc.plus(Duration::from_secs(8));
@@ -314,14 +313,14 @@ fn kill_again_and_again(spoken: Spoken, kills: u64) {
             let watermark = |target| {
                 counted::target_time(&page, "cxone_target_watermark_timestamp_seconds", target)
             };
-            spoken.targets().iter().all(|target| watermark(target) > Some(calm)).then_some(page)
+            api.targets().iter().all(|target| watermark(target) > Some(calm)).then_some(page)
         },
     );
-    let entries = assert_exact(spoken, &site.simulator, &page);
+    let entries = assert_exact(api, &site.simulator, &page);
     compare(&mut last, page);
     let counters = site.simulator.counters();
     println!(
-        "{spoken:?}: {kills} kills in {:?}: {submitted} jobs submitted, {taken_up} taken up, {read} reports read; {entries} entries exact; {} submits in a minute at most",
+        "{api:?}: {kills} kills in {:?}: {submitted} jobs submitted, {taken_up} taken up, {read} reports read; {entries} entries exact; {} submits in a minute at most",
         clock.now().instant.since(began.instant),
         counters.max_submits_per_minute
     );
@@ -335,7 +334,7 @@ fn kill_again_and_again(spoken: Spoken, kills: u64) {
         "{read} read, {submitted} asked for"
     );
     // Pages have no id by which another process could resume them.
-    assert_eq!(taken_up > 0, spoken == Spoken::Reports);
+    assert_eq!(taken_up > 0, api == CxoneApi::Reports);
     assert!(store_size(site.folder.path()) > 0);
 }
 

@@ -16,9 +16,17 @@ mod world;
 
 #[path = "end_to_end/counts.rs"]
 mod counts;
+#[path = "end_to_end/detail.rs"]
+mod detail;
 #[path = "end_to_end/failures.rs"]
 mod failures;
-#[path = "end_to_end/shown.rs"]
-mod shown;
 #[path = "end_to_end/status.rs"]
 mod status;
+
+const TWO_TEAMS: &str = "
+poll: {interval: 30s, lookback: 2h, overlap: 10m}
+metrics: {max_staleness: 5m, agent_info: true}
+targets:
+  - filter: {type: team, id: team-1}
+  - filter: {type: team, id: team-2}
+";

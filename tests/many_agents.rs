@@ -38,7 +38,7 @@ static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 const START: i64 = 1_781_076_600_000;
 
 /// How often an agent changes state, each at another second.
-const STAY: i64 = 180_000;
+const VISIT: i64 = 180_000;
 
 /// Nine states and skills, so that an agent has twenty series with the two of where it is now.
 const STATES: [(&str, &str); 9] = [
@@ -67,22 +67,22 @@ struct Cxone {
 }
 
 /// When the visit with this number begins.
-fn begins(agent: i64, stay: i64) -> i64 {
-    START + stay * STAY + agent % (STAY / 1000) * 1000
+fn begins(agent: i64, visit: i64) -> i64 {
+    START + visit * VISIT + agent % (VISIT / 1000) * 1000
 }
 
 /// The number of the visit that an agent is in.
-fn stay(agent: i64, at: i64) -> i64 {
-    (at - begins(agent, 0)).div_euclid(STAY)
+fn visit_at(agent: i64, at: i64) -> i64 {
+    (at - begins(agent, 0)).div_euclid(VISIT)
 }
 
-fn state(agent: i64, stay: i64) -> (&'static str, &'static str) {
-    STATES[usize::try_from((agent + stay).rem_euclid(9)).unwrap()]
+fn state(agent: i64, visit: i64) -> (&'static str, &'static str) {
+    STATES[usize::try_from((agent + visit).rem_euclid(9)).unwrap()]
 }
 
 /// Entries of all agents from `from` to before `to`.
 fn entries(agents: i64, from: i64, to: i64) -> i64 {
-    (0..agents).map(|agent| stay(agent, to - 1) - stay(agent, from - 1)).sum()
+    (0..agents).map(|agent| visit_at(agent, to - 1) - visit_at(agent, from - 1)).sum()
 }
 
 fn at(millis: i64) -> Timestamp {
@@ -90,15 +90,15 @@ fn at(millis: i64) -> Timestamp {
 }
 
 /// The row of an agent's visit as it is known at `now`; live rows have no duration.
-fn row(agent: i64, stay: i64, now: Option<i64>) -> String {
-    let (name, skill) = state(agent, stay);
+fn row(agent: i64, visit: i64, now: Option<i64>) -> String {
+    let (name, skill) = state(agent, visit);
     let mut row = format!(
         r#"{{"agentId":{agent},"agentStateName":"{name}","skillName":"{skill}","teamName":"t","startDate":"#
     );
-    let begin = begins(agent, stay);
+    let begin = begins(agent, visit);
     write!(row, r#""{}""#, at(begin)).unwrap();
-    if now.is_some_and(|now| begin + STAY <= now) {
-        write!(row, r#","agentSessionId":1,"stateIndex":{stay},"duration":"PT{}S""#, STAY / 1000)
+    if now.is_some_and(|now| begin + VISIT <= now) {
+        write!(row, r#","agentSessionId":1,"stateIndex":{visit},"duration":"PT{}S""#, VISIT / 1000)
             .unwrap();
     }
     row.push('}');
@@ -126,9 +126,9 @@ impl Cxone {
         let most = Arc::clone(&self.most);
         let rows = (skip..end).step_by(100).map(move |first| {
             most.fetch_max(MEMORY.allocated(), Ordering::Relaxed);
-            let rows = (first..end.min(first + 100)).map(|place| {
-                let comma = if place == skip { "" } else { "," };
-                comma.to_owned() + &tell(i64::try_from(place).unwrap())
+            let rows = (first..end.min(first + 100)).map(|index| {
+                let comma = if index == skip { "" } else { "," };
+                comma.to_owned() + &tell(i64::try_from(index).unwrap())
             });
             rows.collect::<String>()
         });
@@ -148,12 +148,12 @@ impl Cxone {
         let (from, to, now) = (time("startDate="), time("endDate="), self.clock.now().utc.millis());
         // As many visits of every agent as there can be, in the order of agents; those outside the
         // window are the same as the first one.
-        let stays = (to - from) / STAY + 2;
-        let total = u64::try_from(self.agents * stays).unwrap();
-        self.page(query, "agentStateHistory", total, move |place| {
-            let agent = place / stays;
-            let (first, last) = (stay(agent, from), stay(agent, to.min(now)));
-            row(agent, (first + place % stays).min(last), Some(now))
+        let visits = (to - from) / VISIT + 2;
+        let total = u64::try_from(self.agents * visits).unwrap();
+        self.page(query, "agentStateHistory", total, move |index| {
+            let agent = index / visits;
+            let (first, last) = (visit_at(agent, from), visit_at(agent, to.min(now)));
+            row(agent, (first + index % visits).min(last), Some(now))
         })
     }
 }
@@ -179,7 +179,7 @@ impl Transport for Cxone {
             "states" => {
                 let total = u64::try_from(self.agents).unwrap();
                 self.page(query, "agentStates", total, move |agent| {
-                    row(agent, stay(agent, now), None)
+                    row(agent, visit_at(agent, now), None)
                 })
             }
             _ => text(r#"{"unavailableCodes":[],"skillActivity":[]}"#),

@@ -260,8 +260,8 @@ async fn faults_and_expiring_tokens_within_a_window_lose_no_count() {
             .unwrap_or(0.0)
     };
     assert!(refused("history") + refused("states") + refused("activity") > 0.0);
-    assert!(world.tenant.asked_for("/auth/token") > 10);
-    assert_eq!(world.tenant.asked_for("/openid-configuration"), 3, "once a process");
+    assert!(world.tenant.submits("/auth/token") > 10);
+    assert_eq!(world.tenant.submits("/openid-configuration"), 3, "once a process");
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,7 +271,7 @@ async fn without_the_call_for_all_agents_each_agent_is_queried() {
         let world = exact(habits, QUICK, "all").await;
         assert_eq!(world.failures(), 0.0, "{calls:?}");
         // It is queried once per process and hour.
-        let missed = world.tenant.asked_for("v30.0/agents/state-history");
+        let missed = world.tenant.submits("v30.0/agents/state-history");
         assert!((3..=6).contains(&missed), "{missed}");
     }
 }
@@ -361,7 +361,7 @@ async fn a_target_of_one_agent_is_queried_alone() {
     world.run_for(120 * MINUTE).await;
     assert!(world.assert_exact("user:user-002") > 10);
     assert_eq!(counted::observed(&world.last).len(), 1);
-    assert_eq!(world.tenant.asked_for("v30.0/agents/state-history"), 0);
+    assert_eq!(world.tenant.submits("v30.0/agents/state-history"), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,10 +19,10 @@ mod strict;
 #[path = "support/world.rs"]
 mod world;
 
+#[path = "platform_simulator/current.rs"]
+mod current;
 #[path = "platform_simulator/failures.rs"]
 mod failures;
-#[path = "platform_simulator/now.rs"]
-mod now;
 #[path = "platform_simulator/quota.rs"]
 mod quota;
 
@@ -32,7 +32,7 @@ use std::time::Duration;
 use counted::{Once, Sums};
 use cxone_core::time::{Timestamp, Window};
 use cxone_simulator::{ApiEndpoint, Faults, HistoryRows, SimulatorOptions};
-use world::{Plan, World};
+use world::{Plan, World, minutes};
 
 /// Signs in with the access key alone and discovers the rest.
 const KEY_ALONE: &str = "dialect: platform, issuer: 'https://cxone.test', access_key_id: simulated-key, access_key_secret_file: k";
@@ -62,10 +62,6 @@ fn tenant(faults: &str) -> SimulatorOptions {
 
 fn world(simulator: SimulatorOptions) -> World {
     World::new(Plan { simulator, api: Some(KEY_ALONE), config: CONFIG, ..Plan::default() })
-}
-
-fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(60 * minutes)
 }
 
 fn epoch(world: &World) -> Timestamp {
@@ -165,11 +161,11 @@ async fn exact_after(faults: &str) -> World {
         world.run_for(minutes(10)).await;
         assert_not_too_high(&world);
     }
-    let stays = faults.split(',').filter(|fault| fault.starts_with("no-all-history"));
-    let mended: Faults = stays.collect::<Vec<_>>().join(",").parse().unwrap();
+    let kept = faults.split(',').filter(|fault| fault.starts_with("no-all-history"));
+    let reduced: Faults = kept.collect::<Vec<_>>().join(",").parse().unwrap();
     // A list that changes its order between two pages loses rows that no client can recover.
     world.run_until_idle().await;
-    world.simulator.set_faults(mended);
+    world.simulator.set_faults(reduced);
     world.run_for(minutes(12)).await;
     assert!(assert_exact(&world, 8) > 100);
     assert_budget(&world);

@@ -50,7 +50,7 @@ fn prometheus_stores_exact_counts_and_alerts_on_stuck_agents() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let floor = floor_on_which_somebody_gets_stuck();
+    let floor = floor_with_a_stuck_agent();
     let mut simulator = start_simulator(&floor, folder.path());
     let api = simulator.word_after("address:       http://");
     let mut exporter = start_exporter(&api, folder.path());
@@ -87,7 +87,7 @@ fn prometheus_stores_exact_counts_and_alerts_on_stuck_agents() {
 }
 
 /// A floor whose seed has an agent in Wrap-up from before the start of the test until its end.
-fn floor_on_which_somebody_gets_stuck() -> Floor {
+fn floor_with_a_stuck_agent() -> Floor {
     let now = Clock::system().now().utc;
     let stuck = |visit: &Visit| {
         visit.state == AgentState::WrapUp

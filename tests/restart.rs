@@ -28,27 +28,20 @@ mod any_moment;
 mod clocks;
 #[path = "restart/configuration.rs"]
 mod configuration;
-#[path = "restart/full_disk.rs"]
-mod full_disk;
+#[path = "restart/disk.rs"]
+mod disk;
 #[path = "restart/gaps.rs"]
 mod gaps;
-#[path = "restart/goes_on.rs"]
-mod goes_on;
-#[path = "restart/hanging_disk.rs"]
-mod hanging_disk;
 #[path = "restart/hostile_day.rs"]
 mod hostile_day;
 #[path = "restart/privacy.rs"]
 mod privacy;
 #[path = "restart/reload.rs"]
 mod reload;
+#[path = "restart/resume.rs"]
+mod resume;
 #[path = "restart/soak.rs"]
 mod soak;
-
-use std::num::NonZeroU32;
-use std::time::Duration;
-
-use cxone_simulator::SimulatorOptions;
 
 /// Two targets that share no agents.
 const TWO_TEAMS: &str = "
@@ -58,11 +51,3 @@ targets:
   - filter: {type: team, id: team-1}
   - filter: {type: team, id: team-2}
 ";
-
-fn tenant() -> SimulatorOptions {
-    SimulatorOptions { agents: 8, pace: NonZeroU32::new(6).unwrap(), ..SimulatorOptions::default() }
-}
-
-fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(60 * minutes)
-}

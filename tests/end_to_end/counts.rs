@@ -1,47 +1,13 @@
 //! The counters are exact with any kind of rows and despite any faults.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use cxone_simulator::{ApiEndpoint, Faults, OpenEnd, ReportRows, SimulatorOptions};
 
-use crate::world::{Plan, World};
-
-/// Two teams, and one agent of each a second time.
-const OVERLAPPING_TARGETS: &str = "
-poll: {interval: 40s, lookback: 2h, overlap: 10m}
-targets:
-  - filter: {type: team, id: team-1}
-  - user: user-001
-  - filter: {type: team, id: team-2}
-  - user: user-002
-";
-
-const BUCKET_TARGETS: &str = "
-poll: {interval: 40s, lookback: 2h, settle_delay: 6m}
-targets:
-  - filter: {type: team, id: team-1}
-  - filter: {type: team, id: team-2}
-";
+use crate::world::{self, BUCKET_TARGETS, OVERLAPPING_TARGETS, Plan, World, for_events, minutes};
 
 fn tenant(rows: ReportRows, faults: Faults) -> SimulatorOptions {
-    SimulatorOptions {
-        agents: 8,
-        pace: NonZeroU32::new(6).unwrap(),
-        rows,
-        faults,
-        ..SimulatorOptions::default()
-    }
-}
-
-/// Events omit visits that began before the first window: a long one contains the beginning of
-/// every Logout between shifts.
-fn for_events() -> String {
-    OVERLAPPING_TARGETS.replace("lookback: 2h", "lookback: 90h")
-}
-
-fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(60 * minutes)
+    SimulatorOptions { rows, faults, ..world::tenant() }
 }
 
 /// Runs without faults and compares counters and floor every ten minutes.

@@ -8,16 +8,9 @@ use cxone_core::time::Timestamp;
 use cxone_simulator::{ApiEndpoint, Faults, Injection, ReportRows, RequestFault, SimulatorOptions};
 use http::{Method, Request, StatusCode};
 
-use crate::direct::Fate;
-use crate::world::{Plan, START, World};
-
-const TWO_TEAMS: &str = "
-poll: {interval: 30s, lookback: 2h, overlap: 10m}
-metrics: {max_staleness: 5m, agent_info: true}
-targets:
-  - filter: {type: team, id: team-1}
-  - filter: {type: team, id: team-2}
-";
+use crate::TWO_TEAMS;
+use crate::direct::Interception;
+use crate::world::{Plan, START, World, minutes, tenant};
 
 /// The gauges of single agents, without the counters.
 const AGENT_GAUGES: [&str; 4] = [
@@ -31,19 +24,11 @@ fn world(config: &str) -> World {
     World::new(Plan { simulator: tenant(), config, ..Plan::default() })
 }
 
-fn tenant() -> SimulatorOptions {
-    SimulatorOptions { agents: 8, pace: NonZeroU32::new(6).unwrap(), ..SimulatorOptions::default() }
-}
-
 /// Only injected faults; throttled answers have this `Retry-After`.
 fn retry_after(seconds: u64) -> Faults {
     let mut faults = Faults::default();
     faults.retry_after = Duration::from_secs(seconds);
     faults
-}
-
-fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(60 * minutes)
 }
 
 fn asks_for(request: &Request<Bytes>, text: &str) -> bool {
@@ -65,7 +50,7 @@ async fn an_outage_of_hours_withdraws_gauges_keeps_counters_and_is_caught_up_exa
             && world.sum("cxone_agents") > 0.0
     );
 
-    world.direct.interfere(Some(Box::new(|_| Fate::Dropped)));
+    world.direct.interfere(Some(Box::new(|_| Interception::Dropped)));
     world.run_for(minutes(3)).await;
     assert_eq!(world.value("cxone_up", &[]), Some(0.0));
     assert_eq!(world.value("cxone_target_up", &[("target", "team:team-1")]), Some(0.0));
@@ -112,7 +97,7 @@ async fn a_target_without_an_answer_does_not_block_the_other() {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(5)).await;
     world.direct.interfere(Some(Box::new(|request| {
-        if asks_for(request, "team-2") { Fate::Hangs } else { Fate::Reaches }
+        if asks_for(request, "team-2") { Interception::Hangs } else { Interception::Forwarded }
     })));
     world.run_for(minutes(20)).await;
     let behind = |world: &World, target: &str| {
@@ -206,9 +191,11 @@ async fn a_finished_job_whose_answer_is_cut_needs_no_second_job() {
     world.direct.interfere(Some(Box::new(move |request| {
         if is_poll(request) && cut > 0 {
             cut -= 1;
-            return Fate::Answered(Bytes::from_static(b"{\"status\":\"COMPLETED\",\"data\":[{"));
+            return Interception::Answered(Bytes::from_static(
+                b"{\"status\":\"COMPLETED\",\"data\":[{",
+            ));
         }
-        Fate::Reaches
+        Interception::Forwarded
     })));
     world.run_for(minutes(5)).await;
     assert_eq!(world.sum("cxone_report_job_failures_total"), 0.0);
@@ -227,9 +214,9 @@ async fn a_report_larger_than_the_limit_is_discarded() {
     world.direct.interfere(Some(Box::new(move |request| {
         if is_poll(request) && left > 0 {
             left -= 1;
-            return Fate::Answered(huge.clone());
+            return Interception::Answered(huge.clone());
         }
-        Fate::Reaches
+        Interception::Forwarded
     })));
     world.run_until("too_large", minutes(2), |world| world.failures("too_large") >= 1.0).await;
     assert_eq!(world.sum("cxone_report_rows_rejected_total"), 0.0);
@@ -237,9 +224,9 @@ async fn a_report_larger_than_the_limit_is_discarded() {
         Bytes::from(format!("{{\"id\":\"job-1\",\"padding\":\"{}\"}}", "x".repeat(1024 * 1024)));
     world.direct.interfere(Some(Box::new(move |request| {
         if asks_for(request, "agent-state-history") {
-            Fate::Answered(huge_answer.clone())
+            Interception::Answered(huge_answer.clone())
         } else {
-            Fate::Reaches
+            Interception::Forwarded
         }
     })));
     world
@@ -298,9 +285,9 @@ async fn one_invalid_row_in_an_otherwise_empty_history_does_not_block_it_forever
     world.run_for(minutes(5)).await;
     world.direct.interfere(Some(Box::new(|request| {
         if is_poll(request) {
-            Fate::Answered(Bytes::from_static(b"{\"status\":\"COMPLETED\",\"data\":[{}]}"))
+            Interception::Answered(Bytes::from_static(b"{\"status\":\"COMPLETED\",\"data\":[{}]}"))
         } else {
-            Fate::Reaches
+            Interception::Forwarded
         }
     })));
     world.run_for(minutes(100)).await;
@@ -448,7 +435,11 @@ targets:
     world.run_for(minutes(50)).await;
     for _ in 0..8 {
         world.direct.interfere(Some(Box::new(|request| {
-            if asks_for(request, "team-2") { Fate::Dropped } else { Fate::Reaches }
+            if asks_for(request, "team-2") {
+                Interception::Dropped
+            } else {
+                Interception::Forwarded
+            }
         })));
         world.run_for(minutes(3)).await;
         world.direct.interfere(None);

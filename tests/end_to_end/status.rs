@@ -1,6 +1,5 @@
 //! The status page in the course of events.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,20 +7,9 @@ use cxone_core::store::SharedRecords;
 use cxone_simulator::{ApiEndpoint, Injection, RequestFault, SimulatorOptions};
 use http::Request;
 
-use crate::direct::Fate;
-use crate::world::{Plan, World, on};
-
-const TWO_TEAMS: &str = "
-poll: {interval: 30s, lookback: 2h, overlap: 10m}
-metrics: {max_staleness: 5m, agent_info: true}
-targets:
-  - filter: {type: team, id: team-1}
-  - filter: {type: team, id: team-2}
-";
-
-fn tenant() -> SimulatorOptions {
-    SimulatorOptions { agents: 8, pace: NonZeroU32::new(6).unwrap(), ..SimulatorOptions::default() }
-}
+use crate::TWO_TEAMS;
+use crate::direct::Interception;
+use crate::world::{Plan, World, on, tenant};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -84,7 +72,7 @@ async fn a_failure_is_shown_until_it_recovers_and_remembered_after() {
     let of_team_2 =
         |request: &Request<Bytes>| request.body().windows(6).any(|window| window == b"team-2");
     world.direct.interfere(Some(Box::new(move |request| {
-        if of_team_2(request) { Fate::Dropped } else { Fate::Reaches }
+        if of_team_2(request) { Interception::Dropped } else { Interception::Forwarded }
     })));
     world.run_for(seconds(120)).await;
     let failing = page(&world).await;
@@ -141,7 +129,11 @@ async fn throttling_is_an_error_that_fails_no_job() {
 async fn no_job_is_counted_that_was_never_submitted() {
     let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
     world.direct.interfere(Some(Box::new(|request| {
-        if request.uri().path().contains("token") { Fate::Dropped } else { Fate::Reaches }
+        if request.uri().path().contains("token") {
+            Interception::Dropped
+        } else {
+            Interception::Forwarded
+        }
     })));
     world.run_for(seconds(300)).await;
     assert_contains(&page(&world).await, &["0 of 10 report jobs", "There is no access token: "]);
@@ -250,7 +242,7 @@ async fn the_platforms_feeds_and_requests_are_shown() {
     for agent in world.simulator.floor().agents() {
         assert!(!well.contains(&agent.id) && !well.contains(&*agent.name));
     }
-    world.direct.interfere(Some(Box::new(|_| Fate::Dropped)));
+    world.direct.interfere(Some(Box::new(|_| Interception::Dropped)));
     world.run_for(seconds(60)).await;
     assert_contains(&page(&world).await, &["Live feed down: ", "live feed agent_states"]);
 }

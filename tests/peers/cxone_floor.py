@@ -113,7 +113,7 @@ class Floor:
         taken = {visit.state for visit in agent.visits[-8:] if visit.start == start}
         if state in taken:
             state, skills = next(one for one in BREAKS if one not in taken), ()
-        revisions = tuple(self._telling(rng, state, length) for _ in (skills or ("",)))
+        revisions = tuple(self._revision(rng, state, length) for _ in (skills or ("",)))
         with_end = length == 0 or rng.random() < 0.5
         agent.visits.append(Visit(start, start + length, state, skills, revisions, with_end, rng.getrandbits(30)))
         agent.until = start + length
@@ -135,18 +135,18 @@ class Floor:
             return agent.wrap_up, last.skills
         return "Ready", some
 
-    def _telling(self, rng, state, length):
+    def _revision(self, rng, state, length):
         draws = [rng.random() for _ in range(4)]
-        options, reported = self.options, Revision()
+        options, revision = self.options, Revision()
         if draws[0] < options.late_share:
-            reported.late = int(draws[1] * options.late * 1000)
+            revision.late = int(draws[1] * options.late * 1000)
         if draws[2] < options.short_ends and length > 1_500 and options.late:
-            reported.short_end = 200 + int(draws[3] * 800)
+            revision.short_end = 200 + int(draws[3] * 800)
         if options.revised_states and draws[3] < options.revised_states and options.late:
-            reported.other_state = "Ready" if state != "Ready" else "Meeting"
-        if reported.short_end or reported.other_state:
-            reported.corrected = max(reported.short_end, int(draws[1] * options.late * 1000))
-        return reported
+            revision.other_state = "Ready" if state != "Ready" else "Meeting"
+        if revision.short_end or revision.other_state:
+            revision.corrected = max(revision.short_end, int(draws[1] * options.late * 1000))
+        return revision
 
     def truth(self, begin, end, agent_id=None):
         """What every agent really did in [begin, end): entries and milliseconds by state and skill, and where it is at the end."""

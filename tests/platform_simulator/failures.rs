@@ -5,7 +5,7 @@ use std::time::Duration;
 use cxone_simulator::{ApiEndpoint, Injection, RequestFault, SimulatorOptions};
 use http::StatusCode;
 
-use crate::direct::Fate;
+use crate::direct::Interception;
 use crate::world::{Plan, World};
 use crate::{
     CONFIG, KEY_ALONE, PASSWORD, assert_budget, assert_exact, counted_up_to, minutes, tenant, world,
@@ -64,7 +64,7 @@ async fn an_outage_of_hours_withdraws_gauges_keeps_counters_and_is_caught_up_exa
     world.run_for(minutes(10)).await;
     let (watermark, entries) =
         (counted_up_to(&world), world.sum("cxone_agent_state_entries_total"));
-    world.direct.interfere(Some(Box::new(|_| Fate::Dropped)));
+    world.direct.interfere(Some(Box::new(|_| Interception::Dropped)));
     world.run_for(minutes(5 * 60)).await;
     assert!(world.observed().is_empty() && world.all("cxone_team_agents").is_empty());
     assert_eq!((world.sum("cxone_agents"), world.value("cxone_up", &[])), (0.0, Some(0.0)));
@@ -90,7 +90,11 @@ async fn a_hanging_history_does_not_affect_live_states_nor_the_other_way_round()
         let mut world = world(tenant("none"));
         world.run_for(minutes(5)).await;
         world.direct.interfere(Some(Box::new(move |request| {
-            if request.uri().path().ends_with(hangs) { Fate::Hangs } else { Fate::Reaches }
+            if request.uri().path().ends_with(hangs) {
+                Interception::Hangs
+            } else {
+                Interception::Forwarded
+            }
         })));
         world.run_for(minutes(40)).await;
         assert_eq!(world.value("cxone_live_up", &[("feed", goes_on)]), Some(1.0));

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use cxone_core::time::Timestamp;
 use cxone_simulator::{Faults, SimulatorOptions};
 
-use crate::direct::Fate;
+use crate::direct::Interception;
 use crate::world::{Plan, World};
 use crate::{CONFIG, KEY_ALONE, PASSWORD, assert_exact, counted_up_to, minutes, tenant};
 
@@ -43,9 +43,9 @@ fn with_quick_live_answers(world: &World) {
         let path = request.uri().path();
         let is_live = path.ends_with("/agents/states") || path.ends_with("/skills/activity");
         if is_live && place % 40 != 0 {
-            Fate::Answered(Bytes::from_static(br#"{"agentStates":[],"skillActivity":[]}"#))
+            Interception::Answered(Bytes::from_static(br#"{"agentStates":[],"skillActivity":[]}"#))
         } else {
-            Fate::Reaches
+            Interception::Forwarded
         }
     })));
 }

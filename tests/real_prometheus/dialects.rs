@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::prometheus::Prometheus;
 use crate::tools::{Running, are_here, get, repository, run, within};
-use crate::{EXPORTER, TEXT, floor_on_which_somebody_gets_stuck, start_simulator};
+use crate::{EXPORTER, TEXT, floor_with_a_stuck_agent, start_simulator};
 
 /// How long until every query has the same result for both: some are about recent changes. Usually
 /// it takes a quarter of it.
@@ -36,7 +36,7 @@ fn dashboards_show_the_same_with_either_api() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let mut simulator = start_simulator(&floor_on_which_somebody_gets_stuck(), folder.path());
+    let mut simulator = start_simulator(&floor_with_a_stuck_agent(), folder.path());
     let api = simulator.word_after("address:       http://");
     let mut exporters = [
         ("reports", REPORTS, "simulated-secret"),

@@ -45,11 +45,11 @@ fn supervisors_are_notified_of_stuck_agents_and_their_recovery_and_of_nothing_wh
 
     let (leaving, staying) = (stuck(&leaves), stuck(&stays));
     for (visit, labels) in [(&leaves, leaving), (&stays, staying)] {
-        let reported = heard(&alertmanager, 15, |one| one.is("supervisors", "firing", &labels));
+        let reported = notified(&alertmanager, 15, |one| one.is("supervisors", "firing", &labels));
         compare_with_the_visit(&reported, visit);
     }
 
-    let over = heard(&alertmanager, 40, |one| one.is("supervisors", "resolved", &leaving));
+    let over = notified(&alertmanager, 40, |one| one.is("supervisors", "resolved", &leaving));
     let ended: Timestamp =
         over.alert["endsAt"].as_str().and_then(|time| time.parse().ok()).expect("a time");
     assert!(
@@ -65,7 +65,7 @@ fn supervisors_are_notified_of_stuck_agents_and_their_recovery_and_of_nothing_wh
 
     // No more data from now on. The stuck agent is over the limit at its last observed time.
     simulator.kill();
-    heard(&alertmanager, 30, |one| one.is("operators", "firing", STALE));
+    notified(&alertmanager, 30, |one| one.is("operators", "firing", STALE));
     within(Duration::from_secs(5), || is_inhibited(&alertmanager, &staying))
         .unwrap_or_else(|alert| panic!("not inhibited: {alert}"));
     // Firing alerts are repeated every two seconds: to operators, but no longer to supervisors.
@@ -121,7 +121,7 @@ fn stuck(visit: &Visit) -> [(&str, &str); 2] {
 }
 
 /// Waits at most `seconds` for a notification that `wanted` accepts.
-fn heard(
+fn notified(
     alertmanager: &Alertmanager,
     seconds: u64,
     wanted: impl Fn(&Notified) -> bool,

@@ -8,32 +8,10 @@ use cxone_core::store::SharedRecords;
 use cxone_simulator::{Faults, ReportRows, SimulatorOptions};
 
 use crate::chance::Chance;
-use crate::restarts::{AT_ONCE, Failing, Fate};
-use crate::world::{self, Plan, World};
-use crate::{minutes, tenant};
-
-/// Two teams, and one agent of each a second time.
-const OVERLAPPING_TARGETS: &str = "
-poll: {interval: 40s, lookback: 2h, overlap: 10m}
-targets:
-  - filter: {type: team, id: team-1}
-  - user: user-001
-  - filter: {type: team, id: team-2}
-  - user: user-002
-";
-
-const BUCKET_TARGETS: &str = "
-poll: {interval: 40s, lookback: 2h, settle_delay: 6m}
-targets:
-  - filter: {type: team, id: team-1}
-  - filter: {type: team, id: team-2}
-";
-
-/// Events omit visits that began before the first window: a long one contains the beginning of
-/// every Logout between shifts.
-fn for_events() -> String {
-    OVERLAPPING_TARGETS.replace("lookback: 2h", "lookback: 90h")
-}
+use crate::restarts::{AT_ONCE, CommitFailure, FailingStore};
+use crate::world::{
+    self, BUCKET_TARGETS, OVERLAPPING_TARGETS, Plan, World, for_events, minutes, tenant,
+};
 
 /// Hours of restarts and faults, then none until the last late row is in.
 async fn restarts(rows: ReportRows, name: &str, config: &str, seed: u64) {
@@ -89,19 +67,21 @@ async fn buckets_of_two_targets_that_share_agents_are_exact_after_restarts_and_f
 /// Commits are reported as failed, whether kept or not, and the process ends then or continues.
 async fn failed_commits(rows: ReportRows, name: &str, config: &str, ends: bool, seed: u64) {
     let mut chance = Chance::new(seed);
-    let (shelf, fate) = (SharedRecords::default(), Arc::new(Fate::default()));
+    let (shelf, failure) = (SharedRecords::default(), Arc::new(CommitFailure::default()));
     let open = world::on(&shelf);
     let store = {
-        let fate = Arc::clone(&fate);
-        Box::new(move || Box::new(Failing { store: open(), fate: Arc::clone(&fate) }) as Box<_>)
+        let failure = Arc::clone(&failure);
+        Box::new(move || {
+            Box::new(FailingStore { store: open(), failure: Arc::clone(&failure) }) as Box<_>
+        })
     };
     let simulator = SimulatorOptions { seed, rows, faults: Faults::some(), ..tenant() };
     let mut world = World::new(Plan { simulator, config, rows: name, store, ..Plan::default() });
     for _ in 0..40 {
-        fate.kept.store(chance.between(0, 2) == 0, Ordering::Relaxed);
-        fate.failed.store(false, Ordering::Relaxed);
-        fate.after.store(chance.between(1, 9), Ordering::Relaxed);
-        while !fate.failed.load(Ordering::Relaxed) {
+        failure.kept.store(chance.between(0, 2) == 0, Ordering::Relaxed);
+        failure.failed.store(false, Ordering::Relaxed);
+        failure.after.store(chance.between(1, 9), Ordering::Relaxed);
+        while !failure.failed.load(Ordering::Relaxed) {
             world.run_for(Duration::from_secs(7)).await;
         }
         if ends || chance.between(0, 3) == 0 {

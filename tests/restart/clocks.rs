@@ -8,10 +8,10 @@ use cxone_simulator::{ApiEndpoint, Faults, Injection, RequestFault, SimulatorOpt
 use http::header::DATE;
 use http::{HeaderMap, HeaderValue};
 
+use crate::TWO_TEAMS;
 use crate::chance::Chance;
 use crate::restarts::AT_ONCE;
-use crate::world::{Plan, START, World};
-use crate::{TWO_TEAMS, minutes, tenant};
+use crate::world::{Plan, START, World, minutes, tenant};
 
 const HOUR: i64 = 3_600_000;
 

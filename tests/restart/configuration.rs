@@ -1,9 +1,8 @@
 //! A configuration other than that of the previous process: what is still known is kept.
 
 use crate::counted;
-use crate::direct::Fate;
-use crate::world::{Plan, World};
-use crate::{minutes, tenant};
+use crate::direct::Interception;
+use crate::world::{Plan, World, minutes, tenant};
 
 const POLL: &str = "poll: {interval: 30s, lookback: 2h, overlap: 10m}\n";
 const TEAM_1: &str = "{filter: {type: team, id: team-1}}";
@@ -68,7 +67,7 @@ async fn reordered_and_renamed_targets_continue() {
         // other.
         world.direct.interfere(Some(Box::new(|request| {
             let of_team_2 = request.body().windows(6).any(|part| part == b"team-2");
-            if of_team_2 { Fate::Dropped } else { Fate::Reaches }
+            if of_team_2 { Interception::Dropped } else { Interception::Forwarded }
         })));
         world.run_for(minutes(3)).await;
         world.assert_floor();

@@ -7,10 +7,9 @@ use cxone_core::time::{Timestamp, Window};
 use cxone_simulator::{ReportRows, SimulatorOptions};
 use http::StatusCode;
 
-use crate::direct::{Fate, asked_window};
+use crate::direct::{Interception, submitted_window};
 use crate::restarts::AT_ONCE;
-use crate::world::{Plan, World};
-use crate::{minutes, tenant};
+use crate::world::{Plan, World, minutes, tenant};
 
 /// Cut at the window's edges, so a report says nothing about the time before it.
 fn cut(retention: Option<Duration>) -> SimulatorOptions {
@@ -25,7 +24,7 @@ async fn history_older_than_the_retention_is_a_gap_and_the_rest_is_exact() {
         World::new(Plan { simulator: cut(Some(minutes(5 * 60))), config, ..Plan::default() });
     world.run_for(minutes(20)).await;
     world.run_until_idle().await;
-    let before = world.direct.asked_for().len();
+    let before = world.direct.submits().len();
     let known = ["team-1", "team-2"].map(|team| {
         let target = format!("team:{team}");
         let epoch = world.target_time("cxone_target_epoch_timestamp_seconds", &target).unwrap();
@@ -35,7 +34,7 @@ async fn history_older_than_the_retention_is_a_gap_and_the_rest_is_exact() {
     world.run_for(minutes(5)).await;
     let mut lost = Duration::ZERO;
     for (team, reported) in known {
-        let asked = world.asked_since(before, &format!("team:{team}"));
+        let asked = world.submits_since(before, &format!("team:{team}"));
         let from = asked[0].window.from;
         assert!(
             asked[0].at.since(from) < minutes(5 * 60)
@@ -70,10 +69,10 @@ async fn a_slice_rejected_by_cxone_is_a_gap_and_what_follows_is_exact() {
     world.run_until_idle().await;
     let epoch = world.target_time("cxone_target_epoch_timestamp_seconds", "team:team-1").unwrap();
     let reported = Window { from: epoch, to: world.watermark("team:team-1") };
-    let before = world.direct.asked_for().len();
+    let before = world.direct.submits().len();
     world.restart(minutes(9 * 60)).await;
     world.run_for(minutes(15)).await;
-    let asked = world.asked_since(before, "team:team-1");
+    let asked = world.submits_since(before, "team:team-1");
     // Besides the slices there is a short window that ends now, to see whether any is accepted.
     let first = asked
         .iter()
@@ -132,9 +131,9 @@ fn refuse(
     let direct = Arc::downgrade(&world.direct);
     world.direct.interfere(Some(Box::new(move |request| {
         let now = direct.upgrade().unwrap().now();
-        match asked_window(request) {
-            Some(window) if is_refused(now, window) => Fate::Refused(status),
-            Some(_) | None => Fate::Reaches,
+        match submitted_window(request) {
+            Some(window) if is_refused(now, window) => Interception::Status(status),
+            Some(_) | None => Interception::Forwarded,
         }
     })));
 }
@@ -194,10 +193,10 @@ async fn reports_that_are_too_large_are_split_into_shorter_windows() {
     assert!(world.failures("failed") >= 3.0);
     let epoch = world.target_time("cxone_target_epoch_timestamp_seconds", "team:team-1").unwrap();
     assert!(epoch.since(first) < minutes(2), "counting begins where the whole lookback ends");
-    assert!(world.direct.asked_for()[0].window.length() == minutes(24 * 60));
+    assert!(world.direct.submits()[0].window.length() == minutes(24 * 60));
     assert_eq!(
-        world.direct.asked_for().iter().map(|asked| asked.window.from).min(),
-        Some(world.direct.asked_for()[0].window.from),
+        world.direct.submits().iter().map(|asked| asked.window.from).min(),
+        Some(world.direct.submits()[0].window.from),
         "the whole lookback is asked for"
     );
     world.assert_exact(true);

@@ -14,9 +14,8 @@ use http::StatusCode;
 use http::header::DATE;
 
 use crate::chance::Chance;
-use crate::direct::Fate;
-use crate::world::{self, Plan, World};
-use crate::{minutes, tenant};
+use crate::direct::Interception;
+use crate::world::{self, Plan, World, minutes, tenant};
 
 const HOUR: i64 = 3_600_000;
 
@@ -103,7 +102,11 @@ impl Day {
     fn refuse(&self, status: u16, is_refused: impl Fn(&str) -> bool + Send + 'static) {
         let status = StatusCode::from_u16(status).unwrap();
         self.world.direct.interfere(Some(Box::new(move |request| {
-            if is_refused(request.uri().path()) { Fate::Refused(status) } else { Fate::Reaches }
+            if is_refused(request.uri().path()) {
+                Interception::Status(status)
+            } else {
+                Interception::Forwarded
+            }
         })));
     }
 
@@ -180,7 +183,7 @@ impl Day {
             Evil::Cut => self.faults(
                 Faults::some().with(RequestFault::Cut, 0.5).with(RequestFault::NotJson, 0.2),
             ),
-            Evil::Hangs => self.world.direct.interfere(Some(Box::new(|_| Fate::Hangs))),
+            Evil::Hangs => self.world.direct.interfere(Some(Box::new(|_| Interception::Hangs))),
             Evil::FullDisk => self.shelf.set_full(true),
             Evil::HangingDisk => {
                 self.shelf.set_hanging(true);

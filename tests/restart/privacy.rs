@@ -8,8 +8,7 @@ use cxone_exporter::config::{AgentIds, IdKey};
 use cxone_exporter::engine::Heartbeat;
 
 use crate::counted;
-use crate::world::{Plan, World, on};
-use crate::{minutes, tenant};
+use crate::world::{Plan, World, minutes, on, tenant};
 
 const HASHED: &str = "
 poll: {interval: 30s, lookback: 2h, overlap: 10m}

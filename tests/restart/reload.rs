@@ -7,9 +7,9 @@ use cxone_core::store::SharedRecords;
 use cxone_simulator::{Faults, SimulatorOptions};
 use http::StatusCode;
 
+use crate::TWO_TEAMS;
 use crate::chance::Chance;
-use crate::world::{Plan, World, on};
-use crate::{TWO_TEAMS, minutes, tenant};
+use crate::world::{Plan, World, minutes, on, tenant};
 
 const POLL: &str = "poll: {interval: 30s, lookback: 2h, overlap: 10m}\n";
 const TEAM_1: &str = "filter: {type: team, id: team-1}";
@@ -85,7 +85,7 @@ async fn a_smaller_quota_holds_from_the_next_job_on() {
         ..Plan::default()
     });
     world.run_for(minutes(3)).await;
-    let submits = |world: &World| world.direct.asked_for().len();
+    let submits = |world: &World| world.direct.submits().len();
     let before = submits(&world);
     world.reload(Ok(&format!("{poll}{tight}"))).await.unwrap();
     world.run_for(minutes(5)).await;
@@ -145,7 +145,7 @@ async fn a_failure_outlives_a_reload_and_a_restart() {
     world.run_for(minutes(3)).await;
     let down = (Some(0.0), Some(0.0), Some(0.0));
     assert_eq!(ups(&world), down);
-    let asked = world.direct.asked_for().len();
+    let asked = world.direct.submits().len();
     for _ in 0..5 {
         world.reload(Ok(TWO_TEAMS)).await.unwrap();
         world.scrape().await;
@@ -156,7 +156,7 @@ async fn a_failure_outlives_a_reload_and_a_restart() {
     let status = world.ask("/").await.1;
     assert!(status.contains("failing") && status.contains("503"), "{status}");
     // The backoff after failures is not shortened.
-    assert!(world.direct.asked_for().len() - asked <= 4, "each target twice at most");
+    assert!(world.direct.submits().len() - asked <= 4, "each target twice at most");
     world.start_again(None);
     world.last.samples.clear();
     world.scrape().await;

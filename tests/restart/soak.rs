@@ -8,9 +8,8 @@ use cxone_core::store::Store;
 use cxone_exporter::store::DiskStore;
 use cxone_simulator::SimulatorOptions;
 
-use crate::minutes;
 use crate::restarts::AT_ONCE;
-use crate::world::{Plan, World};
+use crate::world::{Plan, World, minutes};
 
 fn number(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |value| value.parse().unwrap())

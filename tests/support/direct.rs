@@ -16,9 +16,9 @@ use http::{HeaderMap, Method, Request, StatusCode};
 pub(crate) const ONE_WAY: Duration = Duration::from_millis(30);
 
 /// What happens to a request before it reaches the simulator.
-pub(crate) enum Fate {
+pub(crate) enum Interception {
     /// It arrives.
-    Reaches,
+    Forwarded,
     /// The connection is closed without an answer.
     Dropped,
     /// There is no answer, ever.
@@ -26,18 +26,18 @@ pub(crate) enum Fate {
     /// It is answered 200 with this body.
     Answered(Bytes),
     /// It is answered with this status.
-    Refused(StatusCode),
+    Status(StatusCode),
 }
 
 /// Changes the headers of an answer with this status that CXone wrote at this time.
-pub(crate) type Rewriting = Box<dyn FnMut(Timestamp, StatusCode, &mut HeaderMap) + Send>;
+pub(crate) type HeaderRewrite = Box<dyn FnMut(Timestamp, StatusCode, &mut HeaderMap) + Send>;
 
 /// Decides what happens to each request.
-pub(crate) type Interference = Box<dyn FnMut(&Request<Bytes>) -> Fate + Send>;
+pub(crate) type Interference = Box<dyn FnMut(&Request<Bytes>) -> Interception + Send>;
 
 /// A submit as it reached CXone.
 #[derive(Clone, Debug)]
-pub(crate) struct AskedFor {
+pub(crate) struct ReceivedSubmit {
     /// When, by CXone's clock.
     pub(crate) at: Timestamp,
     /// The type and the id of the filter, separated by `:`.
@@ -52,8 +52,8 @@ pub(crate) struct Direct {
     /// CXone's clock less ours, in milliseconds.
     skew: i64,
     interference: Mutex<Option<Interference>>,
-    rewriting: Mutex<Option<Rewriting>>,
-    asked_for: Mutex<Vec<AskedFor>>,
+    rewriting: Mutex<Option<HeaderRewrite>>,
+    submits: Mutex<Vec<ReceivedSubmit>>,
     sent: Mutex<Vec<(Timestamp, String)>>,
 }
 
@@ -66,7 +66,7 @@ impl Direct {
             skew: skew_millis,
             interference: Mutex::new(None),
             rewriting: Mutex::new(None),
-            asked_for: Mutex::default(),
+            submits: Mutex::default(),
             sent: Mutex::default(),
         }
     }
@@ -77,13 +77,13 @@ impl Direct {
     }
 
     /// From now on the headers of answers are changed by this; `None`: they are left alone.
-    pub(crate) fn rewrite(&self, rewriting: Option<Rewriting>) {
+    pub(crate) fn rewrite(&self, rewriting: Option<HeaderRewrite>) {
         *self.rewriting.lock().unwrap_or_else(PoisonError::into_inner) = rewriting;
     }
 
     /// Every submit that reached CXone so far, rejected ones included.
-    pub(crate) fn asked_for(&self) -> Vec<AskedFor> {
-        self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn submits(&self) -> Vec<ReceivedSubmit> {
+        self.submits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Every request so far, by time and path, those for tokens and those without an answer
@@ -98,16 +98,17 @@ impl Direct {
     }
 
     fn note(&self, at: Timestamp, request: &Request<Bytes>) {
-        let Some(window) = asked_window(request) else { return };
+        let Some(window) = submitted_window(request) else { return };
         let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap_or_default();
         let text = |name: &str| body["filter"][name].as_str().unwrap_or_default();
-        let asked = AskedFor { at, filter: format!("{}:{}", text("type"), text("id")), window };
-        self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+        let asked =
+            ReceivedSubmit { at, filter: format!("{}:{}", text("type"), text("id")), window };
+        self.submits.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
     }
 
-    fn fate(&self, request: &Request<Bytes>) -> Fate {
+    fn intercept(&self, request: &Request<Bytes>) -> Interception {
         let mut interference = self.interference.lock().unwrap_or_else(PoisonError::into_inner);
-        interference.as_mut().map_or(Fate::Reaches, |decide| decide(request))
+        interference.as_mut().map_or(Interception::Forwarded, |decide| decide(request))
     }
 
     async fn deliver(&self, request: Request<Bytes>) -> Result<Response, TransportError> {
@@ -145,15 +146,15 @@ impl Transport for Direct {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push((self.now(), request.uri().path().to_owned()));
-            match self.fate(&request) {
-                Fate::Reaches => self.deliver(request).await,
-                Fate::Dropped => Err(closed()),
-                Fate::Hangs => future::pending().await,
-                Fate::Refused(status) => {
+            match self.intercept(&request) {
+                Interception::Forwarded => self.deliver(request).await,
+                Interception::Dropped => Err(closed()),
+                Interception::Hangs => future::pending().await,
+                Interception::Status(status) => {
                     let body = stream::once(future::ready(Ok(Bytes::from("no")))).boxed();
                     Ok(Response { status, headers: HeaderMap::new(), body })
                 }
-                Fate::Answered(body) => {
+                Interception::Answered(body) => {
                     let body = stream::once(future::ready(Ok(body))).boxed();
                     Ok(Response { status: StatusCode::OK, headers: HeaderMap::new(), body })
                 }
@@ -164,7 +165,7 @@ impl Transport for Direct {
 }
 
 /// The window of a submit, if the request is one.
-pub(crate) fn asked_window(request: &Request<Bytes>) -> Option<Window> {
+pub(crate) fn submitted_window(request: &Request<Bytes>) -> Option<Window> {
     let body: serde_json::Value = serde_json::from_slice(request.body()).ok()?;
     let time = |name: &str| {
         let time: jiff::Timestamp = body[name].as_str()?.parse().ok()?;

@@ -9,7 +9,7 @@ use cxone_core::store::{Store, StoreError};
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::clock::Clock;
 
-use crate::direct::AskedFor;
+use crate::direct::ReceivedSubmit;
 use crate::strict::Series;
 use crate::world::World;
 
@@ -61,9 +61,9 @@ impl World {
     }
 
     /// The submits for `filter`, without the first `before` ones of all.
-    pub(crate) fn asked_since(&self, before: usize, filter: &str) -> Vec<AskedFor> {
+    pub(crate) fn submits_since(&self, before: usize, filter: &str) -> Vec<ReceivedSubmit> {
         self.direct
-            .asked_for()
+            .submits()
             .into_iter()
             .skip(before)
             .filter(|asked| asked.filter == filter)
@@ -120,7 +120,7 @@ impl World {
 
     /// No submitted window was in CXone's future.
     pub(crate) fn assert_no_window_in_the_future(&self) {
-        let asked = self.direct.asked_for();
+        let asked = self.direct.submits();
         assert!(!asked.is_empty());
         for asked in asked {
             assert!(
@@ -132,14 +132,14 @@ impl World {
 }
 
 /// Reports a commit as failed, whether it was kept or not, and records that.
-pub(crate) struct Failing {
+pub(crate) struct FailingStore {
     pub(crate) store: Box<dyn Store>,
-    pub(crate) fate: Arc<Fate>,
+    pub(crate) failure: Arc<CommitFailure>,
 }
 
 /// When commits fail.
 #[derive(Debug, Default)]
-pub(crate) struct Fate {
+pub(crate) struct CommitFailure {
     /// The number of commits until one fails; 0: none.
     pub(crate) after: AtomicU64,
     /// Whether that one is kept nevertheless.
@@ -147,21 +147,21 @@ pub(crate) struct Fate {
     pub(crate) failed: AtomicBool,
 }
 
-impl Store for Failing {
+impl Store for FailingStore {
     fn read(&mut self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
         self.store.read(each)
     }
 
     fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
-        let left = self.fate.after.load(Ordering::Relaxed);
-        self.fate.after.store(left.saturating_sub(1), Ordering::Relaxed);
+        let left = self.failure.after.load(Ordering::Relaxed);
+        self.failure.after.store(left.saturating_sub(1), Ordering::Relaxed);
         if left != 1 {
             return self.store.commit(records);
         }
-        if self.fate.kept.load(Ordering::Relaxed) {
+        if self.failure.kept.load(Ordering::Relaxed) {
             self.store.commit(records)?;
         }
-        self.fate.failed.store(true, Ordering::Relaxed);
+        self.failure.failed.store(true, Ordering::Relaxed);
         Err(StoreError::Unusable {
             path: "(failing)".into(),
             detail: "the power went".to_owned(),

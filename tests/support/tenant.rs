@@ -106,7 +106,7 @@ impl Tenant {
     }
 
     /// The number of requests whose path ends with this.
-    pub(crate) fn asked_for(&self, end: &str) -> usize {
+    pub(crate) fn submits(&self, end: &str) -> usize {
         self.asked().iter().filter(|(_, what)| what.ends_with(end)).count()
     }
 

@@ -1,6 +1,7 @@
 //! The whole exporter and a simulated contact centre, in virtual time and without sockets.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,6 +27,37 @@ use crate::strict::{self, Dialect, Page};
 
 /// 2026-06-10 07:30: soon the first agent's shift ends and the second's begins.
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_781_076_600_000);
+
+/// Two teams, and one agent of each a second time.
+pub(crate) const OVERLAPPING_TARGETS: &str = "
+poll: {interval: 40s, lookback: 2h, overlap: 10m}
+targets:
+  - filter: {type: team, id: team-1}
+  - user: user-001
+  - filter: {type: team, id: team-2}
+  - user: user-002
+";
+
+pub(crate) const BUCKET_TARGETS: &str = "
+poll: {interval: 40s, lookback: 2h, settle_delay: 6m}
+targets:
+  - filter: {type: team, id: team-1}
+  - filter: {type: team, id: team-2}
+";
+
+pub(crate) fn tenant() -> SimulatorOptions {
+    SimulatorOptions { agents: 8, pace: NonZeroU32::new(6).unwrap(), ..SimulatorOptions::default() }
+}
+
+/// Events omit visits that began before the first window: a long one contains the beginning of
+/// every Logout between shifts.
+pub(crate) fn for_events() -> String {
+    OVERLAPPING_TARGETS.replace("lookback: 2h", "lookback: 90h")
+}
+
+pub(crate) fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
 
 /// How often `/metrics` is read while time passes.
 const SCRAPE_EVERY: Duration = Duration::from_secs(45);

@@ -9,7 +9,7 @@ use cxone_simulator::{AgentProfile, AgentState, Faults, SimulatorOptions, Visit}
 use http::StatusCode;
 
 use crate::counted::time;
-use crate::direct::{Fate, ONE_WAY};
+use crate::direct::{Interception, ONE_WAY};
 use crate::world::{Plan, World};
 use crate::{
     CONFIG, KEY_ALONE, assert_budget, assert_exact, counted_up_to, minutes, tenant, world,
@@ -26,7 +26,7 @@ fn limits() -> String {
 }
 
 /// The visit of `agent` that contains the millisecond before `moment`.
-fn stay(world: &World, agent: &AgentProfile, moment: Timestamp) -> Option<Visit> {
+fn visit_at(world: &World, agent: &AgentProfile, moment: Timestamp) -> Option<Visit> {
     let before = Timestamp::from_millis(moment.millis() - 1);
     let index = usize::try_from(agent.index).unwrap();
     world.simulator.floor().platform_visits(index, Window { from: before, to: moment }).pop()
@@ -68,27 +68,30 @@ struct Seen {
 fn assert_now(world: &World, seen: &mut Seen) {
     let (profiles, known) = (profiles(world), counted_up_to(world));
     let observed = world.observed();
-    let stays: BTreeMap<&str, (Visit, Timestamp)> = observed
+    let visits: BTreeMap<&str, (Visit, Timestamp)> = observed
         .iter()
-        .filter_map(|(agent, at)| Some((agent.as_str(), (stay(world, profiles[agent], *at)?, *at))))
+        .filter_map(|(agent, at)| {
+            Some((agent.as_str(), (visit_at(world, profiles[agent], *at)?, *at)))
+        })
         .collect();
     let plain = |text: &str| text.to_owned();
-    let by_state =
-        count(stays.values().map(|(stay, _)| (plain(stay.state.platform_label()), String::new())));
+    let by_state = count(
+        visits.values().map(|(visit, _)| (plain(visit.state.platform_label()), String::new())),
+    );
     assert_eq!(reported(world, "cxone_agents", ["state", ""]), by_state, "cxone_agents");
     let by_skill =
-        count(stays.values().map(|(stay, _)| {
-            (plain(stay.skill.unwrap_or("")), plain(stay.state.platform_label()))
+        count(visits.values().map(|(visit, _)| {
+            (plain(visit.skill.unwrap_or("")), plain(visit.state.platform_label()))
         }));
     assert_eq!(
         reported(world, "cxone_skill_agents", ["skill", "state"]),
         by_skill,
         "cxone_skill_agents"
     );
-    let over = stays.values().filter_map(|(stay, at)| {
+    let over = visits.values().filter_map(|(visit, at)| {
         let (state, limit) =
-            LIMITS.into_iter().find(|(state, _)| *state == stay.state.platform_label())?;
-        (at.since(stay.start) > Duration::from_secs(limit)).then(|| (plain(state), String::new()))
+            LIMITS.into_iter().find(|(state, _)| *state == visit.state.platform_label())?;
+        (at.since(visit.start) > Duration::from_secs(limit)).then(|| (plain(state), String::new()))
     });
     let over = count(over);
     assert_eq!(
@@ -106,10 +109,10 @@ fn assert_now(world: &World, seen: &mut Seen) {
             )
         })
         .collect();
-    let expected = stays.iter().map(|(agent, (stay, _))| {
+    let expected = visits.iter().map(|(agent, (visit, _))| {
         (
             plain(agent),
-            (plain(stay.state.platform_label()), plain(stay.skill.unwrap_or("")), stay.start),
+            (plain(visit.state.platform_label()), plain(visit.skill.unwrap_or("")), visit.start),
         )
     });
     assert_eq!(starts, expected.collect(), "cxone_agent_state_start_timestamp_seconds");
@@ -123,18 +126,18 @@ fn assert_now(world: &World, seen: &mut Seen) {
     seen.over += over.values().sum::<u64>();
     if live == observed.len() {
         seen.sums += 1;
-        let teams = stays
+        let teams = visits
             .values()
-            .map(|(stay, _)| (stay.agent.team.clone(), plain(stay.state.platform_label())));
+            .map(|(visit, _)| (visit.agent.team.clone(), plain(visit.state.platform_label())));
         assert_eq!(
             reported(world, "cxone_team_agents", ["team", "state"]),
             count(teams),
             "cxone_team_agents"
         );
         let reasons =
-            stays.values().filter(|(stay, _)| stay.state.platform_label() == "Unavailable");
+            visits.values().filter(|(visit, _)| visit.state.platform_label() == "Unavailable");
         let reasons = reasons
-            .map(|(stay, _)| (plain(stay.state.unavailable_code().unwrap().1), String::new()));
+            .map(|(visit, _)| (plain(visit.state.unavailable_code().unwrap().1), String::new()));
         assert_eq!(
             reported(world, "cxone_unavailable_agents", ["reason", ""]),
             count(reasons),
@@ -168,11 +171,11 @@ fn assert_skills(world: &World) {
         .map(|(_, at)| time(at))
         .unwrap();
     let asked = answered.minus(ONE_WAY);
-    let stays = world.simulator.floor().agents().filter_map(|agent| stay(world, agent, asked));
-    let on_the_phone = stays
-        .filter(|stay| matches!(stay.state, AgentState::InboundCall | AgentState::OutboundCall));
+    let visits = world.simulator.floor().agents().filter_map(|agent| visit_at(world, agent, asked));
+    let on_the_phone = visits
+        .filter(|visit| matches!(visit.state, AgentState::InboundCall | AgentState::OutboundCall));
     let working =
-        count(on_the_phone.map(|stay| ("working".to_owned(), stay.skill.unwrap().to_owned())));
+        count(on_the_phone.map(|visit| ("working".to_owned(), visit.skill.unwrap().to_owned())));
     assert!(!working.is_empty());
     assert_eq!(
         reported.into_iter().filter(|((activity, _), _)| activity == "working").collect::<Counts>(),
@@ -242,17 +245,17 @@ async fn a_live_feed_that_freezes_and_then_fails_shows_nobody_as_stuck() {
     let failing = Arc::clone(&fails);
     world.direct.interfere(Some(Box::new(move |request| {
         match request.uri().path().ends_with("/agents/states") {
-            true if *failing.lock().unwrap() => Fate::Dropped,
+            true if *failing.lock().unwrap() => Interception::Dropped,
             true => {
                 let (head, body) = simulator.handle(frozen, request).response.into_parts();
                 // A token issued later is unknown at that time.
                 if head.status == StatusCode::UNAUTHORIZED {
-                    Fate::Reaches
+                    Interception::Forwarded
                 } else {
-                    Fate::Answered(body)
+                    Interception::Answered(body)
                 }
             }
-            false => Fate::Reaches,
+            false => Interception::Forwarded,
         }
     })));
     let seen = watch(&mut world, 60).await;
@@ -315,7 +318,7 @@ async fn a_reload_keeps_live_states_and_their_failures() {
     };
     let up = |world: &World| world.value("cxone_live_up", &[("feed", "agent_states")]);
     assert_eq!(up(&world), Some(1.0));
-    world.direct.interfere(Some(Box::new(|_| Fate::Dropped)));
+    world.direct.interfere(Some(Box::new(|_| Interception::Dropped)));
     for expected in [1.0, 0.0] {
         world.scrape().await;
         let before = live(&world);

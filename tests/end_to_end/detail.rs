@@ -1,16 +1,11 @@
 //! The detail shown of single agents does not change the counts over all of them.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use cxone_core::time::{Timestamp, Window};
-use cxone_simulator::{Simulator, SimulatorOptions};
+use cxone_simulator::Simulator;
 
-use crate::world::{Plan, World};
-
-fn tenant() -> SimulatorOptions {
-    SimulatorOptions { agents: 8, pace: NonZeroU32::new(6).unwrap(), ..SimulatorOptions::default() }
-}
+use crate::world::{Plan, World, tenant};
 
 /// Half an hour with one target that covers all agents.
 async fn half_an_hour(metrics: &str) -> World {

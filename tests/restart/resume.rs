@@ -6,10 +6,10 @@ use std::time::Duration;
 use cxone_simulator::{ApiEndpoint, Injection, RequestFault, SimulatorOptions};
 use http::StatusCode;
 
+use crate::TWO_TEAMS;
 use crate::chance::Chance;
 use crate::restarts::AT_ONCE;
-use crate::world::{Plan, World};
-use crate::{TWO_TEAMS, minutes, tenant};
+use crate::world::{Plan, World, minutes, tenant};
 
 fn world() -> World {
     World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() })
@@ -79,11 +79,11 @@ async fn the_next_window_begins_an_overlap_before_the_watermark_however_long_the
         world.run_for(minutes(20)).await;
         world.run_until_idle().await;
         let watermark = world.watermark("team:team-1");
-        let before = world.direct.asked_for().len();
+        let before = world.direct.submits().len();
         world.restart(downtime).await;
         let restarted = world.direct.now();
         world.run_for(minutes(8)).await;
-        let asked = world.asked_since(before, "team:team-1");
+        let asked = world.submits_since(before, "team:team-1");
         assert_eq!(asked[0].window.from, watermark.minus(minutes(10)), "{downtime:?}");
         assert_eq!(
             asked.iter().take_while(|asked| asked.window.to < restarted).count() + 1,
@@ -147,7 +147,7 @@ async fn with_a_job_under_way() -> World {
 async fn a_job_in_progress_is_resumed_and_not_resubmitted() {
     let mut world = with_a_job_under_way().await;
     let accepted = world.simulator.counters().accepted;
-    let window = world.direct.asked_for().last().unwrap().window;
+    let window = world.direct.submits().last().unwrap().window;
     for _ in 0..3 {
         world.run_for(Duration::from_secs(2)).await;
         world.restart(Duration::from_secs(1)).await;
