@@ -97,7 +97,7 @@ pub enum Command {
 impl Command {
     /// Whether it runs until a signal ends it.
     #[must_use]
-    pub const fn runs_until_told(&self) -> bool {
+    pub const fn is_long_running(&self) -> bool {
         match self {
             Self::Serve(_) => true,
             #[cfg(feature = "simulator")]

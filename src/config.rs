@@ -33,11 +33,11 @@ use crate::base_url::BaseUrl;
 use cxone_core::owner::Owner;
 
 pub use duration::{parse_duration, show_duration};
-pub use files::{Content, Seen};
+pub use files::{FileContent, FileStates};
 pub use mistake::{ConfigErrors, Mistake, without_secrets};
 pub use overrides::{Flags, Overrides, environment_variables};
-pub use settings::{DialectName, Kind, SETTINGS, Setting, WEB_SETTINGS};
-pub use source::{Loaded, Source};
+pub use settings::{DialectName, SETTINGS, Setting, SettingKind, WEB_SETTINGS};
+pub use source::{ConfigSource, LoadedConfig};
 pub use targets::{ALL_AGENTS, user_id_doubt};
 
 pub use cxone_core::counts::{Detail, RowKind, WRAP_UP};
@@ -45,7 +45,7 @@ pub use cxone_core::privacy::{AgentIds, IdKey};
 pub use cxone_core::report::ReportFilter;
 
 use mistake::Findings;
-use reader::{Document, Section};
+use reader::{ConfigDocument, Section};
 
 /// The largest configuration file, in bytes.
 const MAX_FILE_BYTES: usize = 1 << 20;
@@ -57,19 +57,19 @@ const MAX_SECRET_FILE_BYTES: usize = 1 << 16;
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "a section each")]
 pub struct Config {
-    pub api: Api,
+    pub api: ApiConfig,
     /// No two have the same name or filter.
-    pub targets: Vec<Target>,
-    pub poll: Poll,
-    pub jobs: Jobs,
-    pub quota: Quota,
-    pub states: States,
-    pub metrics: Metrics,
+    pub targets: Vec<TargetConfig>,
+    pub poll: PollConfig,
+    pub jobs: JobsConfig,
+    pub quota: QuotaConfig,
+    pub states: StatesConfig,
+    pub metrics: MetricsConfig,
 }
 
 /// The section `api`.
 #[derive(Clone, Debug)]
-pub struct Api {
+pub struct ApiConfig {
     /// Which of CXone's APIs is used, and what it needs.
     pub dialect: Dialect,
     /// What the rows of a report are.
@@ -93,19 +93,19 @@ pub struct ReportsApi {
     /// Its address.
     pub base_url: BaseUrl,
     /// The OAuth client.
-    pub client: Credentials,
+    pub client: IdAndSecret,
 }
 
 /// An OAuth client or an access key.
 #[derive(Clone, Debug)]
-pub struct Credentials {
+pub struct IdAndSecret {
     /// Its ID.
     pub id: String,
     /// Its secret; never empty, of one line.
     pub secret: SecretString,
 }
 
-impl PartialEq for Credentials {
+impl PartialEq for IdAndSecret {
     fn eq(&self, other: &Self) -> bool {
         self.id == other.id && self.secret.expose_secret() == other.secret.expose_secret()
     }
@@ -123,13 +123,13 @@ pub struct PlatformApi {
     /// Where the token call is that needs no OAuth client.
     pub access_key_base: Option<BaseUrl>,
     /// The access key.
-    pub access_key: Credentials,
+    pub access_key: IdAndSecret,
     /// The OAuth client; without one, the token comes from `access_key_base`. One of the two is
     /// there.
-    pub client: Option<Credentials>,
+    pub client: Option<IdAndSecret>,
 }
 
-impl Api {
+impl ApiConfig {
     /// Every address that the configuration names.
     #[must_use]
     pub fn addresses(&self) -> Vec<&BaseUrl> {
@@ -171,7 +171,7 @@ impl Api {
 
 /// What one report job covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct TargetConfig {
     /// The label `target`: `user:ID`, `team:ID`, or the name that was given. At most 256 bytes.
     pub name: String,
     /// The report's filter.
@@ -181,7 +181,7 @@ pub struct Target {
 /// The section `poll`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the table of settings has them")]
-pub struct Poll {
+pub struct PollConfig {
     pub interval: Duration,
     pub lookback: Duration,
     /// Zero with [`RowKind::Buckets`].
@@ -194,7 +194,7 @@ pub struct Poll {
 /// The section `jobs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the table of settings has them")]
-pub struct Jobs {
+pub struct JobsConfig {
     pub poll_every: Duration,
     pub timeout: Duration,
 }
@@ -202,7 +202,7 @@ pub struct Jobs {
 /// The section `quota`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the table of settings has them")]
-pub struct Quota {
+pub struct QuotaConfig {
     pub requests_per_minute: u32,
     pub report_jobs_per_minute: u32,
     pub reserve: u32,
@@ -210,7 +210,7 @@ pub struct Quota {
 
 /// The section `states`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct States {
+pub struct StatesConfig {
     /// The names that all become [`WRAP_UP`].
     pub wrap_up: Vec<String>,
     /// How long an agent should at most be in a state, by the state's name after aliases are
@@ -221,7 +221,7 @@ pub struct States {
 /// The section `metrics`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the table of settings has them")]
-pub struct Metrics {
+pub struct MetricsConfig {
     pub detail: Detail,
     pub max_series: u64,
     /// Never with hashed IDs.
@@ -261,7 +261,7 @@ impl Config {
         file: Option<ConfigText<'_>>,
         overrides: &Overrides,
         targets_needed: TargetsNeeded,
-        read_file: impl Fn(&Path, Content) -> io::Result<String>,
+        read_file: impl Fn(&Path, FileContent) -> io::Result<String>,
     ) -> Result<(Self, Vec<String>), ConfigErrors> {
         let mut findings = Findings { mistakes: overrides.mistakes.clone(), ..Findings::default() };
         let name = file.map_or("", |file| file.name);
@@ -270,7 +270,7 @@ impl Config {
             Some(tree) => tree,
             None => None,
         };
-        let document = Document {
+        let document = ConfigDocument {
             schema: &settings::MAIN,
             folder: Path::new(name).parent().unwrap_or(Path::new("")),
             overrides,
@@ -289,7 +289,7 @@ impl Config {
             sections::check_catch_up(&poll_section, chosen, &poll, &quota, targets.len());
         }
         // A name that was given is the user's; one made of an agent's ID is shown as that is.
-        for Target { name, filter } in &mut targets {
+        for TargetConfig { name, filter } in &mut targets {
             if *name == targets::default_name(filter) {
                 *name = targets::default_name(&metrics.agent_ids.of_filter(filter));
             }
@@ -308,5 +308,5 @@ pub fn load(
     flags: &Flags,
     targets_needed: TargetsNeeded,
 ) -> Result<(Config, Vec<String>), ConfigErrors> {
-    Source::read(path, flags, targets_needed).map(|(config, warnings, _)| (config, warnings))
+    ConfigSource::read(path, flags, targets_needed).map(|(config, warnings, _)| (config, warnings))
 }

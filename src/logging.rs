@@ -1,4 +1,4 @@
-//! Log messages on stderr, as logfmt or JSON: counted by level, and those that repeat folded.
+//! Log messages on stderr, as logfmt or JSON: counted by level, and bursts of one message cut off.
 
 mod lines;
 mod output;
@@ -24,8 +24,8 @@ use crate::tasks;
 use cxone_core::hidden::visible_lines;
 use cxone_core::time::Monotonic;
 
-use lines::Lines;
-use output::Output;
+use lines::LineFormat;
+use output::LogOutput;
 
 /// The least severity that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -49,37 +49,35 @@ pub enum LogFormat {
     Json,
 }
 
-/// Messages of one kind, that is from one place in the code, that are written within
-/// [`FOLDED_WITHIN`]; more of them are only counted.
-const MOST_OF_A_KIND: u32 = 30;
+/// How many messages from one place in the code are written within [`BURST_TIME`]; more are
+/// suppressed, and only counted.
+const MAX_BURST: u32 = 30;
+const BURST_TIME: Duration = Duration::from_secs(60);
 
-/// The time that [`MOST_OF_A_KIND`] is about.
-const FOLDED_WITHIN: Duration = Duration::from_secs(60);
-
-/// How long the end may wait for the last lines.
+/// How long the process waits at its end for the last lines.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
 
 /// The levels, as [`messages`] counts them.
 pub const LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
 
 static MESSAGES: [AtomicU64; LEVELS.len()] = [const { AtomicU64::new(0) }; LEVELS.len()];
-static OUTPUT: Output = Output::new();
-/// Whether a thread writes what is put out.
-static WRITING: AtomicBool = AtomicBool::new(false);
-static FOLDED: AtomicU64 = AtomicU64::new(0);
-static KINDS: LazyLock<Mutex<HashMap<Identifier, Kind>>> = LazyLock::new(Mutex::default);
+static OUTPUT: LogOutput = LogOutput::new();
+/// Whether a thread writes the output.
+static HAS_WRITER: AtomicBool = AtomicBool::new(false);
+static SUPPRESSED: AtomicU64 = AtomicU64::new(0);
+static BURSTS: LazyLock<Mutex<HashMap<Identifier, Burst>>> = LazyLock::new(Mutex::default);
 
-/// How many messages there were since the process began, by level as in [`LEVELS`], those that were
-/// folded among them.
+/// How many messages there were since the process began, suppressed ones included, by level as in
+/// [`LEVELS`].
 #[must_use]
 pub fn messages() -> [u64; LEVELS.len()] {
     MESSAGES.each_ref().map(|count| count.load(Ordering::Relaxed))
 }
 
-/// How many messages were left out since this was last asked.
+/// How many messages were suppressed since the last call.
 #[must_use]
-pub fn take_folded() -> u64 {
-    FOLDED.swap(0, Ordering::Relaxed)
+pub fn take_suppressed() -> u64 {
+    SUPPRESSED.swap(0, Ordering::Relaxed)
 }
 
 /// How many lines could not be written since the process began.
@@ -88,27 +86,27 @@ pub fn dropped() -> u64 {
     OUTPUT.dropped()
 }
 
-/// Has a text written on stderr that is no log message, in turn with those.
-pub fn say(text: &str) {
+/// Prints a text that is not a log message on stderr, in order with those.
+pub fn print(text: &str) {
     put(format!("{}\n", visible_lines(text)).as_bytes());
 }
 
-/// Waits until all is written, at most for a second: nothing that is not read by then ever is.
+/// Waits until everything is written, at most for a second: what nobody has read by then is lost.
 pub fn flush() {
     OUTPUT.flush(FLUSH_TIME);
 }
 
 fn put(text: &[u8]) {
-    if WRITING.load(Ordering::Relaxed) {
+    if HAS_WRITER.load(Ordering::Relaxed) {
         OUTPUT.put(text);
     } else {
-        // A stderr that cannot be written leaves nowhere to say so.
+        // If stderr cannot be written, there is nowhere to report it.
         let _written = std::io::stderr().write_all(text);
     }
 }
 
-/// A panic is told as the rest is, and can no more block than that.
-fn tell_of_panic(panic: &PanicHookInfo<'_>) {
+/// Prints a panic through the same queue, so that it cannot block either.
+fn print_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let backtrace = Backtrace::capture();
     let backtrace = if backtrace.status() == BacktraceStatus::Captured {
@@ -116,10 +114,10 @@ fn tell_of_panic(panic: &PanicHookInfo<'_>) {
     } else {
         String::new()
     };
-    say(&format!("thread '{}' {panic}{backtrace}", thread.name().unwrap_or("unnamed")));
+    print(&format!("thread '{}' {panic}{backtrace}", thread.name().unwrap_or("unnamed")));
 }
 
-/// Begins to log. Libraries only log warnings and errors.
+/// Starts logging. Libraries only log warnings and errors.
 pub fn begin(level: LogLevel, format: LogFormat) {
     let level = match level {
         LogLevel::Debug => LevelFilter::DEBUG,
@@ -132,58 +130,59 @@ pub fn begin(level: LogLevel, format: LogFormat) {
         .with_default_directive(others.into())
         .parse_lossy(format!("cxone_exporter={level}"));
     let layer = tracing_subscriber::fmt::layer()
-        .event_format(Lines { format, clock: Clock::system() })
+        .event_format(LineFormat { format, clock: Clock::system() })
         .with_writer(&OUTPUT);
     let writing = tasks::thread("log", || OUTPUT.write_to(std::io::stderr()));
-    WRITING.store(writing.is_ok(), Ordering::Relaxed);
-    std::panic::set_hook(Box::new(tell_of_panic));
+    HAS_WRITER.store(writing.is_ok(), Ordering::Relaxed);
+    std::panic::set_hook(Box::new(print_panic));
     tracing_subscriber::registry()
         .with(filter)
-        .with(layer.with_filter(Fold { clock: Clock::system() }))
+        .with(layer.with_filter(BurstFilter { clock: Clock::system() }))
         .init();
 }
 
-/// How many messages of one kind there were in its minute.
+/// The messages from one place in the code.
 #[derive(Clone, Copy, Debug, Default)]
-struct Kind {
+struct Burst {
     since: Monotonic,
     count: u32,
 }
 
-impl Kind {
-    /// Whether one more at `now` is to be written.
-    fn takes(&mut self, now: Monotonic) -> bool {
-        if self.count == 0 || now.since(self.since) >= FOLDED_WITHIN {
+impl Burst {
+    /// Counts one more; whether it is to be written.
+    fn admit(&mut self, now: Monotonic) -> bool {
+        if self.count == 0 || now.since(self.since) >= BURST_TIME {
             *self = Self { since: now, count: 0 };
         }
         self.count = self.count.saturating_add(1);
-        self.count <= MOST_OF_A_KIND
+        self.count <= MAX_BURST
     }
 }
 
-/// Counts every message, and lets the first of each kind through.
-struct Fold {
+/// Counts every message, and passes the first of each burst.
+struct BurstFilter {
     clock: Clock,
 }
 
-impl<S: Subscriber> Filter<S> for Fold {
+impl<S: Subscriber> Filter<S> for BurstFilter {
     fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
         true
     }
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
         let metadata = event.metadata();
-        MESSAGES[place(*metadata.level())].fetch_add(1, Ordering::Relaxed);
-        let mut kinds = KINDS.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = kinds.entry(metadata.callsite()).or_default().takes(self.clock.now().instant);
+        MESSAGES[level_index(*metadata.level())].fetch_add(1, Ordering::Relaxed);
+        let mut bursts = BURSTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let written =
+            bursts.entry(metadata.callsite()).or_default().admit(self.clock.now().instant);
         if !written {
-            FOLDED.fetch_add(1, Ordering::Relaxed);
+            SUPPRESSED.fetch_add(1, Ordering::Relaxed);
         }
         written
     }
 }
 
-fn place(level: Level) -> usize {
+fn level_index(level: Level) -> usize {
     [Level::ERROR, Level::WARN, Level::INFO].iter().position(|known| *known == level).unwrap_or(3)
 }
 
@@ -192,19 +191,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_messages_of_a_kind_are_written_and_after_a_minute_again() {
-        let mut kind = Kind::default();
+    fn a_burst_is_cut_off_and_messages_are_written_again_after_a_minute() {
+        let mut burst = Burst::default();
         let at = |seconds| Monotonic::from_elapsed(Duration::from_secs(seconds));
-        let written = (0..100).filter(|_| kind.takes(at(5))).count();
+        let written = (0..100).filter(|_| burst.admit(at(5))).count();
         assert_eq!(written, 30);
-        assert!(!kind.takes(at(64)));
-        assert!(kind.takes(at(65)));
+        assert!(!burst.admit(at(64)));
+        assert!(burst.admit(at(65)));
     }
 
     #[test]
-    fn every_level_has_its_place() {
+    fn every_level_has_its_index() {
         let levels = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG];
-        assert_eq!(levels.map(place), [0, 1, 2, 3]);
+        assert_eq!(levels.map(level_index), [0, 1, 2, 3]);
         assert_eq!(LEVELS, ["error", "warn", "info", "debug"]);
     }
 }

@@ -10,7 +10,9 @@ use crate::app;
 use crate::cli::CheckArgs;
 use crate::clock::Clock;
 use crate::config::web::read_file;
-use crate::config::{Api, Config, ConfigErrors, Dialect, Seen, TargetsNeeded, load, show_duration};
+use crate::config::{
+    ApiConfig, Config, ConfigErrors, Dialect, FileStates, TargetsNeeded, load, show_duration,
+};
 use crate::cxone::{CxoneClient, ErrorKind, HistoryRequest, Proxies, ProxyRoute, RowList};
 use cxone_core::counts::RowKind;
 use cxone_core::hidden::visible;
@@ -64,7 +66,7 @@ pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
 
 /// Checks the web configuration at `path`.
 fn web_config(path: &Path) -> Result<(), CommandError> {
-    let (config, warnings) = read_file(path, &Seen::default()).outcome?;
+    let (config, warnings) = read_file(path, &FileStates::default()).outcome?;
     warn(&warnings);
     config.is_valid_at(&path.display().to_string(), Clock::system().now().utc)?;
     let tls = config.tls.as_ref().map_or_else(
@@ -98,7 +100,7 @@ fn both(
             | CommandError::Start(_)
             | CommandError::Store(_)
             | CommandError::Failed(_)
-            | CommandError::Told => error,
+            | CommandError::Reported => error,
         }),
     }
 }
@@ -126,7 +128,7 @@ fn quota_text(config: &Config) -> String {
 }
 
 /// By which proxy the addresses are reached, where there is one.
-fn proxy_texts(api: &Api, proxies: &Proxies) -> Vec<String> {
+fn proxy_texts(api: &ApiConfig, proxies: &Proxies) -> Vec<String> {
     let mut texts = Vec::new();
     for address in api.addresses() {
         let host = address.origin();
@@ -171,7 +173,7 @@ async fn sign_in(client: &CxoneClient) -> Result<(), CommandError> {
                 | ErrorKind::TooLarge => "sign-in",
             };
             say(&format!("FAILED  {what}: {error}"));
-            Err(CommandError::Told)
+            Err(CommandError::Reported)
         }
     }
 }
@@ -205,7 +207,7 @@ async fn report(
                 for line in FailureReason::RowsRejected.advice() {
                     say(&format!("        {line}"));
                 }
-                return Err(CommandError::Told);
+                return Err(CommandError::Reported);
             }
             if matches!(client, CxoneClient::Platform(_)) {
                 list.leave_out_repeats();
@@ -226,7 +228,7 @@ async fn report(
             for line in trouble.reason.advice() {
                 say(&format!("        {line}"));
             }
-            Err(CommandError::Told)
+            Err(CommandError::Reported)
         }
     }
 }
@@ -263,7 +265,7 @@ fn told_rows(
         empty_causes(config, user, config.poll.lookback)
             .iter()
             .for_each(|cause| say(&format!("        {cause}")));
-        return Err(CommandError::Told);
+        return Err(CommandError::Reported);
     }
     let rows = list.rows.len();
     say(&format!(

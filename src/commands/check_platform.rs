@@ -39,7 +39,7 @@ pub(super) async fn look_around(client: &PlatformClient) -> Result<Live, Command
     );
     say("        Look at Admin > Security > Roles & Permissions.");
     if agents.is_empty() {
-        return Err(CommandError::Told);
+        return Err(CommandError::Reported);
     }
     match client.live(&FeedRequest::Skills { skip: 0 }).await {
         Ok(LivePage::Skills(page)) => {
@@ -109,5 +109,5 @@ pub(super) fn told_history(list: &RowList, window: Window, of_all: bool, now: &L
 
 fn failed(what: &str, error: &ApiError) -> CommandError {
     say(&format!("FAILED  {what}: {error}"));
-    CommandError::Told
+    CommandError::Reported
 }

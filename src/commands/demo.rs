@@ -8,8 +8,8 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
-use super::serve::{WEB_ADDRESS, bind_first, start};
-use super::{CommandError, random, simulate, unless_told_to_end, until_told_to_end};
+use super::serve::{WEB_ADDRESS, bind_first, spawn};
+use super::{CommandError, random, run_until_signal, simulate, unless_interrupted};
 use crate::app::{self, Web};
 use crate::cli::{DemoArgs, DemoDialect};
 use crate::clock::Clock;
@@ -40,7 +40,7 @@ pub async fn run(args: DemoArgs, mut signals: Signals) -> Result<(), CommandErro
         let simulated = bind_first(address, "--simulate.listen-address").await?;
         Ok((simulated, bind_first(&args.listen_address, WEB_ADDRESS).await?))
     };
-    let Some((simulated, exported)) = unless_told_to_end(&mut signals, binding).await? else {
+    let Some((simulated, exported)) = unless_interrupted(&mut signals, binding).await? else {
         return Ok(());
     };
     let (api, metrics) = (simulated.address().clone(), exported.address().clone());
@@ -60,25 +60,25 @@ pub async fn run(args: DemoArgs, mut signals: Signals) -> Result<(), CommandErro
         Box::new(MemoryStore::default()),
         random(),
     )?;
-    let told = simulate::introduce(introduction(&args, &api, &args.proxy.address(&metrics)));
-    if unless_told_to_end(&mut signals, told).await?.is_none() {
+    let printing = simulate::print_banner(banner(&args, &api, &args.proxy.address(&metrics)));
+    if unless_interrupted(&mut signals, printing).await?.is_none() {
         return Ok(());
     }
     let stop = CancellationToken::new();
     let tasks = Tasks::new(stop.clone());
     let server = Server::new(ServerLimits::default(), tasks.clone(), stop.clone());
     tasks.essential("simulator", server.serve(simulated, simulate::handler(simulator, clock)));
-    start(
+    spawn(
         exporter,
         vec![exported],
         args.proxy.prefix(),
         &Server::new(ServerLimits::default(), tasks.clone(), stop.clone()),
         &tasks,
     );
-    until_told_to_end(&tasks, &stop, signals).await
+    run_until_signal(&tasks, &stop, signals).await
 }
 
-fn introduction(args: &DemoArgs, api: &Address, metrics: &str) -> Result<String, fmt::Error> {
+fn banner(args: &DemoArgs, api: &Address, metrics: &str) -> Result<String, fmt::Error> {
     let mut out = String::new();
     writeln!(
         out,
@@ -93,8 +93,8 @@ fn introduction(args: &DemoArgs, api: &Address, metrics: &str) -> Result<String,
     Ok(out)
 }
 
-/// What is shown in both dialects: a limit that somebody passes soon.
-const SHOWN: &str =
+/// The same in both dialects: a limit that somebody exceeds soon.
+const STATES_AND_METRICS: &str =
     "states: {limits: {Wrap-up: 1m}}\nmetrics: {agent_info: true, max_staleness: 1m}\n";
 
 /// A configuration like a user's, but for a faster pace and a quota to match it.
@@ -105,7 +105,7 @@ fn reports(simulator: &Simulator, api: &Address) -> Result<Config, CommandError>
          poll: {{interval: 3s, lookback: 1h, overlap: 2m}}\n\
          jobs: {{poll_every: 500ms, timeout: 30s}}\n\
          quota: {{report_jobs_per_minute: {}, reserve: 0}}\n\
-         {SHOWN}\
+         {STATES_AND_METRICS}\
          targets:\n",
         options.client_id, options.report_jobs_per_minute
     );
@@ -123,7 +123,7 @@ fn platform(simulator: &Simulator, api: &Address) -> Result<Config, CommandError
         "api: {{dialect: platform, issuer: \"http://{api}\", access_key_id: {}, access_key_secret_file: simulated}}\n\
          poll: {{interval: 3s, lookback: 1h, overlap: 2m, settle_delay: 3s}}\n\
          quota: {{requests_per_minute: 600}}\n\
-         {SHOWN}",
+         {STATES_AND_METRICS}",
         options.access_key_id
     );
     parse(&text, &options.access_key_secret)
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_demos_configurations_are_right() {
+    fn the_demos_configurations_are_valid() {
         let simulator = Simulator::new(SimulatorOptions::default());
         let api = Address::Tcp(([127, 0, 0, 1], 8080).into());
         assert_eq!(reports(&simulator, &api).map(|config| config.targets.len()).ok(), Some(4));

@@ -55,7 +55,7 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
     let progress = io::stderr().is_terminal();
     let told = fetch::<RowList>(&client, &config, &clock, &request, |step| {
         if progress || matches!(step, Progress::Throttled(_)) {
-            logging::say(&progress_text(&step, &args.user, window));
+            logging::print(&progress_text(&step, &args.user, window));
         }
     });
     let mut list = told.await.map_err(|trouble| CommandError::Failed(trouble.message))?;
@@ -66,15 +66,15 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
     let rejected = list.oddities.all_rejected();
     let unusable = list.oddities.outweigh(accepted, true);
     if rejected > 0 && !unusable {
-        logging::say(&format!("{rejected} rows were rejected: {}", list.oddities.reasons()));
+        logging::print(&format!("{rejected} rows were rejected: {}", list.oddities.reasons()));
     }
     if list.rows.is_empty() && !unusable {
-        logging::say(&format!("No records for {} in {window}.", args.user));
+        logging::print(&format!("No records for {} in {window}.", args.user));
         empty_causes(&config, Some(&args.user), args.last)
             .iter()
-            .for_each(|cause| logging::say(cause));
+            .for_each(|cause| logging::print(cause));
     } else if progress {
-        logging::say(&format!("{} records.", list.rows.len()));
+        logging::print(&format!("{} records.", list.rows.len()));
     }
     let mut rows = list.rows;
     rows.sort_by_key(|row| row.from);

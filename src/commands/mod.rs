@@ -14,6 +14,7 @@ pub mod serve;
 pub mod simulate;
 mod systemd;
 
+use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
 use std::process::ExitCode;
 
@@ -31,13 +32,13 @@ use cxone_core::store::StoreError;
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// The configuration is wrong.
+    /// The configuration is invalid.
     #[error("{0}")]
     Config(#[from] ConfigErrors),
-    /// Both the configuration and the web configuration are wrong.
+    /// Both the configuration and the web configuration are invalid.
     #[error("{0}\n{1}")]
     BothConfigs(ConfigErrors, ConfigErrors),
-    /// The way to CXone cannot be made.
+    /// The transport to CXone cannot be made.
     #[error("{0}")]
     Connect(#[from] app::ConnectError),
     /// The exporter cannot start.
@@ -49,9 +50,9 @@ pub enum CommandError {
     /// Something else.
     #[error("{0}")]
     Failed(String),
-    /// It has been told already.
+    /// It has been reported already.
     #[error("")]
-    Told,
+    Reported,
 }
 
 impl CommandError {
@@ -62,14 +63,16 @@ impl CommandError {
             Self::Config(_)
             | Self::BothConfigs(..)
             | Self::Connect(app::ConnectError::Proxy(_)) => EXIT_CONFIG,
-            Self::Connect(_) | Self::Start(_) | Self::Store(_) | Self::Failed(_) | Self::Told => {
-                EXIT_FAILURE
-            }
+            Self::Connect(_)
+            | Self::Start(_)
+            | Self::Store(_)
+            | Self::Failed(_)
+            | Self::Reported => EXIT_FAILURE,
         }
     }
 }
 
-/// Runs the command and gives its exit status; errors go to stderr.
+/// Runs the command; errors go to stderr.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     logging::begin(cli.log.level, cli.log.format);
@@ -79,10 +82,10 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 fn execute(command: Command) -> Result<(), CommandError> {
-    let no_start = |cause| CommandError::Failed(format!("cannot start: {cause}"));
-    tasks::allow_open_files().map_err(no_start)?;
-    let runtime = Runtime::new().map_err(|cause| no_start(cause.to_string()))?;
-    if command.runs_until_told() {
+    let cannot_start = |cause: &dyn Display| CommandError::Failed(format!("cannot start: {cause}"));
+    tasks::allow_open_files().map_err(|cause| cannot_start(&cause))?;
+    let runtime = Runtime::new().map_err(|cause| cannot_start(&cause))?;
+    if command.is_long_running() {
         tracing::info!(
             version = build_info::VERSION,
             revision = build_info::REVISION,
@@ -93,12 +96,14 @@ fn execute(command: Command) -> Result<(), CommandError> {
             "starting cxone-exporter"
         );
     } else {
-        // Any of them ends the commands that end by themselves, too.
+        // These commands end by themselves; until then any signal ends them.
         tasks::release_signals();
     }
     let result = runtime.block_on(async {
         match command {
-            Command::Serve(args) => serve::run(args, hangups()?, signals()?).await,
+            Command::Serve(args) => {
+                serve::run(args, Hangups::listen().map_err(cannot_listen)?, signals()?).await
+            }
             #[cfg(feature = "simulator")]
             Command::Demo(args) => demo::run(args, signals()?).await,
             Command::History(args) => history::run(args).await,
@@ -110,7 +115,7 @@ fn execute(command: Command) -> Result<(), CommandError> {
             Command::Man(args) => pages::man(&args),
         }
     });
-    // What still computes is of no use any more; it must not hold up the end.
+    // Computations in progress are of no use any more and must not delay the exit.
     runtime.shutdown_background();
     result
 }
@@ -118,53 +123,48 @@ fn execute(command: Command) -> Result<(), CommandError> {
 fn fail(error: &CommandError) -> ExitCode {
     let text = error.to_string();
     if !text.is_empty() {
-        logging::say(text.trim_end());
+        logging::print(text.trim_end());
     }
     ExitCode::from(error.exit_code())
 }
 
-/// Takes the signals that ask the process to end, those that have come already among them.
+/// Listens for the signals that end the process, also for those that have come already.
 fn signals() -> Result<Signals, CommandError> {
-    let signals = Signals::listen().map_err(|cause| no_signals(&cause));
+    let signals = Signals::listen().map_err(cannot_listen);
     tasks::release_signals();
     signals
 }
 
-fn hangups() -> Result<Hangups, CommandError> {
-    Hangups::listen().map_err(|cause| no_signals(&cause))
-}
-
-fn no_signals(cause: &std::io::Error) -> CommandError {
+fn cannot_listen(cause: std::io::Error) -> CommandError {
     CommandError::Failed(format!("cannot listen for signals: {cause}"))
 }
 
-/// What `starting` arrives at, unless a signal asks the process to end meanwhile.
-async fn unless_told_to_end<T>(
+/// The outcome of `starting`; `None` if a signal ends the process before.
+async fn unless_interrupted<T>(
     signals: &mut Signals,
     starting: impl Future<Output = Result<T, CommandError>>,
 ) -> Result<Option<T>, CommandError> {
     tokio::select! {
         started = starting => started.map(Some),
         signal = signals.next() => {
-            tracing::info!(signal, "ended while starting");
+            tracing::info!(signal, "shut down while starting");
             Ok(None)
         }
     }
 }
 
-/// Randomness that differs from process to process, so that many of them do not move in step.
+/// Randomness that differs between processes, so that many of them do not poll in step.
 fn random() -> Random {
     Random::from_seed(RandomState::new().hash_one("cxone-exporter"))
 }
 
 fn warn(warnings: &[String]) {
     for warning in warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!(%warning, "configuration warning");
     }
 }
 
-/// What is polled where and how much of it, in the log.
-fn announce(config: &Config) {
+fn log_polling(config: &Config) {
     let (api, targets) = (config.api.address(), config.targets.len());
     let proxies = app::proxies().unwrap_or_default();
     let proxy = match proxies.route(api.url()) {
@@ -178,7 +178,7 @@ fn announce(config: &Config) {
             proxy,
             targets,
             jobs_per_minute = config.quota.report_jobs_per_minute,
-            "polling CXone in the background"
+            "polling started"
         ),
         Dialect::Platform(_) => tracing::info!(
             dialect = "platform",
@@ -186,36 +186,36 @@ fn announce(config: &Config) {
             proxy,
             targets,
             requests_per_minute = config.quota.requests_per_minute,
-            "polling CXone in the background"
+            "polling started"
         ),
     }
 }
 
-/// Waits for a signal, or for a task's unexpected end; then lets everything end, in time or at the
-/// second signal at once.
-async fn until_told_to_end(
-    running: &tasks::Tasks,
+/// Waits for a signal, or for a task's unexpected end; then shuts down: gracefully, or at once at a
+/// second signal.
+async fn run_until_signal(
+    tasks: &tasks::Tasks,
     stop: &CancellationToken,
     mut signals: Signals,
 ) -> Result<(), CommandError> {
     let ended = tokio::select! {
         signal = signals.next() => {
-            tracing::info!(signal, "ending; a second signal ends at once");
+            tracing::info!(signal, "shutting down");
             Ok(())
         }
-        dead = running.dead() => Err(CommandError::Failed(dead.to_string())),
+        dead = tasks.dead() => Err(CommandError::Failed(dead.to_string())),
     };
     systemd::stopping();
     stop.cancel();
     tokio::select! {
-        left = running.drain(app::DRAIN) => {
+        left = tasks.drain(app::DRAIN) => {
             if left.is_empty() {
-                tracing::info!("ended");
+                tracing::info!("shutdown completed");
             } else {
-                tracing::warn!(tasks = left.join(","), "ended without waiting any longer");
+                tracing::warn!(tasks = left.join(","), "shutdown timed out");
             }
         }
-        signal = signals.next() => tracing::warn!(signal, "ended at once"),
+        signal = signals.next() => tracing::warn!(signal, "shutdown forced by a second signal"),
     }
     ended
 }

@@ -7,13 +7,15 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, announce, random, systemd, unless_told_to_end, until_told_to_end, warn};
+use super::{
+    CommandError, log_polling, random, run_until_signal, systemd, unless_interrupted, warn,
+};
 use crate::app::reload::{self, Orders, Reloader, Taken, What};
 use crate::app::{self, Exporter, Web};
 use crate::cli::{Listen, ListenAddress, ServeArgs, WebArgs};
 use crate::clock::Clock;
-use crate::config::web::{Reading, WebConfig, read_file};
-use crate::config::{Config, Seen, Source, TargetsNeeded};
+use crate::config::web::{WebConfig, WebConfigRead, read_file};
+use crate::config::{Config, ConfigSource, FileStates, TargetsNeeded};
 use crate::cxone::Transport;
 use crate::engine::Heartbeat;
 use crate::server::{
@@ -25,8 +27,8 @@ use crate::tasks::{Hangups, Signals, Tasks, off_thread};
 use crate::telemetry::Telemetry;
 use cxone_core::checkpoint;
 
-/// How often is looked whether files with secrets have changed.
-const LOOK_AT_SECRETS_EVERY: Duration = Duration::from_secs(5);
+/// How often files with secrets are checked for changes.
+const SECRETS_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs the exporter until a signal ends it.
 ///
@@ -41,10 +43,10 @@ pub async fn run(
     let clock = Clock::system();
     let (orders, inbox) = reload::orders();
     let heartbeat = systemd::heartbeat();
-    let starting = begin(Arc::clone(&args), clock.clone(), orders.clone(), heartbeat.clone());
-    let Some(begun) = unless_told_to_end(&mut signals, starting).await? else { return Ok(()) };
-    let Begun { exporter, config, source, transport, web_file, bound } = begun;
-    announce(&config);
+    let starting = start(Arc::clone(&args), clock.clone(), orders.clone(), heartbeat.clone());
+    let Some(started) = unless_interrupted(&mut signals, starting).await? else { return Ok(()) };
+    let Started { exporter, config, source, transport, web_file, bound } = started;
+    log_polling(&config);
     let tls = web_file.as_ref().is_some_and(|web| web.config.tls.is_some());
     for bound in &bound {
         let path = format!("{}{}", args.web.proxy.prefix(), args.web.telemetry_path);
@@ -74,7 +76,7 @@ pub async fn run(
     let reloader = Reloader {
         front: front.clone(),
         current: (config, transport),
-        read: read_again(Arc::clone(&source)),
+        read: reload(Arc::clone(&source)),
         accept: accept(Arc::clone(&source)),
         random,
     };
@@ -86,39 +88,38 @@ pub async fn run(
     let status = move || front.summary();
     tasks.essential(
         "systemd",
-        systemd::stay_in_touch(status, heartbeat, clock.clone(), stop.clone()),
+        systemd::notify_regularly(status, heartbeat, clock.clone(), stop.clone()),
     );
-    answer(&pages, bound, args.web.proxy.prefix(), &server, &tasks);
+    serve_pages(&pages, bound, args.web.proxy.prefix(), &server, &tasks);
     systemd::ready();
-    until_told_to_end(&tasks, &stop, signals).await
+    run_until_signal(&tasks, &stop, signals).await
 }
 
-/// What [`serve`](run) begins with.
-struct Begun {
+struct Started {
     exporter: Exporter,
     config: Config,
-    source: Source,
+    source: ConfigSource,
     transport: Arc<dyn Transport>,
     web_file: Option<WebFile>,
     bound: Vec<Bound>,
 }
 
-/// Reads the configurations and the store, and listens.
-async fn begin(
+/// Reads the configurations and the store, and binds the listeners.
+async fn start(
     args: Arc<ServeArgs>,
     clock: Clock,
     orders: Orders,
     heartbeat: Heartbeat,
-) -> Result<Begun, CommandError> {
-    let of_files = Arc::clone(&args);
-    let ((config, source), web_file) = off_thread(move || configurations(&of_files)).await?;
+) -> Result<Started, CommandError> {
+    let args_of_files = Arc::clone(&args);
+    let ((config, source), web_file) = off_thread(move || configurations(&args_of_files)).await?;
     let bound = bind_all(&args.web).await?;
     off_thread(move || {
         let transport = app::connect(&config)?;
         let web = Web {
             telemetry_path: args.web.telemetry_path.clone(),
             max_requests: size(args.web.max_requests),
-            reload: args.web.enable_lifecycle.then(|| over_the_network(&orders)),
+            reload: args.web.enable_lifecycle.then(|| reload_by_request(&orders)),
         };
         let mut store = Box::new(DiskStore::open(&args.storage_path)?);
         if args.storage_adopt {
@@ -133,7 +134,7 @@ async fn begin(
             store,
             random(),
         )?;
-        Ok(Begun { exporter, config, source, transport, web_file, bound })
+        Ok(Started { exporter, config, source, transport, web_file, bound })
     })
     .await
 }
@@ -142,11 +143,11 @@ async fn begin(
 struct WebFile {
     path: PathBuf,
     config: WebConfig,
-    seen: Seen,
+    seen: FileStates,
 }
 
-/// How a page has the configuration read again.
-fn over_the_network(orders: &Orders) -> Reload {
+/// Reloads the configuration for `POST /-/reload`.
+fn reload_by_request(orders: &Orders) -> Reload {
     let orders = orders.clone();
     Arc::new(move || {
         let orders = orders.clone();
@@ -154,14 +155,12 @@ fn over_the_network(orders: &Orders) -> Reload {
     })
 }
 
-/// Takes note that the configuration that was read last counts.
-fn accept(source: Arc<Mutex<Source>>) -> Arc<dyn Fn() + Send + Sync> {
+fn accept(source: Arc<Mutex<ConfigSource>>) -> Arc<dyn Fn() + Send + Sync> {
     Arc::new(move || source.lock().unwrap_or_else(PoisonError::into_inner).accept())
 }
 
-/// Reads the configuration from where it was read before.
-fn read_again(
-    source: Arc<Mutex<Source>>,
+fn reload(
+    source: Arc<Mutex<ConfigSource>>,
 ) -> Arc<dyn Fn(What) -> Result<Taken, String> + Send + Sync> {
     Arc::new(move |what| {
         let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
@@ -176,28 +175,28 @@ fn read_again(
     })
 }
 
-/// Has the configuration read again at SIGHUP, and the secrets when their files change, until
+/// Orders a reload of the configuration at SIGHUP, and of the secrets when their files change, until
 /// `stop` is cancelled.
 async fn watch_for_reload(
     mut hangups: Hangups,
     orders: Orders,
-    source: Arc<Mutex<Source>>,
+    source: Arc<Mutex<ConfigSource>>,
     clock: Clock,
     stop: CancellationToken,
 ) {
     while !stop.is_cancelled() {
-        let look = clock.now().instant.plus(LOOK_AT_SECRETS_EVERY);
+        let next = clock.now().instant.plus(SECRETS_CHECK_INTERVAL);
         let what = tokio::select! {
             () = stop.cancelled() => return,
             () = hangups.next() => Some(What::Everything),
-            () = clock.sleep_until(look) => {
+            () = clock.sleep_until(next) => {
                 let source = Arc::clone(&source);
                 let changed = off_thread(move || !source.lock().unwrap_or_else(PoisonError::into_inner).secrets_are_current()).await;
                 changed.then_some(What::Secrets)
             }
         };
         if let Some(what) = what {
-            // What came of it is in the log and in the metrics.
+            // The outcome is in the log and in the metrics.
             systemd::reloading();
             let _outcome = orders.give(what).await;
             systemd::ready();
@@ -205,30 +204,35 @@ async fn watch_for_reload(
     }
 }
 
-/// Both configurations; where both are wrong, the mistakes of both are told.
-fn configurations(args: &ServeArgs) -> Result<((Config, Source), Option<WebFile>), CommandError> {
-    let loaded = Source::read(
+/// Both configurations, or the mistakes of both.
+fn configurations(
+    args: &ServeArgs,
+) -> Result<((Config, ConfigSource), Option<WebFile>), CommandError> {
+    let loaded = ConfigSource::read(
         args.config.file.as_deref(),
         &args.config.flags(&args.targets),
         TargetsNeeded::Yes,
     );
-    let web =
-        args.web.config_file.as_ref().map(|path| (path.clone(), read_file(path, &Seen::default())));
-    let (web, wrong_web) = match web {
+    let web = args
+        .web
+        .config_file
+        .as_ref()
+        .map(|path| (path.clone(), read_file(path, &FileStates::default())));
+    let (web, web_errors) = match web {
         None => (None, None),
-        Some((path, Reading { outcome: Ok((config, warnings)), seen })) => {
+        Some((path, WebConfigRead { outcome: Ok((config, warnings)), seen })) => {
             warn(&warnings);
             (Some(WebFile { path, config, seen }), None)
         }
-        Some((_, Reading { outcome: Err(errors), .. })) => (None, Some(errors)),
+        Some((_, WebConfigRead { outcome: Err(errors), .. })) => (None, Some(errors)),
     };
-    match (loaded, wrong_web) {
+    match (loaded, web_errors) {
         (Ok((config, warnings, source)), None) => {
             warn(&warnings);
             Ok(((config, source), web))
         }
         (Ok(_), Some(errors)) | (Err(errors), None) => Err(errors.into()),
-        (Err(errors), Some(of_web)) => Err(CommandError::BothConfigs(errors, of_web)),
+        (Err(errors), Some(web_errors)) => Err(CommandError::BothConfigs(errors, web_errors)),
     }
 }
 
@@ -259,12 +263,12 @@ fn access_control(
             tracing::info!(
                 tls = config.tls.is_some(),
                 users = config.users.len(),
-                "the web configuration has changed and counts from now on"
+                "web configuration reloaded"
             );
             note(&config);
         }
         WebConfigChange::Rejected(why) => {
-            tracing::error!(mistakes = %why, "the web configuration has changed and is wrong; the one before goes on");
+            tracing::error!(mistakes = %why, "web configuration rejected");
             telemetry.web_config_rejected();
         }
     };
@@ -275,9 +279,9 @@ fn access_control(
     access
 }
 
-/// Lets an exporter poll, and answer on all addresses.
+/// Starts polling and serving.
 #[cfg(feature = "simulator")]
-pub(super) fn start(
+pub(super) fn spawn(
     exporter: Exporter,
     bound: Vec<Bound>,
     prefix: &str,
@@ -286,19 +290,25 @@ pub(super) fn start(
 ) {
     let (polling, pages) = exporter.into_parts(tasks.stop().clone());
     tasks.essential("poller", polling);
-    answer(&pages, bound, prefix, server, tasks);
+    serve_pages(&pages, bound, prefix, server, tasks);
 }
 
-fn answer(pages: &Arc<Pages>, bound: Vec<Bound>, prefix: &str, server: &Server, tasks: &Tasks) {
+fn serve_pages(
+    pages: &Arc<Pages>,
+    bound: Vec<Bound>,
+    prefix: &str,
+    server: &Server,
+    tasks: &Tasks,
+) {
     for bound in bound {
         tasks.essential("server", server.clone().serve(bound, Arc::clone(pages).handler(prefix)));
     }
 }
 
-/// The flag for the address of the exporter.
+/// The flag of the exporter's address.
 pub(super) const WEB_ADDRESS: &str = "--web.listen-address";
 
-/// Listens on every address, or on what systemd hands over.
+/// Listens on every address, or on the sockets from systemd.
 async fn bind_all(web: &WebArgs) -> Result<Vec<Bound>, CommandError> {
     if web.systemd_socket {
         return from_systemd().map_err(|error| CommandError::Failed(error.to_string()));
@@ -313,8 +323,7 @@ async fn bind_all(web: &WebArgs) -> Result<Vec<Bound>, CommandError> {
     Ok(bound)
 }
 
-/// Listens on the first of the address's candidates that can be. `flag` is the one that the
-/// address came by, for the error.
+/// Listens on the first of the address's candidates that is free; the error names `flag`.
 pub(super) async fn bind_first(address: &ListenAddress, flag: &str) -> Result<Bound, CommandError> {
     let name = address.clone();
     let candidates =

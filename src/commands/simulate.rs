@@ -12,7 +12,7 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{WEB_ADDRESS, bind_first};
-use super::{CommandError, unless_told_to_end, until_told_to_end};
+use super::{CommandError, run_until_signal, unless_interrupted};
 use crate::cli::SimulateArgs;
 use crate::clock::Clock;
 use crate::server::{self, Abort, Address, Handler, ResponseBody, Server, ServerLimits};
@@ -23,8 +23,8 @@ use cxone_simulator::{Delivery, Simulator, SimulatorOptions};
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 const MAX_REQUEST_TIME: Duration = Duration::from_secs(10);
 
-/// How many user ids are told at the start.
-const SHOWN_USERS: usize = 5;
+/// How many user IDs the banner contains.
+const BANNER_USERS: usize = 5;
 
 /// Serves the simulated contact centre until a signal ends it.
 ///
@@ -49,38 +49,38 @@ pub async fn run(args: SimulateArgs, mut signals: Signals) -> Result<(), Command
         ..SimulatorOptions::default()
     }));
     let binding = bind_first(&args.listen_address, WEB_ADDRESS);
-    let Some(bound) = unless_told_to_end(&mut signals, binding).await? else { return Ok(()) };
-    let told = introduce(introduction(&simulator, bound.address()));
-    if unless_told_to_end(&mut signals, told).await?.is_none() {
+    let Some(bound) = unless_interrupted(&mut signals, binding).await? else { return Ok(()) };
+    let printing = print_banner(banner(&simulator, bound.address()));
+    if unless_interrupted(&mut signals, printing).await?.is_none() {
         return Ok(());
     }
     let stop = CancellationToken::new();
     let tasks = Tasks::new(stop.clone());
     let server = Server::new(ServerLimits::default(), tasks.clone(), stop.clone());
     tasks.essential("simulator", server.serve(bound, handler(simulator, Clock::system())));
-    until_told_to_end(&tasks, &stop, signals).await
+    run_until_signal(&tasks, &stop, signals).await
 }
 
-/// Tells all that a client of it needs to know.
-fn introduction(simulator: &Simulator, address: &Address) -> Result<String, fmt::Error> {
+/// What a client needs to know.
+fn banner(simulator: &Simulator, address: &Address) -> Result<String, fmt::Error> {
     let options = simulator.options();
     let users: Vec<&str> =
-        simulator.floor().agents().take(SHOWN_USERS).map(|agent| &*agent.id).collect();
+        simulator.floor().agents().take(BANNER_USERS).map(|agent| &*agent.id).collect();
     let mut out = String::new();
     writeln!(out, "A simulated contact centre with {} agents.", options.agents)?;
     writeln!(out, "address:       http://{address}")?;
     writeln!(out, "client id:     {}", options.client_id)?;
     writeln!(out, "client secret: {}", options.client_secret.expose_secret())?;
     writeln!(out, "user ids:      {} …", users.join(" "))?;
-    writeln!(out, "platform's API, with the same client or without:")?;
+    writeln!(out, "platform API, with the same client or without:")?;
     writeln!(out, "access key id: {}", options.access_key_id)?;
     writeln!(out, "its secret:    {}", options.access_key_secret.expose_secret())?;
     Ok(out)
 }
 
-/// Prints what is to be known of a command that runs until it is told to end. Whoever should read it
-/// may be slow: it is written where it holds up no signal.
-pub(super) async fn introduce(text: Result<String, fmt::Error>) -> Result<(), CommandError> {
+/// Prints what a user needs to know of a long-running command. Readers of stdout may be slow: it is
+/// written off the thread, so that signals are handled meanwhile.
+pub(super) async fn print_banner(text: Result<String, fmt::Error>) -> Result<(), CommandError> {
     let text = text.map_err(|cause| CommandError::Failed(cause.to_string()))?;
     let written = off_thread(move || {
         let mut out = std::io::stdout();

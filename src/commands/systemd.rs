@@ -1,5 +1,4 @@
-//! Word to systemd, if it started the process and wants to know (`Type=notify`, `WatchdogSec`).
-//! Without it nothing is said.
+//! Notifications to systemd (`Type=notify`, `WatchdogSec`); without it nothing is sent.
 
 use std::time::Duration;
 
@@ -10,61 +9,56 @@ use crate::clock::Clock;
 use crate::engine::Heartbeat;
 use crate::logging;
 
-/// How often the status is told, where no watchdog wants to hear more often.
-const STATUS_EVERY: Duration = Duration::from_secs(30);
+/// How often the status is sent, unless the watchdog needs it more often.
+const STATUS_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The exporter answers.
 pub(super) fn ready() {
-    tell(&[NotifyState::Ready]);
+    send(&[NotifyState::Ready]);
 }
 
-/// The configuration is being read again; [`ready`] follows.
+/// The configuration is being reloaded; [`ready`] follows.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(_) => tell(&[NotifyState::Reloading]),
+        Ok(now) => send(&[NotifyState::Reloading, now]),
+        Err(_) => send(&[NotifyState::Reloading]),
     }
 }
 
-/// The exporter ends.
 pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    send(&[NotifyState::Stopping]);
 }
 
 /// What the loop leaves a trace in: often enough for the watchdog.
 pub(super) fn heartbeat() -> Heartbeat {
-    Heartbeat::new(told_every() / 2)
+    Heartbeat::new(notify_interval() / 2)
 }
 
-/// How often systemd is told: twice within the time after which the watchdog bites.
-fn told_every() -> Duration {
-    watchdog_enabled().map_or(STATUS_EVERY, |limit| (limit / 2).min(STATUS_EVERY))
+/// Twice within the time after which the watchdog kills the process.
+fn notify_interval() -> Duration {
+    watchdog_enabled().map_or(STATUS_INTERVAL, |limit| (limit / 2).min(STATUS_INTERVAL))
 }
 
-/// Tells now and then what the process does and, if the loop has turned since, that it is alive,
-/// until `stop` is cancelled; and logs how many messages were folded.
-pub(super) async fn stay_in_touch(
+/// Sends the status and, if the loop has turned since, that the process is alive, until `stop` is
+/// cancelled; and logs how many messages were suppressed.
+pub(super) async fn notify_regularly(
     status: impl Fn() -> String + Send,
     heartbeat: Heartbeat,
     clock: Clock,
     stop: CancellationToken,
 ) {
-    let every = told_every();
+    let every = notify_interval();
     let mut watchdog = Watchdog::default();
     while !stop.is_cancelled() {
         let status = status();
         let status = NotifyState::Status(&status);
         if watchdog.is_fed(heartbeat.beats()) {
-            tell(&[NotifyState::Watchdog, status]);
+            send(&[NotifyState::Watchdog, status]);
         } else {
-            tell(&[status]);
+            send(&[status]);
         }
-        let folded = logging::take_folded();
-        if folded > 0 {
-            tracing::info!(
-                messages = folded,
-                "messages were left out that repeat others of the same minute"
-            );
+        let suppressed = logging::take_suppressed();
+        if suppressed > 0 {
+            tracing::info!(messages = suppressed, "messages suppressed");
         }
         let next = clock.now().instant.plus(every);
         let _stopped = stop.run_until_cancelled(clock.sleep_until(next)).await;
@@ -78,15 +72,15 @@ struct Watchdog {
 }
 
 impl Watchdog {
-    /// Whether to feed it after so many turns of the loop: only if some of them are new.
+    /// Whether the loop has turned since the last call.
     fn is_fed(&mut self, turns: u64) -> bool {
         std::mem::replace(&mut self.turns, turns) != turns
     }
 }
 
-fn tell(news: &[NotifyState<'_>]) {
-    if let Err(cause) = notify(news) {
-        tracing::debug!(%cause, "systemd cannot be told");
+fn send(states: &[NotifyState<'_>]) {
+    if let Err(cause) = notify(states) {
+        tracing::debug!(%cause, "systemd notification failed");
     }
 }
 
@@ -96,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_watchdog_is_fed_by_the_loop_alone() {
-        let (heartbeat, mut watchdog) = (Heartbeat::new(STATUS_EVERY), Watchdog::default());
+        let (heartbeat, mut watchdog) = (Heartbeat::new(STATUS_INTERVAL), Watchdog::default());
         assert!(!watchdog.is_fed(heartbeat.beats()), "it has not begun");
         heartbeat.beat();
         assert!(watchdog.is_fed(heartbeat.beats()));

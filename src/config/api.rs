@@ -10,10 +10,10 @@ use rustls::pki_types::pem::PemObject;
 
 use super::address::{address, area_url, tenant_url};
 use super::credentials::{credentials, path_of};
-use super::overrides::Level;
+use super::overrides::ValueSource;
 use super::reader::Section;
 use super::settings::{DialectName, SETTINGS};
-use super::{Api, Content, Dialect, PlatformApi, ReportsApi, RowKind};
+use super::{ApiConfig, Dialect, FileContent, PlatformApi, ReportsApi, RowKind};
 
 /// What other sections need to know: which dialect was chosen, and what the rows of a report are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +31,8 @@ impl Chosen {
 /// Reads the section; `None` when something is wrong.
 pub(super) fn read(
     top: &Section<'_>,
-    read_file: &dyn Fn(&Path, Content) -> io::Result<String>,
-) -> (Option<Api>, Chosen) {
+    read_file: &dyn Fn(&Path, FileContent) -> io::Result<String>,
+) -> (Option<ApiConfig>, Chosen) {
     let section = top.section("api");
     let rows = section.word("rows", [RowKind::Intervals, RowKind::Events, RowKind::Buckets]);
     let named = match section.given("dialect") {
@@ -59,8 +59,11 @@ pub(super) fn read(
         }
     };
     let rows = if name == DialectName::Platform { RowKind::States } else { rows };
-    let api =
-        dialect.zip(authorities).map(|(dialect, authorities)| Api { dialect, rows, authorities });
+    let api = dialect.zip(authorities).map(|(dialect, authorities)| ApiConfig {
+        dialect,
+        rows,
+        authorities,
+    });
     (api, Chosen { dialect: name, rows })
 }
 
@@ -88,7 +91,7 @@ fn refuse_unused(top: &Section<'_>, dialect: DialectName) {
         if section.has(name) {
             section.mistake(name, &*message);
         }
-        if let Some(flag) = section.given_by(Level::Flags, name) {
+        if let Some(flag) = section.given_by(ValueSource::Flags, name) {
             section.document.mistake(flag.at, &*message);
         }
     }
@@ -97,7 +100,7 @@ fn refuse_unused(top: &Section<'_>, dialect: DialectName) {
 /// The address of the first source with a tenant or an address; there, the address replaces the
 /// tenant.
 fn base_url(section: &Section<'_>) -> Option<BaseUrl> {
-    for level in Level::ALL {
+    for level in ValueSource::ALL {
         let tenant = section.given_by(level, "tenant");
         let tenant = tenant.map(|given| section.parse(&given, tenant_url));
         match (section.given_by(level, "base_url"), tenant) {
@@ -117,7 +120,7 @@ fn base_url(section: &Section<'_>) -> Option<BaseUrl> {
 /// What the dialect `platform` needs; `None` when something is wrong.
 fn platform(
     section: &Section<'_>,
-    read_file: &dyn Fn(&Path, Content) -> io::Result<String>,
+    read_file: &dyn Fn(&Path, FileContent) -> io::Result<String>,
 ) -> Option<PlatformApi> {
     let before = section.document.mistakes();
     let version = section.number("version");
@@ -179,7 +182,7 @@ fn platform(
 /// The certificates in `ca_file`; none where it is not given, `None` when something is wrong.
 fn authorities(
     section: &Section<'_>,
-    read_file: &dyn Fn(&Path, Content) -> io::Result<String>,
+    read_file: &dyn Fn(&Path, FileContent) -> io::Result<String>,
 ) -> Option<Vec<CertificateDer<'static>>> {
     let Some(given) = section.given("ca_file") else { return Some(Vec::new()) };
     section.parse(&given, |text| {
@@ -188,7 +191,7 @@ fn authorities(
         }
         let path = path_of(section, &given, PathBuf::from(text));
         // The path is not repeated: it may be a key, written into the wrong place.
-        let pem = read_file(&path, Content::Authorities)
+        let pem = read_file(&path, FileContent::Authorities)
             .map_err(|error| format!("the file with the certificates cannot be read: {error}"))?;
         // Some editors put a byte order mark before the first line, which hides it.
         certificates(pem.trim_start_matches('\u{feff}').as_bytes())

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::mistake::quote;
-use super::overrides::{Given, Level};
+use super::overrides::{Given, ValueSource};
 use super::reader::Section;
-use super::{Content, Credentials};
+use super::{FileContent, IdAndSecret};
 
 /// The longest ID of an OAuth client or access key, in bytes.
 const MAX_ID_BYTES: usize = 256;
@@ -21,8 +21,8 @@ pub(super) fn credentials(
     section: &Section<'_>,
     id: &str,
     secret_file: &str,
-    read_file: &dyn Fn(&Path, Content) -> io::Result<String>,
-) -> Option<Credentials> {
+    read_file: &dyn Fn(&Path, FileContent) -> io::Result<String>,
+) -> Option<IdAndSecret> {
     let id = match section.given(id) {
         None => missing(section, id),
         Some(given) => {
@@ -30,7 +30,7 @@ pub(super) fn credentials(
         }
     };
     let secret = secret(section, secret_file, read_file);
-    Some(Credentials { id: id?, secret: secret? })
+    Some(IdAndSecret { id: id?, secret: secret? })
 }
 
 /// The mistake that no source gives the value of `name`.
@@ -54,13 +54,13 @@ fn missing<T>(section: &Section<'_>, name: &str) -> Option<T> {
 fn secret(
     section: &Section<'_>,
     file: &str,
-    read_file: &dyn Fn(&Path, Content) -> io::Result<String>,
+    read_file: &dyn Fn(&Path, FileContent) -> io::Result<String>,
 ) -> Option<SecretString> {
     let name = file.strip_suffix("_file").unwrap_or(file);
-    let sources =
-        Level::ALL.map(|level| (section.given_by(level, file), section.given_by(level, name)));
+    let sources = ValueSource::ALL
+        .map(|level| (section.given_by(level, file), section.given_by(level, name)));
     let (at, secret) = match sources.into_iter().find(|it| it.0.is_some() || it.1.is_some()) {
-        Some((Some(file), Some(secret))) if secret.level != Level::File => {
+        Some((Some(file), Some(secret))) if secret.level != ValueSource::File => {
             let message = format!("and {} are both set: unset one of them", file.at.key);
             section.document.mistake(secret.at, message);
             return None;
@@ -72,14 +72,14 @@ fn secret(
             })?;
             let path = path_of(section, &file, path);
             // The path is not repeated: it may be the secret itself, written into the wrong place.
-            let text = read_file(&path, Content::Secret).map_err(|error| {
+            let text = read_file(&path, FileContent::Secret).map_err(|error| {
                 let message = cannot_read(section, file.level, &error);
                 section.document.mistake(file.at.clone(), message);
             });
             (file.at, SecretString::from(text.ok()?))
         }
         // In the configuration file it is a mistake already.
-        Some((None, Some(secret))) if secret.level == Level::File => return None,
+        Some((None, Some(secret))) if secret.level == ValueSource::File => return None,
         Some((None, Some(secret))) => (secret.at, SecretString::from(secret.text?)),
         Some((None, None)) | None => return missing(section, file),
     };
@@ -89,12 +89,12 @@ fn secret(
 /// A path of the configuration file is relative to its folder, one from elsewhere to the working
 /// directory.
 pub(super) fn path_of(section: &Section<'_>, given: &Given, path: PathBuf) -> PathBuf {
-    if given.level == Level::File { section.document.folder.join(path) } else { path }
+    if given.level == ValueSource::File { section.document.folder.join(path) } else { path }
 }
 
-fn cannot_read(section: &Section<'_>, level: Level, error: &io::Error) -> String {
+fn cannot_read(section: &Section<'_>, level: ValueSource, error: &io::Error) -> String {
     let message = format!("the file with the secret cannot be read: {error}");
-    if level != Level::File {
+    if level != ValueSource::File {
         return message;
     }
     let folder = section.document.folder;

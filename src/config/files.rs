@@ -14,14 +14,14 @@ use super::{MAX_FILE_BYTES, MAX_SECRET_FILE_BYTES};
 
 /// What a file that the configuration names is to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum FileContent {
     /// A secret.
     Secret,
     /// Certificates of authorities in PEM, which anybody may read.
     Authorities,
 }
 
-impl Content {
+impl FileContent {
     /// The most bytes that such a file may have.
     pub(super) const fn limit(self) -> usize {
         match self {
@@ -38,25 +38,25 @@ const PIPE_PATIENCE: Duration = Duration::from_secs(10);
 const PIPE_STEP: Duration = Duration::from_millis(10);
 
 /// What a file held: a digest of its bytes, or why it could not be read.
-type State = Result<Vec<u8>, io::ErrorKind>;
+type FileState = Result<Vec<u8>, io::ErrorKind>;
 
 /// The files that a reading read, and what they held.
 #[derive(Clone, Debug, Default)]
-pub struct Seen(Vec<SeenFile>);
+pub struct FileStates(Vec<SeenFile>);
 
 #[derive(Clone, Debug)]
 struct SeenFile {
     path: PathBuf,
     /// The most bytes it may have.
     limit: usize,
-    state: State,
+    state: FileState,
     /// What it gave, where it gives everything only once.
     once: Option<SecretSlice<u8>>,
     /// Whether every user of the machine may read it.
     is_public: bool,
 }
 
-impl Seen {
+impl FileStates {
     /// Reads the file at `path` and takes note of it. A pipe that has nothing new gives what it
     /// gave in `before`.
     pub(super) fn read(&mut self, path: &Path, limit: usize, before: &Self) -> io::Result<Vec<u8>> {
@@ -111,7 +111,7 @@ impl Seen {
     }
 }
 
-fn state_of(read: &io::Result<Vec<u8>>) -> State {
+fn state_of(read: &io::Result<Vec<u8>>) -> FileState {
     match read {
         Ok(bytes) => Ok(digest(&SHA256, bytes).as_ref().to_vec()),
         Err(error) => Err(error.kind()),

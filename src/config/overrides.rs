@@ -41,20 +41,20 @@ impl Flags {
 
 /// A source of values, the first takes precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Level {
+pub(super) enum ValueSource {
     Flags,
     File,
     Environment,
 }
 
-impl Level {
+impl ValueSource {
     pub(super) const ALL: [Self; 3] = [Self::Flags, Self::File, Self::Environment];
 }
 
 /// A value and where it was given. It may be a secret.
 #[derive(Clone)]
 pub(super) struct Given {
-    pub(super) level: Level,
+    pub(super) level: ValueSource,
     pub(super) at: Origin,
     /// `None` when it is wrong and that is a mistake already.
     pub(super) text: Option<String>,
@@ -93,7 +93,7 @@ impl Overrides {
             if text.is_none() {
                 findings.mistake(at.clone(), "is not UTF-8 text");
             }
-            Some(Given { level: Level::Environment, at, text })
+            Some(Given { level: ValueSource::Environment, at, text })
         };
         let with_flag = SETTINGS.iter().filter(|setting| setting.flag.is_some());
         let environment = with_flag
@@ -105,7 +105,7 @@ impl Overrides {
             .collect();
         let users_of_environment = given(&[USERS.1]).map(each_user).unwrap_or_default();
         let flag = |name: &str, text: &str| Given {
-            level: Level::Flags,
+            level: ValueSource::Flags,
             at: Origin::outside(name),
             text: Some(text.to_owned()),
         };
@@ -123,11 +123,11 @@ impl Overrides {
         }
     }
 
-    pub(super) fn get(&self, level: Level, key: &str) -> Option<&Given> {
+    pub(super) fn get(&self, level: ValueSource, key: &str) -> Option<&Given> {
         match level {
-            Level::Flags => self.flags.get(key),
-            Level::Environment => self.environment.get(key),
-            Level::File => None,
+            ValueSource::Flags => self.flags.get(key),
+            ValueSource::Environment => self.environment.get(key),
+            ValueSource::File => None,
         }
     }
 }

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use super::duration::{parse_duration, within};
 use super::mistake::{Findings, Origin, quote, shown};
-use super::overrides::{Given, Level, Overrides};
-use super::settings::{Kind, Schema, Setting};
-use super::yaml::{Entry, Node, Value};
+use super::overrides::{Given, Overrides, ValueSource};
+use super::settings::{Schema, Setting, SettingKind};
+use super::yaml::{YamlEntry, YamlNode, YamlValue};
 
 /// A file while it is read.
-pub(super) struct Document<'a> {
+pub(super) struct ConfigDocument<'a> {
     pub(super) schema: &'static Schema,
     /// Where relative paths begin.
     pub(super) folder: &'a Path,
@@ -22,7 +22,7 @@ pub(super) struct Document<'a> {
     pub(super) findings: RefCell<Findings>,
 }
 
-impl Document<'_> {
+impl ConfigDocument<'_> {
     pub(super) fn mistake(&self, at: Origin, message: impl Into<String>) {
         self.findings.borrow_mut().mistake(at, message);
     }
@@ -40,10 +40,10 @@ impl Document<'_> {
 /// A map of the file. A section that is not there has no entries.
 #[derive(Clone)]
 pub(super) struct Section<'a> {
-    pub(super) document: &'a Document<'a>,
+    pub(super) document: &'a ConfigDocument<'a>,
     path: String,
     line: Option<usize>,
-    entries: &'a [Entry],
+    entries: &'a [YamlEntry],
     /// Something else stands where the map should: that is one mistake, and its keys are not
     /// missed.
     broken: bool,
@@ -51,7 +51,7 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// The whole file; `None` where there is none.
-    pub(super) fn top(document: &'a Document<'a>, node: Option<&'a Node>) -> Self {
+    pub(super) fn top(document: &'a ConfigDocument<'a>, node: Option<&'a YamlNode>) -> Self {
         let empty = Self { document, path: String::new(), line: None, entries: &[], broken: false };
         match node {
             Some(node) => Self { line: Some(node.line), ..empty }.filled_from(node),
@@ -60,11 +60,11 @@ impl<'a> Section<'a> {
     }
 
     /// The section with the entries of `node`, after their keys and shapes were checked.
-    fn filled_from(self, node: &'a Node) -> Self {
+    fn filled_from(self, node: &'a YamlNode) -> Self {
         let entries = match &node.value {
-            Value::Map(entries) => entries.as_slice(),
-            Value::Scalar { .. } | Value::List(_) if node.is_null() => &[],
-            Value::Scalar { .. } | Value::List(_) => {
+            YamlValue::Map(entries) => entries.as_slice(),
+            YamlValue::Scalar { .. } | YamlValue::List(_) if node.is_null() => &[],
+            YamlValue::Scalar { .. } | YamlValue::List(_) => {
                 let known = self.document.schema.known_keys(&self.schema_path());
                 let at = Origin { line: Some(node.line), key: self.path.clone() };
                 self.document.mistake(at, format!("must be a map with the keys {known}"));
@@ -85,16 +85,17 @@ impl<'a> Section<'a> {
     }
 
     /// Whether the value is a list, a map or a single value as it should be.
-    fn check_shape(&self, kind: Kind, Entry { key, value, .. }: &Entry) {
+    fn check_shape(&self, kind: SettingKind, YamlEntry { key, value, .. }: &YamlEntry) {
         let may_be_empty = self.document.schema.empty_is_default;
-        let is_text = |node: &Node| matches!(node.value, Value::Scalar { .. }) && !node.is_null();
+        let is_text =
+            |node: &YamlNode| matches!(node.value, YamlValue::Scalar { .. }) && !node.is_null();
         match (kind, &value.value) {
-            (Kind::List(..), Value::List(items)) => {
+            (SettingKind::List(..), YamlValue::List(items)) => {
                 for (index, item) in items.iter().enumerate().filter(|(_, item)| !is_text(item)) {
                     self.document.mistake(self.at_item(key, index, item), "must be text");
                 }
             }
-            (Kind::Map(..), Value::Map(entries)) => {
+            (SettingKind::Map(..), YamlValue::Map(entries)) => {
                 for entry in entries {
                     let is_empty = may_be_empty && entry.value.is_null();
                     if !is_empty && !is_text(&entry.value) {
@@ -102,16 +103,16 @@ impl<'a> Section<'a> {
                     }
                 }
             }
-            (Kind::List(..) | Kind::Map(..), _) if value.is_null() => {}
-            (Kind::List(..), _) => self.mistake(key, MUST_BE_LIST),
-            (Kind::Map(..), _) => self.mistake(key, "must be a map"),
-            (_, Value::List(_) | Value::Map(_)) => {
+            (SettingKind::List(..) | SettingKind::Map(..), _) if value.is_null() => {}
+            (SettingKind::List(..), _) => self.mistake(key, MUST_BE_LIST),
+            (SettingKind::Map(..), _) => self.mistake(key, "must be a map"),
+            (_, YamlValue::List(_) | YamlValue::Map(_)) => {
                 self.mistake(key, "must be a single value, not a list or a map");
             }
-            (_, Value::Scalar { .. }) if value.is_null() && !may_be_empty => {
+            (_, YamlValue::Scalar { .. }) if value.is_null() && !may_be_empty => {
                 self.mistake(key, "has no value");
             }
-            (_, Value::Scalar { .. }) => {}
+            (_, YamlValue::Scalar { .. }) => {}
         }
     }
 
@@ -119,9 +120,11 @@ impl<'a> Section<'a> {
     pub(super) fn entries_of(&self, name: &str) -> Self {
         let below = Self { path: self.path_of(name), entries: &[], ..self.clone() };
         match self.entry(name) {
-            Some(Entry { line, value: Node { value: Value::Map(entries), .. }, .. }) => {
-                Self { line: Some(*line), entries, ..below }
-            }
+            Some(YamlEntry {
+                line,
+                value: YamlNode { value: YamlValue::Map(entries), .. },
+                ..
+            }) => Self { line: Some(*line), entries, ..below },
             Some(_) | None => below,
         }
     }
@@ -138,13 +141,13 @@ impl<'a> Section<'a> {
     /// The maps in the list at `name`.
     pub(super) fn sections(&self, name: &str) -> Vec<Self> {
         let Some(entry) = self.entry(name) else { return Vec::new() };
-        let Value::List(items) = &entry.value.value else {
+        let YamlValue::List(items) = &entry.value.value else {
             if !entry.value.is_null() {
                 self.mistake(name, MUST_BE_LIST);
             }
             return Vec::new();
         };
-        let section = |(index, item): (usize, &'a Node)| {
+        let section = |(index, item): (usize, &'a YamlNode)| {
             let Origin { line, key: path } = self.at_item(name, index, item);
             Self { path, line, entries: &[], ..self.clone() }.filled_from(item)
         };
@@ -154,10 +157,10 @@ impl<'a> Section<'a> {
     /// The texts in the list at `name`, each with its place; `None` when there is no list.
     pub(super) fn texts(&self, name: &str) -> Option<Vec<(Origin, &'a str)>> {
         let node = &self.entry(name)?.value;
-        let Value::List(items) = &node.value else {
+        let YamlValue::List(items) = &node.value else {
             return (node.is_null() && !self.document.schema.empty_is_default).then(Vec::new);
         };
-        let text = |(index, item): (usize, &'a Node)| {
+        let text = |(index, item): (usize, &'a YamlNode)| {
             Some((self.at_item(name, index, item), item.text()?))
         };
         Some(items.iter().enumerate().filter_map(text).collect())
@@ -167,11 +170,11 @@ impl<'a> Section<'a> {
     /// none.
     pub(super) fn texts_by_key(&self, name: &str) -> Option<Vec<(Origin, &'a str, &'a str)>> {
         let node = &self.entry(name)?.value;
-        let Value::Map(entries) = &node.value else {
+        let YamlValue::Map(entries) = &node.value else {
             return node.is_null().then(Vec::new);
         };
         let may_be_empty = self.document.schema.empty_is_default;
-        let text = |entry: &'a Entry| {
+        let text = |entry: &'a YamlEntry| {
             let empty = may_be_empty && entry.value.is_null();
             let text = if empty { "" } else { entry.value.text()? };
             Some((self.at_entry(name, entry), &*entry.key, text))
@@ -203,7 +206,7 @@ impl<'a> Section<'a> {
 
     /// The duration at `name`.
     pub(super) fn duration(&self, name: &str) -> Duration {
-        let Some(Setting { kind: Kind::Duration(min, max), .. }) = self.setting(name) else {
+        let Some(Setting { kind: SettingKind::Duration(min, max), .. }) = self.setting(name) else {
             unreachable!("{name} is not a duration")
         };
         self.parsed(name, |text| within(text, parse_duration(text)?, &(*min..=*max)))
@@ -211,7 +214,7 @@ impl<'a> Section<'a> {
 
     /// The whole number at `name`.
     pub(super) fn number<N: FromStr + Display>(&self, name: &str) -> N {
-        let Some(Setting { kind: Kind::Number(min, max), .. }) = self.setting(name) else {
+        let Some(Setting { kind: SettingKind::Number(min, max), .. }) = self.setting(name) else {
             unreachable!("{name} is not a number")
         };
         self.parsed(name, |text| {
@@ -234,7 +237,7 @@ impl<'a> Section<'a> {
         text: &str,
         values: [T; N],
     ) -> Result<T, String> {
-        let Some(Setting { kind: Kind::Word(words), .. }) = self.setting(name) else {
+        let Some(Setting { kind: SettingKind::Word(words), .. }) = self.setting(name) else {
             unreachable!("{name} is not a word")
         };
         let index = words.iter().position(|word| word.eq_ignore_ascii_case(text));
@@ -246,12 +249,12 @@ impl<'a> Section<'a> {
 
     /// The value of `name` from the source that takes precedence.
     pub(super) fn given(&self, name: &str) -> Option<Given> {
-        Level::ALL.into_iter().find_map(|level| self.given_by(level, name))
+        ValueSource::ALL.into_iter().find_map(|level| self.given_by(level, name))
     }
 
     /// The value of `name` from one source.
-    pub(super) fn given_by(&self, level: Level, name: &str) -> Option<Given> {
-        if level != Level::File {
+    pub(super) fn given_by(&self, level: ValueSource, name: &str) -> Option<Given> {
+        if level != ValueSource::File {
             return self.document.overrides.get(level, &self.path_of(name)).cloned();
         }
         let text = self.text(name).map(str::to_owned);
@@ -296,11 +299,11 @@ impl<'a> Section<'a> {
         Origin { line: self.line, key: self.path.clone() }
     }
 
-    fn at_item(&self, name: &str, index: usize, item: &Node) -> Origin {
+    fn at_item(&self, name: &str, index: usize, item: &YamlNode) -> Origin {
         Origin { line: Some(item.line), key: format!("{}[{index}]", self.path_of(name)) }
     }
 
-    fn at_entry(&self, name: &str, entry: &Entry) -> Origin {
+    fn at_entry(&self, name: &str, entry: &YamlEntry) -> Origin {
         let key = format!("{}.{}", self.path_of(name), shown(&entry.key));
         Origin { line: Some(entry.line), key }
     }
@@ -313,7 +316,7 @@ impl<'a> Section<'a> {
         self.document.warn(self.at(name), message);
     }
 
-    fn entry(&self, name: &str) -> Option<&'a Entry> {
+    fn entry(&self, name: &str) -> Option<&'a YamlEntry> {
         self.entries.iter().find(|entry| entry.key == name)
     }
 

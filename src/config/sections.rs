@@ -13,7 +13,8 @@ use super::mistake::quote;
 use super::reader::Section;
 use super::settings::LIMITS;
 use super::{
-    AgentIds, Content, Detail, IdKey, Jobs, Metrics, Poll, Quota, RowKind, States, WRAP_UP,
+    AgentIds, Detail, FileContent, IdKey, JobsConfig, MetricsConfig, PollConfig, QuotaConfig,
+    RowKind, StatesConfig, WRAP_UP,
 };
 use cxone_core::names::{MAX_LABEL_BYTES, label_value};
 use cxone_core::plan::planner::least_news;
@@ -23,8 +24,8 @@ use cxone_core::plan::planner::least_news;
 const MIN_PLATFORM_DELAY: Duration = Duration::from_secs(3);
 const DEFAULT_PLATFORM_DELAY: Duration = Duration::from_secs(5);
 
-pub(super) fn poll(section: &Section<'_>, chosen: Chosen) -> Poll {
-    let mut poll = Poll {
+pub(super) fn poll(section: &Section<'_>, chosen: Chosen) -> PollConfig {
+    let mut poll = PollConfig {
         interval: section.duration("interval"),
         lookback: section.duration("lookback"),
         overlap: Duration::ZERO,
@@ -61,9 +62,11 @@ pub(super) fn poll(section: &Section<'_>, chosen: Chosen) -> Poll {
     poll
 }
 
-pub(super) fn jobs(section: &Section<'_>) -> Jobs {
-    let jobs =
-        Jobs { poll_every: section.duration("poll_every"), timeout: section.duration("timeout") };
+pub(super) fn jobs(section: &Section<'_>) -> JobsConfig {
+    let jobs = JobsConfig {
+        poll_every: section.duration("poll_every"),
+        timeout: section.duration("timeout"),
+    };
     if jobs.timeout < jobs.poll_every && section.is_valid(&["timeout", "poll_every"]) {
         let (timeout, poll_every) = (show_duration(jobs.timeout), show_duration(jobs.poll_every));
         let message = format!("{timeout} must be at least jobs.poll_every ({poll_every})");
@@ -72,13 +75,13 @@ pub(super) fn jobs(section: &Section<'_>) -> Jobs {
     jobs
 }
 
-pub(super) fn quota(section: &Section<'_>) -> Quota {
-    let quota = Quota {
+pub(super) fn quota(section: &Section<'_>) -> QuotaConfig {
+    let quota = QuotaConfig {
         requests_per_minute: section.number("requests_per_minute"),
         report_jobs_per_minute: section.number("report_jobs_per_minute"),
         reserve: section.number("reserve"),
     };
-    let Quota { report_jobs_per_minute: jobs, reserve, .. } = quota;
+    let QuotaConfig { report_jobs_per_minute: jobs, reserve, .. } = quota;
     if reserve >= jobs && section.is_valid(&["reserve", "report_jobs_per_minute"]) {
         let message = format!(
             "{reserve} must be less than quota.report_jobs_per_minute ({jobs}), or no job is left \
@@ -94,8 +97,8 @@ pub(super) fn quota(section: &Section<'_>) -> Quota {
 pub(super) fn check_catch_up(
     section: &Section<'_>,
     chosen: Chosen,
-    poll: &Poll,
-    quota: &Quota,
+    poll: &PollConfig,
+    quota: &QuotaConfig,
     targets: usize,
 ) {
     let (jobs, what) = if chosen.is_platform() {
@@ -104,7 +107,7 @@ pub(super) fn check_catch_up(
         (quota.report_jobs_per_minute.saturating_sub(quota.reserve), "report job")
     };
     let jobs = NonZeroU32::new(jobs).unwrap_or(NonZeroU32::MIN);
-    let Poll { interval, lookback, overlap, .. } = *poll;
+    let PollConfig { interval, lookback, overlap, .. } = *poll;
     let news = lookback.saturating_sub(overlap);
     let least = least_news(interval, jobs, targets.max(1));
     if news >= least {
@@ -129,7 +132,7 @@ pub(super) fn check_catch_up(
     section.mistake("lookback", message);
 }
 
-pub(super) fn states(section: &Section<'_>) -> States {
+pub(super) fn states(section: &Section<'_>) -> StatesConfig {
     let wrap_up = match section.texts("wrap_up") {
         None => [WRAP_UP, "ACW", "After Contact Work"].map(str::to_owned).to_vec(),
         Some(texts) => {
@@ -148,7 +151,7 @@ pub(super) fn states(section: &Section<'_>) -> States {
         }
     };
     let limits = limits(section, &wrap_up);
-    States { wrap_up, limits }
+    StatesConfig { wrap_up, limits }
 }
 
 fn limits(section: &Section<'_>, wrap_up: &[String]) -> BTreeMap<String, Duration> {
@@ -178,10 +181,10 @@ fn limits(section: &Section<'_>, wrap_up: &[String]) -> BTreeMap<String, Duratio
 
 pub(super) fn metrics(
     section: &Section<'_>,
-    read_file: &dyn Fn(&Path, Content) -> io::Result<String>,
-) -> Metrics {
+    read_file: &dyn Fn(&Path, FileContent) -> io::Result<String>,
+) -> MetricsConfig {
     let is_hashed = section.word("agent_ids", [false, true]);
-    let metrics = Metrics {
+    let metrics = MetricsConfig {
         detail: section.word("detail", [Detail::AgentSkill, Detail::Agent, Detail::Aggregate]),
         max_series: section.number("max_series"),
         agent_info: section.word("agent_info", [true, false]),
@@ -198,7 +201,7 @@ pub(super) fn metrics(
 fn id_key(
     section: &Section<'_>,
     is_hashed: bool,
-    read_file: &dyn Fn(&Path, Content) -> io::Result<String>,
+    read_file: &dyn Fn(&Path, FileContent) -> io::Result<String>,
 ) -> Option<IdKey> {
     let name = "hmac_key_file";
     match (section.has(name), is_hashed) {
@@ -214,7 +217,7 @@ fn id_key(
     let path = section.text(name).filter(|_| is_hashed)?;
     let key = refuse_placeholder(path).and_then(|()| {
         // The path is not repeated: it may be the key itself, written into the wrong place.
-        let text = read_file(&section.document.folder.join(path), Content::Secret)
+        let text = read_file(&section.document.folder.join(path), FileContent::Secret)
             .map_err(|error| format!("the file with the key cannot be read: {error}"))?;
         IdKey::new(text.trim_end_matches(['\r', '\n']).as_bytes())
             .ok_or_else(|| format!("the key must have at least {} bytes", IdKey::FEWEST_BYTES))

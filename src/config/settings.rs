@@ -34,7 +34,7 @@ pub struct Setting {
     /// Its path. `[]` stands for each item of a list.
     pub key: &'static str,
     /// What its value is.
-    pub kind: Kind,
+    pub kind: SettingKind,
     /// The default as it would be written; empty without one.
     pub default: &'static str,
     /// What it is for: one sentence.
@@ -47,7 +47,7 @@ pub struct Setting {
 
 /// What a value is, and its bounds.
 #[derive(Clone, Copy, Debug)]
-pub enum Kind {
+pub enum SettingKind {
     /// `15m`, from the least to the most.
     Duration(Duration, Duration),
     /// A whole number, from the least to the most.
@@ -84,7 +84,7 @@ impl DialectName {
 
 const fn setting(
     key: &'static str,
-    kind: Kind,
+    kind: SettingKind,
     default: &'static str,
     help: &'static str,
 ) -> Setting {
@@ -121,17 +121,17 @@ impl Setting {
     #[must_use]
     pub fn type_and_bounds(&self) -> (&'static str, String) {
         match self.kind {
-            Kind::Duration(min, max) => {
+            SettingKind::Duration(min, max) => {
                 ("duration", format!("{} to {}", show_duration(min), show_duration(max)))
             }
-            Kind::Number(min, max) => ("number", format!("{min} to {max}")),
-            Kind::Word(words) => {
+            SettingKind::Number(min, max) => ("number", format!("{min} to {max}")),
+            SettingKind::Word(words) => {
                 let name = if words.contains(&"true") { "boolean" } else { "word" };
                 (name, words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(", "))
             }
-            Kind::Text(name, bounds) | Kind::List(name, bounds) | Kind::Map(name, bounds) => {
-                (name, bounds.to_owned())
-            }
+            SettingKind::Text(name, bounds)
+            | SettingKind::List(name, bounds)
+            | SettingKind::Map(name, bounds) => (name, bounds.to_owned()),
         }
     }
 }
@@ -143,12 +143,12 @@ pub(super) fn variables_of(key: &str) -> [String; 2] {
 }
 
 use DialectName::{Platform, Reports};
-use Kind::{Duration as Span, List, Map, Number, Text, Word};
+use SettingKind::{Duration as Span, List, Map, Number, Text, Word};
 
-const ID: Kind = Text("text", "1 to 256 bytes");
-const URL: Kind = Text("URL", "http or https; no user name, `?` or `#`");
-const SECRET_FILE: Kind = Text("path", "one line of at most 8192 bytes");
-const BOOLEAN: Kind = Word(&["true", "false"]);
+const ID: SettingKind = Text("text", "1 to 256 bytes");
+const URL: SettingKind = Text("URL", "http or https; no user name, `?` or `#`");
+const SECRET_FILE: SettingKind = Text("path", "one line of at most 8192 bytes");
+const BOOLEAN: SettingKind = Word(&["true", "false"]);
 
 /// The settings of the configuration file, in the order of the documentation. What is not here is an
 /// unknown key.

@@ -5,13 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{
-    Config, ConfigErrors, ConfigText, Content, Flags, MAX_FILE_BYTES, Mistake, Overrides, Seen,
-    TargetsNeeded,
+    Config, ConfigErrors, ConfigText, FileContent, FileStates, Flags, MAX_FILE_BYTES, Mistake,
+    Overrides, TargetsNeeded,
 };
 
 /// The file, the flags and the environment that a configuration was read from.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct ConfigSource {
     path: Option<PathBuf>,
     flags: Flags,
     needed: TargetsNeeded,
@@ -27,15 +27,15 @@ struct Texts {
     /// The configuration's text.
     text: Option<String>,
     /// Its file.
-    file: Seen,
+    file: FileStates,
     /// The files that it names: those with secrets, and that with authorities.
-    secrets: Seen,
+    secrets: FileStates,
 }
 
 /// A configuration, its warnings, and how to reload it.
-pub type Loaded = (Config, Vec<String>, Source);
+pub type LoadedConfig = (Config, Vec<String>, ConfigSource);
 
-impl Source {
+impl ConfigSource {
     /// Reads the file at `path`, if there is one, beside `flags` and the process's environment.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Source {
         path: Option<&Path>,
         flags: &Flags,
         needed: TargetsNeeded,
-    ) -> Result<Loaded, ConfigErrors> {
+    ) -> Result<LoadedConfig, ConfigErrors> {
         let mut source = Self {
             path: path.map(Path::to_owned),
             flags: flags.clone(),
@@ -81,7 +81,7 @@ impl Source {
     /// As [`Config::parse`].
     pub fn reload_secrets(&mut self) -> Result<(Config, Vec<String>), ConfigErrors> {
         self.next = None;
-        let mut next = Texts { secrets: Seen::default(), ..self.current.clone() };
+        let mut next = Texts { secrets: FileStates::default(), ..self.current.clone() };
         let outcome = self.parse(&mut next);
         // Invalid ones are known now, too: they are logged once.
         self.current = next;
@@ -103,11 +103,11 @@ impl Source {
 
     /// The configuration with this text and the secrets as they are now.
     fn parse(&self, texts: &mut Texts) -> Result<(Config, Vec<String>), ConfigErrors> {
-        let seen = RefCell::new(Seen::default());
-        let secrets = RefCell::new(Seen::default());
-        let read_file = |path: &Path, content: Content| {
+        let seen = RefCell::new(FileStates::default());
+        let secrets = RefCell::new(FileStates::default());
+        let read_file = |path: &Path, content: FileContent| {
             let bytes = seen.borrow_mut().read(path, content.limit(), &self.current.secrets);
-            if content == Content::Authorities {
+            if content == FileContent::Authorities {
                 // What stands between certificates may be text of any coding.
                 return bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
             }
@@ -126,7 +126,11 @@ impl Source {
     }
 }
 
-fn file_text(path: &Path, seen: &mut Seen, before: &Seen) -> Result<String, ConfigErrors> {
+fn file_text(
+    path: &Path,
+    seen: &mut FileStates,
+    before: &FileStates,
+) -> Result<String, ConfigErrors> {
     let whole = |line, message: String| {
         ConfigErrors::new(
             &path.display().to_string(),
@@ -179,9 +183,9 @@ mod tests {
         fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
     }
 
-    fn read(folder: &TempDir) -> Loaded {
+    fn read(folder: &TempDir) -> LoadedConfig {
         let path = folder.path().join("c.yml");
-        Source::read(Some(&path), &Flags::default(), TargetsNeeded::Yes).unwrap()
+        ConfigSource::read(Some(&path), &Flags::default(), TargetsNeeded::Yes).unwrap()
     }
 
     /// Who is polled, and with which secret.
@@ -214,7 +218,7 @@ mod tests {
         let folder = folder("user-1");
         write_secret(&folder, "first");
         let (_, _, mut source) = read(&folder);
-        for size in [Content::Secret.limit() + 1, 0, MAX_FILE_BYTES + 1] {
+        for size in [FileContent::Secret.limit() + 1, 0, MAX_FILE_BYTES + 1] {
             write_secret(&folder, &"x".repeat(size));
             assert!(!source.secrets_are_current(), "{size}");
             source.reload_secrets().unwrap_err();
@@ -255,7 +259,7 @@ mod tests {
             || rcgen::generate_simple_self_signed(["gateway".to_owned()]).unwrap().cert.pem();
         let flags = Flags::default().with("api.ca_file", path.display().to_string());
         let config = folder.path().join("c.yml");
-        let read = || Source::read(Some(&config), &flags, TargetsNeeded::Yes);
+        let read = || ConfigSource::read(Some(&config), &flags, TargetsNeeded::Yes);
         // A byte order mark hides no certificate, nor does a comment of another coding.
         let first = certificate();
         fs::write(&path, ["\u{feff}".as_bytes(), first.as_bytes(), b"\xe9\n"].concat()).unwrap();
@@ -270,7 +274,7 @@ mod tests {
         assert!(!after.api.has_access_of(&before.api));
         assert!(source.secrets_are_current());
         // Invalid ones are an error once, and the limit is that of bundles.
-        for size in [Content::Secret.limit() + 1, MAX_FILE_BYTES + 1] {
+        for size in [FileContent::Secret.limit() + 1, MAX_FILE_BYTES + 1] {
             fs::write(&path, "x".repeat(size)).unwrap();
             let errors = source.reload_secrets().unwrap_err().to_string();
             assert_eq!(errors.contains("larger than 1048576"), size > MAX_FILE_BYTES, "{errors}");

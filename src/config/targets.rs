@@ -6,8 +6,8 @@ use super::api::Chosen;
 use super::credentials::check_id;
 use super::mistake::{Origin, quote};
 use super::overrides::{Overrides, USERS};
-use super::reader::{Document, Section};
-use super::{ReportFilter, Target};
+use super::reader::{ConfigDocument, Section};
+use super::{ReportFilter, TargetConfig};
 use cxone_core::names::MAX_LABEL_BYTES;
 
 /// The filter type of `user: ID`.
@@ -20,12 +20,12 @@ pub const ALL_AGENTS: &str = "all";
 /// A target, with the place that a mistake about it names.
 struct Placed {
     at: Origin,
-    target: Target,
+    target: TargetConfig,
 }
 
 /// Reads the targets: those of the flags, else of the file, else of the environment. That there is
 /// none is a mistake if `needed`, but for the dialect `platform`: there it stands for all agents.
-pub(super) fn read(top: &Section<'_>, chosen: Chosen, needed: bool) -> Vec<Target> {
+pub(super) fn read(top: &Section<'_>, chosen: Chosen, needed: bool) -> Vec<TargetConfig> {
     let document = top.document;
     let before = document.mistakes();
     let Overrides { users_of_flags, users_of_environment, .. } = document.overrides;
@@ -59,7 +59,7 @@ pub(super) fn read(top: &Section<'_>, chosen: Chosen, needed: bool) -> Vec<Targe
     if needed && placed.is_empty() && document.mistakes() == before && !top.is_broken() {
         if chosen.is_platform() {
             let filter = ReportFilter { kind: ALL_AGENTS.to_owned(), id: String::new() };
-            return vec![Target { name: ALL_AGENTS.to_owned(), filter }];
+            return vec![TargetConfig { name: ALL_AGENTS.to_owned(), filter }];
         }
         let message = format!(
             "are missing: write at least one under `targets` (`- user: user-…`), or set {} or {}",
@@ -115,7 +115,7 @@ fn required(section: &Section<'_>, key: &str) -> Option<String> {
 }
 
 fn user_target(
-    document: &Document<'_>,
+    document: &ConfigDocument<'_>,
     id: &str,
     name: Option<String>,
     at: Origin,
@@ -133,7 +133,7 @@ fn user_target(
 }
 
 fn target(
-    document: &Document<'_>,
+    document: &ConfigDocument<'_>,
     filter: ReportFilter,
     name: Option<String>,
     at: Origin,
@@ -147,7 +147,7 @@ fn target(
         document.mistake(at, message);
         return None;
     }
-    Some(Placed { at, target: Target { name, filter } })
+    Some(Placed { at, target: TargetConfig { name, filter } })
 }
 
 /// The name of a target that has none of its own.
@@ -156,10 +156,10 @@ pub(super) fn default_name(filter: &ReportFilter) -> String {
 }
 
 /// No two targets may have the same filter or name.
-fn check_duplicates(targets: &[Placed], document: &Document<'_>) {
+fn check_duplicates(targets: &[Placed], document: &ConfigDocument<'_>) {
     let mut filters: HashMap<&ReportFilter, &Origin> = HashMap::new();
     let mut names: HashMap<&str, &Origin> = HashMap::new();
-    for Placed { at, target: Target { name, filter } } in targets {
+    for Placed { at, target: TargetConfig { name, filter } } in targets {
         let (what, first) = if let Some(first) = filters.insert(filter, at) {
             (format!("{} {} is a target already", filter.kind, quote(&filter.id)), first)
         } else if let Some(first) = names.insert(name, at) {

@@ -37,7 +37,7 @@ fn environment(variables: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<Os
     |name| variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| value.into())
 }
 
-fn oauth(config: &Config) -> &Credentials {
+fn oauth(config: &Config) -> &IdAndSecret {
     match &config.api.dialect {
         Dialect::Reports(api) => &api.client,
         Dialect::Platform(api) => api.client.as_ref().expect("a client"),
@@ -57,13 +57,13 @@ fn a_minimal_file_has_the_defaults() {
     assert_eq!(oauth(&config).secret.expose_secret(), "s3cret");
     assert_eq!(
         config.targets,
-        [Target {
+        [TargetConfig {
             name: "user:user-1".into(),
             filter: ReportFilter { kind: "user".into(), id: "user-1".into() }
         }]
     );
     let seconds = Duration::from_secs;
-    let poll = Poll {
+    let poll = PollConfig {
         interval: seconds(60),
         lookback: seconds(86_400),
         overlap: seconds(900),
@@ -72,14 +72,14 @@ fn a_minimal_file_has_the_defaults() {
         live_interval: seconds(15),
     };
     assert_eq!(config.poll, poll);
-    assert_eq!(config.jobs, Jobs { poll_every: seconds(2), timeout: seconds(60) });
+    assert_eq!(config.jobs, JobsConfig { poll_every: seconds(2), timeout: seconds(60) });
     assert_eq!(
         config.quota,
-        Quota { requests_per_minute: 60, report_jobs_per_minute: 10, reserve: 1 }
+        QuotaConfig { requests_per_minute: 60, report_jobs_per_minute: 10, reserve: 1 }
     );
     assert_eq!(config.states.wrap_up, ["Wrap-up", "ACW", "After Contact Work"]);
     assert_eq!(config.states.limits, BTreeMap::from([("Wrap-up".into(), seconds(300))]));
-    let metrics = Metrics {
+    let metrics = MetricsConfig {
         detail: Detail::AgentSkill,
         max_series: 200_000,
         agent_info: false,

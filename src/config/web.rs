@@ -30,12 +30,12 @@ use rustls::ServerConfig;
 
 use super::mistake::Findings;
 use super::overrides::Overrides;
-use super::reader::{Document, Section};
+use super::reader::{ConfigDocument, Section};
 use super::{ConfigErrors, ConfigText, settings, yaml};
 use cxone_core::time::Timestamp;
 
 pub use clients::certificate_trouble;
-pub use read::{Reading, read_file};
+pub use read::{WebConfigRead, read_file};
 
 /// How the server meets its clients. The default is plain HTTP for everybody.
 #[derive(Clone, Debug)]
@@ -135,7 +135,7 @@ impl WebConfig {
             return Err(ConfigErrors::new(file.name, findings.mistakes));
         };
         let folder = Path::new(file.name).parent().unwrap_or(Path::new(""));
-        let document = Document {
+        let document = ConfigDocument {
             schema: &settings::WEB,
             folder,
             overrides: &Overrides::default(),

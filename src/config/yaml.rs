@@ -17,55 +17,55 @@ const MAX_COPIED: usize = 1 << 20;
 
 /// A value and the line that it begins on, from 1.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct YamlNode {
     pub(super) line: usize,
-    pub(super) value: Value,
+    pub(super) value: YamlValue,
 }
 
 /// What a node is.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(super) enum YamlValue {
     /// Text, as it was written; `plain` when without quotes.
     Scalar { text: String, plain: bool },
     /// `[a, b]`.
-    List(Vec<Node>),
+    List(Vec<YamlNode>),
     /// `{a: b}`, in the order of the file; no key twice.
-    Map(Vec<Entry>),
+    Map(Vec<YamlEntry>),
 }
 
 /// A key and its value.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct YamlEntry {
     pub(super) key: String,
     pub(super) line: usize,
-    pub(super) value: Node,
+    pub(super) value: YamlNode,
 }
 
-impl Node {
+impl YamlNode {
     /// Whether this is YAML's nothing: an empty value, `~` or `null`.
     pub(super) fn is_null(&self) -> bool {
         match &self.value {
-            Value::Scalar { text, plain } => {
+            YamlValue::Scalar { text, plain } => {
                 *plain && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
             }
-            Value::List(_) | Value::Map(_) => false,
+            YamlValue::List(_) | YamlValue::Map(_) => false,
         }
     }
 
     /// Its text, if it is a single value and not nothing.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.value {
-            Value::Scalar { text, .. } if !self.is_null() => Some(text),
-            Value::Scalar { .. } | Value::List(_) | Value::Map(_) => None,
+            YamlValue::Scalar { text, .. } if !self.is_null() => Some(text),
+            YamlValue::Scalar { .. } | YamlValue::List(_) | YamlValue::Map(_) => None,
         }
     }
 
     /// Nodes and bytes of text, itself included.
     fn weight(&self) -> usize {
         match &self.value {
-            Value::Scalar { text, .. } => 1 + text.len(),
-            Value::List(items) => 1 + items.iter().map(Self::weight).sum::<usize>(),
-            Value::Map(entries) => {
+            YamlValue::Scalar { text, .. } => 1 + text.len(),
+            YamlValue::List(items) => 1 + items.iter().map(Self::weight).sum::<usize>(),
+            YamlValue::Map(entries) => {
                 1 + entries
                     .iter()
                     .map(|entry| entry.key.len() + entry.value.weight())
@@ -77,9 +77,9 @@ impl Node {
     /// Levels of nesting, itself included.
     fn height(&self) -> usize {
         let below = match &self.value {
-            Value::Scalar { .. } => None,
-            Value::List(items) => items.iter().map(Self::height).max(),
-            Value::Map(entries) => entries.iter().map(|entry| entry.value.height()).max(),
+            YamlValue::Scalar { .. } => None,
+            YamlValue::List(items) => items.iter().map(Self::height).max(),
+            YamlValue::Map(entries) => entries.iter().map(|entry| entry.value.height()).max(),
         };
         1 + below.unwrap_or(0)
     }
@@ -87,7 +87,7 @@ impl Node {
 
 /// Reads `text`, one YAML document. `None` when it cannot be read; then `findings` says why. An empty
 /// text is an empty map.
-pub(super) fn read(text: &str, findings: &mut Findings) -> Option<Node> {
+pub(super) fn read(text: &str, findings: &mut Findings) -> Option<YamlNode> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder {
         findings,
@@ -110,7 +110,7 @@ pub(super) fn read(text: &str, findings: &mut Findings) -> Option<Node> {
             return None;
         }
     }
-    let empty = Node { line: 1, value: Value::Map(Vec::new()) };
+    let empty = YamlNode { line: 1, value: YamlValue::Map(Vec::new()) };
     Some(builder.root.filter(|root| !root.is_null()).unwrap_or(empty))
 }
 
@@ -177,9 +177,9 @@ fn at_line(line: usize, message: String) -> Mistake {
 struct Builder<'n> {
     findings: &'n mut Findings,
     frames: Vec<Frame>,
-    root: Option<Node>,
+    root: Option<YamlNode>,
     documents: usize,
-    anchors: HashMap<usize, Node>,
+    anchors: HashMap<usize, YamlNode>,
     copied: usize,
 }
 
@@ -187,12 +187,12 @@ struct Builder<'n> {
 struct Frame {
     line: usize,
     anchor: usize,
-    content: Content,
+    content: FrameContent,
 }
 
-enum Content {
-    List(Vec<Node>),
-    Map { entries: Vec<Entry>, first_lines: BTreeMap<String, usize>, pending: Pending },
+enum FrameContent {
+    List(Vec<YamlNode>),
+    Map { entries: Vec<YamlEntry>, first_lines: BTreeMap<String, usize>, pending: Pending },
 }
 
 /// The key that waits for its value.
@@ -223,17 +223,19 @@ impl Builder<'_> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.check_tag(tag.as_deref(), line);
-                let value =
-                    Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
-                self.finish(Node { line, value }, anchor)
+                let value = YamlValue::Scalar {
+                    text: text.into_owned(),
+                    plain: style == ScalarStyle::Plain,
+                };
+                self.finish(YamlNode { line, value }, anchor)
             }
             Event::SequenceStart(anchor, tag) => {
                 self.check_tag(tag.as_deref(), line);
-                self.open(Frame { line, anchor, content: Content::List(Vec::new()) })
+                self.open(Frame { line, anchor, content: FrameContent::List(Vec::new()) })
             }
             Event::MappingStart(anchor, tag) => {
                 self.check_tag(tag.as_deref(), line);
-                let content = Content::Map {
+                let content = FrameContent::Map {
                     entries: Vec::new(),
                     first_lines: BTreeMap::new(),
                     pending: Pending::None,
@@ -243,10 +245,10 @@ impl Builder<'_> {
             Event::SequenceEnd | Event::MappingEnd => {
                 let frame = self.frames.pop().expect("the parser ends only what it began");
                 let value = match frame.content {
-                    Content::List(items) => Value::List(items),
-                    Content::Map { entries, .. } => Value::Map(entries),
+                    FrameContent::List(items) => YamlValue::List(items),
+                    FrameContent::Map { entries, .. } => YamlValue::Map(entries),
                 };
-                self.finish(Node { line: frame.line, value }, frame.anchor)
+                self.finish(YamlNode { line: frame.line, value }, frame.anchor)
             }
             Event::Alias(anchor) => self.copy(anchor, line),
         }
@@ -280,12 +282,12 @@ impl Builder<'_> {
         if self.copied > MAX_COPIED {
             return Err(at_line(line, "aliases copy too much".to_owned()));
         }
-        let node = Node { line, ..node.clone() };
+        let node = YamlNode { line, ..node.clone() };
         self.finish(node, 0)
     }
 
     /// Puts a whole node where it belongs.
-    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Mistake> {
+    fn finish(&mut self, node: YamlNode, anchor: usize) -> Result<(), Mistake> {
         if anchor > 0 {
             self.copied = self.copied.saturating_add(node.weight());
             if self.copied > MAX_COPIED {
@@ -299,10 +301,12 @@ impl Builder<'_> {
             return Ok(());
         };
         match &mut frame.content {
-            Content::List(items) => items.push(node),
-            Content::Map { entries, first_lines, pending } => {
+            FrameContent::List(items) => items.push(node),
+            FrameContent::Map { entries, first_lines, pending } => {
                 match std::mem::replace(pending, Pending::None) {
-                    Pending::Key { key, line } => entries.push(Entry { key, line, value: node }),
+                    Pending::Key { key, line } => {
+                        entries.push(YamlEntry { key, line, value: node })
+                    }
                     Pending::Refused => {}
                     Pending::None => *pending = take_key(self.findings, node, &path, first_lines),
                 }
@@ -316,14 +320,14 @@ impl Builder<'_> {
         let mut path = String::new();
         for frame in &self.frames {
             match &frame.content {
-                Content::List(items) => path.push_str(&format!("[{}]", items.len())),
-                Content::Map { pending: Pending::Key { key, .. }, .. } => {
+                FrameContent::List(items) => path.push_str(&format!("[{}]", items.len())),
+                FrameContent::Map { pending: Pending::Key { key, .. }, .. } => {
                     if !path.is_empty() {
                         path.push('.');
                     }
                     path.push_str(&shown(key));
                 }
-                Content::Map { pending: Pending::None | Pending::Refused, .. } => {}
+                FrameContent::Map { pending: Pending::None | Pending::Refused, .. } => {}
             }
         }
         path
@@ -333,12 +337,12 @@ impl Builder<'_> {
 /// `node` as a key of the map at `path`, unless it is there already or can be none.
 fn take_key(
     findings: &mut Findings,
-    node: Node,
+    node: YamlNode,
     path: &str,
     first_lines: &mut BTreeMap<String, usize>,
 ) -> Pending {
     let line = node.line;
-    let Value::Scalar { text: key, .. } = node.value else {
+    let YamlValue::Scalar { text: key, .. } = node.value else {
         findings.mistake(
             Origin { line: Some(line), key: path.to_owned() },
             "a key must be plain text, not a list or a map",

@@ -14,12 +14,12 @@ use crate::clock::Clock;
 use cxone_core::hidden::{is_hidden, visible_json};
 
 /// Writes `ts`, `level`, `msg` and the message's own fields, in this order.
-pub(super) struct Lines {
+pub(super) struct LineFormat {
     pub(super) format: LogFormat,
     pub(super) clock: Clock,
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
+impl<S, N> FormatEvent<S, N> for LineFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -30,7 +30,7 @@ where
         mut out: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Fields::default();
+        let mut fields = MessageFields::default();
         event.record(&mut fields);
         let level = event.metadata().level().as_str().to_ascii_lowercase();
         let head = [
@@ -42,20 +42,19 @@ where
     }
 }
 
-/// What a message says.
 #[derive(Default)]
-struct Fields {
+struct MessageFields {
     message: String,
     others: Vec<(&'static str, Value)>,
 }
 
-impl Fields {
+impl MessageFields {
     fn add(&mut self, field: &Field, value: impl Into<Value>) {
         self.others.push((field.name(), value.into()));
     }
 }
 
-impl Visit for Fields {
+impl Visit for MessageFields {
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.add(field, value);
     }
@@ -92,8 +91,8 @@ fn line(
     out: &mut impl fmt::Write,
 ) -> fmt::Result {
     let is_json = matches!(format, LogFormat::Json);
-    for (place, (name, value)) in fields.enumerate() {
-        let (before, between) = match (is_json, place) {
+    for (index, (name, value)) in fields.enumerate() {
+        let (before, between) = match (is_json, index) {
             (true, 0) => ("{\"", "\":"),
             (true, _) => (",\"", "\":"),
             (false, 0) => ("", "="),
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_logfmt_has_quotes_where_they_are_needed() {
+    fn logfmt_quotes_values_where_needed() {
         assert_eq!(
             written(LogFormat::Logfmt),
             "ts=2026-11-28T03:33:08.123Z level=warn msg=\"CXone said \\\"no\\\"\\n\\u202e\\u001b[31m\\u007f\\udb40\\udc41\" target=team:7 rows=12 tls=false why=\"\"\n"
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_json_has_the_same_keys_and_values() {
+    fn json_has_the_same_keys_and_values() {
         let line = written(LogFormat::Json);
         assert!(line.starts_with(r#"{"ts":"2026-11-28T03:33:08.123Z","level":"warn","msg":"#));
         assert!(line.ends_with("}\n") && !line.trim_end().contains(is_hidden), "{line}");

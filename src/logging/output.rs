@@ -1,6 +1,5 @@
-//! Lines on stderr, written by a thread of their own: whoever reads them slowly, or not at all,
-//! holds up nothing else. What does not fit in the queue, and what cannot be written, is dropped
-//! and counted.
+//! Lines on stderr, written by a thread of their own, so that a slow reader blocks nothing else.
+//! Lines that do not fit in the queue or cannot be written are dropped and counted.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -10,38 +9,36 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How much may wait to be written, in bytes.
-const MOST_WAITING: usize = 1024 * 1024;
+const MAX_QUEUED_BYTES: usize = 1024 * 1024;
 
-/// The pause before a stderr that would block, because somebody else made it so, is tried again.
-const RETRY: Duration = Duration::from_millis(20);
+/// The pause before another attempt where stderr would block, because another process made it so.
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 
-/// Lines on their way.
-pub(super) struct Output {
-    queue: Mutex<Queue>,
+pub(super) struct LogOutput {
+    queue: Mutex<LineQueue>,
     changed: Condvar,
     dropped: AtomicU64,
 }
 
-struct Queue {
+struct LineQueue {
     lines: VecDeque<Vec<u8>>,
     /// The length of these lines, and of the one that is being written.
     bytes: usize,
 }
 
-impl Output {
+impl LogOutput {
     pub(super) const fn new() -> Self {
         Self {
-            queue: Mutex::new(Queue { lines: VecDeque::new(), bytes: 0 }),
+            queue: Mutex::new(LineQueue { lines: VecDeque::new(), bytes: 0 }),
             changed: Condvar::new(),
             dropped: AtomicU64::new(0),
         }
     }
 
-    /// Has a line written some time soon, or drops it.
+    /// Queues a line, or drops it.
     pub(super) fn put(&self, line: &[u8]) {
         let mut queue = self.lock();
-        if line.len() > MOST_WAITING - queue.bytes {
+        if line.len() > MAX_QUEUED_BYTES - queue.bytes {
             drop(queue);
             self.drop_line();
             return;
@@ -52,10 +49,10 @@ impl Output {
         self.changed.notify_all();
     }
 
-    /// Writes what is put, for ever.
+    /// Writes queued lines, for ever.
     pub(super) fn write_to(&self, mut out: impl Write) {
         loop {
-            let waiting = |queue: &mut Queue| queue.lines.is_empty();
+            let waiting = |queue: &mut LineQueue| queue.lines.is_empty();
             let queue = self.changed.wait_while(self.lock(), waiting);
             let mut queue = queue.unwrap_or_else(PoisonError::into_inner);
             let Some(line) = queue.lines.pop_front() else { continue };
@@ -68,9 +65,9 @@ impl Output {
         }
     }
 
-    /// Waits until all that was put is written, at most for `limit`.
+    /// Waits until the queue is written, at most for `limit`.
     pub(super) fn flush(&self, limit: Duration) {
-        let waiting = |queue: &mut Queue| queue.bytes > 0;
+        let waiting = |queue: &mut LineQueue| queue.bytes > 0;
         drop(self.changed.wait_timeout_while(self.lock(), limit, waiting));
     }
 
@@ -84,7 +81,7 @@ impl Output {
     }
 
     /// The queue is whole even if a thread panicked while it held it: each change is one step.
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, LineQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -96,15 +93,17 @@ fn write_whole(out: &mut impl Write, line: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => left = &left[written..],
             Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(RETRY),
+            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                std::thread::sleep(RETRY_DELAY)
+            }
             Err(cause) => return Err(cause),
         }
     }
     Ok(())
 }
 
-/// Puts each event, which comes in one piece.
-impl Write for &Output {
+/// Queues each event, which comes in one piece.
+impl Write for &LogOutput {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line);
         Ok(line.len())
@@ -115,7 +114,7 @@ impl Write for &Output {
     }
 }
 
-impl<'a> MakeWriter<'a> for &'static Output {
+impl<'a> MakeWriter<'a> for &'static LogOutput {
     type Writer = Self;
 
     fn make_writer(&'a self) -> Self {
@@ -129,7 +128,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes a line when it is let to, and fails where it is told to.
+    /// Accepts a line, or fails, as the test lets it.
     struct Reader {
         lets: mpsc::Receiver<io::Result<()>>,
         read: mpsc::Sender<Vec<u8>>,
@@ -148,13 +147,13 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_reads_waits_up_to_the_limit_and_what_cannot_be_written_is_dropped_and_counted() {
-        static OUTPUT: Output = Output::new();
+    fn unread_lines_queue_up_to_the_limit_and_unwritable_ones_are_dropped_and_counted() {
+        static OUTPUT: LogOutput = LogOutput::new();
         let (lets, reader) = mpsc::channel();
         let (read, lines) = mpsc::channel();
         crate::tasks::thread("test", || OUTPUT.write_to(Reader { lets: reader, read }))
             .expect("there is room for a thread");
-        let half = vec![b'x'; MOST_WAITING / 2];
+        let half = vec![b'x'; MAX_QUEUED_BYTES / 2];
         for _ in 0..3 {
             OUTPUT.put(&half);
         }

@@ -28,7 +28,7 @@ fn a_minimal_file_polls_all_agents_at_cxones_own_hosts() {
     assert!(api.client.is_some());
     assert_eq!(
         config.targets,
-        [Target {
+        [TargetConfig {
             name: "all".into(),
             filter: ReportFilter { kind: "all".into(), id: String::new() }
         }]

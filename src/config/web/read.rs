@@ -4,22 +4,22 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use super::WebConfig;
-use crate::config::{ConfigErrors, ConfigText, MAX_FILE_BYTES, Mistake, Seen};
+use crate::config::{ConfigErrors, ConfigText, FileStates, MAX_FILE_BYTES, Mistake};
 
 /// A reading of the file.
 #[derive(Debug)]
-pub struct Reading {
+pub struct WebConfigRead {
     /// The configuration with its warnings, or every mistake.
     pub outcome: Result<(WebConfig, Vec<String>), ConfigErrors>,
     /// What was read.
-    pub seen: Seen,
+    pub seen: FileStates,
 }
 
 /// Reads the file at `path` and those that it names, each at most 1 MiB; `before` is what an
 /// earlier reading saw.
 #[must_use]
-pub fn read_file(path: &Path, before: &Seen) -> Reading {
-    let (seen, keys) = (RefCell::new(Seen::default()), RefCell::new(Seen::default()));
+pub fn read_file(path: &Path, before: &FileStates) -> WebConfigRead {
+    let (seen, keys) = (RefCell::new(FileStates::default()), RefCell::new(FileStates::default()));
     let read = |path: &Path| {
         let bytes = seen.borrow_mut().read(path, MAX_FILE_BYTES, before)?;
         // Certificates are public anyway.
@@ -45,7 +45,7 @@ pub fn read_file(path: &Path, before: &Seen) -> Reading {
     let public = keys.into_inner().public_files();
     let outcome =
         outcome.map(|(config, warnings)| (config, warnings.into_iter().chain(public).collect()));
-    Reading { outcome, seen: seen.into_inner() }
+    WebConfigRead { outcome, seen: seen.into_inner() }
 }
 
 /// What every private key in PEM has at its beginning.

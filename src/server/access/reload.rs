@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::AccessControl;
-use crate::config::Seen;
-use crate::config::web::{Reading, WebConfig, read_file};
+use crate::config::FileStates;
+use crate::config::web::{WebConfig, WebConfigRead, read_file};
 use crate::tasks;
 
 /// How often changes are looked for.
@@ -27,7 +27,7 @@ pub enum WebConfigChange {
 /// `stop` is cancelled. Reports each change once.
 pub async fn watch_web_config(
     path: PathBuf,
-    mut seen: Seen,
+    mut seen: FileStates,
     access: Arc<AccessControl>,
     report: impl Fn(WebConfigChange) + Send,
     stop: CancellationToken,
@@ -44,7 +44,7 @@ pub async fn watch_web_config(
 }
 
 /// Puts a reading into effect, unless it is invalid.
-fn apply(access: &AccessControl, reading: &Reading) -> WebConfigChange {
+fn apply(access: &AccessControl, reading: &WebConfigRead) -> WebConfigChange {
     match &reading.outcome {
         Err(mistakes) => WebConfigChange::Rejected(mistakes.to_string()),
         Ok((config, _)) => match removes_protection(&access.current(), config) {
@@ -76,10 +76,10 @@ mod tests {
 
     const HASH: &str = "$2b$04$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie";
 
-    fn reading(folder: &tempfile::TempDir, text: &str) -> Reading {
+    fn reading(folder: &tempfile::TempDir, text: &str) -> WebConfigRead {
         let path = folder.path().join("web.yml");
         std::fs::write(&path, text).unwrap();
-        read_file(&path, &Seen::default())
+        read_file(&path, &FileStates::default())
     }
 
     #[tokio::test]
