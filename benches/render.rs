@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cxone_core::counts::Fingerprint;
 use cxone_core::counts::{
-    CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowKind, SnapshotOptions,
-    SubmitOrder, TargetHealth, TargetId,
+    CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowKind, SubmitOrder, TargetId,
 };
 use cxone_core::live::{Live, LiveRow};
-use cxone_core::page::snapshot::{Fingerprint, LiveSeries};
+use cxone_core::page::snapshot::{LiveSeries, Snapshot};
+use cxone_core::page::{SnapshotOptions, TargetHealth};
 use cxone_core::report::{RawRow, Report, ReportFilter};
 use cxone_core::store::Store;
 use cxone_core::time::{Timestamp, Window};
@@ -133,7 +134,7 @@ impl Floor {
             max_series: 2_000_000,
             agent_info: false,
         };
-        let page = render(ledger.snapshot(&show), None);
+        let page = render(Snapshot::of(&ledger, &show), None);
         let folder = tempfile::tempdir().expect("a folder");
         let store = DiskStore::open(folder.path()).expect("a new store");
         Self {
@@ -226,7 +227,7 @@ impl Floor {
         let live = self.live.observed().map(|_| {
             (&self.live, LiveSeries { teams: self.live.teams(), ..LiveSeries::default() })
         });
-        let snapshot = self.ledger.snapshot_under(live, &self.show, &self.known);
+        let snapshot = Snapshot::build(&self.ledger, live, &self.show, &self.known);
         let known = std::mem::replace(&mut self.known, snapshot.fingerprints());
         let told = cpu();
         let shards = snapshot.shards.len();

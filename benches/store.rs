@@ -15,11 +15,12 @@ use std::time::Duration;
 
 use cap::Cap;
 use cxone_core::checkpoint;
+use cxone_core::counts::Fingerprint;
 use cxone_core::counts::{
-    CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowKind, SnapshotOptions,
-    SubmitOrder, TargetHealth, TargetId,
+    CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowKind, SubmitOrder, TargetId,
 };
-use cxone_core::page::snapshot::Fingerprint;
+use cxone_core::page::snapshot::Snapshot;
+use cxone_core::page::{SnapshotOptions, TargetHealth};
 use cxone_core::privacy::AgentIds;
 use cxone_core::report::{RawRow, Report, ReportFilter};
 use cxone_core::store::Store;
@@ -294,7 +295,7 @@ fn start(bench: Bench, folder: &Path) {
     let show = floor.show();
     // A snapshot shares the agents with the ledger, so only what tells it from others is kept.
     let shown = |ledger: &Ledger| {
-        let snapshot = ledger.snapshot(&show);
+        let snapshot = Snapshot::of(ledger, &show);
         (
             snapshot.series(),
             Fingerprint::of(&snapshot.agents().collect::<Vec<_>>()),
@@ -352,7 +353,7 @@ fn run(floor: Floor) {
     let (mut snapshots, mut renders) = (Vec::new(), Vec::new());
     let (mut series, mut events) = (0, 0);
     for _ in 0..5 {
-        let snapshot = bench.timed(&mut snapshots, || bench.ledger.snapshot(&show));
+        let snapshot = bench.timed(&mut snapshots, || Snapshot::of(&bench.ledger, &show));
         series = snapshot.series();
         events = snapshot
             .agents()

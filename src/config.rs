@@ -40,7 +40,8 @@ pub use settings::{DialectName, SETTINGS, Setting, SettingKind, WEB_SETTINGS};
 pub use source::{ConfigSource, LoadedConfig};
 pub use targets::{ALL_AGENTS, user_id_doubt};
 
-pub use cxone_core::counts::{Detail, RowKind, WRAP_UP};
+pub use cxone_core::counts::{Detail, RowKind};
+pub use cxone_core::names::WRAP_UP;
 pub use cxone_core::privacy::{AgentIds, IdKey};
 pub use cxone_core::report::ReportFilter;
 

@@ -10,10 +10,11 @@ use std::time::Duration;
 use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
 use cxone_core::counts::{
-    CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowKind, SnapshotOptions,
-    SubmitOrder, TargetHealth, TargetId,
+    CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowKind, SubmitOrder, TargetId,
 };
+use cxone_core::page::snapshot::Snapshot;
 use cxone_core::page::status::Status;
+use cxone_core::page::{SnapshotOptions, TargetHealth};
 use cxone_core::plan::fetch::JobId;
 use cxone_core::report::{RawRow, Report};
 use cxone_core::time::{Timestamp, Window};
@@ -173,7 +174,7 @@ fn pages(agents: usize) -> Arc<Pages> {
         readiness: Box::new(|| Readiness::Ready),
         status: Box::new(status),
     };
-    Arc::new(Pages::new(sources, render(ledger.snapshot(&show), None)))
+    Arc::new(Pages::new(sources, render(Snapshot::of(&ledger, &show), None)))
 }
 
 fn visits(agents: impl Iterator<Item = usize>) -> Report {

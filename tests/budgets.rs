@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use cxone_core::counts::{
-    Change, CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowKind, SnapshotOptions,
-    SubmitOrder, TargetHealth, TargetId,
+    Change, CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowKind, SubmitOrder,
+    TargetId,
 };
+use cxone_core::page::snapshot::Snapshot;
+use cxone_core::page::{SnapshotOptions, TargetHealth};
 use cxone_core::report::{RawRow, Report, ReportFilter};
 use cxone_core::time::{Timestamp, Window};
 use cxone_exporter::exposition::render;
@@ -132,11 +134,11 @@ fn a_row_that_the_ledger_takes_in_makes_less_than_four_allocations_and_its_recor
 fn what_did_not_change_is_shown_without_an_allocation_for_each_agent() {
     let [few, many] = [300, 600].map(|agents| {
         let floor = Floor::new(agents);
-        let snapshot = floor.ledger.snapshot(&floor.show);
+        let snapshot = Snapshot::of(&floor.ledger, &floor.show);
         let (shards, known) = (snapshot.shards.len(), snapshot.fingerprints());
         let page = render(snapshot, None);
-        let shown = allocations(|| floor.ledger.snapshot_beside(&floor.show, &known));
-        let rendered = allocations(|| render(floor.ledger.snapshot_beside(&floor.show, &known), Some(&page))) - shown;
+        let shown = allocations(|| Snapshot::build(&floor.ledger, None, &floor.show, &known));
+        let rendered = allocations(|| render(Snapshot::build(&floor.ledger, None, &floor.show, &known), Some(&page))) - shown;
         println!("{agents} agents in {shards} shards: {shown} allocations for a snapshot without news, {rendered} to render it");
         (shards, shown, rendered)
     });
@@ -148,9 +150,10 @@ fn what_did_not_change_is_shown_without_an_allocation_for_each_agent() {
 #[test]
 fn five_rows_of_the_page_make_at_most_six_allocations() {
     let floor = Floor::new(100);
-    let shown =
-        allocations(|| render(floor.ledger.snapshot_beside(&floor.show, &HashSet::new()), None));
-    let rows = usize::try_from(floor.ledger.snapshot(&floor.show).series()).unwrap();
+    let shown = allocations(|| {
+        render(Snapshot::build(&floor.ledger, None, &floor.show, &HashSet::new()), None)
+    });
+    let rows = usize::try_from(Snapshot::of(&floor.ledger, &floor.show).series()).unwrap();
     println!("{} allocations for 100 rows of a page", shown * 100 / rows);
     assert!(shown * 5 <= rows * 6, "{shown} for {rows} rows");
 }

@@ -10,11 +10,14 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cxone_core::counts::VisitDurations;
 use cxone_core::live::Feed;
+use cxone_core::live::{SkillSeries, TeamAgents};
+use cxone_core::names::LabelSets;
 use cxone_core::names::label_value;
 use cxone_core::page::snapshot::{
-    AgentSeries, FeedSeries, LabelSeries, LabelSets, LiveSeries, Shard, SkillAgents, SkillSeries,
-    Snapshot, StateSeries, TargetSeries, TeamAgents, VisitDurations,
+    AgentSeries, FeedSeries, LabelSeries, LiveSeries, Shard, SkillAgents, Snapshot, StateSeries,
+    TargetSeries,
 };
 use cxone_core::time::Timestamp;
 use cxone_exporter::exposition::families::{self, FamilyKind, FamilySource};

@@ -1,8 +1,8 @@
-//! A store that an older version made is taken up with all that it holds, and counting goes on from
-//! there.
+//! The format of the store is frozen: a store that was written before goes on being read, with all
+//! that it holds, and counting continues from there.
 //!
-//! `tests/versions/*.redb.gz` were written by [`history`] with the version that they are named
-//! after, by `keep_a_store_of_this_version`.
+//! `tests/versions/*.redb.gz` were written by [`history`] with the format that they are named
+//! after, by `keep_a_store_of_this_format`.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use cxone_core::checkpoint;
 use cxone_core::counts::{
-    CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowKind, SnapshotOptions,
-    SubmitOrder, TargetHealth, TargetId,
+    CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowKind, SubmitOrder, TargetId,
 };
 use cxone_core::page::snapshot::{AgentSeries, Snapshot};
+use cxone_core::page::{SnapshotOptions, TargetHealth};
 use cxone_core::privacy::AgentIds;
 use cxone_core::report::{RawRow, Report, ReportFilter};
 use cxone_core::store::{MemoryStore, Store, VERSION};
@@ -32,8 +32,8 @@ const MINUTE: i64 = 60_000;
 const NOON: i64 = 1_795_348_800_000;
 const OVERLAP: i64 = 15;
 const TARGETS: usize = 2;
-/// Reports of each target that the stores hold.
-const HELD: i64 = 12;
+/// Reports of each target in the stores.
+const STORED: i64 = 12;
 
 fn rules(rows: RowKind) -> CountingRules {
     let (lookback, overlap) = (Duration::from_secs(24 * 3600), Duration::from_secs(900));
@@ -67,13 +67,13 @@ fn reports(rows: RowKind, round: i64) -> [(ReportOrigin, Report); TARGETS] {
             ReportOrigin { target: TargetId::new(target), order, oldest_pending: order, window };
         let agents = if target == 0 { 0..5 } else { 3..8 };
         let mut report = Report::default();
-        agents.for_each(|agent| tell(rows, agent, window, &mut report));
+        agents.for_each(|agent| push_rows(rows, agent, window, &mut report));
         (origin, report)
     })
 }
 
-/// An agent's rows: a state lasts for 7 to 29 minutes.
-fn tell(rows: RowKind, agent: i64, window: Window, report: &mut Report) {
+/// The rows of an agent, whose states last 7 to 29 minutes.
+fn push_rows(rows: RowKind, agent: i64, window: Window, report: &mut Report) {
     let length =
         |visit: i64| (7 + (agent * 5 + visit * 11).rem_euclid(23)) * MINUTE + agent * 1_001;
     let mut start = NOON - 3 * 24 * 60 * MINUTE;
@@ -120,7 +120,8 @@ fn tell(rows: RowKind, agent: i64, window: Window, report: &mut Report) {
     }
 }
 
-/// Takes in the rounds of reports from `first` up to, not including, `end`; keeps them in `store`.
+/// Applies the rounds of reports from `first` up to, but not including, `end`, and commits them to
+/// `store`.
 fn history(ledger: &mut Ledger, rows: RowKind, first: i64, end: i64, store: &mut dyn Store) {
     for round in first..end {
         for (origin, report) in reports(rows, round) {
@@ -130,7 +131,7 @@ fn history(ledger: &mut Ledger, rows: RowKind, first: i64, end: i64, store: &mut
     }
 }
 
-fn shown(ledger: &Ledger) -> (Snapshot, Vec<AgentSeries>) {
+fn snapshot(ledger: &Ledger) -> (Snapshot, Vec<AgentSeries>) {
     let target = |filter: ReportFilter| TargetHealth {
         name: filter.id.into(),
         up: true,
@@ -139,12 +140,10 @@ fn shown(ledger: &Ledger) -> (Snapshot, Vec<AgentSeries>) {
     };
     let targets = filters().into_iter().map(target).collect();
     let limits = std::iter::once(("Wrap-up".into(), Duration::from_secs(300))).collect();
-    let mut snapshot = ledger.snapshot(&SnapshotOptions {
-        targets,
-        limits,
-        max_series: u64::MAX,
-        agent_info: true,
-    });
+    let mut snapshot = Snapshot::of(
+        ledger,
+        &SnapshotOptions { targets, limits, max_series: u64::MAX, agent_info: true },
+    );
     let agents = snapshot.agents().collect();
     // Fingerprints mean nothing to another ledger.
     snapshot.shards.clear();
@@ -158,14 +157,14 @@ fn file(version: u32, rows: RowKind) -> PathBuf {
 
 const KINDS: [RowKind; 3] = [RowKind::Intervals, RowKind::Events, RowKind::Buckets];
 
-/// For whoever raises [`VERSION`]: run it before, with `--ignored`.
+/// Before [`VERSION`] is raised, run this with `--ignored`.
 #[test]
-#[ignore = "writes what the other tests read"]
-fn keep_a_store_of_this_version() {
+#[ignore = "writes what the other test reads"]
+fn keep_a_store_of_this_format() {
     for rows in KINDS {
         let folder = tempfile::tempdir().unwrap();
         let mut store = DiskStore::open(folder.path()).unwrap();
-        history(&mut Ledger::new(rules(rows), TARGETS), rows, 0, HELD, &mut store);
+        history(&mut Ledger::new(rules(rows), TARGETS), rows, 0, STORED, &mut store);
         drop(store);
         let mut packed = GzEncoder::new(Vec::new(), Compression::best());
         packed.write_all(&fs::read(folder.path().join(FILE)).unwrap()).unwrap();
@@ -174,7 +173,7 @@ fn keep_a_store_of_this_version() {
 }
 
 #[test]
-fn a_store_of_version_1_is_taken_up_and_counting_goes_on_as_if_nothing_had_happened() {
+fn a_store_of_format_1_is_read_and_counting_continues_where_it_stopped() {
     for rows in KINDS {
         let folder = tempfile::tempdir().unwrap();
         let mut bytes = Vec::new();
@@ -182,25 +181,24 @@ fn a_store_of_version_1_is_taken_up_and_counting_goes_on_as_if_nothing_had_happe
         fs::write(folder.path().join(FILE), bytes).unwrap();
 
         let mut expected = Ledger::new(rules(rows), TARGETS);
-        history(&mut expected, rows, 0, HELD, &mut MemoryStore::default());
+        history(&mut expected, rows, 0, STORED, &mut MemoryStore::default());
         assert!(
-            shown(&expected)
+            snapshot(&expected)
                 .1
                 .iter()
                 .flat_map(|agent| &agent.labels)
                 .any(|label| label.entries > 2 && label.window_entries > Some(2))
         );
-        // Opened twice: the second time it is of this version.
-        for rounds in [HELD..HELD + 3, HELD + 3..HELD + 40] {
+        for rounds in [STORED..STORED + 3, STORED + 3..STORED + 40] {
             let mut store = DiskStore::open(folder.path()).unwrap();
             let mut ledger =
                 checkpoint::read(&mut store, rules(rows), &filters(), &AgentIds::Raw, None)
                     .unwrap()
                     .ledger;
-            assert_eq!(shown(&ledger), shown(&expected), "{rows:?}");
+            assert_eq!(snapshot(&ledger), snapshot(&expected), "{rows:?}");
             history(&mut ledger, rows, rounds.start, rounds.end, &mut store);
             history(&mut expected, rows, rounds.start, rounds.end, &mut MemoryStore::default());
-            assert_eq!(shown(&ledger), shown(&expected), "{rows:?}");
+            assert_eq!(snapshot(&ledger), snapshot(&expected), "{rows:?}");
         }
     }
 }

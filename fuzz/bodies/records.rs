@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use cxone_core::checkpoint;
 use cxone_core::counts::{
-    CountingRules, Ledger, LedgerLoader, Record, RecordKey, ReportOrigin, RowKind, SnapshotOptions,
-    SubmitOrder, TargetHealth, TargetId,
+    CountingRules, Ledger, LedgerLoader, Record, RecordKey, ReportOrigin, RowKind, SubmitOrder,
+    TargetId,
 };
+use cxone_core::page::snapshot::Snapshot;
+use cxone_core::page::{SnapshotOptions, TargetHealth};
 use cxone_core::privacy::AgentIds;
 use cxone_core::report::{RawRow, Report, ReportFilter};
 use cxone_core::store::{Store, StoreError};
@@ -43,7 +45,7 @@ pub(crate) fn check(data: &[u8]) {
     // What makes sense by itself is counted on with, however odd.
     let (_, change) = again.apply(&origin(9), &report());
     let _ = again.records(&change, &filters(), None);
-    let _ = again.snapshot(&show());
+    let _ = Snapshot::of(&again, &show());
 }
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;

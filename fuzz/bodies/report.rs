@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cxone_core::counts::{
-    CountingRules, Ledger, ReportOrigin, RowKind, SnapshotOptions, SubmitOrder, TargetHealth,
-    TargetId,
-};
+use cxone_core::counts::{CountingRules, Ledger, ReportOrigin, RowKind, SubmitOrder, TargetId};
+use cxone_core::page::snapshot::Snapshot;
+use cxone_core::page::{SnapshotOptions, TargetHealth};
 use cxone_core::plan::fetch::JobId;
 use cxone_core::report::Report;
 use cxone_core::time::{Timestamp, Window};
@@ -121,6 +120,6 @@ fn count(rows: RowKind, report: &Report) {
         };
         let (applied, _) = ledger.apply(&origin, report);
         assert_eq!(applied.rows, u64::try_from(report.rows().len()).expect("rows are in memory"));
-        let _ = ledger.snapshot(&show);
+        let _ = Snapshot::of(&ledger, &show);
     }
 }

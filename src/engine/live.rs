@@ -9,10 +9,10 @@ use futures_util::future::FutureExt;
 use super::{Completion, Engine};
 use crate::cxone::platform::{LivePage, UnavailableCodes};
 use crate::cxone::{ApiError, CxoneClient, ErrorKind};
-use cxone_core::counts::SnapshotOptions;
 use cxone_core::live::{
     CodeTimeout, Feed, FeedRequest, FeedUpdate, ListError, Live, LivePlan, Skills, tenant_limits,
 };
+use cxone_core::page::SnapshotOptions;
 use cxone_core::page::snapshot::{FeedSeries, LiveSeries};
 use cxone_core::plan::fetch::FailureReason;
 use cxone_core::time::{Now, Timestamp};

@@ -7,8 +7,9 @@ use futures_util::future::FutureExt;
 use super::{Engine, MINUTE};
 use crate::cxone::CxoneClient;
 use crate::tasks::{in_place, off_thread};
-use cxone_core::counts::{TargetHealth, TargetId};
+use cxone_core::counts::TargetId;
 use cxone_core::live::Feed;
+use cxone_core::page::TargetHealth;
 use cxone_core::page::snapshot::Snapshot;
 use cxone_core::page::status::{ClockStatus, FeedStatus, PollStatus, Status, TargetStatus};
 use cxone_core::time::Now;
@@ -48,7 +49,7 @@ impl Engine {
         }
         let live = self.feeds.as_ref().map(|feeds| (feeds.live(), feeds.series(now)));
         let ledger = self.ledger.idle().expect("no thread has the ledger");
-        let snapshot = ledger.snapshot_under(live, &self.view, &self.published);
+        let snapshot = Snapshot::build(ledger, live, &self.view, &self.published);
         self.published = snapshot.fingerprints();
         snapshot
     }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use cxone_core::page::snapshot::{AgentSeries, Fingerprint, LabelSeries};
+use cxone_core::counts::Fingerprint;
+use cxone_core::page::snapshot::{AgentSeries, LabelSeries};
 use cxone_core::time::Timestamp;
 
 use super::families::{self, Family};

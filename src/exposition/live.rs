@@ -1,7 +1,8 @@
 //! The families of the live feeds, but for single agents.
 
 use cxone_core::live::Activity;
-use cxone_core::page::snapshot::{LiveSeries, SkillSeries};
+use cxone_core::live::SkillSeries;
+use cxone_core::page::snapshot::LiveSeries;
 
 use super::families::{self, Family};
 use super::rows::Value;

@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cxone_core::page::snapshot::{Fingerprint, LabelSets, Shard, Snapshot};
+use cxone_core::counts::Fingerprint;
+use cxone_core::names::LabelSets;
+use cxone_core::page::snapshot::{Shard, Snapshot};
 
 use super::Format;
 use super::agents::{FAMILIES, RenderedShard, RenderedTimes, Rendition};

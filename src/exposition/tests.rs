@@ -9,12 +9,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{Format, Rendered, render};
+use cxone_core::counts::Fingerprint;
 use cxone_core::counts::{
     CountingRules, Detail, LabelLimits, Ledger, LedgerLoader, RecordKey, ReportOrigin, RowKind,
-    SnapshotOptions, SubmitOrder, TargetHealth, TargetId,
+    SubmitOrder, TargetId,
 };
 use cxone_core::live::{Live, LiveRow};
-use cxone_core::page::snapshot::{Fingerprint, LiveSeries};
+use cxone_core::page::snapshot::{LiveSeries, Snapshot};
+use cxone_core::page::{SnapshotOptions, TargetHealth};
 use cxone_core::privacy::Privacy;
 use cxone_core::report::{RawRow, Report, ReportFilter};
 use cxone_core::time::{Timestamp, Window};
@@ -59,7 +61,7 @@ impl Floor {
         let ledger = Ledger::new(rules(detail, Duration::from_secs(3600)), OWN.len());
         let show =
             SnapshotOptions { targets, limits: BTreeMap::new(), max_series: 200_000, agent_info };
-        let snapshot = ledger.snapshot(&show);
+        let snapshot = Snapshot::of(&ledger, &show);
         Self {
             ledger,
             show,
@@ -155,7 +157,7 @@ impl Floor {
 
     /// Shows what is known now. How many shards there are, and how many of them were made anew.
     fn publish(&mut self) -> (usize, usize) {
-        let snapshot = self.ledger.snapshot_under(self.over(), &self.show, &self.known);
+        let snapshot = Snapshot::build(&self.ledger, self.over(), &self.show, &self.known);
         self.known = snapshot.fingerprints();
         let (series, all) = (snapshot.series(), snapshot.shards.len());
         let told = snapshot.shards.iter().filter(|shard| shard.agents.is_some()).count();
@@ -235,7 +237,7 @@ fn a_page_never_shows_what_other_rules_made_of_the_same_counts() {
     ] {
         floor.restart(detail, Duration::from_secs(lookback));
         floor.publish();
-        let scratch = render(floor.ledger.snapshot(&floor.show), None);
+        let scratch = render(Snapshot::of(&floor.ledger, &floor.show), None);
         let (told, expected) = (text(&floor.page, Format::Text), text(&scratch, Format::Text));
         assert!(told == expected, "{detail:?} {lookback}");
     }
@@ -253,7 +255,7 @@ fn a_page_never_shows_what_another_ledger_made_in_as_many_reports() {
     floor.ledger = other.ledger;
     floor.known = HashSet::new();
     floor.publish();
-    let scratch = render(floor.ledger.snapshot(&floor.show), None);
+    let scratch = render(Snapshot::of(&floor.ledger, &floor.show), None);
     assert!(text(&floor.page, Format::Text) == text(&scratch, Format::Text));
 }
 
@@ -303,7 +305,7 @@ proptest! {
             }
             if is_published {
                 floor.publish();
-                let scratch = render(floor.ledger.snapshot_under(floor.over(), &floor.show, &HashSet::new()), None);
+                let scratch = render(Snapshot::build(&floor.ledger, floor.over(), &floor.show, &HashSet::new()), None);
                 for format in [Format::OpenMetrics, Format::Text] {
                     prop_assert!(text(&floor.page, format) == text(&scratch, format), "{format:?} differs");
                 }

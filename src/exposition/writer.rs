@@ -1,6 +1,6 @@
 //! Families as text, with their heads, in pieces.
 
-use cxone_core::page::snapshot::{VISIT_BUCKETS, VisitDurations};
+use cxone_core::counts::{VISIT_BUCKETS, VisitDurations};
 use cxone_core::time::Timestamp;
 
 use super::Format;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
-use cxone_core::counts::{Record, RecordKey, from_version_1};
+use cxone_core::counts::{Record, RecordKey};
 use cxone_core::owner::Owner;
 use cxone_core::store::{Store, StoreError, VERSION};
 
@@ -244,23 +244,12 @@ fn create(folder: &Path, path: &Path, records: &[Record]) -> Result<(), StoreErr
         .map_err(|cause| unusable(folder, &cause))
 }
 
-/// Makes an older store one of this version, in one transaction.
 fn check_version(path: &Path, database: &Database) -> Result<(), StoreError> {
     match version(database).map_err(|cause| damaged(path, cause))? {
         Some(VERSION) => Ok(()),
         Some(found) if found > VERSION => Err(StoreError::Newer { path: path.to_owned(), found }),
-        Some(1) => migrate(path, database),
         Some(_) | None => Err(damaged(path, "it does not tell its version")),
     }
-}
-
-fn migrate(path: &Path, database: &Database) -> Result<(), StoreError> {
-    let mut records = Vec::new();
-    let mut keep = |key: &[u8], value: &[u8]| records.push((key.to_vec(), value.to_vec()));
-    read(database, &mut keep).map_err(|cause| damaged(path, cause))?;
-    let mut migrated = from_version_1(&records).map_err(|cause| damaged(path, cause))?;
-    migrated.push(Record::put(&RecordKey::Version, &VERSION));
-    write(database, &migrated).map_err(|cause| failed(path, cause))
 }
 
 fn version(database: &Database) -> Result<Option<u32>, redb::Error> {

@@ -74,7 +74,6 @@ pub fn read(
             key @ (RecordKey::Version
             | RecordKey::Ledger
             | RecordKey::Label(_)
-            | RecordKey::LabelUse(_)
             | RecordKey::Target(_)
             | RecordKey::Agent(_)
             | RecordKey::Starts(..)
@@ -114,19 +113,13 @@ pub fn read(
     };
     let targets: Vec<PreviousRun> = filters.iter().map(left).collect();
     let removed = restored.removed(filters);
-    let moved = !restored.same_places(filters);
     let jobs = filters.iter().map(|filter| jobs.remove(filter)).collect();
     let ledger = restored.into_ledger(rules, filters)?;
-    if moved {
-        let last_success: Vec<Option<Timestamp>> =
-            targets.iter().map(|left| left.last_success).collect();
-        let mut records = ledger.all_records(filters, &last_success);
-        for filter in removed {
-            records.extend([
-                Record::delete(&RecordKey::Target(filter.clone())),
-                Record::delete(&RecordKey::Job(filter)),
-            ]);
-        }
+    if !removed.is_empty() {
+        let records = removed
+            .into_iter()
+            .flat_map(|filter| [RecordKey::Target(filter.clone()), RecordKey::Job(filter)]);
+        let records: Vec<Record> = records.map(|key| Record::delete(&key)).collect();
         store.commit(&records)?;
     }
     Ok(Checkpoint { ledger, submits, targets, jobs })

@@ -7,7 +7,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-pub use activity::{Activity, SkillRow, Skills};
+pub use activity::{Activity, SkillRow, SkillSeries, Skills};
 pub use plan::{
     Feed, FeedPage, FeedPlanStatus, FeedRequest, FeedUpdate, ListError, LivePlan, LiveRules,
 };
@@ -17,9 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::counts::WRAP_UP;
-use crate::names::{NameId, Names, OTHER, escape_other, label_value};
-use crate::page::snapshot::{LabelSets, TeamAgents};
+use crate::names::{LabelSets, NameId, Names, OTHER, WRAP_UP, escape_other, label_value};
 use crate::privacy::Privacy;
 use crate::time::Timestamp;
 
@@ -86,6 +84,17 @@ pub struct Live {
     observed: Option<Timestamp>,
     stale: bool,
     revision: u32,
+}
+
+/// `cxone_team_agents` of one team and state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TeamAgents {
+    /// The label `team`; empty when CXone does not report it.
+    pub team: Arc<str>,
+    /// The label `state`.
+    pub state: Arc<str>,
+    /// Number of agents.
+    pub agents: u64,
 }
 
 impl Live {

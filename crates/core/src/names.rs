@@ -12,6 +12,9 @@ pub const MAX_LABEL_BYTES: usize = 256;
 /// What stands in the place of names over a limit.
 pub const OTHER: &str = "other";
 
+/// The state that all names of `states.wrap_up` become.
+pub const WRAP_UP: &str = "Wrap-up";
+
 /// What stands between the kept part of a cut value and its hash.
 const CUT_MARK: char = '…';
 
@@ -94,6 +97,28 @@ impl Names {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
+    }
+}
+
+/// How many sets of label values of one kind have series of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelSets {
+    /// The label `kind`.
+    pub kind: &'static str,
+    /// `cxone_exporter_label_sets`.
+    pub own: u64,
+    /// `cxone_exporter_label_sets_limit`.
+    pub limit: u64,
+    /// `cxone_exporter_label_sets_over_limit`: those shown as `other`.
+    pub over: u64,
+}
+
+impl LabelSets {
+    /// So many of `kind`, of at most `limit`; `over` more are `other`.
+    #[must_use]
+    pub fn new(kind: &'static str, own: usize, limit: usize, over: usize) -> Self {
+        let count = |number| u64::try_from(number).unwrap_or(u64::MAX);
+        Self { kind, own: count(own), limit: count(limit), over: count(over) }
     }
 }
 

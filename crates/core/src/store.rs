@@ -12,7 +12,7 @@ use crate::counts::Record;
 use crate::owner::Owner;
 
 /// The version of the format that this program writes.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 1;
 
 /// Keeps records. All of a commit are kept, or none, whenever the process ends.
 ///

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::codes::UnavailableCodes;
 use super::list::Element;
 use super::object::{JsonObject, timestamp};
-use cxone_core::counts::WRAP_UP;
 use cxone_core::live::UNAVAILABLE;
+use cxone_core::names::WRAP_UP;
 use cxone_core::report::{RawRow, RowRejection};
 
 /// The member with the rows.

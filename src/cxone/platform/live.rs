@@ -12,8 +12,8 @@ use super::list::{Element, Envelope};
 use super::object::JsonObject;
 use super::paging::is_last;
 use super::{ApiEndpoint, ApiError, PlatformClient};
-use cxone_core::counts::WRAP_UP;
 use cxone_core::live::{Activity, FeedPage, FeedRequest, LiveRow, SkillRow, UNAVAILABLE};
+use cxone_core::names::WRAP_UP;
 
 const STATES_PATH: &str = "/agents/states";
 const STATES: &str = "agentStates";

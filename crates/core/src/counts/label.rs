@@ -1,4 +1,4 @@
-//! The pairs of state and skill that series are labelled with, and the limits on them.
+//! The pairs of state and skill that label series, and the limits on their number.
 
 use std::collections::HashMap;
 
@@ -7,17 +7,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::names::NameId;
 use crate::time::Timestamp;
 
-/// A pair's place in its [`Labels`].
+/// A label, by its number in the [`LabelTable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(super) struct LabelId(u32);
+pub(crate) struct LabelId(u32);
 
 impl LabelId {
-    /// The place as a number.
     pub(super) const fn number(self) -> u32 {
         self.0
     }
 
-    /// The place with this number.
     pub(super) const fn from_number(number: u32) -> Self {
         Self(number)
     }
@@ -27,13 +25,13 @@ impl LabelId {
     }
 }
 
-/// What an agent's visit is known by: its label and, where that is `other`, a hash of the names
-/// that the row had. So visits to different skills stay different visits although they share a
-/// label, and the sums of `other` are exact.
+/// What identifies an agent's visit beside its start: its label and, where that is `other`, a hash
+/// of the row's own names. So visits to different skills stay different visits although they share
+/// a label, and the sums of `other` are exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct VisitLabel {
     pub(super) label: LabelId,
-    /// 0 for a label of its own.
+    /// 0 where the label has the row's own names.
     pub(super) folded: u64,
 }
 
@@ -43,7 +41,7 @@ impl From<LabelId> for VisitLabel {
     }
 }
 
-/// As one integer of variable length: a label of its own takes as much room as its number.
+/// One integer of variable length: without a hash it takes no more bytes than the label's number.
 impl Serialize for VisitLabel {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u128(u128::from(self.folded) << 32 | u128::from(self.label.0))
@@ -59,8 +57,8 @@ impl<'de> Deserialize<'de> for VisitLabel {
     }
 }
 
-/// How many states, and pairs of state and skill, may have series of their own. What is over a
-/// limit counts as `other`. A state without a skill, and its `other`, are always there.
+/// Maximum number of states, and of pairs of state and skill, with series of their own. What
+/// exceeds a limit counts as `other`. A state without a skill, and `other` itself, always fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LabelLimits {
     /// States.
@@ -70,7 +68,7 @@ pub struct LabelLimits {
 }
 
 impl LabelLimits {
-    /// The limits that go with `metrics.max_series`: pairs, at 20 series each, take up half of it.
+    /// The limits for `metrics.max_series`: pairs, at 20 series each, may take half of it.
     #[must_use]
     pub fn of(max_series: u64) -> Self {
         let within = |share: u64, least, most| {
@@ -88,122 +86,115 @@ impl Default for LabelLimits {
 
 /// A state, on one skill or over all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Label {
-    pub(super) state: NameId,
-    /// `None`: the state over all skills, for series that do not tell skills apart.
-    pub(super) skill: Option<NameId>,
+pub(crate) struct StateSkill {
+    pub(crate) state: NameId,
+    /// `None`: the state over all skills, for series that have no label `skill`.
+    pub(crate) skill: Option<NameId>,
 }
 
-/// A label that is in use.
+/// A label in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Known {
-    label: Label,
+pub(super) struct LabelEntry {
+    pub(super) label: StateSkill,
     over_skills: LabelId,
-    /// Whether a limit counts it.
+    /// Whether it counts towards a limit.
     is_limited: bool,
     /// Event time at which a report last used it, to the hour.
-    used: Timestamp,
+    pub(super) used: Timestamp,
 }
 
-/// The labels in use, each kept once, and beside it its state over all skills.
+/// The labels in use, each once, and for each its state over all skills.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Labels {
-    by_label: HashMap<Label, LabelId>,
-    /// `None` where one was forgotten: its place is the next new one's.
-    labels: Vec<Option<Known>>,
-    holes: usize,
-    /// How many states and pairs the limits count.
-    pub(super) states: usize,
-    pub(super) pairs: usize,
-    /// How often places were given up: from then on they may mean something else.
-    pub(super) given_up: u32,
+pub(crate) struct LabelTable {
+    by_label: HashMap<StateSkill, LabelId>,
+    /// By number. `None` where a label was forgotten: the next new one gets its number.
+    entries: Vec<Option<LabelEntry>>,
+    free: usize,
+    /// Number of states, and of pairs, that count towards the limits.
+    pub(crate) states: usize,
+    pub(crate) pairs: usize,
+    /// How often labels were forgotten: from then on their numbers may mean something else.
+    pub(crate) generation: u32,
 }
 
-impl Labels {
-    /// The place of `label`, if it is known.
-    pub(super) fn find(&self, label: Label) -> Option<LabelId> {
+impl LabelTable {
+    pub(crate) fn find(&self, label: StateSkill) -> Option<LabelId> {
         self.by_label.get(&label).copied()
     }
 
-    /// Takes in the state on the skill, which is not known. The flags: whether the limits count
-    /// the state, and the pair.
+    /// Adds a pair that is not in the table. `is_limited` says whether the state, and the pair,
+    /// count towards the limits.
     pub(super) fn insert(
         &mut self,
         state: NameId,
         skill: NameId,
         is_limited: (bool, bool),
     ) -> LabelId {
-        let over_skills = Label { state, skill: None };
+        let over_skills = StateSkill { state, skill: None };
         let over_id =
-            self.find(over_skills).unwrap_or_else(|| self.place(over_skills, None, is_limited.0));
-        self.place(Label { state, skill: Some(skill) }, Some(over_id), is_limited.1)
+            self.find(over_skills).unwrap_or_else(|| self.add(over_skills, None, is_limited.0));
+        self.add(StateSkill { state, skill: Some(skill) }, Some(over_id), is_limited.1)
     }
 
-    fn place(&mut self, label: Label, over: Option<LabelId>, is_limited: bool) -> LabelId {
-        let hole = (self.holes > 0).then(|| self.labels.iter().position(Option::is_none)).flatten();
-        let index = hole.unwrap_or(self.labels.len());
+    fn add(&mut self, label: StateSkill, over: Option<LabelId>, is_limited: bool) -> LabelId {
+        let free = (self.free > 0).then(|| self.entries.iter().position(Option::is_none)).flatten();
+        let index = free.unwrap_or(self.entries.len());
         let id = LabelId(u32::try_from(index).expect("limited to far fewer"));
-        self.put(id, label, over.unwrap_or(id), is_limited, Timestamp::MIN);
+        let over_skills = over.unwrap_or(id);
+        self.put(id, LabelEntry { label, over_skills, is_limited, used: Timestamp::MIN });
         id
     }
 
-    fn put(
-        &mut self,
-        id: LabelId,
-        label: Label,
-        over_skills: LabelId,
-        is_limited: bool,
-        used: Timestamp,
-    ) {
-        if id.index() < self.labels.len() {
-            self.holes -= 1;
+    fn put(&mut self, id: LabelId, entry: LabelEntry) {
+        if id.index() < self.entries.len() {
+            self.free -= 1;
         } else {
-            self.holes += id.index() - self.labels.len();
-            self.labels.resize(id.index() + 1, None);
+            self.free += id.index() - self.entries.len();
+            self.entries.resize(id.index() + 1, None);
         }
-        self.labels[id.index()] = Some(Known { label, over_skills, is_limited, used });
-        self.by_label.insert(label, id);
-        *self.counter(label) += usize::from(is_limited);
+        self.entries[id.index()] = Some(entry);
+        self.by_label.insert(entry.label, id);
+        *self.counter(entry.label) += usize::from(entry.is_limited);
     }
 
-    fn counter(&mut self, label: Label) -> &mut usize {
+    fn counter(&mut self, label: StateSkill) -> &mut usize {
         if label.skill.is_some() { &mut self.pairs } else { &mut self.states }
     }
 
-    /// Takes in a label from a store. A state over all skills comes before its labels. Whether
-    /// that makes sense.
+    /// Adds a label from a store, a state over all skills before its pairs. Returns whether the
+    /// record was valid.
     pub(super) fn restore(
         &mut self,
         id: LabelId,
-        label: Label,
+        label: StateSkill,
         is_limited: bool,
         used: Timestamp,
     ) -> bool {
         let over = match label.skill {
-            Some(_) => self.find(Label { skill: None, ..label }),
+            Some(_) => self.find(StateSkill { skill: None, ..label }),
             None => Some(id),
         };
-        let is_new = !self.knows(id) && self.find(label).is_none();
-        // As many places as a store could hold with sense: a damaged number takes no memory.
-        let Some(over) = over.filter(|_| is_new && id.0 < MOST_PLACES) else { return false };
-        self.put(id, label, over, is_limited, used);
+        let is_new = self.entry(id).is_none() && self.find(label).is_none();
+        // Bounded, so that a damaged number does not allocate gigabytes.
+        let Some(over_skills) = over.filter(|_| is_new && id.0 < MAX_NUMBER) else { return false };
+        self.put(id, LabelEntry { label, over_skills, is_limited, used });
         true
     }
 
-    /// Whether there is a label at `id`.
-    pub(super) fn knows(&self, id: LabelId) -> bool {
-        self.labels.get(id.index()).is_some_and(Option::is_some)
+    /// `None` where there is no label of this number.
+    pub(super) fn entry(&self, id: LabelId) -> Option<&LabelEntry> {
+        self.entries.get(id.index())?.as_ref()
     }
 
-    fn known(&self, id: LabelId) -> &Known {
-        self.labels[id.index()].as_ref().expect("a label that something names is not forgotten")
+    fn known(&self, id: LabelId) -> &LabelEntry {
+        self.entry(id).expect("a label is only forgotten once nothing refers to it")
     }
 
-    pub(super) fn label(&self, id: LabelId) -> Label {
+    pub(crate) fn get(&self, id: LabelId) -> StateSkill {
         self.known(id).label
     }
 
-    /// The state over all skills of the label at `id`.
+    /// The state of the label over all skills.
     pub(super) fn over_skills(&self, id: LabelId) -> LabelId {
         self.known(id).over_skills
     }
@@ -213,55 +204,48 @@ impl Labels {
         self.known(id).used
     }
 
-    /// A report used the label, and its state.
+    /// A report used the label, and so its state over all skills.
     pub(super) fn use_at(&mut self, id: LabelId, time: Timestamp) {
-        let over = self.over_skills(id);
-        for id in [id, over] {
-            if let Some(Some(known)) = self.labels.get_mut(id.index()) {
-                known.used = known.used.max(time);
+        for id in [id, self.over_skills(id)] {
+            if let Some(Some(entry)) = self.entries.get_mut(id.index()) {
+                entry.used = entry.used.max(time);
             }
         }
     }
 
-    /// Forgets the labels, which nothing names any more.
+    /// Forgets labels, to which nothing may refer any more.
     pub(super) fn forget(&mut self, ids: impl Iterator<Item = LabelId>) {
         for id in ids {
-            if let Some(known) = self.labels[id.index()].take() {
-                self.by_label.remove(&known.label);
-                self.holes += 1;
-                *self.counter(known.label) -= usize::from(known.is_limited);
+            if let Some(entry) = self.entries[id.index()].take() {
+                self.by_label.remove(&entry.label);
+                self.free += 1;
+                *self.counter(entry.label) -= usize::from(entry.is_limited);
             }
         }
-        self.given_up += 1;
+        self.generation += 1;
     }
 
-    /// Puts other names in the place of those that it uses.
+    /// Replaces the names that the labels use.
     pub(super) fn rename(&mut self, mut name: impl FnMut(NameId) -> NameId) {
         self.by_label.clear();
-        for (id, known) in (0..).map(LabelId).zip(&mut self.labels) {
-            if let Some(Known { label, .. }) = known {
-                *label = Label { state: name(label.state), skill: label.skill.map(&mut name) };
+        for (id, entry) in (0..).map(LabelId).zip(&mut self.entries) {
+            if let Some(LabelEntry { label, .. }) = entry {
+                *label = StateSkill { state: name(label.state), skill: label.skill.map(&mut name) };
                 self.by_label.insert(*label, id);
             }
         }
     }
 
-    /// How many places there are, those of forgotten labels included.
-    pub(super) fn places(&self) -> u32 {
-        u32::try_from(self.labels.len()).expect("limited to far fewer")
+    /// One more than the highest number, including those of forgotten labels.
+    pub(super) fn numbers(&self) -> u32 {
+        u32::try_from(self.entries.len()).expect("limited to far fewer")
     }
 
-    /// The label at the place with this number, and when it was last used.
-    pub(super) fn at(&self, number: u32) -> Option<(Label, Timestamp)> {
-        let known = self.labels.get(LabelId(number).index())?.as_ref()?;
-        Some((known.label, known.used))
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (LabelId, Label)> + '_ {
-        let places = (0..).map(LabelId).zip(&self.labels);
-        places.filter_map(|(id, known)| Some((id, known.as_ref()?.label)))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (LabelId, StateSkill)> + '_ {
+        let entries = (0..).map(LabelId).zip(&self.entries);
+        entries.filter_map(|(id, entry)| Some((id, entry.as_ref()?.label)))
     }
 }
 
-/// More places than any limits make.
-const MOST_PLACES: u32 = 1 << 24;
+/// More than any limits allow.
+const MAX_NUMBER: u32 = 1 << 24;

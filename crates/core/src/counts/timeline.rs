@@ -1,5 +1,21 @@
-//! One agent's visits after the horizon, and how a report replaces what earlier ones told.
+//! One agent's visits after the horizon, and how a report replaces what earlier reports said.
+//!
+//! Windows overlap on purpose, reports come back in any order, and each is the truth about its
+//! window as of the moment when its job was submitted. So a report first *erases* what is known of
+//! the parts of its window that no later-submitted report has covered, then *adds* its own rows
+//! clipped to those parts, and at last *joins* what a window's edge had cut:
+//!
+//! ```text
+//! known       |---- Ready ----|-- Break --|---- Ready ----      observed
+//! window                   [------------------------------)
+//! erased      |---- Ready --                                    Ready is cut at the window's start
+//! rows                     |-R-|--- Break ----|-- Ready -->     the first row may be cut as well
+//! joined      |---- Ready -----|--- Break ----|-- Ready -->     and continues the visit it reaches
+//! ```
+//!
+//! What lies before the horizon is settled: it is summed up, and no report changes it any more.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
@@ -9,53 +25,58 @@ use super::label::VisitLabel;
 use crate::names::NameId;
 use crate::time::{Timestamp, Window};
 
-/// What tells states apart: a name and, for those that share one, a hash.
-type State = (NameId, u64);
+/// What distinguishes states: a name and, where several states share the name `other`, a hash.
+type StateKey = (NameId, u64);
 
-/// Windows in order, apart from each other.
+/// Disjoint windows, in order.
 type Windows = SmallVec<[Window; 2]>;
 
-/// What is known of one visit: where it began, and up to where it is known to have lasted.
+/// What is known of one visit, or of a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Piece {
+pub(super) struct KnownVisit {
     pub(super) label: VisitLabel,
     pub(super) start: Timestamp,
     /// `None` (events only): until the agent's next row in another state.
     pub(super) end: Option<Timestamp>,
-    /// State changes at `start`: 0 when the start is only where a window cut it, more than 1 for an
-    /// aggregated row.
+    /// State changes at `start`: 0 where a window cut the visit, more than 1 for a row with a
+    /// count.
     pub(super) entries: u32,
-    /// Whether the histogram of visits has it.
+    /// Whether the histogram of visits contains it.
     pub(super) measured: bool,
 }
 
-impl Piece {
+impl KnownVisit {
     fn key(&self) -> (VisitLabel, Timestamp) {
         (self.label, self.start)
     }
 
-    /// A newer report tells its end. One of no length is no end of a visit that is known to be
-    /// longer: it is another one, at the same instant.
-    fn learn_end(&mut self, end: Option<Timestamp>) {
+    /// Takes the end that a newer report contains. A row of no length is not the end of a visit
+    /// that is known to be longer: it is another visit, at the same instant.
+    fn update_end(&mut self, end: Option<Timestamp>) {
         if end != Some(self.start) {
             self.end = end.or(self.end);
         }
     }
+
+    fn touches(&self, part: Window) -> bool {
+        part.contains(self.start)
+            || (self.start < part.from && self.end.is_none_or(|end| end > part.from))
+    }
 }
 
-/// One row of a report, as it concerns its agent.
+/// A row of a report, without its agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Told {
+pub(super) struct VisitRow {
     pub(super) label: VisitLabel,
     pub(super) start: Timestamp,
-    /// `None` while it lasts.
+    /// `None` while the visit is in progress.
     pub(super) end: Option<Timestamp>,
     pub(super) count: u32,
 }
 
-/// Sorts the rows, and makes one of those with the same label and start: visits that cannot be told
-/// apart are one visit, as long as the longest of them. A row with a count has no length.
-pub(super) fn leave_one_of_each(rows: &mut Vec<Told>) {
+/// Sorts `rows` and merges those with the same label and start: visits that cannot be distinguished
+/// are one visit, as long as the longest of them. A row with a count has no length.
+pub(super) fn merge_same_start(rows: &mut Vec<VisitRow>) {
     for row in rows.iter_mut().filter(|row| row.count > 1) {
         row.end = Some(row.start);
     }
@@ -64,80 +85,70 @@ pub(super) fn leave_one_of_each(rows: &mut Vec<Told>) {
         let same = (later.label, later.start) == (kept.label, kept.start);
         if same {
             kept.count = kept.count.max(later.count);
-            // One that lasts is the longest.
+            // One in progress is the longest.
             kept.end = kept.end.zip(later.end).map(|(kept, later)| kept.max(later));
         }
         same
     });
 }
 
-/// What ends a visit whose end was not told.
+/// What ends a visit whose rows contain no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lasts {
+pub(super) enum ImpliedEnd {
     /// The agent's next row in another state.
-    ToNextState,
-    /// The agent's next row, whatever it tells.
-    ToNextStart,
+    NextState,
+    /// The agent's next row.
+    NextStart,
 }
 
 /// What a report may change.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
-    /// The window that was asked for.
+pub(super) struct ReportScope<'a> {
     pub(super) window: Window,
-    /// What lies before this stands as it was counted.
+    /// What lies before this is settled.
     pub(super) settled_to: Timestamp,
-    /// The windows of reports asked later that are already taken in.
+    /// The windows of reports that were submitted later and are already applied.
     pub(super) newer: &'a [Window],
 }
 
-impl Place<'_> {
-    /// The parts of the window that the report is the newest truth about.
+impl ReportScope<'_> {
+    /// The parts of the window about which this report is the newest.
     fn parts(&self) -> Windows {
         uncovered(Window { from: self.window.from.max(self.settled_to), ..self.window }, self.newer)
     }
 }
 
-/// The pieces of one agent, sorted by label and start. For rows that are intervals, those of one
-/// label never overlap: they are the time spent there, parted where a visit begins.
+/// The visits of one agent, sorted by label and start. With rows that are intervals, those of one
+/// label never overlap: together they are the time spent there, split where a visit begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Timeline {
-    pub(super) pieces: Vec<Piece>,
+    pub(super) visits: Vec<KnownVisit>,
 }
 
 impl Timeline {
-    /// Takes in a report's intervals: they are the truth about its window, but for what newer ones
-    /// cover and what is settled. `observed` is up to where the agent was known. Returns how many
-    /// visits told before were changed.
+    /// Applies a report's intervals. `observed` is up to when the agent was known before. Returns
+    /// the number of visits that an earlier report contained otherwise.
     pub(super) fn replace_intervals(
         &mut self,
-        place: &Place<'_>,
+        scope: &ReportScope<'_>,
         observed: Option<Timestamp>,
-        rows: &[Told],
+        rows: &[VisitRow],
     ) -> u64 {
-        let Place { window, newer, .. } = *place;
-        let parts = place.parts();
-        let told_before: Vec<Piece> = self
-            .pieces
-            .iter()
-            .copied()
-            .filter(|piece| parts.iter().any(|part| touches(piece, *part)))
-            .collect();
-        // Those kept of sorted ones are sorted.
-        let at_start = |row: &Told| {
-            let key = (row.label, window.from);
-            let place = told_before.binary_search_by_key(&key, Piece::key).ok()?;
-            Some(told_before[place]).filter(|piece| piece.entries > 0)
-        };
+        let ReportScope { window, newer, .. } = *scope;
+        let parts = scope.parts();
+        let is_affected = |visit: &&KnownVisit| parts.iter().any(|part| visit.touches(*part));
+        // Sorted, as the timeline is.
+        let before: Vec<KnownVisit> = self.visits.iter().filter(is_affected).copied().collect();
         for part in &parts {
             self.erase(*part);
         }
-        self.join_inside(rows, window.from, newer);
+        self.join_started_before(rows, window.from, newer);
         for row in rows.iter().filter(|row| row.start < window.to) {
-            // A row that starts where its window does may have been cut there: only a known visit
-            // makes it an entry.
+            // A row that starts exactly where its window does may be cut there. It is an entry only
+            // if a visit is known to have started at that moment.
             let entries = if row.start == window.from {
-                at_start(row).map_or(0, |piece| piece.entries)
+                let known = before.binary_search_by_key(&(row.label, row.start), KnownVisit::key);
+                known.map_or(0, |index| before[index].entries)
             } else {
                 row.count
             };
@@ -145,173 +156,165 @@ impl Timeline {
                 if row.count > 1 { row.start } else { row.end.unwrap_or(window.to).min(window.to) };
             self.add(row.label, Window { from: row.start, to: end }, entries, newer);
         }
-        self.join();
-        self.carry_measured(&told_before);
-        let closed = |piece: &Piece| {
-            observed.is_some_and(|observed| piece.end.is_some_and(|end| end < observed))
+        self.join_cut();
+        self.restore_measured(&before);
+        let had_ended = |visit: &KnownVisit| {
+            observed.is_some_and(|observed| visit.end.is_some_and(|end| end < observed))
         };
-        self.count_changed(&told_before, closed)
+        self.count_revised(&before, had_ended)
     }
 
-    /// Takes in a report's events, one of each label and start: they are the truth about what began
-    /// in its window, but for what newer ones cover and what is settled. Returns how many rows told
-    /// before were changed.
-    pub(super) fn replace_events(&mut self, place: &Place<'_>, rows: &[Told]) -> u64 {
-        let Place { window, newer, .. } = *place;
-        let parts = place.parts();
-        let in_parts = |piece: &Piece| parts.iter().any(|part| part.contains(piece.start));
-        let told_before: Vec<Piece> = self.pieces.iter().copied().filter(in_parts).collect();
-        self.pieces.retain(|piece| !in_parts(piece));
-        for row in rows.iter().filter(|row| row.start < window.to && !covered(row.start, newer)) {
-            self.pieces.push(Piece {
-                label: row.label,
-                start: row.start,
-                end: row.end,
-                entries: row.count,
-                measured: false,
-            });
+    /// Applies a report's events, merged by [`merge_same_start`]: they are the truth about what
+    /// began in its window. Returns the number of rows that an earlier report contained otherwise.
+    pub(super) fn replace_events(&mut self, scope: &ReportScope<'_>, rows: &[VisitRow]) -> u64 {
+        let ReportScope { window, newer, .. } = *scope;
+        let parts = scope.parts();
+        let began_in_parts =
+            |visit: &KnownVisit| parts.iter().any(|part| part.contains(visit.start));
+        let before: Vec<KnownVisit> = self.visits.iter().copied().filter(began_in_parts).collect();
+        self.visits.retain(|visit| !began_in_parts(visit));
+        for row in rows.iter().filter(|row| row.start < window.to && !covers(newer, row.start)) {
+            let VisitRow { label, start, end, count: entries } = *row;
+            self.visits.push(KnownVisit { label, start, end, entries, measured: false });
         }
-        self.pieces.sort_by_key(Piece::key);
-        self.pieces.dedup_by(|later, kept| {
+        self.visits.sort_by_key(KnownVisit::key);
+        // A row from before the window, or the horizon, may repeat a visit that was kept.
+        self.visits.dedup_by(|later, kept| {
             let same = later.key() == kept.key();
             if same {
                 kept.entries = kept.entries.max(later.entries);
-                kept.learn_end(later.end);
+                kept.update_end(later.end);
             }
             same
         });
-        self.carry_measured(&told_before);
-        self.count_changed(&told_before, |piece| piece.end.is_some())
+        self.restore_measured(&before);
+        self.count_revised(&before, |visit| visit.end.is_some())
     }
 
-    /// The `doubtful` row is told with no length, as the agent's last one: if it was known to last,
-    /// it still does.
-    pub(super) fn let_last(&self, doubtful: Option<(VisitLabel, Timestamp)>, rows: &mut [Told]) {
-        let Some(key) = doubtful else { return };
-        let known = self.pieces.binary_search_by_key(&key, Piece::key).ok();
-        if known.is_some_and(|place| self.pieces[place].end.is_none()) {
-            rows.iter_mut()
-                .filter(|row| (row.label, row.start) == key)
-                .for_each(|row| row.end = None);
+    /// The `uncertain` row is its agent's last one and has no length. If the visit is known to be
+    /// in progress, it still is.
+    pub(super) fn keep_in_progress(
+        &self,
+        uncertain: Option<(VisitLabel, Timestamp)>,
+        rows: &mut [VisitRow],
+    ) {
+        let Some(key) = uncertain else { return };
+        if self.find(key).is_some_and(|index| self.visits[index].end.is_none()) {
+            for row in rows.iter_mut().filter(|row| (row.label, row.start) == key) {
+                row.end = None;
+            }
         }
     }
 
-    /// Rows that began before the horizon are settled, but those of visits that last beyond it may
-    /// tell where these end. Returns the others.
-    pub(super) fn take_ends(&mut self, late: &[Told]) -> Vec<Told> {
+    /// Rows that began before the horizon are settled, but may contain the end of a visit that
+    /// lasts beyond it. Returns the others.
+    pub(super) fn take_ends(&mut self, late: &[VisitRow]) -> Vec<VisitRow> {
         let mut unknown = late.to_vec();
         unknown.retain(|row| {
-            let known = self.pieces.binary_search_by_key(&(row.label, row.start), Piece::key).ok();
-            if let Some(place) = known {
-                self.pieces[place].learn_end(row.end);
+            let known = self.find((row.label, row.start));
+            if let Some(index) = known {
+                self.visits[index].update_end(row.end);
             }
             known.is_none()
         });
         unknown
     }
 
-    /// Forgets what is known of `part`: what began there loses its beginning, what lasted through
-    /// it falls in two.
+    /// Forgets what is known of `part`: visits that began there lose their start, those that lasted
+    /// through it are split in two.
     fn erase(&mut self, part: Window) {
-        let mut rest = Vec::new();
-        self.pieces.retain_mut(|piece| {
-            let end = piece.end.unwrap_or(part.to);
-            if !touches(piece, part) {
+        let mut behind = Vec::new();
+        self.visits.retain_mut(|visit| {
+            if !visit.touches(part) {
                 return true;
             }
-            if end > part.to {
-                rest.push(Piece { start: part.to, entries: 0, ..*piece });
+            if visit.end.is_some_and(|end| end > part.to) {
+                behind.push(KnownVisit { start: part.to, entries: 0, ..*visit });
             }
-            piece.end = Some(part.from);
-            piece.start < part.from
+            visit.end = Some(part.from);
+            visit.start < part.from
         });
-        self.pieces.extend(rest);
+        self.visits.extend(behind);
     }
 
-    /// Forgets what begins at `to` or later, and with `ends_too`, that anything lasts longer.
-    pub(super) fn cut(&mut self, to: Timestamp, ends_too: bool) {
-        self.pieces.retain_mut(|piece| {
-            if ends_too {
-                piece.end = piece.end.map(|end| end.min(to));
+    /// Forgets what begins at `to` or later and, with `cut_ends`, that anything lasts longer.
+    pub(super) fn cut(&mut self, to: Timestamp, cut_ends: bool) {
+        self.visits.retain_mut(|visit| {
+            if cut_ends {
+                visit.end = visit.end.map(|end| end.min(to));
             }
-            piece.start < to
+            visit.start < to
         });
     }
 
-    /// A row that began before its window is one visit up to the window's start, so no other of its
-    /// label, as it was known before, began within.
-    fn join_inside(&mut self, rows: &[Told], window_start: Timestamp, newer: &[Window]) {
-        let lasts_to = |row: &Told| row.end.map_or(window_start, |end| end.min(window_start));
-        let mut early: Vec<(VisitLabel, Window)> = rows
-            .iter()
-            .filter(|row| row.start < window_start)
-            .map(|row| (row.label, Window { from: row.start, to: lasts_to(row) }))
-            .collect();
+    /// A row that began before its window is a single visit up to the window's start, even where
+    /// earlier reports, cut at their own windows' starts, made it look like several: no other visit
+    /// of its label began within it.
+    fn join_started_before(
+        &mut self,
+        rows: &[VisitRow],
+        window_start: Timestamp,
+        newer: &[Window],
+    ) {
+        let mut early: Vec<(VisitLabel, Window)> = Vec::new();
+        for row in rows.iter().filter(|row| row.start < window_start) {
+            let to = row.end.map_or(window_start, |end| end.min(window_start));
+            early.push((row.label, Window { from: row.start, to }));
+        }
         if early.is_empty() {
             return;
         }
         early.sort_unstable_by_key(|(label, span)| (*label, span.from));
-        // Both are in the order of label and start, and `reach` is how far the rows of the label
-        // that began before a piece last: one pass, however many there are of either.
+        // Rows and visits are in the same order, so one pass is enough, however many there are of
+        // either. `reach` is how far the rows of a label last that began before the current visit.
         let mut early = early.into_iter().peekable();
         let mut reach: Option<(VisitLabel, Timestamp)> = None;
-        for piece in &mut self.pieces {
-            let began_before =
-                |(label, span): &(VisitLabel, Window)| (*label, span.from) < piece.key();
-            while let Some((label, span)) = early.next_if(began_before) {
-                let before = reach.filter(|(reached, _)| *reached == label);
-                reach = Some((label, before.map_or(span.to, |(_, to)| to.max(span.to))));
+        for visit in &mut self.visits {
+            while let Some((label, span)) =
+                early.next_if(|(label, span)| (*label, span.from) < visit.key())
+            {
+                let so_far = reach.filter(|(reached, _)| *reached == label);
+                reach = Some((label, so_far.map_or(span.to, |(_, to)| to.max(span.to))));
             }
-            let inside = reach.is_some_and(|(label, to)| label == piece.label && piece.start < to);
-            if inside && !covered(piece.start, newer) {
-                piece.entries = 0;
+            let is_within =
+                reach.is_some_and(|(label, to)| label == visit.label && visit.start < to);
+            if is_within && !covers(newer, visit.start) {
+                visit.entries = 0;
             }
         }
     }
 
-    /// Whether any visit is known by more than its label.
+    /// Whether any visit is identified by more than its label.
     pub(super) fn has_folded(&self) -> bool {
-        self.pieces.iter().any(|piece| piece.label.folded != 0)
+        self.visits.iter().any(|visit| visit.label.folded != 0)
     }
 
-    /// Whether a visit of this label is known that begins or lasts at `start`.
-    pub(super) fn knows_at(&self, label: VisitLabel, start: Timestamp) -> bool {
-        let after = self.pieces.partition_point(|piece| piece.key() <= (label, start));
-        let before = after.checked_sub(1).map(|place| &self.pieces[place]);
-        before.is_some_and(|piece| piece.label == label && piece.end.is_none_or(|end| end >= start))
+    /// Whether a visit of this label is known that begins at `start` or lasts until then.
+    pub(super) fn is_known_at(&self, label: VisitLabel, start: Timestamp) -> bool {
+        let after = self.visits.partition_point(|visit| visit.key() <= (label, start));
+        let before = after.checked_sub(1).map(|index| &self.visits[index]);
+        before.is_some_and(|visit| visit.label == label && visit.end.is_none_or(|end| end >= start))
     }
 
+    /// Adds what `newer` reports have not covered of `span`.
     fn add(&mut self, label: VisitLabel, span: Window, entries: u32, newer: &[Window]) {
-        let entries = if covered(span.from, newer) { 0 } else { entries };
-        if span.from == span.to {
-            if entries > 0 {
-                self.pieces.push(Piece {
-                    label,
-                    start: span.from,
-                    end: Some(span.to),
-                    entries,
-                    measured: false,
-                });
-            }
-            return;
-        }
-        for part in uncovered(span, newer) {
+        let entries = if covers(newer, span.from) { 0 } else { entries };
+        let mut push = |part: Window| {
             let entries = if part.from == span.from { entries } else { 0 };
-            self.pieces.push(Piece {
-                label,
-                start: part.from,
-                end: Some(part.to),
-                entries,
-                measured: false,
-            });
+            let (start, end) = (part.from, Some(part.to));
+            self.visits.push(KnownVisit { label, start, end, entries, measured: false });
+        };
+        if span.from != span.to {
+            uncovered(span, newer).into_iter().for_each(push);
+        } else if entries > 0 {
+            push(span);
         }
     }
 
-    /// Sorts, and joins what belongs together: a piece without an entry goes on from the one that
-    /// reaches it.
-    fn join(&mut self) {
-        self.pieces.sort_by_key(Piece::key);
-        self.pieces.dedup_by(|later, kept| {
+    /// Joins what a cut had separated: a part without an entry continues the visit that reaches it.
+    fn join_cut(&mut self) {
+        self.visits.sort_by_key(KnownVisit::key);
+        self.visits.dedup_by(|later, kept| {
             let (Some(kept_end), Some(later_end)) = (kept.end, later.end) else { return false };
             if later.label != kept.label || later.start > kept_end {
                 return false;
@@ -321,93 +324,91 @@ impl Timeline {
                 kept.entries = kept.entries.max(later.entries);
                 return true;
             }
+            // Two visits that overlap: their time counts once.
             kept.end = Some(later.start);
             later.end = Some(later_end.max(kept_end));
             false
         });
     }
 
-    fn carry_measured(&mut self, told_before: &[Piece]) {
-        for old in told_before.iter().filter(|piece| piece.measured) {
-            if let Some(piece) = self.find_mut(old) {
-                piece.measured = true;
+    fn find(&self, key: (VisitLabel, Timestamp)) -> Option<usize> {
+        self.visits.binary_search_by_key(&key, KnownVisit::key).ok()
+    }
+
+    fn restore_measured(&mut self, before: &[KnownVisit]) {
+        for old in before.iter().filter(|visit| visit.measured) {
+            if let Some(index) = self.find(old.key()) {
+                self.visits[index].measured = true;
             }
         }
     }
 
-    fn count_changed(&mut self, told_before: &[Piece], closed: impl Fn(&Piece) -> bool) -> u64 {
-        let mut changed = 0;
-        for old in told_before.iter().filter(|piece| piece.entries > 0) {
-            let same = self.find_mut(old).is_some_and(|piece| {
-                piece.entries == old.entries && (!closed(old) || piece.end == old.end)
-            });
-            changed += u64::from(!same);
-        }
-        changed
+    /// Number of entries of `before` that are no longer the same. The end of a visit that was still
+    /// in progress is news, not a revision.
+    fn count_revised(&self, before: &[KnownVisit], had_ended: impl Fn(&KnownVisit) -> bool) -> u64 {
+        let is_revised = |old: &&KnownVisit| {
+            let Some(index) = self.find(old.key()) else { return true };
+            let now = &self.visits[index];
+            now.entries != old.entries || (had_ended(old) && now.end != old.end)
+        };
+        let entered = before.iter().filter(|visit| visit.entries > 0);
+        u64::try_from(entered.filter(is_revised).count()).unwrap_or(u64::MAX)
     }
 
-    fn find_mut(&mut self, like: &Piece) -> Option<&mut Piece> {
-        let place = self.pieces.binary_search_by_key(&like.key(), Piece::key).ok()?;
-        Some(&mut self.pieces[place])
-    }
-
-    /// Every piece with its end: those without one last to the next start, or the next in another
-    /// state, else to `observed`.
+    /// Every visit with its end. Where none is known, the visit lasts to the start that
+    /// `implied_end` names or, without one, to `observed`.
     pub(super) fn spans(
         &self,
         observed: Timestamp,
-        lasts: Lasts,
-        state_of: impl Fn(VisitLabel) -> State,
-    ) -> Vec<Span> {
-        let ends = if self.pieces.iter().any(|piece| piece.end.is_none()) {
-            self.implied_ends(lasts, &state_of)
+        implied_end: ImpliedEnd,
+        state_of: impl Fn(VisitLabel) -> StateKey,
+    ) -> Vec<VisitSpan> {
+        let ends = if self.visits.iter().any(|visit| visit.end.is_none()) {
+            self.implied_ends(implied_end, &state_of)
         } else {
             HashMap::new()
         };
-        self.pieces
-            .iter()
-            .enumerate()
-            .map(|(place, piece)| {
-                let end = piece
-                    .end
-                    .or_else(|| ends.get(&place).copied())
-                    .unwrap_or(observed.max(piece.start));
-                Span { label: piece.label, start: piece.start, end, entries: piece.entries, place }
-            })
-            .collect()
+        let span = |(index, visit): (usize, &KnownVisit)| {
+            let KnownVisit { label, start, entries, .. } = *visit;
+            let end = visit.end.or_else(|| ends.get(&index).copied());
+            VisitSpan { label, start, end: end.unwrap_or(observed.max(start)), entries, index }
+        };
+        self.visits.iter().enumerate().map(span).collect()
     }
 
-    /// For each piece without an end, by its place: the first later start that ends it, if there is
-    /// one.
+    /// For each visit without an end, by its index: the first later start that ends it.
     fn implied_ends(
         &self,
-        lasts: Lasts,
-        state_of: &impl Fn(VisitLabel) -> State,
+        implied_end: ImpliedEnd,
+        state_of: &impl Fn(VisitLabel) -> StateKey,
     ) -> HashMap<usize, Timestamp> {
-        let mut places: Vec<usize> = (0..self.pieces.len()).collect();
-        places.sort_by_key(|&place| std::cmp::Reverse(self.pieces[place].start));
+        let mut latest_first: Vec<usize> = (0..self.visits.len()).collect();
+        latest_first.sort_by_key(|&index| Reverse(self.visits[index].start));
         let mut ends = HashMap::new();
-        // Of the starts passed so far (later ones): the nearest, and the nearest in any other state
-        // than that.
-        let mut nearest: Option<(State, Timestamp)> = None;
-        let mut other: Option<Timestamp> = None;
-        for group in places.chunk_by(|&a, &b| self.pieces[a].start == self.pieces[b].start) {
-            for &place in group.iter().filter(|&&place| self.pieces[place].end.is_none()) {
+        // Of the starts passed so far, all of them later: the nearest, and the nearest in a state
+        // other than that one's. Any state has its next different state among these two.
+        let mut nearest: Option<(StateKey, Timestamp)> = None;
+        let mut nearest_other: Option<Timestamp> = None;
+        let same_start = |&a: &usize, &b: &usize| self.visits[a].start == self.visits[b].start;
+        // Visits that begin together do not end each other, so they are passed as a group.
+        for group in latest_first.chunk_by(same_start) {
+            for &index in group.iter().filter(|&&index| self.visits[index].end.is_none()) {
                 let end = match nearest {
-                    Some((_, start)) if lasts == Lasts::ToNextStart => Some(start),
-                    Some((state, start)) if state != state_of(self.pieces[place].label) => {
+                    Some((_, start)) if implied_end == ImpliedEnd::NextStart => Some(start),
+                    Some((state, start)) if state != state_of(self.visits[index].label) => {
                         Some(start)
                     }
-                    Some(_) | None => other,
+                    Some(_) | None => nearest_other,
                 };
-                ends.extend(end.map(|end| (place, end)));
+                ends.extend(end.map(|end| (index, end)));
             }
-            for &place in group {
-                let (state, start) = (state_of(self.pieces[place].label), self.pieces[place].start);
+            for &index in group {
+                let KnownVisit { label, start, .. } = self.visits[index];
+                let state = state_of(label);
                 if let Some((nearest_state, nearest_start)) = nearest
                     && nearest_state != state
                 {
-                    other = Some(nearest_start);
+                    nearest_other = Some(nearest_start);
                 }
                 nearest = Some((state, start));
             }
@@ -416,27 +417,22 @@ impl Timeline {
     }
 }
 
-/// A piece with its end.
+/// A visit with its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
+pub(super) struct VisitSpan {
     pub(super) label: VisitLabel,
     pub(super) start: Timestamp,
     pub(super) end: Timestamp,
     pub(super) entries: u32,
-    /// Its piece's place in the timeline.
-    pub(super) place: usize,
+    /// The visit's index in the timeline.
+    pub(super) index: usize,
 }
 
-fn touches(piece: &Piece, part: Window) -> bool {
-    part.contains(piece.start)
-        || (piece.start < part.from && piece.end.is_none_or(|end| end > part.from))
+fn covers(windows: &[Window], point: Timestamp) -> bool {
+    windows.iter().any(|window| window.contains(point))
 }
 
-fn covered(point: Timestamp, newer: &[Window]) -> bool {
-    newer.iter().any(|window| window.contains(point))
-}
-
-/// What the `newer` windows leave of `span`, in order: mostly all of it.
+/// The parts of `span` that the `newer` windows do not cover, in order: mostly all of it.
 fn uncovered(span: Window, newer: &[Window]) -> Windows {
     let mut parts = Windows::new();
     parts.extend(Some(span).filter(|part| part.from < part.to));

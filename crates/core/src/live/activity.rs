@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use crate::names::{OTHER, escape_other, label_value};
-use crate::page::snapshot::{LabelSets, SkillSeries};
+use crate::names::{LabelSets, OTHER, escape_other, label_value};
 use crate::time::Timestamp;
 
 /// Beyond this many, skills are added up as `other`.
@@ -66,6 +65,37 @@ pub struct SkillRow {
     pub level: Option<u64>,
     /// The goal of it, in thousandths.
     pub goal: Option<u64>,
+}
+
+/// The series of one skill's activity; `None` where CXone does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SkillSeries {
+    /// The label `skill`.
+    pub skill: Arc<str>,
+    /// `cxone_skill_queue_contacts`.
+    pub queue: Option<u64>,
+    /// `cxone_skill_queue_oldest_timestamp_seconds`.
+    pub oldest: Option<Timestamp>,
+    /// `cxone_skill_activity_agents`, in the order of [`Activity::ALL`].
+    pub agents: [Option<u64>; Activity::ALL.len()],
+    /// `cxone_skill_service_level_contacts` that were answered within it.
+    pub inside: Option<u64>,
+    /// Those that were not.
+    pub outside: Option<u64>,
+    /// `cxone_skill_service_level_ratio`, in thousandths.
+    pub level: Option<u64>,
+    /// `cxone_skill_service_level_goal_ratio`, in thousandths.
+    pub goal: Option<u64>,
+}
+
+impl SkillSeries {
+    /// How many series it has.
+    #[must_use]
+    pub fn series(&self) -> u64 {
+        let numbers = [self.queue, self.inside, self.outside, self.level, self.goal];
+        let numbers = numbers.iter().chain(&self.agents).flatten().count();
+        u64::try_from(numbers).unwrap_or(u64::MAX) + u64::from(self.oldest.is_some())
+    }
 }
 
 /// The newest list of skills.

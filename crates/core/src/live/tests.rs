@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use super::{MAX_REASONS, MAX_TEAM_PAIRS, MAX_TEAMS};
-use crate::names::OTHER;
-use crate::page::snapshot::LabelSets;
+use crate::names::{LabelSets, OTHER};
 use crate::plan::backoff::Random;
 use crate::privacy::{AgentIds, IdKey};
 use crate::time::{Monotonic, Now};

@@ -2,17 +2,13 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::live::{Activity, Feed};
+use crate::counts::{Fingerprint, VISIT_BUCKETS, VisitDurations};
+use crate::live::{Feed, SkillSeries, TeamAgents};
+use crate::names::LabelSets;
 use crate::time::Timestamp;
-
-/// Upper bounds of `cxone_state_visit_duration_seconds`, in seconds; `+Inf` comes after them.
-pub const VISIT_BUCKETS: [u32; 13] = [5, 10, 15, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 7200];
 
 /// The state of the floor and of its counters at one moment. Every list but the agents' is sorted
 /// by its labels and has no two equal ones.
@@ -187,20 +183,6 @@ impl PartialEq for Agents {
 
 impl Eq for Agents {}
 
-/// What tells a shard from others, and from itself at another time. Means nothing to another
-/// process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Fingerprint(u64);
-
-impl Fingerprint {
-    /// The fingerprint of what shows in `content`.
-    pub fn of(content: &impl Hash) -> Self {
-        let mut hasher = DefaultHasher::new();
-        content.hash(&mut hasher);
-        Self(hasher.finish())
-    }
-}
-
 /// One agent's series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AgentSeries {
@@ -287,33 +269,6 @@ pub struct StateSeries {
     pub visits: VisitDurations,
 }
 
-/// A histogram of visits' lengths.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VisitDurations {
-    /// How many fell into each bucket (not cumulated): one more than [`VISIT_BUCKETS`], the last
-    /// for longer ones.
-    pub buckets: [u64; VISIT_BUCKETS.len() + 1],
-    /// The sum of the lengths, in milliseconds.
-    pub sum_millis: u64,
-}
-
-impl VisitDurations {
-    /// Takes in one finished visit.
-    pub fn observe(&mut self, length: Duration) {
-        let bucket =
-            VISIT_BUCKETS.partition_point(|&bound| length > Duration::from_secs(u64::from(bound)));
-        self.buckets[bucket] += 1;
-        let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-        self.sum_millis = self.sum_millis.saturating_add(millis);
-    }
-
-    /// How many visits were taken in.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.buckets.iter().sum()
-    }
-}
-
 /// The series of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetSeries {
@@ -355,27 +310,6 @@ impl LiveSeries {
     }
 }
 
-/// How many sets of label values of one kind have series of their own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LabelSets {
-    /// The label `kind`.
-    pub kind: &'static str,
-    /// `cxone_exporter_label_sets`.
-    pub own: u64,
-    /// `cxone_exporter_label_sets_limit`.
-    pub limit: u64,
-    /// `cxone_exporter_label_sets_over_limit`: those shown as `other`.
-    pub over: u64,
-}
-
-impl LabelSets {
-    /// So many of `kind`, of at most `limit`; `over` more are `other`.
-    #[must_use]
-    pub fn new(kind: &'static str, own: usize, limit: usize, over: usize) -> Self {
-        Self { kind, own: count(own), limit: count(limit), over: count(over) }
-    }
-}
-
 /// The series of one live feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedSeries {
@@ -385,46 +319,4 @@ pub struct FeedSeries {
     pub up: bool,
     /// `cxone_live_last_success_timestamp_seconds`.
     pub last_success: Option<Timestamp>,
-}
-
-/// `cxone_team_agents` of one team and state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TeamAgents {
-    /// The label `team`; empty when it is not told.
-    pub team: Arc<str>,
-    /// The label `state`.
-    pub state: Arc<str>,
-    /// How many agents.
-    pub agents: u64,
-}
-
-/// The series of one skill's activity; `None` where CXone does not tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SkillSeries {
-    /// The label `skill`.
-    pub skill: Arc<str>,
-    /// `cxone_skill_queue_contacts`.
-    pub queue: Option<u64>,
-    /// `cxone_skill_queue_oldest_timestamp_seconds`.
-    pub oldest: Option<Timestamp>,
-    /// `cxone_skill_activity_agents`, in the order of [`Activity::ALL`].
-    pub agents: [Option<u64>; Activity::ALL.len()],
-    /// `cxone_skill_service_level_contacts` that were answered within it.
-    pub inside: Option<u64>,
-    /// Those that were not.
-    pub outside: Option<u64>,
-    /// `cxone_skill_service_level_ratio`, in thousandths.
-    pub level: Option<u64>,
-    /// `cxone_skill_service_level_goal_ratio`, in thousandths.
-    pub goal: Option<u64>,
-}
-
-impl SkillSeries {
-    /// How many series it has.
-    #[must_use]
-    pub fn series(&self) -> u64 {
-        let numbers = [self.queue, self.inside, self.outside, self.level, self.goal];
-        count(numbers.iter().chain(&self.agents).flatten().count())
-            + u64::from(self.oldest.is_some())
-    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::plan::fetch::{FailureReason, JobError};
+use crate::plan::planner::JobEnd;
 use crate::time::Timestamp;
 
 /// How everything that is polled is doing.
@@ -57,15 +58,6 @@ pub struct TargetStatus {
     pub poll: PollStatus,
     /// The longest window that it is asked for, where longer ones failed.
     pub longest_window: Option<Duration>,
-}
-
-/// The end of a job, good or bad.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JobEnd {
-    /// When it ended.
-    pub at: Timestamp,
-    /// How long it took from its beginning.
-    pub took: Duration,
 }
 
 /// When a target is asked for.

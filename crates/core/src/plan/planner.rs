@@ -12,7 +12,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::counts::{ReportOrigin, SubmitOrder, TargetId};
-use crate::page::status::JobEnd;
 use crate::plan::backoff::{Backoff, Random};
 use crate::plan::fetch::{
     FailureReason, Fetch, JobError, JobId, JobOutcome, JobReply, JobStep, fault_backoff,
@@ -107,6 +106,15 @@ pub struct PreviousRun {
     pub failed: bool,
     /// The job that it waited for, and how long ago that was submitted.
     pub job: Option<(SavedJob, Duration)>,
+}
+
+/// The end of a job, good or bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobEnd {
+    /// When it ended.
+    pub at: Timestamp,
+    /// How long it took from its beginning.
+    pub took: Duration,
 }
 
 /// How a target is doing.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use cxone_core::page::status::{ClockStatus, JobEnd, RecentErrors, StoreStatus};
+use cxone_core::page::status::{ClockStatus, RecentErrors, StoreStatus};
 use cxone_core::plan::fetch::{FailureReason, JobError};
+use cxone_core::plan::planner::JobEnd;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + seconds * 1000)

@@ -1,57 +1,52 @@
-//! Buckets cannot be taken apart where windows of two targets overlap. So each moment of an agent
-//! is counted from one target, its owner; what others tell waits until the owner's history reaches
-//! there.
+//! Rows that are buckets. A bucket cannot be split where the windows of two targets overlap, so
+//! each moment of an agent is counted from one target, its owner. What other targets report waits
+//! until the owner's history reaches there.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Agent, AgentReport};
-use crate::counts::TargetId;
-use crate::counts::book::Book;
+use crate::counts::catalog::Catalog;
 use crate::counts::label::LabelId;
 use crate::counts::starts::Starts;
-use crate::counts::timeline::Told;
+use crate::counts::target::TargetKey;
+use crate::counts::timeline::VisitRow;
 use crate::time::{Timestamp, Window};
 
 /// Who counts for an agent, and what waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Buckets {
-    owner: TargetId,
+    owner: TargetKey,
     epoch: Timestamp,
-    /// The windows in which the owner told of the agent, as far back as another target may still
-    /// tell of.
-    told: Vec<Window>,
-    waiting: Vec<Waiting>,
+    /// The windows in which the owner reported the agent, as far back as another target may still
+    /// report.
+    reported: Vec<Window>,
+    waiting: Vec<WaitingBuckets>,
 }
 
-/// What a target that is not the owner told.
+/// What a target that is not the owner reported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Waiting {
-    target: TargetId,
+struct WaitingBuckets {
+    target: TargetKey,
     window: Window,
-    rows: Vec<Told>,
+    rows: Vec<VisitRow>,
 }
 
 impl Buckets {
-    fn new(owner: TargetId, epoch: Timestamp) -> Box<Self> {
-        Box::new(Self { owner, epoch, told: Vec::new(), waiting: Vec::new() })
+    fn new(owner: TargetKey, epoch: Timestamp) -> Box<Self> {
+        Box::new(Self { owner, epoch, reported: Vec::new(), waiting: Vec::new() })
     }
 
-    /// The same for other places of the targets; `None` without an owner.
-    pub(super) fn retargeted(
+    /// Without what waits of removed targets; `None` if the owner was removed.
+    pub(super) fn retain_targets(
         mut self: Box<Self>,
-        place_of: impl Fn(TargetId) -> Option<TargetId>,
+        exists: impl Fn(TargetKey) -> bool,
     ) -> Option<Box<Self>> {
-        self.owner = place_of(self.owner)?;
-        self.waiting.retain_mut(|waiting| {
-            let place = place_of(waiting.target);
-            waiting.target = place.unwrap_or(waiting.target);
-            place.is_some()
-        });
-        Some(self)
+        self.waiting.retain(|waiting| exists(waiting.target));
+        exists(self.owner).then_some(self)
     }
 
     /// The owner, and the targets of what waits.
-    pub(super) fn targets(&self) -> impl Iterator<Item = TargetId> + '_ {
+    pub(super) fn targets(&self) -> impl Iterator<Item = TargetKey> + '_ {
         std::iter::once(self.owner).chain(self.waiting.iter().map(|waiting| waiting.target))
     }
 
@@ -59,41 +54,39 @@ impl Buckets {
         self.waiting.iter().flat_map(|waiting| waiting.rows.iter().map(|row| row.label.label))
     }
 
-    /// An agent that was not in the owner's first window is counted from the first one that has it.
-    fn told_first_window_only(&self) -> bool {
-        matches!(self.told[..], [only] if only.from < self.epoch)
+    /// Whether nothing is counted yet: the first window, up to the epoch, is only the lookback.
+    fn has_only_first_window(&self) -> bool {
+        matches!(self.reported[..], [only] if only.from < self.epoch)
     }
 
     /// Nothing is known beyond `known_to`.
     pub(super) fn set_back(&mut self, known_to: Timestamp) {
         self.epoch = self.epoch.min(known_to);
-        self.told.iter_mut().for_each(|window| window.to = window.to.min(known_to));
-        self.told.retain(|window| window.from < window.to);
-        self.waiting.iter_mut().for_each(|waiting| {
+        self.reported.iter_mut().for_each(|window| window.to = window.to.min(known_to));
+        self.reported.retain(|window| window.from < window.to);
+        for waiting in &mut self.waiting {
             waiting.window.to = waiting.window.to.min(known_to);
-        });
+        }
         self.waiting.retain(|waiting| waiting.window.from < waiting.window.to);
     }
 
-    fn told_within(&self, window: Window) -> bool {
-        self.told.iter().any(|told| told.from < window.to && window.from < told.to)
+    fn overlaps_reported(&self, window: Window) -> bool {
+        self.reported.iter().any(|known| known.from < window.to && window.from < known.to)
     }
 }
 
 impl Agent {
-    /// The target that counts for the agent; `None` for rows that are no buckets.
-    pub(in crate::counts) fn owner(&self) -> Option<TargetId> {
+    /// The target that counts for the agent; `None` for rows that are not buckets.
+    pub(in crate::counts) fn owner(&self) -> Option<TargetKey> {
         self.buckets.as_ref().map(|buckets| buckets.owner)
     }
 
-    /// Takes in what a target tells: counts it if the target is the owner, else lets it wait.
-    pub(super) fn take_buckets(&mut self, report: &AgentReport<'_>, book: &Book) {
-        let is_member =
-            |target| self.memberships.iter().any(|membership| membership.target == target);
-        let buckets = match self.buckets.take().filter(|buckets| is_member(buckets.owner)) {
-            // Nothing is counted yet, and this target's counting began earlier.
+    /// Counts what a target reports if the target is the owner, else lets it wait.
+    pub(super) fn take_buckets(&mut self, report: &AgentReport<'_>, catalog: &Catalog) {
+        let buckets = match self.buckets.take() {
+            // This target's counting began earlier, so it becomes the owner.
             Some(buckets)
-                if buckets.told_first_window_only() && report.target_epoch < buckets.epoch =>
+                if buckets.has_only_first_window() && report.target_epoch < buckets.epoch =>
             {
                 self.settled_to = Timestamp::MIN;
                 self.starts = Starts::default();
@@ -106,10 +99,10 @@ impl Agent {
         let is_owner = buckets.owner == report.target;
         let buckets = self.buckets.insert(buckets);
         if is_owner {
-            buckets.told.push(report.window);
-            self.count_buckets(report.window, report.rows, book);
+            buckets.reported.push(report.window);
+            self.count_buckets(report.window, report.rows, catalog);
         } else {
-            buckets.waiting.push(Waiting {
+            buckets.waiting.push(WaitingBuckets {
                 target: report.target,
                 window: report.window,
                 rows: report.rows.to_vec(),
@@ -117,57 +110,56 @@ impl Agent {
         }
     }
 
-    /// Judges what waits, now that the owner's history is known up to `known_to`. Where the owner
-    /// told of the agent, it has counted. Where it did not although another target did, the agent
-    /// is no longer among the owner's, and the other becomes the owner.
-    pub(in crate::counts) fn judge_buckets(
+    /// Decides about what waits, now that the owner's history is known up to `known_to`. Where the
+    /// owner reported the agent, it has counted. Where it did not although another target did, the
+    /// agent no longer belongs to the owner's, and the other target becomes the owner.
+    pub(in crate::counts) fn resolve_waiting(
         &mut self,
         known_to: Timestamp,
         horizon: Timestamp,
-        book: &Book,
+        catalog: &Catalog,
     ) {
         let Some(mut buckets) = self.buckets.take() else { return };
         buckets.waiting.sort_by_key(|waiting| waiting.window.to);
         let known_to = known_to.max(horizon);
         let mut owner_changed = false;
         for waiting in std::mem::take(&mut buckets.waiting) {
-            let same_owner = owner_changed && waiting.target == buckets.owner;
-            if !same_owner && waiting.window.to > known_to {
+            let is_of_new_owner = owner_changed && waiting.target == buckets.owner;
+            if !is_of_new_owner && waiting.window.to > known_to {
                 buckets.waiting.push(waiting);
                 continue;
             }
-            if waiting.window.from < self.settled_to || buckets.told_within(waiting.window) {
+            if waiting.window.from < self.settled_to || buckets.overlaps_reported(waiting.window) {
                 continue;
             }
             owner_changed = true;
             buckets.owner = waiting.target;
-            buckets.told.push(waiting.window);
-            self.count_buckets(waiting.window, &waiting.rows, book);
+            buckets.reported.push(waiting.window);
+            self.count_buckets(waiting.window, &waiting.rows, catalog);
         }
-        buckets.told.retain(|window| window.to > horizon);
+        buckets.reported.retain(|window| window.to > horizon);
         self.buckets = Some(buckets);
     }
 
-    fn count_buckets(&mut self, window: Window, rows: &[Told], book: &Book) {
+    fn count_buckets(&mut self, window: Window, rows: &[VisitRow], catalog: &Catalog) {
         if window.from < self.settled_to {
             return;
         }
-        let index = self.add_series(rows.iter().flat_map(|row| book.groups_of(row.label.label)));
-        for row in rows {
-            for label in book.groups_of(row.label.label) {
-                let counted = if window.from >= self.epoch { row.count } else { 0 };
-                let Some(place) = index.find(label) else { continue };
-                let series = &mut self.series[place as usize];
-                series.settled_entries = series.settled_entries.saturating_add(counted);
+        let groups = |row: &VisitRow| catalog.groups_of(row.label.label);
+        let index = self.add_series(rows.iter().flat_map(groups));
+        if window.from >= self.epoch {
+            for row in rows {
+                for at in groups(row).into_iter().filter_map(|label| index.find(label)) {
+                    let series = &mut self.series[at as usize];
+                    series.settled_entries = series.settled_entries.saturating_add(row.count);
+                }
             }
         }
-        let start = |row: &Told| row.start.clamp(window.from, window.to);
-        self.add_starts(
-            rows.iter().flat_map(|row| {
-                book.groups_of(row.label.label).map(|label| (label, start(row), row.count))
-            }),
-            book,
-        );
+        let starts = rows.iter().flat_map(|row| {
+            let start = row.start.clamp(window.from, window.to);
+            groups(row).map(|label| (label, start, row.count))
+        });
+        self.add_starts(starts, catalog);
         self.settled_to = window.to;
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{One, first, ledger, origin, report, row, show};
 use crate::counts::{Detail, Ledger, RowKind};
+use crate::page::snapshot::Snapshot;
 use crate::report::RawRow;
 
 #[test]
@@ -45,7 +46,7 @@ fn two_targets_with_the_same_agent_count_its_buckets_once() {
     ledger.apply(&origin(1, 2, 0, 1_100), &report(&[bucket(8, 0, 1_100)]));
     ledger.apply(&origin(0, 3, 1_000, 2_000), &report(&[bucket(3, 1_000, 2_000)]));
     ledger.apply(&origin(1, 4, 1_100, 2_100), &report(&[bucket(3, 1_100, 2_100)]));
-    assert_eq!(first(&ledger.snapshot(&show(2))).labels[0].entries, 3);
+    assert_eq!(first(&Snapshot::of(&ledger, &show(2))).labels[0].entries, 3);
 }
 
 #[test]
@@ -57,7 +58,7 @@ fn buckets_of_an_agent_that_moved_to_another_target_are_counted_from_there_on() 
     ledger.apply(&origin(1, 2, 0, 1_100), &report(&[bucket("user-2", 8, 0, 1_100)]));
     ledger.apply(&origin(0, 3, 1_000, 2_000), &report(&[bucket("user-1", 3, 1_000, 2_000)]));
     ledger.apply(&origin(1, 4, 1_100, 2_100), &report(&[]));
-    let entries = |ledger: &Ledger| first(&ledger.snapshot(&show(2))).labels[0].entries;
+    let entries = |ledger: &Ledger| first(&Snapshot::of(ledger, &show(2))).labels[0].entries;
     ledger.apply(&origin(1, 5, 2_100, 3_100), &report(&[bucket("user-1", 2, 2_100, 3_100)]));
     assert_eq!(entries(&ledger), 3, "the first target may still tell of that time");
     ledger.apply(&origin(0, 6, 2_000, 3_200), &report(&[]));

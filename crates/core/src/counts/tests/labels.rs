@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::{Change, Detail, LabelLimits, Ledger, RowKind};
+use super::super::{Change, CountingRules, Detail, LabelLimits, Ledger, RowKind};
 use super::{at, ledger, origin, report, row, show};
 use crate::counts::RecordKey;
-use crate::page::snapshot::{LabelSets, Snapshot, StateSeries};
+use crate::names::LabelSets;
+use crate::page::snapshot::{Snapshot, StateSeries};
 use crate::privacy::AgentIds;
 use crate::report::{RawRow, Report, ReportFilter};
 use crate::store::{MemoryStore, Store};
@@ -28,7 +29,7 @@ struct Kept {
 impl Kept {
     fn new(rows: RowKind, limits: LabelLimits) -> Self {
         let mut ledger = ledger(rows, Detail::AgentSkill, 100, 1);
-        Arc::make_mut(&mut ledger.book.rules).labels = limits;
+        Arc::make_mut(&mut ledger.catalog.rules).labels = limits;
         Self { ledger, store: MemoryStore::default(), order: 0 }
     }
 
@@ -45,8 +46,7 @@ impl Kept {
 
     /// As another process finds it.
     fn restart(&mut self, limits: LabelLimits) {
-        let rules =
-            super::super::CountingRules { labels: limits, ..(*self.ledger.book.rules).clone() };
+        let rules = CountingRules { labels: limits, ..(*self.ledger.catalog.rules).clone() };
         let checkpoint =
             crate::checkpoint::read(&mut self.store, rules, &filters(), &AgentIds::Raw, None);
         self.ledger = checkpoint.expect("whole").ledger;
@@ -67,7 +67,7 @@ impl Kept {
     }
 
     fn snapshot(&self) -> Snapshot {
-        self.ledger.snapshot(&show(1))
+        Snapshot::of(&self.ledger, &show(1))
     }
 
     fn counts(&self, state: &str, skill: &str) -> Option<(u64, u64)> {
@@ -128,7 +128,11 @@ fn twenty_thousand_new_names_a_report_keep_within_the_limits_and_no_visit_is_los
         let records = kept.kept();
         let labels = records.keys().filter(|key| key[0] == b'l' || key[0] == b's').count();
         assert!(labels <= 2 * 700, "{labels} records of labels and totals");
-        assert!(kept.ledger.book.names.len() <= 700, "{} names", kept.ledger.book.names.len());
+        assert!(
+            kept.ledger.catalog.names.len() <= 700,
+            "{} names",
+            kept.ledger.catalog.names.len()
+        );
         let before = snapshot.states;
         kept.restart(LabelLimits::of(20_000));
         assert_eq!(kept.snapshot().states, before, "the same labels on every run");
@@ -224,7 +228,7 @@ fn a_label_that_nobody_used_for_thirty_days_is_forgotten_and_its_place_is_free_a
     assert_eq!(states.iter().map(|(state, _)| &**state).collect::<Vec<_>>(), ["Ready"]);
     assert_eq!(kept.snapshot().state_millis[0].1, 100 + 8 * 30, "the state keeps all its time");
     kept.restart(LabelLimits { states: 2, pairs: 2 });
-    let places = kept.ledger.book.labels.places();
+    let numbers = kept.ledger.catalog.labels.numbers();
     let change = {
         let rows =
             [daily(31, "New"), daily(31, "Next"), row("user-2", "Break", "", 31 * DAY, None)];
@@ -232,7 +236,11 @@ fn a_label_that_nobody_used_for_thirty_days_is_forgotten_and_its_place_is_free_a
         let origin = origin(0, kept.order, 31 * DAY - 100, 32 * DAY);
         kept.ledger.apply(&origin, &report(&rows)).1
     };
-    assert_eq!(kept.ledger.book.labels.places(), places, "where labels were forgotten is room");
+    assert_eq!(
+        kept.ledger.catalog.labels.numbers(),
+        numbers,
+        "where labels were forgotten is room"
+    );
     assert_eq!(kept.counts("Ready", "Next"), Some((1, 8)));
     kept.ledger.take_back(change);
     assert_eq!(kept.everything(), kept.kept());
@@ -261,13 +269,12 @@ fn names_that_came_and_went_take_no_memory() {
         kept.apply(from, from + DAY, &new_names(first, 3_000, from + 1, false));
     }
     kept.read(124 * DAY, 125 * DAY, &[row("user-0", "Break", "", 124 * DAY, None)]);
-    let labels = kept.ledger.book.labels.iter().count();
-    assert!(labels <= 3_004 && kept.ledger.book.names.len() <= 7_100, "{labels} labels");
+    let labels = kept.ledger.catalog.labels.iter().count();
+    assert!(labels <= 3_004 && kept.ledger.catalog.names.len() <= 7_100, "{labels} labels");
     let records = kept.kept();
-    let uses = records
-        .keys()
-        .filter(|key| matches!(RecordKey::from_bytes(key), Ok(RecordKey::LabelUse(_))));
-    assert_eq!(uses.count(), labels);
+    let of_labels =
+        records.keys().filter(|key| matches!(RecordKey::from_bytes(key), Ok(RecordKey::Label(_))));
+    assert_eq!(of_labels.count(), labels);
 }
 
 #[test]

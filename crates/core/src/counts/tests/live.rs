@@ -43,7 +43,7 @@ fn live(observed: i64, rows: &[LiveRow]) -> Live {
 }
 
 fn over(one: &One, live: &Live, show: &SnapshotOptions) -> Snapshot {
-    one.ledger.snapshot_under(Some((live, LiveSeries::default())), show, &HashSet::new())
+    Snapshot::build(&one.ledger, Some((live, LiveSeries::default())), show, &HashSet::new())
 }
 
 /// State, skill, and since when.
@@ -106,7 +106,7 @@ fn history_that_knows_only_an_earlier_state_is_behind_however_far_it_is_said_to_
 #[test]
 fn live_states_and_skills_over_the_limits_are_other_and_those_of_the_history_are_not() {
     let mut one = history();
-    Arc::make_mut(&mut one.ledger.book.rules).labels = LabelLimits { states: 3, pairs: 2 };
+    Arc::make_mut(&mut one.ledger.catalog.rules).labels = LabelLimits { states: 3, pairs: 2 };
     // The history has two states and one pair: there is room for one more of each, by name.
     let rows = [
         lives("user-3", "Break", "", Some(7_000)),
@@ -285,7 +285,7 @@ proptest! {
         live.replace(told.iter().map(|(agent, state, skill, start)| lives(AGENTS[*agent], STATES[*state], SKILLS[*skill], *start)).collect(), at(observed));
         live.set_stale(is_stale);
         let show = SnapshotOptions { limits: BTreeMap::from([(Arc::from("Lunch"), Duration::from_secs(2))]), ..show(1) };
-        let history = one.ledger.snapshot(&show);
+        let history = Snapshot::of(&one.ledger, &show);
         let shown = over(&one, &live, &show);
 
         let mut states: BTreeMap<String, u64> = history.state_agents.iter().map(|(state, _)| (state.to_string(), 0)).collect();

@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::{Detail, LabelLimits, Ledger, RowKind};
+use super::super::{
+    Detail, LabelLimits, Ledger, RecordKey, ReportOrigin, RowKind, SubmitOrder, TargetId,
+};
 use super::{at, ledger, origin, report, row, show};
+use crate::page::snapshot::Snapshot;
 use crate::report::{RawRow, ReportFilter};
 use crate::store::{MemoryStore, Store};
 use crate::time::Window;
@@ -31,7 +34,7 @@ fn at_least(cases: u32) -> ProptestConfig {
 
 fn published(ledger: &Ledger, targets: usize) -> Counts {
     let mut counts = Counts::new();
-    for agent in ledger.snapshot(&show(targets)).agents() {
+    for agent in Snapshot::of(ledger, &show(targets)).agents() {
         for label in &agent.labels {
             let name = AGENTS.iter().find(|name| ***name == *agent.agent).expect("a known agent");
             let (state, skill) = LABELS
@@ -52,7 +55,7 @@ type Once = BTreeMap<(&'static str, &'static str), u64>;
 
 /// The time of each agent in each state; and that it is what is told of all agents together.
 fn published_once(ledger: &Ledger, targets: usize) -> Once {
-    let snapshot = ledger.snapshot(&show(targets));
+    let snapshot = Snapshot::of(ledger, &show(targets));
     let mut once = Once::new();
     let mut over_all: BTreeMap<&str, u64> = BTreeMap::new();
     for agent in snapshot.agents() {
@@ -321,7 +324,7 @@ proptest! {
             let oldest_pending = order[read..].iter().min().copied().unwrap_or(asked);
             let rows: Vec<RawRow<'_>> = told.rows.iter().map(raw).collect();
             let mut from = origin(told.target, asked + 1, told.from, told.to);
-            from.oldest_pending = super::super::SubmitOrder(u64::try_from(oldest_pending).expect("small") + 1);
+            from.oldest_pending = SubmitOrder(u64::try_from(oldest_pending).expect("small") + 1);
             ledger.apply(&from, &report(&rows));
             model.read(u64::try_from(asked).expect("small") + 1, told);
             for (key, counts) in published(&ledger, 2) {
@@ -495,7 +498,7 @@ type Shown = BTreeMap<[String; 3], (u64, u64)>;
 
 /// The counts of each agent; and that they are those of all agents together.
 fn published_names(ledger: &Ledger) -> Shown {
-    let snapshot = ledger.snapshot(&show(2));
+    let snapshot = Snapshot::of(ledger, &show(2));
     let mut shown = Shown::new();
     let mut over_all = Shown::new();
     for agent in snapshot.agents() {
@@ -518,8 +521,8 @@ fn published_names(ledger: &Ledger) -> Shown {
 fn true_names(ledger: &Ledger, truth: &[Truth], from: i64, to: i64) -> Shown {
     let mut shown = Shown::new();
     for ((agent, state, skill), counts) in true_counts(truth, from, to) {
-        let state = ledger.book.find_state(state).map_or("other", |_| state);
-        let skill = ledger.book.find(state, skill).map_or("other", |_| skill);
+        let state = ledger.catalog.find_state(state).map_or("other", |_| state);
+        let skill = ledger.catalog.find(state, skill).map_or("other", |_| skill);
         let sum = shown.entry([agent, state, skill].map(str::to_owned)).or_default();
         *sum = (sum.0 + counts.0, sum.1 + counts.1);
     }
@@ -585,7 +588,7 @@ impl Kept {
         ["1", "2"].map(|id| ReportFilter { kind: "team".to_owned(), id: id.to_owned() }).to_vec()
     }
 
-    fn apply(&mut self, origin: &super::super::ReportOrigin, rows: &[RawRow<'_>], fate: Fate) {
+    fn apply(&mut self, origin: &ReportOrigin, rows: &[RawRow<'_>], fate: Fate) {
         let before = (fate == Fate::NotKept).then(|| self.everything());
         let (_, change) = self.ledger.apply(origin, &report(rows));
         if let Some(before) = before {
@@ -597,8 +600,8 @@ impl Kept {
             .commit(&self.ledger.records(&change, &Self::filters(), None))
             .expect("there is room");
         if fate == Fate::Restart {
-            super::shown::check(&self.ledger, &Self::filters());
-            let rules = (*self.ledger.book.rules).clone();
+            super::snapshot::check(&self.ledger, &Self::filters());
+            let rules = (*self.ledger.catalog.rules).clone();
             let checkpoint = crate::checkpoint::read(
                 &mut self.store,
                 rules,
@@ -608,10 +611,20 @@ impl Kept {
             )
             .expect("whole");
             assert_eq!(published_names(&self.ledger), published_names(&checkpoint.ledger));
+            let of = |ledger: &Ledger| (ledger.horizon, ledger.forget_at);
+            assert_eq!(of(&self.ledger), of(&checkpoint.ledger));
             self.ledger = checkpoint.ledger;
-            let kept: BTreeMap<Vec<u8>, Vec<u8>> = self.everything();
+            let mut kept: BTreeMap<Vec<u8>, Vec<u8>> = self.everything();
+            // A target without a report is given a new key at each start.
+            kept.remove(&RecordKey::Ledger.to_bytes());
             self.store
-                .read(&mut |key, value| assert_eq!(kept.get(key).map(Vec::as_slice), Some(value)))
+                .read(&mut |key, value| {
+                    if let Some(kept) = kept.remove(key) {
+                        assert_eq!(kept, value);
+                    } else {
+                        assert_eq!(key, RecordKey::Ledger.to_bytes());
+                    }
+                })
                 .expect("readable");
         }
     }
@@ -642,10 +655,10 @@ fn poll_within(
         Telling::States(..) => (RowKind::States, OVERLAP),
     };
     let mut ledger = ledger(rows, Detail::AgentSkill, overlap, 2);
-    Arc::make_mut(&mut ledger.book.rules).labels = limits;
+    Arc::make_mut(&mut ledger.catalog.rules).labels = limits;
     let mut kept = Kept { ledger, store: MemoryStore::default() };
     let mut now = first;
-    let mut waiting: Option<(super::super::ReportOrigin, Vec<RawRow<'static>>)> = None;
+    let mut waiting: Option<(ReportOrigin, Vec<RawRow<'static>>)> = None;
     let ended = truth.iter().map(|visit| visit.end).filter(|end| *end < FOREVER);
     let last_visit = ended.map(|end| end + OVERLAP).max().unwrap_or(0);
     let calm = |target, pause| PollAt { target, pause, fate: Fate::None };
@@ -653,7 +666,7 @@ fn poll_within(
         [calm(0, last_visit.max(now)), calm(1, OVERLAP), calm(0, OVERLAP), calm(1, OVERLAP)];
     for (asked, &PollAt { target, pause, fate }) in polls.iter().chain(&settle).enumerate() {
         now += pause;
-        let id = super::super::TargetId::new(target);
+        let id = TargetId::new(target);
         let watermark = kept.ledger.watermark(id);
         let from = watermark.map_or(0, |watermark| (watermark.millis() - overlap).max(0));
         if waiting.as_ref().is_some_and(|(origin, _)| origin.target == id)
@@ -677,14 +690,10 @@ fn poll_within(
         }
     }
     let ledger = kept.ledger;
-    let epoch = (0..2)
-        .filter_map(|target| ledger.epoch(super::super::TargetId::new(target)))
-        .min()
-        .expect("polled");
-    let watermark = (0..2)
-        .filter_map(|target| ledger.watermark(super::super::TargetId::new(target)))
-        .max()
-        .expect("polled");
+    let epoch =
+        (0..2).filter_map(|target| ledger.epoch(TargetId::new(target))).min().expect("polled");
+    let watermark =
+        (0..2).filter_map(|target| ledger.watermark(TargetId::new(target))).max().expect("polled");
     (ledger, epoch.millis(), watermark.millis())
 }
 
@@ -725,12 +734,12 @@ proptest! {
     fn buckets_of_two_targets_are_counted_once_and_whole(truth in history(), polls in polls(), first in 1..100_i64) {
         let truth: Vec<Truth> = truth.into_iter().map(|visit| Truth { late: 0, ..visit }).collect();
         let (ledger, _, _) = poll(&truth, Telling::Buckets, &polls, first);
-        for agent in ledger.snapshot(&show(2)).agents() {
+        for agent in Snapshot::of(&ledger, &show(2)).agents() {
             let observed = agent.observed.expect("not stale").millis();
             // That of the target it was first counted from: another's buckets that begin earlier
             // cannot be taken apart.
-            let epoch = ledger.agents[&agent.agent].wake().epoch;
-            prop_assert!((0..2).any(|target| ledger.epoch(super::super::TargetId::new(target)) == Some(epoch)));
+            let epoch = ledger.agents[&agent.agent].unpack().epoch;
+            prop_assert!((0..2).any(|target| ledger.epoch(TargetId::new(target)) == Some(epoch)));
             let epoch = epoch.millis();
             let expected = true_counts(&truth, epoch, observed);
             for label in &agent.labels {

@@ -5,7 +5,7 @@ mod labels;
 mod live;
 mod model;
 mod set_back;
-mod shown;
+mod snapshot;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowCounts, RowKind, SnapshotOptions,
-    SubmitOrder, TargetHealth, TargetId,
+    CountingRules, Detail, LabelLimits, Ledger, ReportOrigin, RowCounts, RowKind, SubmitOrder,
+    TargetId,
 };
 use crate::page::snapshot::{AgentSeries, LabelSeries, Snapshot};
+use crate::page::{SnapshotOptions, TargetHealth};
 use crate::report::{RawRow, Report};
 use crate::time::{Timestamp, Window};
 
@@ -112,7 +113,7 @@ impl One {
     }
 
     fn snapshot(&self) -> Snapshot {
-        self.ledger.snapshot(&show(1))
+        Snapshot::of(&self.ledger, &show(1))
     }
 
     fn label(&self, agent: &str, state: &str, skill: &str) -> LabelSeries {
@@ -484,7 +485,7 @@ fn whose_history_was_not_read_is_known_no_further_and_counts_later() {
         one.order += 1;
         let applied = one.ledger.apply(&origin(0, one.order, from, to), &report).0;
         let seen = |agent: &str| {
-            let snapshot = one.ledger.snapshot(&show(1));
+            let snapshot = Snapshot::of(&one.ledger, &show(1));
             let told = snapshot.agents().find(|told| &*told.agent == agent).expect("known");
             (told.observed.expect("not stale").millis(), told.labels[0].start.is_some())
         };
@@ -532,7 +533,7 @@ fn an_agent_is_over_the_limit_at_its_own_observed_time() {
     show.limits.insert(Arc::from("Wrap-up"), Duration::from_secs(300));
     show.limits.insert(Arc::from("Lunch"), Duration::from_secs(60));
     assert_eq!(
-        one.ledger.snapshot(&show).over_limit,
+        Snapshot::of(&one.ledger, &show).over_limit,
         [(Arc::from("Lunch"), 0), (Arc::from("Wrap-up"), 1)]
     );
 }
@@ -544,7 +545,7 @@ fn a_stale_targets_agents_leave_the_floor_but_keep_their_counters() {
     one.read(900, 2_000, &[row("user-1", "Ready", "", 200, None)]);
     let mut show = show(1);
     show.targets[0].stale = true;
-    let snapshot = one.ledger.snapshot(&show);
+    let snapshot = Snapshot::of(&one.ledger, &show);
     assert_eq!(snapshot.state_agents, [(Arc::from("Ready"), 0)]);
     let agent = first(&snapshot);
     assert_eq!(
@@ -565,7 +566,8 @@ fn the_series_limit_leaves_out_whole_agents_and_keeps_the_aggregates() {
         all.agents().map(|agent| agent.agent.to_string()).collect::<Vec<_>>(),
         ["user-1", "user-2", "user-3"]
     );
-    let limited = one.ledger.snapshot(&SnapshotOptions { max_series: all.series() - 1, ..show(1) });
+    let limited =
+        Snapshot::of(&one.ledger, &SnapshotOptions { max_series: all.series() - 1, ..show(1) });
     assert_eq!(limited.agents().count(), 2);
     assert_eq!(limited.states, all.states);
     assert_eq!(limited.series() + limited.series_dropped, all.series());

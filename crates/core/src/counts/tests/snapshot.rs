@@ -15,20 +15,20 @@ use crate::report::ReportFilter;
 /// records say.
 pub(super) fn check(ledger: &Ledger, filters: &[ReportFilter]) {
     let by_state = from_records(ledger, filters, Detail::Agent);
-    let scratch = from_records(ledger, filters, ledger.book.rules.detail);
+    let scratch = from_records(ledger, filters, ledger.catalog.rules.detail);
     for stale in [[false, false], [true, false], [false, true], [true, true]] {
         let mut show = show(2);
         show.limits = [("Ready", 7), ("Wrap-up", 20), ("Lunch", 1)]
             .map(|(state, limit)| (Arc::from(state), Duration::from_millis(limit)))
             .into();
         show.targets.iter_mut().zip(stale).for_each(|(target, stale)| target.stale = stale);
-        let shown = ledger.snapshot(&show);
+        let shown = Snapshot::of(ledger, &show);
         assert_eq!(
             without_fingerprints(shown.clone()),
-            without_fingerprints(scratch.snapshot(&show))
+            without_fingerprints(Snapshot::of(&scratch, &show))
         );
         sums_follow(&shown);
-        let by_state = by_state.snapshot(&show);
+        let by_state = Snapshot::of(&by_state, &show);
         assert_eq!(
             (&by_state.state_agents, &by_state.over_limit),
             (&shown.state_agents, &shown.over_limit)
@@ -55,7 +55,7 @@ fn from_records(ledger: &Ledger, filters: &[ReportFilter], detail: Detail) -> Le
         restored.take(RecordKey::from_bytes(&record.key).expect("a key"), &value).expect("sound");
     }
     restored
-        .into_ledger(CountingRules { detail, ..(*ledger.book.rules).clone() }, filters)
+        .into_ledger(CountingRules { detail, ..(*ledger.catalog.rules).clone() }, filters)
         .expect("sound")
 }
 
