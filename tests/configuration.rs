@@ -198,7 +198,7 @@ fn a_file_is_loaded_with_its_secret_beside_it() {
     let missing = load(Some(&path), &Flags::default(), TargetsNeeded::Yes).unwrap_err().to_string();
     assert!(
         missing.contains(
-            "exporter.yml:11: api.client_secret_file: the file with the secret cannot be read"
+            "exporter.yml:10: api.client_secret_file: the file with the secret cannot be read"
         ),
         "{missing}"
     );
