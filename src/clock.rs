@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use nix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 use cxone_core::time::{Monotonic, Now, Timestamp};
@@ -61,6 +62,17 @@ impl Clock {
             }
         };
         Now { instant: Monotonic::from_elapsed(elapsed), utc }
+    }
+
+    /// How long the machine has been running, suspension included: what a lease is measured by, for
+    /// its other end goes on while this machine is suspended. In virtual time, since the start.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        match &self.wall {
+            Wall::System => clock_gettime(ClockId::CLOCK_BOOTTIME)
+                .map_or_else(|_| self.began.elapsed(), Duration::from),
+            Wall::Virtual(_) => self.began.elapsed(),
+        }
     }
 
     /// Waits until `deadline`; returns at once when it has passed.

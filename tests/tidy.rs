@@ -15,7 +15,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("build_info", &[]),
     ("clock", &[]),
     ("tasks", &[]),
-    ("store", &[]),
+    ("store", &["clock"]),
     ("exposition", &[]),
     ("config", &["base_url"]),
     ("logging", &["clock", "tasks"]),

@@ -1,6 +1,7 @@
-//! The store on a disk.
+//! The stores that outlive the process: on a disk, and shared by replicas.
 
 mod disk;
+pub mod shared;
 #[cfg(test)]
 mod tests;
 
