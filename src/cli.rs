@@ -7,6 +7,7 @@ mod proxy;
 mod settings;
 #[cfg(feature = "simulator")]
 mod simulated;
+mod store;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -28,6 +29,10 @@ pub use proxy::{ExternalUrl, ProxyArgs};
 pub use settings::{ConfigArgs, TargetArgs};
 #[cfg(feature = "simulator")]
 pub use simulated::{DemoArgs, DemoDialect, SimulateArgs};
+pub use store::{
+    DatabaseArgs, DatabasePasswordArgs, StoreArgs, StoreCommand, StoreCopyArgs, StoreInitArgs,
+    StoreStatusArgs,
+};
 use values::{span_of_history, user_id};
 pub use web::WebArgs;
 
@@ -88,6 +93,8 @@ pub enum Command {
     Simulate(Box<SimulateArgs>),
     /// Forget an agent in the store; the exporter must be stopped
     Erase(EraseArgs),
+    /// Set up, show and copy a store in a PostgreSQL database
+    Store(StoreArgs),
     /// Print a shell's completions
     Completions(CompletionsArgs),
     /// Print the manual
@@ -105,6 +112,7 @@ impl Command {
             Self::History(_)
             | Self::Check(_)
             | Self::Erase(_)
+            | Self::Store(_)
             | Self::Completions(_)
             | Self::Man(_) => false,
         }
@@ -262,9 +270,12 @@ where
         if error.kind() == ErrorKind::DisplayVersion {
             return Stop { code: EXIT_OK, text: version_text() };
         }
-        let code = if error.kind() == ErrorKind::DisplayHelp { EXIT_OK } else { EXIT_USAGE };
+        let text = error.render().to_string();
+        if error.kind() == ErrorKind::DisplayHelp {
+            return Stop { code: EXIT_OK, text };
+        }
         // What is wrong is repeated: a password in an address is not.
-        Stop { code, text: without_secrets(&error.render().to_string()) }
+        Stop { code: EXIT_USAGE, text: without_secrets(&text) }
     })
 }
 

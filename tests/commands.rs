@@ -100,11 +100,18 @@ fn an_address_in_use_names_the_flag_that_changes_it() {
 fn every_command_has_a_man_page_and_every_shell_its_completions() {
     let (code, page, _) = run(&["man"]);
     assert_eq!(code, 0);
-    for command in ["serve", "demo", "history", "check", "simulate", "erase", "completions", "man"]
-    {
+    let commands =
+        ["serve", "demo", "history", "check", "simulate", "erase", "store", "completions", "man"];
+    for command in commands {
         assert!(page.contains(&format!("cxone\\-exporter\\-{command}(1)")), "{command}");
         let (code, page, _) = run(&["man", command]);
         assert!(code == 0 && page.contains(&format!(".TH cxone-exporter-{command} 1")), "{page}");
+    }
+    let store = run(&["man", "store"]).1;
+    for below in ["store-init", "store-status", "store-copy"] {
+        assert!(store.contains(&below.replace('-', "\\-")), "{below}: {store}");
+        let (code, page, _) = run(&["man", below]);
+        assert!(code == 0 && page.contains(&format!(".TH cxone-exporter-{below} 1")), "{page}");
     }
     assert_eq!(run(&["man", "nothing"]).0, 1);
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {

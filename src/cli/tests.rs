@@ -87,6 +87,9 @@ fn a_wrong_command_line_is_64() {
         "plan",
         "backfill",
         "erase",
+        "store",
+        "store copy --from=data",
+        "store init --storage.path=data",
     ] {
         let stop = parse(&format!("cxone-exporter {line}")).unwrap_err();
         assert_eq!(stop.code, EXIT_USAGE, "{line}");
@@ -115,7 +118,17 @@ fn help_and_version_are_no_failure() {
         assert!(stop.text.contains(line), "{line} is not in {}", stop.text);
     }
     assert_eq!(parse("cxone-exporter serve --version").unwrap_err(), stop);
-    for command in ["", "serve", "demo", "history", "check", "simulate"] {
+    for command in [
+        "",
+        "serve",
+        "demo",
+        "history",
+        "check",
+        "simulate",
+        "store init",
+        "store status",
+        "store copy",
+    ] {
         let stop = parse(&format!("cxone-exporter {command} --help")).unwrap_err();
         assert_eq!(stop.code, EXIT_OK, "{command}");
         assert!(stop.text.contains("Example"), "{command}");

@@ -99,6 +99,7 @@ fn both(
             | CommandError::Connect(_)
             | CommandError::Start(_)
             | CommandError::Store(_)
+            | CommandError::Usage(_)
             | CommandError::Failed(_)
             | CommandError::Reported => error,
         }),

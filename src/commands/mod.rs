@@ -12,6 +12,7 @@ pub mod pages;
 pub mod serve;
 #[cfg(feature = "simulator")]
 pub mod simulate;
+pub mod store;
 mod systemd;
 
 use std::fmt::Display;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Cli, Command, EXIT_CONFIG, EXIT_FAILURE};
+use crate::cli::{Cli, Command, EXIT_CONFIG, EXIT_FAILURE, EXIT_USAGE};
 use crate::config::{Config, ConfigErrors, Dialect};
 use crate::cxone::ProxyRoute;
 use crate::tasks::{Hangups, Signals};
@@ -47,6 +48,9 @@ pub enum CommandError {
     /// The store cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// The command line is invalid.
+    #[error("{0}")]
+    Usage(String),
     /// Something else.
     #[error("{0}")]
     Failed(String),
@@ -63,6 +67,7 @@ impl CommandError {
             Self::Config(_)
             | Self::BothConfigs(..)
             | Self::Connect(app::ConnectError::Proxy(_)) => EXIT_CONFIG,
+            Self::Usage(_) => EXIT_USAGE,
             Self::Connect(_)
             | Self::Start(_)
             | Self::Store(_)
@@ -111,6 +116,7 @@ fn execute(command: Command) -> Result<(), CommandError> {
             #[cfg(feature = "simulator")]
             Command::Simulate(args) => simulate::run(*args, signals()?).await,
             Command::Erase(args) => erase::run(&args),
+            Command::Store(args) => store::run(args).await,
             Command::Completions(args) => pages::completions(&args),
             Command::Man(args) => pages::man(&args),
         }

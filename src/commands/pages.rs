@@ -27,18 +27,26 @@ pub fn man(args: &ManArgs) -> Result<(), CommandError> {
     let page = match &args.command {
         None => program,
         Some(name) => {
-            let known: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
-            let unknown = || {
+            let mut known = Vec::new();
+            for command in program.get_subcommands() {
+                known.push((command.get_name().to_owned(), command));
+                // A command with commands of its own names their pages so.
+                let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+                known.extend(
+                    below.map(|below| {
+                        (format!("{}-{}", command.get_name(), below.get_name()), below)
+                    }),
+                );
+            }
+            let found = known.iter().find(|(known, _)| known == name);
+            let (_, command) = found.ok_or_else(|| {
+                let names: Vec<&str> = known.iter().map(|(name, _)| &**name).collect();
                 CommandError::Failed(format!(
                     "there is no command {name}, but {}",
-                    known.join(", ")
+                    names.join(", ")
                 ))
-            };
-            let command = program
-                .get_subcommands()
-                .find(|command| command.get_name() == name)
-                .ok_or_else(unknown)?;
-            command.clone()
+            })?;
+            (*command).clone()
         }
     };
     let mut text = Vec::new();

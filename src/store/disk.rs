@@ -67,6 +67,39 @@ impl DiskStore {
         Ok(store)
     }
 
+    /// Opens the store in `folder`, which must be there.
+    ///
+    /// # Errors
+    /// As [`DiskStore::open`], and when there is none.
+    pub fn open_existing(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join(FILE);
+        if !fs::exists(&path).map_err(|cause| unusable(&path, &cause))? {
+            return Err(StoreError::Missing(path));
+        }
+        Self::open(folder)
+    }
+
+    /// Makes a store of `records` in `folder`. A store that holds nothing but its version gives way
+    /// to it; for any other the answer is false, and nothing changes. Whenever the process ends, it
+    /// is there whole, or not at all.
+    ///
+    /// # Errors
+    /// When another process has the folder, or the disk does not let it be used.
+    pub fn fill(folder: &Path, records: &[Record]) -> Result<bool, StoreError> {
+        let path = folder.join(FILE);
+        let _held = hold(folder, &path)?;
+        if fs::exists(&path).map_err(|cause| unusable(&path, &cause))? {
+            let mut held = 0;
+            read(&open(&path, &path)?, &mut |_, _| held += 1)
+                .map_err(|cause| damaged(&path, cause))?;
+            if held > 1 {
+                return Ok(false);
+            }
+        }
+        create(folder, &path, records)?;
+        Ok(true)
+    }
+
     /// Makes the store in `folder` anew with those of its records whose key `keeps` wants, and says
     /// how many it does not: the old file, where what was deleted may still be read, is gone.
     ///
@@ -78,10 +111,7 @@ impl DiskStore {
         mut keeps: impl FnMut(&RecordKey) -> bool,
     ) -> Result<usize, StoreError> {
         let path = folder.join(FILE);
-        if !fs::exists(&path).map_err(|cause| unusable(&path, &cause))? {
-            return Err(StoreError::Missing(path));
-        }
-        let mut store = Self::open(folder)?;
+        let mut store = Self::open_existing(folder)?;
         let mut kept = Vec::new();
         let mut dropped = 0;
         let mut sound = true;
