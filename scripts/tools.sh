@@ -21,6 +21,7 @@ need() {
                 cargo) echo "cargo is missing: get Rust from https://rustup.rs" ;;
                 node | npm) echo "$program is missing: get it from https://nodejs.org" ;;
                 cc | make) echo "$program is missing (Debian: apt-get install build-essential)" ;;
+                postgres | initdb | psql) echo "$program is missing (Debian: apt-get install postgresql-15)" ;;
                 apt-get | dpkg-deb) echo "$program is missing: this needs Debian" ;;
                 *) echo "$program is missing (Debian: apt-get install $program)" ;;
             esac >&2
