@@ -196,7 +196,7 @@ impl Floor {
         self.publish()
     }
 
-    /// A live poll of everybody, then one that tells of `changed` agents in their next state.
+    /// A live poll of everybody, then one with `changed` agents in their next state.
     fn poll_and_publish(&mut self, changed: usize) -> Cost {
         self.polls += 1;
         let time = Timestamp::from_millis((self.reports + 1) * PAUSE + self.polls * 15_000);
@@ -229,11 +229,11 @@ impl Floor {
         });
         let snapshot = Snapshot::build(&self.ledger, live, &self.show, &self.known);
         let known = std::mem::replace(&mut self.known, snapshot.fingerprints());
-        let told = cpu();
+        let snapshot = cpu();
         let shards = snapshot.shards.len();
         let anew = snapshot.shards.iter().filter(|shard| shard.agents.is_some()).count();
         self.page = render(snapshot, (!known.is_empty()).then_some(&self.page));
-        Cost { shards, anew, snapshot: told - began, render: cpu() - told }
+        Cost { shards, anew, snapshot: snapshot - began, render: cpu() - snapshot }
     }
 }
 
@@ -263,7 +263,7 @@ fn identity(agent: usize, time: i64) -> (String, u32) {
 /// The CPU time of this thread, the only one.
 fn cpu() -> Duration {
     let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat")
-        .expect("Linux tells the time on the CPU");
+        .expect("Linux reports CPU time");
     let nanos = schedstat.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("a number");
     Duration::from_nanos(nanos)
 }
@@ -274,7 +274,7 @@ fn resident() -> u64 {
 }
 
 fn status(field: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells the memory");
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux reports memory");
     let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("the field");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1000
 }

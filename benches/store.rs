@@ -2,7 +2,7 @@
 //! `cargo bench --bench store`, or one half of it by `cargo bench --bench store -- quiet` (or
 //! `busy`).
 //!
-//! `docs/performance.md` tells what came of it. Two floors of 50,000 agents each: on the *quiet*
+//! The results are in `docs/performance.md`. Two floors of 50,000 agents each: on the *quiet*
 //! one an agent's state changes every four hours and next to nothing is in the window; on the
 //! *busy* one it changes 200 times a day and all of it is in the window of 24 h.
 
@@ -39,7 +39,7 @@ const HOUR: i64 = 60 * MINUTE;
 const NOON: i64 = 1_795_348_800_000;
 const OVERLAP: i64 = 15 * MINUTE;
 const SKILLS: u64 = 100;
-/// The medians are of so many.
+/// The number of samples of each median.
 const RUNS: usize = 7;
 
 /// Who there is, and how often their state changes.
@@ -106,7 +106,7 @@ impl Floor {
         }
     }
 
-    /// What CXone tells of a target's window, cut at its edges.
+    /// CXone's report of a target's window, cut at its edges.
     fn report(&self, place: usize, window: Window) -> Report {
         let first: u64 = self.targets[..place].iter().sum();
         let mut report = Report::default();
@@ -200,7 +200,7 @@ fn timed<T>(times: &mut Vec<Duration>, work: impl FnOnce() -> T) -> T {
 /// The CPU time of this thread, the only one.
 fn cpu() -> Duration {
     let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat")
-        .expect("Linux tells the time on the CPU");
+        .expect("Linux reports CPU time");
     let nanos = schedstat.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("a number");
     Duration::from_nanos(nanos)
 }
@@ -224,7 +224,7 @@ fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-fn tell(floor: &Floor, what: &str, figure: &str) {
+fn print_figure(floor: &Floor, what: &str, figure: &str) {
     println!("| {} | {what} | {figure} |", floor.name);
 }
 
@@ -256,7 +256,7 @@ fn commits(bench: &mut Bench, store: &mut dyn Store, end: i64) {
         bytes = records.iter().map(|record| record.value.as_ref().map_or(0, Vec::len)).sum();
     }
     let floor = &bench.floor;
-    tell(
+    print_figure(
         floor,
         "the report",
         &format!(
@@ -264,11 +264,11 @@ fn commits(bench: &mut Bench, store: &mut dyn Store, end: i64) {
             per(bytes, u64::try_from(count).unwrap_or(1))
         ),
     );
-    tell(floor, "`Ledger::apply`", &median(apply));
-    tell(floor, "`Ledger::records`", &median(records_of));
-    tell(floor, "`Store::commit`", &median(commit));
-    tell(floor, "**one commit in all**", &median(whole_cpu));
-    tell(floor, "the same by the clock, fsync included", &median(whole));
+    print_figure(floor, "`Ledger::apply`", &median(apply));
+    print_figure(floor, "`Ledger::records`", &median(records_of));
+    print_figure(floor, "`Store::commit`", &median(commit));
+    print_figure(floor, "**one commit in all**", &median(whole_cpu));
+    print_figure(floor, "the same by the clock, fsync included", &median(whole));
 }
 
 fn level(bench: &mut Bench, store: &mut dyn Store, end: i64) {
@@ -283,7 +283,7 @@ fn level(bench: &mut Bench, store: &mut dyn Store, end: i64) {
             store.size_bytes() / 1_000_000
         })
         .collect();
-    tell(
+    print_figure(
         &bench.floor,
         "file after 1, 10, 50 and 100 more commits",
         &format!("{}, {}, {}, {} MB", sizes[0], sizes[9], sizes[49], sizes[99]),
@@ -293,7 +293,7 @@ fn level(bench: &mut Bench, store: &mut dyn Store, end: i64) {
 fn start(bench: Bench, folder: &Path) {
     let Bench { clock, floor, ledger, .. } = bench;
     let show = floor.show();
-    // A snapshot shares the agents with the ledger, so only what tells it from others is kept.
+    // A snapshot shares the agents with the ledger, so only what distinguishes it from others is kept.
     let shown = |ledger: &Ledger| {
         let snapshot = Snapshot::of(ledger, &show);
         (
@@ -306,7 +306,7 @@ fn start(bench: Bench, folder: &Path) {
     let before = MEMORY.allocated();
     drop(ledger);
     let memory = before - MEMORY.allocated();
-    tell(
+    print_figure(
         &floor,
         "memory of the ledger",
         &format!("{} bytes a series, {memory} in all", per(memory, expected.0)),
@@ -326,12 +326,12 @@ fn start(bench: Bench, folder: &Path) {
         drop(store);
         last = Some((checkpoint, MEMORY.allocated() - before));
     }
-    tell(&floor, "`DiskStore::open`", &median(open));
-    tell(&floor, "`checkpoint::read`", &median(read));
-    tell(&floor, "**the start in all**", &median(whole));
+    print_figure(&floor, "`DiskStore::open`", &median(open));
+    print_figure(&floor, "`checkpoint::read`", &median(read));
+    print_figure(&floor, "**the start in all**", &median(whole));
     let (checkpoint, memory) = last.expect("there were runs");
     assert!(shown(&checkpoint.ledger) == expected, "a start loses nothing");
-    tell(
+    print_figure(
         &floor,
         "memory of the ledger after a start",
         &format!("{} bytes a series", per(memory, expected.0)),
@@ -362,10 +362,10 @@ fn run(floor: Floor) {
             .sum();
         drop(bench.timed(&mut renders, || render(snapshot, None)));
     }
-    tell(&bench.floor, "series; events in the window", &format!("{series}; {events}"));
-    tell(&bench.floor, "`Ledger::snapshot`", &median(snapshots));
-    tell(&bench.floor, "`render`", &median(renders));
-    tell(&bench.floor, "file", &format!("{} MB", store.size_bytes() / 1_000_000));
+    print_figure(&bench.floor, "series; events in the window", &format!("{series}; {events}"));
+    print_figure(&bench.floor, "`Ledger::snapshot`", &median(snapshots));
+    print_figure(&bench.floor, "`render`", &median(renders));
+    print_figure(&bench.floor, "file", &format!("{} MB", store.size_bytes() / 1_000_000));
     commits(&mut bench, &mut store, end);
     let end = end + i64::try_from(RUNS + 1).expect("few runs") * MINUTE;
     level(&mut bench, &mut store, end);

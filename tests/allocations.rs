@@ -61,7 +61,7 @@ impl Transport for Canned {
     }
 }
 
-/// A report of so many rows of a thousand agents.
+/// A report with this number of rows, of a thousand agents.
 fn report(rows: usize) -> Bytes {
     let mut text = "{\"status\":\"COMPLETED\",\"data\":[".to_owned();
     for row in 0..rows {
@@ -133,7 +133,7 @@ fn a_report_keeps_little_more_than_its_rows_while_it_is_read() {
     assert!(read.bytes_max < 20_000 * 40 * 3 + 1_000_000, "{} bytes", read.bytes_max);
 }
 
-/// Pages of so many agents, twenty series each.
+/// Pages of this number of agents, twenty series each.
 fn pages(agents: usize) -> Arc<Pages> {
     let rules = CountingRules {
         rows: RowKind::Intervals,

@@ -307,7 +307,7 @@ async fn live_states_give_the_current_states_and_history_the_counters() {
     is(&page, "cxone_state_entries_total{skill=,state=Available}", Some("0"));
     assert!(
         !page.contains_key("cxone_state_entries_total{skill=Sales,state=InboundContact}"),
-        "the history has not told it"
+        "the history does not have it"
     );
 
     world.cxone.change_answers(|answers| {

@@ -525,7 +525,7 @@ fn the_log_has_the_same_keys_in_both_formats_starts_with_the_version_and_reports
             assert!(line["ts"].ends_with('Z') && !line.contains_key("message"), "{line:?}");
         }
         let refusal =
-            lines.iter().find(|line| line.contains_key("reason")).expect("told with its reason");
+            lines.iter().find(|line| line.contains_key("reason")).expect("logged with its reason");
         assert_eq!(
             (&*refusal["level"], &*refusal["target"], &*refusal["reason"]),
             ("error", "user:user-001", "credentials")

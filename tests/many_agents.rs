@@ -113,7 +113,7 @@ impl Cxone {
         query: &str,
         list: &str,
         total: u64,
-        tell: impl Fn(i64) -> String + Send + 'static,
+        row: impl Fn(i64) -> String + Send + 'static,
     ) -> Response {
         let skip: u64 = query
             .split('&')
@@ -128,7 +128,7 @@ impl Cxone {
             most.fetch_max(MEMORY.allocated(), Ordering::Relaxed);
             let rows = (first..end.min(first + 100)).map(|index| {
                 let comma = if index == skip { "" } else { "," };
-                comma.to_owned() + &tell(i64::try_from(index).unwrap())
+                comma.to_owned() + &row(i64::try_from(index).unwrap())
             });
             rows.collect::<String>()
         });

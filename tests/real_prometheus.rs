@@ -164,7 +164,7 @@ fn compare_with_the_floor(scrape: &Scrape, floor: &Floor) -> Result<(), String> 
             let until = millis(scrape.only("cxone_data_watermark_timestamp_seconds")?);
             let visits =
                 floor.visits(index, Window { from: known_from, to: Timestamp::from_millis(until) });
-            same(&format!("visits of {}, of whom nothing is told", agent.id), visits.len(), 0)?;
+            same(&format!("visits of {}, who is not on the page", agent.id), visits.len(), 0)?;
             continue;
         };
         seen += 1.0;

@@ -4,7 +4,7 @@
 //! | call | does |
 //! |---|---|
 //! | `blast FILE` | a server that answers whatever is asked with these bytes; prints its address |
-//! | `scrape ADDRESS PATH SCRAPERS COUNT` | so many scrapes in all, over one connection each scraper; prints when each began and what it took |
+//! | `scrape ADDRESS PATH SCRAPERS COUNT` | this number of scrapes, over one connection per scraper; prints the start and duration of each |
 //! | `scrape ADDRESS PATH SCRAPERS until-stopped` | as many as come, until its input ends |
 //! | `ingest READER FILE` | reads a report once to be warm, and prints what it takes after that. READER: `report`, `sonic-dom`, `serde-json` or `read` |
 //! | `ingest-memory FILE` | reads a report that arrives in pieces; prints the memory before, after and at the highest |

@@ -141,7 +141,7 @@ fn read_answer(connection: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result
         None if head.contains("transfer-encoding: chunked") => {
             Ok(Answer { bytes: read_chunks(connection, buffer, head_end, filled)?, keeps_open })
         }
-        None => Err(std::io::Error::other("this answer tells neither its length nor its chunks")),
+        None => Err(std::io::Error::other("this answer has neither a length nor chunks")),
     }
 }
 

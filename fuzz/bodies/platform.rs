@@ -92,7 +92,7 @@ async fn history(client: &PlatformClient, kind: &str) -> Result<String, ApiError
         list.rows
             .iter()
             .all(|row| !row.user_id.trim().is_empty() && !row.state_name.trim().is_empty()),
-        "agent and state are told"
+        "agent and state are known"
     );
     assert!(
         list.rows.iter().all(|row| row.to.is_none_or(|to| row.from <= to)),

@@ -36,7 +36,7 @@ pub(crate) fn check(data: &[u8]) {
     let JobStatus::Completed(list) = reported else { return };
     assert!(
         list.rows.iter().all(|row| !row.user_id.is_empty() && !row.state_name.is_empty()),
-        "agent and state are told"
+        "agent and state are known"
     );
     assert!(
         list.rows.iter().all(|row| row.to.is_none_or(|to| row.from <= to)),

@@ -106,7 +106,7 @@ fn platform(issuer: &str, with_client: bool, status: u16, answers: &[&[u8]]) {
     safe(&played.requests());
 }
 
-/// No message tells the secret, nor what was sent as a token.
+/// No message contains the secret or the token.
 fn silent(error: &ApiError, granted: bool) {
     let message = format!("{error} {error:?}");
     assert!(!message.contains(SECRET), "the secret: {message}");

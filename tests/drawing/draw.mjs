@@ -48,7 +48,7 @@ const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? 
 let failed = false;
 
 /** A picture of the page when it no longer changes. */
-async function standing(page) {
+async function settled(page) {
   let before;
   for (let attempt = 0; attempt < 30; attempt += 1) {
     await page.waitForTimeout(3000);
@@ -77,7 +77,7 @@ for (const asked of names) {
   const height = await page.evaluate(() => document.querySelector('#root > div').scrollHeight);
   await page.setViewportSize({ width: 1600, height });
   await page.waitForLoadState('networkidle');
-  const picture = sharp(await standing(page)).png({ palette: true, quality: 100, effort: 10 });
+  const picture = sharp(await settled(page)).png({ palette: true, quality: 100, effort: 10 });
   const shown = new URLSearchParams(query).get('as') ?? name;
   await picture.toFile(join(folder, `dashboard-${shown}.png`));
   await page.close();

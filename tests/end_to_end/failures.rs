@@ -149,7 +149,7 @@ async fn broken(fault: RequestFault, endpoint: ApiEndpoint, reason: &str) {
     assert_eq!(jobs, 0.0);
     let observed = world.observed();
     world
-        .run_until(&format!("{fault:?} told as {reason}"), minutes(3), |world| {
+        .run_until(&format!("{fault:?} counted as {reason}"), minutes(3), |world| {
             world.failures(reason) >= 2.0
         })
         .await;

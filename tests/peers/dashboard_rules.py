@@ -173,7 +173,7 @@ def faults_of_variables(dashboard):
         if variable["datasource"] != DATA_SOURCE:
             yield f"variable {name}: data source is not ${{datasource}}"
         if variable["refresh"] != 2:
-            yield f"variable {name} is not read again when the time changes"
+            yield f"variable {name} is not refreshed when the time changes"
         if variable["label"] != name.title():
             yield f"variable {name} is called {variable['label']}"
         query = variable["query"]["query"]

@@ -77,7 +77,7 @@ class Rules(unittest.TestCase):
         self.assert_complains("none of Prometheus", of("datasource", query="loki"))
         self.assert_complains("no All", of("job", allValue=""))
         self.assert_complains("no All", of("instance", multi=False))
-        self.assert_complains("read again", of("state", refresh=1))
+        self.assert_complains("refreshed", of("state", refresh=1))
         self.assert_complains("differs from the others'", of("skill", sort=0))
         self.assert_complains("is not defined", lambda d: d["templating"]["list"].pop())
         self.assert_complains("is not used", lambda d: d["templating"]["list"].append({**copy.deepcopy(d["templating"]["list"][1]), "name": "x"}))

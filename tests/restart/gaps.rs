@@ -56,7 +56,7 @@ async fn history_older_than_the_retention_is_a_gap_and_the_rest_is_exact() {
     assert_eq!(
         world.value("cxone_history_gap_seconds_total", &[]),
         Some(0.0),
-        "each gap is told once"
+        "each gap is counted once"
     );
 }
 

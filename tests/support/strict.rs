@@ -70,7 +70,7 @@ pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Page, String> {
                 return Err(fault("type not known to this format"));
             }
             if page.families.insert(name.to_owned(), (kind.to_owned(), text)).is_some() {
-                return Err(fault("family told twice, or interleaved"));
+                return Err(fault("family repeated or interleaved"));
             }
             let reserved = name.ends_with("_total") || name.ends_with("_info");
             if dialect == Dialect::OpenMetrics && reserved
@@ -86,7 +86,7 @@ pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Page, String> {
             let (series, value) = sample(line).map_err(|e| fault(&e))?;
             belongs(family, &series, &value, dialect).map_err(|e| fault(&e))?;
             if page.samples.insert(series, value).is_some() {
-                return Err(fault("sample told twice"));
+                return Err(fault("sample repeated"));
             }
         }
     }
@@ -165,7 +165,7 @@ fn sample(line: &str) -> Result<(Series, String), String> {
             check_name(label)?;
             let close = closing_quote(after).ok_or("label value without end")?;
             if labels.insert(label.to_owned(), unescape(&after[..close], true)?).is_some() {
-                return Err("label told twice".to_owned());
+                return Err("label repeated".to_owned());
             }
             rest = &after[close + 1..];
             match rest.as_bytes().first() {

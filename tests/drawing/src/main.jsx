@@ -20,15 +20,15 @@ import { register } from './registries.js';
 const SOURCE = { type: 'prometheus', uid: 'prometheus' };
 const asked = new URLSearchParams(location.search);
 
-function variable(told) {
-  const { name, label, hide } = told;
-  if (told.type === 'datasource') {
+function variable(definition) {
+  const { name, label, hide } = definition;
+  if (definition.type === 'datasource') {
     return new CustomVariable({ name, label, query: `Prometheus : ${SOURCE.uid}`, value: SOURCE.uid, text: 'Prometheus' });
   }
-  if (told.type === 'custom') {
-    return new CustomVariable({ name, label, hide, query: told.query, value: told.current.value, text: told.current.text });
+  if (definition.type === 'custom') {
+    return new CustomVariable({ name, label, hide, query: definition.query, value: definition.current.value, text: definition.current.text });
   }
-  const { query, sort, refresh, multi: isMulti, includeAll, allValue } = told;
+  const { query, sort, refresh, multi: isMulti, includeAll, allValue } = definition;
   const chosen = asked.get(`var-${name}`);
   const value = chosen ?? (includeAll ? '$__all' : '');
   return new QueryVariable({

@@ -4,7 +4,7 @@ import { FieldType, LoadingState, rangeUtil } from '@grafana/data';
 import { RuntimeDataSource, sceneGraph } from '@grafana/scenes';
 import { from } from 'rxjs';
 
-/** What Prometheus is told to scrape at, as in the settings of Grafana's data source. */
+/** The scrape interval of Prometheus, as in the settings of Grafana's data source. */
 const SCRAPE_SECONDS = 60;
 
 /** The values of a variable in a regular expression. */
@@ -79,8 +79,8 @@ export class Prometheus extends RuntimeDataSource {
 
   interpolate(scopedVars, text, intervals = {}) {
     const scene = scopedVars.__sceneObject.value.valueOf();
-    const told = text.replace(/\$(__\w+)/g, (whole, name) => intervals[name] ?? whole);
-    return sceneGraph.interpolate(scene, told, scopedVars, asRegex);
+    const expanded = text.replace(/\$(__\w+)/g, (whole, name) => intervals[name] ?? whole);
+    return sceneGraph.interpolate(scene, expanded, scopedVars, asRegex);
   }
 
   query(request) {
