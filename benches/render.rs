@@ -229,11 +229,11 @@ impl Floor {
         });
         let snapshot = Snapshot::build(&self.ledger, live, &self.show, &self.known);
         let known = std::mem::replace(&mut self.known, snapshot.fingerprints());
-        let snapshot = cpu();
+        let snapshot_at = cpu();
         let shards = snapshot.shards.len();
         let anew = snapshot.shards.iter().filter(|shard| shard.agents.is_some()).count();
         self.page = render(snapshot, (!known.is_empty()).then_some(&self.page));
-        Cost { shards, anew, snapshot: snapshot - began, render: cpu() - snapshot }
+        Cost { shards, anew, snapshot: snapshot_at - began, render: cpu() - snapshot_at }
     }
 }
 
@@ -262,8 +262,8 @@ fn identity(agent: usize, time: i64) -> (String, u32) {
 
 /// The CPU time of this thread, the only one.
 fn cpu() -> Duration {
-    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat")
-        .expect("Linux reports CPU time");
+    let schedstat =
+        std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux reports CPU time");
     let nanos = schedstat.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("a number");
     Duration::from_nanos(nanos)
 }

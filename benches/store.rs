@@ -199,8 +199,8 @@ fn timed<T>(times: &mut Vec<Duration>, work: impl FnOnce() -> T) -> T {
 
 /// The CPU time of this thread, the only one.
 fn cpu() -> Duration {
-    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat")
-        .expect("Linux reports CPU time");
+    let schedstat =
+        std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux reports CPU time");
     let nanos = schedstat.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("a number");
     Duration::from_nanos(nanos)
 }

@@ -1,6 +1,8 @@
 //! The only file that spawns: every task has a name, and a task that must not end ends the process
 //! when it does.
 
+#![allow(clippy::disallowed_methods, reason = "this is the file that spawns")]
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::io;
@@ -100,7 +102,6 @@ impl Tasks {
         if in_time { Vec::new() } else { lock(&self.running).keys().copied().collect() }
     }
 
-    #[allow(clippy::disallowed_methods, reason = "this is the file that spawns")]
     fn run(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let listed = Listed::new(Arc::clone(&self.running), name);
         drop(self.tracker.spawn(async move {

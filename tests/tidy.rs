@@ -204,31 +204,6 @@ fn used_modules(source: &Source) -> BTreeSet<String> {
 }
 
 #[test]
-fn one_file_reads_clocks_and_one_file_spawns() {
-    let clocks = ["Instant::now", "SystemTime::now", "Timestamp::now", "Zoned::now", "Utc::now"];
-    let spawns = [
-        "tokio::spawn",
-        "task::spawn",
-        "spawn_blocking",
-        "spawn_local",
-        "thread::spawn",
-        "JoinSet",
-    ];
-    let mut complaints = Vec::new();
-    for source in rust() {
-        if source.path != "src/clock.rs" {
-            complaints.extend(source.must_not_say(&clocks, "only src/clock.rs reads a clock"));
-        }
-        // Tests say to clippy why they spawn, where they do.
-        let is_test = source.path.contains("/tests/") || source.path.ends_with("tests.rs");
-        if source.path != "src/tasks.rs" && !is_test {
-            complaints.extend(source.must_not_say(&spawns, "only src/tasks.rs spawns"));
-        }
-    }
-    none(&complaints);
-}
-
-#[test]
 fn the_log_names_a_target_under_one_key() {
     let complaints =
         rust().into_iter().filter(|source| source.path.ends_with(".rs")).flat_map(|source| {
