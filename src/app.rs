@@ -1,9 +1,9 @@
 //! The composition root: the only place that knows every concrete type.
 
 mod api;
+mod page_state;
 pub mod reload;
 mod rules;
-mod shown;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,13 +31,13 @@ use cxone_core::privacy::Privacy;
 use cxone_core::report::ReportFilter;
 use cxone_core::store::Store;
 
-use shown::SharedShown;
+use page_state::SharedPageState;
 
 /// The exporter: the loop that polls, and the pages that answer.
 pub struct Exporter {
     /// The loop.
     pub engine: Engine,
-    /// What answers.
+    /// The pages.
     pub front: Front,
 }
 
@@ -48,13 +48,13 @@ pub struct Front {
     pub pages: Arc<Pages>,
     /// What every loop uses.
     pub context: EngineContext,
-    shown: SharedShown,
+    state: SharedPageState,
 }
 
-/// A configuration that cannot be gone by, and what it was to go on with.
-pub struct Refused {
+/// A loop that cannot be built, and what it was to go on with.
+pub struct BuildError {
     /// Why.
-    pub error: StartError,
+    pub error: RestoreError,
     /// What it was given.
     pub handover: Handover,
 }
@@ -64,27 +64,16 @@ pub struct Refused {
 pub struct Web {
     /// The path of the metrics.
     pub telemetry_path: String,
-    /// How many scrapes are answered at a time.
+    /// The maximum number of concurrent scrapes.
     pub max_requests: usize,
-    /// Has the configuration read again, where that may be asked for over the network.
+    /// Reloads the configuration, where that is allowed over the network.
     pub reload: Option<Reload>,
-}
-
-/// Why the exporter cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The way to CXone cannot be made.
-    #[error("{0}")]
-    Connect(#[from] ConnectError),
-    /// What an earlier process left cannot be taken up.
-    #[error("{0}")]
-    Restore(#[from] RestoreError),
 }
 
 /// Puts the exporter together, with what an earlier process left in `store`; nothing runs yet.
 ///
 /// # Errors
-/// When the address of the API is no base, or the store cannot be read.
+/// When the store cannot be read, or does not fit the configuration.
 pub fn exporter(
     config: &Config,
     web: Web,
@@ -93,10 +82,10 @@ pub fn exporter(
     transport: Arc<dyn Transport>,
     store: Box<dyn Store>,
     random: Random,
-) -> Result<Exporter, StartError> {
+) -> Result<Exporter, RestoreError> {
     let front = Front::new(web, clock, heartbeat);
     let engine =
-        front.engine(config, transport, store.into(), random).map_err(|refused| refused.error)?;
+        front.engine(config, transport, store.into(), random).map_err(|failure| failure.error)?;
     front.context.telemetry.config_loaded(clock.now().utc);
     Ok(Exporter { engine, front })
 }
@@ -105,9 +94,9 @@ impl Front {
     /// Pages that show nothing yet.
     fn new(web: Web, clock: &Clock, heartbeat: Heartbeat) -> Self {
         let telemetry = Arc::new(Telemetry::new(clock.now().utc));
-        let shown = SharedShown::default();
+        let state = SharedPageState::default();
         let pages = Arc::new(Pages::new(
-            shown.sources(web, clock, &telemetry),
+            state.sources(web, clock, &telemetry),
             render(Snapshot::default(), None),
         ));
         let context = EngineContext {
@@ -115,23 +104,23 @@ impl Front {
             server_clock: SharedServerClock::default(),
             telemetry,
             heartbeat,
-            publish_snapshot: shown.publish(&pages),
-            publish_status: shown.publish_status(),
+            publish_snapshot: state.publish(&pages),
+            publish_status: state.publish_status(),
         };
-        Self { pages, context, shown }
+        Self { pages, context, state }
     }
 
-    /// What it does, in a line.
+    /// What the exporter does, in a line.
     #[must_use]
     pub fn summary(&self) -> String {
-        let shown = self.shown.read();
-        let targets = &shown.status.targets;
+        let state = self.state.read();
+        let targets = &state.status.targets;
         let up = targets.iter().filter(|target| target.up == Some(true)).count();
         format!(
             "{up} of {} targets up, {} agents, {} series",
             targets.len(),
-            shown.agents_seen,
-            shown.series
+            state.agents_seen,
+            state.series
         )
     }
 
@@ -139,15 +128,15 @@ impl Front {
     /// what it knows; nothing runs yet.
     ///
     /// # Errors
-    /// When the address of the API is no base, or the store does not fit; what was handed over
-    /// comes back.
+    /// When the store cannot be read, or does not fit the configuration; what was handed over comes
+    /// back.
     pub fn engine(
         &self,
         config: &Config,
         transport: Arc<dyn Transport>,
         mut handover: Handover,
         random: Random,
-    ) -> Result<Engine, Refused> {
+    ) -> Result<Engine, BuildError> {
         let EngineContext { clock, telemetry, server_clock, .. } = self.context.clone();
         let observer: Observer = {
             let telemetry = Arc::clone(&telemetry);
@@ -178,7 +167,7 @@ impl Front {
             Some(&config.api.owner()),
         ) {
             Ok(left) => left,
-            Err(error) => return Err(Refused { error: error.into(), handover }),
+            Err(error) => return Err(BuildError { error, handover }),
         };
         let now = clock.now();
         let feeds = live_feeds(config, &privacy, &random, now.instant);
@@ -186,7 +175,7 @@ impl Front {
         let submits = left.resume(&mut planner, now, |id| {
             tracing::info!(target = %targets[id.index()].name, "report job resumed");
         });
-        // A reload finishes no job and writes nothing: what is up or down stays so.
+        // A reload finishes no job and writes nothing, so it changes no gauge.
         if !handover.is_from_reload() {
             telemetry.restored(left.is_up(&planner, now.instant));
         }
@@ -197,9 +186,9 @@ impl Front {
         telemetry.add_endpoints(client.endpoints());
         telemetry.set_quota(quota);
         {
-            let mut shown = self.shown.write();
-            shown.api = config.api.address().to_string();
-            shown.quota = quota_status(config, quota);
+            let mut state = self.state.write();
+            state.api = config.api.address().to_string();
+            state.quota = quota_status(config, quota);
         }
         let mut engine = Engine::new(EngineParts {
             context: self.context.clone(),
@@ -229,5 +218,5 @@ impl Exporter {
     }
 }
 
-/// How long a process that was told to end may take.
+/// How long a shutdown may take.
 pub const DRAIN: Duration = Duration::from_secs(5);

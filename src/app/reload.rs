@@ -6,124 +6,125 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Front, Refused};
+use super::{BuildError, Front};
 use crate::config::Config;
 use crate::cxone::Transport;
 use crate::engine::{Engine, Handover};
 use crate::tasks::off_thread;
 use cxone_core::plan::backoff::Random;
 
-/// Orders that may wait; more are refused, for the last of them reads what all of them would.
-const MOST_ORDERS: usize = 4;
+/// Reloads that may wait. More are rejected, since the last one reads what all of them would.
+const MAX_WAITING: usize = 4;
 
-/// What is to be read again.
+/// What to load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum ReloadScope {
     /// The configuration, and the secrets that it names.
     Everything,
     /// The secrets alone, since their files changed.
     Secrets,
 }
 
-/// An order to read the configuration again.
-struct Order {
-    what: What,
+struct ReloadRequest {
+    scope: ReloadScope,
     done: oneshot::Sender<Result<(), String>>,
 }
 
-/// Gives orders to a [`Reloader`].
+/// Requests reloads of a [`Reloader`].
 #[derive(Clone, Debug)]
-pub struct Orders(mpsc::Sender<Order>);
+pub struct ReloadHandle(mpsc::Sender<ReloadRequest>);
 
-/// Carries [`Orders`] out, one after another.
+/// The reloads that are requested, for a [`Reloader`].
 #[derive(Debug)]
-pub struct Inbox(mpsc::Receiver<Order>);
+pub struct ReloadInbox(mpsc::Receiver<ReloadRequest>);
 
-/// Orders, and where they go.
+/// A handle, and where its requests arrive.
 #[must_use]
-pub fn orders() -> (Orders, Inbox) {
-    let (sender, receiver) = mpsc::channel(MOST_ORDERS);
-    (Orders(sender), Inbox(receiver))
+pub fn channel() -> (ReloadHandle, ReloadInbox) {
+    let (sender, receiver) = mpsc::channel(MAX_WAITING);
+    (ReloadHandle(sender), ReloadInbox(receiver))
 }
 
-impl Orders {
-    /// Has the configuration read again, and waits for what comes of it.
+impl ReloadHandle {
+    /// Reloads, and waits for the result.
     ///
     /// # Errors
-    /// What is wrong with it; the configuration before goes on then.
-    pub async fn give(&self, what: What) -> Result<(), String> {
+    /// What is wrong with the configuration; the previous one stays in effect then.
+    pub async fn reload(&self, scope: ReloadScope) -> Result<(), String> {
         let (done, outcome) = oneshot::channel();
         self.0
-            .try_send(Order { what, done })
-            .map_err(|_| "it is being read again already".to_owned())?;
-        outcome.await.unwrap_or_else(|_| Err("the exporter is ending".to_owned()))
+            .try_send(ReloadRequest { scope, done })
+            .map_err(|_| "a reload is in progress already".to_owned())?;
+        outcome.await.unwrap_or_else(|_| Err("the exporter is shutting down".to_owned()))
     }
 }
 
-/// A configuration that was read, and the way to the API that it names.
-pub type Taken = (Config, Arc<dyn Transport>);
+/// A configuration, and the way to the API that it names.
+pub type LoadedConfig = (Config, Arc<dyn Transport>);
 
-/// Runs the loop, and builds it anew when the configuration was read again.
+/// Runs the loop, and builds it anew at each reload.
 pub struct Reloader {
     /// What stays.
     pub front: Front,
-    /// The configuration that counts, and the way to its API.
-    pub current: Taken,
-    /// Reads the configuration again; may block.
-    pub read: Arc<dyn Fn(What) -> Result<Taken, String> + Send + Sync>,
-    /// Takes note that what was read last counts.
+    /// The configuration in effect.
+    pub current: LoadedConfig,
+    /// Loads the configuration; may block.
+    pub load: Arc<dyn Fn(ReloadScope) -> Result<LoadedConfig, String> + Send + Sync>,
+    /// Called when what was loaded last takes effect.
     pub accept: Arc<dyn Fn() + Send + Sync>,
     /// Randomness for the next loop.
     pub random: fn() -> Random,
 }
 
 impl Reloader {
-    /// Polls by `engine` until `stop` is cancelled, and carries out what comes into `inbox`.
-    /// Returns earlier only when the loop cannot go on, which is logged.
-    pub async fn run(mut self, mut engine: Engine, mut inbox: Inbox, stop: CancellationToken) {
-        // Whether the configuration as it is on the disk is refused: new secrets do not mend that.
-        let mut refused_file = false;
+    /// Polls by `engine` until `stop` is cancelled, and reloads on request. Returns earlier only
+    /// when the loop cannot go on, which is logged.
+    pub async fn run(
+        mut self,
+        mut engine: Engine,
+        mut inbox: ReloadInbox,
+        stop: CancellationToken,
+    ) {
+        // Whether the configuration file as it is now is invalid. New secrets do not change that.
+        let mut is_file_invalid = false;
         loop {
             let pause = stop.child_token();
             let mut polling = Box::pin(engine.run(pause.clone()));
-            let (what, taken, done) = tokio::select! {
-                _store = &mut polling => return,
-                news = self.next(&mut inbox, &mut refused_file) => news,
+            let (scope, loaded, done) = tokio::select! {
+                _handover = &mut polling => return,
+                valid = self.next_valid(&mut inbox, &mut is_file_invalid) => valid,
             };
-            // What is under way is dropped as at an end; what was counted is in the store, and what
-            // was asked for is asked again.
+            // Requests in progress are dropped as at a shutdown: what was counted is in the store,
+            // and the next loop requests the rest again.
             pause.cancel();
             let mut handover = polling.await;
-            if !taken.0.api.has_access_of(&self.current.0.api) {
+            if !loaded.0.api.has_access_of(&self.current.0.api) {
                 handover.retry_at_once();
             }
-            let (taken, built) = self.build(taken, handover).await;
-            let config = &taken.0;
+            let (loaded, built) = self.build(loaded, handover).await;
             engine = match built {
                 Ok(engine) => {
-                    tracing::info!(api = %config.api.address(), targets = config.targets.len(), "the configuration was read again and counts from now on");
+                    let config = &loaded.0;
+                    let (api, targets) = (config.api.address(), config.targets.len());
+                    tracing::info!(%api, targets, "configuration reloaded");
                     (self.accept)();
-                    self.current = taken;
-                    refused_file &= what != What::Everything;
-                    if !refused_file {
-                        self.front
-                            .context
-                            .telemetry
-                            .config_loaded(self.front.context.clock.now().utc);
+                    self.current = loaded;
+                    is_file_invalid &= scope != ReloadScope::Everything;
+                    if !is_file_invalid {
+                        let context = &self.front.context;
+                        context.telemetry.config_loaded(context.clock.now().utc);
                     }
-                    let _told = done.send(Ok(()));
+                    let _sent = done.send(Ok(()));
                     engine
                 }
-                Err(refused) => {
-                    refused_file |= what == What::Everything;
-                    self.refuse(done, refused.error.to_string());
-                    match self.build(self.current.clone(), refused.handover).await.1 {
+                Err(failure) => {
+                    is_file_invalid |= scope == ReloadScope::Everything;
+                    self.reject(done, failure.error.to_string());
+                    match self.build(self.current.clone(), failure.handover).await.1 {
                         Ok(engine) => engine,
-                        Err(refused) => {
-                            tracing::error!(
-                                "the configuration before cannot go on either: {}",
-                                refused.error
-                            );
+                        Err(failure) => {
+                            let error = failure.error;
+                            tracing::error!(%error, "previous configuration failed as well");
                             return;
                         }
                     }
@@ -132,60 +133,56 @@ impl Reloader {
         }
     }
 
-    /// Builds the loop on another thread, since it reads the store, and waits for it as the loop
-    /// does for its commits.
+    /// Builds the loop on another thread, since it reads the store. The heart beats meanwhile, or a
+    /// watchdog would take the reload of a large store for a hang.
     async fn build(
         &self,
-        taken: Taken,
+        loaded: LoadedConfig,
         handover: Handover,
-    ) -> (Taken, Result<Engine, Box<Refused>>) {
+    ) -> (LoadedConfig, Result<Engine, Box<BuildError>>) {
         let (front, random) = (self.front.clone(), (self.random)());
         let mut building = std::pin::pin!(off_thread(move || {
-            let built = front.engine(&taken.0, Arc::clone(&taken.1), handover, random);
-            (taken, built.map_err(Box::new))
+            let built = front.engine(&loaded.0, Arc::clone(&loaded.1), handover, random);
+            (loaded, built.map_err(Box::new))
         }));
+        let (clock, heartbeat) = (&self.front.context.clock, &self.front.context.heartbeat);
         loop {
-            let wake = self
-                .front
-                .context
-                .clock
-                .now()
-                .instant
-                .plus(self.front.context.heartbeat.max_interval());
+            let next_beat = clock.now().instant.plus(heartbeat.max_interval());
             tokio::select! {
                 built = &mut building => return built,
-                () = self.front.context.clock.sleep_until(wake) => self.front.context.heartbeat.beat(),
+                () = clock.sleep_until(next_beat) => heartbeat.beat(),
             }
         }
     }
 
-    /// Waits for a configuration that is right.
-    async fn next(
+    /// Waits for a reload, and loads the configuration, until one is valid.
+    async fn next_valid(
         &self,
-        inbox: &mut Inbox,
-        refused_file: &mut bool,
-    ) -> (What, Taken, oneshot::Sender<Result<(), String>>) {
+        inbox: &mut ReloadInbox,
+        is_file_invalid: &mut bool,
+    ) -> (ReloadScope, LoadedConfig, oneshot::Sender<Result<(), String>>) {
         loop {
-            let Some(Order { what, done }) = inbox.0.recv().await else {
+            let Some(ReloadRequest { scope, done }) = inbox.0.recv().await else {
                 return std::future::pending().await;
             };
-            let read = Arc::clone(&self.read);
-            match off_thread(move || read(what)).await {
-                Ok(taken) => return (what, taken, done),
+            let load = Arc::clone(&self.load);
+            match off_thread(move || load(scope)).await {
+                Ok(loaded) => return (scope, loaded, done),
                 Err(mistakes) => {
-                    *refused_file |= what == What::Everything;
-                    self.refuse(done, mistakes);
+                    *is_file_invalid |= scope == ReloadScope::Everything;
+                    self.reject(done, mistakes);
                 }
             }
         }
     }
 
-    fn refuse(&self, done: oneshot::Sender<Result<(), String>>, why: String) {
-        self.front.context.telemetry.config_rejected(self.front.context.clock.now().utc);
+    fn reject(&self, done: oneshot::Sender<Result<(), String>>, mistakes: String) {
+        let context = &self.front.context;
+        context.telemetry.config_rejected(context.clock.now().utc);
         tracing::error!(
-            "the configuration was read again and is wrong; the one before goes on: {}",
-            why.trim_end()
+            mistakes = mistakes.trim_end(),
+            "configuration rejected: the previous one stays in effect"
         );
-        let _told = done.send(Err(why));
+        let _sent = done.send(Err(mistakes));
     }
 }

@@ -44,7 +44,7 @@ pub enum CommandError {
     Connect(#[from] app::ConnectError),
     /// The exporter cannot start.
     #[error("{0}")]
-    Start(#[from] app::StartError),
+    Start(#[from] cxone_core::checkpoint::RestoreError),
     /// The store cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     CommandError, log_polling, random, run_until_signal, systemd, unless_interrupted, warn,
 };
-use crate::app::reload::{self, Orders, Reloader, Taken, What};
+use crate::app::reload::{self, LoadedConfig, ReloadHandle, ReloadScope, Reloader};
 use crate::app::{self, Exporter, Web};
 use crate::cli::{Listen, ListenAddress, ServeArgs, WebArgs};
 use crate::clock::Clock;
@@ -41,9 +41,9 @@ pub async fn run(
 ) -> Result<(), CommandError> {
     let args = Arc::new(args);
     let clock = Clock::system();
-    let (orders, inbox) = reload::orders();
+    let (reloads, inbox) = reload::channel();
     let heartbeat = systemd::heartbeat();
-    let starting = start(Arc::clone(&args), clock.clone(), orders.clone(), heartbeat.clone());
+    let starting = start(Arc::clone(&args), clock.clone(), reloads.clone(), heartbeat.clone());
     let Some(started) = unless_interrupted(&mut signals, starting).await? else { return Ok(()) };
     let Started { exporter, config, source, transport, web_file, bound } = started;
     log_polling(&config);
@@ -76,14 +76,14 @@ pub async fn run(
     let reloader = Reloader {
         front: front.clone(),
         current: (config, transport),
-        read: reload(Arc::clone(&source)),
+        load: load_config(Arc::clone(&source)),
         accept: accept(Arc::clone(&source)),
         random,
     };
     tasks.essential("poller", reloader.run(engine, inbox, stop.clone()));
     tasks.essential(
         "reload",
-        watch_for_reload(hangups, orders, source, clock.clone(), stop.clone()),
+        watch_for_reload(hangups, reloads, source, clock.clone(), stop.clone()),
     );
     let status = move || front.summary();
     tasks.essential(
@@ -108,7 +108,7 @@ struct Started {
 async fn start(
     args: Arc<ServeArgs>,
     clock: Clock,
-    orders: Orders,
+    reloads: ReloadHandle,
     heartbeat: Heartbeat,
 ) -> Result<Started, CommandError> {
     let args_of_files = Arc::clone(&args);
@@ -119,7 +119,7 @@ async fn start(
         let web = Web {
             telemetry_path: args.web.telemetry_path.clone(),
             max_requests: size(args.web.max_requests),
-            reload: args.web.enable_lifecycle.then(|| reload_by_request(&orders)),
+            reload: args.web.enable_lifecycle.then(|| reload_by_request(&reloads)),
         };
         let mut store = Box::new(DiskStore::open(&args.storage_path)?);
         if args.storage_adopt {
@@ -147,11 +147,11 @@ struct WebFile {
 }
 
 /// Reloads the configuration for `POST /-/reload`.
-fn reload_by_request(orders: &Orders) -> Reload {
-    let orders = orders.clone();
+fn reload_by_request(reloads: &ReloadHandle) -> Reload {
+    let reloads = reloads.clone();
     Arc::new(move || {
-        let orders = orders.clone();
-        async move { orders.give(What::Everything).await }.boxed()
+        let reloads = reloads.clone();
+        async move { reloads.reload(ReloadScope::Everything).await }.boxed()
     })
 }
 
@@ -159,14 +159,14 @@ fn accept(source: Arc<Mutex<ConfigSource>>) -> Arc<dyn Fn() + Send + Sync> {
     Arc::new(move || source.lock().unwrap_or_else(PoisonError::into_inner).accept())
 }
 
-fn reload(
+fn load_config(
     source: Arc<Mutex<ConfigSource>>,
-) -> Arc<dyn Fn(What) -> Result<Taken, String> + Send + Sync> {
-    Arc::new(move |what| {
+) -> Arc<dyn Fn(ReloadScope) -> Result<LoadedConfig, String> + Send + Sync> {
+    Arc::new(move |scope| {
         let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = match what {
-            What::Everything => source.reload(),
-            What::Secrets => source.reload_secrets(),
+        let loaded = match scope {
+            ReloadScope::Everything => source.reload(),
+            ReloadScope::Secrets => source.reload_secrets(),
         };
         let (config, warnings) = loaded.map_err(|mistakes| mistakes.to_string())?;
         warn(&warnings);
@@ -175,30 +175,30 @@ fn reload(
     })
 }
 
-/// Orders a reload of the configuration at SIGHUP, and of the secrets when their files change, until
+/// Reloads the configuration at SIGHUP, and the secrets when their files change, until
 /// `stop` is cancelled.
 async fn watch_for_reload(
     mut hangups: Hangups,
-    orders: Orders,
+    reloads: ReloadHandle,
     source: Arc<Mutex<ConfigSource>>,
     clock: Clock,
     stop: CancellationToken,
 ) {
     while !stop.is_cancelled() {
         let next = clock.now().instant.plus(SECRETS_CHECK_INTERVAL);
-        let what = tokio::select! {
+        let scope = tokio::select! {
             () = stop.cancelled() => return,
-            () = hangups.next() => Some(What::Everything),
+            () = hangups.next() => Some(ReloadScope::Everything),
             () = clock.sleep_until(next) => {
                 let source = Arc::clone(&source);
                 let changed = off_thread(move || !source.lock().unwrap_or_else(PoisonError::into_inner).secrets_are_current()).await;
-                changed.then_some(What::Secrets)
+                changed.then_some(ReloadScope::Secrets)
             }
         };
-        if let Some(what) = what {
+        if let Some(scope) = scope {
             // The outcome is in the log and in the metrics.
             systemd::reloading();
-            let _outcome = orders.give(what).await;
+            let _outcome = reloads.reload(scope).await;
             systemd::ready();
         }
     }

@@ -37,7 +37,7 @@ async fn a_job_is_shown_from_its_submit_to_its_end() {
     let mut world = World::new(Plan { simulator: tenant(), config: TWO_TEAMS, ..Plan::default() });
     assert_contains(
         &page(&world).await,
-        &["Not ready:", "the first one is under way", "none yet", "0 of 10"],
+        &["Not ready:", "the first one is in progress", "none yet", "0 of 10"],
     );
     world.run_for(seconds(2)).await;
     assert_contains(

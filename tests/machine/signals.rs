@@ -13,7 +13,7 @@ fn a_hangup_during_startup_reloads_the_configuration_once_ready() {
     let mut exporter = Running::start(&mut serve(folder.path(), &[]));
     exporter.at_its_first_line();
     exporter.signal("HUP");
-    exporter.output_after("the configuration was read again");
+    exporter.output_after("configuration reloaded");
     exporter.signal("TERM");
     assert_eq!(exporter.ended().0.code(), Some(0));
 }
@@ -50,7 +50,7 @@ fn unhandled_signals_do_not_end_it() {
     exporter.signal("USR2");
     exporter.signal("USR1");
     exporter.signal("HUP");
-    exporter.output_after("the configuration was read again");
+    exporter.output_after("configuration reloaded");
     assert_eq!(get(&address, "/-/healthy", "").status, 200);
 }
 

@@ -3,7 +3,7 @@
 use cxone_core::checkpoint::RestoreError;
 use cxone_core::plan::backoff::Random;
 use cxone_core::store::{MemoryStore, SharedRecords, Store};
-use cxone_exporter::app::{self, StartError};
+use cxone_exporter::app;
 use cxone_exporter::config::{AgentIds, IdKey};
 use cxone_exporter::engine::Heartbeat;
 
@@ -100,7 +100,7 @@ async fn a_store_with_other_pseudonyms_is_not_mixed_with_new_ones() {
             store,
             Random::from_seed(1),
         );
-        assert!(matches!(result, Err(StartError::Restore(RestoreError::OtherIds))));
+        assert!(matches!(result, Err(RestoreError::OtherIds)));
     }
     world.start_again(None);
     world.scrape().await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cxone_core::plan::backoff::Random;
 use cxone_core::store::{MemoryStore, SharedRecords, Store};
 use cxone_core::time::{Timestamp, Window};
-use cxone_exporter::app::reload::{self, Orders, Reloader, What};
+use cxone_exporter::app::reload::{self, ReloadHandle, ReloadScope, Reloader};
 use cxone_exporter::app::{self, Exporter, Web};
 use cxone_exporter::clock::Clock;
 use cxone_exporter::config::{Config, ConfigText, Overrides, TargetsNeeded};
@@ -113,7 +113,7 @@ pub(crate) struct World {
     scrape_every: Duration,
     pages: Arc<Pages>,
     /// Requests reloads.
-    orders: Orders,
+    reloads: ReloadHandle,
     /// The configuration of the next reload.
     next: Arc<Mutex<Result<Config, String>>>,
     pub(crate) polling: Pin<Box<dyn Future<Output = ()>>>,
@@ -132,7 +132,7 @@ impl World {
         let api = plan.api.map_or_else(|| reports_api(plan.rows), str::to_owned);
         let config = configuration(&api, plan.secret, plan.config);
         let next = Arc::new(Mutex::new(Ok(config.clone())));
-        let (polling, pages, orders) = start(&config, &clock, &direct, (plan.store)(), &next);
+        let (polling, pages, reloads) = start(&config, &clock, &direct, (plan.store)(), &next);
         Self {
             simulator,
             direct,
@@ -143,7 +143,7 @@ impl World {
             store: plan.store,
             scrape_every: plan.scrape_every,
             pages,
-            orders,
+            reloads,
             next,
             polling,
             last: Page::default(),
@@ -156,7 +156,7 @@ impl World {
         if let Some(config) = config {
             self.config = configuration(&self.api, &self.secret, config);
         }
-        (self.polling, self.pages, self.orders) =
+        (self.polling, self.pages, self.reloads) =
             start(&self.config, &self.clock, &self.direct, (self.store)(), &self.next);
     }
 
@@ -166,7 +166,7 @@ impl World {
             .map(|config| configuration(&self.api, &self.secret, config))
             .map_err(str::to_owned);
         *self.next.lock().unwrap() = config.clone();
-        let outcome = self.order(What::Everything).await;
+        let outcome = self.request_reload(ReloadScope::Everything).await;
         if let (Ok(()), Ok(config)) = (&outcome, config) {
             self.config = config;
         }
@@ -176,15 +176,15 @@ impl World {
     /// Reloads the secrets, with the current configuration.
     pub(crate) async fn new_secrets(&mut self) -> Result<(), String> {
         *self.next.lock().unwrap() = Ok(self.config.clone());
-        self.order(What::Secrets).await
+        self.request_reload(ReloadScope::Secrets).await
     }
 
-    async fn order(&mut self, what: What) -> Result<(), String> {
-        let orders = self.orders.clone();
+    async fn request_reload(&mut self, scope: ReloadScope) -> Result<(), String> {
+        let reloads = self.reloads.clone();
         tokio::select! {
             biased;
             () = &mut self.polling => panic!("the loop ended"),
-            outcome = orders.give(what) => outcome,
+            outcome = reloads.reload(scope) => outcome,
         }
     }
 
@@ -467,7 +467,7 @@ fn configuration(api: &str, secret: &str, more: &str) -> Config {
     config
 }
 
-type Started = (Pin<Box<dyn Future<Output = ()>>>, Arc<Pages>, Orders);
+type Started = (Pin<Box<dyn Future<Output = ()>>>, Arc<Pages>, ReloadHandle);
 
 fn start(
     config: &Config,
@@ -481,12 +481,12 @@ fn start(
     let Exporter { engine, front } =
         app::exporter(config, web, clock, Heartbeat::default(), direct.clone(), store, random())
             .unwrap();
-    let (site, (orders, inbox)) = (Arc::clone(&front.pages), reload::orders());
+    let (site, (reloads, inbox)) = (Arc::clone(&front.pages), reload::channel());
     let (next, transport) = (Arc::clone(next), direct.clone());
-    let read = Arc::new(move |_| {
+    let load = Arc::new(move |_| {
         next.lock().unwrap().clone().map(|config| (config, transport.clone() as Arc<dyn Transport>))
     });
     let current = (config.clone(), direct.clone() as Arc<dyn Transport>);
-    let reloader = Reloader { front, current, read, accept: Arc::new(|| {}), random };
-    (Box::pin(reloader.run(engine, inbox, CancellationToken::new())), site, orders)
+    let reloader = Reloader { front, current, load, accept: Arc::new(|| {}), random };
+    (Box::pin(reloader.run(engine, inbox, CancellationToken::new())), site, reloads)
 }

@@ -1,4 +1,4 @@
-//! What to ask CXone for, and when.
+//! What to request from CXone, and when.
 
 pub mod backoff;
 pub mod fetch;

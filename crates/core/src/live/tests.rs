@@ -55,7 +55,7 @@ fn a_whole_list_replaces_and_changes_add_and_only_what_changed_has_a_new_revisio
 }
 
 #[test]
-fn of_agents_no_more_is_kept_than_is_wanted() {
+fn only_what_privacy_allows_is_kept_of_agents() {
     let row = LiveRow { agent_name: "Ann".to_owned(), ..row("4711", "Available", "", None) };
     let ids = AgentIds::Hmac(IdKey::new(b"0123456789abcdef").expect("long enough"));
     for (names, kept) in [(false, None), (true, Some("Ann"))] {
@@ -67,7 +67,7 @@ fn of_agents_no_more_is_kept_than_is_wanted() {
 }
 
 #[test]
-fn names_that_nobody_uses_are_forgotten_when_there_are_too_many() {
+fn unused_names_are_dropped_when_there_are_too_many() {
     let mut live = Live::default();
     for round in 0..3 {
         let rows = (0..40_000)
@@ -81,7 +81,7 @@ fn names_that_nobody_uses_are_forgotten_when_there_are_too_many() {
 }
 
 #[test]
-fn unavailable_agents_are_told_by_reason_and_team_members_by_state() {
+fn unavailable_agents_are_counted_by_reason_and_team_members_by_state() {
     let mut live = Live::default();
     live.add_reasons(["Training"]);
     assert!(live.unavailable().is_empty() && live.teams().is_empty(), "nothing is known yet");
@@ -119,7 +119,7 @@ fn unavailable_agents_are_told_by_reason_and_team_members_by_state() {
 }
 
 #[test]
-fn reasons_and_teams_past_their_limits_are_told_as_one() {
+fn reasons_and_teams_beyond_their_limits_are_counted_as_other() {
     let mut live = Live::default();
     let many = |number: usize| {
         row(
@@ -141,7 +141,7 @@ fn reasons_and_teams_past_their_limits_are_told_as_one() {
 }
 
 #[test]
-fn skills_of_one_name_are_added_up_and_the_worst_of_them_stands() {
+fn skills_of_one_name_are_added_up_with_the_worst_service_level() {
     let mut skills = Skills::default();
     let one = SkillRow {
         skill: "Sales".to_owned(),
@@ -175,7 +175,7 @@ fn skills_of_one_name_are_added_up_and_the_worst_of_them_stands() {
 }
 
 #[test]
-fn skills_past_the_limit_are_added_up_as_other_and_counted() {
+fn skills_beyond_the_limit_are_added_up_as_other() {
     let mut skills = Skills::default();
     skills.replace(
         (0..5_002)
@@ -195,7 +195,7 @@ fn skills_past_the_limit_are_added_up_as_other_and_counted() {
 }
 
 #[test]
-fn pairs_of_team_and_state_past_the_limit_are_those_of_one_team() {
+fn pairs_of_team_and_state_beyond_the_limit_are_counted_as_other() {
     let rows = (0..900_u32).flat_map(|team| {
         (0..10).map(move |state| LiveRow {
             agent: format!("{team}-{state}"),
@@ -215,7 +215,7 @@ fn pairs_of_team_and_state_past_the_limit_are_those_of_one_team() {
 }
 
 #[test]
-fn what_is_really_called_other_is_not_what_is_over_a_limit() {
+fn a_name_that_is_really_other_is_not_mixed_with_what_is_over_a_limit() {
     let mut live = Live::new(Vec::new(), Privacy::default());
     let named = || OTHER.to_owned();
     let row = LiveRow { team: named(), reason: Some(named()), ..LiveRow::default() };
@@ -330,7 +330,7 @@ fn the_whole_list_comes_first_and_every_few_minutes_and_only_changes_in_between(
 }
 
 #[test]
-fn pages_are_asked_for_by_the_rows_that_came_until_there_are_no_more() {
+fn pages_are_requested_behind_the_rows_that_came_until_there_are_no_more() {
     let mut world = World::new();
     let began = world.now.utc.millis();
     assert_eq!(world.ask(), (None, 0));
@@ -363,7 +363,7 @@ fn a_list_ends_with_an_empty_page_or_one_without_a_next_one() {
 }
 
 #[test]
-fn a_page_that_comes_again_is_no_end_for_others_moved_behind_it() {
+fn a_repeated_page_is_not_the_end_since_others_moved_behind_it() {
     for total in [None, Some(6)] {
         let page = |agents: &[&str], next: bool| FeedPage {
             total,
@@ -403,7 +403,7 @@ fn a_list_whose_pages_are_all_the_same_is_a_failure() {
 }
 
 #[test]
-fn a_whole_list_without_one_row_that_makes_sense_is_a_failure_and_says_so() {
+fn a_whole_list_without_a_valid_row_is_a_failure() {
     let mut world = World::new();
     world.ask();
     let senseless = FeedPage { received: 7, ..page(&[], Some(false), None) };
@@ -417,7 +417,7 @@ fn a_whole_list_without_one_row_that_makes_sense_is_a_failure_and_says_so() {
 }
 
 #[test]
-fn a_list_that_shrinks_while_it_is_read_takes_nobody_away_and_is_read_again() {
+fn a_list_that_shrinks_while_it_is_read_removes_nobody_and_is_read_again() {
     let mut world = World::new();
     world.ask();
     let began = world.now.utc.millis();
@@ -437,7 +437,7 @@ fn a_list_that_shrinks_while_it_is_read_takes_nobody_away_and_is_read_again() {
 }
 
 #[test]
-fn nobody_is_observed_later_than_what_told_of_it_came() {
+fn nobody_is_observed_later_than_their_report_came() {
     let mut world = World::new();
     world.ask();
     world.pass(Duration::from_secs(1));
@@ -450,7 +450,7 @@ fn nobody_is_observed_later_than_what_told_of_it_came() {
 }
 
 #[test]
-fn an_answer_without_a_time_tells_of_when_it_was_asked_and_one_from_the_future_of_now() {
+fn an_answer_without_a_time_is_as_of_its_request_and_one_from_the_future_as_of_now() {
     let mut world = World::new();
     world.ask();
     let began = world.now.utc;
@@ -477,7 +477,7 @@ fn an_answer_without_a_time_tells_of_when_it_was_asked_and_one_from_the_future_o
 }
 
 #[test]
-fn not_modified_is_no_empty_list() {
+fn not_modified_is_not_an_empty_list() {
     let mut world = World::new();
     assert_eq!(world.ask(), (None, 0));
     assert!(!agents(world.answer(FeedPage { unchanged: true, ..FeedPage::default() })).0);
@@ -486,7 +486,7 @@ fn not_modified_is_no_empty_list() {
 }
 
 #[test]
-fn failures_wait_longer_and_longer_and_a_feed_without_success_is_stale() {
+fn failures_back_off_and_a_feed_without_success_is_stale() {
     let mut world = World::new();
     world.ask();
     for failures in 0..8_u32 {
@@ -515,7 +515,7 @@ fn failures_wait_longer_and_longer_and_a_feed_without_success_is_stale() {
 }
 
 #[test]
-fn a_failure_forgets_the_pages_before_it() {
+fn a_failure_drops_the_pages_before_it() {
     let mut world = World::new();
     world.ask();
     assert_eq!(world.answer(page(&["a"], Some(true), None)), None);

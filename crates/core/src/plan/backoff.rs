@@ -13,7 +13,7 @@ impl Random {
         Self(seed)
     }
 
-    /// Another sequence, which goes on by itself.
+    /// Another sequence, independent of this one.
     #[must_use]
     pub fn split(&mut self) -> Self {
         Self(self.next())
@@ -26,9 +26,9 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A time from zero to `most`.
-    pub fn up_to(&mut self, most: Duration) -> Duration {
-        let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+    /// A time from zero to `max`.
+    pub fn up_to(&mut self, max: Duration) -> Duration {
+        let micros = u64::try_from(max.as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(self.next() % micros.saturating_add(1).max(1))
     }
 }
@@ -60,14 +60,13 @@ impl Backoff {
         random.up_to(wait)
     }
 
-    /// The next wait, and up to half of it more: for where `first` is the least that must be
-    /// waited.
+    /// The next wait and up to half of it more, where `first` is a minimum.
     pub fn at_least(&mut self, random: &mut Random) -> Duration {
         let wait = self.grow();
         wait + random.up_to(wait / 2)
     }
 
-    /// It worked: the next wait is the first one again.
+    /// After a success: the next wait is the first one again.
     pub fn reset(&mut self) {
         self.failures = 0;
     }

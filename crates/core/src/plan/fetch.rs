@@ -12,21 +12,21 @@ use crate::time::Monotonic;
 
 pub use failure::FailureReason;
 
-/// How often a job or a page is asked for again whose answer cannot be used: neither a finished job
-/// nor a window of a thousand pages may be begun anew for one answer that was cut on the way.
+/// How often a poll or a page is retried after an invalid answer: neither a finished job nor a
+/// window of a thousand pages should start over for one answer that was cut on the way.
 const MAX_INVALID_ANSWERS: u8 = 3;
 
-/// The longest wait that a 503 may ask for while a job is under way, and how much of such waits is
-/// not counted against the job's time: CXone may forget a job that nobody asks for.
+/// The longest wait that a 503 may ask for while a job is in progress, and how much of such waits
+/// is not counted against the job's time: CXone may delete a job that nobody polls.
 const MAX_UNAVAILABLE: Duration = Duration::from_secs(300);
 
 /// The longest job id, in bytes.
 const MAX_ID_BYTES: usize = 256;
 
-/// What went wrong, and when CXone wants to be asked again.
+/// Why a request or a job failed, and when CXone allows the next request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobError {
-    /// The kind.
+    /// The reason, as metrics count it.
     pub reason: FailureReason,
     /// The wait that the answer asked for.
     pub retry_after: Option<Duration>,
@@ -50,7 +50,7 @@ impl JobId {
         fits.then(|| Self(id.into()))
     }
 
-    /// The id as CXone told it.
+    /// The id as CXone reported it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -73,27 +73,27 @@ pub struct JobTiming {
     pub timeout: Duration,
 }
 
-/// What there is to do for a job.
+/// What to do next for a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobStep {
     /// Submit it; this takes from the quota.
     Submit,
-    /// Ask for it.
+    /// Poll it.
     Poll(JobId),
-    /// Ask for its next page.
+    /// Request its next page.
     Page,
     /// Nothing until then.
     Wait(Monotonic),
-    /// A request is under way.
+    /// A request is in progress.
     Busy,
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobReply {
     /// The job has this id.
     Submitted(JobId),
-    /// It is not done yet.
+    /// It is in progress.
     Unfinished,
     /// It is done, and its report was read whole.
     Completed,
@@ -113,13 +113,13 @@ pub enum JobReply {
 pub enum JobOutcome {
     /// Its report was read whole.
     Completed,
-    /// It was not submitted, for there are too many requests: nothing failed, but all submits must
+    /// It was not submitted since there are too many requests: nothing failed, but all submits must
     /// wait.
     Throttled {
         /// The wait that the answer asked for.
         retry_after: Option<Duration>,
     },
-    /// It came to nothing.
+    /// It failed.
     Failed(JobError),
 }
 
@@ -131,7 +131,7 @@ enum Phase {
         since: Monotonic,
         poll_at: Monotonic,
     },
-    /// No job, but pages that are asked for one after the other.
+    /// No job, but pages that are requested one after the other.
     Paged {
         begun: Monotonic,
         since: Monotonic,
@@ -146,7 +146,7 @@ pub struct Fetch {
     phase: Phase,
     busy: bool,
     sent_at: Monotonic,
-    /// Whether the last request was refused for its token, and repeated with a new one.
+    /// Whether the last request was rejected for its token, and repeated with a new one.
     token_renewed: bool,
     /// Waits that 429 asked for.
     throttled: Duration,
@@ -154,7 +154,7 @@ pub struct Fetch {
     unavailable: Duration,
     throttles: Backoff,
     faults: Backoff,
-    /// How many answers to the same poll or page could not be used.
+    /// How many answers to the same poll or page were invalid.
     invalid_answers: u8,
 }
 
@@ -176,7 +176,7 @@ impl Fetch {
         }
     }
 
-    /// A job that an earlier process submitted so long ago; it is asked for at once.
+    /// A job that an earlier process submitted this long ago; it is polled at once.
     #[must_use]
     pub fn resumed(timing: JobTiming, id: JobId, now: Monotonic, age: Duration) -> Self {
         Self {
@@ -185,7 +185,7 @@ impl Fetch {
         }
     }
 
-    /// What is read in pages, from `now` on: it is given up when no page comes for the whole
+    /// A window that is read in pages, from `now` on: it fails when no page comes for the whole
     /// timeout.
     #[must_use]
     pub fn paged(timing: JobTiming, now: Monotonic) -> Self {
@@ -214,7 +214,7 @@ impl Fetch {
         }
     }
 
-    /// Whether CXone works on it.
+    /// Whether it is in progress at CXone.
     #[must_use]
     pub const fn in_flight(&self) -> bool {
         matches!(self.phase, Phase::Submitted { .. } | Phase::Paged { .. })
@@ -230,14 +230,13 @@ impl Fetch {
         }
     }
 
-    /// The request that [`Fetch::step`] told is under way since `now`.
+    /// The request that [`Fetch::step`] returned is sent at `now`.
     pub fn sent(&mut self, now: Monotonic) {
         self.busy = true;
         self.sent_at = now;
     }
 
-    /// Takes the reply to the request that was under way; the outcome when the job has ended with
-    /// it.
+    /// Takes the reply to the request in progress. Returns the outcome if the job has ended with it.
     pub fn reply(
         &mut self,
         now: Monotonic,
@@ -305,9 +304,8 @@ impl Fetch {
                     return self.poll_after(now, wait, || trouble);
                 }
                 self.invalid_answers += 1;
-                // The job may be done long since, and only its answer come to harm: then asking
-                // once more is cheaper than another job, whatever the time. It is asked again so
-                // often only.
+                // The job may have finished, and only its answer been damaged: then another poll is
+                // cheaper than another job, whatever the time.
                 self.retry_at(now.plus(wait));
                 None
             }
@@ -317,7 +315,7 @@ impl Fetch {
 
     fn is_retried(&self, failure: FailureReason) -> bool {
         let invalid_answers =
-            failure.is_transient_answer() && self.invalid_answers < MAX_INVALID_ANSWERS;
+            failure.may_be_damaged() && self.invalid_answers < MAX_INVALID_ANSWERS;
         self.in_flight() && (invalid_answers || failure.is_transient())
     }
 
@@ -329,7 +327,7 @@ impl Fetch {
         }
     }
 
-    /// Polls again after `wait`, unless the time for the job is over.
+    /// Polls again after `wait`, unless the job's time is up.
     fn poll_after(
         &mut self,
         now: Monotonic,
@@ -347,14 +345,13 @@ impl Fetch {
     }
 }
 
-/// The wait after a 429 that does not say how long: from 5 s, since that is what the API's
-/// documentation asks for.
+/// The wait after a 429 without `Retry-After`: from 5 s, as the API's documentation demands.
 #[must_use]
 pub const fn throttle_backoff() -> Backoff {
     Backoff::new(Duration::from_secs(5), Duration::from_secs(60))
 }
 
-/// The wait after a passing fault.
+/// The wait after a transient fault.
 #[must_use]
 pub const fn fault_backoff() -> Backoff {
     Backoff::new(Duration::from_secs(1), Duration::from_secs(60))

@@ -12,41 +12,44 @@ use governor::{Quota as Rate, RateLimiter};
 
 use crate::time::Monotonic;
 
-/// Jobs are spread over this time and not over a minute, so that one that takes a second longer to
-/// arrive than those after it does not make a minute of theirs too full.
+/// Jobs are spread over this and not over a minute: one that takes a second longer to arrive than
+/// those behind it must not make a minute of theirs too full.
 const SPREAD: Duration = Duration::from_secs(61);
 
-/// The span that the rule speaks of.
+/// The span that CXone limits.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A submit that an earlier process sent is taken to have reached CXone by this much later.
+/// A submit of an earlier process counts as answered this long after it was sent.
 const SLOW_ANSWER: Duration = Duration::from_secs(10);
 
-/// The time from one job to the next where so many a minute are allowed.
+/// The time from one job to the next, if this many a minute are allowed.
 #[must_use]
 pub fn period(jobs_per_minute: NonZeroU32) -> Duration {
     SPREAD / jobs_per_minute.get()
 }
 
-/// Submits, each let through or told when to come again.
+/// Allows submits, or says when to try again.
 ///
 /// When a submit reaches CXone is not known, only that it is between its sending and its answer:
-/// one that waited for a token, or on the way, arrives among later ones. So a minute is counted
-/// from the answer.
+/// one that waited for a token, or on the way, arrives among later ones. So its minute is counted
+/// from the answer, and one without an answer counts until it has one.
 ///
-/// A burst of B jobs refilled every T lets B + ⌊60 s / T⌋ through in a minute, so there are no
-/// bursts: one job every 61 s ÷ the limit.
+/// A burst of B jobs refilled every T allows B + ⌊60 s / T⌋ in a minute, so there are no bursts: one
+/// job every 61 s ÷ the limit.
+///
+/// A restart must not grant a fresh quota. Each submit is in the store before it is sent, so an
+/// earlier process's submits are known, if not when they were answered; see [`Quota::remember`].
 #[derive(Debug)]
 pub struct Quota {
     limiter: RateLimiter<NotKeyed, InMemoryState, FakeRelativeClock, NoOpMiddleware<Nanos>>,
-    /// Holds the time that it is told, and never reads a clock.
+    /// The time that is passed in; no clock is read.
     clock: FakeRelativeClock,
-    told: Monotonic,
+    clock_at: Monotonic,
     period: Duration,
     limit: usize,
-    /// Submits that were let through and are not answered yet.
-    under_way: usize,
-    /// When the submits of the last minute were answered.
+    /// Submits that were allowed and are not answered yet.
+    unanswered: usize,
+    /// When the submits of the last minute were answered, oldest first.
     answered: VecDeque<Monotonic>,
 }
 
@@ -63,10 +66,10 @@ impl Quota {
         Self {
             limiter,
             clock,
-            told: Monotonic::default(),
+            clock_at: Monotonic::default(),
             period,
             limit,
-            under_way: 0,
+            unanswered: 0,
             answered: VecDeque::new(),
         }
     }
@@ -82,40 +85,38 @@ impl Quota {
     /// # Errors
     /// When it is too early: the time to try again.
     pub fn take(&mut self, now: Monotonic) -> Result<(), Monotonic> {
-        self.clock.advance(now.since(self.told));
-        self.told = self.told.max(now);
+        self.clock.advance(now.since(self.clock_at));
+        self.clock_at = self.clock_at.max(now);
         while self.answered.front().is_some_and(|answered| answered.plus(MINUTE) < now) {
             self.answered.pop_front();
         }
-        if self.under_way + self.answered.len() >= self.limit {
+        if self.unanswered + self.answered.len() >= self.limit {
             let room = self
                 .answered
                 .front()
                 .map_or(now.plus(self.period), |answered| answered.plus(MINUTE));
             return Err(room.plus(Duration::from_millis(1)));
         }
-        self.limiter
-            .check()
-            .map_err(|refused| now.plus(refused.wait_time_from(self.clock.now())))?;
-        self.under_way += 1;
+        self.limiter.check().map_err(|denied| now.plus(denied.wait_time_from(self.clock.now())))?;
+        self.unanswered += 1;
         Ok(())
     }
 
-    /// A submit that was let through has been answered, or is known not to be.
+    /// A submit that was allowed has been answered, or was not sent.
     pub fn answered(&mut self, now: Monotonic) {
-        self.under_way = self.under_way.saturating_sub(1);
+        self.unanswered = self.unanswered.saturating_sub(1);
         self.answered.push_back(now);
     }
 
-    /// How many were let through in the last minute, as the rule counts them.
+    /// How many submits count in the last minute.
     #[must_use]
     pub fn used(&self, now: Monotonic) -> usize {
-        self.under_way
+        self.unanswered
             + self.answered.iter().filter(|answered| answered.plus(MINUTE) >= now).count()
     }
 
-    /// Takes note of submits that an earlier process sent so long ago, in any order. When they were
-    /// answered is not known.
+    /// Charges the submits that an earlier process sent this long ago, in any order. When they were
+    /// answered is not known: late, for all that is sure.
     pub fn remember(&mut self, now: Monotonic, ages: &[Duration]) {
         let mut ages: Vec<Duration> = ages
             .iter()
@@ -123,10 +124,11 @@ impl Quota {
             .filter(|age| *age <= MINUTE)
             .collect();
         ages.sort_unstable_by(|a, b| b.cmp(a));
-        self.clock.advance(now.since(self.told));
-        self.told = self.told.max(now);
+        self.clock.advance(now.since(self.clock_at));
+        self.clock_at = self.clock_at.max(now);
         if let Some(youngest) = ages.last().filter(|age| **age < self.period) {
-            // As if it had been let through here, and the time since then had passed.
+            // The youngest holds the next one back for the rest of its period, as if it had been
+            // allowed here and the time since then had passed.
             let _taken = self.limiter.check();
             self.clock.advance(*youngest);
         }
@@ -153,8 +155,8 @@ mod tests {
                     sent.push(now);
                 }
             }
-            for (place, first) in sent.iter().enumerate() {
-                let within = sent[place..].iter().filter(|later| later.since(*first) <= Duration::from_secs(60)).count();
+            for (index, first) in sent.iter().enumerate() {
+                let within = sent[index..].iter().filter(|later| later.since(*first) <= Duration::from_secs(60)).count();
                 prop_assert!(within <= usize::try_from(limit).expect("small"), "{within} in a minute from {first:?}");
             }
         }
@@ -183,8 +185,8 @@ mod tests {
                 }
             }
             arrived.sort_unstable();
-            for (place, first) in arrived.iter().enumerate() {
-                let within = arrived[place..].iter().filter(|later| later.since(*first) <= MINUTE).count();
+            for (index, first) in arrived.iter().enumerate() {
+                let within = arrived[index..].iter().filter(|later| later.since(*first) <= MINUTE).count();
                 prop_assert!(within <= usize::try_from(limit).expect("small"), "{within} in a minute from {first:?}");
             }
         }
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_is_over_a_minute_after_its_answer() {
+    fn a_submit_counts_for_a_minute_after_its_answer() {
         let mut quota = Quota::new(NonZeroU32::new(10).expect("ten"));
         let at = |seconds| Monotonic::from_elapsed(Duration::from_secs(seconds));
         assert_eq!((quota.take(at(1)), quota.used(at(30))), (Ok(()), 1));
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_to_try_again_is_when_it_works() {
+    fn a_retry_at_the_time_given_succeeds() {
         let mut quota = Quota::new(NonZeroU32::new(10).expect("ten"));
         let now = Monotonic::from_elapsed(Duration::from_secs(3));
         assert_eq!(quota.take(now), Ok(()));

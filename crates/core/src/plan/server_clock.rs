@@ -1,9 +1,14 @@
-//! CXone's clock, estimated from the `Date`s of many answers and carried on by a clock that never
-//! steps.
+//! CXone's clock, estimated from the `Date`s of many answers and carried forward by a clock that
+//! never steps.
+//!
+//! Windows end at CXone's now. If our idea of it is ahead, visits of the time that has not come yet
+//! would be lost for good; if it is behind, the gauges are only later. So one wrong `Date` (a cache,
+//! a gateway, one machine behind a load balancer) must not move the estimate, while a clock that was
+//! set must.
 //!
 //! Each answer is a vote: when it was written, CXone's clock was within about a second of its
-//! `Date`. Votes that overlap support each other (Marzullo's algorithm), our own clock is a witness,
-//! and one vote alone never moves the estimate:
+//! `Date`. Votes that overlap support each other (Marzullo's algorithm), and our own clock counts
+//! too: few votes are enough to agree with it, many are needed against it.
 //!
 //! | the votes | the estimate |
 //! |---|---|
@@ -14,7 +19,7 @@
 //! | contradict it, as our clock does | moves once seven of the last eight do |
 //! | contradict it and our clock | moves once fifteen of the last sixteen do |
 //!
-//! A `Date` that does not move on ([`DateFault::Frozen`]) is no vote. And CXone's clock is not behind
+//! A `Date` that does not advance ([`DateFault::Frozen`]) is not a vote. And CXone's clock is not behind
 //! the visits that its reports contain, as far as our clock agrees ([`ServerClock::reported`]).
 
 use std::collections::VecDeque;
@@ -22,41 +27,42 @@ use std::time::Duration;
 
 use crate::time::{Monotonic, Now, Timestamp};
 
-/// A difference up to this is not told apart from none: an answer's `Date` has whole seconds.
+/// Clocks that differ by no more than this agree: an answer's `Date` has whole seconds.
 const TOLERATED: Duration = Duration::from_secs(2);
 
 /// An answer that took longer says too little about when its `Date` was written.
 const SLOWEST_ANSWER: Duration = Duration::from_secs(10);
 
-/// The same `Date` this much later was not written later.
+/// The same `Date` in an answer that was requested this much later was not written by a clock.
 const FROZEN_AFTER: Duration = Duration::from_secs(2);
 
 /// How many votes are kept.
 const VOTES: usize = 16;
 
-/// So many votes must agree before they count against our clock, and four fifths of all.
-const FIRST: usize = 5;
+/// The first estimate may contradict our clock once this many votes agree, if they are four fifths
+/// of all.
+const MIN_FIRST_VOTES: usize = 5;
 
-/// So many of the last eight move the estimate back to our clock.
+/// The estimate moves back to our clock once this many of the last eight votes agree.
 const BACK: (usize, usize) = (7, 8);
 
-/// So many of the last sixteen move the estimate away from our clock.
+/// The estimate moves away from our clock once this many of the last sixteen votes agree.
 const AWAY: (usize, usize) = (15, VOTES);
 
-/// After so many answers that did not settle it, our clock is gone by.
-const VOTES_SEEN: u64 = 16;
+/// After this many answers that did not settle an estimate, our clock is used.
+const MAX_UNSETTLED_ANSWERS: u64 = 16;
 
-/// Until the first votes are settled, a difference of more than this is not acted upon at all: a
-/// window that ends so far back would cost more than a short wait.
-const PLAUSIBLE: Duration = Duration::from_secs(24 * 3600);
+/// Until there is an estimate, a difference of more than this stops all windows: one that ends so
+/// far back would cost more than a short wait.
+const MAX_UNSETTLED_DIFFERENCE: Duration = Duration::from_secs(24 * 3600);
 
-/// What two clocks may drift apart in a time: a part in five thousand of it.
+/// Two clocks drift apart by at most one part in this many.
 const DRIFT: i64 = 5_000;
 
-/// Why an answer's `Date` was not believed.
+/// Why an answer's `Date` was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DateFault {
-    /// An earlier answer had the same: it was made by a cache, or its clock stands still.
+    /// An earlier answer had the same: it comes from a cache, or from a clock that stands still.
     Frozen,
     /// It contradicts the estimate.
     Outlier,
@@ -79,18 +85,19 @@ impl DateFault {
 /// What an answer's `Date` changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DateNoted {
-    /// Why it was not believed, if it was not.
+    /// Why it was rejected, if it was.
     pub fault: Option<DateFault>,
     /// By how many milliseconds the estimate moved with it, if it stepped.
     pub step_millis: Option<i64>,
 }
 
-/// CXone's time less the time of the clock that never steps lies between these, in milliseconds.
+/// The difference between CXone's clock and the clock that never steps lies between these, in
+/// milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Offset {
     low: i64,
     high: i64,
-    /// As of then; the bounds grow apart with time.
+    /// As of then; the bounds drift apart with time.
     at: Monotonic,
 }
 
@@ -110,7 +117,7 @@ impl Offset {
 /// One answer's `Date`.
 #[derive(Clone, Copy, Debug)]
 struct Vote {
-    told: Timestamp,
+    date: Timestamp,
     offset: Offset,
 }
 
@@ -119,11 +126,11 @@ struct Vote {
 pub struct ServerClock {
     votes: VecDeque<Vote>,
     estimate: Option<Offset>,
-    /// The latest start of a visit that CXone reported; its clock is not behind that.
+    /// From the latest start of a visit that CXone reported; its clock is not behind that.
     reported: Option<Offset>,
     /// How many answers had a `Date`.
     seen: u64,
-    /// Of the last sixteen of them, a bit for each that was not believed.
+    /// A bit for each of the last sixteen of them: whether it was rejected.
     doubted: u16,
 }
 
@@ -141,22 +148,23 @@ impl ServerClock {
         if took > SLOWEST_ANSWER {
             return DateNoted::default();
         }
-        let told = date.plus(age);
+        let date = date.plus(age);
         // Both headers are cut to whole seconds.
         let cut = Duration::from_secs(if age.is_zero() { 1 } else { 2 });
         let offset = Offset {
-            low: told.millis().saturating_sub(elapsed(answered.instant)),
-            high: told.plus(cut).millis().saturating_sub(elapsed(sent.instant)),
+            low: date.millis().saturating_sub(elapsed(answered.instant)),
+            high: date.plus(cut).millis().saturating_sub(elapsed(sent.instant)),
             at: answered.instant,
         };
-        // One that was ahead may have had it before; what agrees with what is believed is believed.
+        // A machine that is a moment behind may well repeat the `Date` of one that is ahead: what
+        // agrees with the estimate is never frozen.
         let believed = self.estimate.map_or(own(answered), |known| known.aged(answered.instant));
         let is_repeated =
-            |vote: &Vote| vote.told == told && sent.instant.since(vote.offset.at) > FROZEN_AFTER;
+            |vote: &Vote| vote.date == date && sent.instant.since(vote.offset.at) > FROZEN_AFTER;
         if !believed.is_near(offset) && self.votes.iter().any(is_repeated) {
             return self.noted(Some(DateFault::Frozen), None);
         }
-        self.votes.push_back(Vote { told, offset });
+        self.votes.push_back(Vote { date, offset });
         if self.votes.len() > VOTES {
             self.votes.pop_front();
         }
@@ -175,7 +183,7 @@ impl ServerClock {
         self.noted(fault, step)
     }
 
-    /// By `now`, CXone reported a visit that began at `start`: no clock that it goes by was earlier.
+    /// By `now`, CXone reported a visit that began at `start`, so its clock is past that.
     pub fn reported(&mut self, now: Now, start: Timestamp) {
         let offset = start.millis().saturating_sub(elapsed(now.instant));
         let known = self.reported.map(|known| known.aged(now.instant));
@@ -200,6 +208,7 @@ impl ServerClock {
         match self.estimate.map(|estimate| estimate.aged(newest.at)) {
             Some(estimate) if estimate.is_near(newest) => supported(estimate),
             Some(_) => {
+                // Back to our clock is the likelier move: a clock at CXone was wrong and is set.
                 let (needed, among) = if newest.is_near(own) { BACK } else { AWAY };
                 if like(newest, among) >= needed { supported(newest) } else { self.estimate }
             }
@@ -208,7 +217,7 @@ impl ServerClock {
                 let settled = if newest.is_near(own) {
                     agreeing * 2 >= all
                 } else {
-                    agreeing >= FIRST && agreeing * 5 >= all * 4
+                    agreeing >= MIN_FIRST_VOTES && agreeing * 5 >= all * 4
                 };
                 if settled { supported(newest) } else { None }
             }
@@ -231,8 +240,8 @@ impl ServerClock {
         Offset { low, high, at }
     }
 
-    /// Now by CXone's clock where it differs from ours by more than 2 s, else by ours; as far as is
-    /// known, never later than CXone's now. `None` while it is not known whom to believe.
+    /// Now by CXone's clock if it differs from ours by more than 2 s, else by ours; as far as is
+    /// known, never later than CXone's now. `None` while it is not known which clock is right.
     #[must_use]
     pub fn now(&self, now: Now) -> Option<Timestamp> {
         let by_dates = self.by_dates(now)?;
@@ -248,7 +257,7 @@ impl ServerClock {
             let earliest = at(estimate.low, now.instant);
             return Some(if is_ours { now.utc.min(latest) } else { earliest });
         }
-        let newest = self.votes.back().filter(|_| self.seen < VOTES_SEEN);
+        let newest = self.votes.back().filter(|_| self.seen < MAX_UNSETTLED_ANSWERS);
         let Some(newest) = newest.map(|vote| vote.offset.aged(now.instant)) else {
             return Some(now.utc);
         };
@@ -257,10 +266,10 @@ impl ServerClock {
         if agreeing.count() * 2 <= self.votes.len() {
             return Some(now.utc);
         }
-        // A window that ends too early costs nothing but freshness, one that ends too late visits.
+        // A window that ends too early costs freshness, one that ends too late loses visits.
         let earliest = at(newest.low, now.instant);
         let apart = now.utc.since(earliest).max(earliest.since(now.utc));
-        (apart <= PLAUSIBLE).then(|| now.utc.min(earliest))
+        (apart <= MAX_UNSETTLED_DIFFERENCE).then(|| now.utc.min(earliest))
     }
 
     /// Whether enough answers agree on CXone's time to know what lies in its future.
@@ -269,11 +278,11 @@ impl ServerClock {
         self.estimate.is_some()
     }
 
-    /// CXone's clock less ours, in milliseconds; `None` until an answer told its date.
+    /// CXone's clock less ours, in milliseconds; `None` until an answer had a date.
     #[must_use]
     pub fn skew_millis(&self, now: Now) -> Option<i64> {
-        let told = self.estimate.or_else(|| self.votes.back().map(|vote| vote.offset))?;
-        Some(told.low.midpoint(told.high).saturating_sub(own(now).low))
+        let known = self.estimate.or_else(|| self.votes.back().map(|vote| vote.offset))?;
+        Some(known.low.midpoint(known.high).saturating_sub(own(now).low))
     }
 
     /// The same in seconds.
@@ -283,7 +292,7 @@ impl ServerClock {
         self.skew_millis(now).map(|millis| millis as f64 / 1000.0)
     }
 
-    /// How many of the last sixteen answers had a `Date` that was not believed.
+    /// How many of the last sixteen answers had a `Date` that was rejected.
     #[must_use]
     pub const fn doubted(&self) -> u32 {
         self.doubted.count_ones()

@@ -1,11 +1,11 @@
-//! Which window to ask for next: always from the watermark, so that windows never drift apart.
+//! Which window to request next: always from the watermark, so that windows leave no gap.
 
 use std::time::Duration;
 
 use crate::time::{Timestamp, Window};
 
-/// What CXone is about to forget is not asked for: by the time that it reads the request, it would
-/// refuse the whole window.
+/// Windows stay this far from the end of CXone's retention: what it deletes before it reads the
+/// request would make it reject the whole window.
 const RETENTION_MARGIN: Duration = Duration::from_secs(60);
 
 /// What windows depend on.
@@ -13,24 +13,24 @@ const RETENTION_MARGIN: Duration = Duration::from_secs(60);
 pub struct WindowRules {
     /// The first window, and the longest.
     pub lookback: Duration,
-    /// Asked again each time; zero where windows must not overlap.
+    /// How far a window reaches back behind the watermark; zero where windows must not overlap.
     pub overlap: Duration,
     /// How far behind now a window ends.
     pub settle_delay: Duration,
-    /// How far back CXone can tell.
+    /// How far back CXone can report.
     pub retention: Duration,
 }
 
-/// A window to ask for.
+/// A window to request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlannedWindow {
     /// The window.
     pub window: Window,
-    /// Event time between the watermark and the window that can no longer be told.
+    /// Event time between the watermark and the window, which CXone can no longer report.
     pub gap: Duration,
-    /// Whether the window ends before what is already there to be asked for.
+    /// Whether the window ends before what CXone can already report.
     pub behind: bool,
-    /// Where what is there to be asked for ends.
+    /// Up to when CXone can already report.
     pub end: Timestamp,
     /// Whether nothing of the target is known yet.
     pub first: bool,
@@ -38,7 +38,7 @@ pub struct PlannedWindow {
 
 impl WindowRules {
     /// The window that follows `watermark` at CXone's time `now`, at most `longest` long; `None`
-    /// while there is nothing new to ask for.
+    /// while nothing is new.
     #[must_use]
     pub fn next(
         &self,
@@ -61,7 +61,7 @@ impl WindowRules {
         Some(PlannedWindow { window: Window { from, to }, gap, behind, end, first })
     }
 
-    /// The newest window at CXone's time `now`: whether anything at all is accepted.
+    /// The newest window at CXone's time `now`, to find out whether CXone accepts any.
     #[must_use]
     pub fn newest(&self, now: Timestamp, length: Duration) -> PlannedWindow {
         let end = now.minus(self.settle_delay);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_absence_is_asked_for_in_slices_that_leave_nothing_out() {
+    fn a_long_absence_is_requested_in_slices_without_gaps() {
         let (mut watermark, now) = (at(0), at(100 * HOUR));
         let mut slices = 0;
         while let Some(planned) = rules().next(Some(watermark), now, rules().lookback) {

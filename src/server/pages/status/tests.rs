@@ -146,13 +146,13 @@ fn before_the_first_report_the_page_says_what_it_waits_for() {
     view.token_expiry = None;
     let page = page_of(
         &view,
-        &Readiness::NotReady("no report yet: the first one is under way".to_owned()),
+        &Readiness::NotReady("no report yet: the first one is in progress".to_owned()),
     );
     assert_contains(
         &page,
         &[
             "class=\"warn\">Not ready:",
-            "the first one is under way",
+            "the first one is in progress",
             ">no report yet<",
             "<dd>none yet</dd>",
             "in progress for 4s",

@@ -1,13 +1,13 @@
-//! Why a job came to nothing.
+//! Why a job failed.
 
-/// Why a job came to nothing: the closed set of `cxone_report_job_failures_total{reason}`.
+/// Why a job failed: the closed set of `cxone_report_job_failures_total{reason}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FailureReason {
     /// The client id or the secret is wrong.
     Credentials,
     /// The client may not have a token: it lacks permission or is disabled.
     TokenForbidden,
-    /// Any other refusal of a token.
+    /// A token was refused for any other reason.
     Token,
     /// The token was refused twice in a row.
     Unauthorized,
@@ -15,7 +15,7 @@ pub enum FailureReason {
     Forbidden,
     /// The dates or the filter were rejected (422).
     Rejected,
-    /// An answer with a status that makes no sense here, such as a gateway's 404.
+    /// An answer with an unexpected status, such as a gateway's 404.
     UnexpectedStatus,
     /// CXone says that the job failed.
     Failed,
@@ -23,7 +23,7 @@ pub enum FailureReason {
     Timeout,
     /// The job is gone.
     Lost,
-    /// The answer is no JSON, lacks its id or its rows, has an unknown status or ends early.
+    /// The answer is not valid JSON, lacks its id or its rows, has an unknown status or ends early.
     Malformed,
     /// More rows of the report were rejected than not.
     RowsRejected,
@@ -35,7 +35,7 @@ pub enum FailureReason {
     Unreachable,
     /// A redirect, which is never followed.
     Redirected,
-    /// What was read, or is to be asked, could not be kept in the store.
+    /// The store did not accept what was read or is to be submitted.
     Store,
 }
 
@@ -85,7 +85,7 @@ impl FailureReason {
         }
     }
 
-    /// Whether CXone refused the credentials, so that nothing can be read until somebody mends them.
+    /// Whether CXone rejects the credentials, so that every job fails until somebody corrects them.
     #[must_use]
     pub const fn is_of_credentials(self) -> bool {
         matches!(self, Self::Credentials | Self::TokenForbidden)
@@ -121,14 +121,14 @@ impl FailureReason {
         }
     }
 
-    /// A fault that may pass within seconds, so that a job that is under way is asked for again.
+    /// A fault that may pass within seconds, so that a job in progress is polled again.
     pub(crate) const fn is_transient(self) -> bool {
         matches!(self, Self::Server | Self::Unreachable)
     }
 
-    /// An answer that was invalid_answers on the way, or by a machine in between: the same report or page may
-    /// come whole the next time.
-    pub(super) const fn is_transient_answer(self) -> bool {
+    /// An answer that was damaged on the way, or that a machine in between made: the same report or
+    /// page may come whole the next time.
+    pub(super) const fn may_be_damaged(self) -> bool {
         matches!(self, Self::Malformed | Self::Redirected | Self::Token | Self::UnexpectedStatus)
     }
 }

@@ -26,7 +26,7 @@ fn submitted() -> (Fetch, Random) {
 }
 
 #[test]
-fn a_job_is_polled_thirty_times_and_then_given_up() {
+fn a_job_is_polled_thirty_times_and_then_times_out() {
     let (mut fetch, mut random) = submitted();
     let mut now = second(0);
     let mut polls = 0;
@@ -84,7 +84,7 @@ fn a_throttled_submit_ends_without_a_failure() {
 }
 
 #[test]
-fn a_refused_token_is_renewed_once_and_then_an_error() {
+fn a_rejected_token_is_renewed_once_and_then_an_error() {
     let (mut fetch, mut random) = submitted();
     assert_eq!(fetch.reply(second(2), trouble(FailureReason::Unauthorized), &mut random), None);
     assert_matches!(fetch.step(second(2)), JobStep::Poll(_));
@@ -101,7 +101,7 @@ fn a_refused_token_is_renewed_once_and_then_an_error() {
 }
 
 #[test]
-fn a_passing_fault_costs_a_poll_and_not_the_job_until_its_time_is_over() {
+fn a_transient_fault_costs_a_poll_and_not_the_job_until_it_times_out() {
     let (mut fetch, mut random) = submitted();
     assert_eq!(fetch.reply(second(2), trouble(FailureReason::Server), &mut random), None);
     assert_eq!(fetch.reply(second(10), trouble(FailureReason::Unreachable), &mut random), None);
@@ -113,7 +113,7 @@ fn a_passing_fault_costs_a_poll_and_not_the_job_until_its_time_is_over() {
 }
 
 #[test]
-fn what_will_not_pass_ends_the_job_at_once() {
+fn a_permanent_fault_ends_the_job_at_once() {
     for failure in [
         FailureReason::Lost,
         FailureReason::Failed,
@@ -128,7 +128,7 @@ fn what_will_not_pass_ends_the_job_at_once() {
 }
 
 #[test]
-fn a_finished_job_whose_answer_is_cut_is_asked_for_again_and_not_submitted_anew() {
+fn a_finished_job_whose_answer_is_cut_is_polled_again_and_not_resubmitted() {
     let (mut fetch, mut random) = submitted();
     // The time for the job is long over: the answer was large, and the way slow.
     for second_now in [70, 140, 210] {
@@ -170,7 +170,7 @@ fn a_503_to_a_poll_is_waited_out_for_as_long_as_it_asks_up_to_five_minutes() {
 }
 
 #[test]
-fn an_id_that_would_change_the_path_is_none() {
+fn an_id_that_would_change_the_path_is_invalid() {
     for id in ["", ".", "..", "a\nb", &"x".repeat(257)] {
         assert_eq!(JobId::parse(id), None, "{id:?}");
     }

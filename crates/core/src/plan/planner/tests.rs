@@ -121,7 +121,7 @@ fn failed(failure: FailureReason) -> JobReply {
 }
 
 #[test]
-fn each_target_is_asked_for_once_an_interval_from_its_watermark_on() {
+fn each_target_is_polled_once_an_interval_from_its_watermark_on() {
     let mut run = Run::new(rules(), 3);
     run.until(second(600), |_, _| accepted());
     for place in 0..3 {
@@ -194,7 +194,7 @@ fn wrong_credentials_and_missing_rights_are_retried_slowly() {
 }
 
 #[test]
-fn a_refused_body_is_never_sent_again() {
+fn a_rejected_body_is_never_sent_again() {
     let mut run = Run::new(rules(), 1);
     run.until(second(600), |_, _| failed(FailureReason::Rejected));
     assert!(
@@ -249,7 +249,7 @@ fn a_repeated_submit_takes_from_the_quota_like_any_other() {
 }
 
 #[test]
-fn a_clock_that_stepped_back_waits_instead_of_asking_for_the_future() {
+fn a_clock_that_stepped_back_waits_instead_of_requesting_the_future() {
     let mut planner = Planner::new(rules(), 1, Monotonic::default(), Random::from_seed(1));
     let ahead = utc(second(3_600));
     assert_eq!(planner.next(second(0), Some(utc(second(0))), |_| Some(ahead)), None);
@@ -341,7 +341,7 @@ fn no_window_is_halved_below_what_makes_progress() {
 }
 
 #[test]
-fn without_knowing_the_time_at_cxone_nothing_is_asked_for_and_somebody_is_told_to_look() {
+fn without_knowing_the_time_at_cxone_nothing_is_requested_and_the_clock_is_checked() {
     let mut planner = Planner::new(rules(), 2, Monotonic::default(), Random::from_seed(1));
     let (mut now, mut looks) = (second(0), 0);
     while now < second(600) {
@@ -457,7 +457,7 @@ fn a_429_to_a_page_holds_all_windows_and_loses_none() {
 }
 
 #[test]
-fn a_page_that_fails_is_asked_for_again_until_the_timeout_and_only_then_is_the_window_given_up() {
+fn a_page_that_fails_is_retried_until_the_timeout_and_only_then_the_window_fails() {
     let down = || {
         JobReply::Failed(JobError {
             reason: FailureReason::Server,
@@ -480,7 +480,7 @@ fn a_page_that_fails_is_asked_for_again_until_the_timeout_and_only_then_is_the_w
 }
 
 #[test]
-fn a_page_that_is_spoilt_now_and_then_costs_itself_and_one_that_is_always_the_window() {
+fn a_page_that_is_sometimes_invalid_is_retried_and_one_that_always_is_fails_the_window() {
     let invalid_answers = |failure| {
         JobReply::Failed(JobError { reason: failure, retry_after: None, message: String::new() })
     };

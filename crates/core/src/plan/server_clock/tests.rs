@@ -85,7 +85,7 @@ fn our_clock_is_good_enough_when_the_dates_agree() {
 }
 
 #[test]
-fn no_clock_is_behind_a_visit_that_was_reported_as_far_as_ours_agrees() {
+fn cxones_clock_is_not_behind_a_reported_visit_if_our_clock_agrees() {
     let mut run = Run::default();
     (0..20).for_each(|_| run.answer(0));
     run.clock.reported(run.now(), at_true(run.instant, -20_000));
@@ -117,7 +117,7 @@ fn one_wrong_date_moves_nothing_whenever_it_comes() {
 }
 
 #[test]
-fn a_bad_machine_behind_a_load_balancer_is_not_believed() {
+fn the_dates_of_one_bad_machine_behind_a_load_balancer_are_rejected() {
     for wrong in [12_000, HOUR, -HOUR] {
         for first in [0, 1] {
             let mut run = Run::default();
@@ -133,7 +133,7 @@ fn a_bad_machine_behind_a_load_balancer_is_not_believed() {
 }
 
 #[test]
-fn cxones_clock_counts_where_it_really_differs_and_never_runs_ahead_of_itself() {
+fn cxones_clock_is_used_where_it_really_differs_and_never_runs_ahead_of_itself() {
     for ahead in [-10_000 * HOUR, -HOUR, -420_000, 45_000, HOUR, 10_000 * HOUR] {
         let mut run = Run::default();
         for number in 0..8 {
@@ -165,7 +165,7 @@ fn our_clock_in_1970_is_not_gone_by_once_the_answers_agree() {
 }
 
 #[test]
-fn a_clock_that_really_leaps_is_followed_once_nearly_all_answers_say_so() {
+fn a_clock_that_really_steps_is_followed_once_nearly_all_answers_agree() {
     let mut run = Run::default();
     (0..30).for_each(|_| run.answer(0));
     (0..14).for_each(|_| run.answer(HOUR));
@@ -192,7 +192,7 @@ fn a_step_of_our_clock_does_not_move_windows() {
 }
 
 #[test]
-fn a_machine_that_slept_learns_the_time_again() {
+fn a_machine_that_was_suspended_learns_the_time_again() {
     let mut run = Run::default();
     (0..20).for_each(|_| run.answer(0));
     // Its clock that never steps stood still meanwhile, so that all others are an hour ahead.
@@ -202,7 +202,7 @@ fn a_machine_that_slept_learns_the_time_again() {
 }
 
 #[test]
-fn a_date_that_stands_still_is_no_vote_and_the_estimate_goes_on() {
+fn a_date_that_stands_still_is_not_a_vote_and_the_estimate_advances() {
     let mut run = Run::default();
     (0..10).for_each(|_| run.answer(0));
     let frozen = date(run.instant, 0);
@@ -216,7 +216,7 @@ fn a_date_that_stands_still_is_no_vote_and_the_estimate_goes_on() {
 }
 
 #[test]
-fn a_cache_that_was_frozen_before_the_start_does_not_hold_time_for_good() {
+fn a_cache_that_was_frozen_before_the_start_does_not_hold_the_time_forever() {
     for ahead in [-HOUR, -10_000 * HOUR, HOUR] {
         let mut run = Run::default();
         let frozen = date(0, ahead);
@@ -229,7 +229,7 @@ fn a_cache_that_was_frozen_before_the_start_does_not_hold_time_for_good() {
 }
 
 #[test]
-fn a_cache_that_says_how_old_its_answer_is_is_believed() {
+fn the_age_of_a_cached_answer_is_added_to_its_date() {
     let mut run = Run::with_our_clock_ahead(HOUR);
     for number in 0..100 {
         let age = Duration::from_millis(run.instant);
@@ -241,7 +241,7 @@ fn a_cache_that_says_how_old_its_answer_is_is_believed() {
 }
 
 #[test]
-fn a_slow_answer_says_nothing() {
+fn a_slow_answer_is_not_a_vote() {
     let mut clock = ServerClock::default();
     let noted = clock.observe(now(0, 0), now(20_000, 0), date(0, 0), Duration::ZERO);
     assert_eq!(noted, DateNoted::default());
@@ -250,7 +250,7 @@ fn a_slow_answer_says_nothing() {
 }
 
 #[test]
-fn a_slow_drift_is_followed_and_is_no_step() {
+fn a_slow_drift_is_followed_and_is_not_a_step() {
     let mut run = Run::default();
     // 150 millionths: half a second in an hour.
     for _ in 0..10_000_u32 {

@@ -12,13 +12,13 @@ use cxone_core::hidden::visible;
 use cxone_core::page::snapshot::Snapshot;
 use cxone_core::page::status::Status;
 
-/// What is shown, shared between what polls and what answers.
+/// Written by the loop, read by the pages.
 #[derive(Clone, Default)]
-pub(super) struct SharedShown(Arc<RwLock<Shown>>);
+pub(super) struct SharedPageState(Arc<RwLock<PageState>>);
 
-/// As of the last publication; how everything is doing as of the loop's last turn.
+/// As of the last publication; the status as of the loop's last turn.
 #[derive(Default)]
-pub(super) struct Shown {
+pub(super) struct PageState {
     /// The address of the API.
     pub(super) api: String,
     pub(super) quota: QuotaStatus,
@@ -30,25 +30,25 @@ pub(super) struct Shown {
     series_dropped: u64,
 }
 
-impl SharedShown {
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, Shown> {
+impl SharedPageState {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, PageState> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Shown> {
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, PageState> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shows snapshots on the pages.
     pub(super) fn publish(&self, pages: &Arc<Pages>) -> PublishSnapshot {
-        let (shown, pages) = (self.clone(), Arc::clone(pages));
+        let (state, pages) = (self.clone(), Arc::clone(pages));
         Arc::new(move |snapshot: Snapshot, ready: bool| {
             let Snapshot { agents_seen, series_dropped, .. } = snapshot;
             let rendered = render(snapshot, Some(&pages.published()));
             {
-                let mut shown = shown.write();
-                (shown.ready, shown.agents_seen) = (ready, agents_seen);
-                (shown.series, shown.series_dropped) = (rendered.samples(), series_dropped);
+                let mut state = state.write();
+                (state.ready, state.agents_seen) = (ready, agents_seen);
+                (state.series, state.series_dropped) = (rendered.samples(), series_dropped);
             }
             pages.publish(rendered);
         })
@@ -56,8 +56,8 @@ impl SharedShown {
 
     /// Shows the status on the pages.
     pub(super) fn publish_status(&self) -> PublishStatus {
-        let shown = self.clone();
-        Arc::new(move |status: Status| shown.write().status = status)
+        let state = self.clone();
+        Arc::new(move |status: Status| state.write().status = status)
     }
 
     /// What the pages are made from.
@@ -69,7 +69,7 @@ impl SharedShown {
     ) -> PageSources {
         let started = clock.now().utc;
         let own = Arc::clone(telemetry);
-        let (shown, telemetry, clock) = (self.clone(), Arc::clone(telemetry), clock.clone());
+        let (state, telemetry, clock) = (self.clone(), Arc::clone(telemetry), clock.clone());
         let for_readiness = self.clone();
         PageSources {
             metrics_path: web.telemetry_path,
@@ -87,17 +87,17 @@ impl SharedShown {
                     web_config_is_valid,
                     ..
                 } = telemetry.self_status();
-                let shown = shown.read();
+                let state = state.read();
                 StatusView {
                     version: crate::build_info::VERSION.to_owned(),
                     now: clock.now().utc,
                     started_at: started,
-                    api: shown.api.clone(),
-                    agents_seen: shown.agents_seen,
-                    series: shown.series,
-                    series_dropped: shown.series_dropped,
-                    quota: shown.quota,
-                    status: shown.status.clone(),
+                    api: state.api.clone(),
+                    agents_seen: state.agents_seen,
+                    series: state.series,
+                    series_dropped: state.series_dropped,
+                    quota: state.quota,
+                    status: state.status.clone(),
                     token_expiry,
                     token_refresh_failed,
                     config_loaded_at,
@@ -110,7 +110,7 @@ impl SharedShown {
     }
 }
 
-impl Shown {
+impl PageState {
     fn readiness(&self) -> Readiness {
         if self.ready {
             return Readiness::Ready;
@@ -122,7 +122,7 @@ impl Shown {
             .find_map(|target| Some((&target.name, &target.last_error.as_ref()?.message)));
         let why = match error {
             Some((target, error)) => format!("no report yet; target {target}: {error}"),
-            None => "no report yet: the first one is under way".to_owned(),
+            None => "no report yet: the first one is in progress".to_owned(),
         };
         Readiness::NotReady(visible(&why).into_owned())
     }
