@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use api::{ConnectError, client, connect, proxies, timing};
-pub use rules::asked_a_minute;
-use rules::{ledger_rules, live_feeds, planner_rules, quota_facts, quota_status, show};
+pub use rules::demand_per_minute;
+use rules::{ledger_rules, live_feeds, planner_rules, quota_facts, quota_status, snapshot_options};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -198,7 +198,7 @@ impl Front {
             feeds,
             targets,
             privacy,
-            view: show(config),
+            view: snapshot_options(config),
             submits,
             handover,
         });

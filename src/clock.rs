@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use cxone_core::time::{Monotonic, Now, Timestamp};
 
-/// Where now comes from. Both faces are read together, so that no two parts of a decision see
-/// different times.
+/// The source of time. Both clocks are read together, so that all parts of a decision see the same
+/// time.
 #[derive(Clone, Debug)]
 pub struct Clock {
     began: Instant,
@@ -20,8 +20,8 @@ pub struct Clock {
 #[derive(Clone, Debug)]
 enum Wall {
     System,
-    /// Wall time that moves with tokio's time, from a set start: for runs in virtual time.
-    /// Milliseconds since 1970 at the beginning, moved by every step since.
+    /// Wall time that advances with tokio's time, for runs in virtual time: milliseconds since 1970
+    /// at the start, moved by every step since.
     Virtual(Arc<AtomicI64>),
 }
 
@@ -33,15 +33,14 @@ impl Clock {
         Self { began: Instant::now(), wall: Wall::System }
     }
 
-    /// A wall clock that begins at `utc` and moves with tokio's time, paused or not.
+    /// A wall clock that starts at `utc` and advances with tokio's time, paused or not.
     #[must_use]
     pub fn starting_at(utc: Timestamp) -> Self {
         Self { began: Instant::now(), wall: Wall::Virtual(Arc::new(AtomicI64::new(utc.millis()))) }
     }
 
-    /// Sets the wall clock, and that of every clone, forth or back by so many milliseconds, as a
-    /// person or a time server does. Only a clock that was started at a set time can be set: the
-    /// machine's stays as it is.
+    /// Moves the wall clock, and that of every clone, by this many milliseconds, as a time server
+    /// does. The machine's own clock cannot be moved.
     pub fn step(&self, millis: i64) {
         match &self.wall {
             Wall::System => {}
@@ -93,7 +92,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_step_moves_the_wall_time_and_not_what_waits_are_measured_on() {
+    async fn a_step_moves_the_wall_time_and_not_the_monotonic_time() {
         let clock = Clock::starting_at(Timestamp::from_millis(7_200_000));
         let before = clock.clone().now();
         clock.step(-3_600_000);

@@ -278,7 +278,7 @@ impl Engine {
         };
         engine.read_watermarks();
         if let Some(past) = past {
-            engine.carry_on(*past);
+            engine.restore(*past);
         }
         engine
     }
@@ -430,7 +430,7 @@ impl Engine {
 
     /// When something is to be requested next, for a target or by a live feed.
     fn due_at(&self, now: Now) -> Option<Monotonic> {
-        let live = self.feeds.as_ref().and_then(|feeds| feeds.plan().wake_at());
+        let live = self.feeds.as_ref().and_then(|feeds| feeds.plan.wake_at());
         self.planner.wake_at(now.instant).into_iter().chain(live).min()
     }
 
@@ -471,7 +471,7 @@ impl Engine {
                 Err(error) => self.reply(now, id, error.into()),
             },
             Completion::Paged(id, paging, result) => self.paged(now, id, paging, result),
-            Completion::Live(ask, result) => self.live_finished(now, &ask, result),
+            Completion::Live(request, result) => self.live_finished(now, &request, result),
         }
         self.update_gauges(now);
     }

@@ -1,5 +1,5 @@
-//! The only file that spawns: every task has a name, and a task that must not end ends the process
-//! when it does.
+//! The only file that spawns: every task has a name, and the end of a task that must not end is the
+//! end of the process.
 
 #![allow(clippy::disallowed_methods, reason = "this is the file that spawns")]
 
@@ -31,19 +31,18 @@ pub struct Tasks {
     dead: Arc<watch::Sender<Option<DeadTask>>>,
 }
 
-/// An essential task that ended although nobody asked it to.
+/// An essential task that ended before it was to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the task `{name}` {}", match panic { Some(text) => format!("panicked: {text}"), None => "ended unexpectedly".to_owned() })]
 pub struct DeadTask {
     /// Its name.
     pub name: &'static str,
-    /// What it said, if it panicked.
+    /// The panic's message, if it panicked.
     pub panic: Option<String>,
 }
 
 impl Tasks {
-    /// No tasks yet. Cancelling `stop` tells all of them to end; from then on an essential task
-    /// may.
+    /// No tasks yet. Cancelling `stop` asks all of them to end; from then on an essential task may.
     #[must_use]
     pub fn new(stop: CancellationToken) -> Self {
         Self {
@@ -54,22 +53,22 @@ impl Tasks {
         }
     }
 
-    /// The token that tells the tasks to end.
+    /// The token that asks the tasks to end.
     #[must_use]
     pub const fn stop(&self) -> &CancellationToken {
         &self.stop
     }
 
     /// Runs a task without which the process is of no use: if it panics, or ends before `stop` is
-    /// cancelled, [`Tasks::dead`] tells.
+    /// cancelled, [`Tasks::dead`] returns it.
     pub fn essential(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let (stop, dead) = (self.stop.clone(), Arc::clone(&self.dead));
         self.run(name, async move {
             let panic =
                 AssertUnwindSafe(task).catch_unwind().await.err().map(|cause| panic_text(&*cause));
             if panic.is_some() || !stop.is_cancelled() {
-                let mine = DeadTask { name, panic };
-                dead.send_if_modified(|first| first.is_none() && first.replace(mine).is_none());
+                let task = DeadTask { name, panic };
+                dead.send_if_modified(|first| first.is_none() && first.replace(task).is_none());
             }
         });
     }
@@ -79,12 +78,12 @@ impl Tasks {
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.run(name, async move {
             if let Err(cause) = AssertUnwindSafe(task).catch_unwind().await {
-                tracing::error!(task = name, panic = panic_text(&*cause), "a task panicked");
+                tracing::error!(task = name, panic = panic_text(&*cause), "task panicked");
             }
         });
     }
 
-    /// Waits for the first essential task that ends although it should not; for ever, if none does.
+    /// Waits for the first essential task that ends too early, forever if none does.
     pub async fn dead(&self) -> DeadTask {
         let mut dead = self.dead.subscribe();
         let first = dead.wait_for(Option::is_some).await.map(|first| first.clone());
@@ -103,7 +102,7 @@ impl Tasks {
     }
 
     fn run(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let listed = Listed::new(Arc::clone(&self.running), name);
+        let listed = RunningTask::new(Arc::clone(&self.running), name);
         drop(self.tracker.spawn(async move {
             let _listed = listed;
             task.await;
@@ -111,7 +110,7 @@ impl Tasks {
     }
 }
 
-/// Runs `work`, which computes for more than a moment, on a thread where it holds up no task.
+/// Runs `work`, which computes for more than a moment, on a thread where it blocks no task.
 ///
 /// # Panics
 /// With `work`'s own panic.
@@ -120,7 +119,7 @@ pub async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'st
         Ok(result) => result,
         Err(cause) => match cause.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // Only a runtime that is being torn down drops blocking work; nobody waits then.
+            // Only a runtime that shuts down drops blocking work; nobody waits then.
             Err(_) => std::future::pending().await,
         },
     }
@@ -172,8 +171,8 @@ impl<T: Send + 'static, R: Send + 'static> Offloaded<T, R> {
     }
 }
 
-/// Runs `work`, which computes for more than a moment, here and now; the other tasks go on where
-/// the runtime has threads for them.
+/// Runs `work`, which computes for more than a moment, here and now; other tasks go on if the
+/// runtime has more threads.
 pub fn in_place<T>(work: impl FnOnce() -> T) -> T {
     if Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
         tokio::task::block_in_place(work)
@@ -187,29 +186,28 @@ pub fn drop_later<T: Send + 'static>(value: T) {
     drop(tokio::task::spawn_blocking(move || drop(value)));
 }
 
-/// Runs `work`, which may block for as long as it likes, on a thread of its own; the end of the
-/// process is the end of it.
+/// Runs `work`, which may block for any time, on a thread of its own, until the process ends.
 ///
 /// # Errors
-/// If the system gives no more threads.
+/// If the system has no more threads.
 pub fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
 }
 
-/// A task's entry in the list of running tasks; gone when it is dropped.
-struct Listed {
+/// Keeps a task in the list of running tasks until it is dropped.
+struct RunningTask {
     running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
     name: &'static str,
 }
 
-impl Listed {
+impl RunningTask {
     fn new(running: Arc<Mutex<BTreeMap<&'static str, usize>>>, name: &'static str) -> Self {
         *lock(&running).entry(name).or_default() += 1;
         Self { running, name }
     }
 }
 
-impl Drop for Listed {
+impl Drop for RunningTask {
     fn drop(&mut self) {
         let mut running = lock(&self.running);
         if let Some(count) = running.get_mut(self.name) {
@@ -221,7 +219,7 @@ impl Drop for Listed {
     }
 }
 
-/// The list is whole even if a thread panicked while it held it: each change is one step.
+/// The list is valid even if a thread panicked while it held the lock: each change is one step.
 fn lock<'a>(
     running: &'a Mutex<BTreeMap<&'static str, usize>>,
 ) -> MutexGuard<'a, BTreeMap<&'static str, usize>> {
@@ -233,52 +231,51 @@ fn panic_text(cause: &(dyn Any + Send)) -> String {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| cause.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("(no text)").to_owned()
+    text.unwrap_or("(no message)").to_owned()
 }
 
-/// The fewest files that a process needs to have open at once to do anything useful.
-const FEWEST_FILES: u64 = 64;
+/// With fewer open files than this the process could do nothing useful.
+const MIN_OPEN_FILES: u64 = 64;
 
-/// Allows as many open files as the system lets this process have, beyond what is preset.
+/// Raises the limit of open files as far as the system allows.
 ///
 /// # Errors
-/// If those are too few to do anything useful: the runtime would panic for want of them.
+/// If that is too low to do anything useful: the runtime would panic.
 pub fn allow_open_files() -> Result<(), String> {
-    let Ok((preset, most)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
-    let allowed = match setrlimit(Resource::RLIMIT_NOFILE, most, most) {
-        Ok(()) => most,
+    let Ok((preset, max)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
+    let allowed = match setrlimit(Resource::RLIMIT_NOFILE, max, max) {
+        Ok(()) => max,
         Err(_) => preset,
     };
-    if allowed < FEWEST_FILES {
+    if allowed < MIN_OPEN_FILES {
         return Err(format!(
-            "only {allowed} files may be open at once, and at least {FEWEST_FILES} are needed: raise the limit \
+            "limit of open files is {allowed}, at least {MIN_OPEN_FILES} are needed: raise it \
              (`ulimit -n`, `LimitNOFILE=` in a systemd unit)"
         ));
     }
     Ok(())
 }
 
-/// The signals that wait, from [`hold_signals`] to [`release_signals`].
+/// The signals that are blocked from [`hold_signals`] to [`release_signals`].
 const HELD: [Number; 5] = [SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2];
 
-/// Holds back the signals that are listened to later: until then any of them would end the process.
-/// Call it first of all, while there is one thread. SIGXFSZ is never let through: a file that
-/// reaches the size limit of the process is an error of the write, not the end.
+/// Blocks the signals that are handled later: until then any of them would end the process. Call it
+/// first of all, while there is one thread. SIGXFSZ stays blocked: a write beyond the file size
+/// limit fails and does not end the process.
 pub fn hold_signals() {
     let mut held = SigSet::from_iter(HELD);
     held.add(SIGXFSZ);
-    // It fails for no set of signals that exist.
+    // It cannot fail for signals that exist.
     let _held = held.thread_block();
 }
 
-/// Lets the signals through that were held back. Threads that were started meanwhile go on without
-/// them: the system gives them to this one.
+/// Unblocks the signals in this thread. Threads that were started meanwhile keep them blocked, so
+/// the system delivers them here.
 pub fn release_signals() {
     let _released = SigSet::from_iter(HELD).thread_unblock();
 }
 
-/// The signals that ask the process to end. Once they are listened to, none of them ends it by
-/// itself.
+/// The signals that ask the process to end. Once they are handled, none of them ends it by itself.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -286,13 +283,12 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Begins to listen for SIGTERM and SIGINT. SIGUSR1 and SIGUSR2, which ask for something that
-    /// this process does not do, end it no more.
+    /// Handles SIGTERM and SIGINT from now on, and ignores SIGUSR1 and SIGUSR2.
     ///
     /// # Errors
-    /// If the system refuses the handlers.
+    /// If the system rejects the handlers.
     pub fn listen() -> io::Result<Self> {
-        // A handler stays when nobody listens to it any more.
+        // A handler stays in place when nobody waits for its signal any more.
         drop(signal(SignalKind::user_defined1())?);
         drop(signal(SignalKind::user_defined2())?);
         Ok(Self {
@@ -301,7 +297,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal and gives its name. The first one means to drain and end, the
+    /// Waits for the next signal and returns its name. The first one means to drain and end, the
     /// second one to end at once.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
@@ -312,16 +308,15 @@ impl Signals {
     }
 }
 
-/// The signal that asks for the configuration to be read again. Once it is listened to, it does not
-/// end the process.
+/// The signal that reloads the configuration. Once it is handled, it does not end the process.
 #[derive(Debug)]
 pub struct Hangups(Signal);
 
 impl Hangups {
-    /// Begins to listen for SIGHUP.
+    /// Handles SIGHUP from now on.
     ///
     /// # Errors
-    /// If the system refuses the handler.
+    /// If the system rejects the handler.
     pub fn listen() -> io::Result<Self> {
         Ok(Self(signal(SignalKind::hangup())?))
     }
@@ -339,7 +334,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_essential_task_that_panics_or_ends_is_told_by_name() {
+    async fn an_essential_task_that_panics_or_ends_is_returned_by_name() {
         let tasks = Tasks::new(CancellationToken::new());
         tasks.spawn("connection", async { panic!("only this connection") });
         tasks.essential("poller", async { panic!("no rows") });
@@ -375,8 +370,9 @@ mod tests {
     async fn work_off_the_thread_gives_its_result() {
         assert_eq!(off_thread(|| 6 * 7).await, 42);
     }
+
     #[tokio::test]
-    async fn a_signal_is_told_by_name_and_does_not_end_the_process() {
+    async fn a_signal_is_returned_by_name_and_does_not_end_the_process() {
         let mut signals = Signals::listen().unwrap();
         for (flag, name) in [("-TERM", "SIGTERM"), ("-INT", "SIGINT")] {
             let sent = std::process::Command::new("sh")

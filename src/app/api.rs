@@ -14,16 +14,16 @@ use crate::cxone::{
 };
 use cxone_core::plan::fetch::JobTiming;
 
-/// Why the way to CXone cannot be made.
+/// Why connections to CXone cannot be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The environment names a proxy that cannot be used.
     #[error("{0}")]
     Proxy(#[from] ProxyError),
-    /// There is no transport to it.
+    /// No transport can be made.
     #[error(
-        "cannot prepare connections to CXone: {0}. Install the package ca-certificates; where SSL_CERT_FILE or SSL_CERT_DIR is set, \
-         see that it names certificates in PEM"
+        "cannot prepare connections to CXone: {0}. Install the package ca-certificates; if SSL_CERT_FILE or SSL_CERT_DIR is set, \
+         it must name certificates in PEM"
     )]
     Transport(#[from] TransportError),
 }
@@ -39,8 +39,7 @@ pub fn proxies() -> Result<Proxies, ProxyError> {
 /// A transport over the network to the API that `config` names.
 ///
 /// # Errors
-/// When the environment names a proxy that cannot be used, or the machine
-/// lacks certificates.
+/// When the environment names a proxy that cannot be used, or the machine lacks certificates.
 pub fn connect(config: &Config) -> Result<Arc<dyn Transport>, ConnectError> {
     let base = config.api.address();
     let limits = HttpLimits::default();

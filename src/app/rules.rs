@@ -18,10 +18,10 @@ use cxone_core::plan::window::WindowRules;
 use cxone_core::privacy::Privacy;
 use cxone_core::time::Monotonic;
 
-/// What the configuration asks of the quota in a minute: report jobs, or the requests that there
-/// are at least.
+/// What the configuration takes from the quota in a minute: report jobs, or the least number of
+/// requests.
 #[must_use]
-pub fn asked_a_minute(config: &Config) -> f64 {
+pub fn demand_per_minute(config: &Config) -> f64 {
     let targets = u32::try_from(config.targets.len()).unwrap_or(u32::MAX);
     let live = match config.api.dialect {
         Dialect::Reports(_) => 0.0,
@@ -34,10 +34,10 @@ pub fn asked_a_minute(config: &Config) -> f64 {
 pub(super) fn quota_facts(config: &Config) -> QuotaFacts {
     let (limit, reserved) = match config.api.dialect {
         Dialect::Reports(_) => (config.quota.report_jobs_per_minute, config.quota.reserve),
-        // Each window costs a request at least.
+        // A window costs at least one request.
         Dialect::Platform(_) => (config.quota.requests_per_minute, 0),
     };
-    QuotaFacts { limit, reserved, demand_ratio: asked_a_minute(config) / f64::from(limit) }
+    QuotaFacts { limit, reserved, demand_ratio: demand_per_minute(config) / f64::from(limit) }
 }
 
 pub(super) fn quota_status(
@@ -71,9 +71,9 @@ pub(super) fn planner_rules(config: &Config) -> PlannerRules {
     }
 }
 
-/// How often the whole list of agents' states is asked for, and not only what changed: who is gone
-/// is in no list of changes.
-const WHOLE_LIST_EVERY: Duration = Duration::from_secs(300);
+/// How often the whole list of agents' states is requested, and not only what changed: an agent who
+/// is gone is in no list of changes.
+const FULL_LIST_INTERVAL: Duration = Duration::from_secs(300);
 
 /// The live feeds of the dialect, if it has any.
 pub(super) fn live_feeds(
@@ -84,7 +84,7 @@ pub(super) fn live_feeds(
 ) -> Option<LiveFeeds> {
     let rules = LiveRules {
         interval: config.poll.live_interval,
-        full_every: WHOLE_LIST_EVERY,
+        full_every: FULL_LIST_INTERVAL,
         max_staleness: config.metrics.max_staleness,
     };
     let live = Live::new(config.states.wrap_up.clone(), privacy.clone());
@@ -93,7 +93,7 @@ pub(super) fn live_feeds(
         Dialect::Platform(_) => Some(LiveFeeds::new(
             LivePlan::new(rules, random.clone().split(), now),
             live,
-            show(config).limits,
+            snapshot_options(config).limits,
         )),
     }
 }
@@ -109,7 +109,7 @@ pub(super) fn ledger_rules(config: &Config) -> counts::CountingRules {
     }
 }
 
-pub(super) fn show(config: &Config) -> SnapshotOptions {
+pub(super) fn snapshot_options(config: &Config) -> SnapshotOptions {
     SnapshotOptions {
         targets: Vec::new(),
         limits: config

@@ -116,7 +116,7 @@ fn quota_text(config: &Config) -> String {
             (quota.requests_per_minute, "targets and live feeds", "requests or more")
         }
     };
-    let asked = app::asked_a_minute(config);
+    let asked = app::demand_per_minute(config);
     let verdict = if asked <= f64::from(ours) { "ok     " } else { "warning" };
     let more = if asked <= f64::from(ours) {
         ""

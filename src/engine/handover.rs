@@ -99,22 +99,22 @@ impl Engine {
     }
 
     /// Continues with what an earlier loop knew of the targets and feeds that are still configured.
-    pub(super) fn carry_on(&mut self, past: Past) {
+    pub(super) fn restore(&mut self, past: Past) {
         let Past { mut targets, throttles, feeds, store_status, errors, is_ready } = past;
-        let waits = throttles.is_some();
+        let keeps_waits = throttles.is_some();
         for (index, state) in self.targets.iter_mut().enumerate() {
             if let Some(known) = targets.remove(&state.target.store_key) {
-                self.planner.carry_on(TargetId::new(index), known.polls, waits);
+                self.planner.restore_polls(TargetId::new(index), known.polls, keeps_waits);
                 state.last_outcome = known.last_outcome;
                 state.skipped_to = known.skipped_to;
                 state.is_stale = known.is_stale;
             }
         }
         if let Some(throttles) = throttles {
-            self.planner.hold_on(throttles);
+            self.planner.restore_throttles(throttles);
         }
         if let (Some(feeds), Some(before)) = (&mut self.feeds, feeds) {
-            feeds.carry_on(before, waits, &mut self.view);
+            feeds.restore(before, keeps_waits, &mut self.view);
         }
         self.store_status =
             StoreStatus { size_bytes: self.store_status.size_bytes, ..store_status };

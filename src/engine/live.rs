@@ -1,4 +1,4 @@
-//! The live feeds in the loop: what is asked when, and what becomes of the answers.
+//! The live feeds in the loop: their requests, and what their answers change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,62 +17,42 @@ use cxone_core::page::snapshot::{FeedSeries, LiveSeries};
 use cxone_core::plan::fetch::FailureReason;
 use cxone_core::time::{Now, Timestamp};
 
-/// The live feeds, and what they have told.
+/// The live feeds, and what they have reported.
 #[derive(Debug)]
 pub struct LiveFeeds {
-    plan: LivePlan,
-    live: Live,
+    pub(super) plan: LivePlan,
+    pub(super) live: Live,
     skills: Skills,
-    /// The unavailable codes whose limits and names are taken over.
+    /// The unavailable codes whose limits and names are in use.
     codes: Option<Arc<UnavailableCodes>>,
     /// The limits of the configuration.
     limits: BTreeMap<Arc<str>, Duration>,
-    /// Of each feed, what its newest failure was; to log changes and not repetitions.
-    troubles: BTreeMap<Feed, Option<ErrorKind>>,
+    /// The error of each feed's newest list; changes are logged, repetitions are not.
+    errors: BTreeMap<Feed, Option<ErrorKind>>,
 }
 
 impl LiveFeeds {
     /// Feeds of which nothing is known yet; `limits` are those of the configuration.
     #[must_use]
     pub fn new(plan: LivePlan, live: Live, limits: BTreeMap<Arc<str>, Duration>) -> Self {
-        Self {
-            plan,
-            live,
-            skills: Skills::default(),
-            codes: None,
-            limits,
-            troubles: BTreeMap::new(),
-        }
+        Self { plan, live, skills: Skills::default(), codes: None, limits, errors: BTreeMap::new() }
     }
 
-    /// Continues with what the feeds before a reload told, and with their failures.
-    pub(super) fn carry_on(&mut self, before: Self, waits: bool, show: &mut SnapshotOptions) {
-        self.plan.carry_on(&before.plan, waits);
-        self.troubles = before.troubles;
+    /// Continues with what the feeds reported before a reload, and with their failures.
+    pub(super) fn restore(&mut self, before: Self, keeps_waits: bool, view: &mut SnapshotOptions) {
+        self.plan.restore(&before.plan, keeps_waits);
+        self.errors = before.errors;
         if self.live.reads_as(&before.live) {
             self.live = before.live;
             self.skills = before.skills;
         }
         if let Some(codes) = before.codes {
-            self.take_codes(codes, show);
+            self.use_codes(codes, view);
         }
     }
 
-    /// When the feeds are asked for.
-    #[must_use]
-    pub fn plan(&self) -> &LivePlan {
-        &self.plan
-    }
-
-    /// The agents' states.
-    #[must_use]
-    pub const fn live(&self) -> &Live {
-        &self.live
-    }
-
     /// What is shown beside the agents.
-    #[must_use]
-    pub fn series(&self, now: Now) -> LiveSeries {
+    pub(super) fn series(&self, now: Now) -> LiveSeries {
         let feeds = Feed::ALL.map(|feed| {
             let status = self.plan.status(feed, now.instant);
             FeedSeries {
@@ -95,8 +75,8 @@ impl LiveFeeds {
         }
     }
 
-    /// The tenant's limits hold where the configuration sets none.
-    fn take_codes(&mut self, codes: Arc<UnavailableCodes>, show: &mut SnapshotOptions) {
+    /// The tenant's limits apply where the configuration sets none.
+    fn use_codes(&mut self, codes: Arc<UnavailableCodes>, view: &mut SnapshotOptions) {
         if self.codes.as_ref().is_some_and(|known| Arc::ptr_eq(known, &codes)) {
             return;
         }
@@ -104,8 +84,8 @@ impl LiveFeeds {
         let timeouts = active().filter_map(|code| {
             Some(CodeTimeout { is_acw: code.is_acw, timeout: code.agent_timeout? })
         });
-        show.limits = tenant_limits(timeouts);
-        show.limits.extend(self.limits.iter().map(|(state, limit)| (Arc::clone(state), *limit)));
+        view.limits = tenant_limits(timeouts);
+        view.limits.extend(self.limits.iter().map(|(state, limit)| (Arc::clone(state), *limit)));
         self.live.add_reasons(
             active()
                 .filter(|code| !code.is_acw && !code.name.trim().is_empty())
@@ -114,29 +94,21 @@ impl LiveFeeds {
         self.codes = Some(codes);
     }
 
+    /// Takes a page in. Returns whether it was the last one of its list.
     fn take(&mut self, now: Now, cxone_utc: Timestamp, page: LivePage) -> Result<bool, ListError> {
         match page {
-            LivePage::States(page) => {
-                let Some(told) = self.plan.states(now, cxone_utc, page)? else { return Ok(false) };
-                match told {
-                    FeedUpdate::Full(rows, observed) => self.live.replace(rows, observed),
-                    FeedUpdate::Changes(rows, observed) => self.live.update(rows, observed),
-                }
-            }
-            LivePage::Skills(page) => {
-                let Some(told) = self.plan.skills(now, cxone_utc, page)? else { return Ok(false) };
-                match told {
-                    FeedUpdate::Full(rows, _) => self.skills.replace(rows),
-                    FeedUpdate::Changes(..) => {}
-                }
-            }
+            LivePage::States(page) => match self.plan.states(now, cxone_utc, page)? {
+                None => return Ok(false),
+                Some(FeedUpdate::Full(rows, observed)) => self.live.replace(rows, observed),
+                Some(FeedUpdate::Changes(rows, observed)) => self.live.update(rows, observed),
+            },
+            LivePage::Skills(page) => match self.plan.skills(now, cxone_utc, page)? {
+                None => return Ok(false),
+                Some(FeedUpdate::Full(rows, _)) => self.skills.replace(rows),
+                Some(FeedUpdate::Changes(..)) => {}
+            },
         }
         Ok(true)
-    }
-
-    /// Takes note of a feed's failure, or of none; answers with the one before, if anything was.
-    fn note(&mut self, feed: Feed, trouble: Option<ErrorKind>) -> Option<Option<ErrorKind>> {
-        self.troubles.insert(feed, trouble)
     }
 }
 
@@ -146,35 +118,35 @@ impl Engine {
         let (CxoneClient::Platform(client), Some(feeds)) = (&self.client, &mut self.feeds) else {
             return;
         };
-        while let Some(ask) = feeds.plan.next(now.instant, cxone_utc) {
+        while let Some(request) = feeds.plan.next(now.instant, cxone_utc) {
             let client = Arc::clone(client);
-            let request = async move {
-                let result = client.live(&ask).await;
-                Completion::Live(ask, result)
+            let response = async move {
+                let result = client.live(&request).await;
+                Completion::Live(request, result)
             };
-            self.requests.push(request.boxed());
+            self.requests.push(response.boxed());
         }
     }
 
-    /// Takes an answer of a live feed in.
+    /// Takes the answer to a request of a live feed in.
     pub(super) fn live_finished(
         &mut self,
         now: Now,
-        ask: &FeedRequest,
+        request: &FeedRequest,
         result: Result<LivePage, ApiError>,
     ) {
         let cxone_utc = self.context.server_clock.read().now(now).unwrap_or(now.utc);
         let Some(feeds) = &mut self.feeds else { return };
-        let feed = match ask {
+        let feed = match request {
             FeedRequest::States { .. } => Feed::AgentStates,
             FeedRequest::Skills { .. } => Feed::SkillActivity,
         };
         if let CxoneClient::Platform(client) = &self.client
             && let Some(codes) = client.known_codes()
         {
-            feeds.take_codes(codes, &mut self.view);
+            feeds.use_codes(codes, &mut self.view);
         }
-        let (trouble, message) = match result.map(|page| feeds.take(now, cxone_utc, page)) {
+        let (kind, message) = match result.map(|page| feeds.take(now, cxone_utc, page)) {
             Ok(Ok(false)) => return,
             Ok(Ok(true)) => (None, String::new()),
             Ok(Err(fault)) => {
@@ -191,17 +163,17 @@ impl Engine {
         };
         self.has_changes = true;
         let feed_name = feed.as_str();
-        if let Some(kind) = trouble {
+        if let Some(kind) = kind {
             let whom = Arc::from(format!("live feed {feed_name}"));
             Arc::make_mut(&mut self.errors).note(now.utc, &whom, kind.failure(), &message);
         }
-        let before = feeds.note(feed, trouble);
+        let before = feeds.errors.insert(feed, kind);
         let feed = feed_name;
-        match (before, trouble) {
+        match (before, kind) {
             (None, None) => tracing::info!(feed, "first live list read"),
             (Some(None), None) => tracing::debug!(feed, "live list read"),
             (Some(Some(_)), None) => tracing::info!(feed, "live feed recovered"),
-            (before, Some(_)) if before == Some(trouble) => {
+            (before, Some(_)) if before == Some(kind) => {
                 tracing::debug!(feed, error = message, "live feed failed")
             }
             (_, Some(kind)) if kind.failure().is_some_and(FailureReason::is_of_credentials) => {

@@ -27,7 +27,9 @@ impl Engine {
         if is_first_list && let Some(ledger) = self.ledger.idle() {
             self.has_remembered_agents = true;
             let known = ledger.members(id).filter(|_| self.privacy.ids.are_raw());
-            client.remember(known.map(|(name, told, behind)| (name.to_string(), told, behind)));
+            client.remember(
+                known.map(|(name, known_to, is_behind)| (name.to_string(), known_to, is_behind)),
+            );
         }
         let reading = async move {
             let result = client.page(&mut paging).await;

@@ -47,7 +47,7 @@ impl Engine {
             });
             self.is_ready |= state.watermark.is_some() && !status.stale;
         }
-        let live = self.feeds.as_ref().map(|feeds| (feeds.live(), feeds.series(now)));
+        let live = self.feeds.as_ref().map(|feeds| (&feeds.live, feeds.series(now)));
         let ledger = self.ledger.idle().expect("no thread has the ledger");
         let snapshot = Snapshot::build(ledger, live, &self.view, &self.published);
         self.published = snapshot.fingerprints();
@@ -108,7 +108,7 @@ impl Engine {
     fn feed_statuses(&self, now: Now) -> Vec<FeedStatus> {
         let Some(feeds) = &self.feeds else { return Vec::new() };
         let status = |feed: Feed| {
-            let status = feeds.plan().status(feed, now.instant);
+            let status = feeds.plan.status(feed, now.instant);
             let last_success = status.last_success.map(|now| now.utc);
             FeedStatus { name: feed.as_str(), up: status.up, stale: status.stale, last_success }
         };

@@ -260,10 +260,10 @@ impl<R: PartialEq> FeedSchedule<R> {
         }
     }
 
-    fn carry_on(&mut self, past: &Self, waits: bool) {
+    fn restore(&mut self, past: &Self, keeps_waits: bool) {
         (self.up, self.last_success) = (past.up, past.last_success);
         self.backoff = past.backoff.clone();
-        if waits && past.up == Some(false) {
+        if keeps_waits && past.up == Some(false) {
             self.due = past.due;
         }
     }
@@ -355,12 +355,12 @@ impl LivePlan {
     }
 
     /// Continues with what the plan before a reload knew of the feeds: when they last succeeded,
-    /// and whether they fail. Both are requested at once, the whole list first; with `waits`, a
+    /// and whether they fail. Both are requested at once, the whole list first; with `keeps_waits`, a
     /// feed that fails is not retried earlier than before.
-    pub fn carry_on(&mut self, before: &Self, waits: bool) {
+    pub fn restore(&mut self, before: &Self, keeps_waits: bool) {
         self.started = before.started;
-        self.states.carry_on(&before.states, waits);
-        self.skills.carry_on(&before.skills, waits);
+        self.states.restore(&before.states, keeps_waits);
+        self.skills.restore(&before.skills, keeps_waits);
     }
 
     /// The request that is due, if there is one; `cxone_utc` is CXone's now. It is in progress

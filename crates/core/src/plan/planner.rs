@@ -475,11 +475,11 @@ impl Planner {
     }
 
     /// Continues with what was known of the target. Call it after [`Planner::resume`]. With
-    /// `waits`, a target that failed is not retried earlier than before; without, at once, since
+    /// `keeps_waits`, a target that failed is not retried earlier than before; without, at once, since
     /// the reload may have fixed the cause.
-    pub fn carry_on(&mut self, id: TargetId, past: PastPolls, waits: bool) {
+    pub fn restore_polls(&mut self, id: TargetId, past: PastPolls, keeps_waits: bool) {
         let target = &mut self.targets[id.index()];
-        if waits && past.history.last_error.is_some() {
+        if keeps_waits && past.history.last_error.is_some() {
             target.due = past.due;
         }
         target.length.resume(past.longest_window);
@@ -487,7 +487,7 @@ impl Planner {
     }
 
     /// Continues to hold submits back as the earlier plan did.
-    pub fn hold_on(&mut self, past: PastThrottles) {
+    pub fn restore_throttles(&mut self, past: PastThrottles) {
         self.held_until = self.held_until.max(past.held_until);
         self.throttles = past.throttles;
     }
