@@ -1,17 +1,17 @@
-//! The table of metric families, and a snapshot as bytes. No state: the same snapshot gives the
+//! The table of metric families, and a snapshot as bytes. Stateless: the same snapshot gives the
 //! same page.
 //!
-//! A page is one gzip member stitched from segments: those of the snapshot are deflated when their
-//! part of the data changes, and the exporter's own metrics are put behind them. Of these, what may
-//! be different at each scrape is not deflated: to send it is less work.
+//! A page is one gzip member, stitched from segments that were deflated each on its own: those of
+//! the snapshot when their part of the data changed, and after them the exporter's own metrics. Of
+//! these, what may differ at each scrape is not deflated: sending it as it is takes less CPU.
 
 mod agents;
+mod aggregates;
 mod exporter;
 pub mod families;
-mod live;
 mod page;
 mod render;
-mod rows;
+mod samples;
 mod segment;
 mod writer;
 

@@ -7,9 +7,8 @@ use cxone_core::page::snapshot::{AgentSeries, LabelSeries};
 use cxone_core::time::Timestamp;
 
 use super::families::{self, Family};
-use super::rows::Value;
 use super::segment::Segment;
-use super::writer::{Writer, point, span};
+use super::writer::{MaybeValue, PageWriter, seconds, unix_time};
 
 /// The families, in the order of the page.
 pub(super) const FAMILIES: [Family; 7] = [
@@ -22,123 +21,128 @@ pub(super) const FAMILIES: [Family; 7] = [
     families::AGENT_INFO,
 ];
 
-/// The place of the family that changes without the others.
+/// The index of the family that changes with each poll, though nothing else may have changed. So it
+/// has a fingerprint of its own.
 const OBSERVED: usize = 1;
 
-/// A shard's rows, which need neither be written nor compressed again until its fingerprint is
-/// another.
-#[derive(Debug)]
+/// A shard, written and compressed.
+#[derive(Clone, Debug)]
 pub(super) struct RenderedShard {
+    pub(super) series: Arc<ShardSeries>,
+    pub(super) times: Arc<ShardTimes>,
+}
+
+/// All series of a shard but the observed times; they are written again when the fingerprint
+/// changes.
+#[derive(Debug)]
+pub(super) struct ShardSeries {
     pub(super) fingerprint: Fingerprint,
-    pub(super) samples: u64,
-    /// Each family's rows, but for the observed times; `None` where there are none.
+    samples: u64,
+    /// One for each family; `None` for a family without samples.
     segments: [Option<Segment>; FAMILIES.len()],
 }
 
-/// A shard's observed times, likewise.
+/// The observed times of a shard.
 #[derive(Debug)]
-pub(super) struct RenderedTimes {
+pub(super) struct ShardTimes {
     pub(super) fingerprint: Fingerprint,
-    pub(super) samples: u64,
+    samples: u64,
     segment: Option<Segment>,
 }
 
-/// Both parts of a shard.
-#[derive(Clone, Debug)]
-pub(super) struct Rendition {
-    pub(super) shard: Arc<RenderedShard>,
-    pub(super) times: Arc<RenderedTimes>,
-}
-
-impl Rendition {
+impl RenderedShard {
     pub(super) fn samples(&self) -> u64 {
-        self.shard.samples + self.times.samples
+        self.series.samples + self.times.samples
     }
 
-    /// The rows of the family at `place`.
-    pub(super) fn segment(&self, place: usize) -> Option<&Segment> {
-        if place == OBSERVED {
+    /// The samples of the family with this index.
+    pub(super) fn segment(&self, family: usize) -> Option<&Segment> {
+        if family == OBSERVED {
             self.times.segment.as_ref()
         } else {
-            self.shard.segments[place].as_ref()
+            self.series.segments[family].as_ref()
         }
     }
 }
 
-impl RenderedTimes {
-    /// Writes and compresses `observed`. `page` must have nothing open.
+impl ShardTimes {
+    /// `page` must have nothing open.
     pub(super) fn new(
-        page: &mut Writer,
+        page: &mut PageWriter,
         fingerprint: Fingerprint,
         observed: &[(Arc<str>, Timestamp)],
     ) -> Self {
         let before = page.samples;
-        page.rows_of(&FAMILIES[OBSERVED]);
+        page.without_head(&FAMILIES[OBSERVED]);
         for (agent, observed) in observed {
-            page.sample(&[agent], point(*observed));
+            page.sample(&[agent], unix_time(*observed));
         }
         let segment = page.segment();
         Self { fingerprint, samples: page.samples - before, segment }
     }
 }
 
-impl RenderedShard {
-    /// Writes and compresses `agents`. `page` must have nothing open.
-    pub(super) fn new(page: &mut Writer, fingerprint: Fingerprint, agents: &[AgentSeries]) -> Self {
+impl ShardSeries {
+    /// `page` must have nothing open.
+    pub(super) fn new(
+        page: &mut PageWriter,
+        fingerprint: Fingerprint,
+        agents: &[AgentSeries],
+    ) -> Self {
         let before = page.samples;
-        let rows: [&dyn Fn(&mut Writer); FAMILIES.len()] = [
+        let families: [&dyn Fn(&mut PageWriter); FAMILIES.len()] = [
             &|page| starts(page, agents),
             &|_| {},
-            &|page| by_label(page, agents, |series| series.window_entries.map(Value::Whole)),
-            &|page| by_label(page, agents, |series| Some(Value::Whole(series.entries))),
-            &|page| by_label(page, agents, |series| Some(span(series.millis))),
+            &|page| by_label(page, agents, |of| of.window_entries),
+            &|page| by_label(page, agents, |of| of.entries),
+            &|page| by_label(page, agents, |of| seconds(of.millis)),
             &|page| by_state(page, agents),
             &|page| infos(page, agents),
         ];
-        let segments = std::array::from_fn(|place| {
-            page.rows_of(&FAMILIES[place]);
-            rows[place](page);
+        let segments = std::array::from_fn(|family| {
+            page.without_head(&FAMILIES[family]);
+            families[family](page);
             page.segment()
         });
         Self { fingerprint, samples: page.samples - before, segments }
     }
 }
 
-fn by_label(
-    page: &mut Writer,
+fn by_label<V: MaybeValue>(
+    page: &mut PageWriter,
     agents: &[AgentSeries],
-    value: impl Fn(&LabelSeries) -> Option<Value>,
+    value: impl Fn(&LabelSeries) -> V,
 ) {
     for agent in agents {
-        for series in &agent.labels {
-            page.sample_if([&*agent.agent, &series.state, &series.skill], value(series));
+        for of in &agent.labels {
+            page.sample(&[&agent.agent, &of.state, &of.skill], value(of));
         }
     }
 }
 
-fn starts(page: &mut Writer, agents: &[AgentSeries]) {
+fn starts(page: &mut PageWriter, agents: &[AgentSeries]) {
     for agent in agents {
-        for series in &agent.labels {
-            page.sample_if([&*agent.agent, &series.state, &series.skill], series.start.map(point));
+        for of in &agent.labels {
+            page.sample(&[&agent.agent, &of.state, &of.skill], of.start.map(unix_time));
         }
         if let Some(live) = &agent.live {
-            page.sample(&[&agent.agent, &live.state, &live.skill], point(live.start));
+            page.sample(&[&agent.agent, &live.state, &live.skill], unix_time(live.start));
         }
     }
 }
 
-fn by_state(page: &mut Writer, agents: &[AgentSeries]) {
+fn by_state(page: &mut PageWriter, agents: &[AgentSeries]) {
     for agent in agents {
         for (state, millis) in &agent.states {
-            page.sample(&[&agent.agent, state], span(*millis));
+            page.sample(&[&agent.agent, state], seconds(*millis));
         }
     }
 }
 
-fn infos(page: &mut Writer, agents: &[AgentSeries]) {
+fn infos(page: &mut PageWriter, agents: &[AgentSeries]) {
     for agent in agents {
         if let Some(name) = &agent.agent_name {
-            page.sample(&[&agent.agent, name], Value::Whole(1));
+            page.sample(&[&agent.agent, name], 1_u64);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One answer to a scrape: segments as one gzip member, or as text.
+//! The answer to a scrape: segments as one gzip member, or as text.
 
 use std::sync::Arc;
 
@@ -10,15 +10,16 @@ use super::segment::{Inflate, Segment};
 /// The fixed head of a gzip member: deflate, no name, no time, unknown system.
 const GZIP_HEAD: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
-/// How long its tail is: CRC and length.
+/// The length of its tail: CRC and length of the text.
 const GZIP_TAIL: usize = 8;
 
-/// Segments shorter than this are copied together, up to [`LONG`] bytes: each piece of an answer
-/// costs as much to send as some KiB.
+/// Segments shorter than this are joined, up to [`MAX_JOINED`] bytes: sending another part costs as
+/// much as copying some KiB.
 const SHORT: usize = 8 * 1024;
-const LONG: usize = 64 * 1024;
+const MAX_JOINED: usize = 64 * 1024;
 
-/// Segments one behind the other, summed up once and not at each scrape.
+/// Concatenated segments. Their CRCs are combined here once, not at each scrape: combining is
+/// arithmetic on the lengths, but a page may have thousands of segments.
 #[derive(Debug)]
 pub(super) struct Stitched {
     deflated: Arc<[Bytes]>,
@@ -27,81 +28,83 @@ pub(super) struct Stitched {
 }
 
 impl Stitched {
-    pub(super) fn of<'a>(segments: impl Iterator<Item = &'a Segment>) -> Self {
+    pub(super) fn new(segments: &[&Segment]) -> Self {
         let (mut crc, mut len) = (Crc::new(), 0);
         let mut deflated = Vec::new();
-        let mut together = Vec::new();
+        let mut joined = Vec::new();
         for segment in segments {
             crc.combine(&segment.crc);
             len += segment.len;
             let short = segment.deflated.len() < SHORT;
-            if !together.is_empty() && (!short || together.len() + segment.deflated.len() > LONG) {
-                deflated.push(Bytes::copy_from_slice(&together));
-                together.clear();
+            if !joined.is_empty() && (!short || joined.len() + segment.deflated.len() > MAX_JOINED)
+            {
+                deflated.push(Bytes::copy_from_slice(&joined));
+                joined.clear();
             }
             if short {
-                together.extend_from_slice(&segment.deflated);
+                joined.extend_from_slice(&segment.deflated);
             } else {
                 deflated.push(segment.deflated.clone());
             }
         }
-        if !together.is_empty() {
-            deflated.push(Bytes::copy_from_slice(&together));
+        if !joined.is_empty() {
+            deflated.push(Bytes::copy_from_slice(&joined));
         }
         Self { deflated: deflated.into(), crc, len }
     }
 
-    /// A page with `own` behind it that ends in `last`, which has the end mark.
-    pub(super) fn page(&self, own: &Segment, last: &Segment) -> Page {
+    /// A page that ends with `exporter` and `last`, which has the end mark.
+    pub(super) fn page(&self, exporter: &Segment, last: &Segment) -> Page {
         let mut crc = Crc::new();
-        for part in [&self.crc, &own.crc, &last.crc] {
+        for part in [&self.crc, &exporter.crc, &last.crc] {
             crc.combine(part);
         }
-        // Copied together, with room for the tail of the gzip member: both are short.
-        let mut behind = Vec::with_capacity(own.deflated.len() + last.deflated.len() + GZIP_TAIL);
-        behind.extend_from_slice(&own.deflated);
-        behind.extend_from_slice(&last.deflated);
+        // Joined, with room for the tail of the gzip member: both are short.
+        let mut tail =
+            Vec::with_capacity(exporter.deflated.len() + last.deflated.len() + GZIP_TAIL);
+        tail.extend_from_slice(&exporter.deflated);
+        tail.extend_from_slice(&last.deflated);
         Page {
             deflated: Arc::clone(&self.deflated),
-            behind,
+            tail,
             crc,
-            len: self.len + own.len + last.len,
+            len: self.len + exporter.len + last.len,
         }
     }
 
-    /// How many bytes it has, deflated.
+    /// Its compressed size in bytes.
     pub(super) fn size(&self) -> usize {
         self.deflated.iter().map(Bytes::len).sum()
     }
 }
 
-/// One answer to a scrape, still compressed.
+/// The answer to a scrape, still compressed.
 #[derive(Debug)]
 pub struct Page {
     deflated: Arc<[Bytes]>,
-    behind: Vec<u8>,
+    tail: Vec<u8>,
     crc: Crc,
     len: u64,
 }
 
 impl Page {
-    /// The page as one gzip member, in pieces that are not copied.
+    /// The page as one gzip member, in parts that are not copied.
     #[must_use]
     pub fn gzip(mut self) -> Vec<Bytes> {
         let mut parts = Vec::with_capacity(self.deflated.len() + 2);
         parts.push(Bytes::from_static(GZIP_HEAD));
         parts.extend_from_slice(&self.deflated);
-        self.behind.extend_from_slice(&self.crc.sum().to_le_bytes());
-        self.behind.extend_from_slice(&self.crc.amount().to_le_bytes());
-        parts.push(self.behind.into());
+        self.tail.extend_from_slice(&self.crc.sum().to_le_bytes());
+        self.tail.extend_from_slice(&self.crc.amount().to_le_bytes());
+        parts.push(self.tail.into());
         parts
     }
 
-    /// The page as text, inflated as it is read.
+    /// The page as text, inflated while it is read.
     #[must_use]
     pub fn plain(self) -> Inflate {
         let mut deflated = self.deflated.to_vec();
-        deflated.push(self.behind.into());
+        deflated.push(self.tail.into());
         Inflate::new(deflated, self.len)
     }
 }

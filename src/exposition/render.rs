@@ -1,52 +1,48 @@
-//! A snapshot as segments: what did not change since the snapshot before is taken over from its
-//! page.
+//! A snapshot as segments: what did not change since the previous snapshot is taken from its page.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use cxone_core::counts::Fingerprint;
-use cxone_core::names::LabelSets;
 use cxone_core::page::snapshot::{Shard, Snapshot};
 
 use super::Format;
-use super::agents::{FAMILIES, RenderedShard, RenderedTimes, Rendition};
+use super::agents::{FAMILIES, RenderedShard, ShardSeries, ShardTimes};
+use super::aggregates;
 use super::exporter::{ExporterMetrics, exporter_text};
-use super::families;
-use super::live;
 use super::page::{Page, Stitched};
-use super::rows::Value;
 use super::segment::Segment;
-use super::writer::{Piece, Writer, point, span};
+use super::writer::PageWriter;
 
 /// A snapshot's part of the page, compressed.
 #[derive(Debug)]
 pub struct Rendered {
     openmetrics: Stitched,
     text: Stitched,
-    shards: Vec<Rendition>,
+    shards: Vec<RenderedShard>,
     samples: u64,
 }
 
 impl Rendered {
-    /// How many samples about the contact centre it holds: `cxone_exporter_series`.
+    /// Number of samples about the contact centre: `cxone_exporter_series`.
     #[must_use]
     pub const fn samples(&self) -> u64 {
         self.samples
     }
 
-    /// How many bytes it is compressed: what a scrape sends, but for the exporter's own metrics.
+    /// Its compressed size in bytes: what a scrape sends, but for the exporter's own metrics.
     #[must_use]
     pub fn size(&self) -> usize {
         self.text.size()
     }
 
-    /// How many of its shards are `other`'s, but for the observed times: taken over, and neither
-    /// written nor compressed again.
+    /// How many of its shards were taken from `other` instead of being written and compressed
+    /// again, the observed times aside.
     #[must_use]
     pub fn shards_shared_with(&self, other: &Self) -> usize {
         self.shards
             .iter()
-            .filter(|own| other.shards.iter().any(|known| Arc::ptr_eq(&own.shard, &known.shard)))
+            .filter(|own| other.shards.iter().any(|known| Arc::ptr_eq(&own.series, &known.series)))
             .count()
     }
 
@@ -65,48 +61,45 @@ impl Rendered {
     }
 }
 
-/// Writes and compresses `snapshot`, but for the shards that `before` has. Done once when the data
+/// Writes and compresses `snapshot`, but for the shards that `previous` has. Done once when the data
 /// changes, not at each scrape.
 ///
 /// # Panics
-/// When the snapshot leaves out agents of a shard that `before` has not.
+/// If the snapshot omits agents of a shard that `previous` lacks.
 #[must_use]
-pub fn render(snapshot: Snapshot, before: Option<&Rendered>) -> Rendered {
+pub fn render(snapshot: Snapshot, previous: Option<&Rendered>) -> Rendered {
     let Snapshot { shards, .. } = snapshot;
     let snapshot = Snapshot { shards: Vec::new(), ..snapshot };
-    let mut page = Writer::new();
-    let shards = render_shards(&mut page, shards, before);
-    page.samples = shards.iter().map(Rendition::samples).sum();
-    floor(&mut page, &snapshot);
-    states(&mut page, &snapshot);
+    let mut page = PageWriter::new();
+    let shards = render_shards(&mut page, shards, previous);
+    page.samples = shards.iter().map(RenderedShard::samples).sum();
+    aggregates::states(&mut page, &snapshot);
     if let Some(live) = &snapshot.live {
-        live::families(&mut page, live);
+        aggregates::live(&mut page, live);
     }
-    let above = page.pieces();
+    let above = page.parts();
     let heads = FAMILIES.map(|family| {
-        page.head(&family);
-        page.pieces()
+        page.write_head(&family);
+        page.parts()
     });
-    targets(&mut page, &snapshot);
+    aggregates::targets(&mut page, &snapshot);
     let samples = page.samples;
-    page.lone(&families::EXPORTER_SERIES, Value::Whole(samples));
-    page.lone(&families::EXPORTER_SERIES_LIMIT, Value::Whole(snapshot.series_limit));
-    page.lone(&families::EXPORTER_SERIES_DROPPED, Value::Whole(snapshot.series_dropped));
-    label_sets(&mut page, &snapshot);
-    let below = page.pieces();
+    aggregates::limits(&mut page, &snapshot);
+    let below = page.parts();
 
+    // Shards are the unit of change, but the formats want all samples of a family together. So each
+    // shard has a segment for each family, and here they are put in the order of families.
     let stitched = |format| {
-        let mut segments: Vec<&Segment> = above.iter().map(|piece| piece.segment(format)).collect();
-        for (place, head) in heads.iter().enumerate() {
-            let mut rows = shards.iter().filter_map(|shard| shard.segment(place)).peekable();
-            // A head over nothing would tell Prometheus of a metric that cannot be queried.
-            if rows.peek().is_some() {
-                segments.extend(head.iter().map(|piece| piece.segment(format)).chain(rows));
+        let mut segments: Vec<&Segment> = above.iter().map(|part| part.segment(format)).collect();
+        for (family, head) in heads.iter().enumerate() {
+            let mut samples = shards.iter().filter_map(|shard| shard.segment(family)).peekable();
+            // A head over nothing would be a metric in Prometheus that cannot be queried.
+            if samples.peek().is_some() {
+                segments.extend(head.iter().map(|part| part.segment(format)).chain(samples));
             }
         }
-        Stitched::of(
-            segments.into_iter().chain(below.iter().map(|piece: &Piece| piece.segment(format))),
-        )
+        segments.extend(below.iter().map(|part| part.segment(format)));
+        Stitched::new(&segments)
     };
     Rendered {
         openmetrics: stitched(Format::OpenMetrics),
@@ -117,106 +110,34 @@ pub fn render(snapshot: Snapshot, before: Option<&Rendered>) -> Rendered {
 }
 
 fn render_shards(
-    page: &mut Writer,
+    page: &mut PageWriter,
     shards: Vec<Shard>,
-    before: Option<&Rendered>,
-) -> Vec<Rendition> {
-    let before = || before.iter().flat_map(|before| &before.shards);
-    let known: HashMap<Fingerprint, &Arc<RenderedShard>> =
-        before().map(|known| (known.shard.fingerprint, &known.shard)).collect();
-    let times: HashMap<Fingerprint, &Arc<RenderedTimes>> =
-        before().map(|known| (known.times.fingerprint, &known.times)).collect();
-    // Each shard's series are released once they are bytes.
-    let render = |told: Shard| {
-        let shard = known.get(&told.fingerprint).map_or_else(
-            || {
-                let agents =
-                    told.agents.expect("a snapshot leaves out only what the page before has");
-                Arc::new(RenderedShard::new(page, told.fingerprint, &agents.series()))
-            },
-            |known| Arc::clone(known),
-        );
-        let times = times.get(&told.observed_fingerprint).map_or_else(
-            || {
-                let observed =
-                    told.observed.expect("a snapshot leaves out only what the page before has");
-                Arc::new(RenderedTimes::new(page, told.observed_fingerprint, &observed))
-            },
-            |known| Arc::clone(known),
-        );
-        Rendition { shard, times }
-    };
-    shards.into_iter().map(render).collect()
-}
-
-fn floor(page: &mut Writer, snapshot: &Snapshot) {
-    page.family(&families::AGENTS);
-    for (state, agents) in &snapshot.state_agents {
-        page.sample(&[state], Value::Whole(*agents));
+    previous: Option<&Rendered>,
+) -> Vec<RenderedShard> {
+    let previous = || previous.iter().flat_map(|previous| &previous.shards);
+    let known_series: HashMap<Fingerprint, &Arc<ShardSeries>> =
+        previous().map(|known| (known.series.fingerprint, &known.series)).collect();
+    let known_times: HashMap<Fingerprint, &Arc<ShardTimes>> =
+        previous().map(|known| (known.times.fingerprint, &known.times)).collect();
+    const OMITTED: &str = "a snapshot omits only what the previous page has";
+    let mut rendered = Vec::with_capacity(shards.len());
+    // By value: the agents of each shard are released once they are bytes.
+    for shard in shards {
+        let series = match known_series.get(&shard.fingerprint) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let agents = shard.agents.expect(OMITTED).series();
+                Arc::new(ShardSeries::new(page, shard.fingerprint, &agents))
+            }
+        };
+        let times = match known_times.get(&shard.observed_fingerprint) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let observed = shard.observed.expect(OMITTED);
+                Arc::new(ShardTimes::new(page, shard.observed_fingerprint, &observed))
+            }
+        };
+        rendered.push(RenderedShard { series, times });
     }
-    page.lone(&families::AGENTS_SEEN, Value::Whole(snapshot.agents_seen));
-    page.family(&families::AGENTS_OVER_LIMIT);
-    for (state, agents) in &snapshot.over_limit {
-        page.sample(&[state], Value::Whole(*agents));
-    }
-    page.family(&families::SKILL_AGENTS);
-    for series in &snapshot.skill_agents {
-        page.sample(&[&series.skill, &series.state], Value::Whole(series.agents));
-    }
-}
-
-fn states(page: &mut Writer, snapshot: &Snapshot) {
-    page.family(&families::STATE_ENTRIES);
-    for series in &snapshot.states {
-        page.sample(&[&series.state, &series.skill], Value::Whole(series.entries));
-    }
-    page.family(&families::STATE_SECONDS);
-    for series in &snapshot.states {
-        page.sample(&[&series.state, &series.skill], span(series.millis));
-    }
-    page.family(&families::STATE_VISIT_DURATION);
-    for series in &snapshot.states {
-        page.histogram(&[&series.state, &series.skill], &series.visits);
-    }
-    page.family(&families::STATE_AGENT_SECONDS);
-    for (state, millis) in &snapshot.state_millis {
-        page.sample(&[state], span(*millis));
-    }
-    page.family(&families::STATE_DURATION_LIMIT);
-    for (state, limit) in &snapshot.limits {
-        page.sample(&[state], span(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)));
-    }
-}
-
-fn label_sets(page: &mut Writer, snapshot: &Snapshot) {
-    let mut family = |family, value: fn(&LabelSets) -> u64| {
-        page.family(family);
-        for sets in &snapshot.label_sets {
-            page.sample(&[sets.kind], Value::Whole(value(sets)));
-        }
-    };
-    family(&families::EXPORTER_LABEL_SETS, |sets| sets.own);
-    family(&families::EXPORTER_LABEL_SETS_LIMIT, |sets| sets.limit);
-    family(&families::EXPORTER_LABEL_SETS_OVER_LIMIT, |sets| sets.over);
-}
-
-fn targets(page: &mut Writer, snapshot: &Snapshot) {
-    page.family(&families::TARGET_UP);
-    for target in &snapshot.targets {
-        page.sample(&[&target.target], Value::Whole(u64::from(target.up)));
-    }
-    page.family(&families::TARGET_LAST_SUCCESS);
-    for target in &snapshot.targets {
-        page.sample_if([&*target.target], target.last_success.map(point));
-    }
-    page.family(&families::TARGET_WATERMARK);
-    for target in &snapshot.targets {
-        page.sample_if([&*target.target], target.watermark.map(point));
-    }
-    page.family(&families::TARGET_EPOCH);
-    for target in &snapshot.targets {
-        page.sample_if([&*target.target], target.epoch.map(point));
-    }
-    page.family(&families::DATA_WATERMARK);
-    page.sample_if([], snapshot.data_watermark.map(point));
+    rendered
 }

@@ -1,36 +1,37 @@
-//! Raw-deflate segments that can be put one behind the other into one gzip member.
+//! Segments of raw deflate that can be concatenated to one gzip member.
 
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress};
 
-/// Text is handed to the compressor, and handed out by the inflater, in blocks of this many bytes.
+/// Text goes into the compressor, and comes out of the inflater, in blocks of this many bytes.
 const BLOCK: usize = 64 * 1024;
 
-/// The longest block without compression, and how many bytes stand before each.
-const STORED: usize = 65_535;
+/// The maximum length of a block without compression, and of its head.
+const MAX_STORED: usize = 65_535;
 const STORED_HEAD: usize = 5;
 
-/// A piece of text, deflated. It begins and ends at a byte's edge and refers to nothing before it,
-/// so any order of segments is a valid deflate stream, as long as the one with the end mark comes
-/// last.
+/// A piece of text, deflated. It begins and ends on a byte boundary and has no back-references
+/// beyond its start, so segments in any order are a valid deflate stream, as long as the last one has
+/// the end mark. That is what lets a page reuse the segments of shards that did not change.
 #[derive(Debug)]
 pub(super) struct Segment {
-    /// The deflated text.
     pub(super) deflated: Bytes,
-    /// The CRC of the text.
+    /// The CRC of the text, of which that of the whole page is combined without reading the text
+    /// again.
     pub(super) crc: Crc,
     /// The length of the text in bytes.
     pub(super) len: u64,
 }
 
 impl Segment {
-    /// The last segment of a page, as it is: RFC 1951, 3.2.4, blocks without compression.
+    /// The last segment of a page, with the end mark, in blocks without compression (RFC 1951,
+    /// 3.2.4).
     pub(super) fn stored(text: &[u8]) -> Self {
         let mut deflated =
-            Vec::with_capacity(text.len() + STORED_HEAD * text.len().div_ceil(STORED).max(1));
+            Vec::with_capacity(text.len() + STORED_HEAD * text.len().div_ceil(MAX_STORED).max(1));
         let mut rest = text;
         loop {
-            let (block, after) = rest.split_at(rest.len().min(STORED));
+            let (block, after) = rest.split_at(rest.len().min(MAX_STORED));
             let len = u16::try_from(block.len()).expect("a block is as long as 16 bits can say");
             deflated.push(u8::from(after.is_empty()));
             deflated.extend_from_slice(&len.to_le_bytes());
@@ -51,7 +52,7 @@ impl Segment {
     }
 }
 
-/// Deflates text that is written bit by bit; never holds more than a block of it.
+/// Deflates text as it is written; holds no more than a block of it.
 #[derive(Debug)]
 pub(super) struct SegmentWriter {
     deflate: Compress,
@@ -67,14 +68,14 @@ impl SegmentWriter {
         Self { deflate, staged: Vec::new(), deflated: Vec::new(), crc: Crc::new(), len: 0 }
     }
 
-    /// The text not yet deflated, to be appended to. Call [`SegmentWriter::relieve`] after a line
-    /// or so.
+    /// The text that is not yet deflated, to append to. Call
+    /// [`deflate_full_block`](Self::deflate_full_block) after a line or so.
     pub(super) fn text(&mut self) -> &mut Vec<u8> {
         &mut self.staged
     }
 
-    /// Deflates what stands there, if it is a block or more.
-    pub(super) fn relieve(&mut self) {
+    /// Deflates the text so far, if it is a block or more.
+    pub(super) fn deflate_full_block(&mut self) {
         if self.staged.len() >= BLOCK {
             self.deflate_staged(FlushCompress::None);
         }
@@ -87,9 +88,11 @@ impl SegmentWriter {
 
     /// Ends the segment; the next one can be written at once.
     pub(super) fn finish(&mut self) -> Segment {
-        // Full, not sync: the next segment must not refer to this one.
+        // A sync flush ends on a byte boundary, too, but keeps the window: the next segment would
+        // refer to the text of this one, and inflate to something else behind any other. A full
+        // flush clears the window.
         self.deflate_staged(FlushCompress::Full);
-        // Copied into just the bytes it needs; the buffer serves the next one.
+        // Copied into exactly the bytes it needs; the buffer serves the next segment.
         let deflated = Bytes::copy_from_slice(&self.deflated);
         self.deflated.clear();
         Segment { deflated, crc: std::mem::take(&mut self.crc), len: std::mem::take(&mut self.len) }
@@ -105,9 +108,10 @@ impl SegmentWriter {
             let _status = self
                 .deflate
                 .compress_vec(&self.staged[done..], &mut self.deflated, flush)
-                .expect("no dictionary is asked for");
+                .expect("compression without a dictionary does not fail");
             done += usize::try_from(self.deflate.total_in() - before)
                 .expect("no more is read than is there");
+            // A full buffer may mean that the flush has more to write.
             let has_room = self.deflated.len() < self.deflated.capacity();
             if done == self.staged.len() && has_room {
                 break;
@@ -117,13 +121,13 @@ impl SegmentWriter {
     }
 }
 
-/// Inflates segments again, block by block, for a client that reads no gzip.
+/// Inflates segments block by block, for a client that does not accept gzip.
 #[derive(Debug)]
 pub struct Inflate {
     inflate: Decompress,
     segments: std::vec::IntoIter<Bytes>,
     input: Bytes,
-    left: u64,
+    remaining: u64,
 }
 
 impl Inflate {
@@ -133,14 +137,14 @@ impl Inflate {
             inflate: Decompress::new(false),
             segments: segments.into_iter(),
             input: Bytes::new(),
-            left: len,
+            remaining: len,
         }
     }
 
     /// How many bytes of text are still to come.
     #[must_use]
     pub const fn remaining(&self) -> u64 {
-        self.left
+        self.remaining
     }
 }
 
@@ -149,10 +153,11 @@ impl Iterator for Inflate {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        if self.left == 0 {
+        if self.remaining == 0 {
             return None;
         }
-        let mut block = Vec::with_capacity(usize::try_from(self.left).unwrap_or(BLOCK).min(BLOCK));
+        let mut block =
+            Vec::with_capacity(usize::try_from(self.remaining).unwrap_or(BLOCK).min(BLOCK));
         while block.len() < block.capacity() {
             if self.input.is_empty() {
                 match self.segments.next() {
@@ -163,12 +168,13 @@ impl Iterator for Inflate {
             let before = self.inflate.total_in();
             self.inflate
                 .decompress_vec(&self.input, &mut block, FlushDecompress::None)
-                .expect("segments were deflated by this module");
+                .expect("segments are deflated by this module");
             let used = usize::try_from(self.inflate.total_in() - before)
                 .expect("no more is read than is there");
             drop(self.input.split_to(used));
         }
-        self.left -= u64::try_from(block.len()).expect("a length fits 64 bits").min(self.left);
+        self.remaining -=
+            u64::try_from(block.len()).expect("a length fits 64 bits").min(self.remaining);
         (!block.is_empty()).then(|| block.into())
     }
 }
@@ -206,8 +212,10 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_stored_is_read_again_whatever_its_length() {
-        for len in [0, 1, STORED - 1, STORED, STORED + 1, 2 * STORED, 2 * STORED + 1] {
+    fn stored_text_of_any_length_inflates_to_itself() {
+        for len in
+            [0, 1, MAX_STORED - 1, MAX_STORED, MAX_STORED + 1, 2 * MAX_STORED, 2 * MAX_STORED + 1]
+        {
             let text: Vec<u8> = b"cxone_agents 1\n".iter().copied().cycle().take(len).collect();
             let stored = Segment::stored(&text);
             let mut inflated = Vec::with_capacity(len + 1);
@@ -221,7 +229,7 @@ mod tests {
                 (Some(flate2::Status::StreamEnd), &text),
                 "{len} bytes"
             );
-            assert_eq!(stored.deflated.len(), len + STORED_HEAD * len.div_ceil(STORED).max(1));
+            assert_eq!(stored.deflated.len(), len + STORED_HEAD * len.div_ceil(MAX_STORED).max(1));
         }
     }
 

@@ -1,5 +1,5 @@
-//! Rendering on change: whatever happens, the page is the one that would be made from scratch, and
-//! only what changed is made again.
+//! Rendering on change: whatever happens, the page equals one rendered from scratch, and only what
+//! changed is rendered again.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -21,12 +21,12 @@ use cxone_core::privacy::Privacy;
 use cxone_core::report::{RawRow, Report, ReportFilter};
 use cxone_core::time::{Timestamp, Window};
 
-/// How many agents each target has of its own; all have those in common, too.
+/// Number of agents of each target alone; all targets share the common ones.
 const OWN: [i64; 5] = [130, 60, 1_030, 90, 140];
 const COMMON: i64 = 3;
 const STATES: [&str; 3] = ["Ready", "Lunch", "Wrap-up"];
 
-/// A floor, and who shows it as the poller and the pages do.
+/// A contact centre whose pages are rendered as the engine does.
 struct Floor {
     ledger: Ledger,
     show: SnapshotOptions,
@@ -73,7 +73,7 @@ impl Floor {
         }
     }
 
-    /// A live poll that tells of every `step`th agent, a moment before or after the newest report.
+    /// A live poll with every `step`th agent, shortly before or after the newest report.
     fn poll(&mut self, is_all: bool, step: usize, offset: i64) {
         self.polls += 1;
         let own = OWN
@@ -155,18 +155,18 @@ impl Floor {
             .map(|live| (live, LiveSeries { teams: live.teams(), ..LiveSeries::default() }))
     }
 
-    /// Shows what is known now. How many shards there are, and how many of them were made anew.
+    /// Renders the snapshot. The number of shards, and of those rendered again.
     fn publish(&mut self) -> (usize, usize) {
         let snapshot = Snapshot::build(&self.ledger, self.over(), &self.show, &self.known);
         self.known = snapshot.fingerprints();
         let (series, all) = (snapshot.series(), snapshot.shards.len());
-        let told = snapshot.shards.iter().filter(|shard| shard.agents.is_some()).count();
+        let rendered = snapshot.shards.iter().filter(|shard| shard.agents.is_some()).count();
         let page = render(snapshot, Some(&self.page));
         // The three of the exporter's own are no series about the contact centre.
         assert_eq!(page.samples(), series);
-        assert_eq!(page.shards_shared_with(&self.page), all - told);
+        assert_eq!(page.shards_shared_with(&self.page), all - rendered);
         self.page = page;
-        (all, told)
+        (all, rendered)
     }
 }
 
@@ -175,7 +175,7 @@ fn text(page: &Rendered, format: Format) -> Vec<u8> {
 }
 
 #[test]
-fn a_report_has_only_the_shards_of_its_target_rendered_anew() {
+fn a_report_renders_only_the_shards_of_its_target() {
     let mut floor = Floor::new(Detail::AgentSkill, false);
     for target in 0..OWN.len() {
         floor.read(target, 0, true);
@@ -200,7 +200,7 @@ fn a_report_has_only_the_shards_of_its_target_rendered_anew() {
 }
 
 #[test]
-fn a_live_poll_has_only_the_shards_rendered_anew_of_which_a_state_changed() {
+fn a_live_poll_renders_only_the_shards_with_a_changed_state() {
     let mut floor = Floor::new(Detail::AgentSkill, false);
     for target in 0..OWN.len() {
         floor.read(target, 0, true);
@@ -221,7 +221,7 @@ fn a_live_poll_has_only_the_shards_rendered_anew_of_which_a_state_changed() {
 }
 
 #[test]
-fn a_page_never_shows_what_other_rules_made_of_the_same_counts() {
+fn a_page_never_reuses_shards_rendered_by_other_rules() {
     let mut floor = Floor::new(Detail::AgentSkill, false);
     for target in 0..OWN.len() {
         floor.read(target, 0, true);
@@ -238,13 +238,13 @@ fn a_page_never_shows_what_other_rules_made_of_the_same_counts() {
         floor.restart(detail, Duration::from_secs(lookback));
         floor.publish();
         let scratch = render(Snapshot::of(&floor.ledger, &floor.show), None);
-        let (told, expected) = (text(&floor.page, Format::Text), text(&scratch, Format::Text));
-        assert!(told == expected, "{detail:?} {lookback}");
+        let (page, expected) = (text(&floor.page, Format::Text), text(&scratch, Format::Text));
+        assert!(page == expected, "{detail:?} {lookback}");
     }
 }
 
 #[test]
-fn a_page_never_shows_what_another_ledger_made_in_as_many_reports() {
+fn a_page_never_reuses_shards_of_another_ledger_with_as_many_reports() {
     let mut floor = Floor::new(Detail::AgentSkill, false);
     floor.read(0, 0, true);
     floor.publish();
@@ -285,7 +285,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
 
     #[test]
-    fn what_is_rendered_on_change_is_what_would_be_rendered_from_scratch(
+    fn rendering_on_change_equals_rendering_from_scratch(
         events in prop::collection::vec((event(), any::<bool>()), 1..16),
         detail in prop_oneof![3 => Just(Detail::AgentSkill), 1 => Just(Detail::Agent), 1 => Just(Detail::Aggregate)],
     ) {

@@ -1,23 +1,22 @@
-//! Families as text, with their heads, in pieces.
+//! Families as text, with their heads, in parts.
 
 use cxone_core::counts::{VISIT_BUCKETS, VisitDurations};
 use cxone_core::time::Timestamp;
 
 use super::Format;
 use super::families::{Family, FamilyKind};
-use super::rows::{Bound, Labels, Value, escape, row};
+use super::samples::{BucketBound, SampleLabels, SampleValue, escape, write_sample};
 use super::segment::{Segment, SegmentWriter};
 
-/// A part of the page. The rows are the same in both formats; the heads of counters and infos are
+/// A part of the page. Samples are the same in both formats; the heads of counters and infos are
 /// not.
 #[derive(Debug)]
-pub(super) enum Piece {
+pub(super) enum PagePart {
     Both(Segment),
     Differs { openmetrics: Segment, text: Segment },
 }
 
-impl Piece {
-    /// What stands on the page of this format.
+impl PagePart {
     pub(super) fn segment(&self, format: Format) -> &Segment {
         match (self, format) {
             (Self::Both(segment), _)
@@ -28,100 +27,109 @@ impl Piece {
 }
 
 /// Writes families one after the other. A family's head comes with its first sample: a head over
-/// nothing would tell Prometheus of a metric that cannot be queried.
-pub(super) struct Writer {
+/// nothing would be a metric in Prometheus that cannot be queried.
+pub(super) struct PageWriter {
     open: SegmentWriter,
-    pieces: Vec<Piece>,
+    parts: Vec<PagePart>,
     family: Option<Family>,
-    head_written: bool,
-    /// How many samples were written.
+    has_head: bool,
+    /// Number of samples written so far.
     pub(super) samples: u64,
 }
 
-impl Writer {
+impl PageWriter {
     pub(super) fn new() -> Self {
         Self {
             open: SegmentWriter::new(),
-            pieces: Vec::new(),
+            parts: Vec::new(),
             family: None,
-            head_written: false,
+            has_head: false,
             samples: 0,
         }
     }
 
+    /// Begins a family.
     pub(super) fn family(&mut self, family: &Family) {
         self.family = Some(*family);
-        self.head_written = false;
+        self.has_head = false;
     }
 
-    /// Goes on with a family whose head stands, or will stand, elsewhere.
-    pub(super) fn rows_of(&mut self, family: &Family) {
+    /// Begins a family whose head is part of another segment.
+    pub(super) fn without_head(&mut self, family: &Family) {
         self.family = Some(*family);
-        self.head_written = true;
+        self.has_head = true;
     }
 
-    /// A family's head alone.
-    pub(super) fn head(&mut self, family: &Family) {
-        self.write_head(family);
-    }
-
-    /// What was written since the last segment, as one.
+    /// What was written since the last segment.
     pub(super) fn segment(&mut self) -> Option<Segment> {
         (!self.open.is_empty()).then(|| self.open.finish())
     }
 
-    /// What was written since the last pieces.
-    pub(super) fn pieces(&mut self) -> Vec<Piece> {
+    /// What was written since the last parts.
+    pub(super) fn parts(&mut self) -> Vec<PagePart> {
         self.close();
-        std::mem::take(&mut self.pieces)
+        std::mem::take(&mut self.parts)
     }
 
-    /// A family of one sample without labels.
-    pub(super) fn lone(&mut self, family: &Family, value: Value) {
+    /// Writes a family with one sample for each item that has a value.
+    pub(super) fn series<'a, T, const N: usize, V: MaybeValue>(
+        &mut self,
+        family: &Family,
+        items: impl IntoIterator<Item = T>,
+        sample: impl Fn(T) -> ([&'a str; N], V),
+    ) {
         self.family(family);
-        self.sample(&[], value);
-    }
-
-    pub(super) fn sample_if<const N: usize>(&mut self, values: [&str; N], value: Option<Value>) {
-        if let Some(value) = value {
+        for item in items {
+            let (values, value) = sample(item);
             self.sample(&values, value);
         }
     }
 
-    pub(super) fn sample(&mut self, values: &[&str], value: Value) {
-        self.row("", values, None, value);
+    /// Writes a sample, if it has a value.
+    pub(super) fn sample(&mut self, values: &[&str], value: impl MaybeValue) {
+        if let Some(value) = value.value() {
+            self.write("", values, None, value);
+        }
     }
 
     pub(super) fn histogram(&mut self, values: &[&str], visits: &VisitDurations) {
-        let bounds =
-            VISIT_BUCKETS.iter().map(|&seconds| Bound::Seconds(seconds)).chain([Bound::Infinite]);
+        let bounds = VISIT_BUCKETS
+            .iter()
+            .map(|&seconds| BucketBound::Seconds(seconds))
+            .chain([BucketBound::Infinite]);
         let mut cumulated = 0;
         for (bound, count) in bounds.zip(visits.buckets) {
             cumulated += count;
-            self.row("_bucket", values, Some(bound), Value::Whole(cumulated));
+            self.write("_bucket", values, Some(bound), SampleValue::Whole(cumulated));
         }
-        self.row("_sum", values, None, span(visits.sum_millis));
-        self.row("_count", values, None, Value::Whole(cumulated));
+        self.write("_sum", values, None, seconds(visits.sum_millis));
+        self.write("_count", values, None, SampleValue::Whole(cumulated));
     }
 
-    fn row(&mut self, suffix: &str, values: &[&str], le: Option<Bound>, value: Value) {
+    fn write(
+        &mut self,
+        suffix: &str,
+        values: &[&str],
+        le: Option<BucketBound>,
+        value: SampleValue,
+    ) {
         let family = self.family.expect("a family is begun before its samples");
         assert_eq!(family.labels.len(), values.len(), "{}: one value for each label", family.name);
-        if !self.head_written {
+        if !self.has_head {
             self.write_head(&family);
-            self.head_written = true;
+            self.has_head = true;
         }
-        row(
+        write_sample(
             self.open.text(),
             (family.name, suffix),
-            Labels { names: family.labels, values, le },
+            SampleLabels { names: family.labels, values, le },
             value,
         );
-        self.open.relieve();
+        self.open.deflate_full_block();
         self.samples += 1;
     }
 
-    fn write_head(&mut self, family: &Family) {
+    pub(super) fn write_head(&mut self, family: &Family) {
         match family.kind {
             FamilyKind::Gauge | FamilyKind::Histogram => {
                 head(self.open.text(), family, Format::Text)
@@ -132,14 +140,37 @@ impl Writer {
                 let openmetrics = self.open.finish();
                 head(self.open.text(), family, Format::Text);
                 let text = self.open.finish();
-                self.pieces.push(Piece::Differs { openmetrics, text });
+                self.parts.push(PagePart::Differs { openmetrics, text });
             }
         }
     }
 
     fn close(&mut self) {
         let segment = self.segment();
-        self.pieces.extend(segment.map(Piece::Both));
+        self.parts.extend(segment.map(PagePart::Both));
+    }
+}
+
+/// The value of a sample, or of one that is absent without it.
+pub(super) trait MaybeValue {
+    fn value(self) -> Option<SampleValue>;
+}
+
+impl MaybeValue for u64 {
+    fn value(self) -> Option<SampleValue> {
+        Some(SampleValue::Whole(self))
+    }
+}
+
+impl MaybeValue for SampleValue {
+    fn value(self) -> Option<SampleValue> {
+        Some(self)
+    }
+}
+
+impl<V: MaybeValue> MaybeValue for Option<V> {
+    fn value(self) -> Option<SampleValue> {
+        self.and_then(V::value)
     }
 }
 
@@ -156,20 +187,20 @@ fn head(out: &mut Vec<u8>, family: &Family, format: Format) {
     for part in ["# HELP ", name, " "] {
         out.extend_from_slice(part.as_bytes());
     }
-    // OpenMetrics wants quotes in HELP escaped and text 0.0.4 forbids it; the table has none, which
-    // its tests hold.
+    // OpenMetrics wants quotes in HELP escaped and text 0.0.4 forbids it; HELP texts have none, as a
+    // test ensures.
     escape(out, family.help, false);
     for part in [".\n# TYPE ", name, " ", kind, "\n"] {
         out.extend_from_slice(part.as_bytes());
     }
 }
 
-/// A moment, in seconds since 1970.
-pub(super) fn point(time: Timestamp) -> Value {
-    Value::Seconds { negative: time.millis() < 0, millis: time.millis().unsigned_abs() }
+/// Seconds since 1970.
+pub(super) fn unix_time(time: Timestamp) -> SampleValue {
+    SampleValue::Seconds { negative: time.millis() < 0, millis: time.millis().unsigned_abs() }
 }
 
-/// A length of time, in seconds.
-pub(super) fn span(millis: u64) -> Value {
-    Value::Seconds { negative: false, millis }
+/// Milliseconds in seconds.
+pub(super) fn seconds(millis: u64) -> SampleValue {
+    SampleValue::Seconds { negative: false, millis }
 }

@@ -1,9 +1,12 @@
-//! Sample lines as bytes, written without the standard formatter: a page has up to a million of
-//! them.
+//! Samples as bytes, written without the standard formatter: a page has up to a million of them.
 
-/// Appends `name{labels} value\n`. `le` is a histogram's bucket; `suffix` what follows the family's
-/// name.
-pub(super) fn row(out: &mut Vec<u8>, name: (&str, &str), labels: Labels<'_>, value: Value) {
+/// Appends `name{labels} value\n`; the name is that of the family and a suffix.
+pub(super) fn write_sample(
+    out: &mut Vec<u8>,
+    name: (&str, &str),
+    labels: SampleLabels<'_>,
+    value: SampleValue,
+) {
     out.extend_from_slice(name.0.as_bytes());
     out.extend_from_slice(name.1.as_bytes());
     let mut open = b'{';
@@ -20,13 +23,13 @@ pub(super) fn row(out: &mut Vec<u8>, name: (&str, &str), labels: Labels<'_>, val
         open = b',';
         out.extend_from_slice(b"le=\"");
         match bound {
-            // OpenMetrics wants bounds as floats ("5.0"), and text 0.0.4 does not mind: so the rows
+            // OpenMetrics wants bounds as floats ("5.0"), and text 0.0.4 allows them: so samples
             // are the same in both.
-            Bound::Seconds(seconds) => {
+            BucketBound::Seconds(seconds) => {
                 whole(out, u64::from(seconds));
                 out.extend_from_slice(b".0");
             }
-            Bound::Infinite => out.extend_from_slice(b"+Inf"),
+            BucketBound::Infinite => out.extend_from_slice(b"+Inf"),
         }
         out.push(b'"');
     }
@@ -35,48 +38,41 @@ pub(super) fn row(out: &mut Vec<u8>, name: (&str, &str), labels: Labels<'_>, val
     }
     out.push(b' ');
     match value {
-        Value::Whole(number) => whole(out, number),
-        Value::Seconds { negative, millis } => seconds(out, negative, millis),
+        SampleValue::Whole(number) => whole(out, number),
+        SampleValue::Seconds { negative, millis } => seconds(out, negative, millis),
     }
     out.push(b'\n');
 }
 
 /// The labels of one sample.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Labels<'a> {
-    /// Their names.
+pub(super) struct SampleLabels<'a> {
     pub(super) names: &'a [&'a str],
-    /// Their values, one for each name.
+    /// One for each name.
     pub(super) values: &'a [&'a str],
-    /// The label `le` behind them.
-    pub(super) le: Option<Bound>,
+    /// The label `le` after them.
+    pub(super) le: Option<BucketBound>,
 }
 
 /// The upper bound of a bucket.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Bound {
-    /// In whole seconds.
+pub(super) enum BucketBound {
     Seconds(u32),
-    /// `+Inf`.
     Infinite,
 }
 
 /// A sample's value.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Value {
-    /// A whole number.
+pub(super) enum SampleValue {
     Whole(u64),
-    /// Milliseconds, told in seconds, exactly.
+    /// Milliseconds, written in seconds, exactly.
     Seconds {
-        /// Whether it is below zero.
         negative: bool,
-        /// The milliseconds without their sign.
         millis: u64,
     },
 }
 
-/// Appends `text` with backslash and newline escaped, and the quote too where the text stands in
-/// quotes.
+/// Appends `text` with backslash and newline escaped, and the quote too if the text is in quotes.
 pub(super) fn escape(out: &mut Vec<u8>, text: &str, in_quotes: bool) {
     let bytes = text.as_bytes();
     let mut kept = 0;
@@ -128,18 +124,23 @@ fn digit(number: u64) -> u8 {
 mod tests {
     use super::*;
 
-    fn number(value: Value) -> String {
+    fn number(value: SampleValue) -> String {
         let mut out = Vec::new();
-        row(&mut out, ("x", ""), Labels { names: &[], values: &[], le: None }, value);
+        write_sample(
+            &mut out,
+            ("x", ""),
+            SampleLabels { names: &[], values: &[], le: None },
+            value,
+        );
         String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn numbers_are_told_exactly() {
+    fn numbers_are_written_exactly() {
         for value in [0, 9, 10, 99, 100, 1_000_000, u64::MAX] {
-            assert_eq!(number(Value::Whole(value)), format!("x {value}\n"));
+            assert_eq!(number(SampleValue::Whole(value)), format!("x {value}\n"));
         }
-        let seconds = |negative, millis| number(Value::Seconds { negative, millis });
+        let seconds = |negative, millis| number(SampleValue::Seconds { negative, millis });
         assert_eq!(seconds(false, 1_700_000_000_123), "x 1700000000.123\n");
         assert_eq!(seconds(false, 1_700_000_000_100), "x 1700000000.100\n");
         assert_eq!(seconds(false, 1_700_000_000_007), "x 1700000000.007\n");
@@ -152,11 +153,14 @@ mod tests {
     #[test]
     fn label_values_are_escaped_and_bounds_are_floats() {
         let mut out = Vec::new();
-        let labels =
-            Labels { names: &["a", "b"], values: &["\\\"\n", ""], le: Some(Bound::Seconds(60)) };
-        row(&mut out, ("x", "_bucket"), labels, Value::Whole(1));
-        let labels = Labels { names: &[], values: &[], le: Some(Bound::Infinite) };
-        row(&mut out, ("x", "_bucket"), labels, Value::Whole(1));
+        let labels = SampleLabels {
+            names: &["a", "b"],
+            values: &["\\\"\n", ""],
+            le: Some(BucketBound::Seconds(60)),
+        };
+        write_sample(&mut out, ("x", "_bucket"), labels, SampleValue::Whole(1));
+        let labels = SampleLabels { names: &[], values: &[], le: Some(BucketBound::Infinite) };
+        write_sample(&mut out, ("x", "_bucket"), labels, SampleValue::Whole(1));
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "x_bucket{a=\"\\\\\\\"\\n\",b=\"\",le=\"60.0\"} 1\nx_bucket{le=\"+Inf\"} 1\n"
