@@ -315,7 +315,7 @@ fn what_a_runbook_cites_exists() {
             } else if code.bytes().all(|byte| byte.is_ascii_lowercase() || b"_-".contains(&byte)) {
                 let is_metric = code.starts_with("cxone_");
                 let is_known = words.contains(&*code) || is_key(&code);
-                assert!(is_metric || is_known, "{page}: `{code}` is no reason, label or key");
+                assert!(is_metric || is_known, "{page}: `{code}` is not a reason, label or key");
             }
         }
     }

@@ -290,7 +290,7 @@ fn assert_well_described(error: &ApiError) {
 /// Queries a server whose rows are `rest`; returns the reason of the failure.
 #[track_caller]
 fn failure(dialect: Dialect, token: Answer, rest: Answer) -> Option<FailureReason> {
-    let error = ask(dialect, &Hostile::new(token, rest)).expect_err("it is no report");
+    let error = ask(dialect, &Hostile::new(token, rest)).expect_err("it is not a report");
     assert_well_described(&error);
     error.kind.failure()
 }

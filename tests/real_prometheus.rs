@@ -341,7 +341,7 @@ fn compare_with_the_page(
         if moves && (name.starts_with("cxone_agent") || name.starts_with("cxone_state")) {
             return Err(format!("{name} still moves"));
         }
-        let number: f64 = value.parse().map_err(|_| format!("{value} is no number"))?;
+        let number: f64 = value.parse().map_err(|_| format!("{value} is not a number"))?;
         match scrape.samples.get(series) {
             Some(stored) if moves || same(name, *stored, number).is_ok() => {}
             stored => differences

@@ -1,4 +1,4 @@
-//! The house rules of the code's shape, where neither the compiler nor clippy can hold them.
+//! Rules of this repository that neither the compiler nor clippy enforces.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
@@ -62,25 +62,25 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("main", &["cli", "commands", "tasks"]),
 ];
 
-/// A file of the repository: its path from the root, with `/` between, and its text.
+/// A file of the repository: its path from the root, separated by `/`, and its text.
 struct Source {
     path: String,
     text: String,
 }
 
 impl Source {
-    /// The lines that are no comments, with their numbers.
+    /// The lines that are not comments, with their numbers.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let lines = self.text.lines().enumerate().map(|(place, line)| (place + 1, line));
+        let lines = self.text.lines().enumerate().map(|(index, line)| (index + 1, line));
         lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
 
     /// Complains about every line of code with one of `words`.
-    fn must_not_say(&self, words: &[&str], why: &str) -> Vec<String> {
-        let said = |line: &str| words.iter().find(|word| line.contains(**word)).copied();
+    fn must_not_contain(&self, words: &[&str], why: &str) -> Vec<String> {
+        let found = |line: &str| words.iter().find(|word| line.contains(**word)).copied();
         self.code()
             .filter_map(|(number, line)| {
-                said(line).map(|word| format!("{}:{number}: {word}: {why}", self.path))
+                found(line).map(|word| format!("{}:{number}: {word}: {why}", self.path))
             })
             .collect()
     }
@@ -108,11 +108,11 @@ fn rust() -> Vec<Source> {
         .into_iter()
         .filter(|source| source.path.ends_with(".rs"))
         .collect();
-    assert!(found.len() > 50, "only {} files: the rules look at the wrong place", found.len());
+    assert!(found.len() > 50, "only {} files: the rules search the wrong folders", found.len());
     found
 }
 
-/// Everything that people read or that is shipped.
+/// Everything that is read or shipped.
 fn everything() -> Vec<Source> {
     sources(&[
         "src",
@@ -207,7 +207,7 @@ fn used_modules(source: &Source) -> BTreeSet<String> {
 fn the_log_names_a_target_under_one_key() {
     let complaints =
         rust().into_iter().filter(|source| source.path.ends_with(".rs")).flat_map(|source| {
-            source.must_not_say(&["(target_name =", "(target_place ="], "the key is `target`")
+            source.must_not_contain(&["(target_name =", "(target_place ="], "the key is `target`")
         });
     none(&complaints.collect::<Vec<_>>());
 }
@@ -216,9 +216,9 @@ fn the_log_names_a_target_under_one_key() {
 fn no_name_is_vague() {
     let mut complaints = Vec::new();
     for source in rust() {
-        complaints.extend(source.must_not_say(
+        complaints.extend(source.must_not_contain(
             &["mod utils", "mod util;", "mod common", "mod helpers", "fn get_"],
-            "say what it is for",
+            "name what it is for",
         ));
         let types = source.code().filter(|(_, line)| {
             line.contains("struct ") && (line.contains("Manager") || line.contains("Helper"))
@@ -232,7 +232,7 @@ fn no_name_is_vague() {
 
 #[test]
 fn nothing_is_unfinished_and_no_local_path_is_named() {
-    // Put together here, so that this file does not hold them.
+    // Put together here, so that this file does not contain them.
     let words =
         ["TO", "FIX", "XX"].into_iter().zip(["DO", "ME", "X"]).map(|(a, b)| format!("{a}{b}"));
     let paths =
@@ -242,39 +242,39 @@ fn nothing_is_unfinished_and_no_local_path_is_named() {
     let mut complaints = Vec::new();
     for source in everything().into_iter().filter(|source| source.path != "tests/tidy.rs") {
         for (number, line) in source.text.lines().enumerate() {
-            let said = wanted.iter().filter(|word| has(line, word));
-            complaints.extend(
-                said.map(|word| format!("{}:{}: {word}: {}", source.path, number + 1, line.trim())),
-            );
+            let found = wanted.iter().filter(|word| has(line, word));
+            complaints
+                .extend(found.map(|word| {
+                    format!("{}:{}: {word}: {}", source.path, number + 1, line.trim())
+                }));
         }
     }
     none(&complaints);
 }
 
-/// Whether `word` stands in `line` by itself: neither within another word, nor as a part of an
-/// address or of a longer path.
+/// Whether `word` is in `line`, but not a part of another word, of an address or of a longer path.
 fn has(line: &str, word: &str) -> bool {
     let inside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || "_./}$~".contains(c));
-    line.match_indices(word).any(|(place, _)| {
+    line.match_indices(word).any(|(start, _)| {
         let (before, after) =
-            (line[..place].chars().next_back(), line[place + word.len()..].chars().next());
+            (line[..start].chars().next_back(), line[start + word.len()..].chars().next());
         !inside(before)
             && (word.ends_with(['/', '(', '!']) || !after.is_some_and(char::is_alphanumeric))
     })
 }
 
-/// The metric names in a text. One that ends in `_` stands for several and is not looked up.
+/// The metric names in a text. One that ends in `_` is a prefix of several and is skipped.
 fn metric_names(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for (place, _) in text.match_indices("cxone_") {
-        let within = text[..place]
+    for (start, _) in text.match_indices("cxone_") {
+        let within = text[..start]
             .chars()
             .next_back()
             .is_some_and(|c| c.is_alphanumeric() || "_/.-:".contains(c));
         let name: String =
-            text[place..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-        let is_path = text[place + name.len()..].starts_with(".py")
-            || text[place + name.len()..].starts_with("::");
+            text[start..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        let is_path = text[start + name.len()..].starts_with(".py")
+            || text[start + name.len()..].starts_with("::");
         if !within && !is_path && !name.ends_with('_') {
             names.insert(name);
         }
@@ -303,12 +303,12 @@ fn every_documented_metric_exists() {
         for name in metric_names(&source.text) {
             seen += 1;
             if !exist.contains(&name) && name != "cxone_exporter" {
-                complaints.push(format!("{}: there is no {name}", source.path));
+                complaints.push(format!("{}: {name} does not exist", source.path));
             }
         }
     }
     none(&complaints);
-    assert!(seen > 50, "only {seen} names: the rule looks at the wrong place");
+    assert!(seen > 50, "only {seen} names: the rule searches the wrong files");
 }
 
 #[test]

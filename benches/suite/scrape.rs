@@ -115,7 +115,7 @@ fn read_answer(connection: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result
     // Python's server is of the old kind, and ends each connection.
     if !keeps_open && !head.starts_with("http/1.0 200") || !head.contains("content-encoding: gzip")
     {
-        return Err(std::io::Error::other(format!("this is no gzip page: {head}")));
+        return Err(std::io::Error::other(format!("this is not a gzip page: {head}")));
     }
     let rest = filled - head_end;
     match head

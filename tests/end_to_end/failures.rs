@@ -331,7 +331,7 @@ async fn a_throttled_submit_pauses_all_submits_as_long_as_cxone_asks() {
         );
         assert_eq!(world.value("cxone_api_throttled_total", &[("endpoint", "submit")]), Some(1.0));
         assert_eq!(world.value("cxone_api_throttled_total", &[("endpoint", "poll")]), Some(0.0));
-        assert_eq!(world.sum("cxone_report_job_failures_total"), 0.0, "429 is no failure of a job");
+        assert_eq!(world.sum("cxone_report_job_failures_total"), 0.0, "429 does not fail a job");
         world.assert_exact(true);
         world.assert_quota();
     }

@@ -34,7 +34,7 @@ fn ask_beside(member: &str, server: &Hostile) -> ApiError {
             _ => client.codes().await.map(drop),
         }
     });
-    error.expect_err("it is no list")
+    error.expect_err("it is not a list")
 }
 
 #[test]

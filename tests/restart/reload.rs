@@ -149,7 +149,7 @@ async fn a_failure_outlives_a_reload_and_a_restart() {
     for _ in 0..5 {
         world.reload(Ok(TWO_TEAMS)).await.unwrap();
         world.scrape().await;
-        assert_eq!(ups(&world), down, "a reload is no success");
+        assert_eq!(ups(&world), down, "a reload is not a successful job");
         world.run_for(Duration::from_secs(2)).await;
         assert_eq!(ups(&world), down);
     }

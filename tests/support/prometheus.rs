@@ -199,7 +199,10 @@ fn labels(metric: &Value) -> BTreeMap<String, String> {
 }
 
 fn number(value: &Value) -> Result<f64, String> {
-    value.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| format!("{value} is no number"))
+    value
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| format!("{value} is not a number"))
 }
 
 /// Answers every request with the exporter's metrics in text 0.0.4 as long as the test runs;

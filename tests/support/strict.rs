@@ -102,7 +102,7 @@ fn belongs(
     dialect: Dialect,
 ) -> Result<(), String> {
     let (name, labels) = series;
-    let number: f64 = value.parse().map_err(|_| "value is no number")?;
+    let number: f64 = value.parse().map_err(|_| "value is not a number")?;
     let suffix = name.strip_prefix(&family.name).ok_or("sample of another family")?;
     let wanted: &[&str] = match (family.kind.as_str(), dialect) {
         ("counter", Dialect::OpenMetrics) => &["_total"],
@@ -131,7 +131,7 @@ fn belongs(
     if le != "+Inf" && !le.contains('.') {
         return Err("le is not canonical".to_owned());
     }
-    let bound: f64 = le.parse().map_err(|_| "le is no number")?;
+    let bound: f64 = le.parse().map_err(|_| "le is not a number")?;
     if let Some((labels, last_bound, last_count)) = &family.bucket {
         if *labels == rest && (bound <= *last_bound || number < *last_count) {
             return Err("buckets do not grow".to_owned());
@@ -179,7 +179,7 @@ fn sample(line: &str) -> Result<(Series, String), String> {
     let value = rest.strip_prefix(' ').ok_or("no space before the value")?;
     if value.is_empty() || value.contains(|c: char| !c.is_ascii_digit() && !"+-.eInfNa".contains(c))
     {
-        return Err("value is no number, or has something behind it".to_owned());
+        return Err("value is not a number, or is followed by something".to_owned());
     }
     Ok(((name.to_owned(), labels), value.to_owned()))
 }

@@ -57,7 +57,7 @@ function Nothing({ fieldConfig, height }) {
   return <div style={{ height, display: 'grid', placeItems: 'center' }}>{fieldConfig.defaults.noValue ?? 'No data'}</div>;
 }
 
-/** What is no number, such as a quantile of nothing, is a gap. */
+/** A value that is not a number, such as a quantile of nothing, is a gap. */
 const drawable = (frame) => ({
   ...frame,
   fields: frame.fields.map((field) =>
