@@ -164,13 +164,12 @@ impl Floor {
                 let end = start + 1_000 + i64::from((noise >> place) % 30_000);
                 report.push(&RawRow {
                     user_id: Cow::Borrowed(&id),
-                    user_name: Cow::Borrowed(""),
                     state_name: Cow::Borrowed(state),
-                    state_id: Cow::Borrowed(""),
                     skill_name: Cow::Borrowed(skill),
                     count: 1,
                     from: Timestamp::from_millis(start),
                     to: (place + 1 < LABELS.len()).then(|| Timestamp::from_millis(end)),
+                    ..RawRow::default()
                 });
                 start = end;
             }

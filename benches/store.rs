@@ -120,16 +120,14 @@ impl Floor {
                 let from = Timestamp::from_millis(start).max(window.from);
                 let to = Timestamp::from_millis(start + self.period).min(window.to);
                 let (user_id, state_name) = (Cow::Borrowed(&*id), Cow::Borrowed(state));
-                let empty = Cow::Borrowed("");
                 let row = RawRow {
                     user_id,
-                    user_name: empty.clone(),
                     state_name,
-                    state_id: empty,
                     skill_name: skill.into(),
                     count: 1,
                     from,
                     to: Some(to),
+                    ..RawRow::default()
                 };
                 report.push(&row);
                 visit += 1;

@@ -184,13 +184,12 @@ fn visits(agents: impl Iterator<Item = usize>) -> Report {
             let at = |step: i64| Timestamp::from_millis(HOUR / 2 + step * 60_000);
             report.push(&RawRow {
                 user_id: Cow::Owned(format!("agent-{agent:06}")),
-                user_name: Cow::Borrowed(""),
                 state_name: Cow::Borrowed(state),
-                state_id: Cow::Borrowed(""),
                 skill_name: Cow::Borrowed(skill),
                 count: 1,
                 from: at(place),
                 to: (place < 5).then(|| at(place + 1)),
+                ..RawRow::default()
             });
         }
     }

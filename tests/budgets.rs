@@ -73,13 +73,12 @@ impl Floor {
                 let (state, skill) = LABELS[usize::try_from(minute % 4).unwrap()];
                 let row = RawRow {
                     user_id: Cow::Owned(format!("user-{agent:05}")),
-                    user_name: Cow::Borrowed(""),
                     state_name: Cow::Borrowed(state),
-                    state_id: Cow::Borrowed(""),
                     skill_name: Cow::Borrowed(skill),
                     count: 1,
                     from: at(minute),
                     to: Some(at(minute + 1)),
+                    ..RawRow::default()
                 };
                 report.push(&row);
             }

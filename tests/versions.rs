@@ -95,11 +95,11 @@ fn push_rows(rows: RowKind, agent: i64, window: Window, report: &mut Report) {
                 user_id: Cow::Owned(format!("user-{agent}")),
                 user_name: Cow::Owned(format!("Agent {agent}")),
                 state_name: state.into(),
-                state_id: Cow::Borrowed(""),
                 skill_name: (*skill).into(),
                 count,
                 from,
                 to,
+                ..RawRow::default()
             };
             match rows {
                 RowKind::Intervals if from < window.to && to > window.from => {

@@ -145,11 +145,11 @@ fn report() -> Report {
             user_id: Cow::Borrowed(agent),
             user_name: Cow::Borrowed("Name"),
             state_name: Cow::Borrowed(state),
-            state_id: Cow::Borrowed(""),
             skill_name: Cow::Borrowed(skill),
             count: 1,
             from: at(from),
             to: to.map(at),
+            ..RawRow::default()
         });
     }
     report

@@ -238,11 +238,11 @@ mod tests {
             user_id: Cow::Borrowed("user-1"),
             user_name: Cow::Borrowed("Agent, 1"),
             state_name: Cow::Borrowed(state),
-            state_id: Cow::Borrowed(""),
             skill_name: Cow::Borrowed(skill),
             count: 1,
             from: Timestamp::from_millis(from),
             to: to.map(Timestamp::from_millis),
+            ..RawRow::default()
         };
         vec![
             row("Ready", "English \"A\"", 1_698_393_600_000, Some(1_698_397_200_000)),

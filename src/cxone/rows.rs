@@ -114,13 +114,12 @@ mod tests {
     fn of_a_visit_that_is_told_in_several_slices_one_row_is_left_as_it_was_told_last() {
         let row = |agent: &'static str, from, to: Option<i64>| RawRow {
             user_id: agent.into(),
-            user_name: "".into(),
             state_name: "Available".into(),
             state_id: "1".into(),
-            skill_name: "".into(),
             count: 1,
             from: Timestamp::from_millis(from),
             to: to.map(Timestamp::from_millis),
+            ..RawRow::default()
         };
         let rows =
             vec![row("1", 5, None), row("2", 5, Some(9)), row("1", 5, Some(8)), row("1", 8, None)];

@@ -114,11 +114,11 @@ impl Floor {
                 user_id: Cow::Owned(agent),
                 user_name: Cow::Borrowed(if number % 2 == 0 { "Ann" } else { state }),
                 state_name: Cow::Borrowed(state),
-                state_id: Cow::Borrowed(""),
                 skill_name: Cow::Borrowed("Sales"),
                 count: 1,
                 from: start,
                 to: None,
+                ..RawRow::default()
             });
         }
         let order = SubmitOrder(u64::try_from(to).expect("positive"));

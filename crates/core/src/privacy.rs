@@ -143,11 +143,10 @@ mod tests {
                 user_id: agent.into(),
                 user_name: "Ada".into(),
                 state_name: state.into(),
-                state_id: "".into(),
-                skill_name: "".into(),
                 count: 1,
                 from: Timestamp::from_millis(5),
                 to: None,
+                ..RawRow::default()
             });
         }
         report

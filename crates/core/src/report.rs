@@ -40,7 +40,7 @@ impl ReportFilter {
 }
 
 /// A row as CXone told it, parsed and found to make sense, its strings still borrowed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RawRow<'a> {
     /// `userId`: the agent.
     pub user_id: Cow<'a, str>,

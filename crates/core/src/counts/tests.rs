@@ -60,13 +60,12 @@ pub(super) fn row(
 ) -> RawRow<'static> {
     RawRow {
         user_id: Cow::Borrowed(agent),
-        user_name: Cow::Borrowed(""),
         state_name: Cow::Borrowed(state),
-        state_id: Cow::Borrowed(""),
         skill_name: Cow::Borrowed(skill),
         count: 1,
         from: at(from),
         to: to.map(at),
+        ..RawRow::default()
     }
 }
 
