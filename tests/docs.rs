@@ -17,6 +17,7 @@ use cxone_exporter::exposition::families::{ALL, FamilyKind};
 use cxone_simulator::{Faults, Quirk, ReportRows, RequestFault, RowFault};
 
 const METRICS: &str = include_str!("../docs/metrics.md");
+const OPERATIONS: &str = include_str!("../docs/operations.md");
 const SIMULATOR: &str = include_str!("../docs/simulator.md");
 
 fn root() -> &'static Path {
@@ -609,4 +610,98 @@ fn the_documented_fault_durations_are_the_real_ones() {
 fn the_documented_kinds_of_rows_are_the_real_ones() {
     let documented: Vec<&str> = rows(SIMULATOR, "| `--rows` |").iter().map(|row| row[0]).collect();
     assert_eq!(documented, ReportRows::ALL.map(ReportRows::name));
+}
+
+/// The arguments of a macro call up to its closing parenthesis, one string each.
+fn arguments(call: &str) -> Vec<&str> {
+    let (mut arguments, mut begins, mut depth, mut quoted) = (Vec::new(), 0, 0, false);
+    let mut chars = call.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' if quoted => drop(chars.next()),
+            '"' => quoted = !quoted,
+            '(' | '[' | '{' if !quoted => depth += 1,
+            ')' | ']' | '}' if !quoted && depth > 0 => depth -= 1,
+            ',' | ')' if !quoted && depth == 0 => {
+                arguments.push(call[begins..at].trim());
+                begins = at + 1;
+                if c == ')' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    arguments.retain(|argument| !argument.is_empty());
+    arguments
+}
+
+/// Every log message in the sources: its levels and the names of its fields.
+fn log_messages() -> BTreeMap<String, (BTreeSet<&'static str>, BTreeSet<String>)> {
+    let mut messages = BTreeMap::<_, (BTreeSet<_>, BTreeSet<_>)>::new();
+    for (path, text) in files(&[".rs"]) {
+        if !path.starts_with("src") || path.to_string_lossy().contains("tests") {
+            continue;
+        }
+        for level in ["error", "warn", "info"] {
+            for call in text.split(&format!("tracing::{level}!(")).skip(1) {
+                let arguments = arguments(call);
+                let (message, fields) = arguments.split_last().expect("a message");
+                let message = message.trim_matches('"');
+                assert!(
+                    !message.contains('{'),
+                    "{}: {message}: details belong into fields",
+                    path.display()
+                );
+                let entry = messages.entry(message.to_owned()).or_default();
+                entry.0.insert(level);
+                let name = |field: &&str| {
+                    let name = field.split('=').next().unwrap_or(field);
+                    name.trim().trim_start_matches(['%', '?']).to_owned()
+                };
+                entry.1.extend(fields.iter().map(name));
+            }
+        }
+    }
+    messages
+}
+
+#[test]
+fn the_documented_log_messages_are_the_real_ones_with_their_levels_and_fields() {
+    let set = |cell: &str| -> BTreeSet<String> {
+        let words = cell.split(',').map(|word| word.trim().trim_matches('`').to_owned());
+        words.filter(|word| !word.is_empty()).collect()
+    };
+    let documented: BTreeMap<String, _> = rows(OPERATIONS, "| message | level | fields |")
+        .into_iter()
+        .map(|row| (row[0].to_owned(), (set(row[1]), set(row[2]))))
+        .collect();
+    let real: BTreeMap<String, _> = log_messages()
+        .into_iter()
+        .map(|(message, (levels, fields))| {
+            (message, (levels.into_iter().map(str::to_owned).collect(), fields))
+        })
+        .collect();
+    assert!(real.len() > 20);
+    assert_eq!(documented, real);
+}
+
+#[test]
+fn every_path_that_the_guides_for_developers_name_exists() {
+    let folders = ["src", "crates", "tests", "scripts", "fuzz", "benches", "docs", "deploy"];
+    let guides = ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/design"];
+    let mut named = 0;
+    for (page, text) in files(&[".md"]) {
+        if !guides.iter().any(|guide| page.starts_with(guide)) {
+            continue;
+        }
+        for code in marked(&prose(&text), '`') {
+            let is_path = code.split_once('/').is_some_and(|(first, _)| folders.contains(&first));
+            if is_path && !code.contains(['*', ' ']) && !code.contains("NAME") {
+                named += 1;
+                assert!(root().join(code).exists(), "{}: there is no `{code}`", page.display());
+            }
+        }
+    }
+    assert!(named > 40, "{named} paths");
 }

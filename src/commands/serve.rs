@@ -250,8 +250,8 @@ fn access_control(
         move |config: &WebConfig| {
             let expiry = config.tls.as_ref().map(|tls| tls.expiry);
             telemetry.web_config_loaded(expiry);
-            if let Err(wrong) = config.is_valid_at(&name, clock.now().utc) {
-                tracing::warn!("{wrong}");
+            if let Err(warning) = config.is_valid_at(&name, clock.now().utc) {
+                tracing::warn!(%warning, "configuration warning");
             }
         }
     };

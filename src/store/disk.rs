@@ -171,7 +171,7 @@ impl DiskStore {
     }
 
     fn write_anew(&mut self) -> Result<(), StoreError> {
-        tracing::error!(path = %self.path.display(), "the store was removed while in use; it is written anew");
+        tracing::error!(path = %self.path.display(), "store removed while in use, written anew");
         let mut records = Vec::new();
         self.read(&mut |key, value| {
             records.push(Record { key: key.to_vec(), value: Some(value.to_vec()) });

@@ -37,7 +37,7 @@ fn a_store_removed_while_in_use_is_rewritten_in_full() {
             let second = run(&mut serve(folder.path(), &[]));
             assert!(second.code == Some(1) && second.stderr.contains("used by another process"));
         }
-        exporter.output_after("the store was removed while in use");
+        exporter.output_after("store removed while in use");
         wait_for("the file", || file(folder.path()).exists().then_some(()));
         shows(&address, "cxone_store_up 1");
         let second = run(&mut serve(folder.path(), &[]));

@@ -84,7 +84,7 @@ impl PlatformClient {
         let (codes, life) = match (self.read_codes().await, old) {
             (Ok(codes), _) => (Arc::new(codes), CODES_LIFE),
             (Err(error), Some(old)) => {
-                tracing::warn!("the unavailable codes are not renewed: {error}");
+                tracing::warn!(%error, "unavailable codes not refreshed");
                 (old, CODES_RETRY)
             }
             (Err(error), None) => {
