@@ -464,9 +464,9 @@ impl Engine {
                 Ok(JobStatus::Completed(report)) => self.read(now, id, report),
                 Ok(JobStatus::Failed(message)) => {
                     let message = format!("CXone could not make the report: {message}");
-                    let trouble =
+                    let error =
                         JobError { reason: FailureReason::Failed, retry_after: None, message };
-                    self.reply(now, id, JobReply::Failed(trouble));
+                    self.reply(now, id, JobReply::Failed(error));
                 }
                 Err(error) => self.reply(now, id, error.into()),
             },
@@ -479,22 +479,22 @@ impl Engine {
     fn reply(&mut self, now: Now, id: TargetId, reply: JobReply) {
         let state = &mut self.targets[id.index()];
         let name = &state.target.name;
-        let mut error = match &reply {
+        let mut recent = match &reply {
             JobReply::Throttled { message, retry_after } => {
                 let retry_after = retry_after.map(|wait| wait.as_secs_f64());
                 tracing::warn!(target = %name, retry_after, error = message, "request throttled");
                 Some((None, message.clone()))
             }
-            JobReply::Failed(trouble) => Some((Some(trouble.reason), trouble.message.clone())),
+            JobReply::Failed(error) => Some((Some(error.reason), error.message.clone())),
             JobReply::Submitted(_) | JobReply::Unfinished | JobReply::Completed => None,
         };
         let had_job = self.planner.job(id).is_some();
         let ended = self.planner.reply(now, id, reply);
-        if let Some(EndedJob { outcome: JobOutcome::Failed(trouble), .. }) = &ended {
-            // A job may time out with an answer that is no error by itself.
-            error = Some((Some(trouble.reason), trouble.message.clone()));
+        if let Some(EndedJob { outcome: JobOutcome::Failed(error), .. }) = &ended {
+            // A job may time out with an answer that is not an error by itself.
+            recent = Some((Some(error.reason), error.message.clone()));
         }
-        if let Some((failure, message)) = error {
+        if let Some((failure, message)) = recent {
             Arc::make_mut(&mut self.errors).note(now.utc, name, failure, &message);
         }
         let Some(ended) = ended else { return };
@@ -503,9 +503,9 @@ impl Engine {
             self.deferred_records
                 .push(Record::delete(&RecordKey::Job(state.target.store_key.clone())));
         }
-        if let JobOutcome::Failed(trouble) = &ended.outcome {
-            self.context.telemetry.job_failed(trouble.reason);
-            state.log_failure(trouble);
+        if let JobOutcome::Failed(error) = &ended.outcome {
+            self.context.telemetry.job_failed(error.reason);
+            state.log_failure(error);
             if let Some(longest) = ended.halved {
                 let (window, seconds) = (ended.origin.window, longest.as_secs());
                 tracing::info!(target = %state.target.name, %window, seconds, "window halved");

@@ -231,8 +231,8 @@ impl Engine {
                 self.is_ledger_ahead = false;
                 self.context.telemetry.rows_irregular(&oddities);
                 let failure = FailureReason::RowsRejected;
-                let trouble = JobError { reason: failure, retry_after: None, message };
-                self.reply(read_at, target, JobReply::Failed(trouble));
+                let error = JobError { reason: failure, retry_after: None, message };
+                self.reply(read_at, target, JobReply::Failed(error));
             }
             LedgerOutcome::Reverted => self.is_ledger_ahead = false,
         }
@@ -403,7 +403,7 @@ impl Engine {
                 let now = self.context.clock.now();
                 if now.instant.since(planned.instant) > MAX_COMMIT_TIME {
                     self.forget_submit(planned);
-                    self.reply(now, id, store_trouble(&StoreError::Hanging(MAX_COMMIT_TIME)));
+                    self.reply(now, id, store_error(&StoreError::Hanging(MAX_COMMIT_TIME)));
                 } else {
                     self.send_submit(planned, id, window);
                 }
@@ -419,7 +419,7 @@ impl Engine {
         match then {
             AfterCommit::Submit(id, _, planned) => {
                 self.forget_submit(planned);
-                self.reply(self.context.clock.now(), id, store_trouble(error));
+                self.reply(self.context.clock.now(), id, store_error(error));
                 None
             }
             AfterCommit::Update(applied) => {
@@ -439,7 +439,7 @@ impl Engine {
     /// A report is requested again; a gap and a watermark ahead of the clock are found again.
     fn not_stored(&mut self, id: TargetId, update: &LedgerUpdate, error: &StoreError) {
         if let LedgerUpdate::Report(..) = update {
-            self.reply(self.context.clock.now(), id, store_trouble(error));
+            self.reply(self.context.clock.now(), id, store_error(error));
         }
     }
 }
@@ -485,7 +485,7 @@ impl UpdateInput {
     }
 }
 
-fn store_trouble(error: &StoreError) -> JobReply {
+fn store_error(error: &StoreError) -> JobReply {
     JobReply::Failed(JobError {
         reason: FailureReason::Store,
         retry_after: None,

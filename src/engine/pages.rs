@@ -22,7 +22,7 @@ impl Engine {
             self.submits.push_back((now.instant, now.utc));
             Box::new(client.history(HistoryRequest { window, filter: target.filter.clone() }))
         });
-        // Only CXone's own ids can be asked for; the others come back with the list.
+        // Only CXone's own ids can be requested; pseudonyms cannot, their agents come with the list.
         let is_first_list = paging.is_listing() && !self.has_remembered_agents;
         if is_first_list && let Some(ledger) = self.ledger.idle() {
             self.has_remembered_agents = true;

@@ -1,4 +1,4 @@
-//! The live list, what is added up of it, and when it is asked for.
+//! The live list, what is added up of it, and when it is requested.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn row(agent: &str, state: &str, team: &str, reason: Option<&str>) -> LiveRow {
     }
 }
 
-fn told(agents: &[(Arc<str>, u64)]) -> Vec<(&str, u64)> {
+fn counts(agents: &[(Arc<str>, u64)]) -> Vec<(&str, u64)> {
     agents.iter().map(|(name, agents)| (&**name, *agents)).collect()
 }
 
@@ -92,11 +92,11 @@ fn unavailable_agents_are_counted_by_reason_and_team_members_by_state() {
         row("d", "Available", "North", None),
     ];
     live.replace(rows, at(10));
-    assert_eq!(told(&live.unavailable()), [("", 1), ("Lunch", 2), ("Training", 0)]);
+    assert_eq!(counts(&live.unavailable()), [("", 1), ("Lunch", 2), ("Training", 0)]);
     let teams = |live: &Live| {
         live.teams()
             .iter()
-            .map(|told| (told.team.to_string(), told.state.to_string(), told.agents))
+            .map(|team| (team.team.to_string(), team.state.to_string(), team.agents))
             .collect::<Vec<_>>()
     };
     let team = |team: &str, state: &str, agents| (team.to_owned(), state.to_owned(), agents);
@@ -109,7 +109,7 @@ fn unavailable_agents_are_counted_by_reason_and_team_members_by_state() {
         ]
     );
     live.update(vec![row("a", "Available", "South", None)], at(20));
-    assert_eq!(told(&live.unavailable()), [("", 1), ("Lunch", 1), ("Training", 0)]);
+    assert_eq!(counts(&live.unavailable()), [("", 1), ("Lunch", 1), ("Training", 0)]);
     assert!(
         teams(&live).contains(&team("South", "Available", 1))
             && teams(&live).contains(&team("North", "Unavailable", 1))
@@ -134,7 +134,7 @@ fn reasons_and_teams_beyond_their_limits_are_counted_as_other() {
     assert_eq!(reasons.len(), MAX_REASONS + 1);
     assert_eq!(reasons.iter().map(|(_, agents)| agents).sum::<u64>(), 1_007);
     assert_eq!(
-        live.teams().iter().find(|told| &*told.team == OTHER).map(|told| told.agents),
+        live.teams().iter().find(|team| &*team.team == OTHER).map(|team| team.agents),
         Some(7)
     );
     assert_eq!(live.teams().len(), MAX_TEAMS + 1);
@@ -161,12 +161,12 @@ fn skills_of_one_name_are_added_up_with_the_worst_service_level() {
         ..one.clone()
     };
     skills.replace(vec![one, other]);
-    let told = skills.series();
-    assert_eq!(told.len(), 1);
+    let series = skills.series();
+    assert_eq!(series.len(), 1);
     let (queue, oldest, agents, level) =
-        (told[0].queue, told[0].oldest, told[0].agents, told[0].level);
+        (series[0].queue, series[0].oldest, series[0].agents, series[0].level);
     assert_eq!(
-        (queue, oldest, level, told[0].goal, told[0].inside),
+        (queue, oldest, level, series[0].goal, series[0].inside),
         (Some(5), Some(at(3)), Some(700), Some(800), None)
     );
     assert_eq!(agents, [Some(2), Some(1), Some(1), Some(5), Some(1), Some(1)]);
@@ -260,10 +260,10 @@ impl World {
         self.now = Now { instant: self.now.instant.plus(time), utc: self.now.utc.plus(time) };
     }
 
-    /// Lets time pass until the agents' states are asked for; skills are answered on the way.
+    /// Lets time pass until the agents' states are requested; skills are answered on the way.
     fn ask(&mut self) -> (Option<String>, u64) {
         loop {
-            let wake = self.plan.wake_at().expect("something is not under way");
+            let wake = self.plan.wake_at().expect("something is not in progress");
             self.pass(wake.since(self.now.instant));
             match self.plan.next(self.now.instant, self.now.utc).expect("it is due") {
                 FeedRequest::States { since, skip } => return (since, skip),
@@ -285,13 +285,13 @@ fn page(agents: &[&str], next: Option<bool>, poll_time: Option<i64>) -> FeedPage
     FeedPage { rows, received, poll_time: poll_time.map(at), next, ..FeedPage::default() }
 }
 
-/// What is asked about after an answer that told of this moment.
+/// What is requested after an answer as of this moment.
 fn a_margin_before(millis: i64) -> String {
     at(millis - 10_000).to_string()
 }
 
-fn agents(told: Option<FeedUpdate<LiveRow>>) -> (bool, Vec<String>, Timestamp) {
-    let (is_all, rows, observed) = match told.expect("the last page") {
+fn agents(update: Option<FeedUpdate<LiveRow>>) -> (bool, Vec<String>, Timestamp) {
+    let (is_all, rows, observed) = match update.expect("the last page") {
         FeedUpdate::Full(rows, observed) => (true, rows, observed),
         FeedUpdate::Changes(rows, observed) => (false, rows, observed),
     };
@@ -336,14 +336,14 @@ fn pages_are_requested_behind_the_rows_that_came_until_there_are_no_more() {
     assert_eq!(world.ask(), (None, 0));
     let odd = FeedPage { received: 3, ..page(&["a", "b"], Some(true), Some(began - 3)) };
     assert_eq!(world.answer(odd), None);
-    assert_eq!(world.ask(), (None, 3), "a row that makes no sense was there, too");
+    assert_eq!(world.ask(), (None, 3), "the invalid row counts too");
     assert_eq!(
         world.answer(FeedPage { total: Some(5), ..page(&["c"], None, Some(began + 9)) }),
         None
     );
     assert_eq!(world.ask(), (None, 4));
-    let told = agents(world.answer(FeedPage { total: Some(5), ..page(&["d"], None, None) }));
-    assert_eq!(told, (true, ["a", "b", "c", "d"].map(str::to_owned).to_vec(), at(began - 3)));
+    let update = agents(world.answer(FeedPage { total: Some(5), ..page(&["d"], None, None) }));
+    assert_eq!(update, (true, ["a", "b", "c", "d"].map(str::to_owned).to_vec(), at(began - 3)));
     assert_eq!(
         world.ask(),
         (Some(a_margin_before(began - 3)), 0),
@@ -371,7 +371,7 @@ fn a_repeated_page_is_not_the_end_since_others_moved_behind_it() {
         };
         let mut world = World::new();
         world.ask();
-        // While the list is read, others change and come before the place that is read.
+        // While the list is read, others change and come before what is read next.
         assert_eq!(world.answer(page(&["a", "b"], true)), None);
         assert_eq!(world.ask(), (None, 2));
         assert_eq!(world.answer(page(&["a", "b"], true)), None);
@@ -380,8 +380,8 @@ fn a_repeated_page_is_not_the_end_since_others_moved_behind_it() {
         assert_eq!(world.ask(), (None, 6));
         assert_eq!(world.answer(page(&["d", "e"], true)), None);
         assert_eq!(world.ask(), (None, 8));
-        let told = agents(world.answer(page(&["f"], false)));
-        assert_eq!(told.1, ["a", "b", "b", "c", "d", "e", "f"]);
+        let update = agents(world.answer(page(&["f"], false)));
+        assert_eq!(update.1, ["a", "b", "b", "c", "d", "e", "f"]);
     }
 }
 
@@ -425,15 +425,15 @@ fn a_list_that_shrinks_while_it_is_read_removes_nobody_and_is_read_again() {
     assert_eq!(world.answer(of(3, page(&["a"], Some(true), Some(began)))), None);
     world.ask();
     // Somebody went, so the next one stands where the first page was.
-    let told = agents(world.answer(of(2, page(&["c"], Some(false), Some(began)))));
-    assert_eq!(told, (false, vec!["a".to_owned(), "c".to_owned()], at(began)));
+    let update = agents(world.answer(of(2, page(&["c"], Some(false), Some(began)))));
+    assert_eq!(update, (false, vec!["a".to_owned(), "c".to_owned()], at(began)));
     assert_eq!(world.ask(), (None, 0), "the whole list is still wanted");
     assert!(agents(world.answer(of(2, page(&["b", "c"], Some(false), Some(began))))).0);
     let since = world.ask().0;
     assert_eq!(world.answer(of(2, page(&["b"], Some(true), Some(began + 60_000)))), None);
     world.ask();
     world.answer(of(1, page(&[], Some(false), Some(began + 60_000))));
-    assert_eq!(world.ask().0, since, "the same changes are asked for again");
+    assert_eq!(world.ask().0, since, "the same changes are requested again");
 }
 
 #[test]
@@ -472,7 +472,7 @@ fn an_answer_without_a_time_is_as_of_its_request_and_one_from_the_future_as_of_n
     assert_eq!(
         world.ask().0,
         Some(a_margin_before(began.millis())),
-        "what was not told again is asked for again"
+        "what was not reported again is requested again"
     );
 }
 

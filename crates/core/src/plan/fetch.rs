@@ -16,7 +16,7 @@ pub use failure::FailureReason;
 /// window of a thousand pages should start over for one answer that was cut on the way.
 const MAX_INVALID_ANSWERS: u8 = 3;
 
-/// The longest wait that a 503 may ask for while a job is in progress, and how much of such waits
+/// The longest wait that a 503 may demand while a job is in progress, and how much of such waits
 /// is not counted against the job's time: CXone may delete a job that nobody polls.
 const MAX_UNAVAILABLE: Duration = Duration::from_secs(300);
 
@@ -28,7 +28,7 @@ const MAX_ID_BYTES: usize = 256;
 pub struct JobError {
     /// The reason, as metrics count it.
     pub reason: FailureReason,
-    /// The wait that the answer asked for.
+    /// The wait that the answer demanded.
     pub retry_after: Option<Duration>,
     /// What happened and what to do, for a person; no secrets.
     pub message: String,
@@ -68,8 +68,8 @@ impl fmt::Display for JobId {
 pub struct JobTiming {
     /// The time from one poll to the next.
     pub poll_every: Duration,
-    /// When it is given up, counted from its submission without the waits that 429 asked for, and
-    /// without five minutes of those that 503 asked for.
+    /// How long it may take from its submission, not counting the waits that 429 demanded, nor five
+    /// minutes of those that 503 demanded.
     pub timeout: Duration,
 }
 
@@ -99,7 +99,7 @@ pub enum JobReply {
     Completed,
     /// 429.
     Throttled {
-        /// The wait that the answer asked for.
+        /// The wait that the answer demanded.
         retry_after: Option<Duration>,
         /// What happened, for a person.
         message: String,
@@ -116,7 +116,7 @@ pub enum JobOutcome {
     /// It was not submitted since there are too many requests: nothing failed, but all submits must
     /// wait.
     Throttled {
-        /// The wait that the answer asked for.
+        /// The wait that the answer demanded.
         retry_after: Option<Duration>,
     },
     /// It failed.
@@ -148,9 +148,9 @@ pub struct Fetch {
     sent_at: Monotonic,
     /// Whether the last request was rejected for its token, and repeated with a new one.
     token_renewed: bool,
-    /// Waits that 429 asked for.
+    /// Waits that 429 demanded.
     throttled: Duration,
-    /// Waits that 503 asked for, up to [`MAX_UNAVAILABLE`].
+    /// Waits that 503 demanded, up to [`MAX_UNAVAILABLE`].
     unavailable: Duration,
     throttles: Backoff,
     faults: Backoff,
@@ -288,20 +288,21 @@ impl Fetch {
                     message,
                 })
             }
-            JobReply::Failed(trouble)
-                if trouble.reason == FailureReason::Unauthorized && !self.token_renewed =>
+            JobReply::Failed(error)
+                if error.reason == FailureReason::Unauthorized && !self.token_renewed =>
             {
                 self.token_renewed = true;
                 None
             }
-            JobReply::Failed(trouble) if self.is_retried(trouble.reason) => {
-                let asked = trouble.retry_after.unwrap_or_default().min(MAX_UNAVAILABLE);
-                let wait = self.faults.full_jitter(random).max(self.timing.poll_every).max(asked);
-                if trouble.reason.is_transient() {
-                    if trouble.reason == FailureReason::Server {
-                        self.unavailable = (self.unavailable + asked).min(MAX_UNAVAILABLE);
+            JobReply::Failed(error) if self.is_retried(error.reason) => {
+                let demanded = error.retry_after.unwrap_or_default().min(MAX_UNAVAILABLE);
+                let wait =
+                    self.faults.full_jitter(random).max(self.timing.poll_every).max(demanded);
+                if error.reason.is_transient() {
+                    if error.reason == FailureReason::Server {
+                        self.unavailable = (self.unavailable + demanded).min(MAX_UNAVAILABLE);
                     }
-                    return self.poll_after(now, wait, || trouble);
+                    return self.poll_after(now, wait, || error);
                 }
                 self.invalid_answers += 1;
                 // The job may have finished, and only its answer been damaged: then another poll is
@@ -309,7 +310,7 @@ impl Fetch {
                 self.retry_at(now.plus(wait));
                 None
             }
-            JobReply::Failed(trouble) => Some(JobOutcome::Failed(trouble)),
+            JobReply::Failed(error) => Some(JobOutcome::Failed(error)),
         }
     }
 
@@ -339,8 +340,8 @@ impl Fetch {
             Phase::Submitted { since, .. } | Phase::Paged { since, .. } => *since,
         };
         self.retry_at(now.plus(wait));
-        let asked_for = self.throttled + self.unavailable;
-        let spent = now.plus(wait).since(since).saturating_sub(asked_for);
+        let demanded = self.throttled + self.unavailable;
+        let spent = now.plus(wait).since(since).saturating_sub(demanded);
         (spent > self.timing.timeout).then(|| JobOutcome::Failed(over()))
     }
 }

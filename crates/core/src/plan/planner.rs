@@ -631,7 +631,7 @@ impl TargetPlan {
         cxone_utc: Timestamp,
     ) -> Option<PlannedWindow> {
         if self.probes_newest() {
-            return Some(rules.windows.newest(cxone_utc, self.length.least()));
+            return Some(rules.windows.newest(cxone_utc, self.length.min()));
         }
         rules.windows.next(watermark, cxone_utc, self.length.longest())
     }

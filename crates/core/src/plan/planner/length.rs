@@ -5,50 +5,50 @@ use std::time::Duration;
 
 use crate::plan::fetch::FailureReason;
 
-/// After so many long windows in a row that succeeded, a longer one is tried.
-const PROVEN: u8 = 3;
+/// After this many windows of the longest length succeeded in a row, a longer one is tried.
+const MIN_SUCCESSES: u8 = 3;
 
-/// The longest window that a target is asked for.
+/// The longest window that is requested of a target.
 #[derive(Debug)]
 pub(super) struct WindowLength {
     longest: Duration,
-    /// Short of this, windows would make no progress.
-    least: Duration,
-    most: Duration,
+    /// Shorter windows would make no progress.
+    min: Duration,
+    max: Duration,
     succeeded: u8,
     failed: u8,
 }
 
 impl WindowLength {
-    pub(super) const fn new(least: Duration, most: Duration) -> Self {
-        Self { longest: most, least, most, succeeded: 0, failed: 0 }
+    pub(super) const fn new(min: Duration, max: Duration) -> Self {
+        Self { longest: max, min, max, succeeded: 0, failed: 0 }
     }
 
     pub(super) const fn longest(&self) -> Duration {
         self.longest
     }
 
-    pub(super) const fn least(&self) -> Duration {
-        self.least
+    pub(super) const fn min(&self) -> Duration {
+        self.min
     }
 
     /// Continues with the limit that windows had before.
     pub(super) fn resume(&mut self, longest: Duration) {
-        self.longest = longest.max(self.least).min(self.most);
+        self.longest = longest.max(self.min).min(self.max);
     }
 
     /// The limit, where it is below what the configuration says.
     pub(super) fn reduced(&self) -> Option<Duration> {
-        (self.longest < self.most).then_some(self.longest)
+        (self.longest < self.max).then_some(self.longest)
     }
 
     /// A window succeeded; `behind`: it was as long as it might be.
     pub(super) fn succeeded(&mut self, behind: bool) {
         self.failed = 0;
-        self.succeeded = if behind { self.succeeded.saturating_add(1) } else { PROVEN };
-        if self.succeeded >= PROVEN {
+        self.succeeded = if behind { self.succeeded.saturating_add(1) } else { MIN_SUCCESSES };
+        if self.succeeded >= MIN_SUCCESSES {
             self.succeeded = 0;
-            self.longest = self.longest.saturating_mul(2).min(self.most);
+            self.longest = self.longest.saturating_mul(2).min(self.max);
         }
     }
 
@@ -62,7 +62,7 @@ impl WindowLength {
     ) -> bool {
         let is_its_length = match failure {
             FailureReason::TooLarge | FailureReason::Timeout => true,
-            // Once may be chance, twice may be its length.
+            // The first time may be chance, the second time it may be the length.
             FailureReason::Failed
             | FailureReason::Malformed
             | FailureReason::Server
@@ -85,10 +85,10 @@ impl WindowLength {
         is_its_length && is_accepted && self.halve(length)
     }
 
-    /// Asks for half of a window of this length from now on, as far as that makes progress.
+    /// Halves a window of this length from now on, as far as that makes progress.
     pub(super) fn halve(&mut self, length: Duration) -> bool {
         (self.succeeded, self.failed) = (0, 0);
-        let half = (length / 2).max(self.least);
+        let half = (length / 2).max(self.min);
         let is_shorter = half < length;
         if is_shorter {
             self.longest = half.min(self.longest);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_chance_halves_at_the_second_time_and_what_is_no_fault_of_length_never() {
+    fn a_fault_that_may_be_chance_halves_the_second_time_and_one_not_of_length_never() {
         for failure in [
             FailureReason::Failed,
             FailureReason::Malformed,

@@ -86,7 +86,7 @@ impl Run {
                         (id, answer(now, id, window))
                     }
                     PlannerAction::Poll(id, _) | PlannerAction::Page(id, _) => {
-                        let window = self.planner.origin(id).expect("it is under way").window;
+                        let window = self.planner.origin(id).expect("it is in progress").window;
                         (id, report(window))
                     }
                 };
@@ -107,8 +107,8 @@ impl Run {
         }
     }
 
-    fn submits_of(&self, place: usize) -> usize {
-        self.submits.iter().filter(|(_, id, _)| id.index() == place).count()
+    fn submits_of(&self, index: usize) -> usize {
+        self.submits.iter().filter(|(_, id, _)| id.index() == index).count()
     }
 }
 
@@ -124,8 +124,8 @@ fn failed(failure: FailureReason) -> JobReply {
 fn each_target_is_polled_once_an_interval_from_its_watermark_on() {
     let mut run = Run::new(rules(), 3);
     run.until(second(600), |_, _| accepted());
-    for place in 0..3 {
-        assert!((9..=11).contains(&run.submits_of(place)), "{}", run.submits_of(place));
+    for index in 0..3 {
+        assert!((9..=11).contains(&run.submits_of(index)), "{}", run.submits_of(index));
     }
     let windows: Vec<Window> = run
         .submits
@@ -140,7 +140,7 @@ fn each_target_is_polled_once_an_interval_from_its_watermark_on() {
 fn too_many_targets_take_turns_fairly() {
     let mut run = Run::new(rules(), 30);
     run.until(second(3_600), |_, _| accepted());
-    let submits: Vec<usize> = (0..30).map(|place| run.submits_of(place)).collect();
+    let submits: Vec<usize> = (0..30).map(|index| run.submits_of(index)).collect();
     let (least, most) = (submits.iter().min().expect("some"), submits.iter().max().expect("some"));
     assert!(most - least <= 1, "{submits:?}");
     assert!(run.planner.quota_wait() > MINUTE);
@@ -343,14 +343,14 @@ fn no_window_is_halved_below_what_makes_progress() {
 #[test]
 fn without_knowing_the_time_at_cxone_nothing_is_requested_and_the_clock_is_checked() {
     let mut planner = Planner::new(rules(), 2, Monotonic::default(), Random::from_seed(1));
-    let (mut now, mut looks) = (second(0), 0);
+    let (mut now, mut checks) = (second(0), 0);
     while now < second(600) {
         assert_eq!(planner.next(now, None, |_| None), None);
-        looks += u32::from(planner.take_clock_doubt());
+        checks += u32::from(planner.take_clock_doubt());
         assert!(!planner.take_clock_doubt());
         now = planner.wake_at(now).expect("it tries again").max(now.plus(Duration::from_millis(1)));
     }
-    assert!((20..40).contains(&looks), "{looks} in ten minutes");
+    assert!((20..40).contains(&checks), "{checks} in ten minutes");
     assert_matches!(
         planner.next(second(700), Some(utc(second(700))), |_| None),
         Some(PlannerAction::Submit(..))
@@ -367,24 +367,24 @@ proptest! {
     ) {
         let rules = PlannerRules { jobs_per_minute: NonZeroU32::new(limit).expect("at least one"), interval: Duration::from_secs(1), ..rules() };
         let mut run = Run::new(rules, targets);
-        let mut place = 0;
+        let mut index = 0;
         run.until(second(900), |_, _| {
-            place += 1;
-            match answers[place % answers.len()] {
+            index += 1;
+            match answers[index % answers.len()] {
                 0 => failed(FailureReason::Server),
                 1 => failed(FailureReason::Unauthorized),
                 2 => JobReply::Throttled { retry_after: Some(Duration::ZERO), message: String::new() },
                 _ => accepted(),
             }
         });
-        for (place, (first, _, _)) in run.submits.iter().enumerate() {
-            let within = run.submits[place..].iter().filter(|(at, _, _)| at.since(*first) <= MINUTE).count();
+        for (index, (first, _, _)) in run.submits.iter().enumerate() {
+            let within = run.submits[index..].iter().filter(|(at, _, _)| at.since(*first) <= MINUTE).count();
             prop_assert!(within <= usize::try_from(limit).expect("small"));
         }
     }
 }
 
-/// Answers every page as `answer` says, for a while; returns when each page was asked for.
+/// Answers every page as `answer` says, for a while; returns when each page was requested.
 fn pages(
     targets: usize,
     minutes: u64,
@@ -497,7 +497,7 @@ fn a_page_that_is_sometimes_invalid_is_retried_and_one_that_always_is_fails_the_
             (status.last_error.map(|trouble| trouble.reason), status.up),
             (Some(failure), false)
         );
-        assert!(asked[3].since(asked[0]) < Duration::from_secs(20), "it is told soon: {asked:?}");
+        assert!(asked[3].since(asked[0]) < Duration::from_secs(20), "it fails soon: {asked:?}");
     }
     let (planner, asked) = pages(1, 1, |number| {
         if number == 1 { JobReply::Unfinished } else { invalid_answers(FailureReason::Rejected) }

@@ -61,8 +61,8 @@ impl Run {
 
     /// How far what the clock says is ahead of the true time; `None` while it says nothing.
     fn error(&self) -> Option<i64> {
-        let told = self.clock.now(self.now())?;
-        Some(told.millis() - at_true(self.instant, 0).millis())
+        let estimate = self.clock.now(self.now())?;
+        Some(estimate.millis() - at_true(self.instant, 0).millis())
     }
 }
 
@@ -76,7 +76,7 @@ fn our_clock_is_good_enough_when_the_dates_agree() {
     let mut run = Run::with_our_clock_ahead(-700);
     (0..20).for_each(|_| run.answer(0));
     assert_eq!(run.error(), Some(-700));
-    let skew = run.clock.skew_seconds(run.now()).expect("a date was told");
+    let skew = run.clock.skew_seconds(run.now()).expect("there was a date");
     assert!((skew - 0.7).abs() < 0.3, "{skew}");
     let mut run = Run::with_our_clock_ahead(1_900);
     (0..20).for_each(|_| run.answer(0));
@@ -103,15 +103,15 @@ fn cxones_clock_is_not_behind_a_reported_visit_if_our_clock_agrees() {
 #[test]
 fn one_wrong_date_moves_nothing_whenever_it_comes() {
     for wrong in [12_000, HOUR, -HOUR, 10_000 * HOUR, -BEGAN] {
-        for place in 0..20 {
+        for index in 0..20 {
             let mut run = Run::default();
             for number in 0..20 {
-                run.answer(if number == place { wrong } else { 0 });
+                run.answer(if number == index { wrong } else { 0 });
                 let error = run.error();
-                assert!(error.is_none_or(|error| error <= 0), "{wrong} at {place}: {error:?}");
-                assert!(number == 0 || error == Some(0), "{wrong} at {place}: {error:?}");
+                assert!(error.is_none_or(|error| error <= 0), "{wrong} at {index}: {error:?}");
+                assert!(number == 0 || error == Some(0), "{wrong} at {index}: {error:?}");
             }
-            assert_eq!((run.steps, run.rejected), (0, usize::from(place > 0)), "{wrong} {place}");
+            assert_eq!((run.steps, run.rejected), (0, usize::from(index > 0)), "{wrong} {index}");
         }
     }
 }
@@ -142,7 +142,7 @@ fn cxones_clock_is_used_where_it_really_differs_and_never_runs_ahead_of_itself()
         }
         assert!(run.clock.is_settled() && run.rejected == 0);
         is_right(&run, ahead);
-        let skew = run.clock.skew_seconds(run.now()).expect("a date was told");
+        let skew = run.clock.skew_seconds(run.now()).expect("there was a date");
         assert!(
             (skew
                 - Duration::from_millis(ahead.unsigned_abs())
@@ -159,7 +159,7 @@ fn cxones_clock_is_used_where_it_really_differs_and_never_runs_ahead_of_itself()
 fn our_clock_in_1970_is_not_gone_by_once_the_answers_agree() {
     let mut run = Run::with_our_clock_ahead(-BEGAN);
     run.answer(0);
-    assert_eq!(run.error(), None, "nothing is asked for in 1970");
+    assert_eq!(run.error(), None, "nothing is requested in 1970");
     (0..4).for_each(|_| run.answer(0));
     is_right(&run, 0);
 }
@@ -277,7 +277,7 @@ proptest! {
     ) {
         let mut run = Run::with_our_clock_ahead(ours);
         for number in 0..160 {
-            let ahead = wrong.iter().find(|(place, _)| *place == number % 16);
+            let ahead = wrong.iter().find(|(index, _)| *index == number % 16);
             run.answer(ahead.map_or(0, |(_, ahead)| *ahead));
             let error = run.error();
             prop_assert!(error.is_none_or(|error| error <= 1_500), "answer {number}: {error:?}");
