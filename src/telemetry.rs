@@ -1,10 +1,10 @@
 //! The exporter's metrics about itself: its requests, jobs, quota and process.
 
 mod by_labels;
+mod change_counted;
 mod counts;
 mod process;
 mod self_status;
-mod watched;
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -16,9 +16,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
+use change_counted::ChangeCounted;
 use counts::{Counts, Labels};
 use process::{LogMessages, Process};
-use watched::Watched;
 
 use crate::build_info;
 use crate::cxone::{ApiEndpoint, ClientEvent};
@@ -34,29 +34,30 @@ pub use self_status::SelfStatus;
 /// The exporter's own metrics.
 #[derive(Debug)]
 pub struct Telemetry {
-    counts: Watched<Counts>,
-    /// What [`Counts`] are written by, and what does not change at all.
+    counts: ChangeCounted<Counts>,
+    /// Writes [`Counts`], and what does not change at all.
     counted: Registry,
-    /// What may be different at each scrape.
+    /// Writes what may differ at each scrape.
     moving: Registry,
-    told: Mutex<Told>,
+    encoded: Mutex<EncodedCounts>,
 }
 
-/// What was told of the counts last, and how many changes they had seen then.
+/// The counts as last encoded, and how many changes they had seen then. To encode and compress
+/// them at each scrape would cost more than the rest of a small page.
 #[derive(Debug)]
-struct Told {
+struct EncodedCounts {
     changes: u64,
     text: Arc<EncodedMetrics>,
 }
 
-/// What the quota is, for its gauges.
+/// The quota, for its gauges.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct QuotaFacts {
-    /// Report jobs a minute that CXone allows.
+    /// Maximum number of report jobs per minute.
     pub limit: u32,
-    /// Of these, left free for other commands.
+    /// Of these, reserved for other commands.
     pub reserved: u32,
-    /// What the targets ask for over the limit.
+    /// What the targets require, relative to the limit.
     pub demand_ratio: f64,
 }
 
@@ -66,27 +67,30 @@ impl Telemetry {
     pub fn new(started: Timestamp) -> Self {
         let (mut counted, mut moving) = (Registry::default(), Registry::default());
         register_facts(&mut counted, started);
-        let counts = Watched::new(Counts::new(&mut counted));
+        let counts = ChangeCounted::new(Counts::new(&mut counted));
         moving.register_collector(Box::new(Process::new()));
         moving.register_collector(Box::new(LogMessages));
-        let told = Told {
+        let last = EncodedCounts {
             changes: counts.changes(),
             text: Arc::new(EncodedMetrics::new(encoded(&counted))),
         };
-        Self { counts, counted, moving, told: Mutex::new(told) }
+        Self { counts, counted, moving, encoded: Mutex::new(last) }
     }
 
-    /// All metrics. What did not change since they were told last is the same text as then.
+    /// All metrics. What did not change since it was last encoded is the same text as then.
     #[must_use]
     pub fn exporter_metrics(&self) -> ExporterMetrics {
         let moving = encoded(&self.moving);
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        // Asked before the text is made: what changes meanwhile is a change still to be told.
+        let mut last = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read before encoding: a change in between is left to the next scrape, not lost.
         let changes = self.counts.changes();
-        if told.changes != changes {
-            *told = Told { changes, text: Arc::new(EncodedMetrics::new(encoded(&self.counted))) };
+        if last.changes != changes {
+            *last = EncodedCounts {
+                changes,
+                text: Arc::new(EncodedMetrics::new(encoded(&self.counted))),
+            };
         }
-        ExporterMetrics { counted: Arc::clone(&told.text), moving }
+        ExporterMetrics { counted: Arc::clone(&last.text), moving }
     }
 
     /// Takes note of what happened in the client.
@@ -105,12 +109,12 @@ impl Telemetry {
             }
             ClientEvent::TokenRefreshed { expires } => {
                 counts.token_refreshes.inc();
-                let mut known = counts.now_and_then.lock();
+                let mut known = counts.self_status.lock();
                 (known.token_expiry, known.token_refresh_failed) = (Some(*expires), false);
             }
             ClientEvent::TokenRefreshFailed(_) => {
                 counts.token_refresh_failures.inc();
-                counts.now_and_then.lock().token_refresh_failed = true;
+                counts.self_status.lock().token_refresh_failed = true;
             }
         }
     }
@@ -209,7 +213,7 @@ impl Telemetry {
     pub fn tick(&self, in_flight: usize, quota_wait: Duration, clock_skew: Option<f64>) {
         let counts = self.counts.change();
         counts.jobs_in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
-        let mut known = counts.now_and_then.lock();
+        let mut known = counts.self_status.lock();
         known.clock_skew = clock_skew;
         // Less than before is the wait of another plan, which began with the configuration.
         let grown = quota_wait.checked_sub(known.quota_wait).unwrap_or(quota_wait);
@@ -221,14 +225,14 @@ impl Telemetry {
     /// one.
     pub fn web_config_loaded(&self, certificate_expiry: Option<Timestamp>) {
         let counts = self.counts.change();
-        let mut known = counts.now_and_then.lock();
+        let mut known = counts.self_status.lock();
         (known.certificate_expiry, known.web_config_is_valid) = (certificate_expiry, Some(true));
     }
 
-    /// The web configuration has changed and is wrong now; the one before goes on.
+    /// The web configuration has changed and is invalid; the previous one stays in effect.
     pub fn web_config_rejected(&self) {
         let counts = self.counts.change();
-        counts.now_and_then.lock().web_config_is_valid = Some(false);
+        counts.self_status.lock().web_config_is_valid = Some(false);
     }
 
     /// These endpoints are called from now on.
@@ -245,26 +249,26 @@ impl Telemetry {
         counts.quota_demand.set(quota.demand_ratio);
     }
 
-    /// The configuration that was read last counts from now on.
+    /// A configuration was loaded.
     pub fn config_loaded(&self, now: Timestamp) {
         let counts = self.counts.change();
-        counts.config_is_right.set(1);
+        counts.config_is_valid.set(1);
         counts.config_loaded_at.set(seconds(now));
-        let mut known = counts.now_and_then.lock();
+        let mut known = counts.self_status.lock();
         (known.config_loaded_at, known.config_rejected_at) = (Some(now), None);
     }
 
-    /// The configuration was read again and is wrong; the one before goes on.
+    /// A configuration was rejected; the previous one stays in effect.
     pub fn config_rejected(&self, now: Timestamp) {
         let counts = self.counts.change();
-        counts.config_is_right.set(0);
-        counts.now_and_then.lock().config_rejected_at = Some(now);
+        counts.config_is_valid.set(0);
+        counts.self_status.lock().config_rejected_at = Some(now);
     }
 
     /// What is known by now.
     #[must_use]
     pub fn self_status(&self) -> SelfStatus {
-        *self.counts.look().now_and_then.lock()
+        *self.counts.get().self_status.lock()
     }
 }
 
@@ -338,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_change_is_the_same_text_and_what_did_is_told_at_once() {
+    fn unchanged_metrics_share_their_text_and_changes_are_visible_at_once() {
         let telemetry = Telemetry::new(Timestamp::from_millis(0));
         let first = telemetry.exporter_metrics();
         assert!(Arc::ptr_eq(&first.counted, &telemetry.exporter_metrics().counted));
@@ -382,18 +386,18 @@ mod tests {
     }
 
     #[test]
-    fn the_process_is_looked_at_for_each_scrape() {
+    fn the_process_is_read_at_each_scrape() {
         let telemetry = Telemetry::new(Timestamp::from_millis(0));
         let open_files = || {
             let text = text(&telemetry.exporter_metrics());
             let value = text.lines().find_map(|line| line.strip_prefix("process_open_fds "));
             value.map(|value| value.parse::<u32>().expect("a number"))
         };
-        let before = open_files().expect("Linux tells it");
+        let before = open_files().expect("Linux reports it");
         // Other tests open and close files meanwhile, but not so many.
         let files: Vec<_> =
             (0..200).map(|_| std::fs::File::open("/dev/null").expect("it is there")).collect();
-        assert!(open_files().expect("Linux tells it") > before + 100);
+        assert!(open_files().expect("Linux reports it") > before + 100);
         drop(files);
     }
 }

@@ -9,7 +9,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::by_labels::ByLabels;
-use super::self_status::{NowAndThen, Shared};
+use super::self_status::{SelfStatusGauges, SharedSelfStatus};
 use super::{labels, register, with_code};
 use crate::cxone::ApiEndpoint;
 use crate::exposition::families;
@@ -29,7 +29,7 @@ const JOB_BUCKETS: [f64; 11] = [1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.
 /// Upper bounds for the time of one commit, in seconds.
 const COMMIT_BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
 
-/// Metrics that change with an event, and not between two of them.
+/// Metrics that change with events, and not between two of them.
 #[derive(Debug)]
 pub(super) struct Counts {
     pub(super) up: Gauge,
@@ -54,20 +54,20 @@ pub(super) struct Counts {
     pub(super) quota_limit: Gauge<f64, AtomicU64>,
     pub(super) quota_reserved: Gauge<f64, AtomicU64>,
     pub(super) quota_demand: Gauge<f64, AtomicU64>,
-    pub(super) config_is_right: Gauge,
+    pub(super) config_is_valid: Gauge,
     pub(super) config_loaded_at: Gauge<f64, AtomicU64>,
     pub(super) dates_rejected: ByLabels<Counter>,
     pub(super) clock_steps: Counter,
     pub(super) token_refreshes: Counter,
     pub(super) token_refresh_failures: Counter,
-    pub(super) now_and_then: Arc<NowAndThen>,
+    pub(super) self_status: Arc<SharedSelfStatus>,
 }
 
 impl Counts {
     /// All of them at their beginning, written by `in_registry` from now on.
     pub(super) fn new(in_registry: &mut Registry) -> Self {
-        let now_and_then = Arc::new(NowAndThen::default());
-        in_registry.register_collector(Box::new(Shared(Arc::clone(&now_and_then))));
+        let self_status = Arc::new(SharedSelfStatus::default());
+        in_registry.register_collector(Box::new(SelfStatusGauges(Arc::clone(&self_status))));
         let counts = Self {
             up: register(in_registry, families::UP, Gauge::default()),
             rows: register(in_registry, families::REPORT_ROWS, Counter::default()),
@@ -135,7 +135,7 @@ impl Counts {
                 Gauge::default(),
             ),
             quota_demand: register(in_registry, families::QUOTA_DEMAND_RATIO, Gauge::default()),
-            config_is_right: register(
+            config_is_valid: register(
                 in_registry,
                 families::CONFIG_LAST_RELOAD_SUCCESSFUL,
                 Gauge::default(),
@@ -157,7 +157,7 @@ impl Counts {
                 families::TOKEN_REFRESH_FAILURES,
                 Counter::default(),
             ),
-            now_and_then,
+            self_status,
         };
         counts.begin_at_zero();
         counts

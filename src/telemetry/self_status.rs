@@ -1,4 +1,4 @@
-//! What is known only now and then, as gauges and for people.
+//! Values that are not known from the start, as gauges and for the status page.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,11 +12,11 @@ use super::{encode, seconds};
 use crate::exposition::families;
 use cxone_core::time::Timestamp;
 
-/// Gauges that are not there until something is known.
+/// Written by events, read by the gauges and the status page.
 #[derive(Debug, Default)]
-pub(super) struct NowAndThen(Mutex<SelfStatus>);
+pub(super) struct SharedSelfStatus(Mutex<SelfStatus>);
 
-/// What is not known from the beginning.
+/// Values that are not known from the start.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SelfStatus {
     /// When the access token expires.
@@ -25,29 +25,29 @@ pub struct SelfStatus {
     pub token_refresh_failed: bool,
     /// CXone's clock less ours, in seconds.
     pub clock_skew: Option<f64>,
-    /// When the configuration was taken that counts.
+    /// When the configuration in effect was loaded.
     pub config_loaded_at: Option<Timestamp>,
-    /// When one was last refused since; `None` while what was last read is right.
+    /// When a later one was rejected; `None` if the configuration in effect is the newest.
     pub config_rejected_at: Option<Timestamp>,
     /// When the certificate of the web configuration expires.
     pub certificate_expiry: Option<Timestamp>,
-    /// Whether the web configuration that was last read is right; `None` without one.
+    /// Whether the newest web configuration is valid; `None` without one.
     pub web_config_is_valid: Option<bool>,
-    /// How long the jobs of the plan that counts now have waited for the quota in all.
+    /// How long the jobs of the current plan have waited for the quota in total.
     pub(super) quota_wait: Duration,
 }
 
-impl NowAndThen {
+impl SharedSelfStatus {
     pub(super) fn lock(&self) -> MutexGuard<'_, SelfStatus> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// These gauges, where they are registered.
+/// Gauges that are absent until their value is known.
 #[derive(Debug)]
-pub(super) struct Shared(pub(super) Arc<NowAndThen>);
+pub(super) struct SelfStatusGauges(pub(super) Arc<SharedSelfStatus>);
 
-impl Collector for Shared {
+impl Collector for SelfStatusGauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let known = *self.0.lock();
         for (family, value) in [

@@ -17,15 +17,15 @@ type Quality = u16;
 /// The format that `headers` ask for: the one of higher q value by its most specific range; of
 /// equal ones that which is named more exactly, then that which is named first. Text 0.0.4 where
 /// nothing decides, or nothing of what is asked for can be had: a scrape in another format than the
-/// one hoped for tells more than a refusal.
+/// one hoped for is more useful than a refusal.
 #[must_use]
 pub fn format(headers: &HeaderMap) -> Format {
     let mut openmetrics = Choice::default();
     let mut text = Choice::default();
-    for (place, part) in parts(headers, ACCEPT).into_iter().enumerate() {
+    for (index, part) in parts(headers, ACCEPT).into_iter().enumerate() {
         let Some(range) = Range::parse(&part) else { continue };
-        openmetrics.consider(place, &range, "application", "openmetrics-text", "1.0.0");
-        text.consider(place, &range, "text", "plain", "0.0.4");
+        openmetrics.consider(index, &range, "application", "openmetrics-text", "1.0.0");
+        text.consider(index, &range, "text", "plain", "0.0.4");
     }
     if openmetrics.rank() > text.rank() { Format::OpenMetrics } else { Format::Text }
 }
@@ -55,13 +55,13 @@ pub fn gzip(headers: &HeaderMap) -> bool {
 struct Choice {
     exactness: u8,
     quality: Quality,
-    place: usize,
+    index: usize,
 }
 
 impl Choice {
     fn consider(
         &mut self,
-        place: usize,
+        index: usize,
         range: &Range<'_>,
         kind: &str,
         subtype: &str,
@@ -70,23 +70,23 @@ impl Choice {
         let exactness = match (range.kind, range.subtype, range.version) {
             ("*", "*", None) => 1,
             (k, "*", None) if k.eq_ignore_ascii_case(kind) => 2,
-            (k, s, told) if k.eq_ignore_ascii_case(kind) && s.eq_ignore_ascii_case(subtype) => {
-                match told {
+            (k, s, wanted) if k.eq_ignore_ascii_case(kind) && s.eq_ignore_ascii_case(subtype) => {
+                match wanted {
                     None => 3,
-                    Some(told) if told == version => 4,
+                    Some(wanted) if wanted == version => 4,
                     Some(_) => return,
                 }
             }
             _ => return,
         };
         if exactness > self.exactness {
-            *self = Self { exactness, quality: range.quality, place };
+            *self = Self { exactness, quality: range.quality, index };
         }
     }
 
     /// To be compared: more is better. What is not asked for, or with q=0, has no rank.
     fn rank(&self) -> Option<(Quality, u8, std::cmp::Reverse<usize>)> {
-        (self.quality > 0).then_some((self.quality, self.exactness, std::cmp::Reverse(self.place)))
+        (self.quality > 0).then_some((self.quality, self.exactness, std::cmp::Reverse(self.index)))
     }
 }
 
@@ -202,7 +202,7 @@ mod tests {
             format(&headers(ACCEPT, &prometheus_3.split(',').collect::<Vec<_>>())),
             Format::OpenMetrics
         );
-        // What Prometheus 2 sends when it is told to scrape text.
+        // What Prometheus 2 sends when it is wanted to scrape text.
         assert_eq!(format_of("text/plain;version=0.0.4;q=0.5,*/*;q=0.1"), Format::Text);
     }
 
