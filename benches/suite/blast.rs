@@ -1,5 +1,5 @@
-//! The limit of what a server can do: bytes that lie ready, written to a socket. It reads no more
-//! of a request than where it ends.
+//! The limit for a server: prepared bytes, written to a socket. It only looks for the end of each
+//! request.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

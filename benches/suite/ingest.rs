@@ -24,7 +24,7 @@ use super::Outcome;
 /// How much of a report arrives at once.
 const CHUNK: usize = 64 * 1024;
 
-/// A sample is at least this long; what is read faster is read more often.
+/// The shortest sample; what is read faster is read repeatedly.
 const LEAST: Duration = Duration::from_millis(100);
 
 /// Where the bytes of a report come from.
@@ -82,7 +82,7 @@ impl Transport for Canned {
     }
 }
 
-/// The row as others read it: with strings of its own.
+/// The row of the other readers, with owned strings.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(dead_code, reason = "they are read to be measured")]
@@ -102,7 +102,7 @@ struct OwnedDocument {
     data: Vec<OwnedRow>,
 }
 
-/// Reads the file once to be warm, and then to be measured.
+/// Reads the file once as a warm-up, and then measures.
 pub(super) fn speed(reader: &str, path: &str) -> Outcome {
     if reader == "read" {
         let mut chunk = vec![0; CHUNK];
@@ -153,7 +153,7 @@ fn measured(mut read: impl FnMut() -> Result<usize, Box<dyn std::error::Error>>)
     Ok(())
 }
 
-/// Kilobytes of memory in use: before a report is read, when it has been, and at the highest.
+/// Kilobytes of memory in use: before a report is read, afterwards, and the maximum.
 pub(super) fn memory(path: &str) -> Outcome {
     let (client, runtime) = client(Source::File(path.to_owned()))?;
     let before = status("VmRSS:")?;
@@ -196,7 +196,7 @@ async fn read_report(client: &ReportsClient) -> Result<Report, Box<dyn std::erro
 
 /// The CPU time of this thread.
 fn cpu() -> Result<Duration, Box<dyn std::error::Error>> {
-    // Linux sums it up when the thread gives the CPU away.
+    // Linux adds it up when the thread yields the CPU.
     std::thread::yield_now();
     let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     Ok(Duration::from_nanos(schedstat.split(' ').next().ok_or("no time")?.parse()?))

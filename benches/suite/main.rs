@@ -3,12 +3,12 @@
 //!
 //! | call | does |
 //! |---|---|
-//! | `blast FILE` | a server that answers whatever is asked with these bytes; prints its address |
+//! | `blast FILE` | a server that answers every request with these bytes; prints its address |
 //! | `scrape ADDRESS PATH SCRAPERS COUNT` | this number of scrapes, over one connection per scraper; prints the start and duration of each |
 //! | `scrape ADDRESS PATH SCRAPERS until-stopped` | as many as come, until its input ends |
-//! | `ingest READER FILE` | reads a report once to be warm, and prints what it takes after that. READER: `report`, `sonic-dom`, `serde-json` or `read` |
-//! | `ingest-memory FILE` | reads a report that arrives in pieces; prints the memory before, after and at the highest |
-//! | `fetch URL FILE` | what `reqwest` makes of a page that it asked for with gzip |
+//! | `ingest READER FILE` | reads a report once as a warm-up, and prints the cost after that. READER: `report`, `sonic-dom`, `serde-json` or `read` |
+//! | `ingest-memory FILE` | reads a report that arrives in chunks; prints the memory before, after and at most |
+//! | `fetch URL FILE` | writes a page that `reqwest` requested with gzip |
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its results")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock that it measures with")]

@@ -1,5 +1,5 @@
-//! Scrapers: each asks for a gzip page over one connection, reads it to its end, throws it away,
-//! and asks again.
+//! Scrapers: each requests a gzip page over one connection, reads it to its end, discards it, and
+//! repeats.
 
 use std::io::{Read, Write as _};
 use std::net::TcpStream;
@@ -145,7 +145,7 @@ fn read_answer(connection: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result
     }
 }
 
-/// Reads to the last chunk: Go answers without a length. The sizes are looked at, so that no bytes
+/// Reads to the last chunk: Go answers without a length. The chunk sizes are parsed, so that no bytes
 /// of a body are taken for the end.
 fn read_chunks(
     connection: &mut TcpStream,

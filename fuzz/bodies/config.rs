@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cxone_exporter::config::{Config, ConfigText, Detail, Overrides, RowKind, TargetsNeeded};
 
-/// More than all mistakes that are shown need.
+/// More than all reported errors need.
 pub(crate) const LONGEST_MESSAGE: usize = 200_000;
 
 pub(crate) fn check(data: &[u8]) {
@@ -35,7 +35,7 @@ pub(crate) fn check(data: &[u8]) {
     }
 }
 
-/// What is promised of every configuration that is taken.
+/// The promises about every valid configuration.
 fn sensible(config: &Config) {
     let seconds = Duration::from_secs;
     let (poll, jobs, quota) = (&config.poll, &config.jobs, &config.quota);
@@ -72,7 +72,7 @@ fn sensible(config: &Config) {
     assert_eq!(filters.len(), config.targets.len());
 }
 
-/// A message is bounded and does nothing to a terminal.
+/// A message is bounded and has no control characters.
 pub(crate) fn message(text: &str) {
     assert!(!text.is_empty() && text.len() < LONGEST_MESSAGE, "{} bytes", text.len());
     assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");

@@ -1,6 +1,6 @@
-//! What each fuzz target checks, through the public interface alone. cargo-fuzz runs these with
-//! inputs that it finds (`fuzz_targets`, `scripts/fuzz`), and `tests/fuzz.rs` as property tests
-//! with changes of the inputs in `seeds`.
+//! The checks of each fuzz target, through the public interface only. cargo-fuzz runs them with the
+//! inputs that it finds (`fuzz_targets`, `scripts/fuzz`), and `tests/fuzz.rs` as property tests with
+//! mutations of the inputs in `seeds`.
 
 mod accept;
 mod config;
@@ -12,7 +12,7 @@ mod retry_after;
 mod token;
 mod web_config;
 
-/// What panics when an input breaks a promise.
+/// A check that panics if an input breaks a promise.
 type Check = fn(&[u8]);
 
 /// Every target, by name.
@@ -34,14 +34,13 @@ pub(crate) fn check(name: &str, data: &[u8]) {
     check(data);
 }
 
-/// `data` where it is cut at each byte 0xFF, which is in no UTF-8: at most `most` parts.
+/// `data` split at each byte 0xFF, which UTF-8 never contains: at most `most` parts.
 fn parts(data: &[u8], most: usize) -> impl Iterator<Item = &[u8]> {
     data.splitn(most, |byte| *byte == 0xFF)
 }
 
-/// Whether `body` is JSON as a reader without a limit on depth has it: what is no UTF-8 in a string
-/// does not matter, nor does a control character in one, which serde_json lets through in the names
-/// of members that are read as bytes.
+/// Whether `body` is JSON for a parser without a depth limit. Invalid UTF-8 in strings is accepted,
+/// as are control characters, which serde_json accepts in the names of members read as bytes.
 fn is_json(body: &[u8]) -> bool {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let tame = |byte: &u8| match byte {

@@ -1,4 +1,4 @@
-//! The lists of the platform's calls. The input: which call, the size of the pieces, where to cut,
+//! The lists of the platform API. The input: which call, the size of the chunks, where to cut,
 //! and the body.
 
 use std::num::NonZeroU32;
@@ -44,7 +44,7 @@ pub(crate) fn check(data: &[u8]) {
     assert!(ask(call, &body[..cut], usize::MAX).is_err(), "an answer cut short counts for nothing");
 }
 
-/// What comes of `call`, as text.
+/// The result of `call`, as text.
 fn ask(call: Call, body: &[u8], chunk: usize) -> Result<String, ApiError> {
     let address = || "https://na1.niceincontact.com".parse().expect("an address");
     let options = PlatformOptions {

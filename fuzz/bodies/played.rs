@@ -1,5 +1,4 @@
-//! CXone played in memory: answers in their order, in pieces of a given size, and the requests that
-//! came.
+//! A scripted CXone in memory: answers in order, in chunks of a given size, and the requests so far.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -11,10 +10,10 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use http::{HeaderMap, Request, StatusCode};
 
-/// The wall time when the play begins: 2023-10-27T08:00:00Z.
+/// The wall time at the start: 2023-10-27T08:00:00Z.
 pub(crate) const EIGHT: i64 = 1_698_393_600_000;
 
-/// What the clients sign in with.
+/// The credentials of the clients.
 pub(crate) const SECRET: &str = "s3cret-of-the-client-0123456789";
 
 /// Answers to be given, and the requests so far.
@@ -25,8 +24,8 @@ pub(crate) struct Played {
 }
 
 impl Played {
-    /// Answers with these statuses and bodies, in pieces of at most `piece` bytes; 404 when there
-    /// are no more.
+    /// Answers with these statuses and bodies, in chunks of at most `chunk` bytes; 404 after the
+    /// last one.
     pub(crate) fn new(
         chunk: usize,
         answers: impl IntoIterator<Item = (u16, Vec<u8>)>,
@@ -58,7 +57,7 @@ impl Transport for Played {
     }
 }
 
-/// What comes of `future`, in virtual time.
+/// The result of `future`, in virtual time.
 pub(crate) fn play<T>(future: impl Future<Output = T>) -> T {
     thread_local! {
         static RUNTIME: tokio::runtime::Runtime =

@@ -1,6 +1,6 @@
 //! The store's records. The input: how the rows are counted, and either records (even), each as the
 //! lengths of key and value, key and value; or changes of the records of a ledger (odd), each as a
-//! record's place, a byte's place and the byte.
+//! record's index, a byte's index and the byte.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub(crate) fn check(data: &[u8]) {
     let once = all(&left.ledger);
     let mut again = restored(&once, rows);
     assert_eq!(once, all(&again), "what is kept is what is read");
-    // What makes sense by itself is counted on with, however odd.
+    // Counting continues with any valid record, however unusual.
     let (_, change) = again.apply(&origin(9), &report());
     let _ = again.records(&change, &filters(), None);
     let _ = Snapshot::of(&again, &show());
@@ -50,7 +50,7 @@ pub(crate) fn check(data: &[u8]) {
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// A store that holds these, and keeps nothing.
+/// A store that contains these and keeps nothing.
 struct RawStore(Pairs);
 
 impl Store for RawStore {
@@ -101,7 +101,7 @@ fn changed(mut pairs: Pairs, data: &[u8]) -> Pairs {
     pairs
 }
 
-/// What a ledger that has counted something keeps.
+/// The records of a ledger that has counted something.
 fn saved(rows: RowKind) -> Pairs {
     let mut ledger = Ledger::new(rules(rows), filters().len());
     for order in 1..=2 {

@@ -1,4 +1,4 @@
-//! The answer to a poll of the Reporting API. The input: the size of the pieces, where to cut, and
+//! The answer to a poll of the Reporting API. The input: the size of the chunks, where to cut, and
 //! the body.
 
 use std::sync::Arc;
@@ -87,7 +87,7 @@ fn elements(body: &[u8]) -> Option<usize> {
     (text.matches("data\"").count() == 1).then_some(list.len())
 }
 
-/// The counts take any report in, twice, and can be shown.
+/// Any report can be counted, twice, and published.
 fn count(rows: RowKind, report: &Report) {
     let rules = CountingRules {
         rows,

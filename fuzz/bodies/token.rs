@@ -1,4 +1,4 @@
-//! What a sign-in is answered. The input: how the client signs in, the status of the token's
+//! The answers to a sign-in. The input: how the client signs in, the status of the token's
 //! answer, and the answers, cut at 0xFF.
 
 use std::num::NonZeroU32;
@@ -22,7 +22,7 @@ use super::played::{EIGHT, Played, SECRET, play};
 /// In the seeds, a token.
 const MARK: &str = "token-0123456789abcdef";
 
-/// An origin that is configured, and by that allowed.
+/// An origin that the configuration allows.
 const CONFIGURED: &str = "http://127.0.0.1:8080";
 
 pub(crate) fn check(data: &[u8]) {
@@ -113,8 +113,7 @@ fn silent(error: &ApiError, granted: bool) {
     assert!(!granted || !message.contains(MARK), "a token: {message}");
 }
 
-/// No request leaves for another place than the configured origin and, encrypted, CXone's own
-/// hosts.
+/// No request goes to other hosts than the configured origin and, encrypted, CXone's own.
 fn safe(requests: &[Request<Bytes>]) {
     for uri in requests.iter().map(Request::uri) {
         let host = uri.host().expect("an absolute address").to_ascii_lowercase();
