@@ -1,4 +1,4 @@
-//! Says what the binary is built from. Never fails: what is not known is `unknown`.
+//! Records what the binary is built from. Never fails: what is not known is `unknown`.
 
 use std::env;
 use std::path::Path;
@@ -6,9 +6,9 @@ use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    // A repository that merely contains these sources says nothing about them.
+    // Another repository that merely contains these sources has other revisions.
     let in_repository = Path::new(".git").exists()
-        // A debug build would otherwise be made anew after every commit.
+        // Otherwise every commit would rebuild a debug build.
         && env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let git = |arguments: &[&str]| if in_repository { output("git", arguments) } else { None };
     for file in ["HEAD", "logs/HEAD"] {
@@ -23,22 +23,22 @@ fn main() {
     ] {
         println!("cargo::rerun-if-env-changed={name}");
         let given = env::var(name).ok().filter(|value| is_word(value));
-        tell(name, given.or_else(|| git(arguments)));
+        export(name, given.or_else(|| git(arguments)));
     }
     let rustc = env::var("RUSTC").ok().and_then(|rustc| output(&rustc, &["--version"]));
-    tell("CXONE_EXPORTER_RUST", rustc.and_then(|text| Some(text.split(' ').nth(1)?.to_owned())));
+    export("CXONE_EXPORTER_RUST", rustc.and_then(|text| Some(text.split(' ').nth(1)?.to_owned())));
 }
 
-fn tell(name: &str, value: Option<String>) {
+fn export(name: &str, value: Option<String>) {
     let value = value.filter(|value| is_word(value)).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env={name}={value}");
 }
 
-/// What a command prints, if it succeeds.
+/// The output of a command, if it succeeds.
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program)
         .args(arguments)
-        // A hook of git's sets them for another repository.
+        // A git hook sets them for another repository.
         .env_remove("GIT_DIR")
         .env_remove("GIT_WORK_TREE")
         .output()
@@ -47,7 +47,7 @@ fn output(program: &str, arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| text.trim().to_owned())
 }
 
-/// Whether `value` can stand in a label and in a line.
+/// Whether `value` may be in a label and on a line.
 fn is_word(value: &str) -> bool {
     (1..=256).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic())
 }

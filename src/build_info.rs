@@ -1,4 +1,4 @@
-//! What this binary is: the same in `--version`, in the log and in the metrics.
+//! What this binary was built from, for `--version`, the log and the metrics.
 
 /// The exporter's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

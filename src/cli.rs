@@ -1,9 +1,7 @@
-//! The command line: what each command takes, and the exit codes. What is parsed here is
-//! well-formed; whether a configuration makes sense is [`crate::config`]'s matter.
+//! The command line: the arguments of each command, and the exit codes. Whether a configuration is
+//! valid is checked by [`crate::config`].
 
 mod listen;
-mod maintenance;
-mod proxy;
 mod settings;
 #[cfg(feature = "simulator")]
 mod simulated;
@@ -24,8 +22,6 @@ use crate::base_url::BaseUrl;
 use crate::config::without_secrets;
 use crate::logging::{LogFormat, LogLevel};
 pub use listen::{Listen, ListenAddress};
-pub use maintenance::{CompletionsArgs, EraseArgs, ManArgs};
-pub use proxy::{ExternalUrl, ProxyArgs};
 pub use settings::{ConfigArgs, TargetArgs};
 #[cfg(feature = "simulator")]
 pub use simulated::{DemoArgs, DemoDialect, SimulateArgs};
@@ -34,15 +30,15 @@ pub use store::{
     StoreStatusArgs,
 };
 use values::{span_of_history, user_id};
-pub use web::WebArgs;
+pub use web::{ExternalUrl, ProxyArgs, WebArgs};
 
 /// Exit status of success.
 pub const EXIT_OK: u8 = 0;
 /// Exit status of a failure.
 pub const EXIT_FAILURE: u8 = 1;
-/// Exit status of a wrong command line.
+/// Exit status of an invalid command line.
 pub const EXIT_USAGE: u8 = 64;
-/// Exit status of a wrong configuration.
+/// Exit status of an invalid configuration.
 pub const EXIT_CONFIG: u8 = 78;
 
 /// The command line.
@@ -67,21 +63,21 @@ pub struct Cli {
 }
 
 const EXAMPLES: &str = "Examples:
-  Try it, without configuration and credentials:
+  Try it, without configuration or credentials:
     cxone-exporter demo
-  Is the configuration right, and does CXone agree?
+  Check the configuration and the credentials:
     cxone-exporter check --config.file=cxone-exporter.yml --live
   Run the exporter:
     cxone-exporter serve --config.file=cxone-exporter.yml
 
-Exit status: 0 success, 1 failure, 64 wrong command line, 78 wrong configuration.";
+Exit status: 0 success, 1 failure, 64 invalid command line, 78 invalid configuration.";
 
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Run the exporter
     Serve(ServeArgs),
-    /// Run a simulated contact centre and an exporter of it, to try
+    /// Run the exporter with a simulated contact centre
     #[cfg(feature = "simulator")]
     Demo(DemoArgs),
     /// Fetch one agent's state history and print it
@@ -91,13 +87,13 @@ pub enum Command {
     /// Run a simulated contact centre with CXone's APIs
     #[cfg(feature = "simulator")]
     Simulate(Box<SimulateArgs>),
-    /// Forget an agent in the store; the exporter must be stopped
+    /// Erase an agent from the store; stop the exporter first
     Erase(EraseArgs),
     /// Set up, show and copy a store in a PostgreSQL database
     Store(StoreArgs),
-    /// Print a shell's completions
+    /// Print completions for a shell
     Completions(CompletionsArgs),
-    /// Print the manual
+    /// Print a man page
     Man(ManArgs),
 }
 
@@ -119,14 +115,14 @@ impl Command {
     }
 }
 
-/// How messages are logged, on stderr.
+/// Logging to stderr.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct LogArgs {
-    /// Only messages of at least this severity are logged: debug, info, warn or error
+    /// Only log messages with this severity or above: debug, info, warn or error
     #[arg(id = "log.level", long = "log.level", value_enum, ignore_case = true, default_value_t = LogLevel::Info, global = true, value_name = "LEVEL", help_heading = "Logging", hide_possible_values = true)]
     pub level: LogLevel,
 
-    /// How a message is written: logfmt or json
+    /// Output format of log messages: logfmt or json
     #[arg(id = "log.format", long = "log.format", value_enum, ignore_case = true, default_value_t = LogFormat::Logfmt, global = true, value_name = "FORMAT", help_heading = "Logging", hide_possible_values = true)]
     pub format: LogFormat,
 }
@@ -148,17 +144,17 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub targets: TargetArgs,
 
-    /// The folder where the counts are kept, made if it is not there
+    /// Directory for the store; created if missing
     #[arg(
         long = "storage.path",
-        value_name = "FOLDER",
+        value_name = "DIR",
         default_value = "data/",
         help_heading = "Storage"
     )]
     pub storage_path: PathBuf,
 
-    /// Take over a store of another address or client, which is otherwise refused: of the same
-    /// tenant, after either has changed
+    /// Take over the store of another address or client of the same tenant, which is rejected
+    /// otherwise
     #[arg(long = "storage.adopt", help_heading = "Storage")]
     pub storage_adopt: bool,
 
@@ -175,20 +171,20 @@ Examples:
   cxone-exporter history --config.file=cxone-exporter.yml --user user-abc-123 --last 7d
   cxone-exporter history --config.file=cxone-exporter.yml --user user-abc-123 --format csv
 
-On `cxone-exporter simulate`, without a configuration file (it prints user ids that there are):
+With `cxone-exporter simulate`, which prints some user IDs, and without a configuration file:
   export CXONE_BASE_URL=http://127.0.0.1:8080
   export CXONE_CLIENT_ID=simulated-client CXONE_CLIENT_SECRET=simulated-secret
   cxone-exporter history --user user-001")]
 pub struct HistoryArgs {
-    /// The agent: the internal id, which begins with `user-`; an e-mail address finds nothing
+    /// Internal ID of the agent, which begins with user-; an e-mail address finds nothing
     #[arg(long, value_name = "ID", value_parser = user_id)]
     pub user: String,
 
-    /// How far back to ask
+    /// How far back to fetch
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = span_of_history)]
     pub last: Duration,
 
-    /// How the records are written: table, json or csv
+    /// Output format: table, json or csv
     #[arg(long, value_enum, ignore_case = true, value_name = "FORMAT", default_value_t = HistoryFormat::Table, hide_possible_values = true)]
     pub format: HistoryFormat,
 
@@ -215,15 +211,15 @@ pub enum HistoryFormat {
   cxone-exporter check --config.file=cxone-exporter.yml --live
   cxone-exporter check --web.config.file=web-config.yml
 
-Is the exporter on this machine alive? (What a container's health check asks; no configuration is read.)
+Health check of the exporter on this machine, which reads no configuration:
   cxone-exporter check --healthy")]
 pub struct CheckArgs {
-    /// Also ask CXone: a token, its scope, and one report job (which counts against the quota)
+    /// Also check CXone: a token, its scope, and one report job, which counts against the quota
     #[arg(long)]
     pub live: bool,
 
-    /// Ask a running exporter's /-/healthy instead; without URL at http://127.0.0.1:10962 (https://
-    /// with TLS)
+    /// Request /-/healthy of a running exporter instead, by default at http://127.0.0.1:10962
+    /// (https:// with TLS)
     #[arg(
         long,
         value_name = "URL",
@@ -234,7 +230,7 @@ pub struct CheckArgs {
     )]
     pub healthy: Option<BaseUrl>,
 
-    /// Also check this web configuration file; alone, when nothing is said of CXone
+    /// Also check this web configuration file, or only it if there is no other configuration
     #[arg(long = "web.config.file", value_name = "FILE")]
     pub web_config_file: Option<PathBuf>,
 
@@ -247,7 +243,55 @@ pub struct CheckArgs {
     pub targets: TargetArgs,
 }
 
-/// The process ends here, without doing anything: with this text and exit status.
+/// `erase`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Aggregate counters do not change. First remove the agent from the targets: later reports of it are counted as those of a new agent.
+
+Example:
+  cxone-exporter erase --agent user-abc-123 --storage.path=/var/lib/cxone-exporter"
+)]
+pub struct EraseArgs {
+    /// ID of the agent: its internal one, or the one in the metrics
+    #[arg(long, value_name = "ID", value_parser = user_id)]
+    pub agent: String,
+
+    /// Directory of the store
+    #[arg(
+        long = "storage.path",
+        value_name = "DIR",
+        default_value = "data/",
+        help_heading = "Storage"
+    )]
+    pub storage_path: PathBuf,
+
+    /// Configuration file; required if IDs are hashed
+    #[arg(long = "config.file", value_name = "FILE", help_heading = "Configuration")]
+    pub config_file: Option<PathBuf>,
+}
+
+/// `completions`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example:
+  cxone-exporter completions bash > /etc/bash_completion.d/cxone-exporter")]
+pub struct CompletionsArgs {
+    /// Shell: bash, elvish, fish, powershell or zsh
+    #[arg(value_enum, ignore_case = true, value_name = "SHELL", hide_possible_values = true)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `man`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cxone-exporter man | man -l -
+  cxone-exporter man serve | man -l -")]
+pub struct ManArgs {
+    /// Command to describe; by default the program
+    #[arg(value_name = "COMMAND")]
+    pub command: Option<String>,
+}
+
+/// The process exits at once with this text and status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stop {
     /// [`EXIT_OK`] for help and version, whose text goes to stdout; else [`EXIT_USAGE`], whose text
@@ -260,7 +304,7 @@ pub struct Stop {
 /// Parses the command line; `args` begins with the program's name.
 ///
 /// # Errors
-/// A [`Stop`] for `--help`, `--version` and everything that is no right command line.
+/// A [`Stop`] for `--help`, `--version` and every invalid command line.
 pub fn parse_args<I, T>(args: I) -> Result<Cli, Stop>
 where
     I: IntoIterator<Item = T>,
@@ -274,12 +318,12 @@ where
         if error.kind() == ErrorKind::DisplayHelp {
             return Stop { code: EXIT_OK, text };
         }
-        // What is wrong is repeated: a password in an address is not.
+        // The message repeats invalid values: a password in an address must not be among them.
         Stop { code: EXIT_USAGE, text: without_secrets(&text) }
     })
 }
 
-/// What `--version` prints, in Prometheus's form.
+/// The output of `--version`, in Prometheus's form.
 #[must_use]
 pub fn version_text() -> String {
     use crate::build_info::{ARCH, BRANCH, OS, REVISION, RUST_VERSION, VERSION};

@@ -10,24 +10,23 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// Has the allocator give memory back to the system when it is freed, not some time later: a poll
-/// needs much for a moment, and nothing may happen for long after it. The first arena is there
-/// already; the others begin as the setting says.
-fn give_memory_back() {
+/// Lets the allocator return freed memory to the system at once: a poll needs much for a moment, and
+/// then nothing may happen for long. The first arena exists already; later ones take the default.
+fn return_freed_memory() {
     for setting in [&b"arenas.dirty_decay_ms\0"[..], b"arena.0.dirty_decay_ms\0"] {
-        // The exporter is as right without, and only larger.
+        // Without it the exporter only needs more memory.
         let _set = setting.name().write(0_isize);
     }
 }
 
 fn main() -> ExitCode {
     tasks::hold_signals();
-    give_memory_back();
+    return_freed_memory();
     match cli::parse_args(std::env::args_os()) {
         Ok(cli) => commands::run(cli),
         Err(stop) => {
             tasks::release_signals();
-            // A reader that has gone away has no use for the text.
+            // If the reader has gone away, there is nobody to report it to.
             let _written = match stop.code {
                 cli::EXIT_OK => std::io::stdout().write_all(stop.text.as_bytes()),
                 _ => std::io::stderr().write_all(stop.text.as_bytes()),

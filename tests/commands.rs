@@ -43,15 +43,16 @@ fn erase_accepts_the_agents_id_or_the_one_in_the_metrics() {
     let (code, _, complaint) = run(&["erase", "--agent", "user-1", &storage]);
     assert_eq!(code, 1);
     assert!(
-        complaint
-            .contains("knows no agent user-1; if `metrics.agent_ids` is hmac, give --config.file"),
+        complaint.contains(
+            "no agent user-1 in the store; if `metrics.agent_ids` is hmac, add --config.file"
+        ),
         "{complaint}"
     );
     let (code, said, _) = run(&["erase", "--agent", "user-1", &storage, &config]);
     assert!(code == 0 && said.starts_with("erased: 1 agent, 1 records"), "{said}");
     assert_eq!(run(&["erase", "--agent", &other, &storage]).0, 0);
     let (code, _, complaint) = run(&["erase", "--agent", "user-1", &storage, &config]);
-    assert_eq!((code, complaint.as_str()), (1, "the store knows no agent user-1\n"));
+    assert_eq!((code, complaint.as_str()), (1, "no agent user-1 in the store\n"));
 }
 
 #[test]

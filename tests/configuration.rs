@@ -1,6 +1,6 @@
 //! The documentation of the configuration and the example match the code.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -130,8 +130,8 @@ fn the_example_shows_every_key_and_the_defaults() {
     }
 }
 
-#[test]
-fn the_documented_flags_match_the_code_with_their_defaults() {
+/// The table that the documentation should have of all flags, made of the command line's help.
+fn reference_of_flags() -> String {
     let mut program = Cli::command();
     program.build();
     let commands: Vec<_> =
@@ -147,38 +147,40 @@ fn the_documented_flags_match_the_code_with_their_defaults() {
         .map(|command| (command.get_name().to_owned(), *command))
         .chain(below)
         .collect();
-    let mut real = BTreeSet::new();
-    for (name, command) in &commands {
-        let is_flag = |flag: &&clap::Arg| {
+    // In the order of the help; a flag of several commands that means the same stands once.
+    let mut rows: Vec<(String, Vec<String>)> = Vec::new();
+    for (command_name, command) in &commands {
+        let flags = command.get_arguments().filter(|flag| {
             !flag.is_positional() && !matches!(flag.get_id().as_str(), "help" | "version")
-        };
-        for flag in command.get_arguments().filter(is_flag) {
-            let takes_value = flag.get_action().takes_values();
-            let default = flag
-                .get_default_values()
-                .iter()
-                .filter(|_| takes_value)
-                .map(|value| value.to_string_lossy())
-                .collect::<String>();
-            real.insert((
-                format!("--{}", flag.get_long().expect("every flag is long")),
-                name.clone(),
-                default,
-            ));
+        });
+        for flag in flags {
+            let default =
+                flag.get_default_values().iter().filter(|_| flag.get_action().takes_values());
+            let default: String =
+                default.map(|value| format!("`{}`", value.to_string_lossy())).collect();
+            let required = if flag.is_required_set() { " (required)" } else { "" };
+            let help = flag.get_help().expect("every flag has help");
+            let cells = format!("{default} | {help}{required} |").replace("<", "\\<");
+            let name = format!("`--{}`", flag.get_long().expect("every flag is long"));
+            let row = (format!("| {name} | COMMANDS | {cells}\n"), format!("`{command_name}`"));
+            match rows.iter_mut().find(|(known, _)| *known == row.0) {
+                Some((_, commands)) => commands.push(row.1),
+                None => rows.push((row.0, vec![row.1])),
+            }
         }
     }
-    let mut documented = BTreeSet::new();
-    for row in table("Flags") {
-        let named: Vec<&str> = if row[1] == "all" {
-            commands.iter().map(|(name, _)| &**name).collect()
-        } else {
-            row[1].split(", ").map(code).collect()
-        };
-        documented.extend(named.into_iter().map(|command| {
-            (code(&row[0]).to_owned(), command.to_owned(), code(&row[2]).to_owned())
-        }));
+    let mut table = "| flag | commands | default | meaning |\n|---|---|---|---|\n".to_owned();
+    for (row, named) in rows {
+        let named = if named.len() == commands.len() { "all".to_owned() } else { named.join(", ") };
+        table.push_str(&row.replace("COMMANDS", &named).replace("|  |", "| |"));
     }
-    assert_eq!(documented, real);
+    table
+}
+
+#[test]
+fn the_reference_of_flags_is_the_help_of_the_command_line() {
+    let table = reference_of_flags();
+    assert!(DOCUMENT.contains(&table), "docs/configuration.md must contain this table:\n{table}");
 }
 
 #[test]

@@ -26,8 +26,8 @@ pub enum ListenAddress {
 }
 
 impl ListenAddress {
-    /// What to bind, in order of preference: the first that can be bound is the one.
-    /// [`ListenAddress::AnyInterface`] is `[::]`, by which IPv4 is meant, too.
+    /// The addresses to try to bind, in order of preference. [`ListenAddress::AnyInterface`] is
+    /// `[::]`, which includes IPv4.
     ///
     /// # Errors
     /// When the name cannot be looked up.
@@ -57,7 +57,7 @@ impl FromStr for ListenAddress {
         let is_name = host
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-        // What is made of digits and dots alone was meant as an address, and is none.
+        // Digits and dots alone are meant as an address, and are not a valid one.
         let is_broken_address =
             !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         match host {
@@ -88,7 +88,7 @@ impl FromStr for Listen {
                 .parse()
                 .map(Self::Tcp)
                 .map_err(|form: String| format!("{form}, or `unix:PATH`")),
-            Some("") => Err("a path follows after `unix:`".to_owned()),
+            Some("") => Err("must have a path after `unix:`".to_owned()),
             Some(path) => Ok(Self::Unix(PathBuf::from(path))),
         }
     }
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_is_read_and_shown_again() {
+    fn every_form_is_parsed_and_shown_as_written() {
         for text in [":10962", "127.0.0.1:0", "[::1]:8080", "localhost:8080"] {
             assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
         }

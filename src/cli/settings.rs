@@ -11,8 +11,7 @@ use crate::config::{Flags, SETTINGS, Setting, environment_variables};
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct ConfigArgs {
-    /// Configuration file (YAML); without one, the flags below or their environment variables are
-    /// enough
+    /// Configuration file (YAML); the flags below or environment variables are enough without one
     #[arg(long = "config.file", value_name = "FILE")]
     pub file: Option<PathBuf>,
 
@@ -24,7 +23,7 @@ pub struct ConfigArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct TargetArgs {
-    /// Agent to poll, instead of the file's targets; repeatable, or several with commas between
+    /// Agent to poll, instead of the targets of the file; repeatable, or several with commas between
     /// them [env: CXONE_TARGET_USER]
     #[arg(long = "target.user", value_name = "ID")]
     pub users: Vec<String>,

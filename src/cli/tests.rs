@@ -1,4 +1,4 @@
-//! Right and wrong command lines.
+//! Valid and invalid command lines.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn parse(line: &str) -> Result<Cli, Stop> {
 }
 
 #[test]
-fn the_commands_definition_is_sound() {
+fn the_definition_of_commands_is_consistent() {
     use clap::CommandFactory;
     Cli::command().debug_assert();
 }
@@ -34,7 +34,7 @@ fn addresses_and_users_are_repeatable() {
 }
 
 #[test]
-fn log_flags_go_before_and_after_every_command() {
+fn log_flags_may_stand_before_and_after_every_command() {
     for command in ["serve", "demo", "history --user u", "check", "simulate"] {
         for line in [
             format!("--log.level=debug --log.format json {command}"),
@@ -52,7 +52,7 @@ fn log_flags_go_before_and_after_every_command() {
 }
 
 #[test]
-fn a_wrong_command_line_is_64() {
+fn an_invalid_command_line_exits_with_64() {
     for line in [
         "",
         "serv",
@@ -102,7 +102,7 @@ fn a_wrong_command_line_is_64() {
 }
 
 #[test]
-fn help_and_version_are_no_failure() {
+fn help_and_version_exit_with_0() {
     let stop = parse("cxone-exporter --version").unwrap_err();
     assert_eq!(stop.code, EXIT_OK);
     assert!(
@@ -142,7 +142,7 @@ fn the_simulators_secret_is_not_in_debug_output() {
 }
 
 #[test]
-fn history_reads_its_span_and_format() {
+fn history_parses_its_span_and_format() {
     let Command::History(history) =
         parse("cxone-exporter history --user user-1 --last 7d --format csv").unwrap().command
     else {
@@ -155,7 +155,7 @@ fn history_reads_its_span_and_format() {
 }
 
 #[test]
-fn check_asks_an_exporter_for_its_health_at_the_usual_place_or_where_told() {
+fn check_requests_the_health_at_the_default_address_or_the_given_one() {
     for (line, address) in [
         ("--healthy", "http://127.0.0.1:10962"),
         ("--healthy=http://10.0.0.7:9/cxone/", "http://10.0.0.7:9/cxone"),
@@ -182,7 +182,7 @@ fn check_asks_an_exporter_for_its_health_at_the_usual_place_or_where_told() {
 }
 
 #[test]
-fn words_may_be_written_in_capitals() {
+fn words_are_not_case_sensitive() {
     let cli = parse("cxone-exporter check --log.level=WARN --log.format=JSON").unwrap();
     assert_eq!((cli.log.level, cli.log.format), (LogLevel::Warn, LogFormat::Json));
     for line in

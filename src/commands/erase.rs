@@ -1,18 +1,17 @@
-//! `erase`: forgets an agent in the store.
+//! `erase`: removes an agent from the store.
 
 use super::CommandError;
-use super::pages::print;
+use super::packaging::print;
 use crate::cli::EraseArgs;
 use crate::config::{AgentIds, Flags, TargetsNeeded, load};
 use crate::store::DiskStore;
 use cxone_core::counts::RecordKey;
 
-/// Forgets the agent, and says so. The store is written anew, so that nothing of the agent is left
-/// in its file.
+/// Removes the agent. The store is rewritten, so that nothing of the agent remains in its file.
 ///
 /// # Errors
-/// When the configuration is wrong, the store cannot be used (it cannot while an exporter runs on
-/// it), or knows no such agent.
+/// When the configuration is invalid, the store cannot be used (for example because an exporter
+/// does), or does not contain the agent.
 pub fn run(args: &EraseArgs) -> Result<(), CommandError> {
     let (ids, owner) = match &args.config_file {
         Some(file) => {
@@ -22,8 +21,7 @@ pub fn run(args: &EraseArgs) -> Result<(), CommandError> {
         }
         None => (AgentIds::Raw, None),
     };
-    // What the metrics call the agent will do as well: with hashed ids it may be all that a person
-    // has.
+    // The ID in the metrics is accepted as well: with hashed IDs it may be the only one known.
     let names = [AgentIds::Raw.of(&args.agent), ids.of(&args.agent)];
     let mut agents = 0;
     let records = DiskStore::rewrite(&args.storage_path, owner.as_ref(), |key| {
@@ -34,14 +32,14 @@ pub fn run(args: &EraseArgs) -> Result<(), CommandError> {
     if records == 0 {
         let hint = match args.config_file {
             Some(_) => "",
-            None => "; if `metrics.agent_ids` is hmac, give --config.file, too",
+            None => "; if `metrics.agent_ids` is hmac, add --config.file",
         };
-        return Err(CommandError::Failed(format!("the store knows no agent {}{hint}", args.agent)));
+        return Err(CommandError::Failed(format!("no agent {} in the store{hint}", args.agent)));
     }
     print(
         format!(
-            "erased: {agents} agent, {records} records; what all agents together did stays counted\n\
-             CXone still knows the agent: if a target covers it, it comes back with the next report\n"
+            "erased: {agents} agent, {records} records; aggregate counters are unchanged\n\
+             If a target covers the agent, the next report adds it again\n"
         )
         .as_bytes(),
     )

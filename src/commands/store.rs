@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::CommandError;
-use super::pages::print;
+use super::packaging::print;
 use crate::cli::{
     DatabaseArgs, DatabasePasswordArgs, StoreArgs, StoreCommand, StoreCopyArgs, StoreStatusArgs,
 };

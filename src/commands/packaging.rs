@@ -1,4 +1,4 @@
-//! `completions` and `man`: what packages install beside the program.
+//! `completions` and `man`, which packages install.
 
 use std::io::{self, Write as _};
 
@@ -7,7 +7,7 @@ use clap::CommandFactory as _;
 use super::CommandError;
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
 
-/// Prints the completions of a shell.
+/// Prints completions for a shell.
 ///
 /// # Errors
 /// When they cannot be written.
@@ -17,7 +17,7 @@ pub fn completions(args: &CompletionsArgs) -> Result<(), CommandError> {
     print(&text)
 }
 
-/// Prints a page of the manual: of the program, or of one of its commands.
+/// Prints the man page of the program, or of one of its commands.
 ///
 /// # Errors
 /// When there is no such command, or the page cannot be written.
@@ -42,7 +42,7 @@ pub fn man(args: &ManArgs) -> Result<(), CommandError> {
             let (_, command) = found.ok_or_else(|| {
                 let names: Vec<&str> = known.iter().map(|(name, _)| &**name).collect();
                 CommandError::Failed(format!(
-                    "there is no command {name}, but {}",
+                    "no command {name}; commands are {}",
                     names.join(", ")
                 ))
             })?;
@@ -59,7 +59,7 @@ pub fn man(args: &ManArgs) -> Result<(), CommandError> {
 /// Prints a result on stdout.
 pub(super) fn print(text: &[u8]) -> Result<(), CommandError> {
     match io::stdout().write_all(text) {
-        // A reader that has seen enough is no failure.
+        // A reader that has read enough, such as `head`, is not a failure.
         Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
             Err(CommandError::Failed(format!("cannot write: {cause}")))
         }

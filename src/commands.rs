@@ -1,4 +1,4 @@
-//! One file a command.
+//! The commands, one file each.
 
 pub mod check;
 mod check_platform;
@@ -8,7 +8,7 @@ pub mod erase;
 mod healthy;
 pub mod history;
 mod live;
-pub mod pages;
+pub mod packaging;
 pub mod serve;
 #[cfg(feature = "simulator")]
 pub mod simulate;
@@ -117,8 +117,8 @@ fn execute(command: Command) -> Result<(), CommandError> {
             Command::Simulate(args) => simulate::run(*args, signals()?).await,
             Command::Erase(args) => erase::run(&args),
             Command::Store(args) => store::run(args).await,
-            Command::Completions(args) => pages::completions(&args),
-            Command::Man(args) => pages::man(&args),
+            Command::Completions(args) => packaging::completions(&args),
+            Command::Man(args) => packaging::man(&args),
         }
     });
     // Computations in progress are of no use any more and must not delay the exit.
