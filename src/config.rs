@@ -30,7 +30,7 @@ use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::base_url::BaseUrl;
-use cxone_core::owner::Owner;
+use cxone_core::store::Owner;
 
 pub use duration::{parse_duration, show_duration};
 pub use files::{FileContent, FileStates};

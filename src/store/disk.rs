@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
 use cxone_core::counts::{Record, RecordKey};
-use cxone_core::owner::Owner;
+use cxone_core::store::Owner;
 use cxone_core::store::{Store, StoreError, VERSION};
 
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");

@@ -6,7 +6,6 @@ pub mod counts;
 pub mod hidden;
 pub mod live;
 pub mod names;
-pub mod owner;
 pub mod page;
 pub mod plan;
 pub mod privacy;

@@ -1,41 +1,56 @@
-//! Where the counts outlive the process: records in transactions. Those on a disk are kept by the
-//! program; here is what every store promises, and the one in memory.
+//! Where the counts outlive the process: records in transactions. Here is what every store
+//! promises, and the one in memory; the one on disk is the program's.
 
 mod memory;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use memory::{MemoryStore, SharedRecords};
 
-use crate::counts::Record;
-use crate::owner::Owner;
+use serde::{Deserialize, Serialize};
 
-/// The version of the format that this program writes.
+use crate::counts::Record;
+
+/// The version of the format. A store of a higher version is refused.
 pub const VERSION: u32 = 1;
 
 /// Keeps records. All of a commit are kept, or none, whenever the process ends.
-///
-/// There are two: on a disk, and in memory for tests and the demo. One that replicas share must
-/// keep the same promise.
 pub trait Store: Send {
-    /// Tells every record, in any order.
+    /// Visits every record, in the order of the keys.
     ///
     /// # Errors
     /// When they cannot be read.
-    fn read(&mut self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError>;
+    fn read(&mut self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError>;
 
     /// Keeps all of `records` before it returns, or none of them.
     ///
     /// # Errors
-    /// When they could not be kept; a later commit may work again.
+    /// When they could not be kept; a later commit may succeed.
     fn commit(&mut self, records: &[Record]) -> Result<(), StoreError>;
 
-    /// How much room it takes, in bytes.
+    /// Its size in bytes.
     fn size_bytes(&self) -> u64;
 
     /// The version of its format; `None` when nothing outlives the process.
     fn format(&self) -> Option<u32>;
+}
+
+/// Whose history a store contains: a client of a tenant's API.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The host of the API.
+    pub host: String,
+    /// The id of the client, or of the access key.
+    pub client: String,
+}
+
+/// `acme.api.cxone.com, client my-client`.
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, client {}", self.host, self.client)
+    }
 }
 
 /// Why a store cannot be used.

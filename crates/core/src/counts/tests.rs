@@ -4,6 +4,7 @@ mod buckets;
 mod labels;
 mod live;
 mod model;
+mod reconfiguration;
 mod set_back;
 mod snapshot;
 
@@ -96,12 +97,12 @@ pub(super) fn first(snapshot: &Snapshot) -> AgentSeries {
 }
 
 /// A ledger with one target, and its reports in order.
-struct One {
+struct SingleTarget {
     ledger: Ledger,
     order: usize,
 }
 
-impl One {
+impl SingleTarget {
     fn new(rows: RowKind, detail: Detail) -> Self {
         Self { ledger: ledger(rows, detail, 100, 1), order: 0 }
     }
@@ -134,7 +135,7 @@ impl One {
 
 #[test]
 fn the_first_report_shows_its_label_sets_at_zero() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(
         0,
         1_000,
@@ -149,7 +150,7 @@ fn the_first_report_shows_its_label_sets_at_zero() {
 
 #[test]
 fn a_visit_that_began_before_the_epoch_is_time_but_no_entry() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
     one.read(
         900,
@@ -162,7 +163,7 @@ fn a_visit_that_began_before_the_epoch_is_time_but_no_entry() {
 
 #[test]
 fn a_row_cut_at_its_windows_start_is_the_visit_that_reaches_there() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, Some(1_000))]);
     one.read(
         900,
@@ -180,7 +181,7 @@ fn a_row_cut_at_its_windows_start_is_the_visit_that_reaches_there() {
 
 #[test]
 fn a_row_cut_at_its_windows_start_with_nothing_known_adds_time_and_no_entry() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-2", "Ready", "", 10, None)]);
     one.read(900, 1_500, &[row("user-1", "Ready", "", 900, None)]);
     assert_eq!(one.counts("Ready", ""), (0, 500));
@@ -189,7 +190,7 @@ fn a_row_cut_at_its_windows_start_with_nothing_known_adds_time_and_no_entry() {
 
 #[test]
 fn a_visit_that_starts_exactly_at_a_later_windows_start_stays_one_entry() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
     one.read(
         900,
@@ -202,7 +203,7 @@ fn a_visit_that_starts_exactly_at_a_later_windows_start_stays_one_entry() {
 
 #[test]
 fn neighbours_in_one_state_are_two_visits_and_a_visit_of_no_length_is_one_entry() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
     let rows = [
         row("user-1", "Lunch", "", 200, Some(1_100)),
@@ -227,7 +228,7 @@ fn several_skills_at_once_are_one_visit_each_and_with_detail_agent_one() {
         (Detail::AgentSkill, vec![("English", 1, 200), ("Spanish", 1, 300)]),
         (Detail::Agent, vec![("", 1, 300)]),
     ] {
-        let mut one = One::new(RowKind::Intervals, detail);
+        let mut one = SingleTarget::new(RowKind::Intervals, detail);
         one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, Some(500))]);
         one.read(900, 2_000, &rows);
         one.read(1_900, 9_000, &[row("user-1", "Lunch", "", 8_000, None)]);
@@ -262,7 +263,7 @@ fn time_on_several_skills_counts_once_for_the_agent_and_once_over_all_agents() {
         row("user-2", "Ready", "English", 1_000, Some(1_100)),
     ];
     for detail in [Detail::AgentSkill, Detail::Agent, Detail::Aggregate] {
-        let mut one = One::new(RowKind::Intervals, detail);
+        let mut one = SingleTarget::new(RowKind::Intervals, detail);
         one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, Some(500))]);
         one.read(900, 2_000, &rows);
         let snapshot = one.snapshot();
@@ -280,7 +281,7 @@ fn time_on_several_skills_counts_once_for_the_agent_and_once_over_all_agents() {
 
 #[test]
 fn a_late_row_counts_when_it_comes() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
     one.read(900, 1_500, &[row("user-1", "Lunch", "", 200, Some(1_450))]);
     one.read(
@@ -296,7 +297,7 @@ fn a_late_row_counts_when_it_comes() {
 
 #[test]
 fn a_revision_never_lets_a_counter_fall_and_is_counted() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, Some(1_000))]);
     one.read(900, 2_000, &[row("user-1", "Ready", "", 1_950, Some(1_990))]);
     let applied = one.read(1_900, 2_500, &[row("user-1", "Training", "", 1_950, Some(1_960))]);
@@ -311,7 +312,7 @@ fn a_revision_never_lets_a_counter_fall_and_is_counted() {
 fn a_repeated_report_changes_nothing() {
     let rows =
         [row("user-1", "Ready", "", 1_000, Some(1_450)), row("user-1", "Wrap-up", "", 1_450, None)];
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[]);
     one.read(900, 1_500, &rows);
     let before = one.snapshot();
@@ -325,7 +326,7 @@ fn a_repeated_report_changes_nothing() {
 
 #[test]
 fn every_name_of_wrap_up_becomes_one_state() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(
         0,
         1_000,
@@ -338,7 +339,7 @@ fn every_name_of_wrap_up_becomes_one_state() {
 #[test]
 fn an_aggregated_row_adds_its_count_at_its_start_and_is_rejected_where_its_window_may_have_cut_it()
 {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
     let bucket = |from| RawRow { count: 4, ..row("user-1", "Ready", "", from, Some(1_400)) };
     let applied = one.read(900, 1_500, &[bucket(1_200), bucket(900)]);
@@ -350,7 +351,7 @@ fn an_aggregated_row_adds_its_count_at_its_start_and_is_rejected_where_its_windo
 
 #[test]
 fn a_count_of_zero_adds_nothing() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[RawRow { count: 0, ..row("user-1", "Ready", "", 200, None) }]);
     assert!(first(&one.snapshot()).labels.is_empty());
     assert_eq!(one.snapshot().agents_seen, 1);
@@ -358,7 +359,7 @@ fn a_count_of_zero_adds_nothing() {
 
 #[test]
 fn an_agent_that_the_newest_report_leaves_out_has_no_state_and_stands_still() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Ready", "", 200, None)]);
     one.read(900, 2_000, &[row("user-2", "Ready", "", 950, None)]);
     let snapshot = one.snapshot();
@@ -370,7 +371,7 @@ fn an_agent_that_the_newest_report_leaves_out_has_no_state_and_stands_still() {
 
 #[test]
 fn with_events_an_agent_that_is_not_mentioned_is_still_where_it_was() {
-    let mut one = One::new(RowKind::Events, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Events, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Ready", "", 200, None)]);
     one.read(900, 2_000, &[]);
     let snapshot = one.snapshot();
@@ -381,7 +382,7 @@ fn with_events_an_agent_that_is_not_mentioned_is_still_where_it_was() {
 
 #[test]
 fn one_state_at_a_time_ends_where_the_next_row_begins_whatever_its_state() {
-    let mut one = One::new(RowKind::States, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::States, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Unavailable", "", 200, Some(1_000))]);
     one.read(900, 2_000, &[row("user-1", "Unavailable", "", 1_300, None)]);
     one.read(1_900, 3_000, &[row("user-1", "Ready", "", 2_500, None)]);
@@ -395,7 +396,7 @@ fn one_state_at_a_time_ends_where_the_next_row_begins_whatever_its_state() {
 
 #[test]
 fn the_end_of_a_state_that_began_before_the_window_is_taken_and_is_not_late() {
-    let mut one = One::new(RowKind::States, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::States, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Ready", "", 200, Some(1_500))]);
     for (from, to) in [(900, 2_000), (1_900, 3_000)] {
         let applied = one.read(from, to, &[row("user-1", "Ready", "", 200, Some(to + 7))]);
@@ -420,7 +421,7 @@ fn a_visit_of_no_length_takes_no_time_from_another_at_the_same_instant() {
             &[Some(1_200), Some(1_300), Some(9_000)],
             &[Some(9_000), Some(1_300), Some(1_200)],
         ] {
-            let mut one = One::new(rows, Detail::AgentSkill);
+            let mut one = SingleTarget::new(rows, Detail::AgentSkill);
             one.read(0, 1_000, &[row("user-1", "Break", "", 200, Some(1_200))]);
             one.read(900, 2_000, &twins(ends));
             assert_eq!(one.counts("Ready", ""), (1, 800), "{rows:?} {ends:?}");
@@ -436,7 +437,7 @@ fn a_visit_of_no_length_takes_no_time_from_another_at_the_same_instant() {
 
 #[test]
 fn what_lasts_may_be_told_with_no_length() {
-    let mut one = One::new(RowKind::States, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::States, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Ready", "", 200, Some(200))]);
     one.read(900, 2_000, &[]);
     assert_eq!(one.counts("Ready", ""), (0, 1_000));
@@ -452,7 +453,7 @@ fn what_lasts_may_be_told_with_no_length() {
 
 #[test]
 fn a_last_visit_of_no_length_is_one_where_others_are_told_with_a_length() {
-    let mut one = One::new(RowKind::States, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::States, Detail::AgentSkill);
     let others = ["user-2", "user-3"].map(|agent| row(agent, "Break", "", 300, Some(800)));
     let rows = [&others[..], &[row("user-1", "Ready", "", 700, Some(700))]].concat();
     one.read(0, 1_000, &rows);
@@ -462,7 +463,7 @@ fn a_last_visit_of_no_length_is_one_where_others_are_told_with_a_length() {
 
 #[test]
 fn a_row_that_was_counted_is_not_late_though_its_start_is_rounded_down() {
-    let mut one = One::new(RowKind::States, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::States, Detail::AgentSkill);
     one.read(0, 10_000, &[row("user-1", "Break", "", 1_000, Some(11_000))]);
     // It began at 11.9 s.
     let rounded = row("user-1", "Ready", "", 11_000, Some(11_000));
@@ -475,7 +476,7 @@ fn a_row_that_was_counted_is_not_late_though_its_start_is_rounded_down() {
 
 #[test]
 fn whose_history_was_not_read_is_known_no_further_and_counts_later() {
-    let mut one = One::new(RowKind::States, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::States, Detail::AgentSkill);
     let first = ["user-1", "user-2"].map(|agent| row(agent, "Ready", "", 200, None));
     one.read(0, 1_000, &first);
     let mut only = |from: i64, to: i64, agents: &[&str], rows: &[RawRow<'_>]| {
@@ -503,7 +504,7 @@ fn whose_history_was_not_read_is_known_no_further_and_counts_later() {
 
 #[test]
 fn the_state_now_is_the_visit_with_the_latest_start_and_ties_go_by_name() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     let rows = [
         row("user-1", "Ready", "English", 300, None),
         row("user-1", "Lunch", "", 500, None),
@@ -522,7 +523,7 @@ fn the_state_now_is_the_visit_with_the_latest_start_and_ties_go_by_name() {
 
 #[test]
 fn an_agent_is_over_the_limit_at_its_own_observed_time() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(
         0,
         400_000,
@@ -539,7 +540,7 @@ fn an_agent_is_over_the_limit_at_its_own_observed_time() {
 
 #[test]
 fn a_stale_targets_agents_leave_the_floor_but_keep_their_counters() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Ready", "", 200, None)]);
     one.read(900, 2_000, &[row("user-1", "Ready", "", 200, None)]);
     let mut show = show(1);
@@ -557,7 +558,7 @@ fn a_stale_targets_agents_leave_the_floor_but_keep_their_counters() {
 
 #[test]
 fn the_series_limit_leaves_out_whole_agents_and_keeps_the_aggregates() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     let agents = ["user-3", "user-1", "user-2"];
     one.read(0, 1_000, &agents.map(|agent| row(agent, "Ready", "", 200, None)));
     let all = one.snapshot();
@@ -590,7 +591,7 @@ fn what_ended_before_the_horizon_is_late() {
 
 #[test]
 fn a_finished_visit_is_measured_once() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Ready", "", 200, None)]);
     let rows = [
         row("user-1", "Ready", "", 200, Some(1_100)),
@@ -617,7 +618,7 @@ fn a_finished_visit_is_measured_once() {
 #[test]
 fn an_agent_without_a_row_for_thirty_days_is_forgotten_and_the_totals_stay() {
     const DAY: i64 = 24 * 3600 * 1000;
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Ready", "", 200, Some(300))]);
     one.read(900, 2_000, &[row("user-1", "Ready", "", 1_200, Some(1_300))]);
     one.read(1_900, 30 * DAY, &[row("user-2", "Ready", "", 5_000, Some(5_001))]);

@@ -1,4 +1,4 @@
-//! Records in memory: the disk's twin for tests, and for the demo.
+//! Records in memory, for tests and the demo.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::{Store, StoreError};
 use crate::counts::Record;
 
-/// What a [`MemoryStore`] keeps; it outlives the store, as a file does.
+/// The records of a [`MemoryStore`]. They outlive the store, as a file does.
 #[derive(Clone, Debug, Default)]
 pub struct SharedRecords(Arc<(Mutex<Contents>, Condvar)>);
 
@@ -19,12 +19,12 @@ struct Contents {
 }
 
 impl SharedRecords {
-    /// Lets commits fail, as on a full disk, or work again.
+    /// Whether commits fail, as on a full disk.
     pub fn set_full(&self, full: bool) {
         self.lock().full = full;
     }
 
-    /// Lets commits take until they are let go on, as on a disk that does not answer.
+    /// Whether commits wait until this is unset, as on a disk that does not answer.
     pub fn set_hanging(&self, hanging: bool) {
         self.lock().hanging = hanging;
         self.0.1.notify_all();
@@ -34,35 +34,35 @@ impl SharedRecords {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Once the disk answers.
+    /// Waits until the disk answers.
     fn answering(&self) -> MutexGuard<'_, Contents> {
         let answering = self.0.1.wait_while(self.lock(), |contents| contents.hanging);
         answering.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Keeps records on a shelf.
+/// A store in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    shelf: SharedRecords,
+    records: SharedRecords,
 }
 
 impl MemoryStore {
-    /// A store of what is on `shelf`.
+    /// A store of these records.
     #[must_use]
-    pub const fn on(shelf: SharedRecords) -> Self {
-        Self { shelf }
+    pub const fn on(records: SharedRecords) -> Self {
+        Self { records }
     }
 }
 
 impl Store for MemoryStore {
-    fn read(&mut self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        self.shelf.lock().records.iter().for_each(|(key, value)| each(key, value));
+    fn read(&mut self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        self.records.lock().records.iter().for_each(|(key, value)| visit(key, value));
         Ok(())
     }
 
     fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
-        let mut contents = self.shelf.answering();
+        let mut contents = self.records.answering();
         if contents.full {
             return Err(StoreError::Unusable {
                 path: PathBuf::from("(memory)"),
@@ -87,6 +87,6 @@ impl Store for MemoryStore {
         let sizes = |(key, value): (&Vec<u8>, &Vec<u8>)| {
             u64::try_from(key.len() + value.len()).unwrap_or(u64::MAX)
         };
-        self.shelf.lock().records.iter().map(sizes).sum()
+        self.records.lock().records.iter().map(sizes).sum()
     }
 }

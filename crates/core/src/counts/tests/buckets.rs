@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{One, first, ledger, origin, report, row, show};
+use super::{SingleTarget, first, ledger, origin, report, row, show};
 use crate::counts::{Detail, Ledger, RowKind};
 use crate::page::snapshot::Snapshot;
 use crate::report::RawRow;
 
 #[test]
 fn buckets_count_each_window_once_and_the_first_only_for_the_lookback() {
-    let mut one = One::new(RowKind::Buckets, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Buckets, Detail::AgentSkill);
     let bucket = |count, from, to| RawRow { count, ..row("user-1", "Ready", "", from, Some(to)) };
     one.read(0, 1_000, &[bucket(7, 0, 1_000)]);
     assert_eq!(one.counts("Ready", ""), (0, 0));
@@ -22,7 +22,7 @@ fn buckets_count_each_window_once_and_the_first_only_for_the_lookback() {
 
 #[test]
 fn a_bucket_that_is_told_twice_counts_once_and_two_names_of_wrap_up_are_two() {
-    let mut one = One::new(RowKind::Buckets, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Buckets, Detail::AgentSkill);
     let bucket =
         |state, count, from, to| RawRow { count, ..row("user-1", state, "", from, Some(to)) };
     one.read(0, 1_000, &[bucket("ACW", 1, 0, 1_000)]);

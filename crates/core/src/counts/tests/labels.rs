@@ -20,13 +20,13 @@ fn filters() -> Vec<ReportFilter> {
 }
 
 /// A ledger with one target that is committed to a store.
-struct Kept {
+struct LabelsInStore {
     ledger: Ledger,
     store: MemoryStore,
     order: usize,
 }
 
-impl Kept {
+impl LabelsInStore {
     fn new(rows: RowKind, limits: LabelLimits) -> Self {
         let mut ledger = ledger(rows, Detail::AgentSkill, 100, 1);
         Arc::make_mut(&mut ledger.catalog.rules).labels = limits;
@@ -109,7 +109,7 @@ fn new_names(first: u32, count: u32, window_from: i64, in_states: bool) -> Repor
 #[test]
 fn twenty_thousand_new_names_a_report_keep_within_the_limits_and_no_visit_is_lost() {
     for in_states in [false, true] {
-        let mut kept = Kept::new(RowKind::Intervals, LabelLimits::of(20_000));
+        let mut kept = LabelsInStore::new(RowKind::Intervals, LabelLimits::of(20_000));
         kept.read(0, 1_000, &[row("user-0", "Break", "", 200, Some(900))]);
         let mut now = 1_000;
         for round in 0..3 {
@@ -142,7 +142,7 @@ fn twenty_thousand_new_names_a_report_keep_within_the_limits_and_no_visit_is_los
 #[test]
 fn a_label_that_is_shown_keeps_its_series_and_the_newest_report_says_how_many_are_over() {
     let limits = LabelLimits { states: 2, pairs: 1 };
-    let mut kept = Kept::new(RowKind::Intervals, limits);
+    let mut kept = LabelsInStore::new(RowKind::Intervals, limits);
     let rows = [
         row("user-1", "Ready", "English", 1_000, Some(1_100)),
         row("user-1", "Ready", "Spanish", 1_000, Some(1_050)),
@@ -166,7 +166,7 @@ fn a_label_that_is_shown_keeps_its_series_and_the_newest_report_says_how_many_ar
 
 #[test]
 fn where_several_skills_are_other_the_agent_is_there_once() {
-    let mut kept = Kept::new(RowKind::Intervals, LabelLimits { states: 9, pairs: 0 });
+    let mut kept = LabelsInStore::new(RowKind::Intervals, LabelLimits { states: 9, pairs: 0 });
     let ready = |skill| row("user-1", "Ready", skill, 500, None);
     kept.read(0, 1_000, &[ready("English"), ready("Spanish"), ready("")]);
     let agents = kept.snapshot().skill_agents;
@@ -176,7 +176,7 @@ fn where_several_skills_are_other_the_agent_is_there_once() {
 
 #[test]
 fn a_skill_that_is_really_called_other_is_not_what_is_over_the_limit() {
-    let mut kept = Kept::new(RowKind::Intervals, LabelLimits { states: 9, pairs: 1 });
+    let mut kept = LabelsInStore::new(RowKind::Intervals, LabelLimits { states: 9, pairs: 1 });
     kept.read(0, 1_000, &[row("user-1", "Break", "", 500, Some(600))]);
     let rows = [
         row("user-1", "Ready", "other", 1_000, Some(1_100)),
@@ -192,7 +192,7 @@ fn a_skill_that_is_really_called_other_is_not_what_is_over_the_limit() {
 
 #[test]
 fn a_visit_that_began_as_other_stays_there_when_its_label_gets_room() {
-    let mut kept = Kept::new(RowKind::Intervals, LabelLimits { states: 1, pairs: 0 });
+    let mut kept = LabelsInStore::new(RowKind::Intervals, LabelLimits { states: 1, pairs: 0 });
     kept.read(0, 1_000, &[row("user-1", "Ready", "", 500, Some(600))]);
     let early =
         [row("user-1", "Ready", "Spanish", 1_200, None), row("user-1", "Lunch", "", 1_250, None)];
@@ -214,7 +214,7 @@ fn a_visit_that_began_as_other_stays_there_when_its_label_gets_room() {
 
 #[test]
 fn a_label_that_nobody_used_for_thirty_days_is_forgotten_and_its_place_is_free_again() {
-    let mut kept = Kept::new(RowKind::Intervals, LabelLimits { states: 2, pairs: 2 });
+    let mut kept = LabelsInStore::new(RowKind::Intervals, LabelLimits { states: 2, pairs: 2 });
     let daily = |day: i64, skill| row("user-1", "Ready", skill, day * DAY + 1, Some(day * DAY + 9));
     kept.read(0, 1_000, &[row("user-1", "Lunch", "", 200, Some(300)), daily(0, "Old")]);
     kept.read(900, DAY, &[row("user-1", "Ready", "Old", 1_500, Some(1_600)), daily(0, "New")]);
@@ -248,7 +248,7 @@ fn a_label_that_nobody_used_for_thirty_days_is_forgotten_and_its_place_is_free_a
 
 #[test]
 fn a_label_is_not_forgotten_while_a_visit_lasts_though_no_report_tells_of_it() {
-    let mut kept = Kept::new(RowKind::Events, LabelLimits::default());
+    let mut kept = LabelsInStore::new(RowKind::Events, LabelLimits::default());
     kept.read(0, 1_000, &[row("user-1", "Parental leave", "", 200, None)]);
     for day in 0..40 {
         let other = row("user-2", "Ready", "", day * DAY + 2_000, Some(day * DAY + 3_000));
@@ -262,7 +262,7 @@ fn a_label_is_not_forgotten_while_a_visit_lasts_though_no_report_tells_of_it() {
 
 #[test]
 fn names_that_came_and_went_take_no_memory() {
-    let mut kept = Kept::new(RowKind::Intervals, LabelLimits::of(200_000));
+    let mut kept = LabelsInStore::new(RowKind::Intervals, LabelLimits::of(200_000));
     for month in 0..4_i64 {
         let from = month * 31 * DAY;
         let first = u32::try_from(month * 3_000).expect("small");
@@ -296,7 +296,7 @@ fn many_rows_of_one_agent_that_began_before_the_window_are_read_in_one_pass() {
         }
         report
     };
-    let mut kept = Kept::new(RowKind::Intervals, LabelLimits::default());
+    let mut kept = LabelsInStore::new(RowKind::Intervals, LabelLimits::default());
     kept.read(0, 1, &[row("user-1", "Break", "", 0, Some(1))]);
     kept.apply(ROWS, ROWS + 100, &rows(ROWS + 100));
     let applied = kept.snapshot();
@@ -314,7 +314,8 @@ fn many_rows_of_one_agent_that_began_before_the_window_are_read_in_one_pass() {
 #[test]
 fn many_skills_of_one_agent_and_many_states_are_looked_up_and_not_searched_for() {
     // With a search through all series for each row this takes minutes.
-    let mut kept = Kept::new(RowKind::Intervals, LabelLimits { states: 200, pairs: 30_000 });
+    let mut kept =
+        LabelsInStore::new(RowKind::Intervals, LabelLimits { states: 200, pairs: 30_000 });
     kept.read(0, 1_000, &[row("user-1", "Break", "", 1, Some(2))]);
     let told = |from: i64| {
         let mut report = Report::default();

@@ -22,8 +22,8 @@ fn lives(agent: &str, state: &str, skill: &str, start: Option<i64>) -> LiveRow {
 
 /// One target, known up to 10,000: user-1 is in Ready since 5,000, user-2 left Lunch at 6,000 and
 /// is in no state since.
-fn history() -> One {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+fn history() -> SingleTarget {
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Lunch", "", 200, None)]);
     one.read(
         900,
@@ -42,17 +42,17 @@ fn live(observed: i64, rows: &[LiveRow]) -> Live {
     live
 }
 
-fn over(one: &One, live: &Live, show: &SnapshotOptions) -> Snapshot {
+fn over(one: &SingleTarget, live: &Live, show: &SnapshotOptions) -> Snapshot {
     Snapshot::build(&one.ledger, Some((live, LiveSeries::default())), show, &HashSet::new())
 }
 
 /// State, skill, and since when.
-type Start = (String, String, i64);
+type StateStart = (String, String, i64);
 
 /// Each agent's start and observed time.
-type Now = BTreeMap<String, (Option<Start>, Option<i64>)>;
+type CurrentStates = BTreeMap<String, (Option<StateStart>, Option<i64>)>;
 
-fn now(snapshot: &Snapshot) -> Now {
+fn now(snapshot: &Snapshot) -> CurrentStates {
     let of = |agent: AgentSeries| {
         let told = agent
             .labels
@@ -70,7 +70,7 @@ fn now(snapshot: &Snapshot) -> Now {
     snapshot.agents().map(of).collect()
 }
 
-fn is(state: &str, skill: &str, start: i64, observed: i64) -> (Option<Start>, Option<i64>) {
+fn is(state: &str, skill: &str, start: i64, observed: i64) -> (Option<StateStart>, Option<i64>) {
     (Some((state.to_owned(), skill.to_owned(), start)), Some(observed))
 }
 
@@ -276,7 +276,7 @@ proptest! {
         is_stale in prop::bool::weighted(0.1),
     ) {
         const AGENTS: [&str; 8] = ["user-0", "user-1", "user-2", "user-3", "user-4", "user-5", "user-6", "user-7"];
-        let mut one = One::new(RowKind::Events, Detail::AgentSkill);
+        let mut one = SingleTarget::new(RowKind::Events, Detail::AgentSkill);
         let rows: Vec<_> = visits.iter().map(|(agent, state, skill, start, lasted)| {
             row(AGENTS[*agent], STATES[*state], SKILLS[*skill], *start, lasted.map(|lasted| start + lasted))
         }).collect();
@@ -291,10 +291,10 @@ proptest! {
         let mut states: BTreeMap<String, u64> = history.state_agents.iter().map(|(state, _)| (state.to_string(), 0)).collect();
         told.iter().for_each(|(_, state, _, _)| { states.entry(STATES[*state].to_owned()).or_default(); });
         let mut lunches = 0;
-        let mut expected = Now::new();
+        let mut expected = CurrentStates::new();
         // Several skills at once are several starts in the history, so it is looked at by its first
         // label.
-        let from_history: BTreeMap<String, (Option<Start>, i64)> = history.agents().map(|agent| {
+        let from_history: BTreeMap<String, (Option<StateStart>, i64)> = history.agents().map(|agent| {
             let standing = agent.labels.iter().find_map(|label| Some((label.state.to_string(), label.skill.to_string(), label.start?.millis())));
             (agent.agent.to_string(), (standing, agent.observed.expect("not stale").millis()))
         }).collect();

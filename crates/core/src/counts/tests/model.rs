@@ -16,24 +16,24 @@ use crate::store::{MemoryStore, Store};
 use crate::time::Window;
 
 /// (agent, state, skill).
-type Key = (&'static str, &'static str, &'static str);
+pub(super) type SeriesKey = (&'static str, &'static str, &'static str);
 /// Entries and milliseconds.
-type Counts = BTreeMap<Key, (u64, u64)>;
+pub(super) type CountsByKey = BTreeMap<SeriesKey, (u64, u64)>;
 
 const AGENTS: [&str; 2] = ["user-1", "user-2"];
 const LABELS: [(&str, &str); 3] =
     [("Ready", "English"), ("Ready", "Spanish"), ("Wrap-up", "English")];
-const OVERLAP: i64 = 10;
+pub(super) const OVERLAP: i64 = 10;
 const END: usize = 200;
 
 /// So many cases, or `PROPTEST_CASES` where that asks for more.
-fn at_least(cases: u32) -> ProptestConfig {
+pub(super) fn at_least(cases: u32) -> ProptestConfig {
     let config = ProptestConfig::default();
     ProptestConfig { cases: config.cases.max(cases), ..config }
 }
 
-fn published(ledger: &Ledger, targets: usize) -> Counts {
-    let mut counts = Counts::new();
+pub(super) fn published(ledger: &Ledger, targets: usize) -> CountsByKey {
+    let mut counts = CountsByKey::new();
     for agent in Snapshot::of(ledger, &show(targets)).agents() {
         for label in &agent.labels {
             let name = AGENTS.iter().find(|name| ***name == *agent.agent).expect("a known agent");
@@ -51,12 +51,12 @@ fn published(ledger: &Ledger, targets: usize) -> Counts {
 const STATES: [(&str, &[usize]); 2] = [("Ready", &[0, 1]), ("Wrap-up", &[2])];
 
 /// Time by agent and state, whatever the skills.
-type Once = BTreeMap<(&'static str, &'static str), u64>;
+type TimeByState = BTreeMap<(&'static str, &'static str), u64>;
 
 /// The time of each agent in each state; and that it is what is told of all agents together.
-fn published_once(ledger: &Ledger, targets: usize) -> Once {
+fn published_once(ledger: &Ledger, targets: usize) -> TimeByState {
     let snapshot = Snapshot::of(ledger, &show(targets));
-    let mut once = Once::new();
+    let mut once = TimeByState::new();
     let mut over_all: BTreeMap<&str, u64> = BTreeMap::new();
     for agent in snapshot.agents() {
         let name = AGENTS.iter().find(|name| ***name == *agent.agent).expect("a known agent");
@@ -344,28 +344,28 @@ proptest! {
 }
 
 #[derive(Clone, Debug)]
-struct Truth {
+pub(super) struct Truth {
     agent: usize,
     label: usize,
     start: i64,
-    end: i64,
+    pub(super) end: i64,
     /// How long after its start the row appears.
     late: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Telling {
+pub(super) enum ReportStyle {
     Cut,
     Whole,
     EventsWithEnd,
     EventsWithoutEnd,
     Buckets,
-    States(Open, Told),
+    States(OngoingStyle, RowChoice),
 }
 
 /// How a state that lasts is told, where an agent is in one at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Open {
+pub(super) enum OngoingStyle {
     WithoutLength,
     SoFar,
     /// With a length of 0.
@@ -374,15 +374,15 @@ enum Open {
 
 /// Which rows are told, where an agent is in one state at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+pub(super) enum RowChoice {
     Beginning,
     Touching,
 }
 
 /// The end of a visit that does not end.
-const FOREVER: i64 = u32::MAX as i64;
+pub(super) const FOREVER: i64 = u32::MAX as i64;
 
-fn history() -> impl Strategy<Value = Vec<Truth>> {
+pub(super) fn history() -> impl Strategy<Value = Vec<Truth>> {
     let visit = (
         0..3_usize,
         prop_oneof![1 => Just(0_i64), 6 => 1..60_i64],
@@ -421,12 +421,17 @@ fn history() -> impl Strategy<Value = Vec<Truth>> {
 }
 
 /// The rows of a report asked at `now` for `window`.
-fn tell(truth: &[Truth], telling: Telling, window: Window, now: i64) -> Vec<RawRow<'static>> {
+pub(super) fn rows_in(
+    truth: &[Truth],
+    style: ReportStyle,
+    window: Window,
+    now: i64,
+) -> Vec<RawRow<'static>> {
     let (from, to) = (window.from.millis(), window.to.millis());
-    if telling == Telling::Buckets {
+    if style == ReportStyle::Buckets {
         let counts =
             true_counts(truth, from, to).into_iter().filter(|(_, (entries, _))| *entries > 0);
-        let bucket = |((agent, state, skill), (entries, _)): (Key, (u64, u64))| RawRow {
+        let bucket = |((agent, state, skill), (entries, _)): (SeriesKey, (u64, u64))| RawRow {
             count: u32::try_from(entries).expect("few"),
             ..row(agent, state, skill, from, Some(to))
         };
@@ -435,35 +440,37 @@ fn tell(truth: &[Truth], telling: Telling, window: Window, now: i64) -> Vec<RawR
     let told = |visit: &&Truth| visit.start + visit.late <= now && visit.start <= now;
     let rows = truth.iter().filter(told).filter_map(|visit| {
         let known_end = (visit.end <= now).then_some(visit.end);
-        let (start, end) = match telling {
-            Telling::Cut if visit.start < to && (visit.end > from || visit.start >= from) => {
+        let (start, end) = match style {
+            ReportStyle::Cut if visit.start < to && (visit.end > from || visit.start >= from) => {
                 (visit.start.max(from), Some(known_end.unwrap_or(to).min(to)))
             }
-            Telling::Whole if visit.start < to && (visit.end > from || visit.start >= from) => {
+            ReportStyle::Whole if visit.start < to && (visit.end > from || visit.start >= from) => {
                 (visit.start, known_end)
             }
             // Events are not told again when they end, so an end must be told with the beginning.
-            Telling::EventsWithEnd if (from..to).contains(&visit.start) => {
+            ReportStyle::EventsWithEnd if (from..to).contains(&visit.start) => {
                 (visit.start, Some(visit.end))
             }
-            Telling::EventsWithoutEnd if (from..to).contains(&visit.start) => (visit.start, None),
-            Telling::States(open, told)
+            ReportStyle::EventsWithoutEnd if (from..to).contains(&visit.start) => {
+                (visit.start, None)
+            }
+            ReportStyle::States(open, told)
                 if (from..to).contains(&visit.start)
-                    || told == Told::Touching && visit.start < to && visit.end > from =>
+                    || told == RowChoice::Touching && visit.start < to && visit.end > from =>
             {
                 let so_far = match open {
-                    Open::WithoutLength => None,
-                    Open::SoFar => Some(now),
-                    Open::AsNothing => Some(visit.start),
+                    OngoingStyle::WithoutLength => None,
+                    OngoingStyle::SoFar => Some(now),
+                    OngoingStyle::AsNothing => Some(visit.start),
                 };
                 (visit.start, known_end.or(so_far))
             }
-            Telling::Cut
-            | Telling::Whole
-            | Telling::EventsWithEnd
-            | Telling::EventsWithoutEnd
-            | Telling::Buckets
-            | Telling::States(..) => return None,
+            ReportStyle::Cut
+            | ReportStyle::Whole
+            | ReportStyle::EventsWithEnd
+            | ReportStyle::EventsWithoutEnd
+            | ReportStyle::Buckets
+            | ReportStyle::States(..) => return None,
         };
         let (state, skill) = LABELS[visit.label];
         Some(row(AGENTS[visit.agent], state, skill, start, end))
@@ -471,8 +478,8 @@ fn tell(truth: &[Truth], telling: Telling, window: Window, now: i64) -> Vec<RawR
     rows.flat_map(|row| [row.clone(), row]).collect()
 }
 
-fn true_counts(truth: &[Truth], from: i64, to: i64) -> Counts {
-    let mut counts = Counts::new();
+pub(super) fn true_counts(truth: &[Truth], from: i64, to: i64) -> CountsByKey {
+    let mut counts = CountsByKey::new();
     for visit in truth {
         let (state, skill) = LABELS[visit.label];
         let count = counts.entry((AGENTS[visit.agent], state, skill)).or_default();
@@ -483,7 +490,7 @@ fn true_counts(truth: &[Truth], from: i64, to: i64) -> Counts {
 }
 
 /// Time by agent and state, each millisecond once, whatever the skills.
-fn true_once(truth: &[Truth], from: i64, to: i64) -> Once {
+fn true_once(truth: &[Truth], from: i64, to: i64) -> TimeByState {
     let mut once: BTreeMap<_, BTreeSet<i64>> = BTreeMap::new();
     for visit in truth {
         let spent = once.entry((AGENTS[visit.agent], LABELS[visit.label].0)).or_default();
@@ -494,13 +501,13 @@ fn true_once(truth: &[Truth], from: i64, to: i64) -> Once {
 }
 
 /// Agent, state and skill as they are shown.
-type Shown = BTreeMap<[String; 3], (u64, u64)>;
+type ShownCounts = BTreeMap<[String; 3], (u64, u64)>;
 
 /// The counts of each agent; and that they are those of all agents together.
-fn published_names(ledger: &Ledger) -> Shown {
+fn published_names(ledger: &Ledger) -> ShownCounts {
     let snapshot = Snapshot::of(ledger, &show(2));
-    let mut shown = Shown::new();
-    let mut over_all = Shown::new();
+    let mut shown = ShownCounts::new();
+    let mut over_all = ShownCounts::new();
     for agent in snapshot.agents() {
         for label in &agent.labels {
             let name = |agent: &str| [agent, &label.state, &label.skill].map(str::to_owned);
@@ -513,13 +520,13 @@ fn published_names(ledger: &Ledger) -> Shown {
         let name = ["", &states.state, &states.skill].map(str::to_owned);
         (name, (states.entries, states.millis))
     });
-    assert_eq!(told.collect::<Shown>(), over_all);
+    assert_eq!(told.collect::<ShownCounts>(), over_all);
     shown
 }
 
 /// The true counts as they are to be shown: what has no label of its own is added up as `other`.
-fn true_names(ledger: &Ledger, truth: &[Truth], from: i64, to: i64) -> Shown {
-    let mut shown = Shown::new();
+fn true_names(ledger: &Ledger, truth: &[Truth], from: i64, to: i64) -> ShownCounts {
+    let mut shown = ShownCounts::new();
     for ((agent, state, skill), counts) in true_counts(truth, from, to) {
         let state = ledger.catalog.find_state(state).map_or("other", |_| state);
         let skill = ledger.catalog.find(state, skill).map_or("other", |_| skill);
@@ -535,19 +542,19 @@ proptest! {
     #[test]
     fn what_is_over_the_limits_on_labels_is_added_up_exactly(
         truth in history(), polls in polls(), first in 1..100_i64, states in 0..3_usize, pairs in 0..4_usize,
-        telling in prop_oneof![Just(Telling::Cut), Just(Telling::Whole), Just(Telling::EventsWithEnd)],
+        style in prop_oneof![Just(ReportStyle::Cut), Just(ReportStyle::Whole), Just(ReportStyle::EventsWithEnd)],
     ) {
-        let (ledger, epoch, watermark) = poll_within(LabelLimits { states, pairs }, &truth, telling, &polls, first);
+        let (ledger, epoch, watermark) = poll_within(LabelLimits { states, pairs }, &truth, style, &polls, first);
         let expected = true_names(&ledger, &truth, epoch, watermark);
         for (name, counts) in published_names(&ledger) {
-            prop_assert_eq!(counts, expected.get(&name).copied().unwrap_or_default(), "{:?} {:?} in [{}, {})", telling, name, epoch, watermark);
+            prop_assert_eq!(counts, expected.get(&name).copied().unwrap_or_default(), "{:?} {:?} in [{}, {})", style, name, epoch, watermark);
         }
     }
 
     #[test]
     fn states_over_the_limit_end_each_other_though_they_share_a_label(truth in unbroken(), polls in polls(), first in 1..100_i64) {
         let limits = LabelLimits { states: 0, pairs: 0 };
-        let (ledger, epoch, watermark) = poll_within(limits, &truth[..truth.len() - 1], Telling::EventsWithoutEnd, &polls, first);
+        let (ledger, epoch, watermark) = poll_within(limits, &truth[..truth.len() - 1], ReportStyle::EventsWithoutEnd, &polls, first);
         let mut truth = truth[..truth.len() - 1].to_vec();
         let end = truth.iter().map(|visit| visit.end).max().expect("not empty");
         truth.iter_mut().filter(|visit| visit.end == end).for_each(|visit| visit.end = i64::from(u32::MAX));
@@ -563,11 +570,11 @@ proptest! {
 struct PollAt {
     target: usize,
     pause: i64,
-    fate: Fate,
+    fate: PollFate,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum PollFate {
     None,
     /// Its report is read after the next one.
     Overtaken,
@@ -578,18 +585,18 @@ enum Fate {
 }
 
 /// A ledger and the store that it is committed to.
-struct Kept {
+struct StoredLedger {
     ledger: Ledger,
     store: MemoryStore,
 }
 
-impl Kept {
+impl StoredLedger {
     fn filters() -> Vec<ReportFilter> {
         ["1", "2"].map(|id| ReportFilter { kind: "team".to_owned(), id: id.to_owned() }).to_vec()
     }
 
-    fn apply(&mut self, origin: &ReportOrigin, rows: &[RawRow<'_>], fate: Fate) {
-        let before = (fate == Fate::NotKept).then(|| self.everything());
+    fn apply(&mut self, origin: &ReportOrigin, rows: &[RawRow<'_>], fate: PollFate) {
+        let before = (fate == PollFate::NotKept).then(|| self.everything());
         let (_, change) = self.ledger.apply(origin, &report(rows));
         if let Some(before) = before {
             self.ledger.take_back(change);
@@ -599,7 +606,7 @@ impl Kept {
         self.store
             .commit(&self.ledger.records(&change, &Self::filters(), None))
             .expect("there is room");
-        if fate == Fate::Restart {
+        if fate == PollFate::Restart {
             super::snapshot::check(&self.ledger, &Self::filters());
             let rules = (*self.ledger.catalog.rules).clone();
             let checkpoint = crate::checkpoint::read(
@@ -636,32 +643,32 @@ impl Kept {
 }
 
 /// Polls of two targets that both cover every agent, at random moments.
-fn poll(truth: &[Truth], telling: Telling, polls: &[PollAt], first: i64) -> (Ledger, i64, i64) {
-    poll_within(LabelLimits::default(), truth, telling, polls, first)
+fn poll(truth: &[Truth], style: ReportStyle, polls: &[PollAt], first: i64) -> (Ledger, i64, i64) {
+    poll_within(LabelLimits::default(), truth, style, polls, first)
 }
 
 /// The same with these limits on labels.
 fn poll_within(
     limits: LabelLimits,
     truth: &[Truth],
-    telling: Telling,
+    style: ReportStyle,
     polls: &[PollAt],
     first: i64,
 ) -> (Ledger, i64, i64) {
-    let (rows, overlap) = match telling {
-        Telling::Cut | Telling::Whole => (RowKind::Intervals, OVERLAP),
-        Telling::EventsWithEnd | Telling::EventsWithoutEnd => (RowKind::Events, OVERLAP),
-        Telling::Buckets => (RowKind::Buckets, 0),
-        Telling::States(..) => (RowKind::States, OVERLAP),
+    let (rows, overlap) = match style {
+        ReportStyle::Cut | ReportStyle::Whole => (RowKind::Intervals, OVERLAP),
+        ReportStyle::EventsWithEnd | ReportStyle::EventsWithoutEnd => (RowKind::Events, OVERLAP),
+        ReportStyle::Buckets => (RowKind::Buckets, 0),
+        ReportStyle::States(..) => (RowKind::States, OVERLAP),
     };
     let mut ledger = ledger(rows, Detail::AgentSkill, overlap, 2);
     Arc::make_mut(&mut ledger.catalog.rules).labels = limits;
-    let mut kept = Kept { ledger, store: MemoryStore::default() };
+    let mut kept = StoredLedger { ledger, store: MemoryStore::default() };
     let mut now = first;
     let mut waiting: Option<(ReportOrigin, Vec<RawRow<'static>>)> = None;
     let ended = truth.iter().map(|visit| visit.end).filter(|end| *end < FOREVER);
     let last_visit = ended.map(|end| end + OVERLAP).max().unwrap_or(0);
-    let calm = |target, pause| PollAt { target, pause, fate: Fate::None };
+    let calm = |target, pause| PollAt { target, pause, fate: PollFate::None };
     let settle =
         [calm(0, last_visit.max(now)), calm(1, OVERLAP), calm(0, OVERLAP), calm(1, OVERLAP)];
     for (asked, &PollAt { target, pause, fate }) in polls.iter().chain(&settle).enumerate() {
@@ -675,18 +682,18 @@ fn poll_within(
             continue;
         }
         let mut this = origin(target, asked + 1, from, now);
-        let rows = tell(truth, telling, this.window, now);
+        let rows = rows_in(truth, style, this.window, now);
         if let Some((held, _)) = &waiting {
             this.oldest_pending = held.order;
         }
-        if fate == Fate::Overtaken && waiting.is_none() {
+        if fate == PollFate::Overtaken && waiting.is_none() {
             waiting = Some((this, rows));
             continue;
         }
         kept.apply(&this, &rows, fate);
         if let Some((mut held, rows)) = waiting.take() {
             held.oldest_pending = held.order;
-            kept.apply(&held, &rows, Fate::None);
+            kept.apply(&held, &rows, PollFate::None);
         }
     }
     let ledger = kept.ledger;
@@ -698,7 +705,7 @@ fn poll_within(
 }
 
 fn polls() -> impl Strategy<Value = Vec<PollAt>> {
-    let fate = prop_oneof![6 => Just(Fate::None), 3 => Just(Fate::Overtaken), 2 => Just(Fate::Restart), 1 => Just(Fate::NotKept)];
+    let fate = prop_oneof![6 => Just(PollFate::None), 3 => Just(PollFate::Overtaken), 2 => Just(PollFate::Restart), 1 => Just(PollFate::NotKept)];
     let poll = (0..2_usize, 1..80_i64, fate).prop_map(|(target, pause, fate)| PollAt {
         target,
         pause,
@@ -713,16 +720,16 @@ proptest! {
     #[test]
     fn the_counts_are_the_true_ones_whatever_is_asked_and_however_rows_are_told(
         truth in history(), polls in polls(), first in 1..100_i64,
-        telling in prop_oneof![Just(Telling::Cut), Just(Telling::Whole), Just(Telling::EventsWithEnd)],
+        style in prop_oneof![Just(ReportStyle::Cut), Just(ReportStyle::Whole), Just(ReportStyle::EventsWithEnd)],
     ) {
-        let (ledger, epoch, watermark) = poll(&truth, telling, &polls, first);
+        let (ledger, epoch, watermark) = poll(&truth, style, &polls, first);
         let expected = true_counts(&truth, epoch, watermark);
         for (key, counts) in published(&ledger, 2) {
-            prop_assert_eq!(counts, expected.get(&key).copied().unwrap_or_default(), "{:?} {:?} in [{}, {})", telling, key, epoch, watermark);
+            prop_assert_eq!(counts, expected.get(&key).copied().unwrap_or_default(), "{:?} {:?} in [{}, {})", style, key, epoch, watermark);
         }
         let expected = true_once(&truth, epoch, watermark);
         for (key, millis) in published_once(&ledger, 2) {
-            prop_assert_eq!(millis, expected.get(&key).copied().unwrap_or_default(), "{:?} {:?} once in [{}, {})", telling, key, epoch, watermark);
+            prop_assert_eq!(millis, expected.get(&key).copied().unwrap_or_default(), "{:?} {:?} once in [{}, {})", style, key, epoch, watermark);
         }
     }
 }
@@ -733,7 +740,7 @@ proptest! {
     #[test]
     fn buckets_of_two_targets_are_counted_once_and_whole(truth in history(), polls in polls(), first in 1..100_i64) {
         let truth: Vec<Truth> = truth.into_iter().map(|visit| Truth { late: 0, ..visit }).collect();
-        let (ledger, _, _) = poll(&truth, Telling::Buckets, &polls, first);
+        let (ledger, _, _) = poll(&truth, ReportStyle::Buckets, &polls, first);
         for agent in Snapshot::of(&ledger, &show(2)).agents() {
             let observed = agent.observed.expect("not stale").millis();
             // That of the target it was first counted from: another's buckets that begin earlier
@@ -780,7 +787,7 @@ fn unbroken() -> impl Strategy<Value = Vec<Truth>> {
 proptest! {
     #[test]
     fn events_without_an_end_last_to_the_next_row_in_another_state(truth in unbroken(), polls in polls(), first in 1..100_i64) {
-        let (ledger, epoch, watermark) = poll(&truth[..truth.len() - 1], Telling::EventsWithoutEnd, &polls, first);
+        let (ledger, epoch, watermark) = poll(&truth[..truth.len() - 1], ReportStyle::EventsWithoutEnd, &polls, first);
         let mut truth = truth[..truth.len() - 1].to_vec();
         let end = truth.iter().map(|visit| visit.end).max().expect("not empty");
         truth.iter_mut().filter(|visit| visit.end == end).for_each(|visit| visit.end = i64::from(u32::MAX));
@@ -816,10 +823,10 @@ proptest! {
     #[test]
     fn one_state_at_a_time_is_counted_truly_however_its_rows_and_what_lasts_are_told(
         truth in one_at_a_time(), polls in polls(), first in 1..100_i64,
-        open in prop_oneof![Just(Open::WithoutLength), Just(Open::SoFar), Just(Open::AsNothing)],
-        told in prop_oneof![Just(Told::Beginning), Just(Told::Touching)],
+        open in prop_oneof![Just(OngoingStyle::WithoutLength), Just(OngoingStyle::SoFar), Just(OngoingStyle::AsNothing)],
+        told in prop_oneof![Just(RowChoice::Beginning), Just(RowChoice::Touching)],
     ) {
-        let (ledger, epoch, watermark) = poll(&truth, Telling::States(open, told), &polls, first);
+        let (ledger, epoch, watermark) = poll(&truth, ReportStyle::States(open, told), &polls, first);
         // Visits of one agent and label that begin at once cannot be told apart.
         let mut visits: BTreeMap<(usize, usize, i64), Truth> = BTreeMap::new();
         for visit in truth {

@@ -1,6 +1,6 @@
 //! A watermark that a clock which was ahead has put into the future.
 
-use super::{One, at, row};
+use super::{SingleTarget, at, row};
 use crate::counts::{Detail, RowKind, TargetId};
 use crate::report::RawRow;
 
@@ -10,7 +10,7 @@ const TARGET: TargetId = TargetId::new(0);
 fn what_comes_after_the_watermark_was_set_back_counts_as_if_nothing_had_happened() {
     // As (kind of rows, rows that tell of the future, or none but the lasting one).
     for rows in [RowKind::Intervals, RowKind::Events, RowKind::States] {
-        let mut one = One::new(rows, Detail::AgentSkill);
+        let mut one = SingleTarget::new(rows, Detail::AgentSkill);
         one.read(0, 1_000, &[row("user-1", "Ready", "", 500, None)]);
         one.ledger.set_passed(at(2_000));
         let lasting = if rows == RowKind::Intervals { 500 } else { 1_500 };
@@ -50,7 +50,7 @@ fn what_comes_after_the_watermark_was_set_back_counts_as_if_nothing_had_happened
 #[test]
 fn what_was_reported_has_happened_and_does_not_count_again_whoever_says_that_it_is_to_come() {
     for rows in [RowKind::Intervals, RowKind::Events, RowKind::States] {
-        let mut one = One::new(rows, Detail::AgentSkill);
+        let mut one = SingleTarget::new(rows, Detail::AgentSkill);
         let told = [
             row("user-1", "Ready", "", 500, Some(2_000)),
             row("user-1", "Break", "", 2_000, Some(3_000)),
@@ -71,7 +71,7 @@ fn what_was_reported_has_happened_and_does_not_count_again_whoever_says_that_it_
 
 #[test]
 fn an_epoch_in_the_future_goes_back_too_and_counting_begins_there() {
-    let mut one = One::new(RowKind::Intervals, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Intervals, Detail::AgentSkill);
     one.read(5_000, 9_000, &[row("user-1", "Ready", "", 500, None)]);
     one.read(8_900, 9_500, &[row("user-1", "Ready", "", 500, None)]);
     one.ledger.set_back(TARGET, at(2_000));
@@ -84,7 +84,7 @@ fn an_epoch_in_the_future_goes_back_too_and_counting_begins_there() {
 
 #[test]
 fn buckets_of_the_future_are_asked_for_again_and_count_once() {
-    let mut one = One::new(RowKind::Buckets, Detail::AgentSkill);
+    let mut one = SingleTarget::new(RowKind::Buckets, Detail::AgentSkill);
     let bucket = |count, from, to| RawRow { count, ..row("user-1", "Ready", "", from, Some(to)) };
     one.read(0, 1_000, &[bucket(7, 0, 1_000)]);
     // Asked at 2,000, so that only three had happened.
@@ -97,7 +97,7 @@ fn buckets_of_the_future_are_asked_for_again_and_count_once() {
 #[test]
 fn a_first_window_in_slices_counts_from_where_the_whole_one_ends() {
     for rows in [RowKind::Intervals, RowKind::Events] {
-        let mut one = One::new(rows, Detail::AgentSkill);
+        let mut one = SingleTarget::new(rows, Detail::AgentSkill);
         one.ledger.set_epoch(TARGET, at(1_000));
         one.read(0, 500, &[row("user-1", "Ready", "", 200, Some(300))]);
         one.ledger.set_epoch(TARGET, at(7_000));
