@@ -1,11 +1,11 @@
-//! Characters that a reader does not see, or that change how the others look: they come from
-//! outside, and must steer no terminal and no page.
+//! Characters that are invisible or change how others are displayed. They come from outside and
+//! must not control a terminal or a page.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-/// Whether `c` is a control character, a mark that turns the direction of writing, a line
-/// separator, or a character without any width that no script needs. Joiners (U+200C, U+200D) are
+/// Whether `c` is a control character, a mark that changes the direction of text, a line separator,
+/// or a character of no width that no script needs. Joiners (U+200C, U+200D) are
 /// part of names in some scripts, and stay.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
@@ -32,14 +32,13 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, is_hidden, |out, c| write!(out, "{}", c.escape_default()))
 }
 
-/// [`visible`] for text of several lines, which stay lines.
+/// [`visible`] for text of several lines: line breaks stay.
 #[must_use]
 pub fn visible_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && is_hidden(c), |out, c| write!(out, "{}", c.escape_default()))
 }
 
-/// JSON, in which hidden characters can stand within strings only, with escapes in their place. It
-/// means the same.
+/// JSON with hidden characters escaped. It means the same, because they can only occur in strings.
 #[must_use]
 pub fn visible_json(json: &str) -> Cow<'_, str> {
     escaped(
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_or_turns_the_writing_is_an_escape() {
+    fn control_characters_and_direction_marks_are_escaped() {
         assert_eq!(
             visible("a\u{1b}[31mb\u{9b}\tc\u{202e}d\u{200b}\n\u{e0041}"),
             r"a\u{1b}[31mb\u{9b}\tc\u{202e}d\u{200b}\n\u{e0041}"
@@ -84,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_write_stays_as_it_is() {
+    fn ordinary_text_is_unchanged() {
         for text in ["", "Zoë Ōno", "نام\u{200c}ها", "👩\u{200d}💻", "日本 \\u{202e}"]
         {
             assert_eq!(visible(text), text);
@@ -93,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn json_gets_escapes_that_mean_the_same() {
+    fn json_keeps_its_meaning() {
         assert_eq!(
             visible_json("{\n\"a\u{202e}\": \"\u{7f}\\n\u{e0041}\"}"),
             "{\n\"a\\u202e\": \"\\u007f\\n\\udb40\\udc41\"}"

@@ -9,24 +9,24 @@ use foldhash::quality::RandomState;
 /// The longest label value, in bytes of UTF-8.
 pub const MAX_LABEL_BYTES: usize = 256;
 
-/// What stands in the place of names over a limit.
+/// Replaces names that exceed a limit.
 pub const OTHER: &str = "other";
 
 /// The state that all names of `states.wrap_up` become.
 pub const WRAP_UP: &str = "Wrap-up";
 
-/// What stands between the kept part of a cut value and its hash.
+/// Separates the kept part of a truncated value from its hash.
 const CUT_MARK: char = '…';
 
-/// Digits of the hash at the end of a cut value.
+/// Digits of the hash at the end of a truncated value.
 const HASH_DIGITS: usize = 8;
 
-/// A name's place in its [`Names`].
+/// A name, by its index in its [`Names`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NameId(u32);
 
 impl NameId {
-    /// The place as an index.
+    /// The index.
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
@@ -41,12 +41,12 @@ pub struct Names {
 }
 
 impl Names {
-    /// The place of `raw`, which is taken in if it is new.
+    /// The id of `raw`, which is added if it is new.
     ///
     /// # Panics
     /// Past 2³² names; the limits on a report's size keep far below.
     pub fn intern(&mut self, raw: &str) -> NameId {
-        // A value that is kept was made safe, so what equals it is safe as it is.
+        // Known values are safe already, so most names need no escaping.
         if let Some(id) = self.find(raw) {
             return id;
         }
@@ -63,14 +63,14 @@ impl Names {
         id
     }
 
-    /// The same as [`Names::intern`], with the name that it probably is.
+    /// The same as [`Names::intern`], trying `guess` first.
     pub(super) fn intern_near(&mut self, raw: &str, guess: Option<NameId>) -> NameId {
         guess
             .filter(|guess| *self.values[guess.index()] == *raw)
             .unwrap_or_else(|| self.intern(raw))
     }
 
-    /// The place of `value`, if it is known.
+    /// The id of `value`, if it is known.
     #[must_use]
     pub fn find(&self, value: &str) -> Option<NameId> {
         self.by_value.get(value).copied()
@@ -82,25 +82,25 @@ impl Names {
         &self.values[id.index()]
     }
 
-    /// Every value, by its place.
+    /// Every value, in the order of their ids.
     pub fn values(&self) -> impl Iterator<Item = &Arc<str>> {
         self.values.iter()
     }
 
-    /// How many there are.
+    /// Number of names.
     #[must_use]
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// Whether there are none.
+    /// Whether there is no name.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 }
 
-/// How many sets of label values of one kind have series of their own.
+/// How near the sets of label values of one kind are to their limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelSets {
     /// The label `kind`.
@@ -114,7 +114,7 @@ pub struct LabelSets {
 }
 
 impl LabelSets {
-    /// So many of `kind`, of at most `limit`; `over` more are `other`.
+    /// `own` sets of `kind` out of at most `limit`; `over` more are shown as `other`.
     #[must_use]
     pub fn new(kind: &'static str, own: usize, limit: usize, over: usize) -> Self {
         let count = |number| u64::try_from(number).unwrap_or(u64::MAX);
@@ -123,8 +123,8 @@ impl LabelSets {
 }
 
 /// `raw` as a label value: control characters but the newline become U+FFFD; what is longer than
-/// [`MAX_LABEL_BYTES`] is cut at a character's edge and ends in `…` and 8 hex digits of the hash of
-/// the whole, so that two names stay two.
+/// [`MAX_LABEL_BYTES`] is truncated at a character boundary and ends in `…` and 8 hex digits of the
+/// hash of the whole, so that different names stay different.
 #[must_use]
 pub fn label_value(raw: &str) -> Cow<'_, str> {
     if raw.len() <= MAX_LABEL_BYTES && raw.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
@@ -146,8 +146,7 @@ pub fn label_value(raw: &str) -> Cow<'_, str> {
     format!("{}{CUT_MARK}{:08x}", &clean[..end], fnv1a(raw)).into()
 }
 
-/// `name` as it stands where [`OTHER`] may stand, too: one that is called so is marked as if it
-/// were cut.
+/// `name` where [`OTHER`] is reserved: a name that equals it is marked as if it were truncated.
 #[must_use]
 pub fn escape_other(name: &str) -> Cow<'_, str> {
     if name == OTHER { format!("{OTHER}{CUT_MARK}{:08x}", fnv1a(name)).into() } else { name.into() }

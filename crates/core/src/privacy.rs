@@ -1,4 +1,4 @@
-//! Who an agent is: told as CXone tells it, or as a keyed hash; with its name, or without.
+//! How agents are identified: by CXone's id or a keyed hash; with their names, or without.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,10 +16,10 @@ const ID_BYTES: usize = 16;
 /// character.
 const FINGERPRINT_OF: &[u8] = b"\0fingerprint";
 
-/// How agents are told apart in metrics, in the store and in messages.
+/// How agents are identified in metrics, in the store and in messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AgentIds {
-    /// By the id that CXone has for them.
+    /// By CXone's id.
     #[default]
     Raw,
     /// By its HMAC-SHA-256 with this key, in 32 hex digits: the same in every process that has the
@@ -27,12 +27,12 @@ pub enum AgentIds {
     Hmac(IdKey),
 }
 
-/// The key of the hashes. Whoever has it can tell which of the known ids an agent has.
+/// The key of the hashes. With it, a pseudonym can be traced to one of the known ids.
 #[derive(Clone)]
 pub struct IdKey(hmac::Key);
 
 impl IdKey {
-    /// The fewest bytes of a key: fewer can be tried out.
+    /// Minimum length of a key, in bytes: shorter ones can be guessed.
     pub const FEWEST_BYTES: usize = 16;
 
     /// The key made of `secret`; `None` when that is shorter than [`IdKey::FEWEST_BYTES`].
@@ -64,7 +64,7 @@ impl fmt::Debug for IdKey {
 }
 
 impl AgentIds {
-    /// What the agent with CXone's `id` is called.
+    /// The id under which the agent with CXone's `id` appears.
     #[must_use]
     pub fn of<'a>(&self, id: &'a str) -> Cow<'a, str> {
         let id = label_value(id);
@@ -74,20 +74,20 @@ impl AgentIds {
         }
     }
 
-    /// Whether agents are called by CXone's own ids.
+    /// Whether agents appear under CXone's ids.
     #[must_use]
     pub const fn are_raw(&self) -> bool {
         matches!(self, Self::Raw)
     }
 
-    /// What a filter is called: one for an agent is called as the agent is.
+    /// A filter as it appears: the id of one for a single agent is pseudonymised too.
     #[must_use]
     pub fn of_filter(&self, filter: &ReportFilter) -> ReportFilter {
         let id = filter.agent().map_or_else(|| filter.id.as_str().into(), |agent| self.of(agent));
         ReportFilter { kind: filter.kind.clone(), id: id.into_owned() }
     }
 
-    /// Tells one way and key from another, without telling the key; `None` for [`AgentIds::Raw`].
+    /// Identifies the key without revealing it; `None` for [`AgentIds::Raw`].
     #[must_use]
     pub fn fingerprint(&self) -> Option<String> {
         match self {
@@ -96,7 +96,7 @@ impl AgentIds {
         }
     }
 
-    /// The ids of agents among `filters` that are not to be told.
+    /// The agents' ids among `filters` that must not appear anywhere.
     pub fn hidden<'a>(&self, filters: impl Iterator<Item = &'a ReportFilter>) -> Vec<&'a str> {
         match self {
             Self::Raw => Vec::new(),
@@ -105,17 +105,17 @@ impl AgentIds {
     }
 }
 
-/// What of agents is kept and shown.
+/// What is stored and shown of agents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Privacy {
-    /// How they are told apart.
+    /// How they are identified.
     pub ids: AgentIds,
-    /// Whether their names are kept.
+    /// Whether their names are stored.
     pub names: bool,
 }
 
 impl Privacy {
-    /// The report without what is not to be kept.
+    /// The report without what must not be stored.
     #[must_use]
     pub fn pseudonymise(&self, report: Report) -> Report {
         let report = if self.names { report } else { report.without_display_names() };

@@ -7,15 +7,14 @@ use serde::{Deserialize, Serialize};
 
 /// A point of event or wall time in whole milliseconds since 1970-01-01T00:00:00Z.
 ///
-/// The Reporting API tells all times in UTC with three digits of milliseconds, so this loses
-/// nothing.
+/// The Reporting API has all times in UTC with three digits of milliseconds, so this loses nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The earliest point that can be told.
+    /// The earliest point that can be represented.
     pub const MIN: Self = Self(i64::MIN);
-    /// The latest point that can be told.
+    /// The latest point that can be represented.
     pub const MAX: Self = Self(i64::MAX);
 
     /// The point `millis` milliseconds after 1970-01-01T00:00:00Z (before it, when negative).
@@ -30,9 +29,8 @@ impl Timestamp {
         self.0
     }
 
-    /// Whether an event can have happened then. Year 1 is what a service in .NET writes for no time,
-    /// 1970 (in whatever zone) what many other languages do, and the year 9999 the last that a
-    /// calendar has.
+    /// Whether an event can have happened then. A missing time is the year 1 in .NET and 1970 (in
+    /// whatever zone) in many other languages; the calendar ends with the year 9999.
     #[must_use]
     pub const fn is_plausible(self) -> bool {
         const DAY_2: i64 = 86_400_000;
@@ -40,13 +38,13 @@ impl Timestamp {
         DAY_2 <= self.0 && self.0 < YEAR_9999
     }
 
-    /// This point and `span` more; stops at [`Timestamp::MAX`].
+    /// This point plus `span`; saturates at [`Timestamp::MAX`].
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(span_millis(span)))
     }
 
-    /// This point less `span`; stops at [`Timestamp::MIN`].
+    /// This point minus `span`; saturates at [`Timestamp::MIN`].
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(span_millis(span)))
@@ -65,7 +63,7 @@ fn span_millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// `YYYY-MM-DDTHH:MM:SS.mmmZ`, the form that the Reporting API asks for (never an offset).
+/// `YYYY-MM-DDTHH:MM:SS.mmmZ`, the format that the Reporting API requires (never an offset).
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {
@@ -81,12 +79,12 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// A point on a clock that never steps: the time since the process began. Points before that can be
-/// told, too: an earlier process may have made them.
+/// A point on a clock that never steps: the time since the process began. Points before that exist
+/// too, since an earlier process may have left them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Monotonic(Duration);
 
-/// How far back before the process's beginning points can be told.
+/// How far points may lie before the beginning of the process.
 const BEFORE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 impl Default for Monotonic {
@@ -114,7 +112,7 @@ impl Monotonic {
         Self(self.0.saturating_sub(span))
     }
 
-    /// This point and `span` more.
+    /// This point plus `span`.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(span))
@@ -127,7 +125,7 @@ impl Monotonic {
     }
 }
 
-/// Both faces of now: waits are measured on the one, event time is compared with the other.
+/// Now by both clocks: waits are measured by one, event time is compared with the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// For waits and deadlines: never steps.
@@ -136,7 +134,7 @@ pub struct Now {
     pub utc: Timestamp,
 }
 
-/// The span of event time that a report is asked for: `[from, to)`.
+/// The span of event time that a report is about: `[from, to)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Window {
     /// The first millisecond of it.
@@ -170,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timestamp_is_told_with_three_digits_and_a_literal_z() {
+    fn a_timestamp_is_written_with_three_digits_and_a_literal_z() {
         assert_eq!(
             Timestamp::from_millis(1_698_393_600_000).to_string(),
             "2023-10-27T08:00:00.000Z"

@@ -436,7 +436,7 @@ fn a_visit_of_no_length_takes_no_time_from_another_at_the_same_instant() {
 }
 
 #[test]
-fn what_lasts_may_be_told_with_no_length() {
+fn states_in_progress_may_be_reported_with_no_length() {
     let mut one = SingleTarget::new(RowKind::States, Detail::AgentSkill);
     one.read(0, 1_000, &[row("user-1", "Ready", "", 200, Some(200))]);
     one.read(900, 2_000, &[]);
@@ -452,7 +452,7 @@ fn what_lasts_may_be_told_with_no_length() {
 }
 
 #[test]
-fn a_last_visit_of_no_length_is_one_where_others_are_told_with_a_length() {
+fn a_last_visit_of_no_length_is_over_where_others_are_reported_with_a_length() {
     let mut one = SingleTarget::new(RowKind::States, Detail::AgentSkill);
     let others = ["user-2", "user-3"].map(|agent| row(agent, "Break", "", 300, Some(800)));
     let rows = [&others[..], &[row("user-1", "Ready", "", 700, Some(700))]].concat();

@@ -45,7 +45,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// How many series it has: its samples, one each.
+    /// Number of its series.
     #[must_use]
     pub fn series(&self) -> u64 {
         let agents: u64 = self.shards.iter().map(|shard| shard.series).sum();
@@ -75,7 +75,7 @@ impl Snapshot {
             + u64::from(self.data_watermark.is_some())
     }
 
-    /// The agents that it tells in full, in the order of the page.
+    /// The agents that it contains, in the order of the page.
     pub fn agents(&self) -> impl Iterator<Item = AgentSeries> {
         self.shards.iter().filter_map(|shard| shard.agents.as_ref()).flat_map(Agents::series)
     }
@@ -94,18 +94,18 @@ fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-/// Agents whose series stand together on the page, in the order of their ids: those that a report
-/// is likely to change together.
+/// Agents whose series are next to each other on the page, in the order of their ids: those that a
+/// report is likely to change together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// Within a process, shards with the same one have the same series, but for the observed times.
     pub fingerprint: Fingerprint,
-    /// Shards with the same one have the same observed times. They have one of their own because a
-    /// live poll moves them all, and as a rule little else.
+    /// Shards with the same one have the same observed times. These are separate because a live poll
+    /// changes all of them, and as a rule little else.
     pub observed_fingerprint: Fingerprint,
-    /// How many series it has.
+    /// Number of its series.
     pub series: u64,
-    /// `None` when whoever asked knows them from a snapshot before.
+    /// `None` when they were published before.
     pub agents: Option<Agents>,
     /// Each agent's `cxone_agent_observed_timestamp_seconds`, those without one left out; `None` as
     /// above.
@@ -128,11 +128,10 @@ impl Shard {
         }
     }
 
-    /// A shard with these observed times and nothing else, for someone who has those with the
-    /// fingerprints in `known`.
+    /// A shard with these observed times and nothing else; without these, if they are `known`.
     #[must_use]
     pub fn observed(observed: Vec<(Arc<str>, Timestamp)>, known: &HashSet<Fingerprint>) -> Self {
-        // Told apart from the fingerprints of what else a shard has.
+        // The prefix separates it from the fingerprints of shards with agents.
         let fingerprint = Fingerprint::of(&("observed", &observed));
         let observed = (!known.contains(&fingerprint)).then_some(observed);
         Self {
@@ -145,8 +144,8 @@ impl Shard {
     }
 }
 
-/// The agents of a shard. Their series are made when they are asked for: those of all shards
-/// together would take more room than all else.
+/// The agents of a shard. Their series are made on demand: those of all shards together would take
+/// more memory than everything else.
 #[derive(Clone)]
 pub struct Agents(Arc<dyn Fn() -> Vec<AgentSeries> + Send + Sync>);
 
@@ -197,7 +196,7 @@ pub struct AgentSeries {
     pub labels: Vec<LabelSeries>,
     /// `cxone_agent_seconds_total` by state, in milliseconds.
     pub states: Vec<(Arc<str>, u64)>,
-    /// Where the live feed says that the agent is: then none of `labels` has a start.
+    /// The live state, where it holds: then none of `labels` has a start.
     pub live: Option<LiveStart>,
 }
 

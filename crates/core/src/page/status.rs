@@ -1,5 +1,4 @@
-//! How the exporter is doing, as a person is told: plain data on its way from the loop to the
-//! status page.
+//! The status of the exporter, for people: plain data on its way from the loop to the status page.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use crate::plan::fetch::{FailureReason, JobError};
 use crate::plan::planner::JobEnd;
 use crate::time::Timestamp;
 
-/// How everything that is polled is doing.
+/// The status of everything that is polled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// In the order of the configuration.
@@ -22,16 +21,16 @@ pub struct Status {
     pub clock: ClockStatus,
     /// Where the counts are kept.
     pub store: StoreStatus,
-    /// What went wrong of late.
+    /// What went wrong recently.
     pub errors: Arc<RecentErrors>,
 }
 
 /// What is known of CXone's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClockStatus {
-    /// CXone's clock less ours, in milliseconds; `None` while no answer told a time.
+    /// CXone's clock minus ours, in milliseconds; `None` while no response had a time.
     pub skew_millis: Option<i64>,
-    /// How many of the last sixteen answers told a time that was not believed.
+    /// Number of the last sixteen responses whose time was not believed.
     pub doubted: u32,
 }
 
@@ -54,13 +53,13 @@ pub struct TargetStatus {
     pub last_job: Option<JobEnd>,
     /// What went wrong with its newest finished job; `None` when it succeeded.
     pub last_error: Option<JobError>,
-    /// When it is asked for.
+    /// When it is polled.
     pub poll: PollStatus,
     /// The longest window that it is asked for, where longer ones failed.
     pub longest_window: Option<Duration>,
 }
 
-/// When a target is asked for.
+/// When a target is polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PollStatus {
     /// It has been since then.
@@ -89,9 +88,9 @@ pub struct StoreStatus {
     pub healthy: bool,
     /// The version of its format; `None` when it is in memory only.
     pub format: Option<u32>,
-    /// How much room it takes, in bytes.
+    /// Its size, in bytes.
     pub size_bytes: u64,
-    /// When something was last kept; `None` before this process kept anything.
+    /// Time of the newest commit; `None` before the first of this process.
     pub last_commit: Option<Timestamp>,
 }
 
@@ -101,11 +100,11 @@ impl Default for StoreStatus {
     }
 }
 
-/// So many errors are remembered, each with its repetitions.
-const MOST_ERRORS: usize = 20;
+/// Maximum number of different errors.
+const MAX_ERRORS: usize = 20;
 
-/// So many of those that an error befell are named.
-const MOST_NAMED: usize = 3;
+/// Maximum number of affected targets or feeds that are named.
+const MAX_NAMED: usize = 3;
 
 /// An error, and its repetitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,15 +119,15 @@ pub struct RecentError {
     pub last: Timestamp,
     /// How often it happened.
     pub times: u64,
-    /// The targets or feeds that it befell, the first of them.
+    /// The first targets or feeds that it affected.
     pub affected: Vec<Arc<str>>,
-    /// Whether it befell more than these.
+    /// Whether it affected more than these.
     pub affects_more: bool,
 }
 
 impl RecentError {
-    /// Whether this is the same error again. How long to wait, or a number in what CXone says, does
-    /// not make it another.
+    /// Whether this is the same error again. A different number in the message, such as how long to
+    /// wait, does not make it another.
     fn is(&self, whom: &str, failure: Option<FailureReason>, message: &str) -> bool {
         let is_only_ones =
             self.affected.len() == 1 && !self.affects_more && &*self.affected[0] == whom;
@@ -146,7 +145,7 @@ fn without_digits(text: &str) -> impl Iterator<Item = char> {
 pub struct RecentErrors(Vec<RecentError>);
 
 impl RecentErrors {
-    /// Takes note of an error that befell `whom`.
+    /// Adds an error that affected `whom`.
     pub fn note(
         &mut self,
         at: Timestamp,
@@ -168,14 +167,14 @@ impl RecentErrors {
         error.last = at;
         error.times = error.times.saturating_add(1);
         if !error.affected.contains(whom) {
-            if error.affected.len() < MOST_NAMED {
+            if error.affected.len() < MAX_NAMED {
                 error.affected.push(Arc::clone(whom));
             } else {
                 error.affects_more = true;
             }
         }
         self.0.insert(0, error);
-        self.0.truncate(MOST_ERRORS);
+        self.0.truncate(MAX_ERRORS);
     }
 
     /// The errors, the one that happened last first.
@@ -193,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_repeats_is_told_once_with_its_newest_words() {
+    fn a_repeated_error_is_listed_once_with_its_newest_message() {
         let mut errors = RecentErrors::default();
         let (team, other) = (Arc::from("team-1"), Arc::from("team-2"));
         errors.note(at(1), &team, Some(FailureReason::Server), "503");
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_befalls_many_is_one_error_whatever_its_numbers() {
+    fn an_error_that_affects_many_is_one_whatever_its_numbers() {
         let mut errors = RecentErrors::default();
         for number in 0..50 {
             let whom = Arc::from(format!("team:{number}"));
@@ -220,7 +219,7 @@ mod tests {
         let told: Vec<_> = errors.newest_first().collect();
         assert_eq!(
             (told.len(), told[0].times, told[0].affected.len(), told[0].affects_more),
-            (1, 50, MOST_NAMED, true)
+            (1, 50, MAX_NAMED, true)
         );
         errors.note(at(60), &Arc::from("team:1"), None, "CXone answered 401 1 times");
         assert_eq!(errors.newest_first().len(), 2, "another failure with the same words");
@@ -229,7 +228,7 @@ mod tests {
     #[test]
     fn only_the_newest_errors_are_remembered() {
         let mut errors = RecentErrors::default();
-        for number in 0..u8::try_from(3 * MOST_ERRORS).unwrap() {
+        for number in 0..u8::try_from(3 * MAX_ERRORS).unwrap() {
             let whom = Arc::from(format!("target {number}"));
             errors.note(
                 at(i64::from(number)),
@@ -239,6 +238,6 @@ mod tests {
             );
         }
         let lengths: Vec<usize> = errors.newest_first().map(|error| error.message.len()).collect();
-        assert_eq!(lengths, (2 * MOST_ERRORS..3 * MOST_ERRORS).rev().collect::<Vec<_>>());
+        assert_eq!(lengths, (2 * MAX_ERRORS..3 * MAX_ERRORS).rev().collect::<Vec<_>>());
     }
 }

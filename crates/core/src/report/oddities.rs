@@ -1,4 +1,4 @@
-//! What of a report's rows is not as documented: for metrics, and in words.
+//! How a report's rows deviate from the documentation: for metrics, and in words.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ const FEW: u64 = 10;
 /// How much of a value a message shows, in characters.
 const SHOWN_CHARS: usize = 60;
 
-/// How a row may differ from what is documented and be understood all the same: the closed set of
+/// A deviation that is accepted: the closed set of
 /// `cxone_report_rows_lenient_total{form}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LenientForm {
@@ -84,14 +84,14 @@ impl LenientForms {
     }
 }
 
-/// A row that is rejected, and what of it is wrong.
+/// A rejected row, and what is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RejectedRow<'a> {
     /// Why.
     pub reason: RowRejection,
     /// The member that is wrong; empty where that is not known.
     pub field: &'static str,
-    /// The member's value as written, or what it is; `None` when it is missing.
+    /// The member's value as written, or its type; `None` when it is missing.
     pub value: Option<&'a str>,
 }
 
@@ -101,7 +101,7 @@ impl From<RowRejection> for RejectedRow<'_> {
     }
 }
 
-/// How many rows of a report were rejected or understood leniently, and why.
+/// The rows of a report that were rejected or accepted leniently, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RowOddities {
     rejected: BTreeMap<RowRejection, Rejections>,
@@ -117,7 +117,7 @@ struct Rejections {
 }
 
 impl RowOddities {
-    /// Takes note of a row that makes no sense.
+    /// Counts a rejected row.
     pub fn reject(&mut self, row: RejectedRow<'_>) {
         let rejections = self.rejected.entry(row.reason).or_default();
         rejections.rows += 1;
@@ -126,21 +126,21 @@ impl RowOddities {
         }
     }
 
-    /// Takes note of `rows` more that are rejected for `reason`.
+    /// Counts `rows` more that are rejected for `reason`.
     pub fn reject_more(&mut self, reason: RowRejection, rows: u64) {
         if rows > 0 {
             self.rejected.entry(reason).or_default().rows += rows;
         }
     }
 
-    /// Takes note of a row that was understood though it has these forms.
+    /// Counts a row that was accepted in these forms.
     pub fn understand(&mut self, forms: LenientForms) {
         for form in LenientForm::ALL.into_iter().filter(|form| forms.contains(*form)) {
             *self.lenient.entry(form).or_default() += 1;
         }
     }
 
-    /// Takes in what `later` took note of.
+    /// Adds the counts of `later`.
     pub fn append(&mut self, later: &Self) {
         for (reason, more) in &later.rejected {
             let mine = self.rejected.entry(*reason).or_default();
@@ -154,19 +154,19 @@ impl RowOddities {
         }
     }
 
-    /// How many rows were rejected for `reason`.
+    /// Number of rows rejected for `reason`.
     #[must_use]
     pub fn rejected(&self, reason: RowRejection) -> u64 {
         self.rejected.get(&reason).map_or(0, |rejections| rejections.rows)
     }
 
-    /// How many rows were rejected.
+    /// Number of rejected rows.
     #[must_use]
     pub fn all_rejected(&self) -> u64 {
         self.rejected.values().map(|rejections| rejections.rows).sum()
     }
 
-    /// How many rows were understood though they have this form.
+    /// Number of rows accepted in this form.
     #[must_use]
     pub fn lenient(&self, form: LenientForm) -> u64 {
         self.lenient.get(&form).copied().unwrap_or_default()
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn each_reason_is_told_once_with_its_number_and_its_first_row() {
+    fn each_reason_is_listed_once_with_its_number_and_its_first_row() {
         let mut oddities = RowOddities::default();
         for value in [r#""27/10/2023""#, r#""28/10/2023""#] {
             oddities.reject(rejected(RowRejection::BadTime, Some(value)));
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn an_example_is_short_and_steers_no_terminal() {
+    fn an_example_is_short_and_has_no_control_characters() {
         let value = format!("\"\u{1b}[2J\u{202e}{}", "x".repeat(500));
         let mut oddities = RowOddities::default();
         oddities.reject(rejected(RowRejection::BadTime, Some(&value)));
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_of_which_more_rows_are_rejected_than_not_is_none() {
+    fn a_report_with_more_rejected_rows_than_others_is_unusable() {
         let mut oddities = RowOddities::default();
         assert!(!oddities.outweigh(0, true), "an empty report is one");
         oddities.reject(RowRejection::BadTime.into());
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_odd_rows_do_not_hold_up_a_window_that_grows_no_more() {
+    fn a_few_rejected_rows_do_not_block_a_window_that_cannot_grow() {
         let mut oddities = RowOddities::default();
         oddities.reject_more(RowRejection::BadTime, 9);
         assert!(oddities.outweigh(0, true) && !oddities.outweigh(0, false));

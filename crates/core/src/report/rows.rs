@@ -1,5 +1,5 @@
-//! The rows of a report, 24 bytes each: a report of a million has to wait somewhere until it has
-//! ended well.
+//! The rows of a report, 24 bytes each, because a report of a million rows stays in memory until it
+//! was read whole.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,24 +9,23 @@ use super::ReportRow;
 use crate::names::NameId;
 use crate::time::Timestamp;
 
-/// Rows in one piece of memory. A list that grew in one piece would be there twice each time that
-/// it moves.
+/// Rows in one allocation. A single list would exist twice each time that it grows.
 const PIECE: usize = 1 << 15;
 
-/// In the place of a length: the state lasts.
+/// Instead of a length: the state is in progress.
 const LASTS: u32 = u32::MAX;
 
-/// In the place of a length: 49 days or more; the end stands in a table beside.
+/// Instead of a length: 49 days or more; the end is in a table of its own.
 const LONG: u32 = u32::MAX - 1;
 
-/// Rows, in the order in which they were put in.
+/// Rows, in the order in which they were added.
 #[derive(Clone, Debug, Default)]
 pub struct RowTable {
     pieces: Vec<Vec<Packed>>,
     /// Pairs of state and skill: a contact centre has few of them.
     labels: Vec<(NameId, NameId)>,
     places: HashMap<(NameId, NameId), u32, RandomState>,
-    /// Ends of rows that are too long to be told by their length, by the row's place.
+    /// The ends of rows that are too long for a length, by the row's index.
     ends: BTreeMap<usize, Timestamp>,
 }
 
@@ -41,7 +40,7 @@ struct Packed {
 }
 
 impl RowTable {
-    /// Puts a row in.
+    /// Adds a row.
     pub(super) fn push(&mut self, row: ReportRow) {
         let length = row.to.map_or(LASTS, |to| {
             let length = to
@@ -74,23 +73,23 @@ impl RowTable {
         })
     }
 
-    /// How many there are.
+    /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         let before = self.pieces.len().saturating_sub(1) * PIECE;
         before + self.pieces.last().map_or(0, Vec::len)
     }
 
-    /// Whether there are none.
+    /// Whether there is no row.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
-    /// The row that was put in as the `place`th, counted from 0.
+    /// The row at index `place`.
     ///
     /// # Panics
-    /// When there are not so many.
+    /// When there is none.
     #[must_use]
     pub fn get(&self, place: usize) -> ReportRow {
         let Packed { from, agent, label, count, length } =
@@ -135,7 +134,7 @@ mod tests {
         /// Lengths of nothing, of moments, at the edge of what is packed, beyond it, and ends
         /// before the start.
         #[test]
-        fn rows_come_out_as_they_were_put_in(
+        fn rows_are_read_as_they_were_added(
             rows in prop::collection::vec((0..4_usize, 0..3_usize, 0..3_usize, any::<u32>(), -5..5_i64,
                 prop_oneof![Just(None), (-2..3_i64).prop_map(Some), (4_294_967_290..4_294_967_300_i64).prop_map(Some)]), 0..60),
         ) {
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn many_rows_stand_in_several_pieces() {
+    fn many_rows_are_in_several_allocations() {
         let mut names = Names::default();
         let id = names.intern("a");
         let row = |from: i64| ReportRow {

@@ -21,7 +21,7 @@ fn buckets_count_each_window_once_and_the_first_only_for_the_lookback() {
 }
 
 #[test]
-fn a_bucket_that_is_told_twice_counts_once_and_two_names_of_wrap_up_are_two() {
+fn a_repeated_bucket_counts_once_and_two_names_of_wrap_up_are_two() {
     let mut one = SingleTarget::new(RowKind::Buckets, Detail::AgentSkill);
     let bucket =
         |state, count, from, to| RawRow { count, ..row("user-1", state, "", from, Some(to)) };

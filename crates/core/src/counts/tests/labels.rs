@@ -213,7 +213,7 @@ fn a_visit_that_began_as_other_stays_there_when_its_label_gets_room() {
 }
 
 #[test]
-fn a_label_that_nobody_used_for_thirty_days_is_forgotten_and_its_place_is_free_again() {
+fn a_label_that_nobody_used_for_thirty_days_is_forgotten_and_its_number_is_free_again() {
     let mut kept = LabelsInStore::new(RowKind::Intervals, LabelLimits { states: 2, pairs: 2 });
     let daily = |day: i64, skill| row("user-1", "Ready", skill, day * DAY + 1, Some(day * DAY + 9));
     kept.read(0, 1_000, &[row("user-1", "Lunch", "", 200, Some(300)), daily(0, "Old")]);
@@ -247,7 +247,7 @@ fn a_label_that_nobody_used_for_thirty_days_is_forgotten_and_its_place_is_free_a
 }
 
 #[test]
-fn a_label_is_not_forgotten_while_a_visit_lasts_though_no_report_tells_of_it() {
+fn a_label_is_not_forgotten_while_a_visit_in_no_report_is_in_progress() {
     let mut kept = LabelsInStore::new(RowKind::Events, LabelLimits::default());
     kept.read(0, 1_000, &[row("user-1", "Parental leave", "", 200, None)]);
     for day in 0..40 {

@@ -718,7 +718,7 @@ proptest! {
     #![proptest_config(at_least(1_000))]
 
     #[test]
-    fn the_counts_are_the_true_ones_whatever_is_asked_and_however_rows_are_told(
+    fn the_counts_are_true_whatever_the_windows_and_the_style_of_the_rows(
         truth in history(), polls in polls(), first in 1..100_i64,
         style in prop_oneof![Just(ReportStyle::Cut), Just(ReportStyle::Whole), Just(ReportStyle::EventsWithEnd)],
     ) {
@@ -821,7 +821,7 @@ proptest! {
     #![proptest_config(at_least(300))]
 
     #[test]
-    fn one_state_at_a_time_is_counted_truly_however_its_rows_and_what_lasts_are_told(
+    fn one_state_at_a_time_is_counted_exactly_whatever_the_style_of_its_rows(
         truth in one_at_a_time(), polls in polls(), first in 1..100_i64,
         open in prop_oneof![Just(OngoingStyle::WithoutLength), Just(OngoingStyle::SoFar), Just(OngoingStyle::AsNothing)],
         told in prop_oneof![Just(RowChoice::Beginning), Just(RowChoice::Touching)],

@@ -83,7 +83,7 @@ fn an_epoch_in_the_future_goes_back_too_and_counting_begins_there() {
 }
 
 #[test]
-fn buckets_of_the_future_are_asked_for_again_and_count_once() {
+fn buckets_of_the_future_are_requested_again_and_count_once() {
     let mut one = SingleTarget::new(RowKind::Buckets, Detail::AgentSkill);
     let bucket = |count, from, to| RawRow { count, ..row("user-1", "Ready", "", from, Some(to)) };
     one.read(0, 1_000, &[bucket(7, 0, 1_000)]);
