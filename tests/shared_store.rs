@@ -24,7 +24,7 @@ use proptest::prelude::*;
 use secrecy::SecretString;
 
 use cxone_core::counts::{Record, RecordKey};
-use cxone_core::owner::Owner;
+use cxone_core::store::Owner;
 use cxone_core::store::{MemoryStore, SharedRecords, Store};
 use cxone_core::time::Timestamp;
 use cxone_exporter::clock::Clock;

@@ -21,8 +21,7 @@ use crate::store::shared::{
     SharedStoreStatus, StoreUrl,
 };
 use cxone_core::counts::{Record, RecordKey};
-use cxone_core::owner::Owner;
-use cxone_core::store::{Store as _, VERSION};
+use cxone_core::store::{Owner, Store as _, VERSION};
 use cxone_core::time::Timestamp;
 
 /// The longest password, in bytes.

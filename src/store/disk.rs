@@ -18,35 +18,35 @@ const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records")
 /// The file, in the folder that `--storage.path` names.
 const FILE: &str = "cxone-exporter.redb";
 
-/// Where a new file is made before it is given its name, so that one with the name always was whole
-/// once.
+/// A new file is written under this name and then renamed, so that a file with the final name was
+/// complete at least once.
 const NEW_FILE: &str = "cxone-exporter.redb.new";
 
 /// Who may read and write a new store: it holds agents' ids.
 const FOR_US_ALONE: u32 = 0o600;
 
-/// What is read and written of the file is kept up to this much. A commit is in the order of the
-/// keys, so it needs each page but once.
+/// Size of redb's page cache. Records of a commit are in the order of their keys, so each page is
+/// needed only once.
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Keeps records in a file.
+/// A store in a file.
 ///
-/// The folder is locked beside the file, so that nobody else begins a store in it when the file is
-/// removed. It is then written anew from what is open.
+/// The folder is locked as well as the file, so that nobody else creates a store in it when the file
+/// is removed. The file is then written again from what is still open.
 #[derive(Debug)]
 pub struct DiskStore {
     folder: PathBuf,
     path: PathBuf,
     /// The folder, locked where the file system can do that.
     held: File,
-    /// The file, whatever becomes of its name.
+    /// The open file, whatever happens to its name.
     file: File,
-    /// `None` after a failure: redb works again only once the file is opened anew.
+    /// `None` after a failure: redb recovers only when the file is opened again.
     database: Option<Database>,
 }
 
 impl DiskStore {
-    /// Opens the store in `folder`, which is made if it is not there, and so is the store.
+    /// Opens the store in `folder`; creates both if they do not exist.
     ///
     /// # Errors
     /// When another process has it, a newer version wrote it, it is damaged, or the disk does not
@@ -62,7 +62,7 @@ impl DiskStore {
         let database = store.reopen()?;
         check_version(&store.path, &database)?;
         store.database = Some(database);
-        // A folder that can be read and not written would only be noticed at the first report.
+        // Otherwise a read-only folder would only be noticed at the first report.
         store.commit(&[Record::put(&RecordKey::Version, &VERSION)])?;
         Ok(store)
     }
@@ -127,7 +127,7 @@ impl DiskStore {
             Err(_) => sound = false,
         })?;
         if !sound {
-            return Err(damaged(&path, "it holds a record that makes no sense"));
+            return Err(damaged(&path, "it contains an invalid record"));
         }
         if let (Some(kept), Some(wanted)) = (kept_owner, owner)
             && kept != *wanted

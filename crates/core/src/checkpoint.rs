@@ -64,7 +64,13 @@ pub fn read(
             RecordKey::Owner => stored_owner = Some(Record::value::<Owner>(value)?),
             RecordKey::Submit(time) => submits.push(time),
             RecordKey::Job(filter) => drop(jobs.insert(filter, Record::value(value)?)),
-            key => {
+            key @ (RecordKey::Version
+            | RecordKey::Ledger
+            | RecordKey::Label(_)
+            | RecordKey::Target(_)
+            | RecordKey::Agent(_)
+            | RecordKey::Starts(..)
+            | RecordKey::Total(_)) => {
                 is_empty = is_empty && key == RecordKey::Version;
                 loader.take(key, value)?;
             }

@@ -565,7 +565,7 @@ proptest! {
     }
 }
 
-/// One poll: which target, how long after the one before, and what befalls it.
+/// One poll: which target, how long after the one before, and what happens to it.
 #[derive(Clone, Copy, Debug)]
 struct PollAt {
     target: usize,

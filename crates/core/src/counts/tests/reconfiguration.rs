@@ -77,7 +77,10 @@ proptest! {
         let (rows, overlap) = match style {
             ReportStyle::Buckets => (RowKind::Buckets, 0),
             ReportStyle::EventsWithEnd => (RowKind::Events, OVERLAP),
-            _ => (RowKind::Intervals, OVERLAP),
+            ReportStyle::Cut
+            | ReportStyle::Whole
+            | ReportStyle::EventsWithoutEnd
+            | ReportStyle::States(..) => (RowKind::Intervals, OVERLAP),
         };
         let mut expected = Configured::new(rows, overlap, REORDERED[0]);
         let mut restarted = Configured::new(rows, overlap, REORDERED[0]);
