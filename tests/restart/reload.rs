@@ -154,7 +154,7 @@ async fn a_failure_outlives_a_reload_and_a_restart() {
         assert_eq!(ups(&world), down);
     }
     let status = world.ask("/").await.1;
-    assert!(status.contains("failing") && status.contains("503"), "{status}");
+    assert!(status.contains("The last job failed") && status.contains("503"), "{status}");
     // The backoff after failures is not shortened.
     assert!(world.direct.submits().len() - asked <= 4, "each target twice at most");
     world.start_again(None);
