@@ -136,11 +136,11 @@ pub struct LogArgs {
 
 It serves /metrics, a status page at /, /-/healthy and /-/ready.")]
 pub struct ServeArgs {
-    /// Where the API is and with which credentials.
+    /// The configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
 
-    /// What is asked for.
+    /// The agents to poll.
     #[command(flatten)]
     pub targets: TargetArgs,
 
@@ -188,7 +188,7 @@ pub struct HistoryArgs {
     #[arg(long, value_enum, ignore_case = true, value_name = "FORMAT", default_value_t = HistoryFormat::Table, hide_possible_values = true)]
     pub format: HistoryFormat,
 
-    /// Where the API is and with which credentials.
+    /// The configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
 }
@@ -234,11 +234,11 @@ pub struct CheckArgs {
     #[arg(long = "web.config.file", value_name = "FILE")]
     pub web_config_file: Option<PathBuf>,
 
-    /// Where the API is and with which credentials.
+    /// The configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
 
-    /// What is asked for.
+    /// The agents to poll.
     #[command(flatten)]
     pub targets: TargetArgs,
 }

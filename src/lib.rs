@@ -1,6 +1,6 @@
 //! A Prometheus exporter for the agent states of a NICE CXone contact centre.
 //!
-//! Arrows point inward only: `main` → [`commands`] → [`app`] → adapters → [`cxone_core`].
+//! Dependencies point inward only: `main` → [`commands`] → [`app`] → adapters → [`cxone_core`].
 //!
 //! | module | what it is for |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | [`config`] | text → typed configuration, all mistakes at once |
 //! | [`commands`] | one file a command |
 //! | [`app`] | the composition root: the only place that knows every concrete type |
-//! | [`engine`] | the loop: wakes up, asks the planner, makes requests, takes replies in, publishes |
+//! | [`engine`] | the loop: runs the plan, makes requests, counts replies, publishes |
 //! | [`reload`] | the loop while configurations come and go |
 //! | [`base_url`] | the one type of the addresses that a configuration names |
 //! | [`build_info`] | what the binary was built from |
@@ -20,7 +20,7 @@
 //! | [`clock`] | the only file that reads a clock |
 //! | [`tasks`] | the only file that spawns tasks, and the signals that end the process |
 //!
-//! `ARCHITECTURE.md` tells how they work together.
+//! `ARCHITECTURE.md` describes how they work together.
 
 pub mod app;
 pub mod base_url;

@@ -34,7 +34,7 @@ pub enum LogLevel {
     Debug,
     /// Normal operation.
     Info,
-    /// What somebody should look at.
+    /// What needs attention.
     Warn,
     /// What failed.
     Error,

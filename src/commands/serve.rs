@@ -33,7 +33,7 @@ const SECRETS_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Runs the exporter until a signal ends it.
 ///
 /// # Errors
-/// When a configuration is wrong, an address cannot be listened on, or a part of the exporter dies.
+/// When a configuration is invalid, an address cannot be listened on, or a part of the exporter dies.
 pub async fn run(
     args: ServeArgs,
     hangups: Hangups,
@@ -258,7 +258,7 @@ fn access_control(
     note(&config);
     let access = Arc::new(AccessControl::new(config, clock));
     let telemetry = Arc::clone(telemetry);
-    let tell = move |changed| match changed {
+    let report = move |change| match change {
         WebConfigChange::Loaded(config) => {
             tracing::info!(
                 tls = config.tls.is_some(),
@@ -274,7 +274,7 @@ fn access_control(
     };
     tasks.essential(
         "web configuration",
-        watch_web_config(path, seen, Arc::clone(&access), tell, tasks.stop().clone()),
+        watch_web_config(path, seen, Arc::clone(&access), report, tasks.stop().clone()),
     );
     access
 }

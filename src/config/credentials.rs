@@ -128,7 +128,7 @@ fn is_invisible(c: char) -> bool {
         | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
-/// Nothing is expanded in a value: one that looks as if it should be would be sent as it is.
+/// Nothing in a value is expanded: a placeholder would be sent as it is.
 pub(super) fn refuse_placeholder(text: &str) -> Result<(), String> {
     let has = |open: &str, close: &str| {
         text.split_once(open).is_some_and(|(_, rest)| rest.contains(close))
@@ -163,7 +163,7 @@ fn is_whole_variable(text: &str) -> bool {
             .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// The secret without what stands around it and nobody sees: white space, newlines, a byte order
+/// The secret without the white space and invisible characters around it, such as a byte order
 /// mark.
 fn check_secret(secret: &SecretString) -> Result<SecretString, String> {
     let text = secret.expose_secret().trim_matches(|c: char| c.is_whitespace() || is_invisible(c));

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretSlice};
 
 use super::{MAX_FILE_BYTES, MAX_SECRET_FILE_BYTES};
 
-/// What a file that the configuration names is to hold.
+/// What a file that the configuration names contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileContent {
     /// A secret.
@@ -31,11 +31,11 @@ impl FileContent {
     }
 }
 
-/// How long is waited for somebody to write into a pipe when it is first read.
-const PIPE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the first reading of a pipe waits for a writer.
+const PIPE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often a pipe is looked at meanwhile.
-const PIPE_STEP: Duration = Duration::from_millis(10);
+/// How often a pipe is polled meanwhile.
+const PIPE_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What a file held: a digest of its bytes, or why it could not be read.
 type FileState = Result<Vec<u8>, io::ErrorKind>;
@@ -82,8 +82,8 @@ impl FileStates {
         bytes
     }
 
-    /// Whether all files still hold what they did. Their content is compared: times of change have
-    /// gaps, and a mounted secret changes by a link. Pipes are not looked at.
+    /// Whether all files still contain what they did. Their contents are compared: modification times
+    /// are too coarse, and a mounted secret changes by a link. Pipes are skipped.
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.0.iter().filter(|file| file.once.is_none()).all(|file| {
@@ -121,14 +121,14 @@ fn state_of(read: &io::Result<Vec<u8>>) -> FileState {
 /// What there is in a file.
 struct Opened {
     bytes: Vec<u8>,
-    /// Whether it is no regular file: what was read of it is gone.
+    /// Whether it is not a regular file: what was read of it is gone.
     is_pipe: bool,
     is_public: bool,
 }
 
 /// What there is at `path`; an error if there are more than `limit` bytes. Nobody is waited for
 /// who may never come: a pipe into which nobody writes is empty, with `patient` after
-/// [`PIPE_PATIENCE`] an error.
+/// [`PIPE_TIMEOUT`] an error.
 fn read(path: &Path, limit: usize, patient: bool) -> io::Result<Opened> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let metadata = file.metadata()?;
@@ -152,7 +152,7 @@ fn read(path: &Path, limit: usize, patient: bool) -> io::Result<Opened> {
 
 /// Reads a pipe to the end of what is written into it.
 fn drain(file: &File, most: u64, patient: bool, bytes: &mut Vec<u8>) -> io::Result<()> {
-    let mut left = PIPE_PATIENCE;
+    let mut left = PIPE_TIMEOUT;
     loop {
         let room = most.saturating_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         let before = bytes.len();
@@ -165,12 +165,16 @@ fn drain(file: &File, most: u64, patient: bool, bytes: &mut Vec<u8>) -> io::Resu
         if ended && !bytes.is_empty() || bytes.is_empty() && !patient {
             return Ok(());
         }
-        left = if bytes.len() > before { PIPE_PATIENCE } else { left.saturating_sub(PIPE_STEP) };
+        left = if bytes.len() > before {
+            PIPE_TIMEOUT
+        } else {
+            left.saturating_sub(PIPE_POLL_INTERVAL)
+        };
         if left.is_zero() {
             let message =
-                format!("nobody has written into this pipe for {} s", PIPE_PATIENCE.as_secs());
+                format!("nobody has written into this pipe for {} s", PIPE_TIMEOUT.as_secs());
             return Err(io::Error::new(io::ErrorKind::TimedOut, message));
         }
-        std::thread::sleep(PIPE_STEP);
+        std::thread::sleep(PIPE_POLL_INTERVAL);
     }
 }

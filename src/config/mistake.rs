@@ -18,7 +18,7 @@ pub struct Mistake {
     /// The key's path (`poll.interval`, `targets[0].user`), the flag (`--api.tenant`) or the
     /// variable (`CXONE_TENANT`).
     pub key: String,
-    /// What is wrong with it. Never holds a secret.
+    /// What is wrong with it. Never contains a secret.
     pub message: String,
 }
 
@@ -132,7 +132,7 @@ const PEM_BEGIN: &str = "-----BEGIN";
 
 /// `text` without the user names and passwords of addresses in it: `https://***@example.org`.
 fn without_logins(text: &str) -> String {
-    // A password may hold any character that ends an address, so all up to the last `@` counts.
+    // A password may contain any character that ends an address, so it extends to the last `@`.
     let ends = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | '<' | '>');
     let hide = |word: &str| {
         let hidden = word.rsplit_once('@').filter(|(login, _)| login.contains(':'));
@@ -174,7 +174,7 @@ pub fn without_secrets(text: &str) -> String {
             rest = &rest[first.len_utf8()..];
             continue;
         }
-        // A word that begins with a slash is a path, of which each part stands for itself.
+        // A word that begins with a slash is a path, whose parts are judged separately.
         let length = match rest.strip_prefix('/') {
             Some(part) => 1 + part.find('/').unwrap_or(part.len()).min(length - 1),
             None => length,
@@ -191,7 +191,7 @@ pub fn without_secrets(text: &str) -> String {
     safe
 }
 
-/// Whether an ASCII word looks as if it was made by chance.
+/// Whether an ASCII word looks random.
 fn looks_secret(word: &str) -> bool {
     let has = |is: fn(&u8) -> bool| word.bytes().any(|byte| is(&byte));
     let mixes = has(u8::is_ascii_digit) && has(u8::is_ascii_lowercase);

@@ -112,7 +112,7 @@ impl Setting {
         self.secret_key().map(variables_of)
     }
 
-    /// The key of the secret itself, if this setting names its file. It stands in no file.
+    /// The key of the secret itself, if this setting names its file. No file may contain it.
     pub(super) fn secret_key(&self) -> Option<&'static str> {
         self.flag.and_then(|_| self.key.strip_suffix("_file")).filter(|key| key.ends_with("secret"))
     }
@@ -291,7 +291,7 @@ const HINTS: [(&str, &str); 3] = [
 pub(super) struct Schema {
     pub(super) settings: &'static [Setting],
     hints: &'static [(&'static str, &'static str)],
-    /// Whether a key without a value means its default, as Go's YAML reader has it; else it is a
+    /// Whether a key without a value means its default, as for Go's YAML reader; else it is a
     /// mistake.
     pub(super) empty_is_default: bool,
 }

@@ -108,7 +108,7 @@ impl ConfigSource {
         let read_file = |path: &Path, content: FileContent| {
             let bytes = seen.borrow_mut().read(path, content.limit(), &self.current.secrets);
             if content == FileContent::Authorities {
-                // What stands between certificates may be text of any coding.
+                // The text between certificates may have any encoding.
                 return bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
             }
             secrets.borrow_mut().note_newest_of(&seen.borrow());

@@ -34,10 +34,10 @@ use super::reader::{ConfigDocument, Section};
 use super::{ConfigErrors, ConfigText, settings, yaml};
 use cxone_core::time::Timestamp;
 
-pub use clients::certificate_trouble;
+pub use clients::certificate_failure;
 pub use read::{WebConfigRead, read_file};
 
-/// How the server meets its clients. The default is plain HTTP for everybody.
+/// TLS, authentication, headers and limits of the server. The default is plain HTTP for everybody.
 #[derive(Clone, Debug)]
 pub struct WebConfig {
     /// The server's side of TLS; `None` for plain HTTP.
@@ -50,7 +50,7 @@ pub struct WebConfig {
     pub users: BTreeMap<String, PasswordHash>,
     /// Paths that need neither password nor client certificate.
     pub auth_excluded_paths: BTreeSet<String>,
-    /// How often one client may ask; `None` for as often as it likes.
+    /// The limit of each client; `None` for no limit.
     pub rate_limit: Option<RateLimit>,
 }
 
@@ -70,14 +70,14 @@ impl Default for WebConfig {
 /// The server's side of TLS.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// Certificate, key, versions, suites, and which clients are let in.
+    /// Certificate, key, versions, suites, and which clients are admitted.
     pub server: Arc<ServerConfig>,
     /// When the first certificate of the chain expires.
     pub expiry: Timestamp,
     /// When the certificates, and those of clients' authorities, are valid.
     dates: Vec<tls::Dates>,
-    /// Whether a client without a certificate, whom the handshake lets in, is for
-    /// `auth_excluded_paths` alone.
+    /// Whether a client without a certificate, which the handshake admits, may request
+    /// `auth_excluded_paths` only.
     pub certificate_for_pages: bool,
 }
 
@@ -100,7 +100,7 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// How often one client may ask: `burst` requests at once, and one more every `interval`.
+/// The limit of one client: `burst` requests at once, and one more every `interval`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     /// The time in which one more request is allowed; never zero.
@@ -111,17 +111,17 @@ pub struct RateLimit {
 
 impl WebConfig {
     /// Whether every certificate in it, read from the file named `file`, is valid at `now`. A
-    /// server starts all the same: some clients do not look.
+    /// server starts all the same: some clients do not verify it.
     ///
     /// # Errors
     /// Those that have expired or are not valid yet, each with its line and key.
     pub fn is_valid_at(&self, file: &str, now: Timestamp) -> Result<(), ConfigErrors> {
         let dates = self.tls.iter().flat_map(|tls| &tls.dates);
-        let wrong: Vec<_> = dates.filter_map(|dates| dates.wrong(now)).collect();
-        if wrong.is_empty() { Ok(()) } else { Err(ConfigErrors::new(file, wrong)) }
+        let mistakes: Vec<_> = dates.filter_map(|dates| dates.mistake_at(now)).collect();
+        if mistakes.is_empty() { Ok(()) } else { Err(ConfigErrors::new(file, mistakes)) }
     }
 
-    /// Reads a web configuration. Also returns warnings. `read_file` is asked for each certificate,
+    /// Reads a web configuration. Also returns warnings. `read_file` reads each certificate,
     /// key and authority that it names.
     ///
     /// # Errors

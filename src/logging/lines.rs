@@ -109,7 +109,7 @@ fn line(
     out.write_str(if is_json { "}\n" } else { "\n" })
 }
 
-/// Whether `text` can stand in logfmt without quotes.
+/// Whether `text` needs no quotes in logfmt.
 fn is_plain(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c| is_hidden(c) || matches!(c, ' ' | '=' | '"' | '\\'))
 }

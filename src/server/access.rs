@@ -15,7 +15,7 @@ use http::{Response, StatusCode};
 use super::admission::Peer;
 use super::response::{ResponseBody, plain};
 use crate::clock::Clock;
-use crate::config::web::{WebConfig, certificate_trouble};
+use crate::config::web::{WebConfig, certificate_failure};
 use cxone_core::time::Monotonic;
 
 pub(super) use password::{PasswordCheck, PasswordChecker};
@@ -87,7 +87,7 @@ impl AccessControl {
     /// Logs why a handshake failed, if it was for a certificate.
     pub(super) fn handshake_failed(&self, peer: Peer, cause: &io::Error) {
         let error = cause.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
-        let Some(reason) = error.and_then(certificate_trouble) else {
+        let Some(reason) = error.and_then(certificate_failure) else {
             tracing::debug!(error = %cause, "TLS handshake failed");
             return;
         };

@@ -1,5 +1,5 @@
-//! Which client certificates are let in. rustls's own verifier has neither certificates that nobody
-//! vouches for, nor lists of names.
+//! Which client certificates are accepted. rustls's own verifier neither accepts unsigned ones nor
+//! has lists of names.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -17,38 +17,38 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Version;
 
-/// Which certificate clients are asked for.
+/// Which certificate a client must present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum ClientAuth {
     /// None.
-    Not,
-    /// Any; those without one are let in.
-    Politely,
-    /// Any; those without one are not let in.
-    ForAny,
-    /// One that an authority vouches for; those without one are let in.
-    VerifiedIfGiven,
-    /// One that an authority vouches for; those without one are not let in.
-    Verified,
+    None,
+    /// Any, or none.
+    Request,
+    /// Any.
+    RequireAny,
+    /// One that an authority signed, or none.
+    VerifyIfGiven,
+    /// One that an authority signed.
+    RequireAndVerify,
 }
 
-impl Asked {
-    /// Whether an authority must vouch for the certificate.
+impl ClientAuth {
+    /// Whether an authority must have signed the certificate.
     pub(super) const fn verifies(self) -> bool {
-        matches!(self, Self::VerifiedIfGiven | Self::Verified)
+        matches!(self, Self::VerifyIfGiven | Self::RequireAndVerify)
     }
 }
 
 /// Checks clients' certificates.
 #[derive(Debug)]
 pub(super) struct ClientCertificates {
-    asked: Asked,
+    auth: ClientAuth,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     /// The certificates that the verifier takes for authorities.
     authorities: Vec<CertificateDer<'static>>,
     sans: Option<BTreeSet<String>>,
     algorithms: WebPkiSupportedAlgorithms,
-    /// Whether those without a certificate are let in, though one is required: the pages refuse
+    /// Whether the handshake admits clients without a required certificate, and the pages reject
     /// them.
     left_to_pages: bool,
 }
@@ -57,13 +57,13 @@ impl ClientCertificates {
     /// `verifier` says whether one of `authorities` vouches for a certificate, `sans` which names
     /// it must have one of.
     pub(super) fn new(
-        asked: Asked,
+        auth: ClientAuth,
         verifier: Option<Arc<dyn ClientCertVerifier>>,
         authorities: Vec<CertificateDer<'static>>,
         sans: Option<BTreeSet<String>>,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Self {
-        Self { asked, verifier, authorities, sans, algorithms, left_to_pages: false }
+        Self { auth, verifier, authorities, sans, algorithms, left_to_pages: false }
     }
 
     /// The certificates that are taken for authorities.
@@ -71,9 +71,9 @@ impl ClientCertificates {
         &self.authorities
     }
 
-    /// Whether those without a certificate are not let in.
+    /// Whether clients without a certificate are rejected.
     pub(super) const fn is_required(&self) -> bool {
-        matches!(self.asked, Asked::ForAny | Asked::Verified)
+        matches!(self.auth, ClientAuth::RequireAny | ClientAuth::RequireAndVerify)
     }
 
     /// The same, with the refusal of those without a certificate left to the pages.
@@ -161,7 +161,7 @@ fn explained(why: Error, certificate: &CertificateDer<'_>) -> Error {
 /// Why a handshake failed on a certificate, the client's or ours, in words that are the same each
 /// time; `None` when it failed on something else.
 #[must_use]
-pub fn certificate_trouble(error: &Error) -> Option<String> {
+pub fn certificate_failure(error: &Error) -> Option<String> {
     #[allow(clippy::wildcard_enum_match_arm, reason = "all other errors are about no certificate")]
     match error {
         Error::NoCertificatesPresented => Some("the client sent no certificate".to_owned()),
@@ -176,8 +176,8 @@ pub fn certificate_trouble(error: &Error) -> Option<String> {
                 CertificateError::UnknownIssuer => {
                     "no authority in client_ca_file issued it".to_owned()
                 }
-                CertificateError::BadSignature => "its signature is wrong".to_owned(),
-                CertificateError::BadEncoding => "it cannot be read".to_owned(),
+                CertificateError::BadSignature => "its signature is not valid".to_owned(),
+                CertificateError::BadEncoding => "its encoding is not valid".to_owned(),
                 CertificateError::Revoked => "it is revoked".to_owned(),
                 CertificateError::InvalidPurpose
                 | CertificateError::InvalidPurposeContext { .. } => {

@@ -23,7 +23,7 @@ const HEADERS: [(&str, &[&str]); 5] = [
 /// A hash of this cost takes about a second.
 const SLOW_COST: u32 = 14;
 
-/// What bcrypt can be asked for.
+/// The costs that bcrypt supports.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=31;
 
 /// The headers of every response; a blank one is not set.

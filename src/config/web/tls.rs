@@ -13,7 +13,7 @@ use rustls::{Error, RootCertStore, ServerConfig};
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Version;
 
-use super::clients::{Asked, ClientCertificates};
+use super::clients::{ClientAuth, ClientCertificates};
 use super::suites;
 use super::{Tls, go};
 use crate::config::mistake::{Mistake, Origin};
@@ -26,13 +26,13 @@ const TURNS_ON: [&str; 7] =
 
 /// Which certificates clients need, in the order of the table of settings. `RequireClientCert` is the
 /// exporter-toolkit's own name of `RequireAnyClientCert`.
-const CLIENT_AUTH: [Asked; 6] = [
-    Asked::Not,
-    Asked::Politely,
-    Asked::ForAny,
-    Asked::ForAny,
-    Asked::VerifiedIfGiven,
-    Asked::Verified,
+const CLIENT_AUTH: [ClientAuth; 6] = [
+    ClientAuth::None,
+    ClientAuth::Request,
+    ClientAuth::RequireAny,
+    ClientAuth::RequireAny,
+    ClientAuth::VerifyIfGiven,
+    ClientAuth::RequireAndVerify,
 ];
 
 /// Reads a file that the configuration names.
@@ -125,8 +125,8 @@ impl Dates {
         Some(Self { at: at.clone(), what, from, until })
     }
 
-    /// What is wrong with them at `now`, if anything.
-    pub(super) fn wrong(&self, now: Timestamp) -> Option<Mistake> {
+    /// The mistake that the certificate is not valid at `now`, if so.
+    pub(super) fn mistake_at(&self, now: Timestamp) -> Option<Mistake> {
         let Self { at, what, from, until } = self;
         let message = if *until <= now {
             format!("contains an expired {what}: it was valid until {until}; renew it")
@@ -238,17 +238,17 @@ fn clients(
     provider: &Arc<CryptoProvider>,
     read_file: ReadFile<'_>,
 ) -> Option<(ClientCertificates, Origin)> {
-    let asked = match section.filled("client_auth_type") {
-        None => Asked::Not,
+    let auth = match section.filled("client_auth_type") {
+        None => ClientAuth::None,
         Some(_) => section.word("client_auth_type", CLIENT_AUTH),
     };
     let named = pem(section, "client_ca_file", "client_ca", read_file);
     let named = named.and_then(|(at, pem)| Some((chain(section, &at, &pem)?, at)));
-    let sans = allowed_sans(section, asked);
+    let sans = allowed_sans(section, auth);
     if !section.is_valid(&["client_auth_type", "client_ca_file", "client_ca"]) {
         return None;
     }
-    if matches!(asked, Asked::Not) {
+    if matches!(auth, ClientAuth::None) {
         if let Some((_, at)) = named {
             let message = "has no effect without `client_auth_type`: set it to \
                            RequireAndVerifyClientCert";
@@ -257,7 +257,7 @@ fn clients(
         return None;
     }
     let at = named.as_ref().map_or_else(|| section.at("client_auth_type"), |(_, at)| at.clone());
-    let verifier = if asked.verifies() {
+    let verifier = if auth.verifies() {
         let roots = match &named {
             Some((authorities, at)) => roots(section, authorities, at)?,
             None => system_roots(section),
@@ -274,7 +274,7 @@ fn clients(
     };
     let authorities = named.map(|(authorities, _)| authorities).unwrap_or_default();
     let algorithms = provider.signature_verification_algorithms;
-    Some((ClientCertificates::new(asked, verifier, authorities, sans, algorithms), at))
+    Some((ClientCertificates::new(auth, verifier, authorities, sans, algorithms), at))
 }
 
 fn roots(
@@ -316,9 +316,9 @@ fn system_roots(section: &Section<'_>) -> RootCertStore {
 }
 
 /// The names of which a client's certificate must have one; `None` for any.
-fn allowed_sans(section: &Section<'_>, asked: Asked) -> Option<BTreeSet<String>> {
+fn allowed_sans(section: &Section<'_>, auth: ClientAuth) -> Option<BTreeSet<String>> {
     let listed = section.texts("client_allowed_sans")?;
-    if !matches!(asked, Asked::ForAny | Asked::Verified) {
+    if !matches!(auth, ClientAuth::RequireAny | ClientAuth::RequireAndVerify) {
         let message = "requires `client_auth_type` to be RequireAnyClientCert or \
                        RequireAndVerifyClientCert";
         section.mistake("client_allowed_sans", message);
