@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use api::{ConnectError, client, connect, proxies, timing};
-pub use rules::demand_per_minute;
-use rules::{ledger_rules, live_feeds, planner_rules, quota_facts, quota_status, snapshot_options};
+pub use rules::quota_status;
+use rules::{ledger_rules, live_feeds, planner_rules, quota_facts, snapshot_options};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -170,7 +170,7 @@ impl Front {
             Err(error) => return Err(BuildError { error, handover }),
         };
         let now = clock.now();
-        let feeds = live_feeds(config, &privacy, &random, now.instant);
+        let feeds = live_feeds(&client, config, &privacy, &random, now.instant);
         let mut planner = Planner::new(planner_rules(config), targets.len(), now.instant, random);
         let submits = left.resume(&mut planner, now, |id| {
             tracing::info!(target = %targets[id.index()].name, "report job resumed");
@@ -188,7 +188,7 @@ impl Front {
         {
             let mut state = self.state.write();
             state.api = config.api.address().to_string();
-            state.quota = quota_status(config, quota);
+            state.quota = quota_status(config);
         }
         let mut engine = Engine::new(EngineParts {
             context: self.context.clone(),

@@ -1,13 +1,11 @@
 //! The commands, one file each.
 
 pub mod check;
-mod check_platform;
 #[cfg(feature = "simulator")]
 pub mod demo;
 pub mod erase;
 mod healthy;
 pub mod history;
-mod live;
 pub mod packaging;
 pub mod serve;
 #[cfg(feature = "simulator")]
@@ -17,16 +15,20 @@ mod systemd;
 
 use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
+use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Cli, Command, EXIT_CONFIG, EXIT_FAILURE, EXIT_USAGE};
-use crate::config::{Config, ConfigErrors, Dialect};
-use crate::cxone::ProxyRoute;
+use crate::config::{Config, ConfigErrors, user_id_doubt};
+use crate::cxone::{CxoneClient, ProxyRoute};
+use crate::server::QuotaStatus;
 use crate::tasks::{Hangups, Signals};
 use crate::{app, build_info, logging, tasks};
+use cxone_core::hidden::visible;
 use cxone_core::plan::backoff::Random;
 use cxone_core::store::StoreError;
 
@@ -177,24 +179,33 @@ fn log_polling(config: &Config) {
         ProxyRoute::Via(proxy) => Some(proxy.to_string()),
         ProxyRoute::Exempt(_) | ProxyRoute::Direct => None,
     };
-    match config.api.dialect {
-        Dialect::Reports(_) => tracing::info!(
-            dialect = "reports",
-            %api,
-            proxy,
-            targets,
-            jobs_per_minute = config.quota.report_jobs_per_minute,
-            "polling started"
-        ),
-        Dialect::Platform(_) => tracing::info!(
-            dialect = "platform",
-            %api,
-            proxy,
-            targets,
-            requests_per_minute = config.quota.requests_per_minute,
-            "polling started"
-        ),
+    let QuotaStatus { unit, limit, .. } = app::quota_status(config);
+    tracing::info!(
+        dialect = config.api.dialect.as_str(),
+        %api,
+        proxy,
+        targets,
+        quota_per_minute = limit,
+        quota_unit = unit.plural(),
+        "polling started"
+    );
+}
+
+/// A line on stdout. A reader that has gone away needs no more of them.
+fn print(line: &str) {
+    let _written = writeln!(std::io::stdout(), "{}", visible(line));
+}
+
+/// Why a report has no rows, and what to try.
+fn causes_of_no_rows(client: &CxoneClient, user: Option<&str>, lookback: Duration) -> Vec<String> {
+    const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+    let doubtful = user.filter(|user| user_id_doubt(user).is_some());
+    let mut causes = client.causes_of_no_rows(doubtful);
+    if lookback < WEEK {
+        let hint = "To see whether there is any data at all, run `history --last 7d`.";
+        causes.push(hint.to_owned());
     }
+    causes
 }
 
 /// Waits for a signal, or for a task's unexpected end; then shuts down: gracefully, or at once at a

@@ -130,6 +130,17 @@ pub struct PlatformApi {
     pub client: Option<IdAndSecret>,
 }
 
+impl Dialect {
+    /// As `api.dialect` names it.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Reports(_) => "reports",
+            Self::Platform(_) => "platform",
+        }
+    }
+}
+
 impl ApiConfig {
     /// Every address that the configuration names.
     #[must_use]

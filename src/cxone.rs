@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`http`] | one request and its response: transport, proxy, time and size limits, request budget |
 //! | [`reports`], [`platform`] | the dialects: what is sent, and how responses are read as they arrive |
+//! | `retrieval` | the history of one window on its way, in either dialect |
 //! | `token`, `tokens` | the access token: when it is renewed, and the renewal itself |
 //! | `scan`, `json`, `rows` | a document that arrives in pieces, cut into its rows |
 //! | [`error`] | the ways to fail, and what to do about each |
@@ -14,6 +15,7 @@ pub mod http;
 mod json;
 pub mod platform;
 pub mod reports;
+mod retrieval;
 mod rows;
 mod scan;
 mod token;
@@ -35,6 +37,7 @@ pub use self::http::transport::{Response, Transport, TransportError, TransportFa
 pub use error::{ApiEndpoint, ApiError, ErrorKind, SignsInWith};
 pub use platform::{Paging, PlatformClient, PlatformOptions};
 pub use reports::{HistoryRequest, JobStatus, ReportsClient, ReportsOptions};
+pub use retrieval::{Advance, FetchEvent, KnownMember, Retrieval};
 pub use rows::{RowList, RowSink};
 
 /// How large an answer may be, and how long it may take.
@@ -64,67 +67,99 @@ impl Default for ResponseLimits {
     }
 }
 
-/// A client of the dialect that is spoken.
+/// The client of one OAuth client or access key of one tenant. Clones share their token and their
+/// budget of requests. Which dialect it speaks stays in this module.
 #[derive(Clone, Debug)]
-pub enum CxoneClient {
-    /// Of the Reporting API.
+pub struct CxoneClient {
+    dialect: DialectClient,
+}
+
+#[derive(Clone, Debug)]
+enum DialectClient {
     Reports(Arc<ReportsClient>),
-    /// Of the platform's documented calls.
     Platform(Arc<PlatformClient>),
 }
 
+impl From<ReportsClient> for CxoneClient {
+    fn from(client: ReportsClient) -> Self {
+        Self { dialect: DialectClient::Reports(Arc::new(client)) }
+    }
+}
+
+impl From<PlatformClient> for CxoneClient {
+    fn from(client: PlatformClient) -> Self {
+        Self { dialect: DialectClient::Platform(Arc::new(client)) }
+    }
+}
+
 impl CxoneClient {
-    /// Gets a token, unless there is one that will do: whether the credentials are right, and what
-    /// CXone's clock says.
+    /// Obtains a token unless there is a good one, which shows whether the credentials are valid
+    /// and what time it is at CXone.
     ///
     /// # Errors
-    /// When none is to be had.
+    /// When there is no token.
     pub async fn sign_in(&self) -> Result<(), ApiError> {
-        match self {
-            Self::Reports(client) => client.sign_in().await,
-            Self::Platform(client) => client.sign_in().await,
+        match &self.dialect {
+            DialectClient::Reports(client) => client.sign_in().await,
+            DialectClient::Platform(client) => client.sign_in().await,
         }
     }
 
-    /// What its requests are for.
+    /// Makes the cheapest request that brings CXone's time, for when nothing else can be requested
+    /// until that is known.
+    ///
+    /// # Errors
+    /// When the request failed.
+    pub async fn refresh_clock(&self) -> Result<(), ApiError> {
+        match &self.dialect {
+            DialectClient::Reports(client) => client.renew_token().await,
+            // Live feeds do not wait for CXone's time, and bring it all the time.
+            DialectClient::Platform(_) => Ok(()),
+        }
+    }
+
+    /// Where live states and skills come from, if the dialect has them.
+    #[must_use]
+    pub fn live_source(&self) -> Option<Arc<PlatformClient>> {
+        match &self.dialect {
+            DialectClient::Reports(_) => None,
+            DialectClient::Platform(client) => Some(Arc::clone(client)),
+        }
+    }
+
+    /// Why a report may have no rows, one sentence a line. `doubtful_id` is an agent's id that does
+    /// not look like one.
+    #[must_use]
+    pub fn causes_of_no_rows(&self, doubtful_id: Option<&str>) -> Vec<String> {
+        let is_platform = matches!(self.dialect, DialectClient::Platform(_));
+        error::advice::of_no_rows(is_platform, doubtful_id)
+    }
+
+    /// The endpoints that its requests go to.
     #[must_use]
     pub const fn endpoints(&self) -> &'static [ApiEndpoint] {
-        match self {
-            Self::Reports(_) => &ApiEndpoint::OF_REPORTS,
-            Self::Platform(_) => &ApiEndpoint::OF_PLATFORM,
+        match &self.dialect {
+            DialectClient::Reports(_) => &ApiEndpoint::OF_REPORTS,
+            DialectClient::Platform(_) => &ApiEndpoint::OF_PLATFORM,
         }
     }
 
-    /// The time that requests have waited for a budget of requests.
+    /// How long requests have waited for a budget of requests.
     #[must_use]
     pub fn budget_wait(&self) -> Duration {
-        match self {
-            Self::Reports(_) => Duration::ZERO,
-            Self::Platform(client) => client.budget_wait(),
+        match &self.dialect {
+            DialectClient::Reports(_) => Duration::ZERO,
+            DialectClient::Platform(client) => client.budget_wait(),
         }
     }
 
-    /// The client of the Reporting API.
-    ///
-    /// # Panics
-    /// When the other API is spoken: a plan of jobs goes with it only.
+    /// How many requests of its budget it made in the last minute; `None` without a budget of
+    /// requests, where the quota is one of report jobs.
     #[must_use]
-    pub fn of_reports(&self) -> Arc<ReportsClient> {
-        match self {
-            Self::Reports(client) => Arc::clone(client),
-            Self::Platform(_) => unreachable!("only the Reporting API has jobs"),
-        }
-    }
-
-    /// The client of the platform's calls.
-    ///
-    /// # Panics
-    /// When the other API is spoken: a plan of pages goes with it only.
-    #[must_use]
-    pub fn of_platform(&self) -> Arc<PlatformClient> {
-        match self {
-            Self::Platform(client) => Arc::clone(client),
-            Self::Reports(_) => unreachable!("only the platform's calls have pages"),
+    pub fn budget_used(&self) -> Option<usize> {
+        match &self.dialect {
+            DialectClient::Reports(_) => None,
+            DialectClient::Platform(client) => Some(client.budget_used()),
         }
     }
 }

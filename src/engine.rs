@@ -4,7 +4,6 @@
 mod commit;
 mod handover;
 mod live;
-mod pages;
 mod server_clock;
 mod status;
 
@@ -27,8 +26,8 @@ pub use server_clock::SharedServerClock;
 pub use status::{PublishSnapshot, PublishStatus};
 
 use crate::clock::Clock;
-use crate::cxone::platform::{LivePage, Progress};
-use crate::cxone::{ApiEndpoint, ApiError, CxoneClient, HistoryRequest, JobStatus, Paging};
+use crate::cxone::platform::LivePage;
+use crate::cxone::{Advance, ApiEndpoint, ApiError, CxoneClient, HistoryRequest, Retrieval};
 use crate::tasks::Offloaded;
 use crate::telemetry::Telemetry;
 use cxone_core::counts::Fingerprint;
@@ -36,7 +35,7 @@ use cxone_core::counts::{Ledger, Record, RecordKey, ReportOrigin, TargetId};
 use cxone_core::live::FeedRequest;
 use cxone_core::page::SnapshotOptions;
 use cxone_core::page::status::{RecentErrors, StoreStatus};
-use cxone_core::plan::fetch::{FailureReason, JobError, JobId, JobOutcome, JobReply};
+use cxone_core::plan::fetch::{FailureReason, JobError, JobOutcome, JobReply};
 use cxone_core::plan::planner::{EndedJob, MAX_AHEAD, Planner, PlannerAction};
 use cxone_core::privacy::Privacy;
 use cxone_core::report::{Report, ReportFilter, RowOddities};
@@ -139,9 +138,8 @@ struct TargetState {
     watermark: Option<Timestamp>,
     /// Where its counting began.
     epoch: Option<Timestamp>,
-    /// What has been read of its window so far, where that is read in pages and no request is in
-    /// progress.
-    paging: Option<Box<Paging<Report>>>,
+    /// The retrieval of its window, unless a request of it is in progress.
+    retrieval: Option<Retrieval<Report>>,
     /// How its newest finished job ended; changes are logged, repetitions are not.
     last_outcome: Option<Result<(), FailureReason>>,
     /// Up to where its history is known or counted as a gap, after a slice that CXone rejected.
@@ -160,7 +158,7 @@ impl TargetState {
             target,
             watermark: None,
             epoch: None,
-            paging: None,
+            retrieval: None,
             last_outcome,
             skipped_to: None,
             set_back_to: None,
@@ -174,10 +172,17 @@ impl TargetState {
 enum Completion {
     SignedIn(Result<(), ApiError>),
     ClockChecked,
-    Submitted(TargetId, Now, Result<JobId, ApiError>),
-    Polled(TargetId, Result<JobStatus<Report>, ApiError>),
-    Paged(TargetId, Box<Paging<Report>>, Result<Progress, ApiError>),
+    Advanced(Box<AdvancedRetrieval>),
     Live(FeedRequest, Result<LivePage, ApiError>),
+}
+
+/// A retrieval after one of its requests.
+struct AdvancedRetrieval {
+    id: TargetId,
+    /// When the submit of its job was planned, if the request was that.
+    submit: Option<Now>,
+    retrieval: Retrieval<Report>,
+    result: Result<Advance<Report>, ApiError>,
 }
 
 /// Whether there is a token, and with it a first `Date` of CXone's clock: no window is planned by a
@@ -342,11 +347,7 @@ impl Engine {
         } {
             match action {
                 PlannerAction::Submit(id, window) => self.submit(now, id, window),
-                PlannerAction::Poll(id, job) => {
-                    let client = self.client.of_reports();
-                    self.request(async move { Completion::Polled(id, client.poll(&job).await) });
-                }
-                PlannerAction::Page(id, window) => self.page(now, id, window),
+                PlannerAction::Advance(id, window) => self.advance(now, id, window),
             }
         }
         self.check_clock();
@@ -359,23 +360,18 @@ impl Engine {
         self.update_gauges(now);
     }
 
-    fn request(&mut self, request: impl Future<Output = Completion> + Send + 'static) {
+    fn request(&self, request: impl Future<Output = Completion> + Send + 'static) {
         self.requests.push(request.boxed());
     }
 
-    /// While CXone's clock keeps the planner from requesting anything, no answer would ever correct
-    /// it. So a token is renewed for its `Date` alone. The other dialect's live feeds bring answers
-    /// all the time.
+    /// While CXone's clock keeps the planner from requesting anything, no response would ever
+    /// correct it. So one is requested for its `Date` alone.
     fn check_clock(&mut self) {
-        let is_doubted = self.planner.take_clock_doubt();
-        if let CxoneClient::Reports(client) = &self.client
-            && is_doubted
-            && !self.is_checking_clock
-        {
+        if self.planner.take_clock_doubt() && !self.is_checking_clock {
             self.is_checking_clock = true;
-            let client = Arc::clone(client);
+            let client = self.client.clone();
             self.request(async move {
-                if let Err(error) = client.renew_token().await {
+                if let Err(error) = client.refresh_clock().await {
                     tracing::debug!(%error, "clock check failed");
                 }
                 Completion::ClockChecked
@@ -401,10 +397,68 @@ impl Engine {
         let target = &self.targets[id.index()].target;
         tracing::debug!(target = %target.name, %window, "report job submitted");
         let request = HistoryRequest { window, filter: target.filter.clone() };
-        let client = self.client.of_reports();
-        self.request(
-            async move { Completion::Submitted(id, planned, client.submit(&request).await) },
-        );
+        self.send(id, Some(planned), self.client.retrieve(request));
+    }
+
+    /// Makes the next request for the target's window. What has been read of a window is in memory
+    /// only; a job that an earlier process submitted is polled on.
+    fn advance(&mut self, now: Now, id: TargetId, window: Window) {
+        let state = &mut self.targets[id.index()];
+        let retrieval = state.retrieval.take().unwrap_or_else(|| {
+            let target = &state.target;
+            let request = HistoryRequest { window, filter: target.filter.clone() };
+            if let Some(job) = self.planner.job_id(id) {
+                return self.client.resume(request, job.clone());
+            }
+            tracing::debug!(target = %target.name, %window, "state history requested");
+            self.context.telemetry.job_submitted();
+            self.submits.retain(|(submit, _)| now.instant.since(*submit) <= MINUTE);
+            self.submits.push_back((now.instant, now.utc));
+            self.client.retrieve(request)
+        });
+        // Pseudonyms are of no use to CXone; these agents come back with its own list.
+        if retrieval.needs_known_members()
+            && !self.has_remembered_agents
+            && let Some(ledger) = self.ledger.idle()
+        {
+            self.has_remembered_agents = true;
+            let members = ledger.members(id).filter(|_| self.privacy.ids.are_raw());
+            retrieval.remember(
+                members.map(|(name, reported, behind)| (name.to_string(), reported, behind)),
+            );
+        }
+        self.send(id, None, retrieval);
+    }
+
+    fn send(&self, id: TargetId, submit: Option<Now>, mut retrieval: Retrieval<Report>) {
+        self.request(async move {
+            let result = retrieval.advance().await;
+            Completion::Advanced(Box::new(AdvancedRetrieval { id, submit, retrieval, result }))
+        });
+    }
+
+    fn advanced(&mut self, now: Now, advanced: AdvancedRetrieval) {
+        let AdvancedRetrieval { id, submit, retrieval, result } = advanced;
+        let is_completed = matches!(result, Ok(Advance::Completed(_)));
+        self.targets[id.index()].retrieval = (!is_completed).then_some(retrieval);
+        match result {
+            Ok(Advance::Completed(report)) => self.read(now, id, report),
+            Ok(Advance::Unfinished) => self.reply(now, id, JobReply::Unfinished),
+            Ok(Advance::Submitted(job)) => {
+                self.reply(now, id, JobReply::Submitted(job));
+                self.context.telemetry.job_submitted();
+                self.save_job(now, id);
+            }
+            Err(error) => {
+                // Without a token there was no submit.
+                if let Some(planned) = submit
+                    && error.endpoint == ApiEndpoint::Token
+                {
+                    self.forget_submit(planned);
+                }
+                self.reply(now, id, error.into());
+            }
+        }
     }
 
     /// The submit of `planned` was not sent. CXone does not count it, so neither do we.
@@ -445,32 +499,7 @@ impl Engine {
                 self.sign_in = if result.is_ok() { SignIn::Done } else { SignIn::Failed };
             }
             Completion::ClockChecked => self.is_checking_clock = false,
-            Completion::Submitted(id, planned, result) => {
-                let is_accepted = result.is_ok();
-                // Without a token there was no submit.
-                if result.as_ref().is_err_and(|error| error.endpoint == ApiEndpoint::Token) {
-                    self.forget_submit(planned);
-                }
-                self.reply(now, id, result.map_or_else(JobReply::from, JobReply::Submitted));
-                if is_accepted {
-                    self.context.telemetry.job_submitted();
-                    self.save_job(now, id);
-                }
-            }
-            Completion::Polled(id, result) => match result {
-                Ok(JobStatus::Pending | JobStatus::Running) => {
-                    self.reply(now, id, JobReply::Unfinished)
-                }
-                Ok(JobStatus::Completed(report)) => self.read(now, id, report),
-                Ok(JobStatus::Failed(message)) => {
-                    let message = format!("CXone could not make the report: {message}");
-                    let error =
-                        JobError { reason: FailureReason::Failed, retry_after: None, message };
-                    self.reply(now, id, JobReply::Failed(error));
-                }
-                Err(error) => self.reply(now, id, error.into()),
-            },
-            Completion::Paged(id, paging, result) => self.paged(now, id, paging, result),
+            Completion::Advanced(advanced) => self.advanced(now, *advanced),
             Completion::Live(request, result) => self.live_finished(now, &request, result),
         }
         self.update_gauges(now);
@@ -498,7 +527,7 @@ impl Engine {
             Arc::make_mut(&mut self.errors).note(now.utc, name, failure, &message);
         }
         let Some(ended) = ended else { return };
-        state.paging = None;
+        state.retrieval = None;
         if had_job {
             self.deferred_records
                 .push(Record::delete(&RecordKey::Job(state.target.store_key.clone())));
@@ -573,7 +602,7 @@ impl Engine {
     fn disregarded(&mut self, now: Now, id: TargetId, window: Window) {
         let Some(ended) = self.planner.reply(now, id, JobReply::Completed) else { return };
         let state = &mut self.targets[id.index()];
-        state.paging = None;
+        state.retrieval = None;
         self.deferred_records.push(Record::delete(&RecordKey::Job(state.target.store_key.clone())));
         self.context.telemetry.job_completed(ended.age);
         tracing::info!(target = %state.target.name, %window, "window accepted, rows not counted");

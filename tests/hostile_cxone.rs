@@ -266,7 +266,7 @@ fn ask(dialect: Dialect, server: &Hostile) -> Result<(usize, u64), ApiError> {
                 let client = platform(server);
                 let mut paging = history(&client, None);
                 client.page(&mut paging).await?;
-                paging.into_rows()
+                paging.take_rows()
             }
         };
         let rejected = cxone_core::report::RowRejection::ALL

@@ -211,7 +211,7 @@ fn history_says_why_there_may_be_no_records() {
     assert_eq!((code, stdout.as_str()), (Some(0), ""));
     assert!(stderr.contains("No records for user-999") && stderr.contains("7d"), "{stderr}");
     let Said { code, stderr, .. } = history("ann@example.org");
-    assert!(code == Some(0) && stderr.contains("an e-mail address is no id"), "{stderr}");
+    assert!(code == Some(0) && stderr.contains("an e-mail address is not an id"), "{stderr}");
     let Said { stdout, .. } =
         run(&mut client(&["history", "--user=user-999", "--format=json"], &api));
     assert_eq!(stdout, "[]\n");
@@ -226,7 +226,7 @@ fn history_reports_why_all_rows_are_rejected_and_not_a_wrong_id() {
     assert!(
         stdout.contains("FAILED  report of user:user-001")
             && stdout.contains(r#"bad_time (the first: dateFrom is "27/10/2023 08:00:00")"#)
-            && !stdout.contains("it is empty"),
+            && !stdout.contains("it has no rows"),
         "{stdout}"
     );
     let Said { code, stdout, stderr } = run(&mut client(&["history", "--user=user-001"], &api));
@@ -279,8 +279,8 @@ fn check_reports_what_it_finds_and_how_to_fix_it() {
     assert!(
         code == Some(1)
             && stdout.contains("FAILED  report of user:ann@example.org")
-            && stdout.contains("it is empty")
-            && stdout.contains("an e-mail address is no id"),
+            && stdout.contains("it has no rows")
+            && stdout.contains("an e-mail address is not an id"),
         "{stdout}"
     );
 
@@ -326,14 +326,14 @@ fn check_reports_the_proxy_in_use_and_never_its_password() {
     assert!(
         code == Some(0)
             && stdout.contains(
-                "proxy: https://acme.api.cxone.com by way of http://proxy.test:3128 (HTTPS_PROXY)\n"
+                "proxy: https://acme.api.cxone.com via http://proxy.test:3128 (HTTPS_PROXY)\n"
             ),
         "{stdout}{stderr}"
     );
     assert!(!stdout.contains("hunter2") && !stderr.contains("hunter2"), "{stdout}{stderr}");
     let Said { stdout, .. } = check(&[proxy, ("NO_PROXY", "*.cxone.com:443")]);
     assert!(
-        stdout.contains("proxy: none for https://acme.api.cxone.com, since NO_PROXY names it\n"),
+        stdout.contains("proxy: none for https://acme.api.cxone.com: NO_PROXY names it\n"),
         "{stdout}"
     );
     let Said { code, stdout, .. } = check(&[]);

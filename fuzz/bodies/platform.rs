@@ -87,7 +87,7 @@ async fn history(client: &PlatformClient, kind: &str) -> Result<String, ApiError
     let mut paging: Paging<RowList> = client.history(HistoryRequest { window, filter });
     let progress = client.page(&mut paging).await?;
     let count = paging.count();
-    let list = paging.into_rows();
+    let list = paging.take_rows();
     assert!(
         list.rows
             .iter()

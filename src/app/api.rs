@@ -74,13 +74,11 @@ pub fn client(
                 limits,
                 hidden,
             };
-            CxoneClient::Reports(Arc::new(ReportsClient::new(transport, clock, options, observer)))
+            ReportsClient::new(transport, clock, options, observer).into()
         }
         Dialect::Platform(api) => {
             let options = platform_options(api, config.quota.requests_per_minute, limits, hidden);
-            CxoneClient::Platform(Arc::new(PlatformClient::new(
-                transport, clock, options, observer,
-            )))
+            PlatformClient::new(transport, clock, options, observer).into()
         }
     }
 }

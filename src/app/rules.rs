@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::timing;
 use crate::config::{Config, Dialect};
+use crate::cxone::CxoneClient;
 use crate::engine::LiveFeeds;
 use crate::server::{QuotaStatus, QuotaUnit};
 use crate::telemetry::QuotaFacts;
@@ -20,8 +21,7 @@ use cxone_core::time::Monotonic;
 
 /// What the configuration takes from the quota in a minute: report jobs, or the least number of
 /// requests.
-#[must_use]
-pub fn demand_per_minute(config: &Config) -> f64 {
+fn demand_per_minute(config: &Config) -> f64 {
     let targets = u32::try_from(config.targets.len()).unwrap_or(u32::MAX);
     let live = match config.api.dialect {
         Dialect::Reports(_) => 0.0,
@@ -40,10 +40,10 @@ pub(super) fn quota_facts(config: &Config) -> QuotaFacts {
     QuotaFacts { limit, reserved, demand_ratio: demand_per_minute(config) / f64::from(limit) }
 }
 
-pub(super) fn quota_status(
-    config: &Config,
-    QuotaFacts { limit, reserved, demand_ratio }: QuotaFacts,
-) -> QuotaStatus {
+/// What the quota is, and what is required of it.
+#[must_use]
+pub fn quota_status(config: &Config) -> QuotaStatus {
+    let QuotaFacts { limit, reserved, demand_ratio } = quota_facts(config);
     let unit = match config.api.dialect {
         Dialect::Reports(_) => QuotaUnit::ReportJobs,
         Dialect::Platform(_) => QuotaUnit::Requests,
@@ -75,27 +75,23 @@ pub(super) fn planner_rules(config: &Config) -> PlannerRules {
 /// is gone is in no list of changes.
 const FULL_LIST_INTERVAL: Duration = Duration::from_secs(300);
 
-/// The live feeds of the dialect, if it has any.
+/// The live feeds, if CXone has them in this dialect.
 pub(super) fn live_feeds(
+    client: &CxoneClient,
     config: &Config,
     privacy: &Privacy,
     random: &Random,
     now: Monotonic,
 ) -> Option<LiveFeeds> {
+    let source = client.live_source()?;
     let rules = LiveRules {
         interval: config.poll.live_interval,
         full_every: FULL_LIST_INTERVAL,
         max_staleness: config.metrics.max_staleness,
     };
     let live = Live::new(config.states.wrap_up.clone(), privacy.clone());
-    match config.api.dialect {
-        Dialect::Reports(_) => None,
-        Dialect::Platform(_) => Some(LiveFeeds::new(
-            LivePlan::new(rules, random.clone().split(), now),
-            live,
-            snapshot_options(config).limits,
-        )),
-    }
+    let plan = LivePlan::new(rules, random.clone().split(), now);
+    Some(LiveFeeds::new(source, plan, live, snapshot_options(config).limits))
 }
 
 pub(super) fn ledger_rules(config: &Config) -> counts::CountingRules {

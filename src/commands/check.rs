@@ -1,21 +1,22 @@
-//! `check`: is the configuration right, and does CXone agree?
+//! `check`: whether the configuration is valid, and with `--live` whether CXone accepts it.
 
-use std::io::Write as _;
+mod live_states;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use super::live::{Progress, empty_causes, fetch};
-use super::{CommandError, check_platform, healthy, warn};
+use super::{CommandError, causes_of_no_rows, healthy, print, random, warn};
 use crate::app;
 use crate::cli::CheckArgs;
 use crate::clock::Clock;
 use crate::config::web::read_file;
 use crate::config::{
-    ApiConfig, Config, ConfigErrors, Dialect, FileStates, TargetsNeeded, load, show_duration,
+    ALL_AGENTS, ApiConfig, Config, ConfigErrors, FileStates, TargetsNeeded, load, show_duration,
 };
-use crate::cxone::{CxoneClient, ErrorKind, HistoryRequest, Proxies, ProxyRoute, RowList};
+use crate::cxone::{
+    CxoneClient, ErrorKind, FetchEvent, HistoryRequest, Proxies, ProxyRoute, RowList,
+};
 use cxone_core::counts::RowKind;
-use cxone_core::hidden::visible;
 use cxone_core::plan::fetch::FailureReason;
 use cxone_core::report::{RawRow, RowRejection};
 use cxone_core::time::Window;
@@ -28,7 +29,7 @@ use cxone_core::time::Window;
 pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
     if let Some(address) = &args.healthy {
         healthy::ask(address).await?;
-        say(&format!("ok      the exporter at {address} is healthy"));
+        print(&format!("ok      the exporter at {address} is healthy"));
         return Ok(());
     }
     let flags = args.config.flags(&args.targets);
@@ -44,24 +45,24 @@ pub async fn run(args: CheckArgs) -> Result<(), CommandError> {
         1 => "1 target".to_owned(),
         more => format!("{more} targets"),
     };
-    say(&format!("ok      configuration: {targets} at {}", config.api.address()));
-    say(&quota_text(&config));
+    print(&format!("ok      configuration: {targets} at {}", config.api.address()));
+    print(&quota_text(&config));
     let proxies = app::proxies().map_err(app::ConnectError::from)?;
-    proxy_texts(&config.api, &proxies).iter().for_each(|text| say(text));
+    proxy_texts(&config.api, &proxies).iter().for_each(|text| print(text));
     if !args.live {
-        say(
-            "        Nothing was asked of CXone; --live checks the credentials and one report, too.",
+        print(
+            "        CXone was not contacted; --live also checks the credentials and one report.",
         );
         return Ok(());
     }
     let clock = Clock::system();
     let client = app::client(&config, app::connect(&config)?, clock.clone(), Arc::new(|_| {}));
     sign_in(&client).await?;
-    let now = match &client {
-        CxoneClient::Platform(client) => check_platform::look_around(client).await?,
-        CxoneClient::Reports(_) => check_platform::Live::default(),
+    let agents = match client.live_source() {
+        Some(source) => Some(live_states::check(&source).await?),
+        None => None,
     };
-    report(&client, &config, &clock, &now).await
+    report(&client, &config, &clock, agents.as_ref()).await
 }
 
 /// Checks the web configuration at `path`.
@@ -78,7 +79,7 @@ fn web_config(path: &Path) -> Result<(), CommandError> {
         1 => "1 user".to_owned(),
         more => format!("{more} users"),
     };
-    say(&format!("ok      web configuration: {tls}, {users}"));
+    print(&format!("ok      web configuration: {tls}, {users}"));
     Ok(())
 }
 
@@ -107,37 +108,28 @@ fn both(
 }
 
 fn quota_text(config: &Config) -> String {
-    let quota = config.quota;
-    let (ours, who, what) = match &config.api.dialect {
-        Dialect::Reports(_) => {
-            (quota.report_jobs_per_minute - quota.reserve, "the targets", "report jobs")
-        }
-        Dialect::Platform(_) => {
-            (quota.requests_per_minute, "targets and live feeds", "requests or more")
-        }
-    };
-    let asked = app::demand_per_minute(config);
-    let verdict = if asked <= f64::from(ours) { "ok     " } else { "warning" };
-    let more = if asked <= f64::from(ours) {
-        ""
-    } else {
-        ": the data will be older than poll.interval; merge targets or raise poll.interval"
-    };
+    let quota = app::quota_status(config);
+    let (demand, available) = (quota.demand_per_minute(), quota.available());
+    let required = format!("the targets require {demand:.1} {} per minute", quota.unit.plural());
+    if demand <= f64::from(available) {
+        return format!("ok      quota: {required}, and {available} are allowed");
+    }
     format!(
-        "{verdict} quota: {who} ask for {asked:.1} {what} a minute, and {ours} are allowed{more}"
+        "warning quota: {required}, but only {available} are allowed: data will be older than poll.interval; \
+         merge targets or raise poll.interval"
     )
 }
 
-/// By which proxy the addresses are reached, where there is one.
+/// Which proxy is used for each address, if the environment names one.
 fn proxy_texts(api: &ApiConfig, proxies: &Proxies) -> Vec<String> {
     let mut texts = Vec::new();
     for address in api.addresses() {
         let host = address.origin();
         let text = match proxies.route(address.url()) {
             ProxyRoute::Via(proxy) => {
-                format!("ok      proxy: {host} by way of {proxy} ({})", proxy.variable())
+                format!("ok      proxy: {host} via {proxy} ({})", proxy.variable())
             }
-            ProxyRoute::Exempt(why) => format!("ok      proxy: none for {host}, since {why}"),
+            ProxyRoute::Exempt(why) => format!("ok      proxy: none for {host}: {why}"),
             ProxyRoute::Direct => continue,
         };
         if !texts.contains(&text) {
@@ -150,7 +142,7 @@ fn proxy_texts(api: &ApiConfig, proxies: &Proxies) -> Vec<String> {
 async fn sign_in(client: &CxoneClient) -> Result<(), CommandError> {
     match client.sign_in().await {
         Ok(()) => {
-            say("ok      credentials: CXone gave a token");
+            print("ok      credentials: CXone issued a token");
             Ok(())
         }
         Err(error) => {
@@ -164,6 +156,7 @@ async fn sign_in(client: &CxoneClient) -> Result<(), CommandError> {
                 | ErrorKind::Unauthorized
                 | ErrorKind::Forbidden
                 | ErrorKind::Lost
+                | ErrorKind::JobFailed
                 | ErrorKind::Rejected
                 | ErrorKind::UnexpectedStatus
                 | ErrorKind::Throttled
@@ -173,7 +166,7 @@ async fn sign_in(client: &CxoneClient) -> Result<(), CommandError> {
                 | ErrorKind::Malformed
                 | ErrorKind::TooLarge => "sign-in",
             };
-            say(&format!("FAILED  {what}: {error}"));
+            print(&format!("FAILED  {what}: {error}"));
             Err(CommandError::Reported)
         }
     }
@@ -183,59 +176,48 @@ async fn report(
     client: &CxoneClient,
     config: &Config,
     clock: &Clock,
-    now: &check_platform::Live,
+    agents: Option<&live_states::LiveAgents>,
 ) -> Result<(), CommandError> {
     let Some(target) = config.targets.first() else { return Ok(()) };
     let to = clock.now().utc;
     let window = Window { from: to.minus(config.poll.lookback), to };
     let request = HistoryRequest { window, filter: target.filter.clone() };
-    let mut throttled = 0;
-    let fetched = fetch::<RowList>(client, config, clock, &request, |step| {
-        if let Progress::Throttled(wait) = step {
-            throttled += 1;
-            say(&format!("        too many requests (429); going on in {} s", wait.as_secs()));
+    let mut is_throttled = false;
+    let fetched = client.fetch(request, app::timing(config), clock, random(), |event| {
+        if let FetchEvent::Throttled(wait) = event {
+            is_throttled = true;
+            print(&format!("        throttled (429); retrying in {} s", wait.as_secs()));
         }
     });
-    match fetched.await {
-        Ok(mut list) => {
-            let accepted = count_cut(config, &mut list, window);
-            if list.oddities.outweigh(accepted, true) {
-                say(&format!(
-                    "FAILED  report of {}: {}",
-                    target.name,
-                    list.oddities.why_unusable(accepted)
-                ));
-                for line in FailureReason::RowsRejected.advice() {
-                    say(&format!("        {line}"));
-                }
-                return Err(CommandError::Reported);
-            }
-            if matches!(client, CxoneClient::Platform(_)) {
-                list.leave_out_repeats();
-            }
-            if throttled > 0 {
-                say(
-                    "warning quota: something else uses this OAuth client, too; give the exporter a client of its own",
-                );
-            }
-            told_rows(config, &target.name, &list, window)?;
-            if matches!(client, CxoneClient::Platform(_)) {
-                check_platform::told_history(&list, window, target.filter.kind == "all", now);
-            }
-            Ok(())
-        }
-        Err(trouble) => {
-            say(&format!("FAILED  report of {}: {}", target.name, trouble.message));
-            for line in trouble.reason.advice() {
-                say(&format!("        {line}"));
-            }
-            Err(CommandError::Reported)
-        }
+    let mut list: RowList = match fetched.await {
+        Ok(list) => list,
+        Err(error) => return Err(report_failed(&target.name, &error.message, error.reason)),
+    };
+    let accepted = count_cut(config, &mut list, window);
+    if list.oddities.outweigh(accepted, true) {
+        let why = list.oddities.why_unusable(accepted);
+        return Err(report_failed(&target.name, &why, FailureReason::RowsRejected));
     }
+    if is_throttled {
+        print(
+            "warning quota: something else uses this OAuth client too; give the exporter its own",
+        );
+    }
+    print_rows(client, config, &list, window)?;
+    if let Some(agents) = agents {
+        live_states::compare(agents, &list, window, target.filter.kind == ALL_AGENTS);
+    }
+    Ok(())
 }
 
-/// Takes note of the rows that `serve` would reject for where they stand in `window`, and says how
-/// many rows it would not reject.
+fn report_failed(target: &str, why: &str, reason: FailureReason) -> CommandError {
+    print(&format!("FAILED  report of {target}: {why}"));
+    reason.advice().iter().for_each(|line| print(&format!("        {line}")));
+    CommandError::Reported
+}
+
+/// Rejects the rows that `serve` would reject at the beginning of `window`, and returns how many
+/// it would accept.
 fn count_cut(config: &Config, list: &mut RowList, window: Window) -> u64 {
     let is_cut = |row: &&RawRow<'_>| row.count > 1 && row.from == window.from;
     let cut = match config.api.rows {
@@ -245,46 +227,36 @@ fn count_cut(config: &Config, list: &mut RowList, window: Window) -> u64 {
         }
     };
     list.oddities.reject_more(RowRejection::CutBucket, u64::try_from(cut).unwrap_or(u64::MAX));
-    u64::try_from(list.rows.len() - cut).unwrap_or(u64::MAX)
+    u64::try_from(list.rows.len() + list.repeats - cut).unwrap_or(u64::MAX)
 }
 
 /// # Errors
-/// When there is no row that can be counted: then nothing would ever be shown.
-fn told_rows(
+/// When there are no rows, so that nothing would ever be shown.
+fn print_rows(
+    client: &CxoneClient,
     config: &Config,
-    target: &str,
     list: &RowList,
     window: Window,
 ) -> Result<(), CommandError> {
+    let Some(target) = config.targets.first() else { return Ok(()) };
+    let name = &target.name;
     if list.rows.is_empty() {
-        let user = config
-            .targets
-            .first()
-            .filter(|target| target.filter.kind == "user")
-            .map(|target| target.filter.id.as_str());
-        say(&format!("FAILED  report of {target}: it came, and it is empty for {window}"));
-        empty_causes(config, user, config.poll.lookback)
+        let user = Some(&target.filter).filter(|it| it.kind == "user").map(|it| it.id.as_str());
+        print(&format!("FAILED  report of {name}: it has no rows for {window}"));
+        causes_of_no_rows(client, user, config.poll.lookback)
             .iter()
-            .for_each(|cause| say(&format!("        {cause}")));
+            .for_each(|cause| print(&format!("        {cause}")));
         return Err(CommandError::Reported);
     }
-    let rows = list.rows.len();
-    say(&format!(
-        "ok      report of {target}: {rows} rows in the last {}",
-        show_duration(config.poll.lookback)
-    ));
+    let lookback = show_duration(config.poll.lookback);
+    print(&format!("ok      report of {name}: {} rows in the last {lookback}", list.rows.len()));
     let rejected = list.oddities.all_rejected();
     if rejected > 0 {
-        say(&format!("warning rows: {rejected} were rejected: {}", list.oddities.reasons()));
+        print(&format!("warning rows: {rejected} rejected: {}", list.oddities.reasons()));
     }
     let lenient = list.oddities.lenient_forms();
     if !lenient.is_empty() {
-        say(&format!("warning rows: not as documented, but understood: {lenient}"));
+        print(&format!("warning rows: accepted, though not as documented: {lenient}"));
     }
     Ok(())
-}
-
-/// A line of the findings. A reader that has gone away needs no more of them.
-pub(super) fn say(line: &str) {
-    let _written = writeln!(std::io::stdout(), "{}", visible(line));
 }

@@ -7,13 +7,12 @@ use std::time::Duration;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::live::{Progress, empty_causes, fetch};
-use super::{CommandError, warn};
+use super::{CommandError, causes_of_no_rows, random, warn};
 use crate::app;
 use crate::cli::{HistoryArgs, HistoryFormat, TargetArgs};
 use crate::clock::Clock;
 use crate::config::{TargetsNeeded, load, show_duration};
-use crate::cxone::{CxoneClient, HistoryRequest, RowList};
+use crate::cxone::{FetchEvent, HistoryRequest, RowList};
 use crate::logging;
 use cxone_core::hidden::{visible, visible_json};
 use cxone_core::report::{RawRow, ReportFilter};
@@ -52,17 +51,15 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
         window,
         filter: ReportFilter { kind: "user".to_owned(), id: args.user.clone() },
     };
-    let progress = io::stderr().is_terminal();
-    let told = fetch::<RowList>(&client, &config, &clock, &request, |step| {
-        if progress || matches!(step, Progress::Throttled(_)) {
-            logging::print(&progress_text(&step, &args.user, window));
+    let shows_progress = io::stderr().is_terminal();
+    let timing = app::timing(&config);
+    let fetched = client.fetch(request, timing, &clock, random(), |event| {
+        if shows_progress || matches!(event, FetchEvent::Throttled(_)) {
+            logging::print(&progress_text(&event, &args.user, window));
         }
     });
-    let mut list = told.await.map_err(|trouble| CommandError::Failed(trouble.message))?;
-    let accepted = u64::try_from(list.rows.len()).unwrap_or(u64::MAX);
-    if matches!(client, CxoneClient::Platform(_)) {
-        list.leave_out_repeats();
-    }
+    let list: RowList = fetched.await.map_err(|error| CommandError::Failed(error.message))?;
+    let accepted = u64::try_from(list.rows.len() + list.repeats).unwrap_or(u64::MAX);
     let rejected = list.oddities.all_rejected();
     let unusable = list.oddities.outweigh(accepted, true);
     if rejected > 0 && !unusable {
@@ -70,10 +67,10 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
     }
     if list.rows.is_empty() && !unusable {
         logging::print(&format!("No records for {} in {window}.", args.user));
-        empty_causes(&config, Some(&args.user), args.last)
+        causes_of_no_rows(&client, Some(&args.user), args.last)
             .iter()
             .for_each(|cause| logging::print(cause));
-    } else if progress {
+    } else if shows_progress {
         logging::print(&format!("{} records.", list.rows.len()));
     }
     let mut rows = list.rows;
@@ -94,13 +91,13 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn progress_text(step: &Progress<'_>, user: &str, window: Window) -> String {
-    match step {
-        Progress::Submitting => format!("Submitting a report job for {user}, {window} …"),
-        Progress::Submitted(job) => format!("Job {job}: waiting for CXone …"),
-        Progress::Read(rows) => format!("{rows} rows so far …"),
-        Progress::Throttled(wait) => format!(
-            "CXone has too many requests; going on in {} …",
+fn progress_text(event: &FetchEvent, user: &str, window: Window) -> String {
+    match event {
+        FetchEvent::Submitting => format!("Submitting a report job for {user}, {window} …"),
+        FetchEvent::Submitted(job) => format!("Waiting for report job {job} …"),
+        FetchEvent::RowsRead(rows) => format!("{rows} rows so far …"),
+        FetchEvent::Throttled(wait) => format!(
+            "CXone throttles requests (429); retrying in {} …",
             show_duration(whole_seconds(*wait))
         ),
     }

@@ -1,6 +1,6 @@
 //! What came of a request when it was not what was asked for.
 
-mod advice;
+pub(crate) mod advice;
 
 use std::fmt;
 use std::time::Duration;
@@ -111,6 +111,8 @@ pub enum ErrorKind {
     Malformed,
     /// An answer over one of the limits.
     TooLarge,
+    /// CXone says that the report job failed.
+    JobFailed,
 }
 
 impl ErrorKind {
@@ -133,6 +135,7 @@ impl ErrorKind {
             Self::Redirected => FailureReason::Redirected,
             Self::Malformed => FailureReason::Malformed,
             Self::TooLarge => FailureReason::TooLarge,
+            Self::JobFailed => FailureReason::Failed,
         })
     }
 

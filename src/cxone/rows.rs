@@ -22,6 +22,9 @@ pub trait RowSink: Default + Send {
 
     /// Takes note that the rows are those of these agents, and of no others.
     fn cover(&mut self, agents: &[String]);
+
+    /// Keeps one of the rows that describe the same visit.
+    fn drop_repeats(&mut self);
 }
 
 impl RowSink for Report {
@@ -44,6 +47,9 @@ impl RowSink for Report {
     fn cover(&mut self, agents: &[String]) {
         Self::cover(self, agents);
     }
+
+    // The ledger knows a visit again.
+    fn drop_repeats(&mut self) {}
 }
 
 /// The rows as CXone told them, names and all: for showing them.
@@ -53,25 +59,8 @@ pub struct RowList {
     pub rows: Vec<RawRow<'static>>,
     /// What is not as documented.
     pub oddities: RowOddities,
-}
-
-impl RowList {
-    /// Leaves one row for each visit, as it was told last: a history that is asked for in slices
-    /// tells of a visit in each that it touches.
-    pub fn leave_out_repeats(&mut self) {
-        let mut seen = HashSet::new();
-        let rows = std::mem::take(&mut self.rows).into_iter().rev();
-        let key = |row: &RawRow<'_>| {
-            (
-                row.user_id.clone().into_owned(),
-                row.state_name.to_string(),
-                row.skill_name.to_string(),
-                row.from,
-            )
-        };
-        self.rows = rows.filter(|row| seen.insert(key(row))).collect();
-        self.rows.reverse();
-    }
+    /// How many more rows there were that only repeated one of these.
+    pub repeats: usize,
 }
 
 impl RowSink for RowList {
@@ -103,6 +92,24 @@ impl RowSink for RowList {
     }
 
     fn cover(&mut self, _agents: &[String]) {}
+
+    /// The last one counts: it knows the most of how the visit ended.
+    fn drop_repeats(&mut self) {
+        let mut seen = HashSet::new();
+        let received = self.rows.len();
+        let rows = std::mem::take(&mut self.rows).into_iter().rev();
+        let key = |row: &RawRow<'_>| {
+            (
+                row.user_id.clone().into_owned(),
+                row.state_name.to_string(),
+                row.skill_name.to_string(),
+                row.from,
+            )
+        };
+        self.rows = rows.filter(|row| seen.insert(key(row))).collect();
+        self.rows.reverse();
+        self.repeats += received - self.rows.len();
+    }
 }
 
 #[cfg(test)]
@@ -111,7 +118,7 @@ mod tests {
     use cxone_core::time::Timestamp;
 
     #[test]
-    fn of_a_visit_that_is_told_in_several_slices_one_row_is_left_as_it_was_told_last() {
+    fn of_several_rows_for_the_same_visit_the_last_one_is_kept() {
         let row = |agent: &'static str, from, to: Option<i64>| RawRow {
             user_id: agent.into(),
             state_name: "Available".into(),
@@ -124,7 +131,8 @@ mod tests {
         let rows =
             vec![row("1", 5, None), row("2", 5, Some(9)), row("1", 5, Some(8)), row("1", 8, None)];
         let mut list = RowList { rows, ..RowList::default() };
-        list.leave_out_repeats();
+        list.drop_repeats();
+        assert_eq!(list.repeats, 1);
         assert_eq!(list.rows, [row("2", 5, Some(9)), row("1", 5, Some(8)), row("1", 8, None)]);
     }
 }

@@ -166,6 +166,7 @@ fn backoff(kind: ErrorKind, attempts: u32) -> Duration {
         | ErrorKind::Unauthorized
         | ErrorKind::Forbidden
         | ErrorKind::Lost
+        | ErrorKind::JobFailed
         | ErrorKind::UnexpectedStatus
         | ErrorKind::Rejected => (FIRST_WAIT, LONGEST_WAIT),
     };

@@ -8,7 +8,7 @@ use futures_util::future::FutureExt;
 
 use super::{Completion, Engine};
 use crate::cxone::platform::{LivePage, UnavailableCodes};
-use crate::cxone::{ApiError, CxoneClient, ErrorKind};
+use crate::cxone::{ApiError, ErrorKind, PlatformClient};
 use cxone_core::live::{
     CodeTimeout, Feed, FeedRequest, FeedUpdate, ListError, Live, LivePlan, Skills, tenant_limits,
 };
@@ -20,6 +20,7 @@ use cxone_core::time::{Now, Timestamp};
 /// The live feeds, and what they have reported.
 #[derive(Debug)]
 pub struct LiveFeeds {
+    source: Arc<PlatformClient>,
     pub(super) plan: LivePlan,
     pub(super) live: Live,
     skills: Skills,
@@ -34,8 +35,21 @@ pub struct LiveFeeds {
 impl LiveFeeds {
     /// Feeds of which nothing is known yet; `limits` are those of the configuration.
     #[must_use]
-    pub fn new(plan: LivePlan, live: Live, limits: BTreeMap<Arc<str>, Duration>) -> Self {
-        Self { plan, live, skills: Skills::default(), codes: None, limits, errors: BTreeMap::new() }
+    pub fn new(
+        source: Arc<PlatformClient>,
+        plan: LivePlan,
+        live: Live,
+        limits: BTreeMap<Arc<str>, Duration>,
+    ) -> Self {
+        Self {
+            source,
+            plan,
+            live,
+            skills: Skills::default(),
+            codes: None,
+            limits,
+            errors: BTreeMap::new(),
+        }
     }
 
     /// Continues with what the feeds reported before a reload, and with their failures.
@@ -115,13 +129,11 @@ impl LiveFeeds {
 impl Engine {
     /// Makes the requests of the live feeds that are due.
     pub(super) fn request_live(&mut self, now: Now, cxone_utc: Timestamp) {
-        let (CxoneClient::Platform(client), Some(feeds)) = (&self.client, &mut self.feeds) else {
-            return;
-        };
+        let Some(feeds) = &mut self.feeds else { return };
         while let Some(request) = feeds.plan.next(now.instant, cxone_utc) {
-            let client = Arc::clone(client);
+            let source = Arc::clone(&feeds.source);
             let response = async move {
-                let result = client.live(&request).await;
+                let result = source.live(&request).await;
                 Completion::Live(request, result)
             };
             self.requests.push(response.boxed());
@@ -141,9 +153,7 @@ impl Engine {
             FeedRequest::States { .. } => Feed::AgentStates,
             FeedRequest::Skills { .. } => Feed::SkillActivity,
         };
-        if let CxoneClient::Platform(client) = &self.client
-            && let Some(codes) = client.known_codes()
-        {
+        if let Some(codes) = feeds.source.known_codes() {
             feeds.use_codes(codes, &mut self.view);
         }
         let (kind, message) = match result.map(|page| feeds.take(now, cxone_utc, page)) {

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use futures_util::future::FutureExt;
 
 use super::{Engine, MINUTE};
-use crate::cxone::CxoneClient;
 use crate::tasks::{in_place, off_thread};
 use cxone_core::counts::TargetId;
 use cxone_core::live::Feed;
 use cxone_core::page::TargetHealth;
 use cxone_core::page::snapshot::Snapshot;
 use cxone_core::page::status::{ClockStatus, FeedStatus, PollStatus, Status, TargetStatus};
-use cxone_core::time::Now;
+use cxone_core::time::{Monotonic, Now, Timestamp};
 
 /// Takes a snapshot to show, and whether the exporter is ready. Called off the loop's thread, so it
 /// may take a while. The snapshot leaves out the agents of shards that were in the one before.
@@ -62,14 +61,10 @@ impl Engine {
     }
 
     pub(super) fn publish_status(&self, now: Now) {
-        let used = match &self.client {
-            CxoneClient::Reports(_) => self
-                .submits
-                .iter()
-                .filter(|(submit, _)| now.instant.since(*submit) <= MINUTE)
-                .count(),
-            CxoneClient::Platform(client) => client.budget_used(),
-        };
+        let in_last_minute =
+            |(submit, _): &&(Monotonic, Timestamp)| now.instant.since(*submit) <= MINUTE;
+        let jobs = || self.submits.iter().filter(in_last_minute).count();
+        let used = self.client.budget_used().unwrap_or_else(jobs);
         let clock = self.context.server_clock.read();
         (self.context.publish_status)(Status {
             clock: ClockStatus { skew_millis: clock.skew_millis(now), doubted: clock.doubted() },

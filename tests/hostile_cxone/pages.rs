@@ -16,7 +16,7 @@ fn read(server: &Hostile) -> Result<usize, ApiError> {
         let client = platform(server);
         let mut paging = history(&client, None);
         while client.page(&mut paging).await? == Progress::More {}
-        Ok(paging.into_rows().rows().len())
+        Ok(paging.take_rows().rows().len())
     })
 }
 

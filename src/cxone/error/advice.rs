@@ -3,6 +3,32 @@
 use super::{ApiEndpoint, ApiError, ErrorKind, SignsInWith};
 use crate::cxone::http::transport::TransportFault;
 
+/// Why a report may have no rows, in the dialect in use, one sentence a line. `doubtful_id` is an
+/// agent's id that does not look like one.
+pub(crate) fn of_no_rows(is_platform: bool, doubtful_id: Option<&str>) -> Vec<String> {
+    let mut causes = vec!["No state changed in this window, or".to_owned()];
+    match doubtful_id {
+        _ if is_platform => causes.extend(
+            [
+                "the agent's id is wrong: these calls take the agent's number, not a login name, or",
+                "the role of the access key's user hides the agents: CXone leaves them out without an error.",
+            ]
+            .map(str::to_owned),
+        ),
+        Some(id) => causes.push(format!(
+            "the id `{id}` is wrong, which is likely: internal ids begin with `user-`, and an e-mail address is not an id, or"
+        )),
+        None => causes.push(
+            "the id is wrong: CXone expects the internal id, which begins with `user-`, not an e-mail address or a login name, or"
+                .to_owned(),
+        ),
+    }
+    if !is_platform {
+        causes.push("the agent was not active in this window.".to_owned());
+    }
+    causes
+}
+
 /// What to do about `error`.
 pub(crate) fn of(error: &ApiError) -> &'static str {
     let is_platform = !matches!(error.signs_in_with, SignsInWith::OauthClient);
@@ -32,6 +58,9 @@ pub(crate) fn of(error: &ApiError) -> &'static str {
         (ErrorKind::Forbidden, _) => {
             "Look at Admin > Security > OAuth Clients: Reports must be checked under Capabilities and reports:read under Scopes, \
              and the tenant needs the Reporting module; what was mended there works with the next token."
+        }
+        (ErrorKind::JobFailed, _) => {
+            "The next report job covers the same window; if they keep failing, ask NICE's support."
         }
         (ErrorKind::Lost, _) => "The job is gone and has to be submitted again.",
         (ErrorKind::Rejected | ErrorKind::UnexpectedStatus, endpoint) => {

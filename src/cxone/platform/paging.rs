@@ -298,12 +298,13 @@ impl<R: Default> Paging<R> {
 
 impl<R: RowSink> Paging<R> {
     /// The rows, once all has been read.
-    #[must_use]
-    pub fn into_rows(self) -> R {
-        let Self { mut rows, answered, .. } = self;
-        if let Some(answered) = answered {
+    pub fn take_rows(&mut self) -> R {
+        let mut rows = std::mem::take(&mut self.rows);
+        if let Some(answered) = self.answered.take() {
             rows.cover(&answered);
         }
+        // A visit is in every slice that it touches.
+        rows.drop_repeats();
         rows
     }
 }

@@ -197,7 +197,7 @@ async fn the_history_is_read_page_by_page_and_its_links_are_not_followed() {
     platform.script.next(ScriptedAnswer::new(204, ""));
     let mut paging: Paging<RowList> = platform.client.history(agents());
     platform.all(&mut paging).await.unwrap();
-    let list = paging.into_rows();
+    let list = paging.take_rows();
     assert_eq!(
         (list.rows.len(), list.oddities.all_rejected(), &*list.rows[0].state_name),
         (1, 1, "Wrap-up")
@@ -236,7 +236,7 @@ async fn a_page_that_breaks_off_counts_for_nothing_and_comes_again() {
         .next(ScriptedAnswer::ok(format!(r#"{{"_links":{{}},"agentStateHistory":[{}]}}"#, row(3))));
     assert_matches!(platform.client.page(&mut paging).await, Ok(Progress::Done));
     let ids: Vec<String> =
-        paging.into_rows().rows.iter().map(|row| row.user_id.to_string()).collect();
+        paging.take_rows().rows.iter().map(|row| row.user_id.to_string()).collect();
     assert_eq!(ids, ["1", "3"]);
 }
 

@@ -67,11 +67,15 @@ pub struct QuotaStatus {
 }
 
 impl QuotaStatus {
-    fn demand_per_minute(self) -> f64 {
+    /// What the targets require per minute.
+    #[must_use]
+    pub fn demand_per_minute(self) -> f64 {
         self.demand_ratio * f64::from(self.limit)
     }
 
-    const fn available(self) -> u32 {
+    /// How much of the limit is not reserved.
+    #[must_use]
+    pub const fn available(self) -> u32 {
         self.limit.saturating_sub(self.reserved)
     }
 }
@@ -87,7 +91,9 @@ pub enum QuotaUnit {
 }
 
 impl QuotaUnit {
-    const fn plural(self) -> &'static str {
+    /// As a message names them.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
         match self {
             Self::ReportJobs => "report jobs",
             Self::Requests => "requests",

@@ -78,10 +78,8 @@ pub struct JobTiming {
 pub enum JobStep {
     /// Submit it; this takes from the quota.
     Submit,
-    /// Poll it.
-    Poll(JobId),
-    /// Request its next page.
-    Page,
+    /// Make its next request: poll it, or read its next page.
+    Advance,
     /// Nothing until then.
     Wait(Monotonic),
     /// A request is in progress.
@@ -208,9 +206,9 @@ impl Fetch {
             _ if self.busy => JobStep::Busy,
             Phase::Unsubmitted => JobStep::Submit,
             Phase::Submitted { poll_at, .. } if *poll_at > now => JobStep::Wait(*poll_at),
-            Phase::Submitted { id, .. } => JobStep::Poll(id.clone()),
+            Phase::Submitted { .. } => JobStep::Advance,
             Phase::Paged { next_at, .. } if *next_at > now => JobStep::Wait(*next_at),
-            Phase::Paged { .. } => JobStep::Page,
+            Phase::Paged { .. } => JobStep::Advance,
         }
     }
 

@@ -52,10 +52,8 @@ const STALE_CYCLES: u32 = 3;
 pub enum PlannerAction {
     /// Submit a job for the target.
     Submit(TargetId, Window),
-    /// Poll the target's job.
-    Poll(TargetId, JobId),
-    /// Request the next page of the target's window.
-    Page(TargetId, Window),
+    /// Make the next request for the target's window: poll its job, or read its next page.
+    Advance(TargetId, Window),
 }
 
 /// A job that has ended.
@@ -313,7 +311,7 @@ impl Planner {
             job.fetch.sent(now);
             return Some(match self.rules.mode {
                 RetrievalMode::Jobs => PlannerAction::Submit(id, planned.window),
-                RetrievalMode::Pages => PlannerAction::Page(id, planned.window),
+                RetrievalMode::Pages => PlannerAction::Advance(id, planned.window),
             });
         }
         None
@@ -321,14 +319,12 @@ impl Planner {
 
     fn next_poll(&mut self, now: Monotonic) -> Option<PlannerAction> {
         for (index, target) in self.targets.iter_mut().enumerate() {
-            let Some(job) = &mut target.job else { continue };
-            let action = match job.fetch.step(now) {
-                JobStep::Poll(id) => PlannerAction::Poll(TargetId::new(index), id),
-                JobStep::Page => PlannerAction::Page(TargetId::new(index), job.planned.window),
-                JobStep::Submit | JobStep::Wait(_) | JobStep::Busy => continue,
-            };
-            job.fetch.sent(now);
-            return Some(action);
+            if let Some(job) = &mut target.job
+                && job.fetch.step(now) == JobStep::Advance
+            {
+                job.fetch.sent(now);
+                return Some(PlannerAction::Advance(TargetId::new(index), job.planned.window));
+            }
         }
         None
     }
@@ -398,6 +394,12 @@ impl Planner {
     pub fn take_clock_doubt(&mut self) -> bool {
         self.clock_checks = self.clock_checks.saturating_add(u32::from(self.doubts_clock));
         std::mem::take(&mut self.doubts_clock)
+    }
+
+    /// The id of the target's job, if CXone has accepted one.
+    #[must_use]
+    pub fn job_id(&self, id: TargetId) -> Option<&JobId> {
+        self.targets[id.index()].job.as_ref()?.fetch.id()
     }
 
     /// The target's job, for a later process to resume, if it is in progress at CXone.
@@ -501,7 +503,7 @@ impl Planner {
             match target.job.as_ref().map(|job| job.fetch.step(now)) {
                 None => Some(target.due.max(submits_from)),
                 Some(JobStep::Submit) => Some(submits_from),
-                Some(JobStep::Poll(_) | JobStep::Page) => Some(now),
+                Some(JobStep::Advance) => Some(now),
                 Some(JobStep::Wait(until)) => Some(until),
                 Some(JobStep::Busy) => None,
             }

@@ -33,14 +33,14 @@ fn a_job_is_polled_thirty_times_and_then_times_out() {
     let outcome = loop {
         match fetch.step(now) {
             JobStep::Wait(until) => now = until,
-            JobStep::Poll(_) => {
+            JobStep::Advance => {
                 polls += 1;
                 fetch.sent(now);
                 if let Some(outcome) = fetch.reply(now, JobReply::Unfinished, &mut random) {
                     break outcome;
                 }
             }
-            step @ (JobStep::Submit | JobStep::Page | JobStep::Busy) => panic!("{step:?}"),
+            step @ (JobStep::Submit | JobStep::Busy) => panic!("{step:?}"),
         }
     };
     assert_matches!(outcome, JobOutcome::Failed(JobError { reason: FailureReason::Timeout, .. }));
@@ -87,7 +87,7 @@ fn a_throttled_submit_ends_without_a_failure() {
 fn a_rejected_token_is_renewed_once_and_then_an_error() {
     let (mut fetch, mut random) = submitted();
     assert_eq!(fetch.reply(second(2), trouble(FailureReason::Unauthorized), &mut random), None);
-    assert_matches!(fetch.step(second(2)), JobStep::Poll(_));
+    assert_matches!(fetch.step(second(2)), JobStep::Advance);
     assert_matches!(
         fetch.reply(second(2), trouble(FailureReason::Unauthorized), &mut random),
         Some(JobOutcome::Failed(_))
@@ -136,7 +136,7 @@ fn a_finished_job_whose_answer_is_cut_is_polled_again_and_not_resubmitted() {
             fetch.reply(second(second_now), trouble(FailureReason::Malformed), &mut random),
             None
         );
-        assert_matches!(fetch.step(second(second_now + 69)), JobStep::Poll(id) if id.as_str() == "job-1");
+        assert_eq!(fetch.step(second(second_now + 69)), JobStep::Advance);
     }
     let outcome = fetch.reply(second(280), trouble(FailureReason::Malformed), &mut random);
     assert_matches!(

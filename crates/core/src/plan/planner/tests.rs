@@ -85,7 +85,7 @@ impl Run {
                         self.submits.push((now, id, window));
                         (id, answer(now, id, window))
                     }
-                    PlannerAction::Poll(id, _) | PlannerAction::Page(id, _) => {
+                    PlannerAction::Advance(id, _) => {
                         let window = self.planner.origin(id).expect("it is in progress").window;
                         (id, report(window))
                     }
@@ -401,7 +401,7 @@ fn pages(
         while let Some(action) =
             planner.next(now, Some(utc(now)), |id| watermarks.get(&id).copied())
         {
-            let PlannerAction::Page(id, window) = action else { panic!("{action:?}") };
+            let PlannerAction::Advance(id, window) = action else { panic!("{action:?}") };
             asked.push(now);
             let reply = Now { instant: now, utc: utc(now) };
             if let Some(ended) = planner.reply(reply, id, answer(asked.len()))
