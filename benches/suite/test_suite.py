@@ -110,7 +110,7 @@ class Targets(unittest.TestCase):
     def test_what_just_meets_its_target_meets_it(self):
         self.assertEqual({row[3] for row in figures.targets(results())}, {"met"})
 
-    def test_what_does_not_is_told_with_by_how_much(self):
+    def test_what_does_not_is_reported_with_the_difference(self):
         found = results()
         found["memory"]["idle_mb"] = 80
         found["ingest"]["mb_per_s"]["exporter"] = 50
@@ -199,7 +199,7 @@ class Reports(unittest.TestCase):
         with self.assertRaises(ValueError):
             Floor(1, 1).report((0, 10_010), rows=20)
 
-    def test_who_asks_for_a_job_waits_until_it_is_ended_and_is_told_once(self):
+    def test_who_asks_for_a_job_waits_until_it_has_ended_and_is_notified_once(self):
         feeder = Feeder()
         try:
             body = {"filter": {"type": "team", "id": "t"}, "dateFrom": "2023-10-27T08:00:00.000Z", "dateTo": "2023-10-27T09:00:00.500Z"}

@@ -194,7 +194,7 @@ async fn report(
         Err(error) => return Err(report_failed(&target.name, &error.message, error.reason)),
     };
     let accepted = count_cut(config, &mut list, window);
-    if list.oddities.outweigh(accepted, true) {
+    if list.oddities.is_unusable(accepted, true) {
         let why = list.oddities.why_unusable(accepted);
         return Err(report_failed(&target.name, &why, FailureReason::RowsRejected));
     }

@@ -61,7 +61,7 @@ pub async fn run(args: HistoryArgs) -> Result<(), CommandError> {
     let list: RowList = fetched.await.map_err(|error| CommandError::Failed(error.message))?;
     let accepted = u64::try_from(list.rows.len() + list.repeats).unwrap_or(u64::MAX);
     let rejected = list.oddities.all_rejected();
-    let unusable = list.oddities.outweigh(accepted, true);
+    let unusable = list.oddities.is_unusable(accepted, true);
     if rejected > 0 && !unusable {
         logging::print(&format!("{rejected} rows were rejected: {}", list.oddities.reasons()));
     }

@@ -220,7 +220,7 @@ fn id_key(
         let text = read_file(&section.document.folder.join(path), FileContent::Secret)
             .map_err(|error| format!("the file with the key cannot be read: {error}"))?;
         IdKey::new(text.trim_end_matches(['\r', '\n']).as_bytes())
-            .ok_or_else(|| format!("the key must have at least {} bytes", IdKey::FEWEST_BYTES))
+            .ok_or_else(|| format!("the key must have at least {} bytes", IdKey::MIN_BYTES))
     });
     key.map_err(|message| section.mistake(name, message)).ok()
 }

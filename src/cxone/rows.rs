@@ -12,7 +12,7 @@ pub trait RowSink: Default + Send {
     fn row(&mut self, row: &RawRow<'_>);
 
     /// Takes note that a row was understood though it has these forms.
-    fn understand(&mut self, forms: LenientForms);
+    fn accept_lenient(&mut self, forms: LenientForms);
 
     /// Takes note of a row that makes none.
     fn reject(&mut self, row: RejectedRow<'_>);
@@ -32,8 +32,8 @@ impl RowSink for Report {
         self.push(row);
     }
 
-    fn understand(&mut self, forms: LenientForms) {
-        Self::understand(self, forms);
+    fn accept_lenient(&mut self, forms: LenientForms) {
+        Self::accept_lenient(self, forms);
     }
 
     fn reject(&mut self, row: RejectedRow<'_>) {
@@ -78,8 +78,8 @@ impl RowSink for RowList {
         });
     }
 
-    fn understand(&mut self, forms: LenientForms) {
-        self.oddities.understand(forms);
+    fn accept_lenient(&mut self, forms: LenientForms) {
+        self.oddities.accept_lenient(forms);
     }
 
     fn reject(&mut self, row: RejectedRow<'_>) {

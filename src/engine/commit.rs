@@ -462,7 +462,7 @@ impl UpdateInput {
                 oddities = report.oddities().clone();
                 oddities.reject_more(RowRejection::CutBucket, applied.cut_buckets);
                 let accepted = applied.rows.saturating_sub(applied.cut_buckets);
-                if !is_stored && oddities.outweigh(accepted, !self.is_behind) {
+                if !is_stored && oddities.is_unusable(accepted, !self.is_behind) {
                     ledger.take_back(change);
                     let (target, message) = (origin.target, oddities.why_unusable(accepted));
                     return LedgerOutcome::Unusable { read_at, target, oddities, message };

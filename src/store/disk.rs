@@ -188,7 +188,7 @@ impl Drop for DiskStore {
         let is_gone = matches!(whose(&self.path, &self.file), Ok(Whose::Nobodys));
         let has_folder = matches!(whose(&self.folder, &self.held), Ok(Whose::Ours));
         if is_gone && has_folder {
-            // There is nobody left to tell of a failure.
+            // Nobody is left who could be notified of a failure.
             let _written = self.write_anew();
         }
     }
@@ -278,7 +278,7 @@ fn check_version(path: &Path, database: &Database) -> Result<(), StoreError> {
     match version(database).map_err(|cause| damaged(path, cause))? {
         Some(VERSION) => Ok(()),
         Some(found) if found > VERSION => Err(StoreError::Newer { path: path.to_owned(), found }),
-        Some(_) | None => Err(damaged(path, "it does not tell its version")),
+        Some(_) | None => Err(damaged(path, "it does not contain its version")),
     }
 }
 
@@ -359,7 +359,7 @@ fn failed(path: &Path, cause: redb::Error) -> StoreError {
     StoreError::Unusable { path: path.to_owned(), detail: cause.to_string(), advice: LOOK }
 }
 
-/// What to do where the cause does not tell.
+/// What to do if the cause does not say.
 const LOOK: &str = "look at the disk's free space and at the rights of the folder";
 
 fn advice(cause: &io::Error) -> &'static str {

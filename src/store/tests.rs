@@ -99,7 +99,7 @@ fn a_new_store_is_for_us_alone() {
 }
 
 #[test]
-fn a_store_that_another_process_has_is_told_so() {
+fn a_store_that_another_process_has_open_is_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let _first = DiskStore::open(folder.path()).expect("usable");
     assert_matches!(DiskStore::open(folder.path()), Err(StoreError::Locked(_)));
@@ -120,7 +120,7 @@ fn a_store_of_a_newer_version_is_left_alone() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_told_by_name() {
+fn a_folder_that_cannot_be_created_is_named() {
     let error = DiskStore::open(Path::new("/dev/null/data")).expect_err("no folder");
     assert_matches!(&error, StoreError::Unusable { .. });
     assert!(error.to_string().contains("/dev/null/data"), "{error}");
@@ -201,7 +201,7 @@ fn a_store_that_was_being_made_when_the_process_ended_is_made_anew() {
     DiskStore::open(folder.path()).expect("usable");
 }
 
-/// A disk of so many MiB, which goes with the value; `None` where nobody may mount one.
+/// A disk of the given size in MiB, unmounted when the value is dropped; `None` where nobody may mount one.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -309,7 +309,7 @@ fn a_disk_that_fills_up_fails_commits_until_there_is_room_and_then_the_same_stor
 }
 
 #[test]
-fn a_disk_without_room_at_the_start_is_told_and_nothing_half_made_stays() {
+fn a_full_disk_at_the_start_is_reported_and_no_partial_file_remains() {
     let Some(disk) = SmallDisk::new(1) else { return };
     disk.fill();
     for _ in 0..2 {
@@ -321,7 +321,7 @@ fn a_disk_without_room_at_the_start_is_told_and_nothing_half_made_stays() {
 }
 
 #[test]
-fn a_disk_that_can_only_be_read_is_told_at_the_start_and_while_running() {
+fn a_read_only_disk_is_reported_at_the_start_and_while_running() {
     let Some(disk) = SmallDisk::new(16) else { return };
     disk.remount("ro");
     let error = DiskStore::open(disk.folder()).expect_err("read-only");

@@ -81,7 +81,7 @@ class Rows(unittest.TestCase):
         now = cxone_api.now_ms()
         return [(now - 600_000, now - 300_000), (now - 300_001, now - 200_000), (now - 90_000, now), (now - 3_000, now)]
 
-    def test_intervals_cut_or_whole_tell_the_truth_of_any_window(self):
+    def test_intervals_cut_or_whole_are_correct_for_any_window(self):
         for rows in ("intervals-cut", "intervals-whole"):
             client = Client(self, "--rows", rows, "--repeated", "0.3")
             for begin, end in self.windows():

@@ -33,13 +33,12 @@ pub struct IdKey(hmac::Key);
 
 impl IdKey {
     /// Minimum length of a key, in bytes: shorter ones can be guessed.
-    pub const FEWEST_BYTES: usize = 16;
+    pub const MIN_BYTES: usize = 16;
 
-    /// The key made of `secret`; `None` when that is shorter than [`IdKey::FEWEST_BYTES`].
+    /// The key made of `secret`; `None` when that is shorter than [`IdKey::MIN_BYTES`].
     #[must_use]
     pub fn new(secret: &[u8]) -> Option<Self> {
-        (secret.len() >= Self::FEWEST_BYTES)
-            .then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, secret)))
+        (secret.len() >= Self::MIN_BYTES).then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, secret)))
     }
 
     fn digits(&self, text: &[u8]) -> String {
@@ -173,14 +172,17 @@ mod tests {
 
     #[test]
     fn agents_of_a_report_are_hashed_and_nothing_else() {
-        let told = report();
-        let hashed = Privacy { ids: hmac(), names: false }.pseudonymise(told.clone());
+        let original = report();
+        let hashed = Privacy { ids: hmac(), names: false }.pseudonymise(original.clone());
         assert!(hashed.display_names().is_empty());
-        for (row, told_row) in hashed.rows().iter().zip(told.rows().iter()) {
-            let agent = told.names().value(told_row.agent);
+        for (row, original_row) in hashed.rows().iter().zip(original.rows().iter()) {
+            let agent = original.names().value(original_row.agent);
             assert_eq!(&**hashed.names().value(row.agent), hmac().of(agent));
-            assert_eq!(hashed.names().value(row.state), told.names().value(told_row.state));
-            assert_eq!((row.from, row.to, row.count), (told_row.from, told_row.to, told_row.count));
+            assert_eq!(hashed.names().value(row.state), original.names().value(original_row.state));
+            assert_eq!(
+                (row.from, row.to, row.count),
+                (original_row.from, original_row.to, original_row.count)
+            );
         }
     }
 

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 pub use oddities::{LenientForm, LenientForms, RejectedRow, RowOddities};
 pub use rows::RowTable;
 
-/// Whose history a report tells.
+/// Whose history a report contains.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReportFilter {
     /// The filter's `type`: `user`, or another one that the tenant knows.
@@ -39,7 +39,7 @@ impl ReportFilter {
     }
 }
 
-/// A row as CXone told it, parsed and found to make sense, its strings still borrowed.
+/// A row as CXone reported it, parsed and valid, its strings still borrowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RawRow<'a> {
     /// `userId`: the agent.
@@ -48,7 +48,7 @@ pub struct RawRow<'a> {
     pub user_name: Cow<'a, str>,
     /// `stateName`.
     pub state_name: Cow<'a, str>,
-    /// `stateId`; empty when absent. Kept for information: states are told apart by name.
+    /// `stateId`; empty when absent. Kept for information: a state is identified by its name.
     pub state_id: Cow<'a, str>,
     /// `skillName`; empty when absent.
     pub skill_name: Cow<'a, str>,
@@ -60,23 +60,23 @@ pub struct RawRow<'a> {
     pub to: Option<Timestamp>,
 }
 
-/// Why a row makes no sense: the closed set of `cxone_report_rows_rejected_total{reason}`.
+/// Why a row is invalid: the closed set of `cxone_report_rows_rejected_total{reason}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RowRejection {
-    /// The row is no JSON object.
+    /// The row is not a JSON object.
     NotAnObject,
-    /// `userId` is missing, empty or no string.
+    /// `userId` is missing, empty or not a string.
     NoAgent,
-    /// `stateName` is missing, empty or no string.
+    /// `stateName` is missing, empty or not a string.
     NoState,
-    /// `dateFrom` is missing or a placeholder, or a time is in no form that is understood.
+    /// `dateFrom` is missing or a placeholder, or a time is in no accepted format.
     BadTime,
     /// `dateTo` lies before `dateFrom`.
     EndsBeforeStart,
-    /// `count` is negative, no whole number, or larger than 4,294,967,295.
+    /// `count` is negative, not a whole number, or larger than 4,294,967,295.
     BadCount,
     /// A `count` above 1 that starts at its window's start: how much of it lies before the window
-    /// cannot be told.
+    /// is unknown.
     CutBucket,
 }
 
@@ -132,13 +132,13 @@ pub struct Report {
     /// The agent of the newest row: rows of one agent mostly follow each other.
     newest: Option<NameId>,
     display_names: Vec<(NameId, NameId)>,
-    /// The agents whose history was read; `None` where that is not told.
+    /// The agents whose history was read; `None` if that is not known.
     covered: Option<Vec<NameId>>,
     oddities: RowOddities,
 }
 
 impl Report {
-    /// Takes one row in.
+    /// Adds a row.
     pub fn push(&mut self, row: &RawRow<'_>) {
         let agent = self.names.intern_near(&row.user_id, self.newest);
         self.newest = Some(agent);
@@ -194,36 +194,37 @@ impl Report {
         self.covered = Some(agents.into_iter().map(|agent| names.intern(agent.as_ref())).collect());
     }
 
-    /// The agents whose history it has, those without rows too; `None` where that is not told, and
-    /// agents without rows did not change their state.
+    /// The agents whose history it has, with or without rows; `None` if that is not known. Agents
+    /// without rows did not change their state.
     pub fn covered(&self) -> Option<impl Iterator<Item = &Arc<str>>> {
         self.covered.as_ref().map(|agents| agents.iter().map(|agent| self.names.value(*agent)))
     }
 
-    /// Takes note of a row that makes no sense.
+    /// Counts an invalid row.
     pub fn reject(&mut self, row: RejectedRow<'_>) {
         self.oddities.reject(row);
     }
 
-    /// Takes note of a row that was understood though it has these forms.
-    pub fn understand(&mut self, forms: LenientForms) {
-        self.oddities.understand(forms);
+    /// Counts a row that was accepted in these forms.
+    pub fn accept_lenient(&mut self, forms: LenientForms) {
+        self.oddities.accept_lenient(forms);
     }
 
-    /// Takes the rows of `later` in behind these.
+    /// Appends the rows of `later`.
     pub fn append(&mut self, later: &Self) {
         let names: Vec<NameId> = later.names.values().map(|name| self.names.intern(name)).collect();
-        let place = |id: NameId| names[id.index()];
+        let translate = |id: NameId| names[id.index()];
         for row in later.rows.iter() {
             self.rows.push(ReportRow {
-                agent: place(row.agent),
-                state: place(row.state),
-                skill: place(row.skill),
+                agent: translate(row.agent),
+                state: translate(row.state),
+                skill: translate(row.skill),
                 ..row
             });
         }
-        self.display_names
-            .extend(later.display_names.iter().map(|(agent, name)| (place(*agent), place(*name))));
+        self.display_names.extend(
+            later.display_names.iter().map(|(agent, name)| (translate(*agent), translate(*name))),
+        );
         self.oddities.append(&later.oddities);
     }
 
@@ -239,7 +240,7 @@ impl Report {
         &self.names
     }
 
-    /// `(agent, userName)` as the rows told them, later ones after earlier ones.
+    /// `(agent, userName)` in the order of the rows.
     #[must_use]
     pub fn display_names(&self) -> &[(NameId, NameId)] {
         &self.display_names
@@ -251,7 +252,7 @@ impl Report {
         self.oddities.rejected(reason)
     }
 
-    /// What of the rows is not as documented.
+    /// How its rows deviate from the documentation.
     #[must_use]
     pub const fn oddities(&self) -> &RowOddities {
         &self.oddities

@@ -160,7 +160,7 @@ impl<R: RowSink> PollContent<R> {
             Ok((row, forms)) => {
                 self.rows.row(&row);
                 if !forms.is_empty() {
-                    self.rows.understand(forms);
+                    self.rows.accept_lenient(forms);
                 }
             }
             Err(rejected) => self.rows.reject(rejected),

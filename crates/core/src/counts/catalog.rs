@@ -190,8 +190,8 @@ fn is_limited_skill(skill: &str) -> bool {
     !skill.is_empty() && skill != OTHER
 }
 
-/// The hash of [`VisitLabel`]: of a folded state in the upper 32 bits, so that states can be told
-/// apart as well; where only the skill is folded, all 64 bits are the skill's.
+/// The hash of [`VisitLabel`]: of a folded state in the upper 32 bits, so that states are
+/// distinguishable as well; where only the skill is folded, all 64 bits are the skill's.
 fn folded(fold_state: bool, fold_skill: bool, state: &str, skill: &str) -> u64 {
     let low = |text| hash_of(text) & 0xffff_ffff;
     match (fold_state, fold_skill) {

@@ -247,7 +247,7 @@ fn several_skills_at_once_are_one_visit_each_and_with_detail_agent_one() {
         assert_eq!(
             total,
             [("English", 200), ("Spanish", 300)],
-            "aggregates tell skills apart whatever the detail"
+            "aggregates distinguish skills at every level of detail"
         );
     }
 }
@@ -405,7 +405,7 @@ fn the_end_of_a_state_that_began_before_the_window_is_taken_and_is_not_late() {
     one.read(2_900, 4_000, &[row("user-1", "Ready", "", 200, Some(3_500))]);
     assert_eq!(one.counts("Ready", ""), (0, 2_500));
     let unknown = one.read(3_900, 5_000, &[row("user-1", "Break", "", 3_500, Some(4_500))]);
-    assert_eq!(unknown.late, 1, "what is told for the first time after the overlap is too late");
+    assert_eq!(unknown.late, 1, "what is first reported after the overlap is too late");
 }
 
 #[test]
@@ -427,7 +427,7 @@ fn a_visit_of_no_length_takes_no_time_from_another_at_the_same_instant() {
             assert_eq!(one.counts("Ready", ""), (1, 800), "{rows:?} {ends:?}");
             let now = one.snapshot().state_agents;
             assert_eq!(now, [(Arc::from("Break"), 0), (Arc::from("Ready"), 1)], "{ends:?}");
-            // It lasts longer than the overlap, and the one of no length is told again.
+            // It lasts longer than the overlap, and the one of no length is reported once more.
             one.read(1_900, 3_000, &twins(&[Some(1_200)]));
             one.read(2_900, 9_500, &[row("user-1", "Break", "", 9_000, None)]);
             assert_eq!(one.counts("Ready", ""), (1, 7_800), "{rows:?} {ends:?}");
@@ -486,17 +486,17 @@ fn whose_history_was_not_read_is_known_no_further_and_counts_later() {
         let applied = one.ledger.apply(&origin(0, one.order, from, to), &report).0;
         let seen = |agent: &str| {
             let snapshot = Snapshot::of(&one.ledger, &show(1));
-            let told = snapshot.agents().find(|told| &*told.agent == agent).expect("known");
-            (told.observed.expect("not stale").millis(), told.labels[0].start.is_some())
+            let found = snapshot.agents().find(|series| &*series.agent == agent).expect("known");
+            (found.observed.expect("not stale").millis(), found.labels[0].start.is_some())
         };
         (applied.late, seen("user-1"), seen("user-2"))
     };
-    let told = only(900, 2_000, &["user-1"], &[]);
-    assert_eq!(told, (0, (2_000, true), (1_000, false)));
+    let outcome = only(900, 2_000, &["user-1"], &[]);
+    assert_eq!(outcome, (0, (2_000, true), (1_000, false)));
     only(1_900, 9_000, &["user-1", "user-3"], &[]);
     let late = row("user-2", "Break", "", 1_500, Some(8_950));
-    let told = only(8_900, 10_000, &["user-1", "user-2"], &[late]);
-    assert_eq!((told.0, told.2.0), (0, 10_000));
+    let outcome = only(8_900, 10_000, &["user-1", "user-2"], &[late]);
+    assert_eq!((outcome.0, outcome.2.0), (0, 10_000));
     let label = |state: &str| one.label("user-2", state, "");
     assert_eq!((label("Ready").millis, label("Break").millis), (500, 7_450));
     assert_eq!(label("Break").entries, 1);

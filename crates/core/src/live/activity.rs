@@ -67,7 +67,7 @@ pub struct SkillRow {
     pub goal: Option<u64>,
 }
 
-/// The series of one skill's activity; `None` where CXone does not tell.
+/// The series of one skill's activity; `None` where CXone reports none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SkillSeries {
     /// The label `skill`.

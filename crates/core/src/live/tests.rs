@@ -263,8 +263,8 @@ impl World {
     /// Lets time pass until the agents' states are requested; skills are answered on the way.
     fn ask(&mut self) -> (Option<String>, u64) {
         loop {
-            let wake = self.plan.wake_at().expect("something is not in progress");
-            self.pass(wake.since(self.now.instant));
+            let due = self.plan.wake_at().expect("something is not in progress");
+            self.pass(due.since(self.now.instant));
             match self.plan.next(self.now.instant, self.now.utc).expect("it is due") {
                 FeedRequest::States { since, skip } => return (since, skip),
                 FeedRequest::Skills { .. } => {
@@ -498,12 +498,12 @@ fn failures_back_off_and_a_feed_without_success_is_stale() {
         assert!(wait >= least && wait <= least * 3 / 2, "{wait:?} after {failures} failures");
     }
     assert!(world.now.instant.elapsed() > RULES.max_staleness);
-    let standing = world.plan.status(Feed::AgentStates, world.now.instant);
-    assert!(standing.stale && standing.up == Some(false) && standing.last_success.is_none());
+    let status = world.plan.status(Feed::AgentStates, world.now.instant);
+    assert!(status.stale && status.up == Some(false) && status.last_success.is_none());
     assert!(!world.plan.status(Feed::SkillActivity, world.now.instant).stale);
     world.answer(page(&["a"], None, None));
-    let standing = world.plan.status(Feed::AgentStates, world.now.instant);
-    assert!(!standing.stale && standing.up == Some(true));
+    let status = world.plan.status(Feed::AgentStates, world.now.instant);
+    assert!(!status.stale && status.up == Some(true));
     world.ask();
     let failed = world.now.instant;
     world.plan.failed(Feed::AgentStates, failed, Some(Duration::from_secs(3_000)));

@@ -214,7 +214,7 @@ impl AgentSeries {
     }
 }
 
-/// `cxone_agent_state_start_timestamp_seconds` as the live feed tells it.
+/// `cxone_agent_state_start_timestamp_seconds` as the live feed reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LiveStart {
     /// The label `state`.

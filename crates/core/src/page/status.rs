@@ -71,11 +71,11 @@ pub enum PollStatus {
 /// How one live feed is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedStatus {
-    /// What it tells: the label `feed`.
+    /// The value of the label `feed`.
     pub name: &'static str,
     /// Whether its newest answer was one; `None` before there was any.
     pub up: Option<bool>,
-    /// Whether it has had no answer for so long that what it told is gone.
+    /// Whether it has had no answer for so long that its data has expired.
     pub stale: bool,
     /// When it was last read.
     pub last_success: Option<Timestamp>,
@@ -111,7 +111,7 @@ const MAX_NAMED: usize = 3;
 pub struct RecentError {
     /// What it is; `None` when CXone asked for fewer requests, which fails no job.
     pub failure: Option<FailureReason>,
-    /// What happened and what to do, as it was last told; no secrets.
+    /// What happened and what to do, as last reported; without secrets.
     pub message: String,
     /// When it first happened.
     pub first: Timestamp,
@@ -198,10 +198,13 @@ mod tests {
         errors.note(at(1), &team, Some(FailureReason::Server), "503");
         errors.note(at(2), &other, Some(FailureReason::Rejected), "no such team");
         errors.note(at(3), &team, Some(FailureReason::Server), "bad gateway");
-        let told: Vec<_> = errors.newest_first().collect();
-        assert_eq!((told.len(), told[0].message.as_str(), told[0].times), (2, "bad gateway", 2));
-        assert_eq!((told[0].first, told[0].last), (at(1), at(3)));
-        assert_eq!((told[1].message.as_str(), told[1].times), ("no such team", 1));
+        let listed: Vec<_> = errors.newest_first().collect();
+        assert_eq!(
+            (listed.len(), listed[0].message.as_str(), listed[0].times),
+            (2, "bad gateway", 2)
+        );
+        assert_eq!((listed[0].first, listed[0].last), (at(1), at(3)));
+        assert_eq!((listed[1].message.as_str(), listed[1].times), ("no such team", 1));
     }
 
     #[test]
@@ -216,9 +219,9 @@ mod tests {
                 &format!("CXone answered 401 {number} times"),
             );
         }
-        let told: Vec<_> = errors.newest_first().collect();
+        let listed: Vec<_> = errors.newest_first().collect();
         assert_eq!(
-            (told.len(), told[0].times, told[0].affected.len(), told[0].affects_more),
+            (listed.len(), listed[0].times, listed[0].affected.len(), listed[0].affects_more),
             (1, 50, MAX_NAMED, true)
         );
         errors.note(at(60), &Arc::from("team:1"), None, "CXone answered 401 1 times");

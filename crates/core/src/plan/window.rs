@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cxone_can_no_longer_tell_is_a_gap() {
+    fn what_cxone_no_longer_keeps_is_a_gap() {
         let now = at(1_000 * HOUR);
         let planned = rules().next(Some(at(0)), now, rules().lookback).expect("a window");
         assert_eq!(planned.window.from, at((1_000 - 720) * HOUR + 60_000));

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::RowRejection;
 
-/// So many rejected rows of a window that grows no more are enough for its report to be none.
-const FEW: u64 = 10;
+/// From this number of rejected rows on, a report of a window that cannot grow may be unusable.
+const MIN_REJECTED: u64 = 10;
 
 /// How much of a value a message shows, in characters.
 const SHOWN_CHARS: usize = 60;
@@ -134,7 +134,7 @@ impl RowOddities {
     }
 
     /// Counts a row that was accepted in these forms.
-    pub fn understand(&mut self, forms: LenientForms) {
+    pub fn accept_lenient(&mut self, forms: LenientForms) {
         for form in LenientForm::ALL.into_iter().filter(|form| forms.contains(*form)) {
             *self.lenient.entry(form).or_default() += 1;
         }
@@ -172,30 +172,29 @@ impl RowOddities {
         self.lenient.get(&form).copied().unwrap_or_default()
     }
 
-    /// Whether a report with so many rows that were not rejected is none, since more of its rows
-    /// were: then it leaves out most of what happened, and what it leaves out is lost when the
-    /// watermark moves.
+    /// Whether a report with this number of `accepted` rows is unusable because more of its rows were
+    /// rejected: it lacks most of what happened, and that would be lost when the watermark moves.
     ///
-    /// A window that begins at the same watermark grows with the time, and a few odd rows are
-    /// outweighed sooner or later. In one that `can_grow` no more fewer than ten of them are taken
-    /// for what they are: they must not hold up the rest for ever.
+    /// A window that begins at the same watermark grows with time, so that a few rejected rows
+    /// become a minority sooner or later. If it cannot grow (`can_grow`), fewer than ten of them
+    /// do not make the report unusable: they must not block the rest for ever.
     #[must_use]
-    pub fn outweigh(&self, accepted: u64, can_grow: bool) -> bool {
+    pub fn is_unusable(&self, accepted: u64, can_grow: bool) -> bool {
         let rejected = self.all_rejected();
-        rejected > accepted && (can_grow || rejected >= FEW)
+        rejected > accepted && (can_grow || rejected >= MIN_REJECTED)
     }
 
-    /// How many rows were understood in each lenient form; empty when all are as documented.
+    /// How many rows were accepted in each lenient form; empty when all are as documented.
     #[must_use]
     pub fn lenient_forms(&self) -> String {
-        let told = self.lenient.iter().map(|(form, rows)| format!("{rows} {}", form.as_str()));
-        told.collect::<Vec<_>>().join(", ")
+        let forms = self.lenient.iter().map(|(form, rows)| format!("{rows} {}", form.as_str()));
+        forms.collect::<Vec<_>>().join(", ")
     }
 
     /// Why rows were rejected: each reason once, with the number of its rows and its first one.
     #[must_use]
     pub fn reasons(&self) -> String {
-        let told = self.rejected.iter().map(|(reason, Rejections { rows, example })| {
+        let reasons = self.rejected.iter().map(|(reason, Rejections { rows, example })| {
             let name = reason.as_str();
             let example = match example {
                 Some(example) if *rows == 1 => format!(" ({example})"),
@@ -209,10 +208,10 @@ impl RowOddities {
             };
             format!("{rows} {name}{example}{advice}")
         });
-        told.collect::<Vec<_>>().join(", ")
+        reasons.collect::<Vec<_>>().join(", ")
     }
 
-    /// Why nothing of a report counts, of whose rows so many were not rejected.
+    /// Why nothing of a report with this number of `accepted` rows counts.
     #[must_use]
     pub fn why_unusable(&self, accepted: u64) -> String {
         let rejected = self.all_rejected();
@@ -270,36 +269,36 @@ mod tests {
         let value = format!("\"\u{1b}[2J\u{202e}{}", "x".repeat(500));
         let mut oddities = RowOddities::default();
         oddities.reject(rejected(RowRejection::BadTime, Some(&value)));
-        let told = oddities.reasons();
-        assert!(told.len() < 150 && told.contains('…'), "{told}");
-        assert!(told.contains(r#""\u{1b}[2J\u{202e}xxx"#), "{told}");
+        let reasons = oddities.reasons();
+        assert!(reasons.len() < 150 && reasons.contains('…'), "{reasons}");
+        assert!(reasons.contains(r#""\u{1b}[2J\u{202e}xxx"#), "{reasons}");
     }
 
     #[test]
     fn a_report_with_more_rejected_rows_than_others_is_unusable() {
         let mut oddities = RowOddities::default();
-        assert!(!oddities.outweigh(0, true), "an empty report is one");
+        assert!(!oddities.is_unusable(0, true), "an empty report is one");
         oddities.reject(RowRejection::BadTime.into());
-        assert!(oddities.outweigh(0, true) && !oddities.outweigh(1, true));
+        assert!(oddities.is_unusable(0, true) && !oddities.is_unusable(1, true));
         oddities.reject_more(RowRejection::CutBucket, 1);
-        assert!(oddities.outweigh(1, true) && !oddities.outweigh(2, true));
+        assert!(oddities.is_unusable(1, true) && !oddities.is_unusable(2, true));
     }
 
     #[test]
     fn a_few_rejected_rows_do_not_block_a_window_that_cannot_grow() {
         let mut oddities = RowOddities::default();
         oddities.reject_more(RowRejection::BadTime, 9);
-        assert!(oddities.outweigh(0, true) && !oddities.outweigh(0, false));
+        assert!(oddities.is_unusable(0, true) && !oddities.is_unusable(0, false));
         oddities.reject_more(RowRejection::BadTime, 1);
-        assert!(oddities.outweigh(0, false) && !oddities.outweigh(10, false));
+        assert!(oddities.is_unusable(0, false) && !oddities.is_unusable(10, false));
     }
 
     #[test]
     fn a_row_counts_once_in_each_of_its_forms() {
         let mut oddities = RowOddities::default();
         let forms = LenientForms::default().with(LenientForm::Offset).with(LenientForm::KeyCase);
-        oddities.understand(forms);
-        oddities.understand(forms.and(LenientForms::default().with(LenientForm::NoZone)));
+        oddities.accept_lenient(forms);
+        oddities.accept_lenient(forms.and(LenientForms::default().with(LenientForm::NoZone)));
         oddities.append(&oddities.clone());
         let counted = LenientForm::ALL.map(|form| oddities.lenient(form));
         assert_eq!(counted, [4, 2, 0, 0, 0, 4]);

@@ -1,5 +1,5 @@
-//! The rows of a report, 24 bytes each, because a report of a million rows stays in memory until it
-//! was read whole.
+//! The rows of a report, 24 bytes each: a report of a million rows stays in memory until it has been
+//! read completely.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +10,7 @@ use crate::names::NameId;
 use crate::time::Timestamp;
 
 /// Rows in one allocation. A single list would exist twice each time that it grows.
-const PIECE: usize = 1 << 15;
+const CHUNK_ROWS: usize = 1 << 15;
 
 /// Instead of a length: the state is in progress.
 const LASTS: u32 = u32::MAX;
@@ -21,10 +21,10 @@ const LONG: u32 = u32::MAX - 1;
 /// Rows, in the order in which they were added.
 #[derive(Clone, Debug, Default)]
 pub struct RowTable {
-    pieces: Vec<Vec<Packed>>,
+    chunks: Vec<Vec<Packed>>,
     /// Pairs of state and skill: a contact centre has few of them.
     labels: Vec<(NameId, NameId)>,
-    places: HashMap<(NameId, NameId), u32, RandomState>,
+    label_indices: HashMap<(NameId, NameId), u32, RandomState>,
     /// The ends of rows that are too long for a length, by the row's index.
     ends: BTreeMap<usize, Timestamp>,
 }
@@ -53,20 +53,20 @@ impl RowTable {
             self.ends.insert(self.len(), to);
         }
         let label = self.label(row.state, row.skill);
-        if self.pieces.last().is_none_or(|piece| piece.len() == PIECE) {
-            // The first piece grows as it is filled: most reports are small.
-            self.pieces.push(if self.pieces.is_empty() {
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK_ROWS) {
+            // The first chunk grows as it is filled: most reports are small.
+            self.chunks.push(if self.chunks.is_empty() {
                 Vec::new()
             } else {
-                Vec::with_capacity(PIECE)
+                Vec::with_capacity(CHUNK_ROWS)
             });
         }
-        let piece = self.pieces.last_mut().expect("there is one with room");
-        piece.push(Packed { from: row.from, agent: row.agent, label, count: row.count, length });
+        let chunk = self.chunks.last_mut().expect("there is one with room");
+        chunk.push(Packed { from: row.from, agent: row.agent, label, count: row.count, length });
     }
 
     fn label(&mut self, state: NameId, skill: NameId) -> u32 {
-        *self.places.entry((state, skill)).or_insert_with(|| {
+        *self.label_indices.entry((state, skill)).or_insert_with(|| {
             self.labels.push((state, skill));
             u32::try_from(self.labels.len() - 1)
                 .expect("fewer pairs than rows, and rows are limited to far fewer")
@@ -76,28 +76,28 @@ impl RowTable {
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
-        let before = self.pieces.len().saturating_sub(1) * PIECE;
-        before + self.pieces.last().map_or(0, Vec::len)
+        let before = self.chunks.len().saturating_sub(1) * CHUNK_ROWS;
+        before + self.chunks.last().map_or(0, Vec::len)
     }
 
     /// Whether there is no row.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
+        self.chunks.is_empty()
     }
 
-    /// The row at index `place`.
+    /// The row at this index.
     ///
     /// # Panics
     /// When there is none.
     #[must_use]
-    pub fn get(&self, place: usize) -> ReportRow {
+    pub fn get(&self, index: usize) -> ReportRow {
         let Packed { from, agent, label, count, length } =
-            self.pieces[place / PIECE][place % PIECE];
+            self.chunks[index / CHUNK_ROWS][index % CHUNK_ROWS];
         let (state, skill) = self.labels[label as usize];
         let to = match length {
             LASTS => None,
-            LONG => self.ends.get(&place).copied(),
+            LONG => self.ends.get(&index).copied(),
             millis => Some(Timestamp::from_millis(from.millis() + i64::from(millis))),
         };
         ReportRow { agent, state, skill, count, from, to }
@@ -105,16 +105,16 @@ impl RowTable {
 
     /// All of them.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = ReportRow> + '_ {
-        (0..self.len()).map(|place| self.get(place))
+        (0..self.len()).map(|index| self.get(index))
     }
 
     /// The agents of all rows.
     pub fn agents(&self) -> impl Iterator<Item = NameId> + '_ {
-        self.pieces.iter().flatten().map(|row| row.agent)
+        self.chunks.iter().flatten().map(|row| row.agent)
     }
 
     pub(super) fn agents_mut(&mut self) -> impl Iterator<Item = &mut NameId> + '_ {
-        self.pieces.iter_mut().flatten().map(|row| &mut row.agent)
+        self.chunks.iter_mut().flatten().map(|row| &mut row.agent)
     }
 }
 
@@ -170,9 +170,9 @@ mod tests {
             to: None,
         };
         let mut table = RowTable::default();
-        let many = i64::try_from(2 * PIECE + 1).expect("small");
+        let many = i64::try_from(2 * CHUNK_ROWS + 1).expect("small");
         (0..many).for_each(|from| table.push(row(from)));
-        assert_eq!((table.len(), table.pieces.len()), (2 * PIECE + 1, 3));
-        assert!((0..many).zip(table.iter()).all(|(from, told)| told == row(from)));
+        assert_eq!((table.len(), table.chunks.len()), (2 * CHUNK_ROWS + 1, 3));
+        assert!((0..many).zip(table.iter()).all(|(from, added)| added == row(from)));
     }
 }

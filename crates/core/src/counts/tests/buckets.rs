@@ -60,9 +60,9 @@ fn buckets_of_an_agent_that_moved_to_another_target_are_counted_from_there_on() 
     ledger.apply(&origin(1, 4, 1_100, 2_100), &report(&[]));
     let entries = |ledger: &Ledger| first(&Snapshot::of(ledger, &show(2))).labels[0].entries;
     ledger.apply(&origin(1, 5, 2_100, 3_100), &report(&[bucket("user-1", 2, 2_100, 3_100)]));
-    assert_eq!(entries(&ledger), 3, "the first target may still tell of that time");
+    assert_eq!(entries(&ledger), 3, "the first target may still report that time");
     ledger.apply(&origin(0, 6, 2_000, 3_200), &report(&[]));
-    assert_eq!(entries(&ledger), 5, "it did not");
+    assert_eq!(entries(&ledger), 5, "it reported nothing");
     ledger.apply(&origin(1, 7, 3_100, 4_100), &report(&[bucket("user-1", 4, 3_100, 4_100)]));
     assert_eq!(entries(&ledger), 9);
 }

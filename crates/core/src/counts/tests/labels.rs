@@ -118,13 +118,13 @@ fn twenty_thousand_new_names_a_report_keep_within_the_limits_and_no_visit_is_los
         }
         kept.apply(now, now + 1_000, &new_names(0, 1, now + 1, in_states));
         let snapshot = kept.snapshot();
-        let told = (60_001, 60_001 * 7, 60_001);
-        assert_eq!(sums(&snapshot.states), told, "in states: {in_states}");
+        let expected = (60_001, 60_001 * 7, 60_001);
+        assert_eq!(sums(&snapshot.states), expected, "in states: {in_states}");
         assert!(snapshot.series() <= 20_000, "{} series", snapshot.series());
         let kind = if in_states { "state" } else { "state_skill" };
         let sets = label_sets(&snapshot, kind);
         assert_eq!((sets.own, sets.limit), (sets.limit, if in_states { 50 } else { 500 }));
-        assert_eq!(sets.over, 0, "the newest report told of names that were there first");
+        assert_eq!(sets.over, 0, "the newest report has names that were there first");
         let records = kept.kept();
         let labels = records.keys().filter(|key| key[0] == b'l' || key[0] == b's').count();
         assert!(labels <= 2 * 700, "{labels} records of labels and totals");
@@ -317,7 +317,7 @@ fn many_skills_of_one_agent_and_many_states_are_looked_up_and_not_searched_for()
     let mut kept =
         LabelsInStore::new(RowKind::Intervals, LabelLimits { states: 200, pairs: 30_000 });
     kept.read(0, 1_000, &[row("user-1", "Break", "", 1, Some(2))]);
-    let told = |from: i64| {
+    let report_from = |from: i64| {
         let mut report = Report::default();
         for nth in 0..25_000_i64 {
             report.push(&RawRow {
@@ -329,7 +329,7 @@ fn many_skills_of_one_agent_and_many_states_are_looked_up_and_not_searched_for()
         report
     };
     for from in [1_000, 61_000] {
-        kept.apply(from, from + 3_000, &told(from));
+        kept.apply(from, from + 3_000, &report_from(from));
     }
     let snapshot = kept.snapshot();
     assert_eq!(sums(&snapshot.states).0, 50_000);

@@ -54,11 +54,11 @@ type CurrentStates = BTreeMap<String, (Option<StateStart>, Option<i64>)>;
 
 fn now(snapshot: &Snapshot) -> CurrentStates {
     let of = |agent: AgentSeries| {
-        let told = agent
+        let from_history = agent
             .labels
             .iter()
             .filter_map(|label| Some((&label.state, &label.skill, label.start?)));
-        let mut starts: Vec<_> = told
+        let mut starts: Vec<_> = from_history
             .chain(agent.live.iter().map(|live| (&live.state, &live.skill, live.start)))
             .collect();
         assert!(starts.len() <= 1, "{agent:?}");
@@ -128,8 +128,9 @@ fn live_states_and_skills_over_the_limits_are_other_and_those_of_the_history_are
     ] {
         assert_eq!(now[agent], is(state, skill, 7_000, 11_000), "{agent}");
     }
-    let told = snapshot.skill_agents.iter().filter(|told| told.agents > 0);
-    let told: Vec<_> = told.map(|told| (&*told.state, &*told.skill, told.agents)).collect();
+    let present = snapshot.skill_agents.iter().filter(|skill| skill.agents > 0);
+    let present: Vec<_> =
+        present.map(|skill| (&*skill.state, &*skill.skill, skill.agents)).collect();
     let expected = [
         ("Break", "", 1),
         ("Ready", "Art", 1),
@@ -137,7 +138,7 @@ fn live_states_and_skills_over_the_limits_are_other_and_those_of_the_history_are
         ("Ready", "other", 2),
         ("other", "other", 1),
     ];
-    assert_eq!(BTreeSet::from_iter(told), BTreeSet::from(expected));
+    assert_eq!(BTreeSet::from_iter(present), BTreeSet::from(expected));
     let over = snapshot.label_sets.iter().map(|sets| (sets.kind, sets.over));
     assert_eq!(over.collect::<Vec<_>>(), [("state", 1), ("state_skill", 3)]);
 }
@@ -271,7 +272,7 @@ proptest! {
     #[test]
     fn what_is_shown_is_what_a_choice_agent_by_agent_shows(
         visits in prop::collection::vec((0..5_usize, 0..3_usize, 0..2_usize, 1_000..9_000_i64, prop::option::of(0..4_000_i64)), 0..12),
-        told in prop::collection::vec((0..8_usize, 0..3_usize, 0..2_usize, prop::option::of(1_000..12_000_i64)), 0..8),
+        reported in prop::collection::vec((0..8_usize, 0..3_usize, 0..2_usize, prop::option::of(1_000..12_000_i64)), 0..8),
         observed in 7_000..12_000_i64,
         is_stale in prop::bool::weighted(0.1),
     ) {
@@ -282,38 +283,38 @@ proptest! {
         }).collect();
         one.read(0, 9_000, &rows);
         let mut live = Live::new(Vec::new(), Privacy::default());
-        live.replace(told.iter().map(|(agent, state, skill, start)| lives(AGENTS[*agent], STATES[*state], SKILLS[*skill], *start)).collect(), at(observed));
+        live.replace(reported.iter().map(|(agent, state, skill, start)| lives(AGENTS[*agent], STATES[*state], SKILLS[*skill], *start)).collect(), at(observed));
         live.set_stale(is_stale);
         let show = SnapshotOptions { limits: BTreeMap::from([(Arc::from("Lunch"), Duration::from_secs(2))]), ..show(1) };
         let history = Snapshot::of(&one.ledger, &show);
         let shown = over(&one, &live, &show);
 
         let mut states: BTreeMap<String, u64> = history.state_agents.iter().map(|(state, _)| (state.to_string(), 0)).collect();
-        told.iter().for_each(|(_, state, _, _)| { states.entry(STATES[*state].to_owned()).or_default(); });
+        reported.iter().for_each(|(_, state, _, _)| { states.entry(STATES[*state].to_owned()).or_default(); });
         let mut lunches = 0;
         let mut expected = CurrentStates::new();
-        // Several skills at once are several starts in the history, so it is looked at by its first
-        // label.
+        // An agent with several skills has several starts in the history; only that of its first label
+        // is compared.
         let from_history: BTreeMap<String, (Option<StateStart>, i64)> = history.agents().map(|agent| {
-            let standing = agent.labels.iter().find_map(|label| Some((label.state.to_string(), label.skill.to_string(), label.start?.millis())));
-            (agent.agent.to_string(), (standing, agent.observed.expect("not stale").millis()))
+            let current = agent.labels.iter().find_map(|label| Some((label.state.to_string(), label.skill.to_string(), label.start?.millis())));
+            (agent.agent.to_string(), (current, agent.observed.expect("not stale").millis()))
         }).collect();
-        let last: BTreeMap<&str, _> = told.iter().map(|row| (AGENTS[row.0], row)).collect();
+        let last: BTreeMap<&str, _> = reported.iter().map(|row| (AGENTS[row.0], row)).collect();
         for agent in AGENTS {
             let past = from_history.get(agent);
-            let lived = last.get(agent).filter(|_| !is_stale).map(|(_, state, skill, start)| (STATES[*state], SKILLS[*skill], *start));
-            let live_holds = lived.is_some_and(|(_, _, start)| match past {
+            let live_row = last.get(agent).filter(|_| !is_stale).map(|(_, state, skill, start)| (STATES[*state], SKILLS[*skill], *start));
+            let live_holds = live_row.is_some_and(|(_, _, start)| match past {
                 None | Some((None, _)) => true,
                 Some((Some((_, _, since)), known)) => observed > *known || start.is_some_and(|start| start > since + 1_000),
             });
-            let (state, start, at) = match (lived, past) {
+            let (state, start, at) = match (live_row, past) {
                 (Some((state, skill, start)), _) if live_holds => {
                     expected.insert(agent.to_owned(), (start.map(|start| (state.to_owned(), skill.to_owned(), start)), Some(observed)));
                     (Some(state.to_owned()), start, observed)
                 }
-                (_, Some((standing, known))) => {
-                    expected.insert(agent.to_owned(), (standing.clone(), Some(*known)));
-                    (standing.as_ref().map(|(state, _, _)| state.clone()), standing.as_ref().map(|(_, _, start)| *start), *known)
+                (_, Some((current, known))) => {
+                    expected.insert(agent.to_owned(), (current.clone(), Some(*known)));
+                    (current.as_ref().map(|(state, _, _)| state.clone()), current.as_ref().map(|(_, _, start)| *start), *known)
                 }
                 (_, None) => (None, None, 0),
             };

@@ -26,7 +26,7 @@ const LABELS: [(&str, &str); 3] =
 pub(super) const OVERLAP: i64 = 10;
 const END: usize = 200;
 
-/// So many cases, or `PROPTEST_CASES` where that asks for more.
+/// Runs `cases` cases, or `PROPTEST_CASES` if that is more.
 pub(super) fn at_least(cases: u32) -> ProptestConfig {
     let config = ProptestConfig::default();
     ProptestConfig { cases: config.cases.max(cases), ..config }
@@ -53,7 +53,7 @@ const STATES: [(&str, &[usize]); 2] = [("Ready", &[0, 1]), ("Wrap-up", &[2])];
 /// Time by agent and state, whatever the skills.
 type TimeByState = BTreeMap<(&'static str, &'static str), u64>;
 
-/// The time of each agent in each state; and that it is what is told of all agents together.
+/// The time of each agent in each state; also checks that the sums over all agents agree with it.
 fn published_once(ledger: &Ledger, targets: usize) -> TimeByState {
     let snapshot = Snapshot::of(ledger, &show(targets));
     let mut once = TimeByState::new();
@@ -66,8 +66,8 @@ fn published_once(ledger: &Ledger, targets: usize) -> TimeByState {
             *over_all.entry(state).or_default() += millis;
         }
     }
-    let told = snapshot.state_millis.iter().map(|(state, millis)| (&**state, *millis));
-    assert_eq!(told.collect::<BTreeMap<&str, u64>>(), over_all);
+    let sums = snapshot.state_millis.iter().map(|(state, millis)| (&**state, *millis));
+    assert_eq!(sums.collect::<BTreeMap<&str, u64>>(), over_all);
     once
 }
 
@@ -145,8 +145,8 @@ impl Model {
     fn read(&mut self, asked: u64, report: &ModelReport) {
         let epoch = *self.epochs[report.target].get_or_insert(report.to);
         self.watermarks[report.target] = self.watermarks[report.target].max(Some(report.to));
-        let told: BTreeSet<usize> = report.rows.iter().map(|row| row.agent).collect();
-        for &id in &told {
+        let reported: BTreeSet<usize> = report.rows.iter().map(|row| row.agent).collect();
+        for &id in &reported {
             let fresh = || ModelAgent {
                 epoch,
                 observed: None,
@@ -162,7 +162,7 @@ impl Model {
             let horizon = self.horizon;
             self.agents.entry(id).or_insert_with(fresh).read(asked, report, id, epoch, horizon);
         }
-        self.newest[report.target] = told;
+        self.newest[report.target] = reported;
         for (id, agent) in &mut self.agents {
             let observed = (0..2)
                 .filter(|target| self.newest[*target].contains(id))
@@ -320,13 +320,13 @@ proptest! {
         let mut model = Model { horizon: i64::MIN, ..Model::default() };
         let order = reading_order(&reports);
         for (read, &asked) in order.iter().enumerate() {
-            let told = &reports[asked];
+            let next = &reports[asked];
             let oldest_pending = order[read..].iter().min().copied().unwrap_or(asked);
-            let rows: Vec<RawRow<'_>> = told.rows.iter().map(raw).collect();
-            let mut from = origin(told.target, asked + 1, told.from, told.to);
+            let rows: Vec<RawRow<'_>> = next.rows.iter().map(raw).collect();
+            let mut from = origin(next.target, asked + 1, next.from, next.to);
             from.oldest_pending = SubmitOrder(u64::try_from(oldest_pending).expect("small") + 1);
             ledger.apply(&from, &report(&rows));
-            model.read(u64::try_from(asked).expect("small") + 1, told);
+            model.read(u64::try_from(asked).expect("small") + 1, next);
             for (key, counts) in published(&ledger, 2) {
                 let agent = AGENTS.iter().position(|name| *name == key.0).expect("known");
                 let label = LABELS.iter().position(|label| *label == (key.1, key.2)).expect("known");
@@ -363,7 +363,7 @@ pub(super) enum ReportStyle {
     States(OngoingStyle, RowChoice),
 }
 
-/// How a state that lasts is told, where an agent is in one at a time.
+/// How a state in progress is reported, where an agent is in one at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OngoingStyle {
     WithoutLength,
@@ -372,7 +372,7 @@ pub(super) enum OngoingStyle {
     AsNothing,
 }
 
-/// Which rows are told, where an agent is in one state at a time.
+/// Which rows are reported, where an agent is in one state at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RowChoice {
     Beginning,
@@ -390,7 +390,7 @@ pub(super) fn history() -> impl Strategy<Value = Vec<Truth>> {
         any::<bool>(),
         prop_oneof![4 => Just(0_i64), 1 => 1..20_i64],
     );
-    // The second skill may be told later, and for longer or shorter.
+    // The second skill may be reported later, and for longer or shorter.
     let visit = (visit, prop_oneof![2 => Just((0_i64, 0_i64)), 1 => (0..9_i64, -9..9_i64)]);
     let day = prop::collection::vec(visit, 1..40);
     prop::collection::vec(day, 2).prop_map(|days| {
@@ -437,8 +437,8 @@ pub(super) fn rows_in(
         };
         return counts.map(bucket).collect();
     }
-    let told = |visit: &&Truth| visit.start + visit.late <= now && visit.start <= now;
-    let rows = truth.iter().filter(told).filter_map(|visit| {
+    let is_reported = |visit: &&Truth| visit.start + visit.late <= now && visit.start <= now;
+    let rows = truth.iter().filter(is_reported).filter_map(|visit| {
         let known_end = (visit.end <= now).then_some(visit.end);
         let (start, end) = match style {
             ReportStyle::Cut if visit.start < to && (visit.end > from || visit.start >= from) => {
@@ -447,16 +447,16 @@ pub(super) fn rows_in(
             ReportStyle::Whole if visit.start < to && (visit.end > from || visit.start >= from) => {
                 (visit.start, known_end)
             }
-            // Events are not told again when they end, so an end must be told with the beginning.
+            // An event is reported once, so its end must be reported with its beginning.
             ReportStyle::EventsWithEnd if (from..to).contains(&visit.start) => {
                 (visit.start, Some(visit.end))
             }
             ReportStyle::EventsWithoutEnd if (from..to).contains(&visit.start) => {
                 (visit.start, None)
             }
-            ReportStyle::States(open, told)
+            ReportStyle::States(open, choice)
                 if (from..to).contains(&visit.start)
-                    || told == RowChoice::Touching && visit.start < to && visit.end > from =>
+                    || choice == RowChoice::Touching && visit.start < to && visit.end > from =>
             {
                 let so_far = match open {
                     OngoingStyle::WithoutLength => None,
@@ -516,11 +516,11 @@ fn published_names(ledger: &Ledger) -> ShownCounts {
             *sum = (sum.0 + label.entries, sum.1 + label.millis);
         }
     }
-    let told = snapshot.states.iter().map(|states| {
+    let totals = snapshot.states.iter().map(|states| {
         let name = ["", &states.state, &states.skill].map(str::to_owned);
         (name, (states.entries, states.millis))
     });
-    assert_eq!(told.collect::<ShownCounts>(), over_all);
+    assert_eq!(totals.collect::<ShownCounts>(), over_all);
     shown
 }
 
@@ -758,7 +758,7 @@ proptest! {
 }
 
 /// A history without late rows, no length, pauses, or neighbours in one state: what events without
-/// an end can tell.
+/// an end can express.
 fn unbroken() -> impl Strategy<Value = Vec<Truth>> {
     prop::collection::vec((1..40_i64, any::<bool>()), 2..40).prop_map(|day| {
         let mut start = 3;
@@ -824,10 +824,10 @@ proptest! {
     fn one_state_at_a_time_is_counted_exactly_whatever_the_style_of_its_rows(
         truth in one_at_a_time(), polls in polls(), first in 1..100_i64,
         open in prop_oneof![Just(OngoingStyle::WithoutLength), Just(OngoingStyle::SoFar), Just(OngoingStyle::AsNothing)],
-        told in prop_oneof![Just(RowChoice::Beginning), Just(RowChoice::Touching)],
+        choice in prop_oneof![Just(RowChoice::Beginning), Just(RowChoice::Touching)],
     ) {
-        let (ledger, epoch, watermark) = poll(&truth, ReportStyle::States(open, told), &polls, first);
-        // Visits of one agent and label that begin at once cannot be told apart.
+        let (ledger, epoch, watermark) = poll(&truth, ReportStyle::States(open, choice), &polls, first);
+        // Visits of one agent and label that begin at the same time cannot be distinguished.
         let mut visits: BTreeMap<(usize, usize, i64), Truth> = BTreeMap::new();
         for visit in truth {
             let key = (visit.agent, visit.label, visit.start);
@@ -837,7 +837,7 @@ proptest! {
         let truth: Vec<Truth> = visits.into_values().collect();
         let expected = true_counts(&truth, epoch, watermark);
         for (key, counts) in published(&ledger, 2) {
-            prop_assert_eq!(counts, expected.get(&key).copied().unwrap_or_default(), "{:?} {:?} {:?} in [{}, {})", open, told, key, epoch, watermark);
+            prop_assert_eq!(counts, expected.get(&key).copied().unwrap_or_default(), "{:?} {:?} {:?} in [{}, {})", open, choice, key, epoch, watermark);
         }
     }
 }

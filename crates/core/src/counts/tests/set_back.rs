@@ -8,7 +8,7 @@ const TARGET: TargetId = TargetId::new(0);
 
 #[test]
 fn what_comes_after_the_watermark_was_set_back_counts_as_if_nothing_had_happened() {
-    // As (kind of rows, rows that tell of the future, or none but the lasting one).
+    // As (kind of rows, rows that lie in the future, or none but the lasting one).
     for rows in [RowKind::Intervals, RowKind::Events, RowKind::States] {
         let mut one = SingleTarget::new(rows, Detail::AgentSkill);
         one.read(0, 1_000, &[row("user-1", "Ready", "", 500, None)]);
@@ -51,20 +51,20 @@ fn what_comes_after_the_watermark_was_set_back_counts_as_if_nothing_had_happened
 fn what_was_reported_has_happened_and_does_not_count_again_whoever_says_that_it_is_to_come() {
     for rows in [RowKind::Intervals, RowKind::Events, RowKind::States] {
         let mut one = SingleTarget::new(rows, Detail::AgentSkill);
-        let told = [
+        let reported = [
             row("user-1", "Ready", "", 500, Some(2_000)),
             row("user-1", "Break", "", 2_000, Some(3_000)),
             row("user-1", "Ready", "", 3_000, Some(8_900)),
             row("user-1", "Break", "", 8_900, None),
         ];
-        one.read(0, 1_000, &told[..1]);
-        one.read(900, 9_000, &told);
+        one.read(0, 1_000, &reported[..1]);
+        one.read(900, 9_000, &reported);
         let counts = [one.counts("Ready", ""), one.counts("Break", "")];
         // What is settled is forgotten but for its sums.
         one.ledger.set_back(TARGET, at(1_500));
         assert_eq!(one.ledger.watermark(TARGET), Some(at(8_900)), "{rows:?}");
         let from = if rows == RowKind::Intervals { 0 } else { 1 };
-        one.read(1_400, 9_000, &told[from..]);
+        one.read(1_400, 9_000, &reported[from..]);
         assert_eq!([one.counts("Ready", ""), one.counts("Break", "")], counts, "{rows:?}");
     }
 }

@@ -94,9 +94,10 @@ fn sums_follow(snapshot: &Snapshot) {
     }
     assert_eq!(snapshot.state_agents, Vec::from_iter(states));
     assert_eq!(snapshot.over_limit, Vec::from_iter(over));
-    let told = snapshot.skill_agents.iter().filter(|skill| skill.agents > 0);
+    let present = snapshot.skill_agents.iter().filter(|skill| skill.agents > 0);
     assert!(
-        told.map(|skill| ((Arc::clone(&skill.skill), Arc::clone(&skill.state)), skill.agents))
+        present
+            .map(|skill| ((Arc::clone(&skill.skill), Arc::clone(&skill.state)), skill.agents))
             .eq(skills),
         "{snapshot:?}"
     );

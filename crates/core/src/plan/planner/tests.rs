@@ -103,7 +103,7 @@ impl Run {
             now = self
                 .planner
                 .wake_at(now)
-                .map_or(end, |wake| wake.max(now.plus(Duration::from_millis(1))));
+                .map_or(end, |due| due.max(now.plus(Duration::from_millis(1))));
         }
     }
 
@@ -224,8 +224,8 @@ fn a_target_without_a_success_turns_stale_after_the_longer_of_staleness_and_thre
     let success = run.planner.status(id, second(300)).last_success.expect("a success").instant;
     assert!(!run.planner.status(id, success.plus(cycles - Duration::from_secs(1))).stale);
     assert!(run.planner.status(id, success.plus(cycles)).stale);
-    let wake = run.planner.wake_at(success).expect("something to do");
-    assert!(wake <= success.plus(cycles));
+    let due = run.planner.wake_at(success).expect("something to do");
+    assert!(due <= success.plus(cycles));
 }
 
 #[test]
