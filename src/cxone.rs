@@ -1,4 +1,4 @@
-//! The client of CXone's API. One call is one exchange, and tells precisely what came of it;
+//! The client of CXone's API. One call is one exchange, and reports precisely what came of it;
 //! whether and when it is repeated is decided elsewhere.
 //!
 //! | module | what it is for |

@@ -394,7 +394,7 @@ mod tests {
             value.map(|value| value.parse::<u32>().expect("a number"))
         };
         let before = open_files().expect("Linux reports it");
-        // Other tests open and close files meanwhile, but not so many.
+        // Other tests open and close files meanwhile, but far fewer.
         let files: Vec<_> =
             (0..200).map(|_| std::fs::File::open("/dev/null").expect("it is there")).collect();
         assert!(open_files().expect("Linux reports it") > before + 100);

@@ -108,10 +108,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_exporter_that_answers_200_is_healthy_and_any_other_status_is_told() {
+    async fn an_exporter_that_answers_200_is_healthy_and_any_other_status_is_reported() {
         assert_eq!(of_a_server_that_answers(StatusCode::OK).await, Ok(()));
-        let told = of_a_server_that_answers(StatusCode::SERVICE_UNAVAILABLE).await.unwrap_err();
-        assert!(told.ends_with("/-/healthy: it answered 503 Service Unavailable"), "{told}");
+        let error = of_a_server_that_answers(StatusCode::SERVICE_UNAVAILABLE).await.unwrap_err();
+        assert!(error.ends_with("/-/healthy: it answered 503 Service Unavailable"), "{error}");
     }
 
     #[tokio::test]
@@ -119,11 +119,11 @@ mod tests {
         let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address: BaseUrl = format!("http://{}", bound.address()).parse().unwrap();
         drop(bound);
-        let told = ask(&address).await.unwrap_err();
-        assert_eq!(told.exit_code(), crate::cli::EXIT_FAILURE);
+        let error = ask(&address).await.unwrap_err();
+        assert_eq!(error.exit_code(), crate::cli::EXIT_FAILURE);
         assert!(
-            told.to_string().starts_with("the exporter is not healthy: http://127.0.0.1:"),
-            "{told}"
+            error.to_string().starts_with("the exporter is not healthy: http://127.0.0.1:"),
+            "{error}"
         );
     }
 
@@ -131,7 +131,7 @@ mod tests {
     async fn an_exporter_that_never_answers_is_not_healthy() {
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: BaseUrl = format!("http://{}", silent.local_addr().unwrap()).parse().unwrap();
-        let told = ask(&address).await.unwrap_err().to_string();
-        assert!(told.contains("no headers within 3s"), "{told}");
+        let error = ask(&address).await.unwrap_err().to_string();
+        assert!(error.contains("no headers within 3s"), "{error}");
     }
 }

@@ -173,7 +173,7 @@ fn of_writing(error: csv::Error) -> io::Error {
     if let csv::ErrorKind::Io(cause) = error.into_kind() {
         cause
     } else {
-        io::Error::other("a record is no line of CSV")
+        io::Error::other("a record is not a valid line of CSV")
     }
 }
 
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn json_tells_what_cxone_said_and_steers_no_terminal() {
+    fn json_repeats_what_cxone_said_without_terminal_control_characters() {
         let json = written(HistoryFormat::Json, &odd_rows());
         assert!(!json.contains(|c| c != '\n' && cxone_core::hidden::is_hidden(c)), "{json}");
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();

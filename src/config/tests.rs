@@ -572,10 +572,11 @@ fn every_key_is_known() {
         };
         let errors = parse(&text).unwrap_err();
         let path = key.replace("[]", "[0]");
-        let told =
+        let is_reported =
             |mistake: &&Mistake| mistake.key == path && mistake.message.starts_with("must be");
         assert!(
-            key == "states.wrap_up" || errors.mistakes().iter().any(|mistake| told(&mistake)),
+            key == "states.wrap_up"
+                || errors.mistakes().iter().any(|mistake| is_reported(&mistake)),
             "{key}: {errors}"
         );
     }
@@ -789,17 +790,20 @@ proptest::proptest! {
                 let value = shape.replace("SECRET", &secret);
                 let text = format!("{} {value}\n", text.trim_end());
                 let file = ConfigText { name: "c.yml", text: &text };
-                let told = match parse(&text) {
+                let reported = match parse(&text) {
                     Ok((_, warnings)) => warnings.join("\n"),
                     Err(errors) => errors.to_string(),
                 };
                 let none = |_: &Path| Err(io::ErrorKind::NotFound.into());
-                let told_of_web = match web::WebConfig::parse(file, none) {
+                let reported_for_web = match web::WebConfig::parse(file, none) {
                     Ok((_, warnings)) => warnings.join("\n"),
                     Err(errors) => errors.to_string(),
                 };
-                proptest::prop_assert!(!is_repeated(&told), "{key} {shape}: {told}");
-                proptest::prop_assert!(!is_repeated(&told_of_web), "{key} {shape}: {told_of_web}");
+                proptest::prop_assert!(!is_repeated(&reported), "{key} {shape}: {reported}");
+                proptest::prop_assert!(
+                    !is_repeated(&reported_for_web),
+                    "{key} {shape}: {reported_for_web}"
+                );
             }
         }
     }

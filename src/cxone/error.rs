@@ -107,7 +107,8 @@ pub enum ErrorKind {
     Unreachable,
     /// A redirect, which is never followed.
     Redirected,
-    /// An answer that is no JSON, lacks its `id` or `data`, has an unknown `status`, or ends early.
+    /// An answer that is not valid JSON, lacks its `id` or `data`, has an unknown `status`, or ends
+    /// early.
     Malformed,
     /// An answer over one of the limits.
     TooLarge,
@@ -116,8 +117,8 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// What it is to the job that the request was for; `None` for 429, which is no failure of the
-    /// job.
+    /// What it is to the job that the request was for; `None` for 429, which is not a failure of
+    /// the job.
     #[must_use]
     pub const fn failure(self) -> Option<FailureReason> {
         Some(match self {
@@ -139,7 +140,7 @@ impl ErrorKind {
         })
     }
 
-    /// What an answer with a status that is no success means.
+    /// What an unsuccessful status means.
     pub(crate) fn of_status(endpoint: ApiEndpoint, status: StatusCode) -> Self {
         match (status.as_u16(), endpoint) {
             (429, _) => Self::Throttled,
@@ -173,8 +174,8 @@ pub enum SignsInWith {
 pub struct ApiError {
     /// What went wrong.
     pub kind: ErrorKind,
-    /// What the request was for; [`ApiEndpoint::Token`] also when a submit or a poll failed for want
-    /// of a token.
+    /// What the request was for; [`ApiEndpoint::Token`] also when a submit or a poll failed for
+    /// want of a token.
     pub endpoint: ApiEndpoint,
     /// The status of the answer; `None` when there was none.
     pub status: Option<StatusCode>,
@@ -189,7 +190,7 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// An error of `endpoint`; `detail` tells what happened and has been cleaned.
+    /// An error of `endpoint`; `detail` says what happened and has been cleaned.
     pub(crate) fn new(kind: ErrorKind, endpoint: ApiEndpoint, detail: impl Into<String>) -> Self {
         let signs_in_with = if endpoint.is_platform() {
             SignsInWith::AccessKeyAndClient
@@ -219,7 +220,7 @@ impl ApiError {
         self
     }
 
-    /// An answer with a status that is no success; `said` is the cleaned beginning of its body.
+    /// An answer with an unsuccessful status; `said` is the cleaned beginning of its body.
     pub(crate) fn refused(
         endpoint: ApiEndpoint,
         status: StatusCode,
@@ -248,7 +249,7 @@ impl ApiError {
         self
     }
 
-    /// The same, telling more of what happened.
+    /// The same, with more detail.
     pub(crate) fn adding(mut self, more: &str) -> Self {
         self.detail.push_str("; ");
         self.detail.push_str(more);
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_tells_what_happened_and_what_to_do() {
+    fn an_error_says_what_happened_and_what_to_do() {
         let wait = Some(Duration::from_millis(1500));
         let error = ApiError::refused(ApiEndpoint::Poll, StatusCode::FORBIDDEN, wait, "no scope.");
         assert_eq!(

@@ -7,16 +7,16 @@ use std::fmt;
 use serde::de::{Deserializer as _, Error, Visitor};
 use serde_json::value::RawValue;
 
-/// What some servers put before a document, though it is no JSON.
+/// What some servers put before a document, though it is not part of JSON.
 pub(crate) const BYTE_ORDER_MARK: &[u8; 3] = b"\xef\xbb\xbf";
 
-/// The members of the object `text`, the last one of those with the same name; `None` when it is no
-/// object or no JSON.
+/// The members of the object `text`, the last one of those with the same name; `None` when it is
+/// not a JSON object.
 pub(crate) fn members(text: &str) -> Option<BTreeMap<String, &RawValue>> {
     serde_json::from_str(text).ok()
 }
 
-/// The string that `raw`, a whole JSON value, stands for; `None` when it is no string.
+/// The string that `raw`, a whole JSON value, stands for; `None` when it is not a string.
 ///
 /// Halves of surrogate pairs, which some servers leave when they cut a name, become U+FFFD.
 pub(crate) fn string(raw: &str) -> Option<Cow<'_, str>> {

@@ -74,7 +74,7 @@ pub struct PlatformOptions {
     pub credentials: Credentials,
     /// How much an answer may cost.
     pub limits: ResponseLimits,
-    /// What no message may show beside the secrets: ids of agents who are not to be told.
+    /// What no message may show beside the secrets: ids of agents who must stay hidden.
     pub hidden: Vec<SecretString>,
     /// How many requests any 60 s may hold, those for tokens included.
     pub requests_per_minute: NonZeroU32,
@@ -123,7 +123,7 @@ pub enum Progress {
 }
 
 impl PlatformClient {
-    /// A client that speaks over `transport` and tells `observer` of every exchange.
+    /// A client that speaks over `transport` and notifies `observer` of every exchange.
     #[must_use]
     pub fn new(
         transport: Arc<dyn Transport>,
@@ -183,7 +183,7 @@ impl PlatformClient {
     /// Gets a token, unless there is one that will do, and finds the tenant's API.
     ///
     /// # Errors
-    /// When there is no token to be had, or the API's address is not told or not allowed.
+    /// When no token is granted, or the API's address is missing or not allowed.
     pub async fn sign_in(&self) -> Result<(), ApiError> {
         self.tokens.current(&self.http).await.map(drop)
     }
@@ -268,9 +268,9 @@ impl PlatformClient {
         Paging::new(request, if believed { known.calls } else { HistoryCalls::default() })
     }
 
-    /// Agents that are to be asked for, where each is asked for alone, though they may be listed no
-    /// more: each with when it was last told of, and from when on its history is still to be read,
-    /// if that is before the window.
+    /// Agents to ask for where each is asked for alone, even if they are no longer listed: each
+    /// with when it was last reported, and from when on its history is still to be read, if that is
+    /// before the window.
     pub fn remember(
         &self,
         agents: impl IntoIterator<Item = (String, Timestamp, Option<Timestamp>)>,
@@ -307,7 +307,7 @@ impl PlatformClient {
             query.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut rows = R::default();
         let (mut newest, mut unknown) = (None, BTreeSet::new());
-        let told = self.list(ApiEndpoint::History, path, &query, history::LIST, |row| {
+        let listing = self.list(ApiEndpoint::History, path, &query, history::LIST, |row| {
             unknown.extend(row.as_ref().and_then(|row| history::unknown_code(row, &codes)));
             match history::read(&row, agent, &codes) {
                 Ok(row) => {
@@ -317,7 +317,7 @@ impl PlatformClient {
                 Err(reason) => rows.reject(reason.into()),
             }
         });
-        let page = match told.await {
+        let page = match listing.await {
             Ok(page) => page,
             Err(error) if is_missing(&error) && paging.missing() => {
                 tracing::debug!(
@@ -380,7 +380,7 @@ impl PlatformClient {
     }
 
     /// # Errors
-    /// When so many rows, over all pages, are more than the limit.
+    /// When `rows`, over all pages, are more than the limit.
     fn not_too_many(&self, endpoint: ApiEndpoint, rows: u64) -> Result<(), ApiError> {
         let most = self.http.limits.max_rows;
         if rows <= most {

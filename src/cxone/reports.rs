@@ -71,7 +71,7 @@ pub struct ReportsOptions {
     pub client_secret: SecretString,
     /// How much an answer may cost.
     pub limits: ResponseLimits,
-    /// What no message may show beside the secrets: ids of agents who are not to be told.
+    /// What no message may show beside the secrets: ids of agents who must stay hidden.
     pub hidden: Vec<SecretString>,
 }
 
@@ -98,7 +98,7 @@ pub struct ReportsClient {
 }
 
 impl ReportsClient {
-    /// A client that speaks over `transport` and tells `observer` of every exchange.
+    /// A client that speaks over `transport` and notifies `observer` of every exchange.
     #[must_use]
     pub fn new(
         transport: Arc<dyn Transport>,
@@ -148,7 +148,7 @@ impl ReportsClient {
     /// error's endpoint is [`ApiEndpoint::Token`].
     ///
     /// # Errors
-    /// When no token was to be had, or the answer is no job id.
+    /// When no token was granted, or the answer does not contain a job id.
     pub async fn submit(&self, request: &HistoryRequest) -> Result<JobId, ApiError> {
         let token = self.tokens.current(&self.http).await?;
         let call = self
@@ -179,12 +179,12 @@ impl ReportsClient {
     }
 
     /// Asks for a report job, once. The rows go to an `R` of their own while they arrive, and count
-    /// only in [`JobStatus::Completed`]: `poll::<Report>` for the core, `poll::<RowList>` for showing
-    /// them.
+    /// only in [`JobStatus::Completed`]: `poll::<Report>` for the core, `poll::<RowList>` for
+    /// showing them.
     ///
     /// # Errors
-    /// When no token was to be had, or the answer is none that tells of a job; nothing of it has
-    /// been counted then.
+    /// When no token was granted, or the answer does not describe a job; none of it has been
+    /// counted then.
     pub async fn poll<R: RowSink>(&self, job: &JobId) -> Result<JobStatus<R>, ApiError> {
         let token = self.tokens.current(&self.http).await?;
         let call =
@@ -274,7 +274,7 @@ fn encode(request: &HistoryRequest) -> Vec<u8> {
 /// for follows from its id.
 fn decode_submitted(body: &str) -> Result<JobId, DocumentFault> {
     let members =
-        json::members(body).ok_or_else(|| DocumentFault::malformed("is no JSON object"))?;
+        json::members(body).ok_or_else(|| DocumentFault::malformed("is not a JSON object"))?;
     let id = members.get("id").or_else(|| {
         members.iter().find(|(name, _)| name.eq_ignore_ascii_case("id")).map(|(_, raw)| raw)
     });

@@ -153,7 +153,7 @@ impl CxoneClient {
         retrieval
     }
 
-    /// Retrieves one report from beginning to end, and tells `observe` how it goes.
+    /// Retrieves one report from beginning to end, and reports its progress to `observe`.
     ///
     /// # Errors
     /// When it failed for good, or CXone kept throttling its first request.

@@ -52,7 +52,7 @@ impl RowSink for Report {
     fn drop_repeats(&mut self) {}
 }
 
-/// The rows as CXone told them, names and all: for showing them.
+/// The rows as CXone reported them, names included, to be displayed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RowList {
     /// The rows that make sense, in the order of the report.

@@ -35,9 +35,9 @@ pub(crate) enum DocumentPart<'a> {
     Member(&'a str, &'a [u8]),
     /// The list of rows begins.
     DataBegins,
-    /// What begins with an element of it that is an object, as far as it has arrived. Whoever reads
-    /// the element whole says how many bytes it has, and it is not told again; whoever does not, or
-    /// finds fault with it, is told as [`DocumentPart::Element`] where it ends.
+    /// The input from the beginning of an element that is an object, as far as it has arrived. A
+    /// callback that reads the whole element sets how many bytes it has, and the element does not
+    /// come again; otherwise it comes as [`DocumentPart::Element`] where it ends.
     Ahead(&'a str, &'a mut usize),
     /// An element of it, as written.
     Element(&'a [u8]),
@@ -164,7 +164,9 @@ impl Scanner {
                 return self.enter(OpenItem::Element, byte);
             }
             (Position::ElementCommaOrEnd, b',') => Position::Element,
-            (Position::Before(_), _) => return Err(DocumentFault::malformed("is no JSON object")),
+            (Position::Before(_), _) => {
+                return Err(DocumentFault::malformed("is not a JSON object"));
+            }
             (Position::Done, _) => return Err(DocumentFault::malformed("goes on after its end")),
             (
                 Position::KeyOrEnd
@@ -175,7 +177,7 @@ impl Scanner {
                 | Position::In(_),
                 _,
             ) => {
-                return Err(DocumentFault::malformed("is no JSON"));
+                return Err(DocumentFault::malformed("is not valid JSON"));
             }
         };
         Ok(true)
@@ -183,7 +185,7 @@ impl Scanner {
 
     fn enter(&mut self, item: OpenItem, byte: u8) -> Result<bool, DocumentFault> {
         if matches!(byte, b',' | b':' | b']' | b'}') {
-            return Err(DocumentFault::malformed("is no JSON"));
+            return Err(DocumentFault::malformed("is not valid JSON"));
         }
         self.position = Position::In(item);
         self.extent = if matches!(byte, b'"' | b'[' | b'{') {
@@ -194,7 +196,7 @@ impl Scanner {
         Ok(false)
     }
 
-    /// Reads on in an item, and tells it when it is whole; what is left of the input comes back.
+    /// Reads on in an item, and reports it when it is complete; returns the rest of the input.
     fn within<'a, F>(
         &mut self,
         item: OpenItem,
@@ -228,7 +230,7 @@ impl Scanner {
                     text.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
                 let name = checked
                     .and_then(json::string)
-                    .ok_or_else(|| DocumentFault::malformed("is no JSON"))?;
+                    .ok_or_else(|| DocumentFault::malformed("is not valid JSON"))?;
                 self.key.clear();
                 self.key.push_str(&name);
                 Position::Colon
@@ -278,15 +280,15 @@ impl Scanner {
     }
 }
 
-/// All of `input`, or what stands before the first byte that is no UTF-8, or no whole character
-/// yet.
+/// All of `input`, or what stands before the first byte that is not valid UTF-8, or not a complete
+/// character yet.
 fn valid_beginning(input: &[u8]) -> &str {
     std::str::from_utf8(input).unwrap_or_else(|error| {
         std::str::from_utf8(&input[..error.valid_up_to()]).expect("this much is valid")
     })
 }
 
-/// How many bytes the element has that `text` begins with, if whoever is told reads it whole.
+/// How many bytes the element has that `text` begins with, if `found` reads it whole.
 fn ahead<F>(text: Option<&str>, found: &mut F) -> Result<Option<usize>, DocumentFault>
 where
     F: FnMut(DocumentPart<'_>) -> Result<(), DocumentFault>,

@@ -120,14 +120,14 @@ impl Script {
     /// Method, path and body of every request so far.
     pub(super) fn requests(&self) -> Vec<String> {
         let requests = self.requests.lock().unwrap();
-        let told = |request: &Request<Bytes>| {
+        let describe = |request: &Request<Bytes>| {
             let authorization = request
                 .headers()
                 .get("authorization")
                 .map(|value| format!(" [{}]", value.to_str().unwrap()));
             format!("{} {}{}", request.method(), request.uri(), authorization.unwrap_or_default())
         };
-        requests.iter().map(told).collect()
+        requests.iter().map(describe).collect()
     }
 
     pub(super) fn request_body(&self, at: usize) -> String {
@@ -154,7 +154,7 @@ impl Transport for Script {
     }
 }
 
-/// A client, its script, and what it told.
+/// A client, its script, and the events it reported.
 pub(super) struct Stage {
     pub(super) client: ReportsClient,
     pub(super) script: Arc<Script>,
@@ -164,8 +164,9 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) fn with(limits: ResponseLimits) -> Self {
         let (script, events) = (Arc::new(Script::default()), Arc::new(Mutex::new(Vec::new())));
-        let told = Arc::clone(&events);
-        let observer: Observer = Arc::new(move |event| told.lock().unwrap().push(event.clone()));
+        let recorded = Arc::clone(&events);
+        let observer: Observer =
+            Arc::new(move |event| recorded.lock().unwrap().push(event.clone()));
         let options = ReportsOptions {
             base_url: "http://cxone.test/eu".parse().unwrap(),
             client_id: "my-client".to_owned(),
@@ -186,7 +187,7 @@ impl Stage {
     }
 }
 
-/// The id of an agent who is not to be told.
+/// The id of an agent who must stay hidden.
 pub(super) const HIDDEN: &str = "user-hidden-7";
 
 pub(super) fn request() -> HistoryRequest {

@@ -162,7 +162,7 @@ impl Floor {
         let (series, all) = (snapshot.series(), snapshot.shards.len());
         let rendered = snapshot.shards.iter().filter(|shard| shard.agents.is_some()).count();
         let page = render(snapshot, Some(&self.page));
-        // The three of the exporter's own are no series about the contact centre.
+        // The exporter's own three series are not about the contact centre.
         assert_eq!(page.samples(), series);
         assert_eq!(page.shards_shared_with(&self.page), all - rendered);
         self.page = page;

@@ -184,7 +184,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         match Pin::new(&mut this.stream).poll_flush(context) {
-            // Nothing to flush is no progress: the timers go on.
+            // An empty flush is not progress: the timers go on.
             Poll::Ready(result) => Poll::Ready(result),
             Poll::Pending => this.check_write(context, Poll::Pending),
         }
@@ -198,8 +198,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
 }
 
 /// The time of the requests of an HTTP/2 connection. A client that grants no window for an answer,
-/// or that sends nothing but pings, blocks no write and no read, so [`TimedStream`] does not notice.
-/// Time is counted from outside instead, in ticks. Clones share the requests.
+/// or that sends nothing but pings, blocks no write and no read, so [`TimedStream`] does not
+/// notice. Time is counted from outside instead, in ticks. Clones share the requests.
 #[derive(Clone, Debug)]
 pub(super) struct StreamTimer {
     shared: Arc<Mutex<StreamTable>>,

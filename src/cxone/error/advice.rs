@@ -148,14 +148,14 @@ fn of_rejection(endpoint: ApiEndpoint, is_platform: bool, status: Option<u16>) -
             "Reports are not asked for at this address: check api.base_url or api.tenant, and whether the tenant has the Reporting module."
         }
         (ApiEndpoint::Submit, _, _) => {
-            "CXone's answer says what it does not accept: the dates, which may reach further back than it can tell (poll.lookback), or the \
+            "CXone's answer says what it does not accept: the dates, which may reach further back than its data (poll.lookback), or the \
              filter, of which the API's documentation shows the type `user` only."
         }
         (_, true, Some(404 | 405 | 410)) => {
             "There is no such call at this address: check api.version and api.base_url, and the agent's id where one is in the call."
         }
         (ApiEndpoint::History, true, _) => {
-            "CXone's answer says what it does not accept: the dates, which may reach further back than it can tell (poll.lookback), or the \
+            "CXone's answer says what it does not accept: the dates, which may reach further back than its data (poll.lookback), or the \
              agent's id."
         }
         (_, true, _) => {

@@ -66,8 +66,8 @@ pub struct Exchange {
     pub age: Duration,
 }
 
-/// Who is told of [`ClientEvent`]s. It is called between a request and what follows from it, so it must
-/// not wait.
+/// Receives [`ClientEvent`]s. It is called between a request and what follows from it, so it must
+/// not block.
 pub type Observer = Arc<dyn Fn(&ClientEvent) + Send + Sync>;
 
 /// The way to CXone, and all that is needed to use it.
@@ -196,8 +196,7 @@ impl ApiCall<'_> {
         })
     }
 
-    /// Sends `request`. A status that is no success is an error that shows the beginning of the
-    /// body.
+    /// Sends `request`. An unsuccessful status is an error that shows the beginning of the body.
     pub(crate) async fn send(&self, request: Request<Bytes>) -> Result<Response, ApiError> {
         self.send_expecting(request, StatusCode::is_success).await
     }

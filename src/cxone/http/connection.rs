@@ -10,7 +10,7 @@ use super::proxy::Proxy;
 use super::transport::{TransportError, TransportFault};
 use cxone_core::time::Timestamp;
 
-/// What `error` is, on the way `by` a proxy or none. URLs are not told: they may hold ids.
+/// What `error` is, on the way `by` a proxy or none. URLs are left out: they may hold ids.
 pub(crate) fn fault(error: &reqwest::Error, by: Option<&Proxy>) -> TransportError {
     let chain = Chain::of(error);
     let (fault, what) = match by {
@@ -58,7 +58,7 @@ fn direct(error: &reqwest::Error, chain: &Chain<'_>) -> (TransportFault, String)
         return of_tls(error);
     }
     if chain.find::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
-        return (TransportFault::NotHttp, "what it answers is no HTTP".to_owned());
+        return (TransportFault::NotHttp, "its answer is not valid HTTP".to_owned());
     }
     let closed = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
     if error.is_timeout() {
@@ -78,7 +78,7 @@ fn of_tls(error: &rustls::Error) -> (TransportFault, String) {
     #[allow(clippy::wildcard_enum_match_arm, reason = "the others have the same meaning for us")]
     match error {
         rustls::Error::InvalidMessage(_) => {
-            (TransportFault::NotTls, "what it answers is no TLS".to_owned())
+            (TransportFault::NotTls, "its answer is not valid TLS".to_owned())
         }
         rustls::Error::InvalidCertificate(error) => of_certificate(error),
         rustls::Error::AlertReceived(alert) => {
@@ -159,10 +159,10 @@ impl<'a> Chain<'a> {
     /// All of it but the outermost, which says little more than that something failed.
     fn text(&self) -> String {
         let mut text = String::new();
-        for told in self.0.iter().skip(1).map(ToString::to_string) {
-            if !text.contains(&told) {
+        for cause in self.0.iter().skip(1).map(ToString::to_string) {
+            if !text.contains(&cause) {
                 text.push_str(if text.is_empty() { "" } else { ": " });
-                text.push_str(&told);
+                text.push_str(&cause);
             }
         }
         text

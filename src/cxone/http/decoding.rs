@@ -89,8 +89,8 @@ impl Unpacking {
         }
     }
 
-    /// What is left when all has come: an error where the last member is not whole. No body at all
-    /// is no member.
+    /// What is left when all has come: an error where the last member is not whole. An empty body
+    /// has no member.
     fn finish(mut self) -> Result<Option<Bytes>, TransportError> {
         if !self.has_begun {
             return Ok(None);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_asked_for_is_no_body() {
+    fn a_coding_that_was_not_asked_for_is_rejected() {
         for codings in [&["br"][..], &["deflate"], &["zstd"], &["gzip, gzip"], &["gzip", "br"]] {
             assert_eq!(read(codings, b"abc", 9), Err(TransportFault::Coding), "{codings:?}");
         }

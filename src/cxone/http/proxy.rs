@@ -39,8 +39,7 @@ pub enum ProxyRoute<'a> {
     Direct,
 }
 
-/// A variable that names no proxy which can be used. Its value, which may hold a password, is not
-/// told.
+/// A variable that does not name a usable proxy. Its value, which may hold a password, is left out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the environment variable {variable} {why}: write it like http://proxy.example:3128")]
 pub struct ProxyError {
@@ -49,7 +48,7 @@ pub struct ProxyError {
 }
 
 impl Proxies {
-    /// The proxies that the environment names; `variable` tells what a variable holds.
+    /// The proxies that the environment names; `variable` looks a variable up.
     ///
     /// # Errors
     /// When a variable that counts names none that can be used.
@@ -163,7 +162,7 @@ struct NoProxyEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum ExemptHosts {
     All,
-    /// The first so many bits of an address.
+    /// An address, and how many of its leading bits count.
     Net(IpAddr, u32),
     /// A domain, and whether the domain itself is meant beside what is below it.
     Domain(String, bool),
@@ -332,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_cannot_be_used_is_told_without_its_password() {
+    fn an_unusable_proxy_is_reported_without_its_password() {
         for value in
             ["socks5://me:hunter2@p", "ftp://hunter2@p", "http://hunter2:x@", "http://a b:hunter2"]
         {

@@ -70,7 +70,7 @@ impl Redactor {
         let forms = [plain.to_owned(), lower_case(&form), lower_case(&percent), form, percent];
         let forms = forms.into_iter().chain([json, slashes]);
         self.needles.extend(forms.map(|text| Needle { text: text.into(), place }));
-        // Longest first: how much of a cut answer is left out goes by the first.
+        // Longest first: its length decides how much of a cut answer is left out.
         self.needles.sort_by_key(|needle| std::cmp::Reverse(needle.text().len()));
         self.needles.dedup_by(|one, other| one.place == other.place && one.text() == other.text());
         self
@@ -81,7 +81,7 @@ impl Redactor {
         clean(&self.hide(text), SHOWN_CHARS)
     }
 
-    /// The beginning of an answer, for a message; `cut` tells that the answer went on.
+    /// The beginning of an answer, for a message; `cut` says that the answer went on.
     pub(crate) fn redact_bytes(&self, body: &[u8], cut: bool) -> String {
         let mut text = self.hide(&String::from_utf8_lossy(body));
         if cut {
@@ -252,12 +252,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_hidden_where_there_is_no_secret() {
+    fn nothing_is_hidden_without_a_secret() {
         assert_eq!(redactor("").redact("invalid_client"), "invalid_client");
     }
 
     #[test]
-    fn debug_tells_no_secret() {
+    fn debug_shows_no_secret() {
         assert_eq!(format!("{:?}", redactor("hunter2")), "Redactor(1 secrets)");
     }
 

@@ -10,16 +10,16 @@ use cxone_core::time::Timestamp;
 /// The longest wait that is believed.
 pub const LONGEST: Duration = Duration::from_secs(3600);
 
-/// A date further off than this is believed only if our clock agrees: it and the answer's `Date` may
-/// be of two machines.
+/// A date further off than this is believed only if our clock agrees: it and the answer's `Date`
+/// may be of two machines.
 const LONG: Duration = Duration::from_secs(300);
 
 /// How long the server asks to be left alone: seconds, or an HTTP date less the answer's own `Date`
 /// (less `now` without one).
 ///
-/// A time that has passed is no wait, and a date further off than [`LONGEST`] is cut to it. `None`
-/// is what cannot be read, and a number that cannot mean seconds: above [`LONGEST`], or whole
-/// thousands of them. That is a time since 1970, or milliseconds.
+/// A time that has passed means no wait, and a date further off than [`LONGEST`] is cut to it.
+/// `None` is what cannot be read, and a number that cannot mean seconds: above [`LONGEST`], or
+/// whole thousands of them. That is a time since 1970, or milliseconds.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -52,7 +52,7 @@ fn http_date(value: &str) -> Option<Timestamp> {
     Some(Timestamp::from_millis(0).plus(since_1970))
 }
 
-/// Whole seconds; negative ones are no wait.
+/// Whole seconds; negative ones mean no wait.
 fn seconds(value: &str) -> Option<Duration> {
     let (negative, digits) = value.strip_prefix('-').map_or((false, value), |rest| (true, rest));
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_has_passed_is_no_wait() {
+    fn a_time_that_has_passed_means_no_wait() {
         assert_eq!(asked("-5", None), Some(Duration::ZERO));
         assert_eq!(asked("Fri, 27 Oct 2023 07:00:00 GMT", None), Some(Duration::ZERO));
     }

@@ -51,7 +51,7 @@ pub enum TransportFault {
     Coding,
     /// What answers does not speak TLS.
     NotTls,
-    /// What came is no HTTP: without TLS, what answers may speak TLS.
+    /// The answer is not valid HTTP: without TLS, the server may expect TLS.
     NotHttp,
     /// The certificate is of an authority that is not trusted.
     UnknownIssuer,
@@ -75,7 +75,7 @@ pub enum TransportFault {
 pub struct TransportError {
     /// Where it broke off.
     pub fault: TransportFault,
-    /// With whom, and what happened; tells no URL and no header.
+    /// With whom, and what happened; contains no URL and no header.
     pub detail: String,
 }
 

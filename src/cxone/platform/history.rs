@@ -15,7 +15,7 @@ pub(crate) const LIST: &str = "agentStateHistory";
 /// The id of the state in which an agent does not take contacts.
 pub(crate) const UNAVAILABLE_ID: i64 = 2;
 
-/// The names of the states by id, for rows that tell no name. Source: NICE's developer
+/// The names of the states by id, for rows that have no name. Source: NICE's developer
 /// documentation.
 const STATES: [&str; 9] = [
     "LoggedOut",
@@ -60,8 +60,8 @@ pub(crate) fn read<'a>(
     })
 }
 
-/// The state that a row tells, live or of the history: Wrap-up by the row's own word or by its
-/// code's, `Unavailable` for every other code of that state, else the name as CXone tells it.
+/// The state that a row reports, live or of the history: Wrap-up if the row or its code says so,
+/// `Unavailable` for every other code of that state, else the name as CXone reports it.
 pub fn state_name<'a>(row: &JsonObject<'a>, codes: &UnavailableCodes) -> Option<Cow<'a, str>> {
     let id = row.whole("agentStateId");
     let name = row.text("agentStateName").filter(|name| !name.trim().is_empty());
@@ -93,8 +93,8 @@ fn is_unavailable(id: Option<i64>, name: Option<&str>, code: Option<&str>) -> bo
     }
 }
 
-/// The code that a row names, if the state depends on it and it is none of `codes`: it may have been
-/// made since they were read. Those of the system, which are 0 and less, are in no list.
+/// The code that a row names, if the state depends on it and it is none of `codes`: it may have
+/// been made since they were read. Those of the system, which are 0 and less, are in no list.
 pub(crate) fn unknown_code(row: &JsonObject<'_>, codes: &UnavailableCodes) -> Option<String> {
     let code = code_of(row).filter(|code| codes.find(code).is_none())?;
     let is_of_system = code.parse::<i64>().is_ok_and(|number| number <= 0);
@@ -104,7 +104,8 @@ pub(crate) fn unknown_code(row: &JsonObject<'_>, codes: &UnavailableCodes) -> Op
     (depends && !is_of_system && !code.is_empty()).then_some(code)
 }
 
-/// The member `name`, or the member `id` where that tells no name; an id that is 0 or less is none.
+/// The member `name`, or the member `id` where that is missing or blank; an id of 0 or less does
+/// not count.
 pub(crate) fn name_or_id<'a>(row: &JsonObject<'a>, name: &str, id: &str) -> Option<Cow<'a, str>> {
     row.text(name).filter(|name| !name.trim().is_empty()).or_else(|| {
         trimmed(row, id).filter(|id| !id.parse::<f64>().is_ok_and(|number| number <= 0.0))
@@ -138,7 +139,7 @@ mod tests {
         codes
     }
 
-    fn told(row: &str) -> Result<(String, String, String, i64, Option<i64>), RowRejection> {
+    fn read_row(row: &str) -> Result<(String, String, String, i64, Option<i64>), RowRejection> {
         let element = JsonObject::parse(row).unwrap();
         let row = read(&element, None, &codes())?;
         let (agent, state, skill) =
@@ -158,7 +159,7 @@ mod tests {
             "agentSessionId":99,"contactId":5,"skillId":7,"skillName":"English","mediaTypeId":4,"outStateId":0,"outStateDescription":null,
             "duration":"PT5M16.976S","isOutbound":false,"teamId":1}"#;
         assert_eq!(
-            told(row),
+            read_row(row),
             Ok(("1234".into(), "InboundContact".into(), "English".into(), 0, Some(316_976)))
         );
     }
@@ -166,7 +167,7 @@ mod tests {
     #[test]
     fn a_skill_without_a_name_is_called_by_its_id() {
         let skill = |members: &str| {
-            told(&format!(
+            read_row(&format!(
                 r#"{{"startDate":"2023-10-27T08:00:00Z","agentId":1,"agentStateId":3,{members}}}"#
             ))
             .map(|row| row.2)
@@ -216,7 +217,7 @@ mod tests {
         let row = r#"{"StateIndex":"3","StartDate":"2023-10-27T08:00:00","AgentId":" 1234 ","AgentStateId":"3","AgentStateName":"InboundContact",
             "SkillName":"English","OutStateId":null,"Duration":"316.976","IsOutbound":"False","Surprise":{"a":[1]}}"#;
         assert_eq!(
-            told(row),
+            read_row(row),
             Ok(("1234".into(), "InboundContact".into(), "English".into(), 0, Some(316_976)))
         );
     }
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn the_end_is_exact_where_start_and_duration_are_finer_than_a_millisecond() {
         let row = r#"{"startDate":"2023-10-27T08:00:00.0006Z","agentId":1,"agentStateId":1,"duration":"PT0.0006S"}"#;
-        assert_eq!(told(row).map(|row| (row.3, row.4)), Ok((0, Some(1))));
+        assert_eq!(read_row(row).map(|row| (row.3, row.4)), Ok((0, Some(1))));
     }
 
     #[test]
@@ -235,21 +236,21 @@ mod tests {
             )
         };
         for duration in ["null", "\"\""] {
-            assert_eq!(told(&row(duration)).map(|row| row.4), Ok(None), "{duration}");
+            assert_eq!(read_row(&row(duration)).map(|row| row.4), Ok(None), "{duration}");
         }
         for duration in ["0", "\"0\"", "\"PT0S\"", "0.0"] {
-            assert_eq!(told(&row(duration)).map(|row| row.4), Ok(Some(0)), "{duration}");
+            assert_eq!(read_row(&row(duration)).map(|row| row.4), Ok(Some(0)), "{duration}");
         }
-        assert_eq!(told(&row("-1")), Err(RowRejection::EndsBeforeStart));
+        assert_eq!(read_row(&row("-1")), Err(RowRejection::EndsBeforeStart));
         for duration in ["\"long\"", "true"] {
-            assert_eq!(told(&row(duration)), Err(RowRejection::BadTime), "{duration}");
+            assert_eq!(read_row(&row(duration)), Err(RowRejection::BadTime), "{duration}");
         }
     }
 
     #[test]
     fn wrap_up_is_unavailable_with_a_code_that_is_work_after_a_contact() {
         let state = |members: &str| {
-            told(&format!(
+            read_row(&format!(
                 r#"{{"startDate":"2023-10-27T08:00:00Z","agentId":1,"duration":1,{members}}}"#
             ))
             .map(|row| row.1)
@@ -279,25 +280,25 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_told_with_its_reason() {
-        assert_eq!(told("[]"), Err(RowRejection::NotAnObject));
+    fn an_invalid_row_is_rejected_with_its_reason() {
+        assert_eq!(read_row("[]"), Err(RowRejection::NotAnObject));
         assert_eq!(
-            told(r#"{"startDate":"2023-10-27T08:00:00Z","agentStateId":1}"#),
+            read_row(r#"{"startDate":"2023-10-27T08:00:00Z","agentStateId":1}"#),
             Err(RowRejection::NoAgent)
         );
         assert_eq!(
-            told(r#"{"agentId":" ","startDate":"2023-10-27T08:00:00Z","agentStateId":1}"#),
+            read_row(r#"{"agentId":" ","startDate":"2023-10-27T08:00:00Z","agentStateId":1}"#),
             Err(RowRejection::NoAgent)
         );
         for start in
             ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59.9999999Z"]
         {
             let row = format!(r#"{{"agentId":1,"agentStateId":1,"startDate":"{start}"}}"#);
-            assert_eq!(told(&row), Err(RowRejection::BadTime), "{start}");
+            assert_eq!(read_row(&row), Err(RowRejection::BadTime), "{start}");
         }
-        assert_eq!(told(r#"{"agentId":1,"agentStateId":1}"#), Err(RowRejection::BadTime));
+        assert_eq!(read_row(r#"{"agentId":1,"agentStateId":1}"#), Err(RowRejection::BadTime));
         assert_eq!(
-            told(r#"{"agentId":1,"agentStateId":1,"startDate":"today"}"#),
+            read_row(r#"{"agentId":1,"agentStateId":1,"startDate":"today"}"#),
             Err(RowRejection::BadTime)
         );
         let nameless =

@@ -31,7 +31,7 @@ pub(crate) struct KnownCodes {
 #[derive(Debug, Default)]
 struct CodesState {
     codes: Option<Arc<UnavailableCodes>>,
-    /// When they are asked for again.
+    /// When they are reloaded.
     renew: Monotonic,
     /// When they were asked for in vain, and why, if there were none before.
     failed: Option<(Monotonic, ApiError)>,
@@ -100,8 +100,8 @@ impl PlatformClient {
         Ok(codes)
     }
 
-    /// All codes. A code that is missed may be the one that makes Wrap-up, so an answer that tells
-    /// of more is gone on with.
+    /// All codes. A code that is missed may be the one that makes Wrap-up, so pages are read
+    /// for as long as an answer announces more.
     async fn read_codes(&self) -> Result<UnavailableCodes, ApiError> {
         let (mut codes, mut received) = (UnavailableCodes::default(), 0);
         loop {
@@ -120,7 +120,7 @@ impl PlatformClient {
         }
     }
 
-    /// Rows name these codes, which are not known. Whether the codes are read again for them, by
+    /// Rows name these codes, which are not known. Whether the codes are reloaded for them, by
     /// whoever needs them next: not so soon for those that were not found the last time, and never
     /// more than every few seconds.
     pub(crate) fn seek_codes(&self, unknown: BTreeSet<String>) -> bool {
@@ -139,7 +139,7 @@ impl PlatformClient {
         if news.is_empty() {
             return false;
         }
-        tracing::debug!(codes = ?news, "rows name unknown unavailable codes, so they are read again");
+        tracing::debug!(codes = ?news, "unknown unavailable codes found");
         state.sought.extend(news.into_iter().map(|id| (id, now)));
         state.renew = now;
         true

@@ -7,7 +7,7 @@ use crate::cxone::error::ErrorKind;
 use crate::cxone::scan::{DocumentFault, DocumentPart, Scanner};
 use cxone_core::time::Timestamp;
 
-/// What an answer tells beside its rows.
+/// What an answer contains beside its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Envelope {
     /// 204: there are no rows.
@@ -18,7 +18,7 @@ pub struct Envelope {
     pub rows: u64,
     /// `totalRecords`.
     pub total: Option<u64>,
-    /// Whether `_links` tells of a next page; `None` where there is no `_links`. Its address is
+    /// Whether `_links` announces a next page; `None` where there is no `_links`. Its address is
     /// never followed.
     pub next: Option<bool>,
     /// `lastPollTime`; `None` where it is none.
@@ -37,7 +37,7 @@ pub(crate) struct ListReader<F> {
     list: &'static str,
     /// Whether the list was there.
     listed: bool,
-    /// What the member with the rows is, where it is no list.
+    /// What the member with the rows is, where it is not a list.
     instead: Option<String>,
     /// The names of the other members, for a message.
     others: Vec<String>,
@@ -96,7 +96,10 @@ impl<F: FnMut(Element<'_>) + Send> ListReader<F> {
                 });
                 let value = String::from_utf8_lossy(value);
                 let row = JsonObject::parse(&value).map_err(|_| {
-                    DocumentFault::malformed(format!("is no JSON in row {}", envelope.rows))
+                    DocumentFault::malformed(format!(
+                        "contains invalid JSON in row {}",
+                        envelope.rows
+                    ))
                 })?;
                 element(row);
                 Ok(())
@@ -104,15 +107,15 @@ impl<F: FnMut(Element<'_>) + Send> ListReader<F> {
         })
     }
 
-    /// What stood beside the rows, now that all of it has arrived. An answer without the list is
-    /// an empty one only where it says that there are no rows: an error that is told with 200 must
+    /// What stood beside the rows, now that all of it has arrived. An answer without the list is an
+    /// empty one only where it says that there are no rows: an error that is reported with 200 must
     /// not look as if nothing had happened.
     pub(crate) fn finish(self) -> Result<Envelope, DocumentFault> {
         if !self.scanner.has_begun() {
             return Err(DocumentFault::malformed("is empty, where a list was expected"));
         }
         if !self.scanner.is_done() {
-            return Err(DocumentFault::malformed("ends early, or is no JSON"));
+            return Err(DocumentFault::malformed("ends early, or is not valid JSON"));
         }
         let says_none = self.envelope.total == Some(0);
         match self.instead.as_deref() {
@@ -150,7 +153,7 @@ const FNV: u64 = 0x0100_0000_01b3;
 
 fn member(envelope: &mut Envelope, name: &str, value: &str) -> Result<(), DocumentFault> {
     serde_json::from_str::<IgnoredAny>(value)
-        .map_err(|_| DocumentFault::malformed("is no JSON"))?;
+        .map_err(|_| DocumentFault::malformed("is not valid JSON"))?;
     let alone = format!(r#"{{"it":{value}}}"#);
     let Ok(Some(object)) = JsonObject::parse(&alone) else { return Ok(()) };
     if name.eq_ignore_ascii_case("totalRecords") {
@@ -197,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_the_last_one_where_links_tell_of_no_next_one() {
+    fn a_page_is_the_last_one_where_links_announce_no_next_one() {
         for (links, next) in [
             ("{}", Some(false)),
             (r#"{"next":null}"#, Some(false)),
@@ -221,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_the_list_is_no_empty_one() {
+    fn an_answer_without_the_list_is_not_an_empty_list() {
         for (document, said) in [
             ("", "is empty"),
             (" \n", "is empty"),

@@ -88,7 +88,7 @@ impl PlatformClient {
                 .await?;
             received += envelope.rows;
             self.not_too_many(ApiEndpoint::States, received)?;
-            // A list that tells nothing new is over for whoever only looks at it.
+            // A page without new agents is the last one.
             if is_last(&envelope, received) || agents.len() == before {
                 return Ok(agents);
             }
@@ -114,12 +114,12 @@ fn agent(row: &JsonObject<'_>, codes: &UnavailableCodes) -> Option<LiveRow> {
     let is_unavailable = state == UNAVAILABLE
         || (state != WRAP_UP && row.whole("agentStateId") == Some(UNAVAILABLE_ID));
     let reason = is_unavailable.then(|| {
-        let told = text(row, "outStateDescription").filter(|reason| !reason.is_empty());
+        let described = text(row, "outStateDescription").filter(|reason| !reason.is_empty());
         let code = text(row, "outStateId")
             .and_then(|id| codes.find(&id).map(|code| code.name.trim().to_owned()));
         let code = code.filter(|name| !name.is_empty());
         let id = || text(row, "outStateId").filter(|id| id != "0");
-        told.or(code).or_else(id).unwrap_or_default()
+        described.or(code).or_else(id).unwrap_or_default()
     });
     Some(LiveRow {
         agent,
@@ -157,7 +157,7 @@ fn skill(row: &JsonObject<'_>) -> Option<SkillRow> {
     Some(SkillRow {
         skill,
         queue,
-        // An empty queue has nobody who waits, whatever time is told.
+        // Nobody waits in an empty queue, whatever time is reported.
         oldest: row.time("earliestQueueTime").ok().flatten().filter(|_| queue != Some(0)),
         agents,
         inside: count("inSLA"),
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skill_is_read_with_what_it_tells_and_nothing_else() {
+    fn a_skill_is_read_with_what_it_reports_and_nothing_else() {
         let read = |row: &str| JsonObject::parse(row).unwrap().and_then(|row| skill(&row));
         let row = read(
             r#"{"skillId":7,"skillName":"Sales","agentsACW":1,"AgentsAvailable":"2","agentsIdle":null,"agentsLoggedIn":5,"agentsUnavailable":-1,

@@ -35,7 +35,7 @@ impl<'a> JsonObject<'a> {
     /// The object `text`; `None` when it is JSON, but no object.
     ///
     /// # Errors
-    /// When it is no JSON.
+    /// When it is not valid JSON.
     pub fn parse(text: &'a str) -> Result<Option<Self>, serde_json::Error> {
         if !text.trim_start().starts_with('{') {
             serde_json::from_str::<IgnoredAny>(text)?;
@@ -183,7 +183,7 @@ fn iso_span(parts: &str) -> Option<Nanos> {
     let (days, time) =
         parts.split_once('T').map_or((parts, None), |(days, time)| (days, Some(time)));
     let mut total: Nanos = 0;
-    let mut told = false;
+    let mut has_unit = false;
     for (mut rest, units) in [
         (days, &[('W', 604_800), ('D', 86_400)][..]),
         (time.unwrap_or(""), &[('H', 3_600), ('M', 60), ('S', 1)][..]),
@@ -196,14 +196,14 @@ fn iso_span(parts: &str) -> Option<Nanos> {
                 number.parse::<u32>().ok().map(|number| Nanos::from(number) * SECOND)?
             };
             total = total.checked_add(nanos.checked_mul(*length)?)?;
-            told = true;
+            has_unit = true;
             rest = after;
         }
         if !rest.is_empty() {
             return None;
         }
     }
-    told.then_some(total)
+    has_unit.then_some(total)
 }
 
 /// A decimal number of seconds, without a sign.
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_none_and_what_is_no_json_an_error() {
+    fn anything_but_an_object_is_none_and_invalid_json_is_an_error() {
         for text in ["[]", "7", "null", "\"{}\""] {
             assert!(JsonObject::parse(text).unwrap().is_none(), "{text}");
         }

@@ -32,8 +32,8 @@ const TOP: &str = "10000";
 /// and a tenant may list only those who are logged in.
 const GONE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// So many pages of a list that are the same as the page before end it: one may come again because
-/// so many agents came before it, all of them only where `skip` means nothing.
+/// After this many pages in a row that repeat the page before, the list is given up. One may come
+/// again because agents were added in front of it; several do only where the server ignores `skip`.
 const MOST_REPEATS: u8 = 3;
 
 /// Which calls for the history the tenant has.
@@ -67,7 +67,7 @@ struct AgentListing {
     ids: Vec<String>,
     skip: u64,
     /// How many ids there were, those included that came twice.
-    told: usize,
+    received: usize,
     before: Option<u64>,
     repeats: u8,
 }
@@ -80,7 +80,7 @@ struct DueAgent {
     from: Timestamp,
 }
 
-/// The agents that were listed, or told of, in the last day.
+/// The agents that were listed or reported in the last day.
 #[derive(Debug, Default)]
 pub(crate) struct Roster(BTreeMap<String, KnownAgent>);
 
@@ -219,19 +219,19 @@ impl<R: Default> Paging<R> {
     }
 
     /// A page of the list of agents was read. With its last page it is decided who is asked for:
-    /// who is in it, and who is in `roster` and was of late.
+    /// who is in it, and who is in `roster` and was there recently.
     ///
     /// # Errors
     /// When it is the same page again and again, or no page has an id.
     pub(crate) fn agents(
         &mut self,
         page: &Envelope,
-        told: Vec<String>,
+        agent_ids: Vec<String>,
         roster: &mut Roster,
     ) -> Result<(), ApiError> {
         let window = self.request.window;
         let PagingStage::Listing(listing) = &mut self.stage else { return Ok(()) };
-        if !listing.take(page, told)? {
+        if !listing.take(page, agent_ids)? {
             return Ok(());
         }
         let ids = std::mem::take(&mut listing.ids);
@@ -310,20 +310,20 @@ impl<R: RowSink> Paging<R> {
 }
 
 impl AgentListing {
-    /// Takes a page in; whether it is the last one. A page that came before is no end: who comes
-    /// meanwhile moves the others behind the page that is read.
-    fn take(&mut self, page: &Envelope, told: Vec<String>) -> Result<bool, ApiError> {
+    /// Takes a page in; whether it is the last one. A page that came before is not the end: new
+    /// agents move the others to later pages while the list is read.
+    fn take(&mut self, page: &Envelope, agent_ids: Vec<String>) -> Result<bool, ApiError> {
         let malformed =
             |detail: String| ApiError::new(ErrorKind::Malformed, ApiEndpoint::States, detail);
         let is_repeated = page.rows > 0 && self.before == Some(page.fingerprint);
         self.repeats = if is_repeated { self.repeats.saturating_add(1) } else { 0 };
         self.before = Some(page.fingerprint);
         self.skip = self.skip.saturating_add(page.rows);
-        self.told += told.len();
-        self.ids.extend(told);
+        self.received += agent_ids.len();
+        self.ids.extend(agent_ids);
         self.ids.sort_unstable();
         self.ids.dedup();
-        let twice = u64::try_from(self.told - self.ids.len()).unwrap_or(u64::MAX);
+        let twice = u64::try_from(self.received - self.ids.len()).unwrap_or(u64::MAX);
         let is_last = is_last(page, self.skip.saturating_sub(twice));
         if !is_last && self.repeats >= MOST_REPEATS {
             return Err(malformed(
@@ -341,7 +341,7 @@ impl AgentListing {
 }
 
 impl Roster {
-    /// Agents that are known from before: each with when it was last told of, and from when on its
+    /// Agents that are known from before: each with when it was last reported, and from when on its
     /// history is owed, if it is.
     pub(crate) fn remember(
         &mut self,
@@ -436,8 +436,8 @@ impl Cursor {
     }
 }
 
-/// Whether `page`, with which so many rows have come, is the last one. Nothing is concluded from
-/// how many rows a page has.
+/// Whether `page`, with which `received` rows have come in all, is the last one. Nothing is
+/// concluded from how many rows a page has.
 pub(crate) fn is_last(page: &Envelope, received: u64) -> bool {
     page.no_content
         || page.not_modified
@@ -493,7 +493,7 @@ mod tests {
     #[test]
     fn a_window_is_read_in_slices_and_each_by_the_rows_that_came() {
         let mut paging = paging(2, None, HistoryCalls::AllAgents);
-        for (told, after) in [
+        for (envelope, after) in [
             (page(7, None, None), "/agents/state-history 08:00:00 7"),
             (page(3, None, None), "/agents/state-history 08:00:00 10"),
             (NOTHING, "/agents/state-history 08:59:59 0"),
@@ -501,14 +501,14 @@ mod tests {
             (page(4, Some(false), Some(99)), "/agents/state-history 09:59:58 0"),
             (page(2, None, Some(2)), "over"),
         ] {
-            paging.page(&told).unwrap();
+            paging.page(&envelope).unwrap();
             assert_eq!(next(&paging), after);
         }
         assert_eq!(paging.count(), 21);
     }
 
     #[test]
-    fn pages_that_repeat_themselves_are_no_answer() {
+    fn pages_that_repeat_themselves_are_rejected() {
         let mut paging = paging(1, None, HistoryCalls::AllAgents);
         assert!(paging.page(&page(7, Some(true), None)).is_ok());
         for _ in 0..2 {
@@ -530,8 +530,8 @@ mod tests {
         assert!(paging.missing());
         assert_eq!(next(&paging), "agents 0");
         let mut roster = Roster::default();
-        let told = vec!["8".into(), "7".into()];
-        paging.agents(&page(2, Some(true), None), told, &mut roster).unwrap();
+        let agent_ids = vec!["8".into(), "7".into()];
+        paging.agents(&page(2, Some(true), None), agent_ids, &mut roster).unwrap();
         assert_eq!(next(&paging), "agents 2");
         paging.agents(&page(1, Some(false), None), vec!["8/9".into()], &mut roster).unwrap();
         assert_eq!(next(&paging), "/agents/7/state-history 08:00:00 0");
@@ -548,7 +548,7 @@ mod tests {
     }
 
     #[test]
-    fn one_agent_that_is_not_there_is_told() {
+    fn one_missing_agent_is_reported() {
         let mut paging = paging(1, Some("7"), HistoryCalls::AllAgents);
         assert_eq!(next(&paging), "/agents/7/state-history 08:00:00 0");
         assert!(paging.missing());
@@ -565,8 +565,8 @@ mod tests {
             paging.agents(&page(1, Some(true), None), seven(), &mut roster).unwrap();
         }
         assert_eq!(next(&paging), "agents 3");
-        let told = vec!["8".to_owned(), "9".to_owned()];
-        paging.agents(&page(2, Some(false), None), told, &mut roster).unwrap();
+        let agent_ids = vec!["8".to_owned(), "9".to_owned()];
+        paging.agents(&page(2, Some(false), None), agent_ids, &mut roster).unwrap();
         assert_eq!(next(&paging), "/agents/7/state-history 08:00:00 0");
         let PagingStage::Each { agents, .. } = &paging.stage else { panic!("{:?}", paging.stage) };
         assert_eq!(agents.len(), 3);
@@ -580,7 +580,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_agents_without_an_id_is_no_empty_one() {
+    fn a_list_of_agents_without_ids_is_not_an_empty_list() {
         let mut roster = Roster::default();
         let mut nobody = paging(1, None, HistoryCalls::EachAgent);
         nobody.agents(&NOTHING, Vec::new(), &mut roster).unwrap();
@@ -590,16 +590,16 @@ mod tests {
         assert!(error.to_string().contains("2 rows"), "{error}");
     }
 
-    /// Lists `ids` to a window of an hour that begins so many hours after the first one, and answers
+    /// Lists `ids` to a window of an hour that begins `hour` hours after the first one, and answers
     /// for those who are not `missing`. Who was asked for, from when on.
     fn read(roster: &mut Roster, hour: u64, ids: &[&str], missing: &[&str]) -> Vec<String> {
         let mut paging = paging(1, None, HistoryCalls::EachAgent);
         let later = Duration::from_secs(3600 * hour);
         let window = &mut paging.request.window;
         *window = Window { from: window.from.plus(later), to: window.to.plus(later) };
-        let told: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-        let listed = Envelope { rows: told.len() as u64, ..page(0, Some(false), None) };
-        paging.agents(&listed, told, roster).unwrap();
+        let agent_ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        let listed = Envelope { rows: agent_ids.len() as u64, ..page(0, Some(false), None) };
+        paging.agents(&listed, agent_ids, roster).unwrap();
         let mut asked = Vec::new();
         while let NextRequest::History { agent: Some(agent), query, .. } = paging.next() {
             if missing.contains(&agent.as_str()) {

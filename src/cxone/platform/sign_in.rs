@@ -145,7 +145,7 @@ impl PlatformSignIn {
     async fn find_api(&self, http: &HttpClient, tenant: Option<&str>) -> Result<BaseUrl, ApiError> {
         let Some(tenant) = tenant else {
             let call = http.call(ApiEndpoint::Discovery, http.limits.max_answer_time, None).await;
-            let detail = "the token does not tell its tenant, so that the API's address cannot be found: write it as api.base_url";
+            let detail = "the token does not name its tenant, so the API's address cannot be found: set api.base_url";
             return Err(call.error(ErrorKind::Malformed, detail));
         };
         let query = url::form_urlencoded::Serializer::new(String::new())
@@ -223,7 +223,7 @@ fn object(body: &str) -> Result<JsonObject<'_>, &'static str> {
     if body.trim().is_empty() {
         return Err("the answer is empty");
     }
-    JsonObject::parse(body).ok().flatten().ok_or("the answer is no JSON object")
+    JsonObject::parse(body).ok().flatten().ok_or("the answer is not a JSON object")
 }
 
 /// The token in an answer, none of which is ever shown.

@@ -21,8 +21,8 @@ pub(crate) struct Document<R> {
     content: PollContent<R>,
 }
 
-/// What the member `data` is. That it is missing or null is no list without rows: such a list says
-/// that nothing happened, and what is not there says nothing.
+/// What the member `data` is. A missing or null one is not an empty list: an empty list says that
+/// nothing happened, a missing one says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum DataMember {
     #[default]
@@ -56,14 +56,13 @@ impl<R: RowSink> Document<R> {
         self.scanner.feed(input, &mut |piece| content.take(piece))
     }
 
-    /// What the answer told, now that all of it has arrived. Rows are told of a `COMPLETED` job
-    /// only.
+    /// What the answer said, now that all of it has arrived. Only a `COMPLETED` job has rows.
     pub(crate) fn finish(self) -> Result<JobStatus<R>, DocumentFault> {
         if !self.has_begun {
             return Err(DocumentFault::malformed("is empty"));
         }
         if !self.scanner.is_done() {
-            return Err(DocumentFault::malformed("ends early, or is no JSON"));
+            return Err(DocumentFault::malformed("ends early, or is not valid JSON"));
         }
         // In any case, as names are.
         let status = self.content.status.as_deref().map(str::trim);
@@ -79,7 +78,7 @@ impl<R: RowSink> Document<R> {
                     "is COMPLETED and has no `data`; no rows would be an empty list",
                 )),
                 DataMember::Odd(what) => Err(DocumentFault::malformed(format!(
-                    "is COMPLETED and its `data` is {what}, which is no list of rows"
+                    "is COMPLETED and its `data` is {what}, which is not a list of rows"
                 ))),
             },
             Some(_) => Err(DocumentFault::malformed(format!(
@@ -110,13 +109,13 @@ impl<R: RowSink> PollContent<R> {
             DocumentPart::Member(name, value) => {
                 let value = String::from_utf8_lossy(value);
                 serde_json::from_str::<IgnoredAny>(&value)
-                    .map_err(|_| DocumentFault::malformed("is no JSON"))?;
+                    .map_err(|_| DocumentFault::malformed("is not valid JSON"))?;
                 // In any case, as the names of a row's members are.
                 let is = |known: &str| name.eq_ignore_ascii_case(known);
                 if is("status") {
-                    self.status = told(&value).map(Cow::into_owned);
+                    self.status = string_or_raw(&value).map(Cow::into_owned);
                 } else if is("errorMessage") {
-                    self.error_message = told(&value).map(Cow::into_owned);
+                    self.error_message = string_or_raw(&value).map(Cow::into_owned);
                 } else if is("data") {
                     self.restart(DataMember::Odd(json::kind(&value)));
                 }
@@ -149,7 +148,7 @@ impl<R: RowSink> PollContent<R> {
         let element = std::str::from_utf8(element)
             .map_or_else(|_| String::from_utf8_lossy(element), Cow::Borrowed);
         let row = row::read(&element).map_err(|_| {
-            DocumentFault::malformed(format!("is no JSON in row {}", self.row_count))
+            DocumentFault::malformed(format!("contains invalid JSON in row {}", self.row_count))
         })?;
         self.row(row);
         Ok(())
@@ -168,7 +167,7 @@ impl<R: RowSink> PollContent<R> {
     }
 }
 
-/// A member that should be a string; what else it is, is told as written, and null as absent.
-fn told(raw: &str) -> Option<Cow<'_, str>> {
+/// A member that should be a string; any other value is taken as written, and null as absent.
+fn string_or_raw(raw: &str) -> Option<Cow<'_, str>> {
     if raw == "null" { None } else { Some(json::string(raw).unwrap_or(Cow::Borrowed(raw))) }
 }

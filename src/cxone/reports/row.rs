@@ -35,7 +35,7 @@ struct RowFields<'a> {
 /// Reads `element`, a JSON value.
 ///
 /// # Errors
-/// When it is no JSON. An element that is JSON, but no sensible row, is a rejection.
+/// When it is not valid JSON. An element that is JSON, but not a valid row, is a rejection.
 pub(crate) fn read(
     element: &str,
 ) -> Result<Result<Understood<'_>, RejectedRow<'_>>, serde_json::Error> {
@@ -47,8 +47,8 @@ pub(crate) fn read(
     Ok(serde_json::from_str::<RowFields<'_>>(element)?.row())
 }
 
-/// Reads the object that `text` begins with, and tells how many bytes it has; `None` when it is not
-/// there whole, or is no JSON. So nobody has to look for its end first.
+/// Reads the object that `text` begins with, and counts its bytes; `None` when it is not complete,
+/// or not valid JSON. So nobody has to look for its end first.
 pub(crate) fn read_beginning(
     text: &str,
 ) -> Option<(Result<Understood<'_>, RejectedRow<'_>>, usize)> {
@@ -137,13 +137,14 @@ fn end(field: Option<&RawValue>) -> Option<(Option<Timestamp>, LenientForms)> {
         Some(raw) => match point(raw) {
             Some((to, _)) if !to.is_plausible() => Some((None, none)),
             Some((to, forms)) => Some((Some(to), forms)),
-            None => is_no_end(raw).then_some((None, none)),
+            None => means_no_end(raw).then_some((None, none)),
         },
     }
 }
 
-/// Whether what is no time stands for no end: the number 0, space, or a day that is in no calendar.
-fn is_no_end(raw: &str) -> bool {
+/// Whether a value that is not a time means "no end": the number 0, white space, or a day that is
+/// in no calendar.
+fn means_no_end(raw: &str) -> bool {
     let text = json::string(raw).unwrap_or_default();
     raw == "0"
         || raw.starts_with('"') && text.trim().is_empty()
@@ -167,7 +168,8 @@ fn whole_number(raw: &str) -> Option<u32> {
         return Some(count);
     }
     let number: f64 = raw.parse().ok().filter(|_| json::is_number(raw))?;
-    // The display of a float has no exponent, so a whole number in range is told in digits alone.
+    // The display of a float has no exponent, so a whole number in range is written in digits
+    // alone.
     if number == 0.0 { Some(0) } else { number.to_string().parse().ok() }
 }
 
@@ -428,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unambiguous_is_understood_and_told() {
+    fn an_unambiguous_row_is_accepted_and_its_lenient_forms_reported() {
         let element = r#"{"UserId":"u","STATENAME":"Ready","skillname":"k","dateFrom":"2023-10-27T10:00:00+02:00",
             "dateTo":"2023-10-27 08:30:00","Count":" 3 "}"#;
         let (row, forms) = forms(element);
@@ -479,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_no_rejection() {
+    fn invalid_json_is_an_error_and_not_a_rejected_row() {
         for element in [
             "{",
             "{\"a\":}",

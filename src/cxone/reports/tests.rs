@@ -17,7 +17,7 @@ fn streamed(document: &[u8], chunk: usize) -> Option<JobStatus<Read>> {
     let mut reader = Document::<RowList>::new(1_000);
     document.chunks(chunk).try_for_each(|piece| reader.feed(piece)).ok()?;
     match reader.finish().ok()? {
-        // What is no string is told as it was written: here without its white space.
+        // What is not a string is taken as written: here without its white space.
         JobStatus::Failed(message) => Some(JobStatus::Failed(compact(message))),
         JobStatus::Pending => Some(JobStatus::Pending),
         JobStatus::Running => Some(JobStatus::Running),
@@ -280,7 +280,7 @@ proptest! {
     }
 
     #[test]
-    fn a_part_of_a_document_is_no_document(document in any_document(), cut in any::<prop::sample::Index>(), chunk in 1_usize..200) {
+    fn a_part_of_a_document_is_not_accepted_as_a_document(document in any_document(), cut in any::<prop::sample::Index>(), chunk in 1_usize..200) {
         let part = &document.as_bytes()[..cut.index(document.len())];
         prop_assert_eq!(streamed(part, chunk), None);
     }

@@ -56,9 +56,9 @@ fn millis(rest: &[u8]) -> Option<i64> {
 }
 
 /// The point that `text` names where it is not of the documented form, but can mean one point only:
-/// with an offset of up to 14 hours instead of `Z`; with neither, which is UTC, as all times of this
-/// API are; with a space or small letters; with a comma; with any number of digits of a fraction;
-/// with space around it. And in which forms it differs.
+/// with an offset of up to 14 hours instead of `Z`; with neither, which is UTC, as all times of
+/// this API are; with a space or small letters; with a comma; with any number of digits of a
+/// fraction; with space around it. And in which forms it differs.
 ///
 /// `None` is what lacks seconds or a time of day, what names the month in another place, and
 /// numbers: whether those are seconds or milliseconds is not said.
@@ -188,8 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn what_can_mean_one_point_only_is_understood_and_told() {
-        for (text, millis, told) in [
+    fn an_unambiguous_time_is_accepted_and_its_lenient_forms_reported() {
+        for (text, millis, expected) in [
             ("2023-10-27T08:00:00+00:00", 0, "offset"),
             ("2023-10-27T10:30:00.25+02:30", 250, "offset"),
             ("2023-10-27T03:00:00.000-0500", 0, "offset"),
@@ -210,7 +210,7 @@ mod tests {
             let forms = LenientForm::ALL.into_iter().filter(|form| forms.contains(*form));
             assert_eq!(
                 forms.map(LenientForm::as_str).collect::<Vec<_>>().join(" "),
-                told,
+                expected,
                 "{text}"
             );
         }

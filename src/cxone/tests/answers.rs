@@ -109,7 +109,7 @@ async fn what_is_forbidden_says_where_to_look_and_the_mended_client_gets_a_new_t
     stage.script.next(ScriptedAnswer::ok(r#"{"id":"j"}"#));
     let error = stage.client.submit(&request()).await.unwrap_err();
     assert_eq!((error.kind, error.endpoint), (ErrorKind::Forbidden, ApiEndpoint::Submit));
-    let told = error.to_string();
+    let message = error.to_string();
     for words in [
         "insufficient scope",
         "Admin > Security > OAuth Clients",
@@ -117,7 +117,7 @@ async fn what_is_forbidden_says_where_to_look_and_the_mended_client_gets_a_new_t
         "reports:read",
         "Reporting module",
     ] {
-        assert!(told.contains(words), "{told}");
+        assert!(message.contains(words), "{message}");
     }
     assert!(stage.client.submit(&request()).await.is_ok());
     assert_eq!(stage.script.tokens_asked(), 2);
@@ -141,13 +141,13 @@ async fn a_rejected_submit_shows_the_dates_and_the_filter() {
         error.to_string(),
         "submitting a report job: CXone answered 422 Unprocessable Entity and said: {\"error\":\"dateFrom is invalid\"}; sent was \
          dateFrom 2023-10-26T08:00:00.000Z, dateTo 2023-10-27T08:00:00.000Z, filter type \"user\", id \"user-abc-123\". CXone's \
-         answer says what it does not accept: the dates, which may reach further back than it can tell (poll.lookback), or the filter, \
+         answer says what it does not accept: the dates, which may reach further back than its data (poll.lookback), or the filter, \
          of which the API's documentation shows the type `user` only."
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttling_tells_how_long_to_wait_in_both_forms() {
+async fn throttling_says_how_long_to_wait_in_both_forms() {
     for (headers, wait) in [
         (vec![], None),
         (vec![("retry-after", "7")], Some(7)),
@@ -175,7 +175,7 @@ async fn throttling_tells_how_long_to_wait_in_both_forms() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_cannot_be_meant_is_ignored_at_every_endpoint_and_told() {
+async fn an_implausible_wait_is_ignored_at_every_endpoint_and_reported() {
     for status in [429, 503] {
         for asked in ["1698393660", "5000", "soon"] {
             let answer = || ScriptedAnswer::new(status, "busy").header("retry-after", asked);
@@ -185,10 +185,10 @@ async fn a_wait_that_cannot_be_meant_is_ignored_at_every_endpoint_and_told() {
             for error in
                 [submitted(answer()).await.unwrap_err(), polled(answer()).await.unwrap_err(), token]
             {
-                let told = error.to_string();
+                let message = error.to_string();
                 assert!(
-                    told.contains(&format!("makes no sense and is ignored: {asked}")),
-                    "{told}"
+                    message.contains(&format!("makes no sense and is ignored: {asked}")),
+                    "{message}"
                 );
                 assert!(error.retry_after.is_none_or(|wait| wait < Duration::from_secs(10)));
             }
@@ -197,7 +197,7 @@ async fn a_wait_that_cannot_be_meant_is_ignored_at_every_endpoint_and_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn passing_faults_are_told_apart_from_refusals() {
+async fn temporary_failures_are_distinguished_from_refusals() {
     for code in [500, 502, 503, 504, 408] {
         assert_eq!(
             polled(ScriptedAnswer::new(code, "<html>bad gateway</html>")).await.unwrap_err().kind,
@@ -223,7 +223,7 @@ async fn passing_faults_are_told_apart_from_refusals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redirect_is_told_and_not_followed() {
+async fn a_redirect_is_reported_and_not_followed() {
     for code in [301, 302, 303, 307, 308] {
         let stage = Stage::logged_in();
         stage
@@ -297,7 +297,7 @@ async fn an_answer_that_never_ends_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_exchange_is_told_with_its_times_and_the_servers_date() {
+async fn every_exchange_is_reported_with_its_times_and_the_servers_date() {
     let stage = Stage::logged_in();
     let date = "Fri, 27 Oct 2023 08:00:09 GMT";
     stage
@@ -309,14 +309,16 @@ async fn every_exchange_is_told_with_its_times_and_the_servers_date() {
     let events = stage.events.lock().unwrap().clone();
     let exchanges: Vec<_> = events
         .iter()
-        .filter_map(|event| if let ClientEvent::Exchange(told) = event { Some(told) } else { None })
+        .filter_map(
+            |event| if let ClientEvent::Exchange(exchange) = event { Some(exchange) } else { None },
+        )
         .collect();
     assert_eq!(
-        exchanges.iter().map(|told| told.endpoint.as_str()).collect::<Vec<_>>(),
+        exchanges.iter().map(|exchange| exchange.endpoint.as_str()).collect::<Vec<_>>(),
         ["token", "submit", "poll"]
     );
     assert_eq!(
-        exchanges.iter().map(|told| told.code).collect::<Vec<_>>(),
+        exchanges.iter().map(|exchange| exchange.code).collect::<Vec<_>>(),
         [Some(200), Some(429), None]
     );
     let submit = exchanges[1];

@@ -130,7 +130,7 @@ async fn of_members_with_one_name_the_last_one_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_completed_job_without_a_list_of_rows_is_no_empty_report() {
+async fn a_completed_job_without_a_list_of_rows_is_not_an_empty_report() {
     for (members, words) in [
         ("", "has no `data`"),
         (r#","results":[]"#, "has no `data`"),
@@ -163,8 +163,8 @@ async fn rows_that_differ_where_it_cannot_be_misunderstood_count() {
         {"userId":"u","stateName":"Ready","dateFrom":"2023-10-27T08:00:00","count":"2"}]}"#;
     let poll = polled(ResponseLimits::default(), ScriptedAnswer::ok(body)).await;
     let Ok(JobStatus::Completed(list)) = poll else { panic!("{poll:?}") };
-    let told: Vec<_> = list.rows.iter().map(|row| (row.from, row.to, row.count)).collect();
-    assert_eq!(told, [(EIGHT, None, 1), (EIGHT, None, 2)]);
+    let rows: Vec<_> = list.rows.iter().map(|row| (row.from, row.to, row.count)).collect();
+    assert_eq!(rows, [(EIGHT, None, 1), (EIGHT, None, 2)]);
     assert_eq!(
         list.oddities.lenient_forms(),
         "1 offset, 1 no_zone, 1 end_placeholder, 1 text_count, 1 key_case"

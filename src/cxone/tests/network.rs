@@ -1,4 +1,4 @@
-//! The way to a host: proxies, certificates of an authority of one's own, and what is told when it
+//! The way to a host: proxies, certificates of a private authority, and what is reported when it
 //! leads nowhere.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -143,15 +143,15 @@ async fn sign_in(base: &str, network: &Network) -> Result<(), ApiError> {
 }
 
 #[track_caller]
-fn told(outcome: Result<(), ApiError>, words: &[&str]) {
+fn assert_unreachable(outcome: Result<(), ApiError>, words: &[&str]) {
     let error = outcome.unwrap_err();
-    let told = error.to_string();
-    assert_eq!(error.kind, ErrorKind::Unreachable, "{told}");
+    let message = error.to_string();
+    assert_eq!(error.kind, ErrorKind::Unreachable, "{message}");
     for word in words {
-        assert!(told.contains(word), "{word} is not in: {told}");
+        assert!(message.contains(word), "{word} is not in: {message}");
     }
     for raw in ["InvalidContentType", "UnknownIssuer", "hunter2", "tunnel error", "os error 0"] {
-        assert!(!told.contains(raw), "{raw} is in: {told}");
+        assert!(!message.contains(raw), "{raw} is in: {message}");
     }
 }
 
@@ -177,7 +177,7 @@ async fn a_proxy_leads_to_a_host_with_a_certificate_of_a_private_authority() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_refuses_says_why_and_its_password_is_told_nowhere() {
+async fn a_proxy_that_refuses_says_why_and_its_password_appears_nowhere() {
     for (refusal, login, words) in [
         (
             "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
@@ -202,14 +202,17 @@ async fn a_proxy_that_refuses_says_why_and_its_password_is_told_nowhere() {
         let base = format!("https://{HOST}:8443");
         let (outcome, _) =
             tokio::join!(sign_in(&base, &network), proxy(listener, 0, Some(refusal)));
-        told(outcome, words);
+        assert_unreachable(outcome, words);
     }
     let (listener, port) = listener().await;
     drop(listener);
     let network = network(None, &format!("me:hunter2@127.0.0.1:{port}"), "");
     let outcome = sign_in(&format!("https://{HOST}:8443"), &network).await;
     let proxy = format!("the proxy http://127.0.0.1:{port} cannot be reached");
-    told(outcome, &["no answer from acme.test:8443: ", &proxy, "refused", "HTTPS_PROXY"]);
+    assert_unreachable(
+        outcome,
+        &["no answer from acme.test:8443: ", &proxy, "refused", "HTTPS_PROXY"],
+    );
 }
 
 #[tokio::test]
@@ -226,15 +229,18 @@ async fn this_machine_is_reached_without_a_proxy() {
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_knows_is_told() {
+async fn an_unknown_host_name_is_reported() {
     // Too long for a name, so that nobody is asked for it.
     let label = "a".repeat(64);
     let outcome = sign_in(&format!("http://{label}.test"), &Network::default()).await;
-    told(outcome, &["no answer from aaaa", ".test:80: ", "the name is not known", "DNS"]);
+    assert_unreachable(
+        outcome,
+        &["no answer from aaaa", ".test:80: ", "the name is not known", "DNS"],
+    );
 }
 
 #[tokio::test]
-async fn each_fault_of_a_certificate_is_told_with_what_to_do() {
+async fn each_fault_of_a_certificate_is_reported_with_what_to_do() {
     let (ours, other) = (Authority::new("ours"), Authority::new("other"));
     for (trusted, host, year, words) in [
         (&other, "localhost", 2999, &["does not trust", "api.ca_file"]),
@@ -246,12 +252,12 @@ async fn each_fault_of_a_certificate_is_told_with_what_to_do() {
         let base = format!("https://localhost:{port}");
         let acceptor = ours.acceptor(host, year);
         let (outcome, ()) = tokio::join!(sign_in(&base, &network), serve_tls(server, acceptor));
-        told(outcome, words);
+        assert_unreachable(outcome, words);
     }
 }
 
 #[tokio::test]
-async fn https_against_http_and_the_other_way_round_are_told_apart() {
+async fn https_against_http_and_the_other_way_round_are_distinguished() {
     let plain = async |listener: TcpListener| {
         let (mut connection, _) = listener.accept().await.unwrap();
         let mut begin = [0; 5];
@@ -264,17 +270,17 @@ async fn https_against_http_and_the_other_way_round_are_told_apart() {
     let base = format!("https://localhost:{port}");
     let (outcome, ()) = tokio::join!(sign_in(&base, &network), plain(server));
     let place = format!("no answer from localhost:{port}: ");
-    told(outcome, &[&place, "does not speak TLS", "api.base_url, also its port"]);
+    assert_unreachable(outcome, &[&place, "does not speak TLS", "api.base_url, also its port"]);
 
     let (server, port) = listener().await;
     let base = format!("http://127.0.0.1:{port}");
     let acceptor = authority.acceptor("localhost", 2999);
     let (outcome, ()) = tokio::join!(sign_in(&base, &network), serve_tls(server, acceptor));
-    told(outcome, &["is no HTTP", "want https instead of http"]);
+    assert_unreachable(outcome, &["is not valid HTTP", "want https instead of http"]);
 }
 
-/// A SETTINGS frame of HTTP/2 without settings, and a GOAWAY that says: no stream was looked at, and
-/// nothing is wrong.
+/// A SETTINGS frame of HTTP/2 without settings, and a GOAWAY that says: no stream was looked at,
+/// and nothing is wrong.
 const GO_AWAY: [u8; 26] = [
     0, 0, 0, 4, 0, 0, 0, 0, 0, // SETTINGS
     0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // GOAWAY

@@ -241,7 +241,7 @@ async fn a_page_that_breaks_off_counts_for_nothing_and_comes_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn codes_are_read_as_far_as_answers_tell_of_more_and_no_further() {
+async fn codes_are_read_as_long_as_answers_announce_more_and_no_longer() {
     let code = |id: u32| format!(r#"{{"id":{id},"isACW":true}}"#);
     for (second, known) in [(code(12), true), (code(11), false), (String::new(), false)] {
         let platform = Platform::signed_in();

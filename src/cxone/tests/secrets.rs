@@ -1,4 +1,4 @@
-//! Neither the secret nor a token is ever told.
+//! Neither the secret nor a token is ever shown.
 
 use super::*;
 use crate::cxone::{ApiError, JobStatus, RowList};
@@ -11,7 +11,7 @@ fn assert_silent(text: &str) {
     }
 }
 
-fn told(error: &ApiError) -> String {
+fn rendered(error: &ApiError) -> String {
     format!("{error} {error:?}")
 }
 
@@ -33,8 +33,8 @@ async fn an_answer_that_echoes_a_secret_is_shown_without_it() {
                 .header("location", &format!("https://x.test/?{SECRET}")),
         );
         let error = stage.client.submit(&request()).await.unwrap_err();
-        assert_silent(&told(&error));
-        assert!(told(&error).contains("wrong: client_secret=***"), "{error}");
+        assert_silent(&rendered(&error));
+        assert!(rendered(&error).contains("wrong: client_secret=***"), "{error}");
         for polls in [false, true] {
             let stage = Stage::with(ResponseLimits::default());
             stage.script.next(ScriptedAnswer::token(LONG_TOKEN, 1200));
@@ -47,7 +47,7 @@ async fn an_answer_that_echoes_a_secret_is_shown_without_it() {
             } else {
                 stage.client.submit(&request()).await.map(drop).unwrap_err()
             };
-            assert_silent(&told(&error));
+            assert_silent(&rendered(&error));
         }
     }
 }
@@ -63,7 +63,7 @@ async fn what_a_job_says_of_itself_is_shown_without_secrets() {
         match stage.client.poll::<RowList>(&job()).await {
             Ok(JobStatus::Failed(message)) => assert_eq!(message, "*** ***"),
             Ok(other) => panic!("{other:?}"),
-            Err(error) => assert_silent(&told(&error)),
+            Err(error) => assert_silent(&rendered(&error)),
         }
     }
 }
@@ -78,12 +78,12 @@ async fn a_broken_token_answer_is_not_shown_at_all() {
     ] {
         let stage = Stage::with(ResponseLimits::default());
         stage.script.next(ScriptedAnswer::ok(body));
-        assert_silent(&told(&stage.client.submit(&request()).await.unwrap_err()));
+        assert_silent(&rendered(&stage.client.submit(&request()).await.unwrap_err()));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn debug_tells_no_secret() {
+async fn debug_shows_no_secret() {
     let stage = Stage::with(ResponseLimits::default());
     stage.script.next(ScriptedAnswer::token(LONG_TOKEN, 1200));
     stage.script.next(ScriptedAnswer::ok(r#"{"id":"j"}"#));
@@ -102,7 +102,7 @@ async fn debug_tells_no_secret() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_who_is_not_to_be_told_is_in_no_message() {
+async fn a_hidden_agent_is_in_no_message() {
     let stage = Stage::logged_in();
     stage.script.next(ScriptedAnswer::new(422, format!("no such user {HIDDEN}")));
     let asked = HistoryRequest {

@@ -148,16 +148,17 @@ async fn a_report_in_several_members_of_gzip_comes_whole() {
 }
 
 #[tokio::test]
-async fn a_coding_that_was_not_asked_for_is_told() {
+async fn a_coding_that_was_not_asked_for_is_reported() {
     let answers = vec![token(), http("200 OK", "Content-Encoding: br\r\n", b"\x0b\x02\x80{}\x03")];
     let (poll, _) =
         with_server(answers, |client| async move { client.poll::<RowList>(&job()).await }).await;
     let error = poll.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Malformed);
-    let told = error.to_string();
+    let message = error.to_string();
     assert!(
-        told.contains("cannot be read: its Content-Encoding is `br`, and only gzip was asked for"),
-        "{told}"
+        message
+            .contains("cannot be read: its Content-Encoding is `br`, and only gzip was asked for"),
+        "{message}"
     );
 }
 
@@ -245,9 +246,9 @@ async fn a_server_that_says_nothing_is_given_up() {
         .await;
     let error = submit.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unreachable);
-    let told = error.to_string();
-    assert!(told.contains("no answer from 127.0.0.1:"), "{told}");
-    assert!(told.contains("no headers within 300ms"), "{told}");
+    let message = error.to_string();
+    assert!(message.contains("no answer from 127.0.0.1:"), "{message}");
+    assert!(message.contains("no headers within 300ms"), "{message}");
 }
 
 #[tokio::test]

@@ -85,7 +85,7 @@ async fn wrong_credentials_are_not_hammered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_of_a_token_are_told_by_their_cause() {
+async fn refusals_of_a_token_are_reported_by_their_cause() {
     for (answer, kind, words) in [
         (ScriptedAnswer::new(403, "disabled"), ErrorKind::TokenForbidden, "OAuth Clients"),
         (

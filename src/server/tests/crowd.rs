@@ -167,8 +167,8 @@ async fn a_socket_left_behind_is_replaced_and_one_in_use_or_another_file_is_not(
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists());
     let bound = bind_unix(&path).unwrap();
-    let told = bind_unix(&path).unwrap_err().to_string();
-    assert!(told.contains("unix:") && told.contains("in use"), "{told}");
+    let message = bind_unix(&path).unwrap_err().to_string();
+    assert!(message.contains("unix:") && message.contains("in use"), "{message}");
     drop(bound);
     std::fs::write(&path, "mine").unwrap();
     assert!(bind_unix(&path).is_err());
