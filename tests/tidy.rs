@@ -252,6 +252,79 @@ fn nothing_is_unfinished_and_no_local_path_is_named() {
     none(&complaints);
 }
 
+/// Words that established terms have replaced, in two parts, so that this file does not contain
+/// them.
+const OLD_WORDS: [(&str, &str); 18] = [
+    ("to", "ld"),
+    ("te", "ll"),
+    ("tel", "ls"),
+    ("tel", "ling"),
+    ("rest", "ing"),
+    ("asl", "eep"),
+    ("ve", "il"),
+    ("vei", "led"),
+    ("stand", "ings"),
+    ("be", "fell"),
+    ("be", "falls"),
+    ("so", " many"),
+    ("of", " late"),
+    ("goes", " by"),
+    ("asked for", " again"),
+    ("nine", " of ten"),
+    ("read", " again"),
+    ("kept", "_as"),
+];
+
+#[test]
+fn none_of_the_old_words_is_used() {
+    let words = OLD_WORDS.map(|(first, second)| format!("{first}{second}"));
+    let mut complaints = Vec::new();
+    let code = sources(&["scripts", "benches", "fuzz/bodies"]);
+    for source in everything().into_iter().chain(code) {
+        for (number, line) in source.text.lines().enumerate() {
+            let line = snake_case(line);
+            let used = words.iter().filter(|word| is_word_of(&line, word));
+            complaints.extend(used.map(|word| format!("{}:{}: {word}", source.path, number + 1)));
+        }
+    }
+    none(&complaints);
+}
+
+#[test]
+fn words_are_found_within_identifiers() {
+    for (line, is_found) in [
+        ("an old word", true),
+        ("let word_count = 1;", true),
+        ("struct OldWord;", true),
+        ("Words and a sword, swordfish", false),
+    ] {
+        assert_eq!(is_word_of(&snake_case(line), "word"), is_found, "{line}");
+    }
+}
+
+/// `line` in lower case, with `_` between the words of a name in camel case.
+fn snake_case(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut follows_lower = false;
+    for c in line.chars() {
+        if follows_lower && c.is_uppercase() {
+            text.push('_');
+        }
+        follows_lower = c.is_lowercase();
+        text.extend(c.to_lowercase());
+    }
+    text
+}
+
+/// Whether `word` is in `line` and not a part of another word; `_` separates words.
+fn is_word_of(line: &str, word: &str) -> bool {
+    let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    line.match_indices(word).any(|(start, _)| {
+        !is_part(line[..start].chars().next_back())
+            && !is_part(line[start + word.len()..].chars().next())
+    })
+}
+
 /// Whether `word` is in `line`, but not a part of another word, of an address or of a longer path.
 fn has(line: &str, word: &str) -> bool {
     let inside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || "_./}$~".contains(c));
