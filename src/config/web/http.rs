@@ -14,10 +14,10 @@ use crate::config::reader::Section;
 /// `extraHTTPHeaders` in `web/handler.go` of the exporter-toolkit.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Strict-Transport-Security", &[]),
-    ("X-FileContent-Type-Options", &["nosniff"]),
+    ("X-Content-Type-Options", &["nosniff"]),
     ("X-Frame-Options", &["deny", "sameorigin"]),
     ("X-XSS-Protection", &[]),
-    ("FileContent-Security-Policy", &[]),
+    ("Content-Security-Policy", &[]),
 ];
 
 /// A hash of this cost takes about a second.

@@ -68,8 +68,8 @@ fn every_key_of_the_schema_is_read() {
         "tls_server_config:\n  cert: |\n{}  key: |\n{}  client_ca: |\n{}  client_auth_type: RequireAndVerifyClientCert\n  \
          client_allowed_sans: [prometheus.example.org, 10.0.0.1]\n  min_version: TLS12\n  max_version: TLS13\n  \
          cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]\n  prefer_server_cipher_suites: false\n  curve_preferences: [CurveP384, X25519]\n\
-         http_server_config:\n  http2: false\n  headers:\n    FileContent-Security-Policy: default-src 'none'\n    X-Frame-Options: deny\n    \
-         X-FileContent-Type-Options: nosniff\n    X-XSS-Protection: '0'\n    Strict-Transport-Security: max-age=31536000\n\
+         http_server_config:\n  http2: false\n  headers:\n    Content-Security-Policy: default-src 'none'\n    X-Frame-Options: deny\n    \
+         X-Content-Type-Options: nosniff\n    X-XSS-Protection: '0'\n    Strict-Transport-Security: max-age=31536000\n\
          basic_auth_users: {{ann: {HASH}}}\nrate_limit: {{interval: 500ms, burst: 20}}\nauth_excluded_paths: [/-/healthy, /-/ready]\n",
         inline(&certificate),
         inline(&key),

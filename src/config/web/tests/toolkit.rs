@@ -70,7 +70,7 @@ fn the_samples_of_the_documentation_work_with_either_name_of_the_excluded_paths(
 #[test]
 fn headers_users_and_limits_that_the_toolkit_accepts_are_accepted() {
     let headers = "http_server_config:\n  headers:\n    X-Frame-Options: deny\n    Strict-Transport-Security: max-age=31536000; includeSubDomains\n    \
-                   X-FileContent-Type-Options: nosniff\n    X-XSS-Protection: 1\n    FileContent-Security-Policy: \"default-src 'self' *.test.example.net\"\n";
+                   X-Content-Type-Options: nosniff\n    X-XSS-Protection: 1\n    Content-Security-Policy: \"default-src 'self' *.test.example.net\"\n";
     assert_eq!(read(headers, &[]).unwrap().0.headers.len(), 5);
     assert!(
         read(
@@ -134,7 +134,7 @@ fn every_file_that_the_toolkit_rejects_is_rejected_with_a_helpful_message() {
         assert!(found.iter().any(|line| line.contains(part)), "{name}: {found:#?}");
     }
     for (header, value, part) in [
-        ("X-FileContent-Type-Options", "none", "`nosniff`"),
+        ("X-Content-Type-Options", "none", "`nosniff`"),
         ("X-Frame-Options", "forbid", "`deny`, `sameorigin`"),
     ] {
         let found = mistakes(&format!("http_server_config: {{headers: {{{header}: {value}}}}}"));
