@@ -45,7 +45,7 @@ pub use rows::{RowList, RowSink};
 pub struct ResponseLimits {
     /// Bytes of the answer to a poll, decompressed: 1 GiB.
     pub max_report_bytes: u64,
-    /// Rows of a report, those included that make no sense: 5,000,000.
+    /// Rows of a report, invalid ones included: 5,000,000.
     pub max_rows: u64,
     /// Bytes of the answer to a submit or to a request for a token: 1 MiB.
     pub max_answer_bytes: u64,

@@ -212,7 +212,7 @@ impl PlatformClient {
     /// answers without rows.
     ///
     /// # Errors
-    /// When no token was to be had, or the answer is another one.
+    /// When no token was granted, or the answer is not such a list.
     pub async fn list(
         &self,
         endpoint: ApiEndpoint,

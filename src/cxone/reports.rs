@@ -130,7 +130,7 @@ impl ReportsClient {
     /// CXone's clock says.
     ///
     /// # Errors
-    /// When none is to be had.
+    /// When none is granted.
     pub async fn sign_in(&self) -> Result<(), ApiError> {
         self.tokens.current(&self.http).await.map(drop)
     }
@@ -139,7 +139,7 @@ impl ReportsClient {
     /// what CXone's clock says.
     ///
     /// # Errors
-    /// When none is to be had.
+    /// When none is granted.
     pub async fn renew_token(&self) -> Result<(), ApiError> {
         self.tokens.renew(&self.http).await.map(drop)
     }

@@ -89,7 +89,7 @@ impl<R: RowSink> Retrieval<R> {
         }
     }
 
-    /// Agents to ask about where each is asked about alone, though they may be listed no more.
+    /// Agents to ask about where each is asked about alone, even if they are no longer listed.
     pub fn remember(&self, members: impl IntoIterator<Item = KnownMember>) {
         match &self.state {
             RetrievalState::Job { .. } => {}

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_still_lives_serves_while_no_new_one_is_to_be_had() {
+    fn a_valid_token_serves_while_no_new_one_is_granted() {
         let mut state = granted(1200);
         state.fail(error(ErrorKind::Server), at(1150));
         assert_matches!(state.decide(at(1150)), Decision::Use(_));

@@ -34,7 +34,7 @@ impl<S: TokenSource> Tokens<S> {
     /// The token for a request that is made now.
     ///
     /// # Errors
-    /// When there is none to be had; within the wait that follows, at once and without a request.
+    /// When none is granted; within the wait that follows, at once and without a request.
     pub(crate) async fn current(&self, http: &HttpClient) -> Result<Arc<Token>, ApiError> {
         let spare = match self.decide(http) {
             Decision::Use(token) => return Ok(token),
@@ -57,7 +57,7 @@ impl<S: TokenSource> Tokens<S> {
     /// A new token, though there may be a good one.
     ///
     /// # Errors
-    /// When there is none to be had.
+    /// When none is granted.
     pub(crate) async fn renew(&self, http: &HttpClient) -> Result<Arc<Token>, ApiError> {
         let _renewal = self.renewal.lock().await;
         match self.decide(http) {

@@ -348,7 +348,7 @@ impl ApiCall<'_> {
                 .with(self.http.signs_in_with);
         let error = match ignored {
             Some(asked) if waits => error.adding(
-                &self.redact(&format!("its Retry-After makes no sense and is ignored: {asked}")),
+                &self.redact(&format!("its Retry-After is not valid and is ignored: {asked}")),
             ),
             Some(_) | None => error,
         };

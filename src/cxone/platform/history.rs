@@ -33,7 +33,7 @@ const STATES: [&str; 9] = [
 /// the agent.
 ///
 /// # Errors
-/// When the row makes no sense.
+/// When the row is not valid.
 pub(crate) fn read<'a>(
     row: &Element<'a>,
     agent: Option<&'a str>,

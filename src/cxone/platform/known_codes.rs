@@ -64,7 +64,7 @@ impl PlatformClient {
     /// hand are more than an hour old.
     ///
     /// # Errors
-    /// When there are none at hand, and none to be had.
+    /// When there are none at hand, and none could be loaded.
     pub async fn codes(&self) -> Result<Arc<UnavailableCodes>, ApiError> {
         let came = self.http.clock.now().instant;
         let (fresh, _) = self.codes.at_hand(came);

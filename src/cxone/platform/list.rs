@@ -14,7 +14,7 @@ pub struct Envelope {
     pub no_content: bool,
     /// 304: nothing has changed since the time that was asked about.
     pub not_modified: bool,
-    /// How many rows there were, those included that make no sense.
+    /// How many rows there were, invalid ones included.
     pub rows: u64,
     /// `totalRecords`.
     pub total: Option<u64>,

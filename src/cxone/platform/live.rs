@@ -34,8 +34,7 @@ impl PlatformClient {
     /// leave out.
     ///
     /// # Errors
-    /// When no token was to be had, or the answer is none that can be used; nothing of it counts
-    /// then.
+    /// When no token was granted, or the answer cannot be used; none of it counts then.
     pub async fn live(&self, ask: &FeedRequest) -> Result<LivePage, ApiError> {
         match ask {
             FeedRequest::States { since, skip } => {
@@ -72,7 +71,7 @@ impl PlatformClient {
     /// agent the last counts.
     ///
     /// # Errors
-    /// When no token was to be had, or an answer is none that can be used.
+    /// When no token was granted, or an answer cannot be used.
     pub async fn agents_now(&self) -> Result<BTreeMap<String, LiveRow>, ApiError> {
         let codes = self.codes_if_any().await.unwrap_or_default();
         let (mut agents, mut received) = (BTreeMap::new(), 0);
@@ -127,7 +126,7 @@ fn agent(row: &JsonObject<'_>, codes: &UnavailableCodes) -> Option<LiveRow> {
         reason,
         skill: named(row, "skillName", "skillId").unwrap_or_default(),
         team: named(row, "teamName", "teamId").unwrap_or_default(),
-        // A start that makes no sense costs no more than itself.
+        // An invalid start is dropped, and the row is kept.
         start: row.time("startDate").ok().flatten(),
         state,
     })

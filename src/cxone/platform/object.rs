@@ -27,7 +27,7 @@ pub struct JsonObject<'a> {
     members: Vec<(Cow<'a, [u8]>, &'a RawValue)>,
 }
 
-/// A member whose value makes no sense.
+/// A member whose value is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidValue;
 

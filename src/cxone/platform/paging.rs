@@ -28,8 +28,8 @@ const SEAM: Duration = Duration::from_secs(1);
 /// pages of up to 10,000 rows.
 const TOP: &str = "10000";
 
-/// For so long is an agent still asked for that is in the list no more: its last rows may be late,
-/// and a tenant may list only those who are logged in.
+/// How long an agent that is no longer listed is still asked for: its last rows may be late, and a
+/// tenant may list only those who are logged in.
 const GONE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// After this many pages in a row that repeat the page before, the list is given up. One may come

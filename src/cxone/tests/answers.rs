@@ -187,7 +187,8 @@ async fn an_implausible_wait_is_ignored_at_every_endpoint_and_reported() {
             {
                 let message = error.to_string();
                 assert!(
-                    message.contains(&format!("makes no sense and is ignored: {asked}")),
+                    message
+                        .contains(&format!("its Retry-After is not valid and is ignored: {asked}")),
                     "{message}"
                 );
                 assert!(error.retry_after.is_none_or(|wait| wait < Duration::from_secs(10)));

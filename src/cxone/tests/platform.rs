@@ -282,7 +282,7 @@ async fn whoever_needs_the_codes_at_once_waits_for_one_answer_or_one_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn codes_serve_an_hour_and_old_ones_while_no_new_ones_are_to_be_had() {
+async fn codes_serve_an_hour_and_old_ones_while_new_ones_cannot_be_loaded() {
     let platform = Platform::signed_in();
     platform.script.next(ScriptedAnswer::ok(r#"{"unavailableCodes":[{"id":11,"isACW":true}]}"#));
     assert!(platform.client.codes().await.unwrap().is_acw("11"));

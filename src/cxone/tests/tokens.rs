@@ -145,7 +145,7 @@ async fn a_token_of_twenty_seconds_never_expires_in_use() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_old_token_serves_while_the_new_one_is_late_or_not_to_be_had() {
+async fn the_old_token_serves_while_the_new_one_is_late_or_not_granted() {
     let stage = Stage::logged_in();
     stage.script.next(running());
     stage.client.poll::<RowList>(&job()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Many clients, and clients that make no sense: the others are answered all the same.
+//! Many clients, and misbehaving ones: the others are answered all the same.
 
 use super::*;
 
