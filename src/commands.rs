@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{Cli, Command, EXIT_CONFIG, EXIT_FAILURE, EXIT_USAGE};
 use crate::config::{Config, ConfigErrors, user_id_doubt};
 use crate::cxone::{CxoneClient, ProxyRoute};
-use crate::server::QuotaStatus;
+use crate::server::{QuotaStatus, QuotaUnit};
 use crate::tasks::{Hangups, Signals};
 use crate::{app, build_info, logging, tasks};
 use cxone_core::hidden::visible;
@@ -185,13 +185,13 @@ fn log_polling(config: &Config) {
         %api,
         proxy,
         targets,
-        quota_per_minute = limit,
-        quota_unit = unit.plural(),
+        jobs_per_minute = (unit == QuotaUnit::ReportJobs).then_some(limit),
+        requests_per_minute = (unit == QuotaUnit::Requests).then_some(limit),
         "polling started"
     );
 }
 
-/// A line on stdout. A reader that has gone away needs no more of them.
+/// A line on stdout. A reader that has gone away is not an error.
 fn print(line: &str) {
     let _written = writeln!(std::io::stdout(), "{}", visible(line));
 }
