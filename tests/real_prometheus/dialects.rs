@@ -63,11 +63,12 @@ fn dashboards_show_the_same_with_either_api() {
     assert!(good, "{said}");
     let [of_reports, of_platform] = exporters.each_ref().map(Running::said);
     assert!(
-        of_reports.contains("dialect=reports ") && of_reports.contains(" quota_per_minute=600"),
+        of_reports.contains("dialect=reports ") && of_reports.contains(" jobs_per_minute=600"),
         "{of_reports}"
     );
     assert!(
-        of_platform.contains("dialect=platform ") && of_platform.contains(" quota_per_minute=600"),
+        of_platform.contains("dialect=platform ")
+            && of_platform.contains(" requests_per_minute=600"),
         "{of_platform}"
     );
     assert_eq!(of_platform.matches("first live list read").count(), 2, "{of_platform}");
