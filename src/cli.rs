@@ -62,15 +62,32 @@ pub struct Cli {
     pub log: LogArgs,
 }
 
-const EXAMPLES: &str = "Examples:
-  Try it, without configuration or credentials:
+#[cfg(feature = "simulator")]
+macro_rules! demo_example {
+    () => {
+        "  Try it, without configuration or credentials:
     cxone-exporter demo
-  Check the configuration and the credentials:
+"
+    };
+}
+
+#[cfg(not(feature = "simulator"))]
+macro_rules! demo_example {
+    () => {
+        ""
+    };
+}
+
+const EXAMPLES: &str = concat!(
+    "Examples:\n",
+    demo_example!(),
+    "  Check the configuration and the credentials:
     cxone-exporter check --config.file=cxone-exporter.yml --live
   Run the exporter:
     cxone-exporter serve --config.file=cxone-exporter.yml
 
-Exit status: 0 success, 1 failure, 64 invalid command line, 78 invalid configuration.";
+Exit status: 0 success, 1 failure, 64 invalid command line, 78 invalid configuration."
+);
 
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
