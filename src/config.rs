@@ -311,10 +311,10 @@ impl Config {
     }
 }
 
-/// [`Source::read`] for a configuration that is read once.
+/// [`ConfigSource::read`] for a configuration that is read once.
 ///
 /// # Errors
-/// As [`Source::read`].
+/// As [`ConfigSource::read`].
 pub fn load(
     path: Option<&Path>,
     flags: &Flags,

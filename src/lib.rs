@@ -12,7 +12,6 @@
 //! | [`commands`] | one file a command |
 //! | [`app`] | the composition root: the only place that knows every concrete type |
 //! | [`engine`] | the loop: runs the plan, makes requests, counts replies, publishes |
-//! | [`reload`] | the loop while configurations come and go |
 //! | [`base_url`] | the one type of the addresses that a configuration names |
 //! | [`build_info`] | what the binary was built from |
 //! | [`telemetry`] | the exporter's metrics about itself |

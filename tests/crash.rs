@@ -42,7 +42,7 @@ use cxone_exporter::clock::Clock;
 use cxone_exporter::commands::simulate::handler;
 use cxone_exporter::server::{Server, ServerLimits, bind};
 use cxone_exporter::tasks::Tasks;
-use cxone_simulator::{ApiEndpoint, Faults, ReportRows, Simulator, SimulatorOptions};
+use cxone_simulator::{Faults, ReportRows, SimulatedEndpoint, Simulator, SimulatorOptions};
 use process::{Running, command, get, wait_for_at_most};
 use strict::{Dialect, Page, parse};
 use tokio::runtime::Runtime;
@@ -115,10 +115,10 @@ impl CxoneApi {
     }
 
     /// The requests after whose answers a commit begins.
-    const fn endpoint(self) -> ApiEndpoint {
+    const fn endpoint(self) -> SimulatedEndpoint {
         match self {
-            Self::Reports => ApiEndpoint::Poll,
-            Self::Platform => ApiEndpoint::History,
+            Self::Reports => SimulatedEndpoint::Poll,
+            Self::Platform => SimulatedEndpoint::History,
         }
     }
 }

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use counted::{Once, Sums};
 use cxone_core::time::{Timestamp, Window};
-use cxone_simulator::{ApiEndpoint, Faults, HistoryRows, SimulatorOptions};
+use cxone_simulator::{Faults, HistoryRows, SimulatedEndpoint, SimulatorOptions};
 use world::{Plan, World, minutes};
 
 /// Signs in with the access key alone and discovers the rest.
@@ -132,7 +132,10 @@ fn assert_budget(world: &World) {
     );
     assert!(!counters.calls.is_empty());
     assert_eq!(
-        (counters.requests_to(ApiEndpoint::Token), counters.requests_to(ApiEndpoint::Submit)),
+        (
+            counters.requests_to(SimulatedEndpoint::Token),
+            counters.requests_to(SimulatedEndpoint::Submit)
+        ),
         (0, 0)
     );
 }
@@ -193,7 +196,7 @@ async fn an_open_visit_reported_with_its_length_so_far_is_counted_once() {
 #[tokio::test(start_paused = true)]
 async fn without_the_call_for_all_agents_each_agent_is_queried() {
     let world = exact_after("no-all-history=1").await;
-    assert!(world.simulator.counters().requests_to(ApiEndpoint::AgentHistory) > 100);
+    assert!(world.simulator.counters().requests_to(SimulatedEndpoint::AgentHistory) > 100);
 }
 
 #[tokio::test(start_paused = true)]

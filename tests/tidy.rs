@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the way to say it")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -399,5 +399,31 @@ fn every_metric_is_documented() {
         &silent
             .map(|family| format!("{} is in no dashboard, alert or document", family.name))
             .collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn no_two_types_have_the_same_name() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in rust() {
+        for (number, line) in source.code() {
+            // An indented `type` is a trait's, such as `type Error`.
+            let words = line.trim_start_matches("pub").trim_start();
+            let words =
+                words.split_once(") ").filter(|_| words.starts_with('(')).map_or(words, |it| it.1);
+            let declared = ["struct ", "enum ", "trait ", "type "]
+                .iter()
+                .filter(|keyword| **keyword != "type " || !line.starts_with(' '))
+                .find_map(|keyword| words.trim_start().strip_prefix(*keyword));
+            if let Some(rest) = declared {
+                let name = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
+                places.entry(name).or_default().push(format!("{}:{number}", source.path));
+            }
+        }
+    }
+    assert!(places.len() > 300, "only {} types: the rule does not see them", places.len());
+    let doubled = places.iter().filter(|(_, places)| places.len() > 1);
+    none(
+        &doubled.map(|(name, places)| format!("{name}: {}", places.join(", "))).collect::<Vec<_>>(),
     );
 }

@@ -60,16 +60,16 @@ impl ReloadHandle {
 }
 
 /// A configuration, and the way to the API that it names.
-pub type LoadedConfig = (Config, Arc<dyn Transport>);
+pub type ConnectedConfig = (Config, Arc<dyn Transport>);
 
 /// Runs the loop, and builds it anew at each reload.
 pub struct Reloader {
     /// What stays.
     pub front: Front,
     /// The configuration in effect.
-    pub current: LoadedConfig,
+    pub current: ConnectedConfig,
     /// Loads the configuration; may block.
-    pub load: Arc<dyn Fn(ReloadScope) -> Result<LoadedConfig, String> + Send + Sync>,
+    pub load: Arc<dyn Fn(ReloadScope) -> Result<ConnectedConfig, String> + Send + Sync>,
     /// Called when what was loaded last takes effect.
     pub accept: Arc<dyn Fn() + Send + Sync>,
     /// Randomness for the next loop.
@@ -137,9 +137,9 @@ impl Reloader {
     /// watchdog would take the reload of a large store for a hang.
     async fn build(
         &self,
-        loaded: LoadedConfig,
+        loaded: ConnectedConfig,
         handover: Handover,
-    ) -> (LoadedConfig, Result<Engine, Box<BuildError>>) {
+    ) -> (ConnectedConfig, Result<Engine, Box<BuildError>>) {
         let (front, random) = (self.front.clone(), (self.random)());
         let mut building = std::pin::pin!(off_thread(move || {
             let built = front.engine(&loaded.0, Arc::clone(&loaded.1), handover, random);
@@ -160,7 +160,7 @@ impl Reloader {
         &self,
         inbox: &mut ReloadInbox,
         is_file_invalid: &mut bool,
-    ) -> (ReloadScope, LoadedConfig, oneshot::Sender<Result<(), String>>) {
+    ) -> (ReloadScope, ConnectedConfig, oneshot::Sender<Result<(), String>>) {
         loop {
             let Some(ReloadRequest { scope, done }) = inbox.0.recv().await else {
                 return std::future::pending().await;

@@ -21,7 +21,7 @@ use cxone_core::time::{Timestamp, Window};
 /// A record as the API names its fields.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Record<'a> {
+struct ListedVisit<'a> {
     user_id: &'a str,
     user_name: &'a str,
     state_name: &'a str,
@@ -112,7 +112,7 @@ fn write_records(
     format: HistoryFormat,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let records = rows.iter().map(|row| Record {
+    let records = rows.iter().map(|row| ListedVisit {
         user_id: &row.user_id,
         user_name: &row.user_name,
         state_name: &row.state_name,
@@ -152,7 +152,7 @@ fn write_records(
                     record.skill_name,
                 ];
                 let [user_id, user_name, state_name, state_id, skill_name] = cells.map(harmless);
-                let record = Record {
+                let record = ListedVisit {
                     user_id: &user_id,
                     user_name: &user_name,
                     state_name: &state_name,

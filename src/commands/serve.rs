@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     CommandError, log_polling, random, run_until_signal, systemd, unless_interrupted, warn,
 };
-use crate::app::reload::{self, LoadedConfig, ReloadHandle, ReloadScope, Reloader};
+use crate::app::reload::{self, ConnectedConfig, ReloadHandle, ReloadScope, Reloader};
 use crate::app::{self, Exporter, Web};
 use crate::cli::{Listen, ListenAddress, ServeArgs, WebArgs};
 use crate::clock::Clock;
@@ -161,7 +161,7 @@ fn accept(source: Arc<Mutex<ConfigSource>>) -> Arc<dyn Fn() + Send + Sync> {
 
 fn load_config(
     source: Arc<Mutex<ConfigSource>>,
-) -> Arc<dyn Fn(ReloadScope) -> Result<LoadedConfig, String> + Send + Sync> {
+) -> Arc<dyn Fn(ReloadScope) -> Result<ConnectedConfig, String> + Send + Sync> {
     Arc::new(move |scope| {
         let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = match scope {

@@ -58,11 +58,11 @@ impl ConfigSource {
         Ok((config, warnings, source))
     }
 
-    /// Reloads everything. Also returns warnings. [`Source::reload_secrets`] uses the file's text
+    /// Reloads everything. Also returns warnings. [`ConfigSource::reload_secrets`] uses the file's text
     /// only once it is [accepted](Self::accept).
     ///
     /// # Errors
-    /// As [`Source::read`]; the configuration before then stays in effect.
+    /// As [`ConfigSource::read`]; the configuration before then stays in effect.
     pub fn reload(&mut self) -> Result<(Config, Vec<String>), ConfigErrors> {
         self.next = None;
         let mut next = Texts::default();

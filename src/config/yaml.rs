@@ -89,7 +89,7 @@ impl YamlNode {
 /// text is an empty map.
 pub(super) fn read(text: &str, findings: &mut Findings) -> Option<YamlNode> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut builder = Builder {
+    let mut builder = TreeBuilder {
         findings,
         frames: Vec::new(),
         root: None,
@@ -174,7 +174,7 @@ fn at_line(line: usize, message: String) -> Mistake {
 }
 
 /// The tree under construction.
-struct Builder<'n> {
+struct TreeBuilder<'n> {
     findings: &'n mut Findings,
     frames: Vec<Frame>,
     root: Option<YamlNode>,
@@ -206,7 +206,7 @@ enum Pending {
     Refused,
 }
 
-impl Builder<'_> {
+impl TreeBuilder<'_> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Mistake> {
         let line = span.start.line();
         match event {

@@ -27,7 +27,7 @@ const COMMON: i64 = 3;
 const STATES: [&str; 3] = ["Ready", "Lunch", "Wrap-up"];
 
 /// A contact centre whose pages are rendered as the engine does.
-struct Floor {
+struct RandomFloor {
     ledger: Ledger,
     show: SnapshotOptions,
     now: i64,
@@ -49,7 +49,7 @@ fn rules(detail: Detail, lookback: Duration) -> CountingRules {
     }
 }
 
-impl Floor {
+impl RandomFloor {
     fn new(detail: Detail, agent_info: bool) -> Self {
         let target = |place| TargetHealth {
             name: Arc::from(format!("t{place}")),
@@ -176,7 +176,7 @@ fn text(page: &Rendered, format: Format) -> Vec<u8> {
 
 #[test]
 fn a_report_renders_only_the_shards_of_its_target() {
-    let mut floor = Floor::new(Detail::AgentSkill, false);
+    let mut floor = RandomFloor::new(Detail::AgentSkill, false);
     for target in 0..OWN.len() {
         floor.read(target, 0, true);
     }
@@ -201,7 +201,7 @@ fn a_report_renders_only_the_shards_of_its_target() {
 
 #[test]
 fn a_live_poll_renders_only_the_shards_with_a_changed_state() {
-    let mut floor = Floor::new(Detail::AgentSkill, false);
+    let mut floor = RandomFloor::new(Detail::AgentSkill, false);
     for target in 0..OWN.len() {
         floor.read(target, 0, true);
     }
@@ -222,7 +222,7 @@ fn a_live_poll_renders_only_the_shards_with_a_changed_state() {
 
 #[test]
 fn a_page_never_reuses_shards_rendered_by_other_rules() {
-    let mut floor = Floor::new(Detail::AgentSkill, false);
+    let mut floor = RandomFloor::new(Detail::AgentSkill, false);
     for target in 0..OWN.len() {
         floor.read(target, 0, true);
     }
@@ -245,11 +245,11 @@ fn a_page_never_reuses_shards_rendered_by_other_rules() {
 
 #[test]
 fn a_page_never_reuses_shards_of_another_ledger_with_as_many_reports() {
-    let mut floor = Floor::new(Detail::AgentSkill, false);
+    let mut floor = RandomFloor::new(Detail::AgentSkill, false);
     floor.read(0, 0, true);
     floor.publish();
     // The same agents after as many reports, elsewhere.
-    let mut other = Floor::new(Detail::AgentSkill, false);
+    let mut other = RandomFloor::new(Detail::AgentSkill, false);
     other.now += 1_000;
     other.read(0, 0, true);
     floor.ledger = other.ledger;
@@ -289,7 +289,7 @@ proptest! {
         events in prop::collection::vec((event(), any::<bool>()), 1..16),
         detail in prop_oneof![3 => Just(Detail::AgentSkill), 1 => Just(Detail::Agent), 1 => Just(Detail::Aggregate)],
     ) {
-        let mut floor = Floor::new(detail, true);
+        let mut floor = RandomFloor::new(detail, true);
         for (event, is_published) in events {
             match event {
                 Event::Report { target, absent, is_kept } => floor.read(target, absent, is_kept),

@@ -25,13 +25,13 @@ use cxone_core::page::snapshot::Snapshot;
 /// No test takes this long unless something hangs.
 const LONG: Duration = Duration::from_secs(20);
 
-struct Server {
+struct TestServer {
     address: SocketAddr,
     tasks: Tasks,
     stop: CancellationToken,
 }
 
-impl Server {
+impl TestServer {
     async fn start<F>(
         limits: ServerLimits,
         answer: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static,
@@ -196,7 +196,7 @@ fn a_scrape_too_many_is_refused_until_an_answer_is_done() {
 
 #[tokio::test]
 async fn pages_come_over_the_wire_whole_and_head_has_no_body() {
-    let server = Server::start(ServerLimits::default(), answers(pages(40))).await;
+    let server = TestServer::start(ServerLimits::default(), answers(pages(40))).await;
     let page = server.ask(&get("/metrics")).await;
     assert!(
         page.starts_with("HTTP/1.1 200 OK\r\n")
@@ -214,7 +214,7 @@ async fn pages_come_over_the_wire_whole_and_head_has_no_body() {
 #[tokio::test]
 async fn a_head_that_drips_in_is_cut_off_while_a_silent_connection_may_wait() {
     let limits = ServerLimits { head_time: Duration::from_millis(200), ..ServerLimits::default() };
-    let server = Server::start(limits, hello).await;
+    let server = TestServer::start(limits, hello).await;
     // Nothing at all, a head that never ends, and a second head that never ends.
     let mut silent = server.connect().await;
     assert_eq!(read_to_end(&mut silent).await, "");
@@ -250,7 +250,7 @@ async fn read_until(stream: &mut TcpStream, end: &str) {
 
 #[tokio::test]
 async fn a_connection_that_stays_silent_after_an_answer_is_closed() {
-    let server = Server::start(
+    let server = TestServer::start(
         ServerLimits { idle_time: Duration::from_millis(200), ..ServerLimits::default() },
         hello,
     )
@@ -262,7 +262,7 @@ async fn a_connection_that_stays_silent_after_an_answer_is_closed() {
 
 #[tokio::test]
 async fn a_head_too_large_is_refused() {
-    let server = Server::start(
+    let server = TestServer::start(
         ServerLimits { max_head_bytes: 1024, max_headers: 8, ..ServerLimits::default() },
         hello,
     )
@@ -284,7 +284,7 @@ async fn a_client_that_does_not_read_is_dropped_and_its_place_is_free_again() {
         ..ServerLimits::default()
     };
     let large = Bytes::from(vec![b'x'; 32 << 20]);
-    let server = Server::start(limits, move |request: Request<Incoming>| {
+    let server = TestServer::start(limits, move |request: Request<Incoming>| {
         let body = if request.uri().path() == "/large" {
             large.clone()
         } else {
@@ -311,7 +311,7 @@ async fn a_client_that_reads_drop_by_drop_is_dropped_as_well() {
         ..ServerLimits::default()
     };
     let large = Bytes::from(vec![b'x'; 64 << 20]);
-    let server = Server::start(limits, move |_| {
+    let server = TestServer::start(limits, move |_| {
         std::future::ready(Ok(Response::new(ResponseBody::full(large.clone()))))
     })
     .await;
@@ -331,7 +331,7 @@ async fn a_client_that_reads_drop_by_drop_is_dropped_as_well() {
 async fn connections_beyond_the_limit_wait_while_all_others_have_requests() {
     let go_on = Arc::new(Notify::new());
     let noted = Arc::clone(&go_on);
-    let server = Server::start(
+    let server = TestServer::start(
         ServerLimits { max_connections: 2, ..ServerLimits::default() },
         move |request: Request<Incoming>| {
             let go_on = Arc::clone(&noted);
@@ -362,7 +362,7 @@ async fn connections_beyond_the_limit_wait_while_all_others_have_requests() {
 async fn an_answer_in_flight_is_finished_when_the_server_ends() {
     let (asked, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let notes = (Arc::clone(&asked), Arc::clone(&go_on));
-    let server = Server::start(ServerLimits::default(), move |_| {
+    let server = TestServer::start(ServerLimits::default(), move |_| {
         let (asked, go_on) = notes.clone();
         async move {
             asked.notify_one();
@@ -393,7 +393,7 @@ async fn the_end_does_not_wait_for_ever() {
     let limits = ServerLimits { drain_time: Duration::from_millis(200), ..ServerLimits::default() };
     let asked = Arc::new(Notify::new());
     let noted = Arc::clone(&asked);
-    let server = Server::start(limits, move |_| {
+    let server = TestServer::start(limits, move |_| {
         noted.notify_one();
         std::future::pending()
     })
@@ -407,19 +407,20 @@ async fn the_end_does_not_wait_for_ever() {
 
 #[tokio::test]
 async fn a_handler_may_cut_its_answer_short_or_give_none() {
-    let server = Server::start(ServerLimits::default(), |request: Request<Incoming>| async move {
-        match request.uri().path() {
-            "/cut" => {
-                let response = Response::builder()
-                    .header(header::CONTENT_LENGTH, 100)
-                    .body(ResponseBody::cut_short("[{\"id\""));
-                Ok(response.expect("a valid header"))
+    let server =
+        TestServer::start(ServerLimits::default(), |request: Request<Incoming>| async move {
+            match request.uri().path() {
+                "/cut" => {
+                    let response = Response::builder()
+                        .header(header::CONTENT_LENGTH, 100)
+                        .body(ResponseBody::cut_short("[{\"id\""));
+                    Ok(response.expect("a valid header"))
+                }
+                "/panic" => panic!("a handler's fault"),
+                _ => Err(Abort),
             }
-            "/panic" => panic!("a handler's fault"),
-            _ => Err(Abort),
-        }
-    })
-    .await;
+        })
+        .await;
     let cut = server.ask(&get("/cut")).await;
     assert!(cut.contains("content-length: 100\r\n") && cut.ends_with("[{\"id\""), "{cut}");
     assert_eq!(server.ask(&get("/abort")).await, "");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cxone_simulator::{ApiEndpoint, Faults, OpenEnd, ReportRows, SimulatorOptions};
+use cxone_simulator::{Faults, OpenEnd, ReportRows, SimulatedEndpoint, SimulatorOptions};
 
 use crate::world::{self, BUCKET_TARGETS, OVERLAPPING_TARGETS, Plan, World, for_events, minutes};
 
@@ -163,7 +163,7 @@ async fn a_token_lifetime_of_twenty_seconds_is_enough_and_tokens_are_requested_o
         "{} tokens in 30 minutes",
         counters.tokens_issued
     );
-    assert_eq!(counters.requests_to(ApiEndpoint::Token), counters.tokens_issued);
+    assert_eq!(counters.requests_to(SimulatedEndpoint::Token), counters.tokens_issued);
     assert_eq!(world.value("cxone_token_refresh_failures_total", &[]), Some(0.0));
     assert_eq!(world.sum("cxone_report_job_failures_total"), 0.0);
     assert_eq!(

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cxone_core::time::Timestamp;
-use cxone_simulator::{ApiEndpoint, Faults, Injection, ReportRows, RequestFault, SimulatorOptions};
+use cxone_simulator::{
+    Faults, Injection, ReportRows, RequestFault, SimulatedEndpoint, SimulatorOptions,
+};
 use http::{Method, Request, StatusCode};
 
 use crate::TWO_TEAMS;
@@ -140,7 +142,7 @@ async fn jobs_that_never_end_time_out() {
 
 /// Lets `fault` happen to every request to `endpoint` for some minutes: the failures are counted by
 /// `reason`, and nothing else is.
-async fn broken(fault: RequestFault, endpoint: ApiEndpoint, reason: &str) {
+async fn broken(fault: RequestFault, endpoint: SimulatedEndpoint, reason: &str) {
     let mut world = world(TWO_TEAMS);
     world.run_for(minutes(5)).await;
     world.simulator.inject(Injection { fault, endpoint: Some(endpoint), times: 16 });
@@ -169,16 +171,16 @@ async fn broken(fault: RequestFault, endpoint: ApiEndpoint, reason: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn broken_answers_are_discarded_and_counted_by_reason() {
-    broken(RequestFault::Cut, ApiEndpoint::Poll, "malformed").await;
-    broken(RequestFault::NotJson, ApiEndpoint::Poll, "malformed").await;
-    broken(RequestFault::NotJson, ApiEndpoint::Submit, "malformed").await;
-    broken(RequestFault::NoId, ApiEndpoint::Submit, "malformed").await;
-    broken(RequestFault::UnknownStatus, ApiEndpoint::Poll, "malformed").await;
-    broken(RequestFault::NoData, ApiEndpoint::Poll, "malformed").await;
-    broken(RequestFault::Lose, ApiEndpoint::Poll, "lost").await;
-    broken(RequestFault::Fail, ApiEndpoint::Submit, "failed").await;
-    broken(RequestFault::Drop, ApiEndpoint::Submit, "unreachable").await;
-    broken(RequestFault::ServerError, ApiEndpoint::Submit, "server").await;
+    broken(RequestFault::Cut, SimulatedEndpoint::Poll, "malformed").await;
+    broken(RequestFault::NotJson, SimulatedEndpoint::Poll, "malformed").await;
+    broken(RequestFault::NotJson, SimulatedEndpoint::Submit, "malformed").await;
+    broken(RequestFault::NoId, SimulatedEndpoint::Submit, "malformed").await;
+    broken(RequestFault::UnknownStatus, SimulatedEndpoint::Poll, "malformed").await;
+    broken(RequestFault::NoData, SimulatedEndpoint::Poll, "malformed").await;
+    broken(RequestFault::Lose, SimulatedEndpoint::Poll, "lost").await;
+    broken(RequestFault::Fail, SimulatedEndpoint::Submit, "failed").await;
+    broken(RequestFault::Drop, SimulatedEndpoint::Submit, "unreachable").await;
+    broken(RequestFault::ServerError, SimulatedEndpoint::Submit, "server").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -320,7 +322,11 @@ async fn a_throttled_submit_pauses_all_submits_as_long_as_cxone_asks() {
         let simulator = SimulatorOptions { faults: retry_after(90), ..tenant() };
         let mut world = World::new(Plan { simulator, config: TWO_TEAMS, ..Plan::default() });
         world.run_for(minutes(5)).await;
-        world.simulator.inject(Injection { fault, endpoint: Some(ApiEndpoint::Submit), times: 1 });
+        world.simulator.inject(Injection {
+            fault,
+            endpoint: Some(SimulatedEndpoint::Submit),
+            times: 1,
+        });
         world.run_for(minutes(5)).await;
         let counters = world.simulator.counters();
         let refused = counters.submits.iter().position(|submit| !submit.accepted).unwrap();
@@ -344,7 +350,7 @@ async fn a_throttled_poll_is_retried_and_does_not_fail_the_job() {
     world.run_for(minutes(5)).await;
     world.simulator.inject(Injection {
         fault: RequestFault::Throttle,
-        endpoint: Some(ApiEndpoint::Poll),
+        endpoint: Some(SimulatedEndpoint::Poll),
         times: 2,
     });
     world.run_for(minutes(6)).await;
@@ -390,9 +396,9 @@ async fn a_wrong_secret_is_reported_without_the_secret_and_not_retried_in_a_loop
     }
     assert!(world.failures("credentials") >= 2.0);
     assert_eq!(world.value("cxone_up", &[]), Some(0.0));
-    let asked = world.simulator.counters().requests_to(ApiEndpoint::Token);
+    let asked = world.simulator.counters().requests_to(SimulatedEndpoint::Token);
     assert!((6..=20).contains(&asked), "{asked} requests for a token in half an hour");
-    assert_eq!(world.simulator.counters().requests_to(ApiEndpoint::Submit), 0);
+    assert_eq!(world.simulator.counters().requests_to(SimulatedEndpoint::Submit), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -403,7 +409,7 @@ async fn a_missing_scope_is_reported_with_its_remedy() {
     let text = world.ask("/-/ready").await.1;
     assert!(text.contains("reports:read") && text.contains("Capabilities"), "{text}");
     assert!(world.failures("forbidden") >= 2.0);
-    let submits = world.simulator.counters().requests_to(ApiEndpoint::Submit);
+    let submits = world.simulator.counters().requests_to(SimulatedEndpoint::Submit);
     assert!((6..=40).contains(&submits), "{submits} submits in half an hour");
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cxone_core::store::SharedRecords;
-use cxone_simulator::{ApiEndpoint, Injection, RequestFault, SimulatorOptions};
+use cxone_simulator::{Injection, RequestFault, SimulatedEndpoint, SimulatorOptions};
 use http::Request;
 
 use crate::TWO_TEAMS;
@@ -115,7 +115,7 @@ async fn throttling_is_an_error_that_fails_no_job() {
     world.run_for(seconds(60)).await;
     world.simulator.inject(Injection {
         fault: RequestFault::Throttle,
-        endpoint: Some(ApiEndpoint::Poll),
+        endpoint: Some(SimulatedEndpoint::Poll),
         times: 2,
     });
     world.run_for(seconds(60)).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cxone_simulator::{ApiEndpoint, Injection, RequestFault, SimulatorOptions};
+use cxone_simulator::{Injection, RequestFault, SimulatedEndpoint, SimulatorOptions};
 use http::StatusCode;
 
 use crate::direct::Interception;
@@ -27,20 +27,20 @@ async fn no_request_fault_loses_a_count() {
     let mut world = world(tenant("none"));
     world.run_for(minutes(5)).await;
     for endpoint in [
-        ApiEndpoint::History,
-        ApiEndpoint::States,
-        ApiEndpoint::Skills,
-        ApiEndpoint::Codes,
-        ApiEndpoint::SignIn,
+        SimulatedEndpoint::History,
+        SimulatedEndpoint::States,
+        SimulatedEndpoint::Skills,
+        SimulatedEndpoint::Codes,
+        SimulatedEndpoint::SignIn,
     ] {
         for fault in faults.into_iter().filter(|fault| fault.applies_to(endpoint)) {
             let before = world.simulator.counters().fault_count(fault);
             // A slow answer is not retried.
             let times = if fault == RequestFault::Slow { 1 } else { 2 };
             world.simulator.inject(Injection { fault, endpoint: Some(endpoint), times });
-            if endpoint == ApiEndpoint::SignIn {
+            if endpoint == SimulatedEndpoint::SignIn {
                 world.simulator.revoke_tokens();
-            } else if endpoint == ApiEndpoint::Codes {
+            } else if endpoint == SimulatedEndpoint::Codes {
                 // A new process queries the codes.
                 world.restart(Duration::from_secs(1)).await;
             }

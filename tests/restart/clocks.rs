@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use cxone_core::time::Timestamp;
-use cxone_simulator::{ApiEndpoint, Faults, Injection, RequestFault, SimulatorOptions};
+use cxone_simulator::{Faults, Injection, RequestFault, SimulatedEndpoint, SimulatorOptions};
 
 use http::header::DATE;
 use http::{HeaderMap, HeaderValue};
@@ -106,7 +106,11 @@ async fn no_window_is_planned_by_an_unconfirmed_clock_even_if_the_first_sign_in_
             ..Plan::default()
         });
         for times in 1..=4 {
-            world.simulator.inject(Injection { fault, endpoint: Some(ApiEndpoint::Token), times });
+            world.simulator.inject(Injection {
+                fault,
+                endpoint: Some(SimulatedEndpoint::Token),
+                times,
+            });
             world.run_for(minutes(10)).await;
             settle(&mut world).await;
             world.restart(AT_ONCE).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cxone_simulator::{ApiEndpoint, Injection, RequestFault, SimulatorOptions};
+use cxone_simulator::{Injection, RequestFault, SimulatedEndpoint, SimulatorOptions};
 use http::StatusCode;
 
 use crate::TWO_TEAMS;
@@ -169,7 +169,7 @@ async fn a_lost_job_is_forgotten_and_resubmitted() {
     let accepted = world.simulator.counters().accepted;
     world.simulator.inject(Injection {
         fault: RequestFault::Lose,
-        endpoint: Some(ApiEndpoint::Poll),
+        endpoint: Some(SimulatedEndpoint::Poll),
         times: 1,
     });
     world.restart(Duration::from_secs(1)).await;

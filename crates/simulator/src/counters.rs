@@ -15,7 +15,7 @@ const MAX_RECORDS: usize = 100_000;
 
 /// An endpoint of one of the simulated APIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ApiEndpoint {
+pub enum SimulatedEndpoint {
     /// `POST /oauth/token`.
     Token,
     /// `POST /api/v2/reports`.
@@ -42,7 +42,7 @@ pub enum ApiEndpoint {
     Other,
 }
 
-impl ApiEndpoint {
+impl SimulatedEndpoint {
     /// Whether it is a call of the platform API that needs a token.
     #[must_use]
     pub const fn is_platform_call(self) -> bool {
@@ -78,7 +78,7 @@ pub struct CallRecord {
     /// When it arrived.
     pub at: Timestamp,
     /// Its endpoint.
-    pub endpoint: ApiEndpoint,
+    pub endpoint: SimulatedEndpoint,
 }
 
 /// Requests and faults so far.
@@ -99,7 +99,7 @@ pub struct Counters {
     /// Tokens issued.
     pub tokens_issued: u64,
     /// Requests by endpoint.
-    pub requests: BTreeMap<ApiEndpoint, u64>,
+    pub requests: BTreeMap<SimulatedEndpoint, u64>,
     /// Faults of requests and jobs.
     pub faults: BTreeMap<RequestFault, u64>,
     /// The newest calls of the platform API, 100,000 at most, the oldest first.
@@ -116,7 +116,7 @@ pub struct Counters {
 impl Counters {
     /// Requests to `endpoint`.
     #[must_use]
-    pub fn requests_to(&self, endpoint: ApiEndpoint) -> u64 {
+    pub fn requests_to(&self, endpoint: SimulatedEndpoint) -> u64 {
         self.requests.get(&endpoint).copied().unwrap_or(0)
     }
 

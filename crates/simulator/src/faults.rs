@@ -4,7 +4,7 @@ mod parse;
 
 use std::time::Duration;
 
-use crate::counters::ApiEndpoint;
+use crate::counters::SimulatedEndpoint;
 use crate::named::named_enum;
 use crate::random::{hash, share};
 pub use parse::FaultsError;
@@ -49,7 +49,7 @@ named_enum! {
 impl RequestFault {
     /// Whether requests to `endpoint` can have it.
     #[must_use]
-    pub const fn applies_to(self, endpoint: ApiEndpoint) -> bool {
+    pub const fn applies_to(self, endpoint: SimulatedEndpoint) -> bool {
         match self {
             Self::Throttle
             | Self::ThrottleDate
@@ -58,14 +58,16 @@ impl RequestFault {
             | Self::Cut
             | Self::Drop
             | Self::NotJson
-            | Self::Slow => !matches!(endpoint, ApiEndpoint::Other),
+            | Self::Slow => !matches!(endpoint, SimulatedEndpoint::Other),
             Self::Revoke => {
-                matches!(endpoint, ApiEndpoint::Submit | ApiEndpoint::Poll)
+                matches!(endpoint, SimulatedEndpoint::Submit | SimulatedEndpoint::Poll)
                     || endpoint.is_platform_call()
             }
-            Self::NoId | Self::Fail | Self::Endless => matches!(endpoint, ApiEndpoint::Submit),
+            Self::NoId | Self::Fail | Self::Endless => {
+                matches!(endpoint, SimulatedEndpoint::Submit)
+            }
             Self::UnknownStatus | Self::Lose | Self::NoData => {
-                matches!(endpoint, ApiEndpoint::Poll)
+                matches!(endpoint, SimulatedEndpoint::Poll)
             }
         }
     }
@@ -255,7 +257,7 @@ impl Faults {
         &self,
         seed: u64,
         number: u64,
-        endpoint: ApiEndpoint,
+        endpoint: SimulatedEndpoint,
     ) -> Option<RequestFault> {
         RequestFault::ALL.into_iter().find(|&fault| {
             fault.applies_to(endpoint)
@@ -282,7 +284,7 @@ pub struct Injection {
     /// How they fail.
     pub fault: RequestFault,
     /// Requests to which endpoint; `None`: to any that the fault applies to.
-    pub endpoint: Option<ApiEndpoint>,
+    pub endpoint: Option<SimulatedEndpoint>,
     /// How many.
     pub times: u32,
 }
@@ -297,7 +299,7 @@ impl Injections {
     }
 
     /// The fault of the next request to `endpoint`, which uses up one of its times.
-    pub(crate) fn take(&mut self, endpoint: ApiEndpoint) -> Option<RequestFault> {
+    pub(crate) fn take(&mut self, endpoint: SimulatedEndpoint) -> Option<RequestFault> {
         self.0.retain(|injection| injection.times > 0);
         let injection = self.0.iter_mut().find(|injection| {
             injection.fault.applies_to(endpoint)
@@ -316,7 +318,7 @@ mod tests {
     fn chance_follows_from_seed_and_request_number_with_the_given_probability() {
         let faults =
             Faults::default().with(RequestFault::Throttle, 0.1).with(RequestFault::Lose, 1.0);
-        let of = |number| faults.request_fault(3, number, ApiEndpoint::Submit);
+        let of = |number| faults.request_fault(3, number, SimulatedEndpoint::Submit);
         let hits: Vec<u64> =
             (0..10_000).filter(|&number| of(number) == Some(RequestFault::Throttle)).collect();
         assert!((850..1150).contains(&hits.len()), "{}", hits.len());
@@ -332,15 +334,15 @@ mod tests {
         let mut injections = Injections::default();
         injections.add(Injection {
             fault: RequestFault::Cut,
-            endpoint: Some(ApiEndpoint::Poll),
+            endpoint: Some(SimulatedEndpoint::Poll),
             times: 2,
         });
         injections.add(Injection { fault: RequestFault::NoId, endpoint: None, times: 1 });
-        assert_eq!(injections.take(ApiEndpoint::Token), None);
-        assert_eq!(injections.take(ApiEndpoint::Poll), Some(RequestFault::Cut));
-        assert_eq!(injections.take(ApiEndpoint::Submit), Some(RequestFault::NoId));
-        assert_eq!(injections.take(ApiEndpoint::Submit), None);
-        assert_eq!(injections.take(ApiEndpoint::Poll), Some(RequestFault::Cut));
-        assert_eq!(injections.take(ApiEndpoint::Poll), None);
+        assert_eq!(injections.take(SimulatedEndpoint::Token), None);
+        assert_eq!(injections.take(SimulatedEndpoint::Poll), Some(RequestFault::Cut));
+        assert_eq!(injections.take(SimulatedEndpoint::Submit), Some(RequestFault::NoId));
+        assert_eq!(injections.take(SimulatedEndpoint::Submit), None);
+        assert_eq!(injections.take(SimulatedEndpoint::Poll), Some(RequestFault::Cut));
+        assert_eq!(injections.take(SimulatedEndpoint::Poll), None);
     }
 }

@@ -42,7 +42,7 @@ mod response;
 mod rewrite;
 mod simulator;
 
-pub use counters::{ApiEndpoint, CallRecord, Counters, SubmitRecord};
+pub use counters::{CallRecord, Counters, SimulatedEndpoint, SubmitRecord};
 pub use faults::{Faults, FaultsError, Injection, Quirk, RequestFault, RowFault};
 pub use floor::{
     ActualTotals, AgentProfile, AgentState, Floor, FloorOptions, Visit, VisitPosition,

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use cxone_core::time::{Timestamp, Window};
 
-use crate::counters::{ApiEndpoint, CallRecord};
+use crate::counters::{CallRecord, SimulatedEndpoint};
 use crate::faults::{Faults, Quirk};
 use crate::floor::AgentProfile;
 use crate::random::hash;
@@ -52,7 +52,7 @@ impl Simulator {
         route: &PlatformRoute<'_>,
         chance: u64,
     ) -> ApiReply {
-        let is_sign_in = route.endpoint() == ApiEndpoint::SignIn;
+        let is_sign_in = route.endpoint() == SimulatedEndpoint::SignIn;
         if is_sign_in && request.method() != Method::POST {
             return method_not_allowed("POST");
         }

@@ -22,7 +22,7 @@ use crate::simulator::{Simulator, SimulatorOptions, SimulatorState};
 use rows::{AgentFilter, ReportQuery, ReportWriter, TooManyRows};
 pub use rows::{OpenEnd, ReportRows};
 pub(crate) use wire::parse_date;
-use wire::{DataFirstBody, FilterBody, JobBody, MissingDataBody, ReportRequestBody, SubmitBody};
+use wire::{DataFirstBody, JobBody, MissingDataBody, ReportRequestBody, WireFilter, WireSubmit};
 
 /// The path of submits. That of a poll appends `/` and the job's id.
 pub(crate) const REPORTS: &str = "/api/v2/reports";
@@ -40,11 +40,11 @@ pub(crate) struct ReportJobs(VecDeque<ReportJob>);
 struct ReportJob {
     id: String,
     query: ReportQuery,
-    outcome: JobOutcome,
+    outcome: SimulatedOutcome,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum JobOutcome {
+enum SimulatedOutcome {
     Completes,
     Fails,
     NeverEnds,
@@ -123,7 +123,7 @@ impl Simulator {
         let host = || request.headers().get(HOST).and_then(|host| host.to_str().ok());
         let configured = self.options().status_url_origin.clone();
         let origin = configured.or_else(|| host().map(|host| format!("http://{host}")));
-        let body = SubmitBody {
+        let body = WireSubmit {
             id: (fault != Some(RequestFault::NoId)).then_some(&id),
             status: "PENDING",
             status_url: &format!("{}{REPORTS}/{id}", origin.unwrap_or_default()),
@@ -160,7 +160,7 @@ impl Simulator {
             Some("ARCHIVED")
         } else if age < options.job_time / 4 {
             Some("PENDING")
-        } else if age < options.job_time || outcome == JobOutcome::NeverEnds {
+        } else if age < options.job_time || outcome == SimulatedOutcome::NeverEnds {
             Some("RUNNING")
         } else {
             None
@@ -172,7 +172,7 @@ impl Simulator {
             let error_message = Some(message);
             ApiReply::json(StatusCode::OK, &JobBody { status: "FAILED", error_message, ..body })
         };
-        if outcome == JobOutcome::Fails {
+        if outcome == SimulatedOutcome::Fails {
             return failed("The report could not be generated.");
         }
         if fault == Some(RequestFault::NoData) {
@@ -274,9 +274,9 @@ impl SimulatorState {
         // The time makes the ids of this run differ from those of an earlier one.
         let id = format!("job-{:x}-{number}", now.millis());
         let outcome = match fault {
-            Some(RequestFault::Fail) => JobOutcome::Fails,
-            Some(RequestFault::Endless) => JobOutcome::NeverEnds,
-            _ => JobOutcome::Completes,
+            Some(RequestFault::Fail) => SimulatedOutcome::Fails,
+            Some(RequestFault::Endless) => SimulatedOutcome::NeverEnds,
+            _ => SimulatedOutcome::Completes,
         };
         let jobs = &mut self.jobs.0;
         let expired = |job: &ReportJob| job.query.submitted_at.plus(options.job_life) <= now;
@@ -289,7 +289,7 @@ impl SimulatorState {
     }
 }
 
-fn filter(filter: FilterBody) -> Result<AgentFilter, ApiReply> {
+fn filter(filter: WireFilter) -> Result<AgentFilter, ApiReply> {
     let id = filter.id.filter(|id| !id.is_empty());
     match (filter.kind.as_str(), id) {
         ("user", Some(id)) => Ok(AgentFilter::User(id)),

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use cxone_core::time::Timestamp;
 
-use crate::counters::{ApiEndpoint, Counters, SubmitRecord};
+use crate::counters::{Counters, SimulatedEndpoint, SubmitRecord};
 use crate::faults::{Faults, Injection, Injections, RequestFault};
 use crate::floor::{Floor, FloorOptions};
 use crate::oauth::IssuedTokens;
@@ -200,7 +200,7 @@ impl Simulator {
         &self,
         now: Timestamp,
         request: &Request<Bytes>,
-        endpoint: ApiEndpoint,
+        endpoint: SimulatedEndpoint,
         fault: RequestFault,
         chance: u64,
     ) -> Option<ApiReply> {
@@ -228,7 +228,7 @@ impl Simulator {
             | RequestFault::Lose
             | RequestFault::NoData => return None,
         };
-        if endpoint == ApiEndpoint::Submit {
+        if endpoint == SimulatedEndpoint::Submit {
             state.counters.submitted(SubmitRecord { at: now, accepted: false });
         }
         Some(reply)
@@ -269,7 +269,7 @@ impl Simulator {
 
 impl SimulatorState {
     /// Counts a request; returns its number and its fault.
-    fn begin(&mut self, seed: u64, endpoint: ApiEndpoint) -> (u64, Option<RequestFault>) {
+    fn begin(&mut self, seed: u64, endpoint: SimulatedEndpoint) -> (u64, Option<RequestFault>) {
         let number = self.requests;
         self.requests += 1;
         *self.counters.requests.entry(endpoint).or_default() += 1;
@@ -284,16 +284,16 @@ impl SimulatorState {
     }
 }
 
-fn endpoint(request: &Request<Bytes>) -> ApiEndpoint {
+fn endpoint(request: &Request<Bytes>) -> SimulatedEndpoint {
     let path = request.uri().path();
     if let Some(route) = PlatformRoute::parse(path) {
         return route.endpoint();
     }
     match (path, request.method()) {
-        ("/oauth/token", &Method::POST) => ApiEndpoint::Token,
-        (REPORTS, &Method::POST) => ApiEndpoint::Submit,
-        (_, &Method::GET) if job_id(path).is_some() => ApiEndpoint::Poll,
-        _ => ApiEndpoint::Other,
+        ("/oauth/token", &Method::POST) => SimulatedEndpoint::Token,
+        (REPORTS, &Method::POST) => SimulatedEndpoint::Submit,
+        (_, &Method::GET) if job_id(path).is_some() => SimulatedEndpoint::Poll,
+        _ => SimulatedEndpoint::Other,
     }
 }
 

@@ -177,7 +177,7 @@ async fn configured_headers_stand_on_every_answer_in_place_of_the_pages_own() {
     let text = "http_server_config: {headers: {Content-Security-Policy: \"default-src 'self'\", Strict-Transport-Security: max-age=1}}";
     let access = Arc::new(AccessControl::new(config(text), Clock::system()));
     let server =
-        Server::start_with(Some(access), ServerLimits::default(), answers(pages(40))).await;
+        TestServer::start_with(Some(access), ServerLimits::default(), answers(pages(40))).await;
     for path in ["/", "/metrics", "/nothing"] {
         let answer = server.ask(&get(path)).await;
         assert!(

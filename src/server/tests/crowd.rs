@@ -3,7 +3,7 @@
 use super::*;
 
 /// Opens `count` connections and sends `start` on each.
-async fn crowd(server: &Server, count: usize, start: &str) -> Vec<TcpStream> {
+async fn crowd(server: &TestServer, count: usize, start: &str) -> Vec<TcpStream> {
     let mut open = Vec::new();
     for _ in 0..count {
         let mut stream = server.connect().await;
@@ -17,7 +17,8 @@ async fn crowd(server: &Server, count: usize, start: &str) -> Vec<TcpStream> {
 #[tokio::test]
 async fn a_crowd_of_idle_and_slow_clients_keeps_nobody_out() {
     let server =
-        Server::start(ServerLimits { max_connections: 8, ..ServerLimits::default() }, hello).await;
+        TestServer::start(ServerLimits { max_connections: 8, ..ServerLimits::default() }, hello)
+            .await;
     for start in ["", "G", "GET / HTTP/1.1\r\nX: ", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"] {
         let _crowd = crowd(&server, 40, start).await;
         for _ in 0..3 {
@@ -36,7 +37,7 @@ fn large_pages(max_requests: usize) -> Arc<Pages> {
 }
 
 /// A connection from another of this machine's addresses: to the server, another client.
-async fn from_elsewhere(server: &Server) -> TcpStream {
+async fn from_elsewhere(server: &TestServer) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into()).unwrap();
     socket.connect(server.address).await.unwrap()
@@ -44,7 +45,7 @@ async fn from_elsewhere(server: &Server) -> TcpStream {
 
 #[tokio::test]
 async fn readers_that_stall_hold_no_place_that_another_client_needs() {
-    let server = Server::start(ServerLimits::default(), answers(large_pages(4))).await;
+    let server = TestServer::start(ServerLimits::default(), answers(large_pages(4))).await;
     let mut stalled = crowd(&server, 4, &get("/metrics")).await;
     for stream in &mut stalled {
         // Its answer has begun, so it has its place.
@@ -73,7 +74,7 @@ async fn readers_that_stall_hold_no_place_that_another_client_needs() {
 #[tokio::test]
 async fn a_request_cut_anywhere_is_an_end_of_its_connection_and_of_nothing_else() {
     let limits = ServerLimits { head_time: Duration::from_millis(500), ..ServerLimits::default() };
-    let server = Server::start(limits, answers(pages(40))).await;
+    let server = TestServer::start(limits, answers(pages(40))).await;
     let whole = "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: text/plain;q=0.5,*/*\r\nContent-Length: 3\r\n\r\nabc";
     let head = whole.find("\r\n\r\n").unwrap() + 4;
     for end in 0..whole.len() {
@@ -131,7 +132,7 @@ async fn the_bound_holds_over_several_listeners_and_a_unix_socket_is_one_of_them
     let (stop, limits) =
         (CancellationToken::new(), ServerLimits { max_connections: 4, ..ServerLimits::default() });
     let tasks = Tasks::new(stop.clone());
-    let server = super::Server {
+    let server = super::TestServer {
         address: (Ipv4Addr::LOCALHOST, 1).into(),
         tasks: tasks.clone(),
         stop: stop.clone(),

@@ -81,17 +81,17 @@ impl Papers {
     }
 }
 
-async fn connect(server: &Server, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
+async fn connect(server: &TestServer, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, server.connect().await).await
 }
 
 /// What a client with this configuration is answered over HTTP/1.1; nothing when it is not let in.
-async fn ask(server: &Server, config: ClientConfig) -> Option<String> {
+async fn ask(server: &TestServer, config: ClientConfig) -> Option<String> {
     ask_for(server, config, "/").await
 }
 
-async fn ask_for(server: &Server, config: ClientConfig, path: &str) -> Option<String> {
+async fn ask_for(server: &TestServer, config: ClientConfig, path: &str) -> Option<String> {
     let mut stream = connect(server, config).await.ok()?;
     stream.write_all(get(path).as_bytes()).await.ok()?;
     let mut answer = Vec::new();
@@ -124,7 +124,7 @@ async fn every_client_auth_type_lets_in_whom_go_lets_in() {
         ("RequireAnyClientCert", "", SAN, false, true, true),
     ] {
         let access = ours.access(&format!("  client_auth_type: {kind}\n{authority}{sans}"));
-        let server = Server::start_with(Some(access), ServerLimits::default(), hello).await;
+        let server = TestServer::start_with(Some(access), ServerLimits::default(), hello).await;
         for (who, expected) in [(None, nobody), (ours_is, vouched), (foreign, unvouched)] {
             let answer = ask(&server, ours.client(who, b"http/1.1")).await;
             assert_eq!(
@@ -153,7 +153,7 @@ async fn an_excluded_path_needs_no_certificate_every_other_does_and_a_wrong_one_
     let (ours, others) = (papers(), papers());
     let sections = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\nauth_excluded_paths: [/-/healthy]\n";
     let server =
-        Server::start_with(Some(ours.access(sections)), ServerLimits::default(), hello).await;
+        TestServer::start_with(Some(ours.access(sections)), ServerLimits::default(), hello).await;
     for (who, path, expected) in [
         (None, "/-/healthy", Some("200")),
         (None, "/metrics", Some("403")),
@@ -192,7 +192,7 @@ async fn a_client_that_is_its_own_authority_is_let_in_while_its_certificate_is_t
         };
         let access = known
             .access("  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n");
-        let server = Server::start_with(Some(access), ServerLimits::default(), hello).await;
+        let server = TestServer::start_with(Some(access), ServerLimits::default(), hello).await;
         let answer = ask(&server, ours.client(Some(&client), b"http/1.1")).await;
         assert_eq!(answer.is_some_and(|text| text.ends_with("hello")), expected);
         let other = of_its_own(2049, ClientAuth);
@@ -209,7 +209,7 @@ async fn a_client_that_is_its_own_authority_is_let_in_while_its_certificate_is_t
 async fn a_handshake_that_never_ends_is_cut_off_and_plain_http_gets_no_page() {
     let ours = papers();
     let limits = ServerLimits { head_time: Duration::from_millis(300), ..ServerLimits::default() };
-    let server = Server::start_with(Some(ours.access("")), limits, hello).await;
+    let server = TestServer::start_with(Some(ours.access("")), limits, hello).await;
     let mut silent = server.connect().await;
     let mut begun = server.connect().await;
     begun.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01]).await.unwrap();
@@ -229,7 +229,7 @@ async fn a_handshake_that_never_ends_is_cut_off_and_plain_http_gets_no_page() {
 
 /// A client of HTTP/2 and the task that drives it.
 async fn multiplexed(
-    server: &Server,
+    server: &TestServer,
     config: ClientConfig,
     window: u32,
 ) -> (h2::client::SendRequest<Bytes>, CancellationToken) {
@@ -253,7 +253,7 @@ fn page(path: &str) -> Request<()> {
 async fn http_2_gives_the_same_pages_and_a_silent_connection_is_ended() {
     let ours = papers();
     let limits = ServerLimits { idle_time: Duration::from_millis(400), ..ServerLimits::default() };
-    let server = Server::start_with(Some(ours.access("")), limits, answers(pages(40))).await;
+    let server = TestServer::start_with(Some(ours.access("")), limits, answers(pages(40))).await;
     let (mut client, ended) = multiplexed(&server, ours.client(None, b"h2"), 65_535).await;
     let (first, _) = client.send_request(page("/metrics"), true).unwrap();
     let (second, _) = client.send_request(page("/-/healthy"), true).unwrap();
@@ -279,7 +279,7 @@ async fn a_client_of_http_2_that_grants_no_window_for_the_answer_is_dropped_and_
     let scrapes = Admission::new(Resource::Scrapes, 1);
     let of_server = Arc::clone(&scrapes);
     let server =
-        Server::start_with(Some(ours.access("")), limits, move |request: Request<Incoming>| {
+        TestServer::start_with(Some(ours.access("")), limits, move |request: Request<Incoming>| {
             let connection = request.extensions().get::<ConnectionHandle>().cloned();
             let slot = connection.and_then(|connection| of_server.admit(connection)).ok_or(Abort);
             let body = ResponseBody::full(large.clone());
@@ -303,7 +303,7 @@ async fn a_client_of_http_2_that_grants_no_window_for_the_answer_is_dropped_and_
 #[tokio::test]
 async fn without_http_2_in_the_configuration_there_is_none() {
     let ours = papers();
-    let server = Server::start_with(
+    let server = TestServer::start_with(
         Some(ours.access("http_server_config: {http2: false}\n")),
         ServerLimits::default(),
         hello,
@@ -319,7 +319,7 @@ async fn a_new_certificate_counts_from_the_next_connection() {
     let (old, new) = (papers(), papers());
     let access = old.access("");
     let server =
-        Server::start_with(Some(Arc::clone(&access)), ServerLimits::default(), hello).await;
+        TestServer::start_with(Some(Arc::clone(&access)), ServerLimits::default(), hello).await;
     assert!(ask(&server, old.client(None, b"http/1.1")).await.is_some());
     access.replace(WebConfig::clone(&new.access("").current()));
     assert!(ask(&server, old.client(None, b"http/1.1")).await.is_none());
@@ -367,7 +367,7 @@ async fn a_handshake_that_fails_on_a_certificate_says_why() {
         let access =
             known.access(&format!("  client_auth_type: {kind}\n  client_ca_file: ca.crt\n"));
         let server =
-            Server::start_with(Some(Arc::clone(&access)), ServerLimits::default(), hello).await;
+            TestServer::start_with(Some(Arc::clone(&access)), ServerLimits::default(), hello).await;
         for _ in 0..3 {
             let answer = ask(&server, ours.client(client.as_ref(), b"http/1.1")).await;
             assert!(answer.is_none_or(|text| text.is_empty()), "{expected}");

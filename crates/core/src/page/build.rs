@@ -67,7 +67,7 @@ impl Snapshot {
                 .map(|(name, agent)| (name, &agent.summary, is_stale(&agent.summary, options)));
             Overlay::new(live, agents, &ledger.catalog)
         });
-        let builder = Builder { ledger, options, overlay };
+        let builder = SnapshotBuilder { ledger, options, overlay };
         let mut snapshot = builder.aggregates();
         if let Some(overlay) = &builder.overlay {
             overlay.add_to(&mut snapshot, options);
@@ -81,13 +81,13 @@ impl Snapshot {
     }
 }
 
-struct Builder<'a> {
+struct SnapshotBuilder<'a> {
     ledger: &'a Ledger,
     options: &'a SnapshotOptions,
     overlay: Option<Overlay<'a>>,
 }
 
-impl Builder<'_> {
+impl SnapshotBuilder<'_> {
     /// What all agents do together. An agent whose live state holds is not counted here: the
     /// overlay adds it.
     fn aggregates(&self) -> Snapshot {

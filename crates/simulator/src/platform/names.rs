@@ -3,7 +3,7 @@
 //! Ids are numbers, Wrap-up is the state Unavailable with a code of its own, Available is on no
 //! skill, and an agent who does not work is logged out: see [`crate::Floor::platform_visits`].
 
-use super::wire::UnavailableCode;
+use super::wire::WireUnavailableCode;
 use crate::floor::{AgentProfile, AgentState, SKILLS, TEAMS};
 
 /// The tenant's id.
@@ -13,7 +13,7 @@ pub(super) const TENANT: &str = "11eb0d3f-8f7a-4a7c-9a51-0242ac110002";
 pub(super) const PHONE: u32 = 4;
 
 /// The codes of the state Unavailable.
-pub(super) const CODES: [UnavailableCode; 5] = [
+pub(super) const CODES: [WireUnavailableCode; 5] = [
     code(701, "Break", false, 30, true),
     code(702, "Lunch", false, 60, true),
     code(703, "Training", false, 120, true),
@@ -27,8 +27,8 @@ const fn code(
     is_acw: bool,
     agent_timeout: u32,
     is_active: bool,
-) -> UnavailableCode {
-    UnavailableCode { id, name, is_active, is_acw, agent_timeout }
+) -> WireUnavailableCode {
+    WireUnavailableCode { id, name, is_active, is_acw, agent_timeout }
 }
 
 impl AgentState {

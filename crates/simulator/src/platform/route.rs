@@ -5,7 +5,7 @@ use http::Request;
 
 use cxone_core::time::Timestamp;
 
-use crate::counters::ApiEndpoint;
+use crate::counters::SimulatedEndpoint;
 
 /// The supported versions of the API.
 const VERSIONS: std::ops::RangeInclusive<u32> = 21..=35;
@@ -61,17 +61,17 @@ impl<'a> PlatformRoute<'a> {
         }
     }
 
-    pub(crate) fn endpoint(&self) -> ApiEndpoint {
+    pub(crate) fn endpoint(&self) -> SimulatedEndpoint {
         match self {
-            Self::OpenIdConfiguration | Self::TenantConfiguration => ApiEndpoint::Discovery,
-            Self::Token | Self::AccessKey => ApiEndpoint::SignIn,
-            Self::States => ApiEndpoint::States,
-            Self::History => ApiEndpoint::History,
-            Self::AgentHistory(_) => ApiEndpoint::AgentHistory,
-            Self::Codes => ApiEndpoint::Codes,
-            Self::Skills => ApiEndpoint::Skills,
-            Self::Agents | Self::BusinessUnit => ApiEndpoint::Directory,
-            Self::UnknownVersion => ApiEndpoint::Other,
+            Self::OpenIdConfiguration | Self::TenantConfiguration => SimulatedEndpoint::Discovery,
+            Self::Token | Self::AccessKey => SimulatedEndpoint::SignIn,
+            Self::States => SimulatedEndpoint::States,
+            Self::History => SimulatedEndpoint::History,
+            Self::AgentHistory(_) => SimulatedEndpoint::AgentHistory,
+            Self::Codes => SimulatedEndpoint::Codes,
+            Self::Skills => SimulatedEndpoint::Skills,
+            Self::Agents | Self::BusinessUnit => SimulatedEndpoint::Directory,
+            Self::UnknownVersion => SimulatedEndpoint::Other,
         }
     }
 }

@@ -86,7 +86,7 @@ pub(super) enum RowDuration {
 /// An element of `unavailableCodes`.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct UnavailableCode {
+pub(super) struct WireUnavailableCode {
     pub(super) id: i64,
     pub(super) name: &'static str,
     pub(super) is_active: bool,

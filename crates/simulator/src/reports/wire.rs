@@ -29,14 +29,14 @@ pub(super) struct ReportRequestBody {
     pub(super) report_type: String,
     pub(super) date_from: String,
     pub(super) date_to: String,
-    pub(super) filter: FilterBody,
+    pub(super) filter: WireFilter,
     pub(super) group_by: Vec<String>,
     pub(super) metrics: Vec<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct FilterBody {
+pub(super) struct WireFilter {
     #[serde(rename = "type")]
     pub(super) kind: String,
     pub(super) id: Option<String>,
@@ -45,7 +45,7 @@ pub(super) struct FilterBody {
 /// The answer to a submit.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct SubmitBody<'a> {
+pub(super) struct WireSubmit<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<&'a str>,
     pub(super) status: &'static str,

@@ -38,14 +38,14 @@ fn second(seconds: u64) -> Monotonic {
 
 /// Runs the plan for a while. `answer` says what comes of a submit; polls of accepted jobs complete
 /// at once.
-struct Run {
+struct PlannerRun {
     planner: Planner,
     watermarks: HashMap<TargetId, Timestamp>,
     submits: Vec<(Monotonic, TargetId, Window)>,
     ended: Vec<EndedJob>,
 }
 
-impl Run {
+impl PlannerRun {
     fn new(rules: PlannerRules, targets: usize) -> Self {
         let planner = Planner::new(rules, targets, Monotonic::default(), Random::from_seed(3));
         Self { planner, watermarks: HashMap::new(), submits: Vec::new(), ended: Vec::new() }
@@ -122,7 +122,7 @@ fn failed(failure: FailureReason) -> JobReply {
 
 #[test]
 fn each_target_is_polled_once_an_interval_from_its_watermark_on() {
-    let mut run = Run::new(rules(), 3);
+    let mut run = PlannerRun::new(rules(), 3);
     run.until(second(600), |_, _| accepted());
     for index in 0..3 {
         assert!((9..=11).contains(&run.submits_of(index)), "{}", run.submits_of(index));
@@ -138,7 +138,7 @@ fn each_target_is_polled_once_an_interval_from_its_watermark_on() {
 
 #[test]
 fn too_many_targets_take_turns_fairly() {
-    let mut run = Run::new(rules(), 30);
+    let mut run = PlannerRun::new(rules(), 30);
     run.until(second(3_600), |_, _| accepted());
     let submits: Vec<usize> = (0..30).map(|index| run.submits_of(index)).collect();
     let (least, most) = (submits.iter().min().expect("some"), submits.iter().max().expect("some"));
@@ -149,7 +149,7 @@ fn too_many_targets_take_turns_fairly() {
 
 #[test]
 fn a_target_that_fails_does_not_hold_up_the_others() {
-    let mut run = Run::new(rules(), 3);
+    let mut run = PlannerRun::new(rules(), 3);
     run.until(second(600), |_, id| {
         if id.index() == 1 { failed(FailureReason::Failed) } else { accepted() }
     });
@@ -166,7 +166,7 @@ fn a_target_that_fails_does_not_hold_up_the_others() {
 
 #[test]
 fn a_429_to_a_submit_holds_all_submits_for_as_long_as_it_says() {
-    let mut run = Run::new(rules(), 3);
+    let mut run = PlannerRun::new(rules(), 3);
     let mut throttled = false;
     run.until(second(200), |_, _| {
         if std::mem::replace(&mut throttled, true) {
@@ -187,7 +187,7 @@ fn a_429_to_a_submit_holds_all_submits_for_as_long_as_it_says() {
 #[test]
 fn wrong_credentials_and_missing_rights_are_retried_slowly() {
     for failure in [FailureReason::Credentials, FailureReason::Forbidden] {
-        let mut run = Run::new(rules(), 1);
+        let mut run = PlannerRun::new(rules(), 1);
         run.until(second(3_600), |_, _| failed(failure));
         assert!((8..=16).contains(&run.submits.len()), "{failure:?}: {}", run.submits.len());
     }
@@ -195,7 +195,7 @@ fn wrong_credentials_and_missing_rights_are_retried_slowly() {
 
 #[test]
 fn a_rejected_body_is_never_sent_again() {
-    let mut run = Run::new(rules(), 1);
+    let mut run = PlannerRun::new(rules(), 1);
     run.until(second(600), |_, _| failed(FailureReason::Rejected));
     assert!(
         run.submits
@@ -206,7 +206,7 @@ fn a_rejected_body_is_never_sent_again() {
 
 #[test]
 fn a_long_absence_is_caught_up_with_slices_within_the_quota() {
-    let mut run = Run::new(rules(), 1);
+    let mut run = PlannerRun::new(rules(), 1);
     run.watermarks.insert(TargetId::new(0), utc(second(0)).minus(4 * 24 * 60 * MINUTE));
     run.until(second(120), |_, _| accepted());
     let to: Vec<Timestamp> = run.submits.iter().map(|(_, _, window)| window.to).collect();
@@ -216,7 +216,7 @@ fn a_long_absence_is_caught_up_with_slices_within_the_quota() {
 
 #[test]
 fn a_target_without_a_success_turns_stale_after_the_longer_of_staleness_and_three_cycles() {
-    let mut run = Run::new(rules(), 200);
+    let mut run = PlannerRun::new(rules(), 200);
     run.until(second(300), |_, _| accepted());
     let id = TargetId::new(0);
     let cycles = run.planner.cycle() * 3;
@@ -261,8 +261,8 @@ fn behind(
     rules: PlannerRules,
     end: Monotonic,
     answer: impl Fn(Monotonic, Window) -> JobReply,
-) -> Run {
-    let mut run = Run::new(rules, 1);
+) -> PlannerRun {
+    let mut run = PlannerRun::new(rules, 1);
     run.watermarks.insert(TargetId::new(0), utc(second(0)).minus(7 * 24 * 60 * MINUTE));
     run.until_answering(end, |now, _, window| answer(now, window));
     run
@@ -311,7 +311,7 @@ fn a_slice_is_given_up_only_when_it_is_rejected_for_long_and_the_newest_window_i
 #[test]
 fn a_window_that_is_too_large_is_halved_until_it_fits_and_no_history_is_left_out() {
     let fits = Duration::from_secs(5 * 3600);
-    let mut run = Run::new(rules(), 1);
+    let mut run = PlannerRun::new(rules(), 1);
     let start = utc(second(0)).minus(7 * 24 * 60 * MINUTE);
     run.watermarks.insert(TargetId::new(0), start);
     run.until_polling(second(3_600), |window| {
@@ -331,7 +331,7 @@ fn a_window_that_is_too_large_is_halved_until_it_fits_and_no_history_is_left_out
 
 #[test]
 fn no_window_is_halved_below_what_makes_progress() {
-    let mut run = Run::new(rules(), 1);
+    let mut run = PlannerRun::new(rules(), 1);
     run.watermarks.insert(TargetId::new(0), utc(second(0)).minus(7 * 24 * 60 * MINUTE));
     run.until_polling(second(3_600), |_| failed(FailureReason::Timeout));
     let shortest = run.submits.iter().map(|(_, _, window)| window.length()).min();
@@ -366,7 +366,7 @@ proptest! {
         answers in prop::collection::vec(0..6_usize, 50), targets in 1..40_usize, limit in 1..20_u32,
     ) {
         let rules = PlannerRules { jobs_per_minute: NonZeroU32::new(limit).expect("at least one"), interval: Duration::from_secs(1), ..rules() };
-        let mut run = Run::new(rules, targets);
+        let mut run = PlannerRun::new(rules, targets);
         let mut index = 0;
         run.until(second(900), |_, _| {
             index += 1;

@@ -29,7 +29,7 @@ fn at_true(instant: u64, ahead: i64) -> Timestamp {
 
 /// A clock, and the time since the process began.
 #[derive(Default)]
-struct Run {
+struct ClockRun {
     clock: ServerClock,
     instant: u64,
     own_ahead: i64,
@@ -37,7 +37,7 @@ struct Run {
     steps: usize,
 }
 
-impl Run {
+impl ClockRun {
     fn with_our_clock_ahead(millis: i64) -> Self {
         Self { own_ahead: millis, ..Self::default() }
     }
@@ -66,19 +66,19 @@ impl Run {
     }
 }
 
-fn is_right(run: &Run, cxone_ahead: i64) {
+fn is_right(run: &ClockRun, cxone_ahead: i64) {
     let error = run.error().expect("settled") - cxone_ahead;
     assert!((-2_500..=200).contains(&error), "{error} ms off");
 }
 
 #[test]
 fn our_clock_is_good_enough_when_the_dates_agree() {
-    let mut run = Run::with_our_clock_ahead(-700);
+    let mut run = ClockRun::with_our_clock_ahead(-700);
     (0..20).for_each(|_| run.answer(0));
     assert_eq!(run.error(), Some(-700));
     let skew = run.clock.skew_seconds(run.now()).expect("there was a date");
     assert!((skew - 0.7).abs() < 0.3, "{skew}");
-    let mut run = Run::with_our_clock_ahead(1_900);
+    let mut run = ClockRun::with_our_clock_ahead(1_900);
     (0..20).for_each(|_| run.answer(0));
     let error = run.error().expect("settled");
     assert!((0..=400).contains(&error), "the votes are more precise than one of them: {error}");
@@ -86,7 +86,7 @@ fn our_clock_is_good_enough_when_the_dates_agree() {
 
 #[test]
 fn cxones_clock_is_not_behind_a_reported_visit_if_our_clock_agrees() {
-    let mut run = Run::default();
+    let mut run = ClockRun::default();
     (0..20).for_each(|_| run.answer(0));
     run.clock.reported(run.now(), at_true(run.instant, -20_000));
     run.clock.reported(run.now(), at_true(run.instant, -HOUR));
@@ -104,7 +104,7 @@ fn cxones_clock_is_not_behind_a_reported_visit_if_our_clock_agrees() {
 fn one_wrong_date_moves_nothing_whenever_it_comes() {
     for wrong in [12_000, HOUR, -HOUR, 10_000 * HOUR, -BEGAN] {
         for index in 0..20 {
-            let mut run = Run::default();
+            let mut run = ClockRun::default();
             for number in 0..20 {
                 run.answer(if number == index { wrong } else { 0 });
                 let error = run.error();
@@ -120,7 +120,7 @@ fn one_wrong_date_moves_nothing_whenever_it_comes() {
 fn the_dates_of_one_bad_machine_behind_a_load_balancer_are_rejected() {
     for wrong in [12_000, HOUR, -HOUR] {
         for first in [0, 1] {
-            let mut run = Run::default();
+            let mut run = ClockRun::default();
             for number in 0..200 {
                 run.answer(if number % 2 == first { wrong } else { 0 });
                 assert!(run.error().expect("settled") <= 0, "{wrong}, answer {number}");
@@ -135,7 +135,7 @@ fn the_dates_of_one_bad_machine_behind_a_load_balancer_are_rejected() {
 #[test]
 fn cxones_clock_is_used_where_it_really_differs_and_never_runs_ahead_of_itself() {
     for ahead in [-10_000 * HOUR, -HOUR, -420_000, 45_000, HOUR, 10_000 * HOUR] {
-        let mut run = Run::default();
+        let mut run = ClockRun::default();
         for number in 0..8 {
             run.answer(ahead);
             assert!(run.error().is_none_or(|error| error <= ahead.max(0)), "{ahead}: {number}");
@@ -157,7 +157,7 @@ fn cxones_clock_is_used_where_it_really_differs_and_never_runs_ahead_of_itself()
 
 #[test]
 fn our_clock_in_1970_is_not_gone_by_once_the_answers_agree() {
-    let mut run = Run::with_our_clock_ahead(-BEGAN);
+    let mut run = ClockRun::with_our_clock_ahead(-BEGAN);
     run.answer(0);
     assert_eq!(run.error(), None, "nothing is requested in 1970");
     (0..4).for_each(|_| run.answer(0));
@@ -166,7 +166,7 @@ fn our_clock_in_1970_is_not_gone_by_once_the_answers_agree() {
 
 #[test]
 fn a_clock_that_really_steps_is_followed_once_nearly_all_answers_agree() {
-    let mut run = Run::default();
+    let mut run = ClockRun::default();
     (0..30).for_each(|_| run.answer(0));
     (0..14).for_each(|_| run.answer(HOUR));
     assert_eq!((run.error(), run.steps, run.rejected), (Some(0), 0, 14));
@@ -181,7 +181,7 @@ fn a_clock_that_really_steps_is_followed_once_nearly_all_answers_agree() {
 #[test]
 fn a_step_of_our_clock_does_not_move_windows() {
     for step in [HOUR, -HOUR] {
-        let mut run = Run::default();
+        let mut run = ClockRun::default();
         (0..20).for_each(|_| run.answer(0));
         run.own_ahead = step;
         is_right(&run, 0);
@@ -193,7 +193,7 @@ fn a_step_of_our_clock_does_not_move_windows() {
 
 #[test]
 fn a_machine_that_was_suspended_learns_the_time_again() {
-    let mut run = Run::default();
+    let mut run = ClockRun::default();
     (0..20).for_each(|_| run.answer(0));
     // Its clock that never steps stood still meanwhile, so that all others are an hour ahead.
     run.own_ahead = HOUR;
@@ -203,7 +203,7 @@ fn a_machine_that_was_suspended_learns_the_time_again() {
 
 #[test]
 fn a_date_that_stands_still_is_not_a_vote_and_the_estimate_advances() {
-    let mut run = Run::default();
+    let mut run = ClockRun::default();
     (0..10).for_each(|_| run.answer(0));
     let frozen = date(run.instant, 0);
     for _ in 0..2_000 {
@@ -218,7 +218,7 @@ fn a_date_that_stands_still_is_not_a_vote_and_the_estimate_advances() {
 #[test]
 fn a_cache_that_was_frozen_before_the_start_does_not_hold_the_time_forever() {
     for ahead in [-HOUR, -10_000 * HOUR, HOUR] {
-        let mut run = Run::default();
+        let mut run = ClockRun::default();
         let frozen = date(0, ahead);
         for _ in 0..20 {
             run.answer_with(frozen, Duration::ZERO);
@@ -230,7 +230,7 @@ fn a_cache_that_was_frozen_before_the_start_does_not_hold_the_time_forever() {
 
 #[test]
 fn the_age_of_a_cached_answer_is_added_to_its_date() {
-    let mut run = Run::with_our_clock_ahead(HOUR);
+    let mut run = ClockRun::with_our_clock_ahead(HOUR);
     for number in 0..100 {
         let age = Duration::from_millis(run.instant);
         run.answer_with(date(0, 0), Duration::from_secs(age.as_secs()));
@@ -251,7 +251,7 @@ fn a_slow_answer_is_not_a_vote() {
 
 #[test]
 fn a_slow_drift_is_followed_and_is_not_a_step() {
-    let mut run = Run::default();
+    let mut run = ClockRun::default();
     // 150 millionths: half a second in an hour.
     for _ in 0..10_000_u32 {
         let drift = i64::try_from(run.instant).expect("small") * 150 / 1_000_000;
@@ -275,7 +275,7 @@ proptest! {
         ]), 0..8),
         ours in -1_500_i64..1_500,
     ) {
-        let mut run = Run::with_our_clock_ahead(ours);
+        let mut run = ClockRun::with_our_clock_ahead(ours);
         for number in 0..160 {
             let ahead = wrong.iter().find(|(index, _)| *index == number % 16);
             run.answer(ahead.map_or(0, |(_, ahead)| *ahead));
@@ -294,7 +294,7 @@ proptest! {
         real in prop_oneof![-20 * HOUR..-5_000, 5_000_i64..20 * HOUR],
         places in prop::collection::hash_set(1_usize..16, 0..3), wrong in -30 * HOUR..30 * HOUR,
     ) {
-        let mut run = Run::default();
+        let mut run = ClockRun::default();
         for number in 0..160 {
             run.answer(if places.contains(&(number % 16)) { wrong } else { real });
             prop_assert!(run.error().is_none_or(|error| error <= real.max(0) + 1_200));

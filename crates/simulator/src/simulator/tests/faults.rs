@@ -1,6 +1,6 @@
 use super::*;
 
-fn inject(simulator: &Simulator, fault: RequestFault, endpoint: ApiEndpoint) {
+fn inject(simulator: &Simulator, fault: RequestFault, endpoint: SimulatedEndpoint) {
     simulator.inject(Injection { fault, endpoint: Some(endpoint), times: 1 });
 }
 
@@ -14,7 +14,7 @@ fn throttled_answers_have_retry_after_in_each_form_or_none() {
         (RequestFault::ThrottleBare, None),
     ];
     for (fault, retry_after) in expected {
-        inject(&simulator, fault, ApiEndpoint::Submit);
+        inject(&simulator, fault, SimulatedEndpoint::Submit);
         let answer = simulator.handle(at(300), &submit_request(&token, &report()));
         assert_eq!((status(&answer), header(&answer, RETRY_AFTER)), (429, retry_after));
         assert_eq!(simulator.counters().fault_count(fault), 1);
@@ -35,9 +35,9 @@ fn every_endpoint_can_fail_for_a_moment() {
     let token = token(&simulator, at(0));
     let id = submit(&simulator, at(0), &token);
     let requests = [
-        (ApiEndpoint::Token, token_request("simulated-secret")),
-        (ApiEndpoint::Submit, submit_request(&token, &report())),
-        (ApiEndpoint::Poll, poll_request(&token, &id)),
+        (SimulatedEndpoint::Token, token_request("simulated-secret")),
+        (SimulatedEndpoint::Submit, submit_request(&token, &report())),
+        (SimulatedEndpoint::Poll, poll_request(&token, &id)),
     ];
     for (endpoint, request) in requests {
         inject(&simulator, RequestFault::ServerError, endpoint);
@@ -65,7 +65,7 @@ fn a_cut_body_is_shorter_than_announced() {
     let token = token(&simulator, at(0));
     let id = submit(&simulator, at(0), &token);
     for _ in 0..50 {
-        inject(&simulator, RequestFault::Cut, ApiEndpoint::Poll);
+        inject(&simulator, RequestFault::Cut, SimulatedEndpoint::Poll);
         let answer = poll(&simulator, at(4000), &token, &id);
         let length = answer.response.body().len();
         assert_eq!(
@@ -84,7 +84,7 @@ fn a_submit_with_a_lost_answer_uses_quota() {
     let token = token(&simulator, at(0));
     for fault in [RequestFault::Drop, RequestFault::Cut, RequestFault::NotJson, RequestFault::Slow]
     {
-        inject(&simulator, fault, ApiEndpoint::Submit);
+        inject(&simulator, fault, SimulatedEndpoint::Submit);
         let _lost = simulator.handle(at(0), &submit_request(&token, &report()));
     }
     assert_eq!(simulator.counters().accepted, 4);
@@ -95,7 +95,7 @@ fn a_revoked_token_is_rejected_and_a_new_one_accepted() {
     let simulator = simulator();
     let old = token(&simulator, at(0));
     let id = submit(&simulator, at(0), &old);
-    inject(&simulator, RequestFault::Revoke, ApiEndpoint::Poll);
+    inject(&simulator, RequestFault::Revoke, SimulatedEndpoint::Poll);
     assert_eq!(status(&poll(&simulator, at(1), &old, &id)), 401);
     assert_eq!(status(&poll(&simulator, at(2), &old, &id)), 401);
     let new = token(&simulator, at(3));
@@ -107,7 +107,7 @@ fn a_revoked_token_is_rejected_and_a_new_one_accepted() {
 fn a_submit_can_be_answered_without_an_id() {
     let simulator = simulator();
     let token = token(&simulator, at(0));
-    inject(&simulator, RequestFault::NoId, ApiEndpoint::Submit);
+    inject(&simulator, RequestFault::NoId, SimulatedEndpoint::Submit);
     let answer = simulator.handle(at(0), &submit_request(&token, &report()));
     assert!(answer.response.status().is_success() && body(&answer).get("id").is_none());
 }
@@ -116,19 +116,19 @@ fn a_submit_can_be_answered_without_an_id() {
 fn jobs_fail_never_end_or_are_lost() {
     let simulator = simulator();
     let token = token(&simulator, at(0));
-    inject(&simulator, RequestFault::Fail, ApiEndpoint::Submit);
+    inject(&simulator, RequestFault::Fail, SimulatedEndpoint::Submit);
     let failing = submit(&simulator, at(0), &token);
     let answer = body(&poll(&simulator, at(4000), &token, &failing));
     assert_eq!(answer["status"], json!("FAILED"));
     assert!(answer["errorMessage"].is_string() && answer.get("data").is_none());
-    inject(&simulator, RequestFault::Endless, ApiEndpoint::Submit);
+    inject(&simulator, RequestFault::Endless, SimulatedEndpoint::Submit);
     let endless = submit(&simulator, at(0), &token);
     assert_eq!(
         body(&poll(&simulator, at(1_000_000), &token, &endless))["status"],
         json!("RUNNING")
     );
     let lost = submit(&simulator, at(0), &token);
-    inject(&simulator, RequestFault::Lose, ApiEndpoint::Poll);
+    inject(&simulator, RequestFault::Lose, SimulatedEndpoint::Poll);
     assert_eq!(status(&poll(&simulator, at(0), &token, &lost)), 404);
     assert_eq!(status(&poll(&simulator, at(4000), &token, &lost)), 404);
 }
@@ -138,7 +138,7 @@ fn an_unknown_status_is_reported_once() {
     let simulator = simulator();
     let token = token(&simulator, at(0));
     let id = submit(&simulator, at(0), &token);
-    inject(&simulator, RequestFault::UnknownStatus, ApiEndpoint::Poll);
+    inject(&simulator, RequestFault::UnknownStatus, SimulatedEndpoint::Poll);
     assert_eq!(body(&poll(&simulator, at(4000), &token, &id))["status"], json!("ARCHIVED"));
     assert_eq!(body(&poll(&simulator, at(4000), &token, &id))["status"], json!("COMPLETED"));
 }

@@ -507,7 +507,7 @@ fn too_many_calls_in_a_minute_are_throttled_without_retry_after() {
         (counters.max_calls_per_minute, counters.calls_over_quota, counters.calls.len()),
         (5, 2, 6)
     );
-    assert_eq!(counters.requests_to(ApiEndpoint::States), 6);
+    assert_eq!(counters.requests_to(SimulatedEndpoint::States), 6);
 }
 
 #[test]
@@ -515,7 +515,7 @@ fn request_faults_apply_to_calls_too() {
     let simulator = simulator();
     let token = platform_token(&simulator, at(0));
     for (fault, expected) in [(RequestFault::ThrottleBare, 429), (RequestFault::Revoke, 401)] {
-        simulator.inject(Injection { fault, endpoint: Some(ApiEndpoint::States), times: 1 });
+        simulator.inject(Injection { fault, endpoint: Some(SimulatedEndpoint::States), times: 1 });
         assert_eq!(
             status(&simulator.handle(at(0), &call_request(&token, "agents/states"))),
             expected
@@ -528,7 +528,7 @@ fn request_faults_apply_to_calls_too() {
     );
     simulator.inject(Injection {
         fault: RequestFault::NotJson,
-        endpoint: Some(ApiEndpoint::SignIn),
+        endpoint: Some(SimulatedEndpoint::SignIn),
         times: 1,
     });
     let answer = simulator.handle(at(0), &access_key("simulated-key", "simulated-key-secret=="));

@@ -134,7 +134,10 @@ fn no_rolling_minute_accepts_more_than_the_quota() {
         counters.submits.iter().map(|submit| (submit.at, submit.accepted)).collect();
     assert_eq!(times[3..5], [(at(59_999), false), (at(60_000), true)]);
     assert_eq!(
-        (counters.requests_to(ApiEndpoint::Submit), counters.requests_to(ApiEndpoint::Token)),
+        (
+            counters.requests_to(SimulatedEndpoint::Submit),
+            counters.requests_to(SimulatedEndpoint::Token)
+        ),
         (7, 1)
     );
 }
