@@ -10,6 +10,7 @@ mod catalog;
 mod label;
 mod ledger;
 mod packed;
+mod persistence;
 mod record;
 mod rows;
 mod starts;
@@ -30,7 +31,8 @@ pub use label::LabelLimits;
 pub use ledger::{Change, Ledger};
 pub use packed::Fingerprint;
 pub(crate) use packed::{AgentSummary, CurrentState, PackedAgent};
-pub use record::{InvalidRecord, LedgerLoader, Record, RecordKey, TargetRecord};
+pub use persistence::{LedgerLoader, TargetRecord};
+pub use record::{InvalidRecord, Record, RecordKey};
 pub use tally::{VISIT_BUCKETS, VisitDurations};
 pub use target::TargetId;
 
