@@ -1,46 +1,16 @@
 //! Makes a snapshot of the ledger: who is where now, and the counts.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::options::{SnapshotOptions, is_stale};
 use super::overlay::Overlay;
 use super::shards::{AgentView, ShardSlot, shard, split};
-use super::snapshot::{
-    AgentSeries, LabelSeries, LiveSeries, SkillAgents, Snapshot, StateSeries, TargetSeries,
-};
-use crate::counts::{
-    AgentSummary, Catalog, Detail, Fingerprint, LabelId, LabelLimits, Ledger, PackedAgent,
-};
+use super::snapshot::{LiveSeries, SkillAgents, Snapshot, StateSeries, TargetSeries};
+use crate::counts::{AgentSummary, Detail, Fingerprint, LabelId, LabelLimits, Ledger, PackedAgent};
 use crate::live::Live;
 use crate::names::{LabelSets, NameId};
-use crate::time::Timestamp;
-
-/// What a snapshot contains beside the counts, and how much of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SnapshotOptions {
-    /// By target, in the order of the configuration.
-    pub targets: Vec<TargetHealth>,
-    /// The limit of a state's duration, by its name.
-    pub limits: BTreeMap<Arc<str>, Duration>,
-    /// Maximum number of series; single agents that exceed it are dropped.
-    pub max_series: u64,
-    /// Whether agents' names are shown.
-    pub agent_info: bool,
-}
-
-/// How a target is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetHealth {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Whether its newest finished job succeeded.
-    pub up: bool,
-    /// The wall time of its last success.
-    pub last_success: Option<Timestamp>,
-    /// Whether it has not succeeded for too long: what its agents do now is not known.
-    pub stale: bool,
-}
 
 impl Snapshot {
     /// A complete snapshot of `ledger`, without live states.
@@ -225,54 +195,5 @@ impl SnapshotBuilder<'_> {
             live_name: live_name.filter(|_| self.options.agent_info).map(Arc::from),
             has_feed: self.overlay.is_some(),
         }
-    }
-}
-
-/// An agent is stale when every target that reports it is.
-fn is_stale(summary: &AgentSummary, options: &SnapshotOptions) -> bool {
-    let mut targets = summary.memberships.iter().map(|membership| membership.target);
-    targets.all(|target| options.targets[target.index()].stale)
-}
-
-/// The series of one agent.
-pub(super) fn agent_series(view: &AgentView, catalog: &Catalog, agent_info: bool) -> AgentSeries {
-    let agent = view.agent.unpack();
-    let current = view.current();
-    let current_labels: BTreeSet<LabelId> = current
-        .iter()
-        .flat_map(|current| &current.labels)
-        .flat_map(|label| catalog.groups_of(*label))
-        .collect();
-    let mut labels = Vec::new();
-    let mut states: Vec<(Arc<str>, u64)> = Vec::new();
-    for (series, window_entries) in agent.series.iter().zip(agent.window_entries(catalog)) {
-        let label = catalog.labels.get(series.label);
-        let state = catalog.names.value(label.state);
-        if label.skill.is_none() {
-            states.push((Arc::clone(state), series.millis()));
-        }
-        if catalog.is_shown(series.label) {
-            let skill = label.skill.map(|skill| Arc::clone(catalog.names.value(skill)));
-            let is_current = current_labels.contains(&series.label);
-            labels.push(LabelSeries {
-                state: Arc::clone(state),
-                skill: skill.unwrap_or_default(),
-                start: current.filter(|_| is_current).map(|current| current.start),
-                window_entries: Some(window_entries).filter(|_| !view.is_stale),
-                entries: series.entries(),
-                millis: series.millis(),
-            });
-        }
-    }
-    labels.sort_unstable_by(|a, b| (&a.state, &a.skill).cmp(&(&b.state, &b.skill)));
-    states.sort_unstable();
-    let agent_name = agent.display_name.as_deref().or(view.live_name.as_deref());
-    AgentSeries {
-        agent: Arc::clone(&view.name),
-        agent_name: agent_name.filter(|_| agent_info && view.is_known_now()).map(Arc::from),
-        observed: view.observed(),
-        labels,
-        states,
-        live: view.live.as_ref().and_then(|live| live.start.clone()),
     }
 }

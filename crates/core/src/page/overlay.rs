@@ -7,7 +7,7 @@ use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::build::SnapshotOptions;
+use super::options::SnapshotOptions;
 use super::snapshot::{AgentSeries, Agents, LiveStart, Shard, SkillAgents, Snapshot};
 use crate::counts::{AgentSummary, Catalog, Detail, Fingerprint};
 use crate::live::{Live, LiveAgent};

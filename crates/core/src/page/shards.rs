@@ -1,14 +1,13 @@
 //! Single agents in shards. A shard holds agents that one report is likely to change together, so
 //! that the others need not be rendered again.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::build::agent_series;
 use super::overlay::LivePosition;
-use super::snapshot::{Agents, Shard};
+use super::snapshot::{AgentSeries, Agents, LabelSeries, Shard};
 use crate::counts::{
-    AgentSummary, Catalog, CountingRules, CurrentState, Fingerprint, PackedAgent, TargetId,
+    AgentSummary, Catalog, CountingRules, CurrentState, Fingerprint, LabelId, PackedAgent, TargetId,
 };
 use crate::time::Timestamp;
 
@@ -145,6 +144,49 @@ pub(super) fn shard(
             })
         }),
         ..Shard::observed(observed, published)
+    }
+}
+
+/// The series of one agent.
+fn agent_series(view: &AgentView, catalog: &Catalog, agent_info: bool) -> AgentSeries {
+    let agent = view.agent.unpack();
+    let current = view.current();
+    let current_labels: BTreeSet<LabelId> = current
+        .iter()
+        .flat_map(|current| &current.labels)
+        .flat_map(|label| catalog.groups_of(*label))
+        .collect();
+    let mut labels = Vec::new();
+    let mut states: Vec<(Arc<str>, u64)> = Vec::new();
+    for (series, window_entries) in agent.series.iter().zip(agent.window_entries(catalog)) {
+        let label = catalog.labels.get(series.label);
+        let state = catalog.names.value(label.state);
+        if label.skill.is_none() {
+            states.push((Arc::clone(state), series.millis()));
+        }
+        if catalog.is_shown(series.label) {
+            let skill = label.skill.map(|skill| Arc::clone(catalog.names.value(skill)));
+            let is_current = current_labels.contains(&series.label);
+            labels.push(LabelSeries {
+                state: Arc::clone(state),
+                skill: skill.unwrap_or_default(),
+                start: current.filter(|_| is_current).map(|current| current.start),
+                window_entries: Some(window_entries).filter(|_| !view.is_stale),
+                entries: series.entries(),
+                millis: series.millis(),
+            });
+        }
+    }
+    labels.sort_unstable_by(|a, b| (&a.state, &a.skill).cmp(&(&b.state, &b.skill)));
+    states.sort_unstable();
+    let agent_name = agent.display_name.as_deref().or(view.live_name.as_deref());
+    AgentSeries {
+        agent: Arc::clone(&view.name),
+        agent_name: agent_name.filter(|_| agent_info && view.is_known_now()).map(Arc::from),
+        observed: view.observed(),
+        labels,
+        states,
+        live: view.live.as_ref().and_then(|live| live.start.clone()),
     }
 }
 
