@@ -16,8 +16,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
+use by_labels::Labels;
 use change_counted::ChangeCounted;
-use counts::{Counts, Labels};
+use counts::Counts;
 use process::{LogMessages, Process};
 
 use crate::build_info;

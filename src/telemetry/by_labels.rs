@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 
-use super::counts::Labels;
+pub(super) type Labels = Vec<(&'static str, String)>;
 
 /// A metric for each set of labels, in the order of the labels; `prometheus_client`'s own family
 /// has another order in every process.

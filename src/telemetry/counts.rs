@@ -17,7 +17,6 @@ use cxone_core::plan::fetch::FailureReason;
 use cxone_core::plan::server_clock::DateFault;
 use cxone_core::report::{LenientForm, RowRejection};
 
-pub(super) type Labels = Vec<(&'static str, String)>;
 type Seconds = Counter<f64, AtomicU64>;
 
 /// Upper bounds for the time of one request, in seconds.
