@@ -4,7 +4,7 @@ mod parse;
 
 use std::time::Duration;
 
-use crate::counters::SimulatedEndpoint;
+use crate::endpoint::SimulatedEndpoint;
 use crate::named::named_enum;
 use crate::random::{hash, share};
 pub use parse::FaultsError;

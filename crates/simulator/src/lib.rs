@@ -30,6 +30,7 @@
 //! ```
 
 mod counters;
+mod endpoint;
 mod faults;
 mod floor;
 mod named;
@@ -42,7 +43,8 @@ mod response;
 mod rewrite;
 mod simulator;
 
-pub use counters::{CallRecord, Counters, SimulatedEndpoint, SubmitRecord};
+pub use counters::{CallRecord, Counters, SubmitRecord};
+pub use endpoint::SimulatedEndpoint;
 pub use faults::{Faults, FaultsError, Injection, Quirk, RequestFault, RowFault};
 pub use floor::{
     ActualTotals, AgentProfile, AgentState, Floor, FloorOptions, Visit, VisitPosition,

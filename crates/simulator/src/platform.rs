@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use cxone_core::time::{Timestamp, Window};
 
-use crate::counters::{CallRecord, SimulatedEndpoint};
+use crate::counters::CallRecord;
+use crate::endpoint::SimulatedEndpoint;
 use crate::faults::{Faults, Quirk};
 use crate::floor::AgentProfile;
 use crate::random::hash;

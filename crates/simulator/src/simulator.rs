@@ -11,7 +11,8 @@ use secrecy::SecretString;
 
 use cxone_core::time::Timestamp;
 
-use crate::counters::{Counters, SimulatedEndpoint, SubmitRecord};
+use crate::counters::{Counters, SubmitRecord};
+use crate::endpoint::SimulatedEndpoint;
 use crate::faults::{Faults, Injection, Injections, RequestFault};
 use crate::floor::{Floor, FloorOptions};
 use crate::oauth::IssuedTokens;

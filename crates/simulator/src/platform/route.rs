@@ -5,7 +5,7 @@ use http::Request;
 
 use cxone_core::time::Timestamp;
 
-use crate::counters::SimulatedEndpoint;
+use crate::endpoint::SimulatedEndpoint;
 
 /// The supported versions of the API.
 const VERSIONS: std::ops::RangeInclusive<u32> = 21..=35;
