@@ -30,6 +30,7 @@
 //! ```
 
 mod counters;
+mod dates;
 mod endpoint;
 mod faults;
 mod floor;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use cxone_core::time::{Timestamp, Window};
 
 use crate::counters::SubmitRecord;
+use crate::dates::parse_date;
 use crate::faults::RequestFault;
 use crate::oauth::{OauthError, TokenForm, media_type};
 use crate::random::hash;
@@ -21,7 +22,6 @@ use crate::response::{ApiReply, seconds, throttled, unauthorized};
 use crate::simulator::{Simulator, SimulatorOptions, SimulatorState};
 use rows::{AgentFilter, ReportQuery, ReportWriter, TooManyRows};
 pub use rows::{OpenEnd, ReportRows};
-pub(crate) use wire::parse_date;
 use wire::{DataFirstBody, JobBody, MissingDataBody, ReportRequestBody, WireFilter, WireSubmit};
 
 /// The path of submits. That of a poll appends `/` and the job's id.

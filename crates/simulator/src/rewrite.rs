@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::dates::parse_date;
+
 /// Which case keys are in.
 #[derive(Clone, Copy)]
 pub(crate) enum KeyStyle {
@@ -70,7 +72,7 @@ pub(crate) fn with_other_digits(time: &str, number: u64) -> String {
 pub(crate) fn in_other_form(time: &str, number: u64) -> String {
     match number % 6 {
         0 => time.replace('Z', "+00:00"),
-        1 => match crate::reports::parse_date(time) {
+        1 => match parse_date(time) {
             Some(utc) => utc.plus(Duration::from_hours(2)).to_string().replace('Z', "+02:00"),
             None => time.to_owned(),
         },

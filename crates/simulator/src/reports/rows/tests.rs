@@ -354,7 +354,7 @@ fn a_client_that_polls_with_an_overlap_gets_exact_visits_despite_many_faults() {
                 continue;
             };
             let sound = row["count"] == json!(1)
-                && crate::reports::parse_date(&from).is_some()
+                && crate::dates::parse_date(&from).is_some()
                 && text("dateTo").is_none_or(|to| to >= from);
             if sound {
                 known.insert(
