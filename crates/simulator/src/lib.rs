@@ -36,6 +36,7 @@ mod faults;
 mod floor;
 mod named;
 mod oauth;
+mod options;
 mod platform;
 mod random;
 mod reported_visit;
@@ -51,7 +52,6 @@ pub use floor::{
     ActualTotals, AgentProfile, AgentState, Floor, FloorOptions, Visit, VisitPosition,
 };
 pub use named::UnknownName;
-pub use platform::HistoryRows;
-pub use reports::{OpenEnd, ReportRows};
+pub use options::{HistoryRows, OpenEnd, ReportRows, SimulatorOptions};
 pub use response::{Delivery, SimulatedResponse};
-pub use simulator::{Simulator, SimulatorOptions};
+pub use simulator::Simulator;

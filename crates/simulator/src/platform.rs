@@ -23,7 +23,6 @@ use crate::random::hash;
 use crate::response::{ApiReply, method_not_allowed, throttled};
 use crate::simulator::Simulator;
 use history::HistoryQuery;
-pub use history::HistoryRows;
 use list::{KeyedRows, ListWriter};
 use live::{live_state, skill_activity};
 use names::{CODES, TENANT};

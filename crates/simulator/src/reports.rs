@@ -17,11 +17,11 @@ use crate::counters::SubmitRecord;
 use crate::dates::parse_date;
 use crate::faults::RequestFault;
 use crate::oauth::{OauthError, TokenForm, media_type};
+use crate::options::SimulatorOptions;
 use crate::random::hash;
 use crate::response::{ApiReply, seconds, throttled, unauthorized};
-use crate::simulator::{Simulator, SimulatorOptions, SimulatorState};
+use crate::simulator::{Simulator, SimulatorState};
 use rows::{AgentFilter, ReportQuery, ReportWriter, TooManyRows};
-pub use rows::{OpenEnd, ReportRows};
 use wire::{DataFirstBody, JobBody, MissingDataBody, ReportRequestBody, WireFilter, WireSubmit};
 
 /// The path of submits. That of a poll appends `/` and the job's id.

@@ -1,7 +1,5 @@
 //! The history of visits, as it is reported at some moment.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -14,34 +12,9 @@ use super::names::{PHONE, platform_skill_id};
 use super::wire::{HistoryRow, RowDuration};
 use crate::faults::{Faults, Quirk, RowFault};
 use crate::floor::{AgentProfile, AgentState, Floor, Visit};
-use crate::named::{UnknownName, named_enum};
+use crate::options::HistoryRows;
 use crate::random::hash;
 use crate::reported_visit::{ReportedVisit, reportable};
-
-named_enum! {
-    /// Which rows the history of a window has.
-    pub enum HistoryRows {
-        /// Every visit that touches the window, with its true start and length.
-        Touching => "touching",
-        /// The visits that begin in the window.
-        Starting => "starting",
-    }
-}
-
-impl fmt::Display for HistoryRows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for HistoryRows {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::from_name(name)
-            .ok_or_else(|| UnknownName::new("kind of history", name, &Self::ALL.map(Self::name)))
-    }
-}
 
 /// A request for the history.
 pub(super) struct HistoryQuery<'a> {

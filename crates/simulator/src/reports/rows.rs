@@ -2,8 +2,6 @@
 //! single rows.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use serde_json::{Value, json};
 
@@ -12,51 +10,10 @@ use cxone_core::time::{Timestamp, Window};
 use super::wire::{DateTo, DocumentedRow, WireRow};
 use crate::faults::{Faults, Quirk, RowFault};
 use crate::floor::{AgentProfile, Floor};
-use crate::named::{UnknownName, named_enum};
+use crate::options::{OpenEnd, ReportRows};
 use crate::random::{RandomStream, hash};
 use crate::reported_visit::{ReportedVisit, reportable};
 use crate::rewrite::{KeyStyle, in_other_form, rewrite};
-
-named_enum! {
-    /// What a row of a report is.
-    pub enum ReportRows {
-        /// Every visit that touches the window, with its true start and end.
-        WholeIntervals => "intervals",
-        /// Every visit that touches the window, cut at the window's edges; one that has not ended
-        /// ends with the window.
-        CutIntervals => "cut-intervals",
-        /// The visits that begin in the window, with their ends.
-        Events => "events",
-        /// The visits that begin in the window, without their ends.
-        EventsWithoutEnd => "events-without-end",
-        /// One row for agent, state and skill, with the number of visits that began in the window.
-        Buckets => "buckets",
-    }
-}
-
-impl fmt::Display for ReportRows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for ReportRows {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::from_name(&name.to_ascii_lowercase())
-            .ok_or_else(|| UnknownName::new("kind of rows", name, &Self::ALL.map(Self::name)))
-    }
-}
-
-/// How a row says that its visit has not ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenEnd {
-    /// It has no `dateTo`.
-    Absent,
-    /// Its `dateTo` is `null`.
-    Null,
-}
 
 /// Which agents a report is about.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::super::*;
 use super::{all_pages, history, time};
 use crate::faults::{Quirk, RowFault};
 use crate::floor::ActualTotals;
-use crate::platform::HistoryRows;
+use crate::options::HistoryRows;
 
 /// Counts and milliseconds by agent, state and skill of the rows of a history, once
 /// each, in `window`.
