@@ -34,6 +34,7 @@ mod dates;
 mod endpoint;
 mod faults;
 mod floor;
+mod jobs;
 mod named;
 mod oauth;
 mod options;

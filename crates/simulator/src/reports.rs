@@ -4,8 +4,6 @@
 mod rows;
 mod wire;
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HOST};
 use http::{HeaderValue, Request, StatusCode};
@@ -16,12 +14,13 @@ use cxone_core::time::{Timestamp, Window};
 use crate::counters::SubmitRecord;
 use crate::dates::parse_date;
 use crate::faults::RequestFault;
+use crate::jobs::{AgentFilter, ReportJob, ReportQuery, SimulatedOutcome};
 use crate::oauth::{OauthError, TokenForm, media_type};
 use crate::options::SimulatorOptions;
 use crate::random::hash;
 use crate::response::{ApiReply, seconds, throttled, unauthorized};
 use crate::simulator::{Simulator, SimulatorState};
-use rows::{AgentFilter, ReportQuery, ReportWriter, TooManyRows};
+use rows::{ReportWriter, TooManyRows};
 use wire::{DataFirstBody, JobBody, MissingDataBody, ReportRequestBody, WireFilter, WireSubmit};
 
 /// The path of submits. That of a poll appends `/` and the job's id.
@@ -30,34 +29,6 @@ pub(crate) const REPORTS: &str = "/api/v2/reports";
 /// The id of the job at `path`.
 pub(crate) fn job_id(path: &str) -> Option<&str> {
     path.strip_prefix(REPORTS)?.strip_prefix('/').filter(|id| !id.is_empty() && !id.contains('/'))
-}
-
-/// The known jobs, the oldest first.
-#[derive(Default)]
-pub(crate) struct ReportJobs(VecDeque<ReportJob>);
-
-#[derive(Clone)]
-struct ReportJob {
-    id: String,
-    query: ReportQuery,
-    outcome: SimulatedOutcome,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum SimulatedOutcome {
-    Completes,
-    Fails,
-    NeverEnds,
-}
-
-impl ReportJobs {
-    fn find(&self, id: &str) -> Option<&ReportJob> {
-        self.0.iter().rev().find(|job| job.id == id)
-    }
-
-    fn remove(&mut self, id: &str) {
-        self.0.retain(|job| job.id != id);
-    }
 }
 
 impl Simulator {
@@ -278,13 +249,8 @@ impl SimulatorState {
             Some(RequestFault::Endless) => SimulatedOutcome::NeverEnds,
             _ => SimulatedOutcome::Completes,
         };
-        let jobs = &mut self.jobs.0;
-        let expired = |job: &ReportJob| job.query.submitted_at.plus(options.job_life) <= now;
-        while jobs.front().is_some_and(expired) {
-            jobs.pop_front();
-        }
         let query = ReportQuery { job: number, ..query };
-        jobs.push_back(ReportJob { id: id.clone(), query, outcome });
+        self.jobs.add(ReportJob { id: id.clone(), query, outcome }, options.job_life);
         Ok(id)
     }
 }

@@ -12,11 +12,12 @@ use crate::counters::{Counters, SubmitRecord};
 use crate::endpoint::SimulatedEndpoint;
 use crate::faults::{Faults, Injection, Injections, RequestFault};
 use crate::floor::{Floor, FloorOptions};
+use crate::jobs::ReportJobs;
 use crate::oauth::IssuedTokens;
 use crate::options::SimulatorOptions;
 use crate::platform::PlatformRoute;
 use crate::random::hash;
-use crate::reports::{REPORTS, ReportJobs, job_id};
+use crate::reports::{REPORTS, job_id};
 use crate::response::{
     ApiReply, SimulatedResponse, deliver, http_date, method_not_allowed, seconds, server_error,
     throttled, unauthorized,

@@ -5,35 +5,16 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use cxone_core::time::{Timestamp, Window};
+use cxone_core::time::Window;
 
 use super::wire::{DateTo, DocumentedRow, WireRow};
 use crate::faults::{Faults, Quirk, RowFault};
 use crate::floor::{AgentProfile, Floor};
+use crate::jobs::ReportQuery;
 use crate::options::{OpenEnd, ReportRows};
 use crate::random::{RandomStream, hash};
 use crate::reported_visit::{ReportedVisit, reportable};
 use crate::rewrite::{KeyStyle, in_other_form, rewrite};
-
-/// Which agents a report is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum AgentFilter {
-    /// One agent, by id.
-    User(String),
-    /// One team, by id.
-    Team(String),
-    All,
-}
-
-impl AgentFilter {
-    fn matches(&self, agent: &AgentProfile) -> bool {
-        match self {
-            Self::User(id) => agent.id == *id,
-            Self::Team(id) => agent.team == *id,
-            Self::All => true,
-        }
-    }
-}
 
 /// How this tenant writes its reports.
 pub(super) struct ReportWriter<'a> {
@@ -42,16 +23,6 @@ pub(super) struct ReportWriter<'a> {
     pub(super) open_end: OpenEnd,
     pub(super) faults: &'a Faults,
     pub(super) max_rows: usize,
-}
-
-/// What one report is about. It says what was known at its submit.
-#[derive(Clone, Debug)]
-pub(super) struct ReportQuery {
-    pub(super) submitted_at: Timestamp,
-    pub(super) window: Window,
-    pub(super) filter: AgentFilter,
-    /// The job's number, for what is by chance.
-    pub(super) job: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]

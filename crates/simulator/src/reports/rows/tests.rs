@@ -2,8 +2,11 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use cxone_core::time::Timestamp;
+
 use super::*;
 use crate::floor::{FloorOptions, Visit};
+use crate::jobs::AgentFilter;
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
