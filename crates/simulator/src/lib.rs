@@ -45,6 +45,7 @@ mod reports;
 mod response;
 mod rewrite;
 mod simulator;
+mod tenant;
 
 pub use counters::{CallRecord, Counters, SubmitRecord};
 pub use endpoint::SimulatedEndpoint;

@@ -10,8 +10,7 @@ use serde::Serialize;
 
 use cxone_core::time::Timestamp;
 
-use crate::random::hash;
-use crate::simulator::Simulator;
+use crate::options::SimulatorOptions;
 
 /// The valid tokens of one API, with their expiry.
 #[derive(Default)]
@@ -97,10 +96,9 @@ impl TokenForm {
     }
 }
 
-impl Simulator {
+impl SimulatorOptions {
     pub(crate) fn check_client(&self, id: &str, secret: &str) -> Result<(), OauthError> {
-        let options = self.options();
-        if id == options.client_id && secret == options.client_secret.expose_secret() {
+        if id == self.client_id && secret == self.client_secret.expose_secret() {
             return Ok(());
         }
         Err(OauthError {
@@ -111,7 +109,7 @@ impl Simulator {
     }
 
     pub(crate) fn check_enabled(&self) -> Result<(), OauthError> {
-        if self.options().client_enabled {
+        if self.client_enabled {
             return Ok(());
         }
         Err(OauthError {
@@ -119,15 +117,6 @@ impl Simulator {
             error: "unauthorized_client",
             description: "The client is disabled or lacks permission.",
         })
-    }
-
-    /// Counts another token and makes up two numbers for it.
-    pub(crate) fn token_numbers(&self, now: Timestamp, api: u64) -> (u64, u64) {
-        let mut state = self.state();
-        state.counters.tokens_issued += 1;
-        let parts = [state.counters.tokens_issued, now.millis().cast_unsigned(), api];
-        let seed = self.options().seed;
-        (hash(seed, &parts), hash(!seed, &parts))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::faults::{Faults, Quirk};
 use crate::floor::AgentProfile;
 use crate::random::hash;
 use crate::response::{ApiReply, method_not_allowed, throttled};
-use crate::simulator::Simulator;
+use crate::tenant::SimulatedTenant;
 use history::HistoryQuery;
 use list::{KeyedRows, ListWriter};
 use live::{live_state, skill_activity};
@@ -43,7 +43,7 @@ struct PlatformRequest<'a> {
     chance: u64,
 }
 
-impl Simulator {
+impl SimulatedTenant {
     /// What the platform API answers.
     pub(crate) fn platform(
         &self,

@@ -19,7 +19,7 @@ use crate::oauth::{OauthError, TokenForm, media_type};
 use crate::options::SimulatorOptions;
 use crate::random::hash;
 use crate::response::{ApiReply, seconds, throttled, unauthorized};
-use crate::simulator::{Simulator, SimulatorState};
+use crate::tenant::{SimulatedTenant, TenantState};
 use rows::{ReportWriter, TooManyRows};
 use wire::{DataFirstBody, JobBody, MissingDataBody, ReportRequestBody, WireFilter, WireSubmit};
 
@@ -31,7 +31,7 @@ pub(crate) fn job_id(path: &str) -> Option<&str> {
     path.strip_prefix(REPORTS)?.strip_prefix('/').filter(|id| !id.is_empty() && !id.contains('/'))
 }
 
-impl Simulator {
+impl SimulatedTenant {
     pub(crate) fn report_token(&self, now: Timestamp, request: &Request<Bytes>) -> ApiReply {
         self.issue_report_token(now, request)
             .unwrap_or_else(|error| ApiReply::json(error.status, &error))
@@ -47,8 +47,8 @@ impl Simulator {
             let message = "grant_type must be client_credentials.";
             return Err(OauthError::unsupported_grant_type(message));
         }
-        self.check_client(&form.client_id, &form.client_secret)?;
-        self.check_enabled()?;
+        self.options().check_client(&form.client_id, &form.client_secret)?;
+        self.options().check_enabled()?;
         let options = self.options();
         let (first, second) = self.token_numbers(now, 8);
         let token = format!("simulated-{first:016x}{second:016x}");
@@ -227,7 +227,7 @@ impl Simulator {
     }
 }
 
-impl SimulatorState {
+impl TenantState {
     /// Creates a job of `query` if the quota allows it; returns its id.
     fn accept(
         &mut self,

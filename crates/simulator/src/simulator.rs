@@ -1,7 +1,6 @@
-//! The simulated tenant: one request in, one answer out.
+//! The simulator: one request in, one answer out.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -10,10 +9,8 @@ use cxone_core::time::Timestamp;
 
 use crate::counters::{Counters, SubmitRecord};
 use crate::endpoint::SimulatedEndpoint;
-use crate::faults::{Faults, Injection, Injections, RequestFault};
-use crate::floor::{Floor, FloorOptions};
-use crate::jobs::ReportJobs;
-use crate::oauth::IssuedTokens;
+use crate::faults::{Faults, Injection, RequestFault};
+use crate::floor::Floor;
 use crate::options::SimulatorOptions;
 use crate::platform::PlatformRoute;
 use crate::random::hash;
@@ -22,30 +19,17 @@ use crate::response::{
     ApiReply, SimulatedResponse, deliver, http_date, method_not_allowed, seconds, server_error,
     throttled, unauthorized,
 };
+use crate::tenant::SimulatedTenant;
 
 /// A simulated tenant with its APIs. Shared by reference; every request is one call of
 /// [`Simulator::handle`].
 pub struct Simulator {
-    options: SimulatorOptions,
-    floor: Floor,
-    state: Mutex<SimulatorState>,
-}
-
-/// What changes from request to request.
-#[derive(Default)]
-pub(crate) struct SimulatorState {
-    requests: u64,
-    pub(crate) faults: Faults,
-    injections: Injections,
-    pub(crate) report_tokens: IssuedTokens,
-    pub(crate) platform_tokens: IssuedTokens,
-    pub(crate) jobs: ReportJobs,
-    pub(crate) counters: Counters,
+    tenant: SimulatedTenant,
 }
 
 impl fmt::Debug for Simulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Simulator").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Simulator").field("options", self.options()).finish_non_exhaustive()
     }
 }
 
@@ -53,43 +37,40 @@ impl Simulator {
     /// The simulator of a tenant like this.
     #[must_use]
     pub fn new(options: SimulatorOptions) -> Self {
-        let SimulatorOptions { seed, agents, pace, .. } = options;
-        let floor = Floor::new(FloorOptions { seed, agents, pace });
-        let state = SimulatorState { faults: options.faults.clone(), ..Default::default() };
-        Self { options, floor, state: Mutex::new(state) }
+        Self { tenant: SimulatedTenant::new(options) }
     }
 
     /// What the tenant is like. The faults are the initial ones.
     #[must_use]
     pub fn options(&self) -> &SimulatorOptions {
-        &self.options
+        self.tenant.options()
     }
 
     /// The floor that the APIs report on.
     #[must_use]
     pub fn floor(&self) -> &Floor {
-        &self.floor
+        self.tenant.floor()
     }
 
     /// The requests so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.state().counters.clone()
+        self.tenant.state().counters.clone()
     }
 
     /// Replaces the faults; injections stay.
     pub fn set_faults(&self, faults: Faults) {
-        self.state().faults = faults;
+        self.tenant.state().faults = faults;
     }
 
     /// Makes the next requests fail, after those of earlier injections.
     pub fn inject(&self, injection: Injection) {
-        self.state().injections.add(injection);
+        self.tenant.state().injections.add(injection);
     }
 
     /// Revokes every token issued so far.
     pub fn revoke_tokens(&self) {
-        let mut state = self.state();
+        let mut state = self.tenant.state();
         state.report_tokens.revoke_all();
         state.platform_tokens.revoke_all();
     }
@@ -98,12 +79,12 @@ impl Simulator {
     #[must_use]
     pub fn handle(&self, now: Timestamp, request: &Request<Bytes>) -> SimulatedResponse {
         let endpoint = endpoint(request);
-        let (number, fault) = self.state().begin(self.options.seed, endpoint);
-        let chance = hash(self.options.seed, &[number, 6]);
+        let (number, fault) = self.tenant.state().begin(self.options().seed, endpoint);
+        let chance = hash(self.options().seed, &[number, 6]);
         let reply = fault
             .and_then(|fault| self.fail(now, request, endpoint, fault, chance))
             .unwrap_or_else(|| self.serve(now, request, fault, chance));
-        deliver(now, reply, fault, &self.state().faults, chance)
+        deliver(now, reply, fault, &self.tenant.state().faults, chance)
     }
 
     /// What a fault answers instead of the API, before anything is done.
@@ -115,7 +96,7 @@ impl Simulator {
         fault: RequestFault,
         chance: u64,
     ) -> Option<ApiReply> {
-        let mut state = self.state();
+        let mut state = self.tenant.state();
         let reply = match fault {
             RequestFault::Throttle => throttled(Some(seconds(state.faults.retry_after))),
             RequestFault::ThrottleDate => {
@@ -155,14 +136,14 @@ impl Simulator {
     ) -> ApiReply {
         let path = request.uri().path();
         if let Some(route) = PlatformRoute::parse(path) {
-            return self.platform(now, request, &route, chance);
+            return self.tenant.platform(now, request, &route, chance);
         }
         match (path, request.method()) {
-            ("/oauth/token", &Method::POST) => self.report_token(now, request),
-            (REPORTS, &Method::POST) => self.submit(now, request, fault),
+            ("/oauth/token", &Method::POST) => self.tenant.report_token(now, request),
+            (REPORTS, &Method::POST) => self.tenant.submit(now, request, fault),
             ("/oauth/token" | REPORTS, _) => method_not_allowed("POST"),
             _ => match (job_id(path), request.method()) {
-                (Some(id), &Method::GET) => self.poll(now, request, id, fault),
+                (Some(id), &Method::GET) => self.tenant.poll(now, request, id, fault),
                 (Some(_), _) => method_not_allowed("GET"),
                 (None, _) => {
                     let message = "There is nothing at this path.";
@@ -170,28 +151,6 @@ impl Simulator {
                 }
             },
         }
-    }
-
-    /// Never held while an answer is made: others would wait.
-    pub(crate) fn state(&self) -> MutexGuard<'_, SimulatorState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl SimulatorState {
-    /// Counts a request; returns its number and its fault.
-    fn begin(&mut self, seed: u64, endpoint: SimulatedEndpoint) -> (u64, Option<RequestFault>) {
-        let number = self.requests;
-        self.requests += 1;
-        *self.counters.requests.entry(endpoint).or_default() += 1;
-        let fault = self
-            .injections
-            .take(endpoint)
-            .or_else(|| self.faults.request_fault(seed, number, endpoint));
-        if let Some(fault) = fault {
-            *self.counters.faults.entry(fault).or_default() += 1;
-        }
-        (number, fault)
     }
 }
 

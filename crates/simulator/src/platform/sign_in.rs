@@ -11,12 +11,12 @@ use super::names::TENANT;
 use super::{PlatformRequest, denied, with_description};
 use crate::oauth::{OauthError, TokenForm, credentials, media_type};
 use crate::response::ApiReply;
-use crate::simulator::Simulator;
+use crate::tenant::SimulatedTenant;
 
 /// The tenant's region.
 const AREA: &str = "na1";
 
-impl Simulator {
+impl SimulatedTenant {
     pub(super) fn open_id_configuration(&self, request: PlatformRequest<'_>) -> ApiReply {
         let origin = request.origin();
         let body = json!({
@@ -62,7 +62,7 @@ impl Simulator {
         let or = |field: &str, header: String| {
             if field.is_empty() { header } else { field.to_owned() }
         };
-        self.check_client(&or(&form.client_id, id), &or(&form.client_secret, secret))?;
+        self.options().check_client(&or(&form.client_id, id), &or(&form.client_secret, secret))?;
         self.access_key_token(request, &form.username, &form.password)
     }
 
@@ -86,7 +86,7 @@ impl Simulator {
         if id != options.access_key_id || secret != options.access_key_secret.expose_secret() {
             return Err(OauthError::invalid_grant("The access key id or its secret is wrong."));
         }
-        self.check_enabled()?;
+        self.options().check_enabled()?;
         let now = request.now;
         let expiry = now.plus(options.token_life);
         let (first, second) = self.token_numbers(now, 9);
